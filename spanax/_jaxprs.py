@@ -1,0 +1,94 @@
+"""Reading traced programs: sub-programs of an equation, evaluating one equation, the user's file:line."""
+
+import contextlib
+import inspect
+import os
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+from jax.extend import source_info_util
+from jax.extend.core import (
+    ClosedJaxpr as ClosedJaxpr,
+    Jaxpr as Jaxpr,
+    JaxprEqn as JaxprEqn,
+    Literal as Literal,
+    jaxprs_in_params,
+    primitives as P,
+)
+
+# Frames of this package are not the user's, neither in our messages nor in JAX's own.
+source_info_util.register_exclusion(os.path.dirname(__file__) + os.sep)
+
+# A bridge is an Equinox module, whose methods are called through a wrapper: its frames are not the user's either.
+_EQUINOX = os.path.dirname(eqx.__file__) + os.sep
+
+# Equations that run one sub-program once, and the parameter that holds it.
+CALLS = {
+    P.jit_p: "jaxpr",
+    P.closed_call_p: "call_jaxpr",
+    P.remat_p: "jaxpr",
+    P.custom_jvp_call_p: "call_jaxpr",
+    P.custom_vjp_call_p: "call_jaxpr",
+}
+CUSTOM_RULES = (P.custom_jvp_call_p, P.custom_vjp_call_p)
+
+
+def opened(program: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence]:
+    """A sub-program as (jaxpr, constants)."""
+    return (program.jaxpr, program.consts) if isinstance(program, ClosedJaxpr) else (program, ())
+
+
+def body(eqn: JaxprEqn) -> tuple[Jaxpr, Sequence]:
+    """The sub-program that a call (a key of `CALLS`) or a scan runs."""
+    return opened(eqn.params[CALLS.get(eqn.primitive, "jaxpr")])
+
+
+def below(eqn: JaxprEqn, test: Callable[[JaxprEqn], bool]) -> JaxprEqn | None:
+    """The first equation, this one or one in its sub-programs at any depth, for which `test` holds."""
+    if test(eqn):
+        return eqn
+    for jaxpr in jaxprs_in_params(eqn.params):
+        for inner in jaxpr.eqns:
+            if found := below(inner, test):
+                return found
+    return None
+
+
+def at(eqn: JaxprEqn) -> contextlib.AbstractContextManager:
+    """Inside it, whatever is traced or raised belongs to the user's line that made this equation."""
+    name_stack = source_info_util.current_name_stack() + eqn.source_info.name_stack
+    return source_info_util.user_context(eqn.source_info.traceback, name_stack=name_stack)
+
+
+def evaluate(eqn: JaxprEqn, ins: Sequence) -> list:
+    """The outputs of one equation."""
+    with at(eqn), eqn.ctx.manager:
+        outs = eqn.primitive.bind(*ins, **eqn.primitive.get_bind_params(eqn.params))
+    return list(outs) if eqn.primitive.multiple_results else [outs]
+
+
+def evaluate_jaxpr(jaxpr: Jaxpr, consts: Sequence, *args) -> list:
+    """The outputs of a whole sub-program."""
+    return jax.core.eval_jaxpr(jaxpr, consts, *args)
+
+
+def where(eqn: JaxprEqn) -> str:
+    """`file:line (function)` of the user's line that made this equation; "" where JAX kept none."""
+    return _user_line(eqn.source_info)
+
+
+def here() -> str:
+    """`file:line (function)` of the user's line that is being traced or run."""
+    return _user_line(source_info_util.current())
+
+
+def _user_line(info: source_info_util.SourceInfo) -> str:
+    lines = source_info_util.summarize(info, num_frames=16).splitlines()  # innermost last
+    return next((line.strip() for line in reversed(lines) if not line.startswith(_EQUINOX)), "")
+
+
+def defined(f: Callable) -> str:
+    """`file:line (function)` where a Python function is defined; "" where it has no source."""
+    code = getattr(inspect.unwrap(f), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno} ({code.co_name})" if code else ""
