@@ -1,0 +1,23 @@
+"""The record that each bridge carries about itself, for the documentation and for `compare`."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What an estimator promises.
+
+    - `unbiased_for`: what its expectation is the gradient of; for a biased one, how it is biased;
+    - `unbiased`: whether that is the expectation of the program itself;
+    - `evaluations`: how many times (the rest of) the program runs for one gradient;
+    - `orders`: the highest derivative order that is right (None: every order);
+    - `distributions`: which draws it takes;
+    - `source`: paper and equation.
+    """
+
+    unbiased_for: str
+    unbiased: bool
+    evaluations: str
+    orders: int | None
+    distributions: str
+    source: str

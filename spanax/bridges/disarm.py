@@ -1,0 +1,74 @@
+"""DisARM: antithetic pairs of Bernoulli draws."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._errors import SpanaxError
+from ._base import Branching
+from ._distributions import bernoulli_logits, family, is_bernoulli, sigmoid
+from ._facts import Facts
+from ._first_order import first_order
+
+
+class DisARM(Branching):
+    """The gradient of Bernoulli draws from antithetic pairs: z = [u > 1 - p] and z' = [1 - u > 1 - p] with one uniform u.
+
+    (f(z) - f(z'))/2 (z - z') sigmoid(|logit|) for each element, the mean over `pairs`. Unbiased for E[f]; two
+    evaluations of the rest of the program a pair. It has no second derivative: that raises. Give `logits`: with
+    `probs` of exactly 0 or 1 the derivative is NaN. Recommended for many binary latents.
+
+    Raises `SpanaxError` for any distribution but Bernoulli.
+
+    Dong, Mnih and Tucker 2020 (arXiv:2006.10680), equation 6.
+    """
+
+    pairs: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self):
+        if self.pairs < 1:
+            raise SpanaxError(f"DisARM(pairs={self.pairs}): at least one pair is needed", "", "pairs=1")
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(
+            unbiased_for="E[f]",
+            unbiased=True,
+            evaluations=f"{2 * self.pairs}",
+            orders=1,
+            distributions="Bernoulli",
+            source="Dong, Mnih and Tucker 2020, eq. 6",
+        )
+
+    def draw(self, key, distribution):
+        return self._pair(key, _logits(distribution))[0]
+
+    def branches(self, distribution):
+        return 2 * self.pairs
+
+    def _pair(self, key, logits):
+        u = jax.random.uniform(key, logits.shape, logits.dtype)
+        threshold = jax.lax.stop_gradient(jax.nn.sigmoid(-logits))
+        return (u > threshold).astype(logits.dtype), (1 - u > threshold).astype(logits.dtype)
+
+    def objective(self, key, distribution, rest):
+        logits = _logits(distribution)
+
+        def pair(key):
+            z, antithetic = self._pair(key, logits)
+            f, g = jax.vmap(rest)(jnp.stack([z, antithetic]))
+            return first_order(_slope, "DisARM()", (f + g) / 2, (f - g, z - antithetic, logits), logits)
+
+        return jnp.mean(jax.vmap(pair)(jax.random.split(key, self.pairs)))
+
+
+def _logits(distribution):
+    if not is_bernoulli(distribution):
+        raise SpanaxError(f"DisARM() is for Bernoulli draws, not {family(distribution)}", "", "LeaveOneOut()")
+    return bernoulli_logits(distribution)
+
+
+def _slope(at, d_logits):
+    difference, apart, logits = at
+    slope = jnp.sum(apart * sigmoid(jnp.abs(logits)) * d_logits)
+    return 0.5 * difference * slope.astype(difference.dtype)

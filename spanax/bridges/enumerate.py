@@ -1,0 +1,42 @@
+"""The exact expectation over a finite support."""
+
+import jax
+import jax.numpy as jnp
+
+from ._base import Branching
+from ._distributions import hard_draw, pmf, support_size
+from ._facts import Facts
+
+
+class Enumerate(Branching):
+    """Sums over every value of the draw: sum_z p(z) rest(z). Exact, so its variance is that of the rest.
+
+    The support is the product over the elements of the draw: 10 Bernoullis have 1,024 values, and several sites
+    multiply. More than 10,000 paths are refused with their number. Right where a probability is exactly 0 or 1: the
+    weights are p itself. For Bernoulli, Binomial, Categorical (with respect to `probs`: of the normalised ones), and any
+    numpyro distribution with `enumerate_support`. Recommended for small supports.
+
+    Raises `SpanaxError` for a support that is infinite or not known when the program is traced.
+    """
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(
+            unbiased_for="E[f], without noise",
+            unbiased=True,
+            evaluations="size of the support",
+            orders=None,
+            distributions="finite support",
+            source="the definition of the expectation",
+        )
+
+    def draw(self, key, distribution):
+        return hard_draw(key, distribution)
+
+    def branches(self, distribution):
+        return support_size(distribution)
+
+    def objective(self, key, distribution, rest):
+        values, weights = pmf(distribution)
+        costs = jax.vmap(rest)(values)
+        return jnp.sum(weights.astype(costs.dtype) * costs)

@@ -1,0 +1,59 @@
+"""The Gumbel-softmax (concrete) relaxation."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._errors import SpanaxError
+from ._base import Local
+from ._distributions import bernoulli_logits, categorical_logits, family, is_bernoulli, is_categorical
+from ._facts import Facts
+from ._first_order import first_order
+
+
+class GumbelSoftmax(Local):
+    """A relaxed draw: softmax((logits + Gumbel noise)/temperature), for a Bernoulli sigmoid((logit + logistic noise)/temperature).
+
+    Unbiased for the expectation of the RELAXED program, so biased for E[f]; the bias falls and the variance grows as
+    the temperature falls. A Bernoulli draw lies in (0, 1); a Categorical draw comes as weights that sum to 1, with
+    the categories on a new last axis. With `hard=True` the value is rounded to 0/1 or one-hot weights and the
+    derivative is that of the relaxed draw (straight-through Gumbel): first derivatives only, a second one raises.
+
+    Raises `SpanaxError` for any distribution but Bernoulli and Categorical.
+
+    Jang, Gu and Poole 2017 (arXiv:1611.01144), equation 2; Maddison, Mnih and Teh 2017 (arXiv:1611.00712).
+    """
+
+    temperature: float | jax.Array = 1.0
+    hard: bool = eqx.field(static=True, default=False)
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(
+            unbiased_for="the relaxed program's expectation" + (" at hard values: nothing exactly" if self.hard else ""),
+            unbiased=False,
+            evaluations="1",
+            orders=1 if self.hard else None,
+            distributions="Bernoulli, Categorical (as weights)",
+            source="Jang, Gu and Poole 2017, eq. 2",
+        )
+
+    def draw(self, key, distribution):
+        if is_bernoulli(distribution):
+            logits = bernoulli_logits(distribution)
+            soft = jax.nn.sigmoid((logits + jax.random.logistic(key, logits.shape, logits.dtype)) / self.temperature)
+            return self._finish(soft, lambda: (soft > 0.5).astype(soft.dtype))
+        if is_categorical(distribution):
+            logits = categorical_logits(distribution)
+            soft = jax.nn.softmax((logits + jax.random.gumbel(key, logits.shape, logits.dtype)) / self.temperature)
+            return self._finish(soft, lambda: jax.nn.one_hot(jnp.argmax(soft, -1), soft.shape[-1], dtype=soft.dtype))
+        raise SpanaxError(
+            f"GumbelSoftmax() is for Bernoulli and Categorical draws, not {family(distribution)}", "", "ScoreFunction()"
+        )
+
+    def _finish(self, soft, rounded):
+        return first_order(_identity, "GumbelSoftmax(hard=True)", rounded(), (), soft) if self.hard else soft
+
+
+def _identity(at, d_soft):
+    return d_soft
