@@ -1,0 +1,20 @@
+"""Gradients across the steps of a program that have none. The public names."""
+
+from ._errors import SpanaxError as SpanaxError, SpanaxWarning as SpanaxWarning
+from .bridges import (
+    Branching as Branching,
+    Bridge as Bridge,
+    DisARM as DisARM,
+    Enumerate as Enumerate,
+    Facts as Facts,
+    GumbelSoftmax as GumbelSoftmax,
+    LeaveOneOut as LeaveOneOut,
+    Local as Local,
+    MovingAverage as MovingAverage,
+    Pathwise as Pathwise,
+    ReinMax as ReinMax,
+    Score as Score,
+    ScoreFunction as ScoreFunction,
+    StraightThrough as StraightThrough,
+)
+from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample

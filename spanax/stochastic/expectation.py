@@ -1,0 +1,142 @@
+"""`expectation`: from a program with draws to an estimate of its expectation that can be differentiated."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Key
+
+from .._errors import SpanaxError
+from .._jaxprs import defined, here
+from ..bridges import Bridge
+from .batches import warn_of_batched_loss
+from .keys import check_keys
+from .program import Program
+from .sampling import check_key, sample
+
+if TYPE_CHECKING:
+    from numpyro.distributions import Distribution
+
+
+def expectation(
+    f: Callable[..., Any], *, samples: int = 1, via: Mapping[str, Bridge] | None = None, has_aux: bool = False
+) -> Callable[..., Any]:
+    """The expectation of `f` over its draws, as a function with f's signature.
+
+    `f(*args, key=key, **kwargs)` returns a floating-point scalar (with `has_aux`, a pair of it and any pytree of arrays).
+    The returned function takes the same arguments; `key` is a keyword and is required. Its value is an unbiased estimate of
+    E[f + the costs it says], the mean over `samples` replicates; its derivative, of any order, is the estimate that
+    the bridges promise (see their `facts`). With `has_aux` it returns `(value, aux)`, aux with a leading axis of length
+    `samples`.
+
+    Each draw answers only to the costs that its value reaches, by dataflow and order. With `samples >= 2` the default
+    baseline of `ScoreFunction` is the mean over the other replicates (leave-one-out). `via={name: bridge}` replaces the bridge
+    at named sites.
+
+    Works under jit, vmap, grad, jvp. For a batch, put the vmap outside:
+    `jnp.mean(jax.vmap(expectation(loss), in_axes=...)(..., key=keys))`; a batched loss inside is right, but each draw then
+    answers to every example's cost, and a `SpanaxWarning` says so.
+
+    Raises `SpanaxError` where the derivative would be wrong: one key for two draws, a draw inside something that
+    cannot be looked into, a bridge that does not fit its site, a result that is no scalar, a missing key.
+
+    >>> import jax, numpyro.distributions as dist, spanax as sx
+    >>> def f(theta, *, key):
+    ...     z = sx.sample(key, dist.Bernoulli(logits=theta), via=sx.Enumerate())
+    ...     return (z - 0.25) ** 2
+    >>> value, slope = jax.value_and_grad(sx.expectation(f))(0.0, key=jax.random.key(0))
+    >>> print(f"{value:.4f} {slope:.4f}")  # (0.25**2 + 0.75**2)/2, and p (1 - p) (0.75**2 - 0.25**2)
+    0.3125 0.1250
+    """
+    if samples < 1:
+        raise SpanaxError(f"expectation(samples={samples})", "", "samples=1 or more")
+
+    @functools.wraps(f)
+    def estimate(*args, key: Key[Array, ""] | None = None, **kwargs):
+        check_key(key, here())
+        closed, aux_tree = _trace(f, has_aux, key, args, kwargs)
+        check_keys(closed)
+        replicate = Program(closed, via or {}, functools.partial(_mean_of_others, samples))
+        warn_of_batched_loss(closed, replicate.bridge_at)
+        if samples == 1:
+            objective, aux = replicate(key)
+            aux = [x[None] for x in aux]
+        else:
+            objectives, aux = jax.vmap(replicate, axis_name=_REPLICATES)(jax.random.split(key, samples))
+            objective = jnp.mean(objectives)
+        return (objective, aux_tree(aux)) if has_aux else objective
+
+    return estimate
+
+
+_REPLICATES = "spanax_replicates"
+
+
+def _mean_of_others(samples: int, togo: Float[Array, "*any"]) -> Float[Array, "*any"] | None:
+    if samples == 1:
+        return None
+    return (lax.psum(togo, _REPLICATES) - togo) / (samples - 1)
+
+
+def _trace(f, has_aux, key, args, kwargs):
+    """The program as a function of the key alone, all else closed over; and how to rebuild aux from its further outputs."""
+    static = []
+
+    def run(key):
+        out = f(*args, key=key, **kwargs)
+        scalar, aux = _split_aux(out, defined(f)) if has_aux else (out, None)
+        _check_scalar(scalar, has_aux, defined(f))
+        arrays, rest = eqx.partition(aux, eqx.is_array_like)
+        leaves, tree = jax.tree.flatten(arrays)
+        static[:] = [tree, rest]
+        return (jnp.asarray(scalar), *leaves)
+
+    closed = jax.make_jaxpr(run)(key)
+    tree, rest = static
+    return closed, lambda leaves: eqx.combine(jax.tree.unflatten(tree, leaves), rest)
+
+
+def _split_aux(out, where):
+    if not (isinstance(out, tuple) and len(out) == 2):
+        raise SpanaxError("with has_aux=True, f must return a pair (scalar, aux)", where, "return scalar, aux")
+    return out
+
+
+def _check_scalar(out: Any, has_aux: bool, where: str) -> None:
+    shape, dtype = getattr(out, "shape", ()), getattr(out, "dtype", None) or type(out)
+    floating = isinstance(out, float) or (hasattr(out, "dtype") and jnp.issubdtype(out.dtype, jnp.floating))
+    if shape != () or not floating:
+        remedies = ["jnp.mean or jnp.sum of it", "jax.vmap(expectation(f)) for one result per example"]
+        if isinstance(out, tuple) and not has_aux:
+            remedies = ["has_aux=True, for a pair (scalar, aux)"]
+        got = "a tuple" if isinstance(out, tuple) else f"{getattr(dtype, '__name__', dtype)}{list(shape)}"
+        raise SpanaxError(f"expectation(f): f must return a floating-point scalar, and it returned {got}", where, *remedies)
+
+
+def expect(
+    f: Callable[[Array], Float[Array, ""]],
+    distribution: Distribution,
+    *,
+    key: Key[Array, ""],
+    via: Bridge | None = None,
+    samples: int = 1,
+) -> Float[Array, ""]:
+    """An estimate of E_{a ~ P_theta}[g_theta(a)] for one gap, with both terms of its gradient.
+
+    `f` is g, from one draw to a floating-point scalar, and may close over traced values: the gradient has the
+    distribution's term, E[g grad log p], and g's own, E[grad g]. Arguments and errors as in `sample` and `expectation`.
+
+    >>> import jax, numpyro.distributions as dist, spanax as sx
+    >>> def g(theta):
+    ...     coin = dist.Bernoulli(probs=theta)
+    ...     return sx.expect(lambda a: theta * a, coin, key=jax.random.key(0), via=sx.Enumerate())
+    >>> print(f"{jax.grad(g)(0.25):.2f}")  # of theta**2
+    0.50
+    """
+    return expectation(lambda *, key: f(sample(key, distribution, via=via)), samples=samples)(key=key)

@@ -1,0 +1,119 @@
+"""Which draws reach which costs: dataflow over the traced program.
+
+Every value carries a set of labels (site, loop): a draw of this site reaches it. `loop` is None where it is the draw of
+the same pass through every loop around both, else the outermost loop whose back edge was crossed on the way: the
+draw came from an earlier pass. A site, a cost and a loop are named by their path: the index of the equation in each
+program on the way down, so that comparing paths compares program order.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+
+from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, body
+from .sampling import cost_p, sample_p
+
+Path = tuple[int, ...]
+Label = tuple[Path, Path | None]
+Labels = frozenset[Label]
+
+NONE: Labels = frozenset()
+RESULT: Path = (1 << 40,)  # the path of f's own result: after everything else
+
+
+def within(inner: Path, outer: Path) -> bool:
+    return inner[: len(outer)] == outer
+
+
+class Flow:
+    """The outcome: `reach[cost]` its labels, `loops[site or cost]` the scans around it, `sites[path]` the equations of draws."""
+
+    def __init__(self, closed: ClosedJaxpr):
+        self.reach: dict[Path, Labels] = {}
+        self.loops: dict[Path, tuple[Path, ...]] = {}
+        self.sites: dict[Path, JaxprEqn] = {}
+        outs = self._walk(closed.jaxpr, [NONE] * len(closed.jaxpr.invars), NONE, (), ())
+        self.reach[RESULT], self.loops[RESULT] = outs[0], ()
+
+    def _walk(self, jaxpr: Jaxpr, ins: Sequence[Labels], control: Labels, path: Path, loops: tuple[Path, ...]) -> list[Labels]:
+        """Labels of the outputs. `control`: labels of the predicates that decided that this program runs."""
+        env = dict(zip(jaxpr.invars, ins, strict=True))
+
+        def read(v):
+            return NONE if isinstance(v, Literal) else env.get(v, NONE)
+
+        for i, eqn in enumerate(jaxpr.eqns):
+            outs = self._step(eqn, [read(v) for v in eqn.invars], control, (*path, i), loops)
+            env.update(zip(eqn.outvars, outs, strict=True))
+        return [read(v) for v in jaxpr.outvars]
+
+    def _step(self, eqn, ins, control, here, loops) -> list[Labels]:
+        into = control.union(*ins)
+        if eqn.primitive is sample_p:
+            self.loops[here], self.sites[here] = loops, eqn
+            return [into | {(here, None)}]
+        if eqn.primitive is cost_p:
+            self.loops[here], self.reach[here] = loops, into
+            return []
+        if eqn.primitive in CALLS:
+            return self._walk(body(eqn)[0], ins, control, here, loops)
+        if eqn.primitive is P.cond_p:
+            return self._cond(eqn, ins, control, here, loops)
+        if eqn.primitive is P.scan_p:
+            return self._scan(eqn, ins, control, here, loops)
+        if eqn.primitive is P.while_p:
+            return self._while(eqn, ins, control, here, loops)
+        return [into] * len(eqn.outvars)
+
+    def _cond(self, eqn, ins, control, here, loops):
+        index, *operands = ins
+        branches = eqn.params["branches"]
+        outs = [self._walk(b.jaxpr, operands, control | index, (*here, k), loops) for k, b in enumerate(branches)]
+        return [index.union(*out) for out in zip(*outs, strict=True)]
+
+    def _scan(self, eqn, ins, control, here, loops):
+        inner, consts, carries = body(eqn)[0], eqn.params["num_consts"], eqn.params["num_carry"]
+        carry = ins[consts : consts + carries]
+        while True:
+            outs = self._walk(inner, [*ins[:consts], *carry, *ins[consts + carries :]], control, here, (*loops, here))
+            back = [c | {_next_pass(label, here) for label in out} for c, out in zip(carry, outs, strict=False)]
+            if back == carry:
+                break
+            carry = back
+        outs = [out | c for out, c in itertools.zip_longest(outs, carry, fillvalue=NONE)]
+        return [frozenset(_after_loop(label, here) for label in out) for out in outs]
+
+    def _while(self, eqn, ins, control, here, loops):
+        """The loop is one site and one cost: how many passes it makes is unknown."""
+        a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+        test_consts, body_consts, carry, test = ins[:a], ins[a : a + b], ins[a + b :], NONE
+        while True:
+            (decides,) = self._walk(eqn.params["cond_jaxpr"].jaxpr, [*test_consts, *carry], control, (*here, 0), loops)
+            test |= decides
+            outs = self._walk(eqn.params["body_jaxpr"].jaxpr, [*body_consts, *carry], control | test, (*here, 1), loops)
+            back = [c | out for c, out in zip(carry, outs, strict=True)]
+            if back == carry:
+                break
+            carry = back
+        inside = [labels for path, labels in self.reach.items() if within(path, here)]
+        self.loops[here] = loops
+        self.reach[here] = _as_one_site(test.union(*carry, *inside), here) | {(here, None)}
+        return [_as_one_site(c | test, here) for c in carry]
+
+
+def _next_pass(label: Label, loop: Path) -> Label:
+    """The label on the other side of the loop's back edge."""
+    site, crossed = label
+    inner = crossed is None or within(crossed, loop)
+    return (site, loop) if within(site, loop) and inner else label
+
+
+def _after_loop(label: Label, loop: Path) -> Label:
+    site, crossed = label
+    return (site, None) if crossed is not None and within(crossed, loop) else label
+
+
+def _as_one_site(labels: Labels, loop: Path) -> Labels:
+    return frozenset((loop, None) if within(site, loop) else (site, crossed) for site, crossed in labels)

@@ -1,0 +1,370 @@
+"""Running a traced program so that its draws and costs are heard.
+
+An interpreter in continuation style: a `Branching` draw needs the rest of the program as a function, so each step is given
+what follows it. Programs without such draws are run straight through.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Key
+
+from .._errors import SpanaxError
+from .._jaxprs import (
+    CALLS,
+    CUSTOM_RULES,
+    ClosedJaxpr,
+    Jaxpr,
+    JaxprEqn,
+    Literal,
+    P,
+    at,
+    below,
+    body,
+    evaluate,
+    evaluate_jaxpr,
+    where,
+)
+from .._primitives import forward_only
+from ..bridges import Branching, Bridge, Score, ScoreFunction
+from ..bridges._distributions import family
+from .credit import Events, Others, surrogate
+from .flow import RESULT, Flow, Path
+from .sampling import Site, cost_p, draw, naming, parts, sample_p, site_log_prob
+
+LIMIT = 10_000  # runs of the rest of the program, over all branching sites
+
+Rest = Callable[[list, Events, int], Array]  # (outputs, events so far, runs so far) -> objective
+
+
+def _is_event(eqn: JaxprEqn) -> bool:
+    return eqn.primitive in (sample_p, cost_p)
+
+
+class Program:
+    """A traced program `key -> (scalar, *aux)`, with the bridges that `vias` puts at named sites."""
+
+    def __init__(self, closed: ClosedJaxpr, vias: Mapping[str, Bridge], others: Others):
+        self.closed, self.vias, self.others = closed, vias, others
+        self.flow = Flow(closed)
+        self.dtype = closed.jaxpr.outvars[0].aval.dtype  # of the objective: scores and costs are brought to it
+        self._cached: dict[tuple[str, int], bool] = {}
+        self._check_names()
+
+    def _check_names(self) -> None:
+        names = {eqn.params["site"].name for eqn in self.flow.sites.values()} - {None}
+        if unknown := sorted(set(self.vias) - names):
+            raise SpanaxError(
+                f"via= names {unknown}, and no draw is called that; the names are {sorted(names)}", "", "sample(..., name=...)"
+            )
+
+    def __call__(self, key: Key[Array, ""]) -> tuple[Float[Array, ""], list[Array]]:
+        """The surrogate of one replicate, and the program's further outputs."""
+        jaxpr, aux = self.closed.jaxpr, []
+
+        def finish(outs, events, runs):
+            aux[:] = outs[1:]
+            events.costs[RESULT] = outs[0]
+            return self.assemble(events)
+
+        objective = self.run(jaxpr, self.closed.consts, [key], (), Events(), finish, 1)
+        if aux and any(self.branches(eqn) for eqn in jaxpr.eqns):  # they came from inside a `rest`: draw once more, plainly
+            aux = evaluate_jaxpr(jaxpr, lax.stop_gradient(self.closed.consts), key)[1:]
+        return objective, [jnp.asarray(x) for x in aux]
+
+    # -- what an equation holds
+
+    def holds_event(self, eqn: JaxprEqn) -> bool:
+        return self._remember("event", eqn, _is_event)
+
+    def branches(self, eqn: JaxprEqn) -> bool:
+        """Does it hold a draw through a `Branching` bridge?"""
+        return self._remember("branch", eqn, self._is_branch)
+
+    def _is_branch(self, eqn: JaxprEqn) -> bool:
+        return eqn.primitive is sample_p and isinstance(self.bridge_at(eqn.params["site"]), Branching)
+
+    def bridge_at(self, site: Site) -> Bridge:
+        """The bridge of a site; its array fields are placeholders."""
+        return self.vias.get(site.name) or parts(site, [0.0] * len(site.static))[1]
+
+    def _remember(self, what: str, eqn: JaxprEqn, test: Callable[[JaxprEqn], bool]) -> bool:
+        if (what, id(eqn)) not in self._cached:
+            self._cached[what, id(eqn)] = below(eqn, test) is not None
+        return self._cached[what, id(eqn)]
+
+    # -- running
+
+    def run(
+        self,
+        jaxpr: Jaxpr,
+        consts: Sequence,
+        args: Sequence,
+        path: Path,
+        events: Events,
+        then: Rest,
+        runs: int,
+        start: int = 0,
+        env: dict | None = None,
+    ) -> Any:
+        """Interprets the equations from `start`; `then` is what follows, and its result is returned."""
+        env = env or dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
+
+        def read(v):
+            return v.val if isinstance(v, Literal) else env[v]
+
+        for i, eqn in enumerate(jaxpr.eqns[start:], start):
+            ins, here = [read(v) for v in eqn.invars], (*path, i)
+            if self.branches(eqn):
+
+                def rest(outs, events, runs, i=i, eqn=eqn):
+                    known = {**env, **dict(zip(eqn.outvars, outs, strict=True))}
+                    return self.run(jaxpr, (), (), path, events, then, runs, i + 1, known)
+
+                return self.branch(eqn, ins, here, events, rest, runs)
+            env.update(zip(eqn.outvars, self.step(eqn, ins, here, events), strict=True))
+        return then([read(v) for v in jaxpr.outvars], events, runs)
+
+    def inner(self, program: tuple[Jaxpr, Sequence], ins: Sequence, here: Path) -> tuple[list, Events]:
+        """Outputs and events of a sub-program without branches."""
+        jaxpr, consts = program
+        return self.run(jaxpr, consts, ins, here, Events(), lambda outs, events, runs: (outs, events), 1)
+
+    def step(self, eqn: JaxprEqn, ins: list, here: Path, events: Events) -> list:
+        """Outputs of one equation without branches; its draws and costs join `events`."""
+        if not self.holds_event(eqn):
+            return evaluate(eqn, ins)
+        if eqn.primitive is sample_p:
+            return [self.score(eqn, ins, here, events)]
+        if eqn.primitive is cost_p:
+            events.costs[here] = jnp.sum(jnp.asarray(ins[0], self.dtype))
+            return []
+        if eqn.primitive not in RULES:
+            raise SpanaxError(
+                f"a draw or a cost inside `{eqn.primitive.name}`, which Spanax cannot look into",
+                self.place(eqn),
+                "move the draw or the cost out of it",
+                "write the loop as jax.lax.scan",
+            )
+        outs, new = RULES[eqn.primitive](self, eqn, ins, here)
+        events.add(new)
+        return outs
+
+    def place(self, eqn: JaxprEqn) -> str:
+        """file:line of a draw or cost inside this equation."""
+        event = below(eqn, _is_event)
+        if event is None:
+            return where(eqn)
+        return event.params["site"].where if event.primitive is sample_p else event.params["where"]
+
+    # -- draws
+
+    def score(self, eqn: JaxprEqn, ins: list, here: Path, events: Events) -> Array:
+        """A `Local` or `Score` draw, with its score."""
+        site = eqn.params["site"]
+        key, *leaves = ins
+        override = self.vias.get(site.name)
+        via = override or parts(site, leaves)[1]
+        with at(eqn):
+            z = self.conform(eqn, via, draw(site, override, key, *leaves))
+        if isinstance(via, Score):
+            _refuse_baseline_per_lane(site)
+            with at(eqn):
+                log_p = site_log_prob(site, z, *leaves).astype(self.dtype)
+            events.scores[here] = log_p - lax.stop_gradient(log_p)
+            events.bridges[here] = via
+        return z
+
+    def conform(self, eqn: JaxprEqn, via: Bridge, z: Array) -> Array:
+        """z, if it has the dtype and shape that the program was traced for."""
+        site, want = eqn.params["site"], eqn.outvars[0].aval
+        if (z.shape, z.dtype) != (want.shape, want.dtype):
+            raise SpanaxError(
+                f"{via!r} at {site.label} draws {z.dtype}{list(z.shape)}, and the program was written for {want.dtype}{list(want.shape)}",
+                site.where,
+                "give this bridge as via= in sample(), and write the program for its draws",
+                "a bridge with the same kind of draw",
+            )
+        return z
+
+    def assemble(self, events: Events) -> Float[Array, ""]:
+        return surrogate(self.flow, events, self.reach, self.others)
+
+    def reach(self, cost: Path) -> frozenset:
+        """Labels of the draws that a cost answers to; the objective of a branch stands for every cost that follows it."""
+        if cost in self.flow.reach and cost not in self.flow.sites:
+            return self.flow.reach[cost]
+        return frozenset().union(*(labels for path, labels in self.flow.reach.items() if path >= cost))
+
+    def branch(self, eqn: JaxprEqn, ins: list, here: Path, events: Events, rest: Rest, runs: int) -> Float[Array, ""]:
+        """What follows becomes a function of the draw, and its objective one cost for the draws before."""
+        if eqn.primitive in CALLS and eqn.primitive not in CUSTOM_RULES:
+            jaxpr, consts = body(eqn)
+            return self.run(jaxpr, consts, ins, here, events, rest, runs)
+        if eqn.primitive is P.cond_p:
+            events.costs[here] = self.branch_of_cond(eqn, ins, here, rest, runs)
+        elif eqn.primitive is sample_p:
+            events.costs[here] = self.branch_of_draw(eqn, ins, rest, runs)
+        else:
+            draws = below(eqn, self._is_branch)
+            assert draws is not None
+            site = draws.params["site"]
+            raise SpanaxError(
+                f"{self.bridge_at(site)!r} at {site.label} inside `{eqn.primitive.name}`: the rest of the program cannot be "
+                "run again from inside it",
+                site.where,
+                "ScoreFunction() there, with expectation(samples=2) or more",
+                "unroll the loop in Python",
+            )
+        return self.assemble(events)
+
+    def branch_of_cond(self, eqn, ins, here, rest, runs):
+        def fn(k, branch, operands):
+            return self.run(branch.jaxpr, branch.consts, operands, (*here, k), Events(), rest, runs)
+
+        fns = [functools.partial(fn, k, branch) for k, branch in enumerate(eqn.params["branches"])]
+        return lax.switch(ins[0], fns, ins[1:])
+
+    def branch_of_draw(self, eqn, ins, rest, runs):
+        site = eqn.params["site"]
+        key, *leaves = ins
+        distribution, own = parts(site, leaves)
+        via = self.vias.get(site.name) or own
+        if site.lanes:
+            raise SpanaxError(
+                f"{via!r} at {site.label} inside a vmap of the program: its lanes would need the rest of the program each",
+                site.where,
+                "jax.vmap(expectation(f)) instead",
+                "one draw with a batch shape instead of the inner vmap",
+                "ScoreFunction()",
+            )
+        with at(eqn), naming(site):
+            runs *= via.branches(distribution)
+        if runs > LIMIT:
+            raise SpanaxError(
+                f"{via!r} at {site.label} ({family(distribution)}, {list(distribution.shape())}): {runs:,} runs of the rest "
+                f"of the program, more than {LIMIT:,}",
+                site.where,
+                "ScoreFunction() with expectation(samples=2) or more",
+                "LeaveOneOut() or DisARM()",
+            )
+        with at(eqn), naming(site):
+            objective = via.objective(key, distribution, lambda z: rest([self.conform(eqn, via, z)], Events(), runs))
+        return objective.astype(self.dtype)
+
+
+def _refuse_baseline_per_lane(site: Site) -> None:
+    for axes in site.lanes:
+        _, via = parts(site, axes[1:])
+        if any(axis is not None for axis in jax.tree.leaves(via)):
+            raise SpanaxError(
+                f"{site.label}: a baseline for each lane of a vmap, but one score for all lanes",
+                site.where,
+                "jax.vmap(expectation(f)) instead of a vmap inside f",
+                "a scalar baseline for the whole draw",
+            )
+
+
+# -- the primitives that hold a program: rule(program, eqn, ins, here) -> (outputs, events)
+
+
+def _call(program: Program, eqn: JaxprEqn, ins: list, here: Path):
+    return program.inner(body(eqn), ins, here)
+
+
+def _remat(program: Program, eqn: JaxprEqn, ins: list, here: Path):
+    options = {name: eqn.params[name] for name in ("prevent_cse", "policy")}
+    return jax.checkpoint(lambda ins: program.inner(body(eqn), ins, here), **options)(ins)
+
+
+def _custom_rule(program: Program, eqn: JaxprEqn, ins: list, here: Path):
+    """The user's rule stays in force for the values; the same draws, run again, give the scores and costs."""
+    return evaluate(eqn, ins), program.inner(body(eqn), ins, here)[1]
+
+
+def _scan(program: Program, eqn: JaxprEqn, ins: list, here: Path):
+    p = eqn.params
+    consts, carries = p["num_consts"], p["num_carry"]
+
+    def step(carry, xs):
+        outs, events = program.inner(body(eqn), [*ins[:consts], *carry, *xs], here)
+        return outs[:carries], (outs[carries:], events)
+
+    carry, (ys, events) = lax.scan(
+        step,
+        ins[consts : consts + carries],
+        ins[consts + carries :],
+        length=p["length"],
+        reverse=p["reverse"],
+        unroll=p["unroll"],
+    )
+    if p["reverse"]:
+        events = jax.tree.map(lambda x: jnp.flip(x, 0), events)
+    return [*carry, *ys], events
+
+
+def _cond(program: Program, eqn: JaxprEqn, ins: list, here: Path):
+    """Every branch returns the events of all branches: zeros for those that it does not take."""
+
+    def run(k, branch, operands):
+        return program.inner((branch.jaxpr, branch.consts), operands, (*here, k))
+
+    fns = [functools.partial(run, k, branch) for k, branch in enumerate(eqn.params["branches"])]
+    nothing = Events()
+    for fn in fns:
+        nothing.add(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(fn, ins[1:])[1]))
+
+    def padded(fn, operands):
+        outs, events = fn(operands)
+        full = Events(dict(nothing.scores), dict(nothing.bridges), dict(nothing.costs))
+        full.add(events)
+        return outs, full
+
+    return lax.switch(ins[0], [functools.partial(padded, fn) for fn in fns], ins[1:])
+
+
+def _while(program: Program, eqn: JaxprEqn, ins: list, here: Path):
+    """The scores and the costs of all passes are summed: one site that pays for the loop and what follows."""
+    p = eqn.params
+    a, b = p["cond_nconsts"], p["body_nconsts"]
+    if any(program.holds_event(e) for e in p["cond_jaxpr"].jaxpr.eqns):
+        raise SpanaxError(
+            "a draw or a cost in the condition of a while_loop", program.place(eqn), "put it in the body, and carry its value"
+        )
+
+    def going(state):
+        return evaluate_jaxpr(p["cond_jaxpr"].jaxpr, p["cond_jaxpr"].consts, *ins[:a], *state[0])[0]
+
+    def step(state):
+        carry, score, cost = state
+        inner = (p["body_jaxpr"].jaxpr, p["body_jaxpr"].consts)
+        outs, events = program.inner(inner, [*ins[a : a + b], *carry], (*here, 1))
+        return outs, score + sum(map(jnp.sum, events.scores.values())), cost + sum(map(jnp.sum, events.costs.values()))
+
+    zero = jnp.zeros((), program.dtype)
+    outs, score, cost = forward_only(
+        lax.while_loop(going, step, (ins[a + b :], zero, zero)),
+        f"reverse-mode derivative of a while_loop that holds a draw ({program.place(eqn)}): how many passes it makes is "
+        "not known when it is traced",
+        "forward mode: jax.jvp or jax.jacfwd of expectation(f)",
+        "jax.lax.scan or fori_loop with a fixed number of passes, and a mask",
+    )
+    return outs, Events({here: score}, {here: ScoreFunction()}, {here: cost})
+
+
+RULES = {
+    P.jit_p: _call,
+    P.closed_call_p: _call,
+    P.remat_p: _remat,
+    P.custom_jvp_call_p: _custom_rule,
+    P.custom_vjp_call_p: _custom_rule,
+    P.scan_p: _scan,
+    P.cond_p: _cond,
+    P.while_p: _while,
+}

@@ -1,0 +1,190 @@
+"""The primitives `sample` and `cost`: what a program says about its draws. `expectation` gives them meaning."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from .._errors import SpanaxError
+from .._jaxprs import here
+from .._primitives import new_primitive, set_batching, set_jvp
+from ..bridges import Bridge, Local, Pathwise, ScoreFunction
+from ..bridges._distributions import log_prob
+
+if TYPE_CHECKING:
+    from numpyro.distributions import Distribution
+
+
+class Site(NamedTuple):
+    """What is static about a draw: the parameters of its equation.
+
+    `lanes` has one entry for each inner vmap around the site, innermost first: the mapped axis, or None, of the key
+    and of each array leaf.
+    """
+
+    tree: Any  # of (distribution, bridge)
+    static: tuple[Hashable, ...]  # their leaves that are no arrays, and ARRAY where one is
+    lanes: tuple[tuple[int | None, ...], ...]
+    name: str | None
+    where: str
+
+    @property
+    def label(self) -> str:
+        return repr(self.name) if self.name else "an unnamed draw"
+
+
+class _Array:
+    def __repr__(self):
+        return "ARRAY"
+
+
+ARRAY = _Array()
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray | np.generic | float | complex)
+
+
+def parts(site: Site, leaves: Sequence[Array]) -> tuple[Distribution, Bridge]:
+    """The distribution and the bridge that a site's array leaves make up."""
+    arrays = iter(leaves)
+    return jax.tree.unflatten(site.tree, [next(arrays) if s is ARRAY else s for s in site.static])
+
+
+def _over_lanes(site: Site, fn, mapped: tuple[int, ...] = ()):
+    """fn(key, *leaves), or fn(z, *leaves) where z is mapped over its leading axes, under the site's inner vmaps."""
+    for axes in site.lanes:
+        fn = jax.vmap(fn, in_axes=(*mapped, *axes[1:]) if mapped else axes)
+    return fn
+
+
+@contextlib.contextmanager
+def naming(site: Site) -> Iterator[None]:
+    """Gives an error that a bridge raises the name and the place of its draw."""
+    try:
+        yield
+    except SpanaxError as error:
+        if error.where:
+            raise
+        raise SpanaxError(f"{site.label}: {error.problem}", site.where, *error.remedies) from error
+
+
+def draw(site: Site, via: Bridge | None, key: Key[Array, ""], *leaves: Array) -> Array:
+    """A draw of the site by `via`, or by its own bridge."""
+
+    def one(key, *leaves):
+        distribution, own = parts(site, leaves)
+        return (via or own).draw(key, distribution)
+
+    with naming(site):
+        return _over_lanes(site, one)(key, *leaves)
+
+
+def site_log_prob(site: Site, z: Array, *leaves: Array) -> Float[Array, ""]:
+    """log p(z), summed over all lanes and elements."""
+    return jnp.sum(_over_lanes(site, lambda z, *leaves: log_prob(parts(site, leaves)[0], z), (0,))(z, *leaves))
+
+
+def _run_sample(key, *leaves, site):
+    return [draw(site, None, key, *leaves)]
+
+
+def _sample_avals(key, *leaves, site):
+    out = jax.eval_shape(lambda *args: draw(site, None, *args), key, *leaves)
+    return [jax.core.ShapedArray(out.shape, out.dtype)]
+
+
+sample_p = new_primitive("sample", _run_sample, _sample_avals)
+cost_p = new_primitive("cost", lambda value, **_: [], lambda value, **_: [])
+
+
+def _batch_sample(args, dims, *, site):
+    return sample_p.bind(*args, site=site._replace(lanes=(*site.lanes, tuple(dims)))), [0]
+
+
+def _jvp_sample(primals, tangents, *, site):
+    _, via = parts(site, primals[1:])
+    if not isinstance(via, Local):
+        raise SpanaxError(
+            f"{site.label} via {via!r} is differentiated outside expectation, where its derivative would be a silent zero",
+            site.where,
+            "differentiate sx.expectation(f), not f",
+            "a bridge whose draw has its own derivative: Pathwise, GumbelSoftmax, StraightThrough, ReinMax",
+            "jax.lax.stop_gradient around the distribution's parameters, if a zero is meant",
+        )
+    out, d_out = jax.jvp(lambda *args: draw(site, None, *args), primals, tangents)
+    return [out], [d_out]
+
+
+def _jvp_cost(primals, tangents, *, name, where):
+    label = f"the cost {name!r}" if name else "a cost"
+    raise SpanaxError(
+        f"{label} is differentiated outside expectation, where it adds to nothing", where, "differentiate sx.expectation(f), not f"
+    )
+
+
+set_batching(sample_p, _batch_sample)
+set_batching(cost_p, lambda args, dims, **params: (cost_p.bind(*args, **params), []))
+set_jvp(sample_p, _jvp_sample)
+set_jvp(cost_p, _jvp_cost)
+
+
+def sample(key: Key[Array, ""], distribution: Distribution, *, via: Bridge | None = None, name: str | None = None) -> Array:
+    """A draw from `distribution`; `via` says how the gradient crosses it.
+
+    Without `via`: `Pathwise()` where the distribution has a reparametrised draw, else `ScoreFunction()`. `name` lets
+    `expectation(f, via={name: bridge})` replace the bridge; sites may share one.
+
+    Returns an array of shape `batch_shape + event_shape`. A Bernoulli draw is a float. A relaxed or straight-through
+    Categorical draw comes as weights, with the categories on a new last axis.
+
+    In a plain call, or under jit and vmap, it only draws. Raises `SpanaxError` where a draw that is not `Local` is
+    differentiated outside `expectation`: its gradient would silently be zero.
+
+    >>> import jax, numpyro.distributions as dist
+    >>> sample(jax.random.key(0), dist.Bernoulli(logits=0.0), via=ScoreFunction(), name="coin").shape
+    ()
+    """
+    where = here()
+    _check_call(key, distribution, via, where)
+    via = via or (Pathwise() if distribution.has_rsample else ScoreFunction())
+    leaves, tree = jax.tree.flatten((distribution, via))
+    static = tuple(ARRAY if _is_array(leaf) else leaf for leaf in leaves)
+    site = Site(tree, static, (), name, where)
+    return sample_p.bind(key, *(leaf for leaf in leaves if _is_array(leaf)), site=site)[0]
+
+
+def _check_call(key: Any, distribution: Any, via: Any, where: str) -> None:
+    if not callable(getattr(distribution, "log_prob", None)):
+        raise SpanaxError(
+            f"sample(key, distribution) got a {type(distribution).__name__} for the distribution", where, "a numpyro distribution"
+        )
+    if via is not None and not isinstance(via, Bridge):
+        hint = f"{via.__name__}()" if isinstance(via, type) else "a bridge, such as ScoreFunction()"
+        raise SpanaxError(f"via={via!r} is no bridge", where, hint)
+    check_key(key, where)
+
+
+def check_key(key: Any, where: str) -> None:
+    """Raises unless `key` is one PRNG key, of the new or the raw kind."""
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not (typed and shape == () or dtype == jnp.uint32 and shape is not None and len(shape) == 1):
+        got = f"{dtype}{list(shape)}" if shape is not None else repr(key)
+        raise SpanaxError(f"one PRNG key is needed, not {got}", where, "jax.random.key(0)", "jax.vmap over an array of keys")
+
+
+def cost(value: Float[Array, "..."] | float, name: str | None = None) -> None:
+    """Adds `value` (an array is summed) to the objective, at this point of the program.
+
+    Inside `expectation(f)` the objective is f's result plus all costs, and a draw answers to those costs only that it
+    reaches: the earlier it is said, the less variance. In a plain call it does nothing. Raises `SpanaxError` where it
+    is differentiated outside `expectation`.
+    """
+    cost_p.bind(jnp.asarray(value), name=name, where=here())
