@@ -1,10 +1,12 @@
-"""A value with a stated first derivative, and a loud refusal of a second one."""
+"""A value with a stated first derivative, and a loud refusal of a second one where the statement ends."""
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
 from .._primitives import undifferentiated
@@ -14,16 +16,20 @@ from .._primitives import undifferentiated
 def first_order(slope: Callable[[Any, Array], Array], name: str, value: Array, at: Any, x: Array) -> Array:
     """`value`, whose tangent gains `slope(at, dx)`.
 
-    `slope` is a module-level function, linear in `dx`. Differentiating through `at` (a second derivative) raises
-    `SpanaxError`: the estimators built on this are not right there.
+    `slope` is a module-level function, linear in `dx`. Differentiating through `at` (a second derivative, where `x` is
+    differentiated at all) raises `SpanaxError`: the estimators built on this are not right there.
     """
     return value
 
 
-@first_order.defjvp
+@functools.partial(first_order.defjvp, symbolic_zeros=True)
 def _jvp(slope, name, primals, tangents):
     value, at, _ = primals
     dvalue, _, dx = tangents
+    if isinstance(dvalue, SymbolicZero):
+        dvalue = jnp.zeros_like(value)
+    if isinstance(dx, SymbolicZero):
+        return value, dvalue
     at = undifferentiated(
         at,
         f"a second derivative through {name}, which has only a first one",

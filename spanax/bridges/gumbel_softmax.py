@@ -17,7 +17,7 @@ class GumbelSoftmax(Local):
     Unbiased for the expectation of the RELAXED program, so biased for E[f]; the bias falls and the variance grows as
     the temperature falls. A Bernoulli draw lies in (0, 1); a Categorical draw comes as weights that sum to 1, with
     the categories on a new last axis. With `hard=True` the value is rounded to 0/1 or one-hot weights and the
-    derivative is that of the relaxed draw (straight-through Gumbel): first derivatives only, a second one raises.
+    derivatives, of every order, are those of the relaxed draw (straight-through Gumbel).
 
     Raises `SpanaxError` for any distribution but Bernoulli and Categorical.
 
@@ -33,7 +33,7 @@ class GumbelSoftmax(Local):
             unbiased_for="the relaxed program's expectation" + (" at hard values: nothing exactly" if self.hard else ""),
             unbiased=False,
             evaluations="1",
-            orders=1 if self.hard else None,
+            orders=None,
             distributions="Bernoulli, Categorical (as weights)",
             source="Jang, Gu and Poole 2017, eq. 2",
         )

@@ -20,7 +20,7 @@ class StraightThrough(Local):
 
     Biased, unless the rest of the program is linear in each element given the others: its expectation is
     E[f'(z)] dp/dtheta. A Bernoulli draw is 0. or 1.; a Categorical draw comes as one-hot weights, with the
-    categories on a new last axis. First derivatives only: a second one raises. `ReinMax` is better at the same cost.
+    categories on a new last axis. Derivatives of every order are those of the mean. `ReinMax` is better at the same cost.
 
     Raises `SpanaxError` for any distribution but Bernoulli and Categorical.
 
@@ -33,7 +33,7 @@ class StraightThrough(Local):
             unbiased_for="f linear in the draw (otherwise first-order biased)",
             unbiased=False,
             evaluations="1",
-            orders=1,
+            orders=None,
             distributions="Bernoulli, Categorical (as one-hot weights)",
             source="Bengio et al. 2013, section 4",
         )
