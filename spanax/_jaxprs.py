@@ -4,9 +4,10 @@ import contextlib
 import inspect
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import equinox as eqx
-import jax
+import jax.core
 from jax.extend import source_info_util
 from jax.extend.core import (
     ClosedJaxpr as ClosedJaxpr,
@@ -14,7 +15,7 @@ from jax.extend.core import (
     JaxprEqn as JaxprEqn,
     Literal as Literal,
     jaxprs_in_params,
-    primitives as P,
+    primitives as P,  # noqa: N812
 )
 
 # Frames of this package are not the user's, neither in our messages nor in JAX's own.
@@ -32,6 +33,11 @@ CALLS = {
     P.custom_vjp_call_p: "call_jaxpr",
 }
 CUSTOM_RULES = (P.custom_jvp_call_p, P.custom_vjp_call_p)
+
+
+def aval(variable: Any) -> Any:
+    """The shape and dtype of a variable or a literal of a traced program."""
+    return variable.aval
 
 
 def opened(program: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence]:

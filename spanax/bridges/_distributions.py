@@ -58,7 +58,7 @@ def numpyro_promotion() -> Iterator[None]:
 def hard_draw(key: Key[Array, ""], distribution: Distribution) -> Array:
     """A draw without derivative. A Bernoulli draw is a float, so that every bridge at its site has one dtype."""
     with numpyro_promotion():
-        z = lax.stop_gradient(distribution.sample(key))
+        z = lax.stop_gradient(jnp.asarray(distribution.sample(key)))
     return z.astype(jnp.result_type(_parameter(distribution), float)) if is_bernoulli(distribution) else z
 
 
@@ -77,7 +77,8 @@ def bernoulli_logits(distribution: Distribution) -> Float[Array, "*shape"]:
 def bernoulli_probs(distribution: Distribution) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
     """1 - p and p, of the draw's shape, each with an accurate derivative."""
     shape = distribution.shape()
-    return tuple(jnp.broadcast_to(x, shape) for x in _complement_and_p(distribution))
+    q, p = _complement_and_p(distribution)
+    return jnp.broadcast_to(q, shape), jnp.broadcast_to(p, shape)
 
 
 def _complement_and_p(distribution: Distribution) -> tuple[Array, Array]:
@@ -242,7 +243,7 @@ def pmf(distribution: Distribution) -> tuple[Array, Float[Array, " n"]]:
     values, shape = _values(distribution), distribution.shape()
     m = math.prod(shape)
     index = jnp.asarray(np.indices((len(values),) * m).reshape(m, -1).T)  # (n, m): which value each element takes
-    table = jnp.broadcast_to(_weights(distribution, values), shape + (len(values),)).reshape(m, len(values))
+    table = jnp.broadcast_to(_weights(distribution, values), (*shape, len(values))).reshape(m, len(values))
     weights = jnp.prod(table[jnp.arange(m), index], -1)
     z = jnp.asarray(values)[index].reshape((-1, *shape))
     return z.astype(jnp.result_type(_parameter(distribution), float)) if is_bernoulli(distribution) else z, weights

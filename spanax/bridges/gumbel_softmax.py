@@ -12,7 +12,9 @@ from ._first_order import first_order
 
 
 class GumbelSoftmax(Local):
-    """A relaxed draw: softmax((logits + Gumbel noise)/temperature), for a Bernoulli sigmoid((logit + logistic noise)/temperature).
+    """A relaxed draw: softmax((logits + Gumbel noise)/temperature).
+
+    For a Bernoulli: sigmoid((logit + logistic noise)/temperature).
 
     Unbiased for the expectation of the RELAXED program, so biased for E[f]; the bias falls and the variance grows as
     the temperature falls. A Bernoulli draw lies in (0, 1); a Categorical draw comes as weights that sum to 1, with
@@ -30,7 +32,8 @@ class GumbelSoftmax(Local):
     @property
     def facts(self) -> Facts:
         return Facts(
-            unbiased_for="the relaxed program's expectation" + (" at hard values: nothing exactly" if self.hard else ""),
+            unbiased_for="the relaxed program's expectation"
+            + (" at hard values: nothing exactly" if self.hard else ""),
             unbiased=False,
             evaluations="1",
             orders=None,

@@ -28,7 +28,7 @@ class MovingAverage(eqx.Module):
     value: Float[Array, ""] | float = 0.0
     weight: Float[Array, ""] | float = 0.0
 
-    def update(self, cost: Float[Array, "..."] | float) -> MovingAverage:
+    def update(self, cost: Float[Array, ...] | float) -> MovingAverage:
         """The average after one more cost."""
         cost = jnp.mean(lax.stop_gradient(jnp.asarray(cost, jnp.result_type(float, cost))))
         weight = jnp.asarray(self.decay * self.weight + (1 - self.decay), cost.dtype)

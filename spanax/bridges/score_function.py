@@ -24,7 +24,9 @@ def _baseline(given: Any) -> Any:
     if isinstance(given, str):
         if given == "auto":
             return LeaveOneOutMean()
-        raise SpanaxError(f"baseline={given!r} is not known", "", 'baseline="auto", None, a scalar, or sx.MovingAverage(...)')
+        raise SpanaxError(
+            f"baseline={given!r} is not known", "", 'baseline="auto", None, a scalar, or sx.MovingAverage(...)'
+        )
     if given is None or isinstance(given, LeaveOneOutMean | MovingAverage):
         return given
     value = jnp.asarray(given, jnp.result_type(float, given))
@@ -60,7 +62,7 @@ class ScoreFunction(Score):
 
     baseline: Any = eqx.field(converter=_baseline)
 
-    def __init__(self, baseline: Literal["auto"] | None | float | Float[Array, ""] | MovingAverage = "auto"):
+    def __init__(self, baseline: Literal["auto"] | float | Float[Array, ""] | MovingAverage | None = "auto"):
         self.baseline = baseline
 
     @property
@@ -79,6 +81,6 @@ class ScoreFunction(Score):
 
     def advantage(self, togo, others):
         baseline = self.baseline.value if isinstance(self.baseline, MovingAverage) else self.baseline
-        if baseline is None or (isinstance(baseline, LeaveOneOutMean) and others is None):
-            return togo
-        return togo - (others if isinstance(baseline, LeaveOneOutMean) else baseline)
+        if isinstance(baseline, LeaveOneOutMean):
+            baseline = others
+        return togo if baseline is None else togo - jnp.asarray(baseline, togo.dtype)

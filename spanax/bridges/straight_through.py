@@ -45,7 +45,9 @@ class StraightThrough(Local):
             z, mean = one_hot_draw(key, distribution), categorical_mean(distribution)
         else:
             raise SpanaxError(
-                f"StraightThrough() is for Bernoulli and Categorical draws, not {family(distribution)}", "", "ScoreFunction()"
+                f"StraightThrough() is for Bernoulli and Categorical draws, not {family(distribution)}",
+                "",
+                "ScoreFunction()",
             )
         return first_order(_identity, "StraightThrough()", z, (), mean)
 

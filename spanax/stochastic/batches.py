@@ -11,9 +11,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 
-
 from .._errors import SpanaxWarning, diagnosis
-from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, body
+from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, aval, body
 from ..bridges import Bridge, Local
 from .sampling import Site, cost_p, parts, sample_p
 
@@ -23,11 +22,13 @@ MIXED = "mixed"  # anything else
 Lanes = Mapping[Site, int | str]
 
 ELEMENTWISE = frozenset(
-    "abs add add_any and atan2 clamp ceil convert_element_type copy cos cosh div eq erf erfc exp exp2 expm1 floor ge gt integer_pow "
-    "is_finite le lgamma log log1p logistic lt max min mul ne neg nextafter not or pow rem round rsqrt select_n sign sin sinh sqrt "
-    "square stop_gradient sub tan tanh xor".split()
+    "abs add add_any and atan2 clamp ceil convert_element_type copy cos cosh div eq erf erfc exp exp2 expm1 floor ge gt "
+    "integer_pow is_finite le lgamma log log1p logistic lt max min mul ne neg nextafter not or pow rem round rsqrt "
+    "select_n sign sin sinh sqrt square stop_gradient sub tan tanh xor".split()
 )
-LINEAR = frozenset("add add_any convert_element_type copy div mul neg reduce_sum sub squeeze reshape broadcast_in_dim".split())
+LINEAR = frozenset(
+    "add add_any broadcast_in_dim convert_element_type copy div mul neg reduce_sum reshape squeeze sub".split()
+)
 
 _warned: dict = {}  # the registry of `warnings`: once for each site
 
@@ -55,8 +56,8 @@ def _warn(site: Site, size: int) -> None:
 
 def _batch_size(eqn: JaxprEqn) -> int:
     """The length of the leading axis of a batch of draws; 1 where there is none."""
-    site, shape = eqn.params["site"], eqn.outvars[0].aval.shape
-    batched = site.lanes or parts(site, [v.aval for v in eqn.invars[1:]])[0].batch_shape
+    site, shape = eqn.params["site"], aval(eqn.outvars[0]).shape
+    batched = site.lanes or parts(site, [aval(v) for v in eqn.invars[1:]])[0].batch_shape
     return shape[0] if batched else 1
 
 
@@ -95,7 +96,7 @@ def _result(eqn: JaxprEqn, ins: Sequence[int | str | None]) -> int | str:
         return MIXED
     (lanes,) = seen
     if isinstance(lanes, str):
-        products = name == "mul" and ins.count(lanes) > 1 or name == "div" and ins[1] is not None
+        products = (name == "mul" and ins.count(lanes) > 1) or (name == "div" and ins[1] is not None)
         return SUMMED if name in LINEAR and not products else MIXED
     if name == "reduce_sum" and lanes in eqn.params["axes"]:
         return SUMMED
@@ -124,12 +125,12 @@ def _transpose(eqn, ins, axis):
 
 
 def _reshape(eqn, ins, axis):
-    before, after = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
+    before, after = aval(eqn.invars[0]).shape, aval(eqn.outvars[0]).shape
     return axis if before[: axis + 1] == after[: axis + 1] else MIXED
 
 
 def _dot(eqn, ins, axis):
-    (contract, batch), ndims = eqn.params["dimension_numbers"], [v.aval.ndim for v in eqn.invars]
+    (contract, batch), ndims = eqn.params["dimension_numbers"], [aval(v).ndim for v in eqn.invars]
     side = 0 if ins[0] is not None else 1
     if ins[1 - side] is not None or axis in contract[side]:
         shared = all(x is not None and x in batch[k] for k, x in enumerate(ins))

@@ -47,7 +47,9 @@ class Events:
 Others = Callable[[Array], Array | None]  # costs to go -> their mean over the other replicates
 
 
-def surrogate(flow: Flow, events: Events, reach: Callable[[Path], frozenset[Label]], others: Others) -> Float[Array, ""]:
+def surrogate(
+    flow: Flow, events: Events, reach: Callable[[Path], frozenset[Label]], others: Others
+) -> Float[Array, ""]:
     """J of the module's docstring. `reach(cost)`: the labels of the draws that the cost answers to."""
     total = jnp.sum(jnp.stack([jnp.sum(c) for c in events.costs.values()]))
     if not events.scores:
@@ -128,12 +130,16 @@ class _Credit:
                 togo = togo + _over_passes(self.events.costs[cost], common, score.ndim, _later, None in crossed, later)
         for r in self.sites:
             if (common := self.shared(s, r)) and self.meet(r, s):
-                past = past + _over_passes(self.events.scores[r], common, score.ndim, _earlier, r < s, [True] * score.ndim)
+                past = past + _over_passes(
+                    self.events.scores[r], common, score.ndim, _earlier, r < s, [True] * score.ndim
+                )
         togo = jnp.broadcast_to(togo, score.shape)
         return jnp.sum(jnp.exp(past) * jnp.expm1(score) * self.events.bridges[s].advantage(togo, others(togo)))
 
 
-def _over_passes(x: Array, common: int, ndim: int, other: Callable, same: bool, crossed: Sequence[bool]) -> Array | float:
+def _over_passes(
+    x: Array, common: int, ndim: int, other: Callable, same: bool, crossed: Sequence[bool]
+) -> Array | float:
     """x summed over the same pass of all `common` outer loops, if `same`, and over `other` passes of each crossed one.
 
     The result has `ndim` loop axes (some of length 1).

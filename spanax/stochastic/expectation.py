@@ -58,7 +58,7 @@ def expectation(
         raise SpanaxError(f"expectation(samples={samples})", "", "samples=1 or more")
 
     @functools.wraps(f)
-    def estimate(*args, key: Key[Array, ""] | None = None, **kwargs):
+    def estimate(*args, key: Any = None, **kwargs):
         check_key(key, here())
         closed, aux_tree = _trace(f, has_aux, key, args, kwargs)
         check_keys(closed)
@@ -116,12 +116,14 @@ def _check_scalar(out: Any, has_aux: bool, where: str) -> None:
         if isinstance(out, tuple) and not has_aux:
             remedies = ["has_aux=True, for a pair (scalar, aux)"]
         got = "a tuple" if isinstance(out, tuple) else f"{getattr(dtype, '__name__', dtype)}{list(shape)}"
-        raise SpanaxError(f"expectation(f): f must return a floating-point scalar, and it returned {got}", where, *remedies)
+        raise SpanaxError(
+            f"expectation(f): f must return a floating-point scalar, and it returned {got}", where, *remedies
+        )
 
 
 def expect(
     f: Callable[[Array], Float[Array, ""]],
-    distribution: Distribution,
+    distribution: Distribution | Any,
     *,
     key: Key[Array, ""],
     via: Bridge | None = None,

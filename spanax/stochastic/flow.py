@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-
 from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, body
 from .sampling import cost_p, sample_p
 
@@ -37,7 +36,9 @@ class Flow:
         outs = self._walk(closed.jaxpr, [NONE] * len(closed.jaxpr.invars), NONE, (), ())
         self.reach[RESULT], self.loops[RESULT] = outs[0], ()
 
-    def _walk(self, jaxpr: Jaxpr, ins: Sequence[Labels], control: Labels, path: Path, loops: tuple[Path, ...]) -> list[Labels]:
+    def _walk(
+        self, jaxpr: Jaxpr, ins: Sequence[Labels], control: Labels, path: Path, loops: tuple[Path, ...]
+    ) -> list[Labels]:
         """Labels of the outputs. `control`: labels of the predicates that decided that this program runs."""
         env = dict(zip(jaxpr.invars, ins, strict=True))
 

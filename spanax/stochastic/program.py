@@ -25,6 +25,7 @@ from .._jaxprs import (
     Literal,
     P,
     at,
+    aval,
     below,
     body,
     evaluate,
@@ -40,7 +41,7 @@ from .sampling import Site, cost_p, draw, naming, parts, sample_p, site_log_prob
 
 LIMIT = 10_000  # runs of the rest of the program, over all branching sites
 
-Rest = Callable[[list, Events, int], Array]  # (outputs, events so far, runs so far) -> objective
+Rest = Callable[[list, Events, int], Any]  # (outputs, events so far, runs so far) -> objective
 
 
 def _is_event(eqn: JaxprEqn) -> bool:
@@ -53,7 +54,7 @@ class Program:
     def __init__(self, closed: ClosedJaxpr, vias: Mapping[str, Bridge], others: Others):
         self.closed, self.vias, self.others = closed, vias, others
         self.flow = Flow(closed)
-        self.dtype = closed.jaxpr.outvars[0].aval.dtype  # of the objective: scores and costs are brought to it
+        self.dtype = aval(closed.jaxpr.outvars[0]).dtype  # of the objective: scores and costs are brought to it
         self._cached: dict[tuple[str, int], bool] = {}
         self._check_names()
 
@@ -61,7 +62,9 @@ class Program:
         names = {eqn.params["site"].name for eqn in self.flow.sites.values()} - {None}
         if unknown := sorted(set(self.vias) - names):
             raise SpanaxError(
-                f"via= names {unknown}, and no draw is called that; the names are {sorted(names)}", "", "sample(..., name=...)"
+                f"via= names {unknown}, and no draw is called that; the names are {sorted(names)}",
+                "",
+                "sample(..., name=...)",
             )
 
     def __call__(self, key: Key[Array, ""]) -> tuple[Float[Array, ""], list[Array]]:
@@ -74,7 +77,9 @@ class Program:
             return self.assemble(events)
 
         objective = self.run(jaxpr, self.closed.consts, [key], (), Events(), finish, 1)
-        if aux and any(self.branches(eqn) for eqn in jaxpr.eqns):  # they came from inside a `rest`: draw once more, plainly
+        if aux and any(
+            self.branches(eqn) for eqn in jaxpr.eqns
+        ):  # they came from inside a `rest`: draw once more, plainly
             aux = evaluate_jaxpr(jaxpr, lax.stop_gradient(self.closed.consts), key)[1:]
         return objective, [jnp.asarray(x) for x in aux]
 
@@ -92,7 +97,11 @@ class Program:
 
     def bridge_at(self, site: Site) -> Bridge:
         """The bridge of a site; its array fields are placeholders."""
-        return self.vias.get(site.name) or parts(site, [0.0] * len(site.static))[1]
+        return self.override(site) or parts(site, [0.0] * len(site.static))[1]
+
+    def override(self, site: Site) -> Bridge | None:
+        """The bridge that `vias` puts at this site."""
+        return self.vias.get(site.name) if site.name else None
 
     def _remember(self, what: str, eqn: JaxprEqn, test: Callable[[JaxprEqn], bool]) -> bool:
         if (what, id(eqn)) not in self._cached:
@@ -169,7 +178,7 @@ class Program:
         """A `Local` or `Score` draw, with its score."""
         site = eqn.params["site"]
         key, *leaves = ins
-        override = self.vias.get(site.name)
+        override = self.override(site)
         via = override or parts(site, leaves)[1]
         with at(eqn):
             z = self.conform(eqn, via, draw(site, override, key, *leaves))
@@ -183,10 +192,11 @@ class Program:
 
     def conform(self, eqn: JaxprEqn, via: Bridge, z: Array) -> Array:
         """z, if it has the dtype and shape that the program was traced for."""
-        site, want = eqn.params["site"], eqn.outvars[0].aval
+        site, want = eqn.params["site"], aval(eqn.outvars[0])
         if (z.shape, z.dtype) != (want.shape, want.dtype):
             raise SpanaxError(
-                f"{via!r} at {site.label} draws {z.dtype}{list(z.shape)}, and the program was written for {want.dtype}{list(want.shape)}",
+                f"{via!r} at {site.label} draws {z.dtype}{list(z.shape)}, and the program was written for "
+                f"{want.dtype}{list(want.shape)}",
                 site.where,
                 "give this bridge as via= in sample(), and write the program for its draws",
                 "a bridge with the same kind of draw",
@@ -235,7 +245,8 @@ class Program:
         site = eqn.params["site"]
         key, *leaves = ins
         distribution, own = parts(site, leaves)
-        via = self.vias.get(site.name) or own
+        via = self.override(site) or own
+        assert isinstance(via, Branching)
         if site.lanes:
             raise SpanaxError(
                 f"{via!r} at {site.label} inside a vmap of the program: its lanes would need the rest of the program each",
@@ -335,7 +346,9 @@ def _while(program: Program, eqn: JaxprEqn, ins: list, here: Path):
     a, b = p["cond_nconsts"], p["body_nconsts"]
     if any(program.holds_event(e) for e in p["cond_jaxpr"].jaxpr.eqns):
         raise SpanaxError(
-            "a draw or a cost in the condition of a while_loop", program.place(eqn), "put it in the body, and carry its value"
+            "a draw or a cost in the condition of a while_loop",
+            program.place(eqn),
+            "put it in the body, and carry its value",
         )
 
     def going(state):

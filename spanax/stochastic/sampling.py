@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
@@ -51,7 +52,7 @@ def _is_array(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array | np.ndarray | np.generic | float | complex)
 
 
-def parts(site: Site, leaves: Sequence[Array]) -> tuple[Distribution, Bridge]:
+def parts(site: Site, leaves: Sequence[Any]) -> tuple[Distribution, Bridge]:
     """The distribution and the bridge that a site's array leaves make up."""
     arrays = iter(leaves)
     return jax.tree.unflatten(site.tree, [next(arrays) if s is ARRAY else s for s in site.static])
@@ -125,7 +126,9 @@ def _jvp_sample(primals, tangents, *, site):
 def _jvp_cost(primals, tangents, *, name, where):
     label = f"the cost {name!r}" if name else "a cost"
     raise SpanaxError(
-        f"{label} is differentiated outside expectation, where it adds to nothing", where, "differentiate sx.expectation(f), not f"
+        f"{label} is differentiated outside expectation, where it adds to nothing",
+        where,
+        "differentiate sx.expectation(f), not f",
     )
 
 
@@ -135,7 +138,13 @@ set_jvp(sample_p, _jvp_sample)
 set_jvp(cost_p, _jvp_cost)
 
 
-def sample(key: Key[Array, ""], distribution: Distribution, *, via: Bridge | None = None, name: str | None = None) -> Array:
+def sample(
+    key: Key[Array, ""],
+    distribution: Distribution | Any,  # numpyro types its constructors Optional
+    *,
+    via: Bridge | None = None,
+    name: str | None = None,
+) -> Array:
     """A draw from `distribution`; `via` says how the gradient crosses it.
 
     Without `via`: `Pathwise()` where the distribution has a reparametrised draw, else `ScoreFunction()`. `name` lets
@@ -163,7 +172,9 @@ def sample(key: Key[Array, ""], distribution: Distribution, *, via: Bridge | Non
 def _check_call(key: Any, distribution: Any, via: Any, where: str) -> None:
     if not callable(getattr(distribution, "log_prob", None)):
         raise SpanaxError(
-            f"sample(key, distribution) got a {type(distribution).__name__} for the distribution", where, "a numpyro distribution"
+            f"sample(key, distribution) got a {type(distribution).__name__} for the distribution",
+            where,
+            "a numpyro distribution",
         )
     if via is not None and not isinstance(via, Bridge):
         hint = f"{via.__name__}()" if isinstance(via, type) else "a bridge, such as ScoreFunction()"
@@ -175,12 +186,14 @@ def check_key(key: Any, where: str) -> None:
     """Raises unless `key` is one PRNG key, of the new or the raw kind."""
     dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
     typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
-    if not (typed and shape == () or dtype == jnp.uint32 and shape is not None and len(shape) == 1):
+    if not ((typed and shape == ()) or (dtype == jnp.uint32 and shape is not None and len(shape) == 1)):
         got = f"{dtype}{list(shape)}" if shape is not None else repr(key)
-        raise SpanaxError(f"one PRNG key is needed, not {got}", where, "jax.random.key(0)", "jax.vmap over an array of keys")
+        raise SpanaxError(
+            f"one PRNG key is needed, not {got}", where, "jax.random.key(0)", "jax.vmap over an array of keys"
+        )
 
 
-def cost(value: Float[Array, "..."] | float, name: str | None = None) -> None:
+def cost(value: Float[Array, ...] | float, name: str | None = None) -> None:
     """Adds `value` (an array is summed) to the objective, at this point of the program.
 
     Inside `expectation(f)` the objective is f's result plus all costs, and a draw answers to those costs only that it

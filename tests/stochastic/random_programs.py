@@ -263,7 +263,9 @@ class Reference:
         self.total, self.log_p = np.zeros(n), np.zeros(n)
         self.used = np.zeros(self.values.shape, bool)
         xs = self.block(self.program.block, [np.full(n, t) for t in theta], np.ones(n, bool), 0, {})
-        unused = np.sum(np.where(self.used, 0.0, -np.log(np.array(self.program.slots or [1.0])[: self.values.shape[1]])), 1)
+        unused = np.sum(
+            np.where(self.used, 0.0, -np.log(np.array(self.program.slots or [1.0])[: self.values.shape[1]])), 1
+        )
         return xs[-1] + self.total, self.log_p + unused
 
     def expectation(self, theta):
@@ -288,9 +290,7 @@ class Reference:
                 carry = xs[s.start]
                 order = range(s.length - 1, -1, -1) if s.reverse else range(s.length)
                 for i in order:
-                    inner = {
-                        d.slot: offsets.get(d.slot, 0) + i * n for d, n in _slots_below(s.block)
-                    }
+                    inner = {d.slot: offsets.get(d.slot, 0) + i * n for d, n in _slots_below(s.block)}
                     carry = np.tanh(self.block(s.block, [*xs, carry, np.full_like(carry, 0.5 * i)], on, at, inner)[-1])
                 xs.append(carry)
             else:

@@ -55,7 +55,9 @@ def pathwise(w, x, *, key):
 @pytest.mark.parametrize("f", [loss, inner_vmap, said_as_costs], ids=lambda f: f.__name__)
 def test_batched_loss_warns_once_and_names_the_remedy(f):
     estimate = sx.expectation(f, samples=2)
-    with pytest.warns(sx.SpanaxWarning, match=r"batch of 10(.|\n)*test_batches.py:\d+(.|\n)*jax\.vmap\(sx\.expectation"):
+    with pytest.warns(
+        sx.SpanaxWarning, match=r"batch of 10(.|\n)*test_batches.py:\d+(.|\n)*jax\.vmap\(sx\.expectation"
+    ):
         estimate(W, X, key=KEY)
     with warnings.catch_warnings():
         warnings.simplefilter("default")

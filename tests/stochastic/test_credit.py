@@ -62,7 +62,9 @@ def independent_pair(theta, *, key):
 
 
 def test_independent_draws_do_not_pay_for_each_other(key):
-    slopes = jax.vmap(lambda k: jax.grad(sx.expectation(independent_pair))(jnp.zeros(2), key=k))(jax.random.split(key, 500))
+    slopes = jax.vmap(lambda k: jax.grad(sx.expectation(independent_pair))(jnp.zeros(2), key=k))(
+        jax.random.split(key, 500)
+    )
     # a's own estimate: (a - 1/2) a is 0 or 1/2, whatever b costs
     assert set(np.unique(slopes[:, 0])) == {0.0, 0.5}
     assert set(np.unique(slopes[:, 1])) == {0.0, 50.0}

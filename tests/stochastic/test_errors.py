@@ -127,7 +127,9 @@ CASES = {
         "no finite support",
     ),
     "support not static": (
-        jax.jit(gradient(lambda t, *, key: sx.sample(key, coins(key), via=sx.Enumerate(), name="coin").astype(float) * t)),
+        jax.jit(
+            gradient(lambda t, *, key: sx.sample(key, coins(key), via=sx.Enumerate(), name="coin").astype(float) * t)
+        ),
         "not known when the program is traced",
     ),
     "no scalar": (gradient(lambda t, *, key: t * jnp.ones(3)), r"scalar, and it returned float\d\d\[3\]"),

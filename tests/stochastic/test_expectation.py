@@ -124,7 +124,10 @@ def test_modules_kwargs_and_closures(key):
     np.testing.assert_allclose(value, exact(model, 1.7), rtol=1e-5)
     np.testing.assert_allclose(slope, exact(model, 1.0), rtol=1e-5)
     mine, theirs = outer(1.7)[1], eqx.filter_grad(exact)(model, 1.7)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *(eqx.filter(t, eqx.is_array) for t in (mine, theirs)))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        *(eqx.filter(t, eqx.is_array) for t in (mine, theirs)),
+    )
 
 
 def test_expect_has_both_terms(key):
@@ -139,9 +142,9 @@ def test_expect_has_both_terms(key):
 
 def test_expect_by_score_function(key):
     # 4 standard errors of 400 independent estimates: false-alarm rate 6e-5
-    slopes = jax.vmap(jax.grad(lambda t, k: sx.expect(lambda a: jnp.exp(t * a), coin(t), key=k, samples=50)), (None, 0))(
-        0.3, jax.random.split(key, 400)
-    )
+    slopes = jax.vmap(
+        jax.grad(lambda t, k: sx.expect(lambda a: jnp.exp(t * a), coin(t), key=k, samples=50)), (None, 0)
+    )(0.3, jax.random.split(key, 400))
     p = jax.nn.sigmoid(0.3)
     truth = p * (1 - p) * (jnp.exp(0.3) - 1) + p * jnp.exp(0.3)
     assert abs(slopes.mean() - truth) < 4 * slopes.std() / np.sqrt(400)
