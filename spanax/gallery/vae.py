@@ -1,0 +1,97 @@
+"""A VAE with 200 Bernoulli latents on real digits, trained once for each bridge, and the bridges compared.
+
+The draw of the latents cuts the gradient to the encoder. Each bridge carries it across in its own way, with the same
+budget of decoder evaluations; `gaussian` replaces the Bernoulli latents by Normal ones, which need no such help.
+
+Data: `_digits`. Model and objective: `_vae_model`. Training: `_vae_training`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .._errors import SpanaxError
+from . import _digits
+from ._names import VaeBridge
+from ._requirements import check_requirements
+from ._vae_result import BridgeFigures, Result, Settings, judge, write_figures, write_json
+from ._vae_training import Training, chunk_size, setup
+
+STEPS, QUICK_STEPS = 6_000, 500
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: `elbo` is the held-out ELBO after `step` of `steps` steps, None before the first."""
+
+    bridge: VaeBridge
+    step: int
+    steps: int
+    elbo: float | None
+
+
+def run(
+    out: str | Path,
+    *,
+    quick: bool = False,
+    via: Sequence[str] = tuple(VaeBridge),
+    steps: int | None = None,
+    samples: int = 4,
+    seed: int = 0,
+    variance_repeats: int = 128,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Result:
+    """Trains a VAE through each bridge named in `via`, and writes pictures and result.json into `out`.
+
+    - `quick`: 500 steps instead of 6,000; `steps` overrides both;
+    - `samples`: evaluations of the decoder for each image and gradient, an even number;
+    - `variance_repeats`: gradients from which the variance is estimated;
+    - `on_progress`: called before the first step of each bridge and after each chunk of steps.
+
+    The same `seed` gives the same split, initial parameters and draws. Ctrl-C (`KeyboardInterrupt`) ends the training
+    early: what was trained until then is judged and written, and the result says `interrupted`.
+    """
+    check_requirements()
+    if steps is None:
+        steps = QUICK_STEPS if quick else STEPS
+    settings = _settings(via, steps, samples, seed, variance_repeats)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    data = _digits.load(seed)
+    trainings, figures, interrupted = _train_all(settings, data, on_progress)
+    files = write_figures(out, data, seed, trainings) if trainings else ()
+    report = write_json(out, settings, figures, interrupted)
+    return Result(settings, figures, interrupted, (*files, report))
+
+
+def _settings(via: Sequence[str], steps: int, samples: int, seed: int, variance_repeats: int) -> Settings:
+    names = [bridge.value for bridge in VaeBridge]
+    if unknown := [name for name in via if name not in names]:
+        raise SpanaxError(f"no bridge of the VAE is named {', '.join(unknown)}", "", f"one of {', '.join(names)}")
+    if samples < 2 or samples % 2:
+        raise SpanaxError(f"samples={samples}: DisARM draws pairs, so the number must be even", "", "samples=4")
+    if steps < 1 or variance_repeats < 2 or not via:
+        raise SpanaxError("nothing to train: at least one bridge, one step and two variance repeats are needed")
+    bridges = tuple(dict.fromkeys(VaeBridge(name) for name in via))
+    return Settings(bridges, steps, samples, seed, variance_repeats)
+
+
+def _train_all(
+    settings: Settings, data: _digits.Digits, on_progress: Callable[[Progress], None]
+) -> tuple[list[Training], tuple[BridgeFigures, ...], bool]:
+    """The trainings of at least one step with their figures, and whether Ctrl-C cut them short."""
+    trainings: list[Training] = []
+    figures: list[BridgeFigures] = []
+    interrupted = False
+    try:
+        for name in settings.bridges:
+            trainings.append(Training(name, setup(name, settings.samples), data, settings.seed))
+            on_progress(Progress(name, 0, settings.steps, None))
+            for elbo in trainings[-1].chunks(settings.steps, chunk_size(settings.steps)):
+                on_progress(Progress(name, trainings[-1].steps, settings.steps, elbo))
+            figures.append(judge(trainings[-1], settings.variance_repeats))
+    except KeyboardInterrupt:
+        interrupted = True
+    trainings = [training for training in trainings if training.steps]
+    figures += [judge(training, settings.variance_repeats) for training in trainings[len(figures) :]]
+    return trainings, tuple(figures), interrupted

@@ -1,0 +1,1 @@
+from tests.gallery.conftest import ordinary_promotion as ordinary_promotion
