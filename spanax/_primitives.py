@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array
 
 from ._errors import SpanaxError
 from ._jaxprs import here
@@ -35,14 +37,23 @@ def set_jvp(primitive: Primitive, rule: Callable) -> None:
     ad.primitive_jvps[primitive] = with_arrays
 
 
-def _identity(name: str) -> Primitive:
-    primitive = new_primitive(name, lambda x, **_: [x], lambda x, **_: [x])
+def _elementwise(name: str, run: Callable) -> Primitive:
+    """A primitive of one array whose result has the same shape and dtype."""
+    primitive = new_primitive(name, lambda x, **_: [run(x)], lambda x, **_: [x])
     set_batching(primitive, lambda xs, dims, **params: (primitive.bind(*xs, **params), dims))
     return primitive
 
 
-_undifferentiated_p = _identity("spanax_undifferentiated")
-_forward_only_p = _identity("spanax_forward_only")
+_zero_valued_p = _elementwise("spanax_zero_valued", jax.numpy.zeros_like)
+_undifferentiated_p = _elementwise("spanax_undifferentiated", lambda x: x)
+_forward_only_p = _elementwise("spanax_forward_only", lambda x: x)
+
+set_jvp(_zero_valued_p, lambda primals, tangents: (_zero_valued_p.bind(*primals), list(tangents)))
+
+
+def zero_valued(x: Array) -> Array:
+    """0, with the derivatives of x: `x - stop_gradient(x)` for a finite x, and no need to compute x for its value."""
+    return _zero_valued_p.bind(x)[0]
 
 
 def _raise(*_, diagnosis: tuple[str, ...]):

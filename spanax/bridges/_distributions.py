@@ -19,7 +19,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
-from .._primitives import undifferentiated
+from .._primitives import undifferentiated, zero_valued
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution
@@ -130,6 +130,16 @@ def log_prob(distribution: Distribution, z: Array) -> Float[Array, ""]:
     return log_p + _moving_support(b)
 
 
+def score(distribution: Distribution, z: Array) -> Float[Array, ""]:
+    """log p(z) - stop_gradient(log p(z)): 0 in value, with the derivatives, of every order, of `log_prob`.
+
+    For the families whose log p is our own the value is the constant 0, so that a compiled program need not compute
+    log p at all. For the others it is NaN where log p is not finite: their derivative cannot be trusted there.
+    """
+    log_p = log_prob(distribution, z)
+    return zero_valued(log_p) if family(distribution) in _LOG_PROBS else log_p - lax.stop_gradient(log_p)
+
+
 def _moving_support(b: Any) -> Float[Array, ""] | float:
     if b.is_discrete:
         return 0.0
@@ -164,12 +174,15 @@ def _times_log(k: Array, p: Array) -> Array:
     return k * _log_where(k > 0, p)
 
 
+# Whatever does not depend on z is computed without it: vmapped over draws, it is computed once for all of them.
 def _bernoulli_logits(b, z):
-    return jax.nn.log_sigmoid(jnp.where(z > 0, b.logits, -b.logits))
+    logits = jnp.asarray(b.logits)
+    return jnp.where(z > 0, jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits))
 
 
 def _bernoulli_probs(b, z):
-    return _log_where(z > 0, b.probs) + _log_where(z <= 0, 1 - b.probs)
+    probs = jnp.asarray(b.probs)
+    return jnp.where(z > 0, _log_where(probs > 0, probs), _log_where(probs < 1, 1 - probs))
 
 
 def _binomial_logits(b, z):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from .._errors import SpanaxError
 from ._base import Branching
-from ._distributions import hard_draw, log_prob
+from ._distributions import hard_draw, score
 from ._facts import Facts
 
 
@@ -50,6 +50,6 @@ class LeaveOneOut(Branching):
     def objective(self, key, distribution, rest):
         draws = jax.vmap(lambda k: hard_draw(k, distribution))(jax.random.split(key, self.samples))
         costs = jax.vmap(rest)(draws)
-        log_p = jax.vmap(lambda z: log_prob(distribution, z))(draws).astype(costs.dtype)
+        scores = jax.vmap(lambda z: score(distribution, z))(draws).astype(costs.dtype)
         others = (jnp.sum(costs) - costs) / (self.samples - 1)
-        return jnp.mean(costs + jnp.expm1(log_p - jax.lax.stop_gradient(log_p)) * (costs - others))
+        return jnp.mean(costs + jnp.expm1(scores) * (costs - others))

@@ -37,7 +37,7 @@ from ..bridges import Branching, Bridge, Score, ScoreFunction
 from ..bridges._distributions import family
 from .credit import Events, Others, surrogate
 from .flow import RESULT, Flow, Path
-from .sampling import Site, cost_p, draw, naming, parts, sample_p, site_log_prob
+from .sampling import Site, cost_p, draw, naming, parts, sample_p, site_score
 
 LIMIT = 10_000  # runs of the rest of the program, over all branching sites
 
@@ -185,8 +185,7 @@ class Program:
         if isinstance(via, Score):
             _refuse_baseline_per_lane(site)
             with at(eqn):
-                log_p = site_log_prob(site, z, *leaves).astype(self.dtype)
-            events.scores[here] = log_p - lax.stop_gradient(log_p)
+                events.scores[here] = site_score(site, z, *leaves).astype(self.dtype)
             events.bridges[here] = via
         return z
 

@@ -16,7 +16,7 @@ from .._errors import SpanaxError
 from .._jaxprs import here
 from .._primitives import new_primitive, set_batching, set_jvp
 from ..bridges import Bridge, Local, Pathwise, ScoreFunction
-from ..bridges._distributions import log_prob
+from ..bridges._distributions import score
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution
@@ -87,9 +87,9 @@ def draw(site: Site, via: Bridge | None, key: Key[Array, ""], *leaves: Array) ->
         return _over_lanes(site, one)(key, *leaves)
 
 
-def site_log_prob(site: Site, z: Array, *leaves: Array) -> Float[Array, ""]:
-    """log p(z), summed over all lanes and elements."""
-    return jnp.sum(_over_lanes(site, lambda z, *leaves: log_prob(parts(site, leaves)[0], z), (0,))(z, *leaves))
+def site_score(site: Site, z: Array, *leaves: Array) -> Float[Array, ""]:
+    """log p(z) - stop_gradient(log p(z)), summed over all lanes and elements."""
+    return jnp.sum(_over_lanes(site, lambda z, *leaves: score(parts(site, leaves)[0], z), (0,))(z, *leaves))
 
 
 def _run_sample(key, *leaves, site):
