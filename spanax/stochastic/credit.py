@@ -97,18 +97,12 @@ class _Credit:
             [[r < s and self.meet(r, s) and not self.shared(r, s) for r in self.sites] for s in sites], float
         )
 
-    def totals(self, arrays: dict[Path, Array]) -> Float[Array, " n"]:
-        return jnp.stack([jnp.sum(x) for x in arrays.values()])
-
     def outside_loops(self, sites: Sequence[Path]) -> tuple[Array, Array]:
         """Costs to go and past scores of the sites, from everything that shares no loop with them.
 
         One constant matrix each: sums written out pair by pair would make compilation quadratic in the draws.
         """
-        costs, scores = self.totals(self.events.costs), self.totals(self.events.scores)
-        togo = jnp.matmul(self.pays(sites).astype(costs.dtype), costs, precision="highest")
-        past = jnp.matmul(self.before(sites).astype(scores.dtype), scores, precision="highest")
-        return togo, past
+        return _pick(self.pays(sites), self.events.costs), _pick(self.before(sites), self.events.scores)
 
     def of_sites_apart(self, sites: Sequence[Path], others: Others) -> Float[Array, ""]:
         """The terms of all sites outside of loops, at once."""
@@ -137,6 +131,14 @@ class _Credit:
         return jnp.sum(jnp.exp(past) * jnp.expm1(score) * self.events.bridges[s].advantage(togo, others(togo)))
 
 
+def _pick(chosen: np.ndarray, arrays: dict[Path, Array]) -> Float[Array, " sites"] | np.ndarray:
+    """The totals of the arrays, summed by rows of a 0/1 matrix; a constant where it chooses none."""
+    if not chosen.any():
+        return np.zeros(len(chosen), jnp.result_type(*arrays.values()))
+    totals = jnp.stack([jnp.sum(x) for x in arrays.values()])
+    return jnp.matmul(chosen.astype(totals.dtype), totals, precision="highest")
+
+
 def _over_passes(
     x: Array, common: int, ndim: int, other: Callable, same: bool, crossed: Sequence[bool]
 ) -> Array | float:
@@ -144,10 +146,13 @@ def _over_passes(
 
     The result has `ndim` loop axes (some of length 1).
     """
-    total = _align(x, common, ndim) if same else 0.0
+    innermost = common - 1
+    joined = same and crossed[innermost]  # the same pass and those beyond it are one inclusive sum
+    total = _align(x, common, ndim) if same and not joined else 0.0
     for k in range(common):
         if crossed[k]:
-            total = total + _align(other(jnp.sum(x, tuple(range(k + 1, x.ndim))), k), k + 1, ndim)
+            passes = jnp.sum(x, tuple(range(k + 1, x.ndim)))
+            total = total + _align(other(passes, k, inclusive=joined and k == innermost), k + 1, ndim)
     return total
 
 
@@ -157,13 +162,19 @@ def _align(x: Array, n: int, ndim: int) -> Array:
     return x.reshape(x.shape + (1,) * (ndim - n))
 
 
-def _later(x: Array, axis: int) -> Array:
-    """The sum over strictly later passes."""
+def _later(x: Array, axis: int, *, inclusive: bool) -> Array:
+    """The sum over strictly later passes, or also over this one."""
     through = lax.cumsum(x, axis, reverse=True)
+    if inclusive:
+        return through
     beyond = lax.slice_in_dim(through, 1, None, axis=axis)
     return jnp.concatenate([beyond, jnp.zeros_like(lax.slice_in_dim(x, 0, 1, axis=axis))], axis)
 
 
-def _earlier(x: Array, axis: int) -> Array:
-    """The sum over strictly earlier passes."""
-    return jnp.flip(_later(jnp.flip(x, axis), axis), axis)
+def _earlier(x: Array, axis: int, *, inclusive: bool) -> Array:
+    """The sum over strictly earlier passes, or also over this one."""
+    through = lax.cumsum(x, axis)
+    if inclusive:
+        return through
+    before = lax.slice_in_dim(through, 0, -1, axis=axis)
+    return jnp.concatenate([jnp.zeros_like(lax.slice_in_dim(x, 0, 1, axis=axis)), before], axis)
