@@ -1,6 +1,7 @@
 # make run    train the discrete VAE on real digits, with every bridge
 # make test   the tests         (PYTEST_ARGS="-x tests/gallery" narrows them)
 # make lint   ruff and pyright
+# make docs   the documentation, into site/
 # make bench  side by side with hand-written JAX and with Storchastic
 # Each makes .venv and installs what it needs; a second call finds that done.
 
@@ -14,7 +15,7 @@ BENCHMARKS ?= $(filter-out _%,$(patsubst benchmarks/%.py,%,$(sort $(wildcard ben
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench docs clean
 
 run: $(VENV)/.gallery
 	$(BIN)/spanax gallery vae $(RUN_ARGS)
@@ -29,6 +30,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV)

@@ -21,7 +21,9 @@ BRIDGES = [
 def row(bridge):
     facts = bridge.facts
     orders = "all" if facts.orders is None else str(facts.orders)
-    return f"| `{type(bridge).__name__}` | {facts.unbiased_for} | {facts.evaluations} | {orders} | {facts.distributions} |"
+    return (
+        f"| `{type(bridge).__name__}` | {facts.unbiased_for} | {facts.evaluations} | {orders} | {facts.distributions} |"
+    )
 
 
 def test_example_runs_as_printed(capsys):
@@ -41,5 +43,7 @@ def test_table_of_bridges():
 
 
 def test_every_public_bridge_is_in_the_table():
-    concrete = [n for n, c in vars(sx).items() if isinstance(c, type) and issubclass(c, sx.Bridge) and "facts" in vars(c)]
+    concrete = [
+        n for n, c in vars(sx).items() if isinstance(c, type) and issubclass(c, sx.Bridge) and "facts" in vars(c)
+    ]
     assert set(concrete) - {"Bridge"} == {type(b).__name__ for b in BRIDGES}

@@ -12,7 +12,7 @@ from ._first_order import first_order
 
 
 class DisARM(Branching):
-    """The gradient of Bernoulli draws from antithetic pairs: z = [u > 1 - p] and z' = [1 - u > 1 - p] with one uniform u.
+    """The gradient of Bernoulli draws from antithetic pairs: z = [u >= 1 - p], z' = [1 - u > 1 - p] for one uniform u.
 
     (f(z) - f(z'))/2 (z - z') sigmoid(|logit|) for each element, the mean over `pairs`. Unbiased for E[f]; two
     evaluations of the rest of the program a pair. It has no second derivative: that raises. Give `logits`: with
@@ -49,7 +49,7 @@ class DisARM(Branching):
     def _pair(self, key, logits):
         u = jax.random.uniform(key, logits.shape, logits.dtype)
         threshold = jax.lax.stop_gradient(jax.nn.sigmoid(-logits))
-        return (u > threshold).astype(logits.dtype), (1 - u > threshold).astype(logits.dtype)
+        return (u >= threshold).astype(logits.dtype), (1 - u > threshold).astype(logits.dtype)
 
     def objective(self, key, distribution, rest):
         logits = _logits(distribution)

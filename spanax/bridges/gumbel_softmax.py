@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from .._errors import SpanaxError
 from ._base import Local
-from ._distributions import bernoulli_logits, categorical_logits, family, is_bernoulli, is_categorical
+from ._distributions import bernoulli_logits, categorical_logits, family, is_bernoulli, is_categorical, sigmoid
 from ._facts import Facts
 from ._first_order import first_order
 
@@ -19,7 +19,8 @@ class GumbelSoftmax(Local):
     Unbiased for the expectation of the RELAXED program, so biased for E[f]; the bias falls and the variance grows as
     the temperature falls. A Bernoulli draw lies in (0, 1); a Categorical draw comes as weights that sum to 1, with
     the categories on a new last axis. With `hard=True` the value is rounded to 0/1 or one-hot weights and the
-    derivatives, of every order, are those of the relaxed draw (straight-through Gumbel).
+    derivatives, of every order, are those of the relaxed draw (straight-through Gumbel). Give `logits`: with `probs` of
+    exactly 0 or 1 the derivative is NaN.
 
     Raises `SpanaxError` for any distribution but Bernoulli and Categorical.
 
@@ -44,7 +45,7 @@ class GumbelSoftmax(Local):
     def draw(self, key, distribution):
         if is_bernoulli(distribution):
             logits = bernoulli_logits(distribution)
-            soft = jax.nn.sigmoid((logits + jax.random.logistic(key, logits.shape, logits.dtype)) / self.temperature)
+            soft = sigmoid((logits + jax.random.logistic(key, logits.shape, logits.dtype)) / self.temperature)
             return self._finish(soft, lambda: (soft > 0.5).astype(soft.dtype))
         if is_categorical(distribution):
             logits = categorical_logits(distribution)

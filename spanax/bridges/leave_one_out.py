@@ -15,7 +15,9 @@ class LeaveOneOut(Branching):
 
     (1/K) sum_k grad log p(z_k) (f(z_k) - mean of f over the others). What comes before the site is drawn once, so it is
     cheaper than K replicates of the whole program where the site comes late. Unbiased for E[f] at every derivative
-    order. Recommended for one site whose support is too large for `Enumerate`.
+    order, with the limits of `ScoreFunction` (a moving support raises; the share of a value that is never drawn is missing
+    where `probs` is exactly 0 or 1, a Poisson rate 0 or a Geometric probability 1). Recommended for
+    one site whose support is too large for `Enumerate`.
 
     Raises `SpanaxError` for fewer than 2 samples.
 

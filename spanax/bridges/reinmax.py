@@ -26,7 +26,8 @@ class ReinMax(Local):
     J(q) v = q (v - <q, v>), the derivative is 2 J(pi1) - J(pi)/2. At temperature 1 it is exact in expectation for f
     quadratic in the draw, biased at the third order of f otherwise; another temperature trades bias for variance. A
     Bernoulli draw is 0. or 1.; a Categorical draw comes as one-hot weights, with the categories on a new last axis.
-    First derivatives only: a second one raises. Recommended among the biased bridges with hard draws.
+    First derivatives only: a second one raises. Give `logits`: with `probs` of exactly 0 or 1 the derivative is NaN.
+    Recommended among the biased bridges with hard draws.
 
     Raises `SpanaxError` for any distribution but Bernoulli and Categorical.
 
@@ -61,7 +62,7 @@ class ReinMax(Local):
 
 def _boolean(at, d_logits):
     logits, tempered, z = at
-    middle, rest = (sigmoid(tempered) + z) / 2, (sigmoid(-tempered) + 1 - z) / 2
+    middle, rest = (sigmoid(tempered) + z) / 2, (sigmoid(-tempered) + (1 - z)) / 2
     return (2 * middle * rest - sigmoid(logits) * sigmoid(-logits) / 2) * d_logits
 
 

@@ -1,0 +1,23 @@
+"""The examples of the documentation run, and its reference names everything that is public."""
+
+import pathlib
+import re
+
+import pytest
+
+import spanax as sx
+
+PAGES = sorted((pathlib.Path(__file__).parent.parent / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_examples_run(page):
+    for example in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        exec(example, {})
+
+
+def test_reference_is_complete():
+    (page,) = (p for p in PAGES if p.stem == "api")
+    named = set(re.findall(r"::: spanax\.(\w+)", page.read_text()))
+    public = {name for name, value in vars(sx).items() if callable(value) and not name.startswith("_")}
+    assert named == public
