@@ -1,3 +1,4 @@
+# pyright: reportMissingImports=false
 """The same work in Storchastic 0.3.7 (PyTorch), the library closest to Spanax in what it does."""
 
 from __future__ import annotations

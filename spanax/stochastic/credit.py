@@ -97,7 +97,7 @@ class _Credit:
             [[r < s and self.meet(r, s) and not self.shared(r, s) for r in self.sites] for s in sites], float
         )
 
-    def outside_loops(self, sites: Sequence[Path]) -> tuple[Array, Array]:
+    def outside_loops(self, sites: Sequence[Path]) -> tuple[Array | np.ndarray, Array | np.ndarray]:
         """Costs to go and past scores of the sites, from everything that shares no loop with them.
 
         One constant matrix each: sums written out pair by pair would make compilation quadratic in the draws.
