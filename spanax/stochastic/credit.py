@@ -97,7 +97,7 @@ class _Credit:
             [[r < s and self.meet(r, s) and not self.shared(r, s) for r in self.sites] for s in sites], float
         )
 
-    def outside_loops(self, sites: Sequence[Path]) -> tuple[Array | np.ndarray, Array | np.ndarray]:
+    def outside_loops(self, sites: Sequence[Path]) -> tuple[Array, Array]:
         """Costs to go and past scores of the sites, from everything that shares no loop with them.
 
         One constant matrix each: sums written out pair by pair would make compilation quadratic in the draws.
@@ -131,10 +131,10 @@ class _Credit:
         return jnp.sum(jnp.exp(past) * jnp.expm1(score) * self.events.bridges[s].advantage(togo, others(togo)))
 
 
-def _pick(chosen: np.ndarray, arrays: dict[Path, Array]) -> Float[Array, " sites"] | np.ndarray:
+def _pick(chosen: np.ndarray, arrays: dict[Path, Array]) -> Float[Array, " sites"]:
     """The totals of the arrays, summed by rows of a 0/1 matrix; a constant where it chooses none."""
     if not chosen.any():
-        return np.zeros(len(chosen), jnp.result_type(*arrays.values()))
+        return jnp.zeros(len(chosen), next(iter(arrays.values())).dtype)
     totals = jnp.stack([jnp.sum(x) for x in arrays.values()])
     return jnp.matmul(chosen.astype(totals.dtype), totals, precision="highest")
 
