@@ -127,7 +127,7 @@ class RandomProgram:
 
 
 @st.composite
-def random_programs(draw, limit=64, depth=2, length=4):
+def random_programs(draw, limit=48, depth=2, length=3):
     builder = _Builder(draw, limit)
     block = builder.block(3, depth, 1, length)
     assume(builder.slots)

@@ -32,7 +32,7 @@ def expected(program, reference, derivative):
     weights = np.exp(reference.run(THETA)[1])
     each = jax.jit(jax.vmap(derivative(estimator(program)), in_axes=(None, 0)))
     values, derivatives = each(jnp.asarray(THETA), jnp.asarray(reference.values))
-    return weights @ values, jnp.tensordot(weights, derivatives, 1)
+    return weights @ np.asarray(values), np.tensordot(weights, np.asarray(derivatives), 1)
 
 
 def value_and_hessian(f):
@@ -59,7 +59,7 @@ def test_gradient_of_a_random_program(part, x64):
 def test_hessian_of_a_random_program(part, x64):
     @seed(100 + part)
     @settings(max_examples=10, **GENERATE)
-    @given(random_programs(limit=36, length=3))
+    @given(random_programs(limit=24, length=2))
     def check(program):
         reference = Reference(program)
         _, hessian = expected(program, reference, value_and_hessian)
