@@ -40,6 +40,11 @@ def aval(variable: Any) -> Any:
     return variable.aval
 
 
+def is_ref(variable: Any) -> bool:
+    """Is it a mutable array (`jax.Ref`)?"""
+    return type(variable.aval).__name__ == "AbstractRef"
+
+
 def opened(program: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence]:
     """A sub-program as (jaxpr, constants)."""
     return (program.jaxpr, program.consts) if isinstance(program, ClosedJaxpr) else (program, ())

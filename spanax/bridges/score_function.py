@@ -31,13 +31,17 @@ def _baseline(given: Any) -> Any:
         return given
     value = jnp.asarray(given, jnp.result_type(float, given))
     if value.shape:
-        raise SpanaxError(
-            f"a baseline is one number for a draw, and this one has shape {list(value.shape)}",
-            "",
-            "jax.vmap(expectation(f)) with the baselines as a mapped argument",
-            "a scalar",
-        )
+        raise _not_one_number(value.shape)
     return value
+
+
+def _not_one_number(shape: tuple[int, ...]) -> SpanaxError:
+    return SpanaxError(
+        f"a baseline is one number for each draw, and this one has shape {list(shape)}",
+        "",
+        "jax.vmap(expectation(f)) with the baselines as a mapped argument",
+        "a scalar",
+    )
 
 
 class ScoreFunction(Score):
@@ -84,4 +88,6 @@ class ScoreFunction(Score):
         baseline = self.baseline.value if isinstance(self.baseline, MovingAverage) else self.baseline
         if isinstance(baseline, LeaveOneOutMean):
             baseline = others
+        if jnp.shape(baseline) not in ((), togo.shape):
+            raise _not_one_number(jnp.shape(baseline)[togo.ndim :])
         return togo if baseline is None else togo - jnp.asarray(baseline, togo.dtype)

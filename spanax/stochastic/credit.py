@@ -22,8 +22,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from .._errors import SpanaxError
 from ..bridges import Score
 from .flow import Flow, Label, Path
+from .sampling import naming
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["scores", "bridges", "costs"], meta_fields=[])
@@ -109,9 +111,7 @@ class _Credit:
         togo, past = self.outside_loops(sites)
         mean = others(togo)
         score = jnp.stack([self.events.scores[s] for s in sites])
-        advantage = [
-            self.events.bridges[s].advantage(togo[i], None if mean is None else mean[i]) for i, s in enumerate(sites)
-        ]
+        advantage = [self.advantage(s, togo[i], None if mean is None else mean[i]) for i, s in enumerate(sites)]
         return jnp.sum(jnp.exp(past) * jnp.expm1(score) * jnp.stack(advantage))
 
     def of_site_in_loop(self, s: Path, others: Others) -> Float[Array, ""]:
@@ -128,7 +128,19 @@ class _Credit:
                     self.events.scores[r], common, score.ndim, _earlier, r < s, [True] * score.ndim
                 )
         togo = jnp.broadcast_to(togo, score.shape)
-        return jnp.sum(jnp.exp(past) * jnp.expm1(score) * self.events.bridges[s].advantage(togo, others(togo)))
+        return jnp.sum(jnp.exp(past) * jnp.expm1(score) * self.advantage(s, togo, others(togo)))
+
+    def advantage(self, s: Path, togo: Array, mean: Array | None) -> Array:
+        """What the site's bridge makes of its costs to go, which must keep their shape: a larger one would be summed."""
+        with naming(self.flow.site(s)):
+            advantage = self.events.bridges[s].advantage(togo, mean)
+            if jnp.shape(advantage) != togo.shape:
+                raise SpanaxError(
+                    f"an advantage of shape {list(jnp.shape(advantage))} out of costs of shape {list(togo.shape)}",
+                    "",
+                    "a bridge whose advantage has the shape of `togo`",
+                )
+        return advantage
 
 
 def _pick(chosen: np.ndarray, arrays: dict[Path, Array]) -> Float[Array, " sites"]:

@@ -13,12 +13,12 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
-from .._jaxprs import defined, here
+from .._jaxprs import ClosedJaxpr, below, defined, here
 from ..bridges import Bridge
 from .batches import warn_of_batched_loss
 from .keys import check_keys
 from .program import Program
-from .sampling import check_key, sample
+from .sampling import check_key, cost_p, costs_said, sample
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution
@@ -97,9 +97,26 @@ def _trace(f, has_aux, key, args, kwargs):
         static[:] = [tree, rest]
         return (jnp.asarray(scalar), *leaves)
 
-    closed = jax.make_jaxpr(run)(key)
+    with costs_said() as said:
+        closed = jax.make_jaxpr(run)(key)
+    _check_costs(closed, said)
     tree, rest = static
     return closed, lambda leaves: eqx.combine(jax.tree.unflatten(tree, leaves), rest)
+
+
+def _check_costs(closed: ClosedJaxpr, said: set[str]) -> None:
+    """Raises where a cost that was said is not in the traced program."""
+    for where in said:
+
+        def is_it(eqn, where=where):
+            return eqn.primitive is cost_p and eqn.params["where"] == where
+
+        if not any(below(eqn, is_it) for eqn in closed.jaxpr.eqns):
+            raise SpanaxError(
+                "a cost was said, and is not in the traced program: a transformation inside f dropped it",
+                where,
+                "say the cost outside of the inner jax.grad, jax.vjp or jax.eval_shape, from a value that it returns",
+            )
 
 
 def _split_aux(out, where):

@@ -11,8 +11,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, body
-from .sampling import cost_p, sample_p
+from .._errors import SpanaxError
+from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, body, is_ref, where
+from .sampling import Site, cost_p, sample_p
 
 Path = tuple[int, ...]
 Label = tuple[Path, Path | None]
@@ -35,6 +36,11 @@ class Flow:
         self.sites: dict[Path, JaxprEqn] = {}
         outs = self._walk(closed.jaxpr, [NONE] * len(closed.jaxpr.invars), NONE, (), ())
         self.reach[RESULT], self.loops[RESULT] = outs[0], ()
+
+    def site(self, path: Path) -> Site:
+        """The site of that path, or the first inside it where it is a while loop's."""
+        first = min(p for p in self.sites if within(p, path))
+        return self.sites[first].params["site"]
 
     def _walk(
         self, jaxpr: Jaxpr, ins: Sequence[Labels], control: Labels, path: Path, loops: tuple[Path, ...]
@@ -66,6 +72,13 @@ class Flow:
             return self._scan(eqn, ins, control, here, loops)
         if eqn.primitive is P.while_p:
             return self._while(eqn, ins, control, here, loops)
+        if into and any(is_ref(v) for v in eqn.invars):
+            raise SpanaxError(
+                f"a draw reaches a mutable array (`{eqn.primitive.name}` of a jax.Ref), from where it cannot be followed",
+                where(eqn),
+                "carry the array through jax.lax.scan",
+                "x = x.at[i].set(value)",
+            )
         return [into] * len(eqn.outvars)
 
     def _cond(self, eqn, ins, control, here, loops):

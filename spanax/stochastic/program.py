@@ -350,6 +350,14 @@ def _while(program: Program, eqn: JaxprEqn, ins: list, here: Path):
             "put it in the body, and carry its value",
         )
 
+    if aval(p["cond_jaxpr"].jaxpr.outvars[0]).shape:
+        raise SpanaxError(
+            "a while_loop that holds a draw or a cost inside a vmap of the program, where each lane ends at its own pass",
+            program.place(eqn),
+            "jax.vmap(expectation(f)) instead",
+            "jax.lax.scan or fori_loop with a fixed number of passes, and a mask",
+        )
+
     def going(state):
         return evaluate_jaxpr(p["cond_jaxpr"].jaxpr, p["cond_jaxpr"].consts, *ins[:a], *state[0])[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -198,6 +199,29 @@ def cost(value: Float[Array, ...] | float, name: str | None = None) -> None:
 
     Inside `expectation(f)` the objective is f's result plus all costs, and a draw answers to those costs only that it
     reaches: the earlier it is said, the less variance. In a plain call it does nothing. Raises `SpanaxError` where it
-    is differentiated outside `expectation`.
+    is differentiated outside `expectation`, and where a transformation inside f (a `jax.grad` around it, say) loses it.
+
+    Inside a vmap it adds the costs of all lanes; a value that does not depend on the mapped axis counts once.
     """
-    cost_p.bind(jnp.asarray(value), name=name, where=here())
+    where = here()
+    if (said := _said.get()) is not None:
+        said.add(where)
+    cost_p.bind(jnp.asarray(value), name=name, where=where)
+
+
+_said: contextvars.ContextVar[set[str] | None] = contextvars.ContextVar("spanax_costs_said", default=None)
+
+
+@contextlib.contextmanager
+def costs_said() -> Iterator[set[str]]:
+    """Collects the places of the costs that are said inside it.
+
+    A cost has no result, so a transformation that keeps only what results need (partial evaluation of a scan, a cond or a
+    checkpoint under an inner derivative) drops it without a word: comparing what was said with what was traced finds that.
+    """
+    said: set[str] = set()
+    token = _said.set(said)
+    try:
+        yield said
+    finally:
+        _said.reset(token)

@@ -96,6 +96,49 @@ def cost_outside(key):
     return jax.grad(f)(0.3)
 
 
+def cost_in_an_inner_gradient(theta, *, key):
+    z = sx.sample(key, coin(theta), name="coin")
+
+    def g(x):
+        def step(c, _):
+            sx.cost(z)
+            return c * x, None
+
+        return lax.scan(step, 1.0, None, length=2)[0]
+
+    return 0.0 * jax.grad(g)(theta)
+
+
+def written_to_a_ref(theta, *, key):
+    ref = jax.new_ref(jnp.zeros(()))
+
+    def step(c, k):
+        ref[...] += sx.sample(k, coin(theta), name="coin")
+        return c, None
+
+    lax.scan(step, 0.0, jax.random.split(key, 3))
+    return jax.freeze(ref)
+
+
+def while_in_a_vmap(theta, *, key):
+    def one(key):
+        flip = lambda c: (c[0] + 1, c[1] + sx.sample(jax.random.fold_in(key, c[0]), coin(theta), name="coin"))
+        return lax.while_loop(lambda c: c[1] < 1, flip, (0, 0.0))[0].astype(float)
+
+    return jnp.sum(jax.vmap(one)(jax.random.split(key)))
+
+
+def average_of_a_vector(theta, *, key):
+    average = sx.MovingAverage(0.9, jnp.zeros(3), jnp.ones(()))
+    return sx.sample(key, coin(theta), via=sx.ScoreFunction(average), name="coin")
+
+
+def average_of_a_vector_in_a_scan(theta, *, key):
+    average = sx.MovingAverage(0.9, jnp.zeros(3), jnp.ones(()))
+    step = lambda c, k: (c + sx.sample(k, coin(theta), via=sx.ScoreFunction(average), name="coin"), None)
+    return lax.scan(step, 0.0, jax.random.split(key, 3))[0]
+
+
 CASES = {
     # name: (call, what the message says; every one says "coin" and this file)
     "differentiated outside expectation": (
@@ -119,6 +162,14 @@ CASES = {
         "second derivative through ReinMax",
     ),
     "baseline for each lane": (gradient(baselines_per_lane), "baseline for each lane"),
+    "cost lost in an inner gradient": (gradient(cost_in_an_inner_gradient), "not in the traced program"),
+    "mutable array": (gradient(written_to_a_ref), "mutable array"),
+    "while in a vmap": (
+        lambda key: jax.jvp(lambda t: sx.expectation(while_in_a_vmap)(t, key=key), (0.3,), (1.0,)),
+        "while_loop that holds a draw or a cost inside a vmap",
+    ),
+    "moving average of a vector": (gradient(average_of_a_vector), "one number for each draw"),
+    "moving average of a vector in a scan": (gradient(average_of_a_vector_in_a_scan), "one number for each draw"),
     "moving support": (gradient(moving_bound), "bound of its support"),
     "moving support of a transform": (gradient(moving_bound_of_a_transform), "bound of its support"),
     "wrong distribution": (gradient(one_coin, via={"coin": sx.Pathwise()}), "needs a reparametrised"),
