@@ -88,6 +88,9 @@ class ScoreFunction(Score):
         baseline = self.baseline.value if isinstance(self.baseline, MovingAverage) else self.baseline
         if isinstance(baseline, LeaveOneOutMean):
             baseline = others
-        if jnp.shape(baseline) not in ((), togo.shape):
-            raise _not_one_number(jnp.shape(baseline)[togo.ndim :])
-        return togo if baseline is None else togo - jnp.asarray(baseline, togo.dtype)
+        if baseline is None:
+            return togo
+        baseline = jnp.asarray(baseline, togo.dtype)
+        if baseline.shape not in ((), togo.shape):
+            raise _not_one_number(baseline.shape[togo.ndim :])
+        return togo - baseline
