@@ -48,11 +48,26 @@ def squared_sum(w, x, *, key):
     return jnp.sum(z) ** 2
 
 
+def product_of_sums(w, x, *, key):
+    total = jnp.sum(sx.sample(key, dist.Bernoulli(logits=x @ w).to_event(1)))
+    return total * jnp.tanh(1.0) * total
+
+
+def contracted_over_lanes(w, x, *, key):
+    z = sx.sample(key, dist.Bernoulli(logits=x @ w).to_event(1))
+    return jnp.sum(jnp.tanh(jnp.ones(len(x)) @ z))
+
+
+def transposed(w, x, *, key):
+    z = sx.sample(key, dist.Bernoulli(logits=x @ w).to_event(1), name="z").T
+    return jnp.mean(jnp.sum(z, 0) ** 2)
+
+
 def pathwise(w, x, *, key):
     return jnp.mean(sx.sample(key, dist.Normal(x @ w, 1.0).to_event(1)) ** 2)
 
 
-@pytest.mark.parametrize("f", [loss, inner_vmap, said_as_costs], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("f", [loss, inner_vmap, said_as_costs, transposed], ids=lambda f: f.__name__)
 def test_batched_loss_warns_once_and_names_the_remedy(f):
     estimate = sx.expectation(f, samples=2)
     with pytest.warns(
@@ -69,7 +84,9 @@ def test_batched_loss_warns_once_and_names_the_remedy(f):
     assert len(seen) == 1
 
 
-@pytest.mark.parametrize("f", [lanes_meet, squared_sum, pathwise], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "f", [lanes_meet, squared_sum, product_of_sums, contracted_over_lanes, pathwise], ids=lambda f: f.__name__
+)
 def test_anything_else_does_not(f):
     sx.expectation(f, samples=2)(W, X, key=KEY)  # warnings are errors here
 

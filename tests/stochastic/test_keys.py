@@ -53,6 +53,15 @@ def in_a_branch_and_after(theta, *, key):
     return z + flip(key, theta)
 
 
+def twice_in_one_branch(theta, *, key):
+    return lax.cond(theta > 0, lambda: flip(key, theta) + 2 * flip(key, theta), lambda: 0.0)
+
+
+def carried_through_a_while(theta, *, key):
+    step = lambda c: (c[0] + 1, c[1] + flip(c[2], theta), c[2])
+    return lax.while_loop(lambda c: c[0] < 3, step, (0, 0.0, key))[1]
+
+
 def same_key_in_each_pass(theta, *, key):
     return lax.scan(lambda c, _: (c + flip(key, theta), None), 0.0, None, length=3)[0]
 
@@ -85,6 +94,8 @@ SHARED = [
     pathwise_and_score,
     before_and_in_a_scan,
     in_a_branch_and_after,
+    twice_in_one_branch,
+    carried_through_a_while,
     same_key_in_each_pass,
     carried_but_never_split,
     varies_with_the_inner_loop_only,
