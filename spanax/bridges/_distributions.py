@@ -8,6 +8,7 @@ probability is 0; ours are the textbook formulas, guarded so that no unused bran
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.scipy.special import xlogy
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
@@ -299,5 +301,25 @@ def _weights(distribution: Distribution, values: np.ndarray) -> Float[Array, "*b
 
 
 def _binomial_weights(b: Any, values: np.ndarray) -> Float[Array, "*batch values"]:
-    n, (q, p) = int(values[-1]), _complement_and_p(b)
-    return jnp.stack([math.comb(n, k) * p**k * q ** (n - k) for k in range(n + 1)], -1)
+    q, p = _complement_and_p(b)
+    return _binomial_pmf(int(values[-1]), p, q)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _binomial_pmf(n: int, p: Array, q: Array) -> Float[Array, "*batch values"]:
+    """C(n, k) p^k q^(n-k) for k = 0..n, where q = 1 - p is given for accuracy; no overflow, right at 0 and 1 too."""
+    k = np.arange(n + 1)
+    log_count = jnp.asarray([math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in k], p.dtype)
+    k, p, q = jnp.asarray(k, p.dtype), p[..., None], q[..., None]
+    return jnp.exp(log_count.reshape((1,) * (p.ndim - 1) + (-1,)) + xlogy(k, p) + xlogy(n - k, q))
+
+
+@_binomial_pmf.defjvp
+def _binomial_pmf_jvp(n, primals, tangents):
+    """d pmf(k; n)/dp = n (pmf(k - 1; n - 1) - pmf(k; n - 1)): polynomials again, so right at 0 and 1 at every order."""
+    pmf, (dp, _) = _binomial_pmf(n, *primals), tangents
+    if n == 0:
+        return pmf, jnp.zeros_like(pmf)
+    fewer, none = _binomial_pmf(n - 1, *primals), jnp.zeros_like(pmf[..., :1])
+    slope = n * (jnp.concatenate([none, fewer], -1) - jnp.concatenate([fewer, none], -1))
+    return pmf, slope * dp[..., None]

@@ -177,7 +177,7 @@ def _align(x: Array, n: int, ndim: int) -> Array:
 def _later(x: Array, axis: int, *, inclusive: bool) -> Array:
     """The sum over strictly later passes, or also over this one."""
     through = lax.cumsum(x, axis, reverse=True)
-    if inclusive:
+    if inclusive or not x.shape[axis]:
         return through
     beyond = lax.slice_in_dim(through, 1, None, axis=axis)
     return jnp.concatenate([beyond, jnp.zeros_like(lax.slice_in_dim(x, 0, 1, axis=axis))], axis)
@@ -186,7 +186,7 @@ def _later(x: Array, axis: int, *, inclusive: bool) -> Array:
 def _earlier(x: Array, axis: int, *, inclusive: bool) -> Array:
     """The sum over strictly earlier passes, or also over this one."""
     through = lax.cumsum(x, axis)
-    if inclusive:
+    if inclusive or not x.shape[axis]:
         return through
     before = lax.slice_in_dim(through, 0, -1, axis=axis)
     return jnp.concatenate([jnp.zeros_like(lax.slice_in_dim(x, 0, 1, axis=axis)), before], axis)

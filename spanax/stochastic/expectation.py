@@ -33,7 +33,7 @@ def expectation(
     The returned function takes the same arguments; `key` is a keyword and is required. Its value is an unbiased estimate of
     E[f + the costs it says], the mean over `samples` replicates; its derivative, of any order, is the estimate that
     the bridges promise (see their `facts`). With `has_aux` it returns `(value, aux)`, aux with a leading axis of length
-    `samples`.
+    `samples` and without derivatives: it is what was seen, not an expectation.
 
     Each draw answers only to the costs that its value reaches, by dataflow and order. With `samples >= 2` the default
     baseline of `ScoreFunction` is the mean over the other replicates (leave-one-out). `via={name: bridge}` replaces the bridge
@@ -54,8 +54,10 @@ def expectation(
     >>> print(f"{value:.4f} {slope:.4f}")  # (0.25**2 + 0.75**2)/2, and p (1 - p) (0.75**2 - 0.25**2)
     0.3125 0.1250
     """
-    if samples < 1:
-        raise SpanaxError(f"expectation(samples={samples})", "", "samples=1 or more")
+    if not isinstance(samples, int) or samples < 1:
+        raise SpanaxError(f"expectation(samples={samples!r})", "", "samples=1 or more, a Python integer")
+    if via is not None and not (isinstance(via, Mapping) and all(isinstance(b, Bridge) for b in via.values())):
+        raise SpanaxError(f"expectation(via={via!r})", "", 'a dictionary of bridges, such as via={"z": sx.DisARM()}')
 
     @functools.wraps(f)
     def estimate(*args, key: Any = None, **kwargs):

@@ -130,4 +130,9 @@ def _after_loop(label: Label, loop: Path) -> Label:
 
 
 def _as_one_site(labels: Labels, loop: Path) -> Labels:
-    return frozenset((loop, None) if within(site, loop) else (site, crossed) for site, crossed in labels)
+    """The labels of a while loop's own draws become that of one site; a crossing of a loop around it stays."""
+
+    def outside(crossed: Path | None) -> Path | None:
+        return None if crossed is None or within(crossed, loop) else crossed
+
+    return frozenset((loop, outside(crossed)) if within(site, loop) else (site, crossed) for site, crossed in labels)

@@ -8,7 +8,7 @@ written out and read back) are not seen.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 from .._errors import SpanaxError
@@ -39,6 +39,7 @@ def check_keys(closed: ClosedJaxpr) -> None:
 class _Keys:
     def __init__(self):
         self.numbers: dict[Hashable, int] = {}
+        self.made: dict[int, Hashable] = {}  # the other way round
         self.uses: dict[int, list[_Use]] = {}
         self.choices: set[Path] = set()  # paths of conds: their branches exclude each other
         self.line = ""  # of the innermost call that has one: library calls carry none of their own
@@ -68,7 +69,9 @@ class _Keys:
         return self.number(("fresh", len(self.numbers)), varies)
 
     def number(self, what: Hashable, varies: frozenset[Path]) -> Value:
-        return Value(self.numbers.setdefault(what, len(self.numbers)), varies)
+        number = self.numbers.setdefault(what, len(self.numbers))
+        self.made[number] = what
+        return Value(number, varies)
 
     def walk(self, jaxpr: Jaxpr, ins: Sequence[Value], path: Path, loops: tuple[Path, ...]) -> list[Value]:
         env = dict(zip(jaxpr.invars, ins, strict=True))
@@ -90,7 +93,10 @@ class _Keys:
         if eqn.primitive is sample_p:
             site = eqn.params["site"]
             self.check_site(site, ins[0], loops)
-            self.use(ins[0], _Use(here, site, site.where))
+            key = ins[0]
+            for _ in site.lanes:
+                key = self.row(key, here)
+            self.use(key, _Use(here, site, site.where))
         if name in CONSUMERS:
             self.use(ins[0], _Use(here, None, where(eqn) or self.line))
         if name in RENAMES:
@@ -131,7 +137,10 @@ class _Keys:
         if eqn.effects:
             return [self.fresh(varies) for _ in outs]
         try:
-            what = (eqn.primitive.name, tuple(v.number for v in ins), tuple(eqn.params.items()))
+            params = (
+                () if eqn.primitive is P.random_split_p else tuple(eqn.params.items())
+            )  # a longer split begins the same
+            what = (eqn.primitive.name, tuple(v.number for v in ins), params)
             return [self.number((what, k), varies) for k in outs]
         except TypeError:  # a parameter without a hash
             return [self.fresh(varies) for _ in outs]
@@ -142,21 +151,43 @@ class _Keys:
         return [self.fresh(ins[0].varies.union(*(v.varies for v in out))) for out in zip(*outs, strict=True)]
 
     def scan(self, eqn, ins, here, loops):
-        inner, consts, carries = body(eqn)[0], eqn.params["num_consts"], eqn.params["num_carry"]
-        step = frozenset({here})
-        passed_on = [out is v for out, v in zip(inner.outvars, inner.invars[consts : consts + carries], strict=False)]
-        carry = [c if same else self.fresh(c.varies | step) for c, same in zip(ins[consts:], passed_on, strict=False)]
-        xs = [self.fresh(x.varies | step) for x in ins[consts + carries :]]
-        outs = self.walk(inner, [*ins[:consts], *carry, *xs], here, (*loops, here))
-        return [self.fresh(v.varies - step) for v in outs]
+        inner, n, m = body(eqn)[0], eqn.params["num_consts"], eqn.params["num_carry"]
+        xs = [self.row(x, here) for x in ins[n + m :]]
+
+        def walk(carry):
+            return self.walk(inner, [*ins[:n], *carry, *xs], here, (*loops, here))
+
+        outs = walk(self.carried(ins[n : n + m], here, walk))
+        return [self.fresh(v.varies - {here}) for v in outs]
 
     def loop(self, eqn, ins, here, loops):
         a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-        inner, step = eqn.params["body_jaxpr"].jaxpr, frozenset({here})
-        passed_on = [out is v for out, v in zip(inner.outvars, inner.invars[b:], strict=True)]
-        carry = [c if same else self.fresh(c.varies | step) for c, same in zip(ins[a + b :], passed_on, strict=True)]
-        outs = self.walk(inner, [*ins[a : a + b], *carry], here, (*loops, here))
-        return [self.fresh(v.varies - step) for v in outs]
+
+        def walk(carry):
+            return self.walk(eqn.params["body_jaxpr"].jaxpr, [*ins[a : a + b], *carry], here, (*loops, here))
+
+        outs = walk(self.carried(ins[a + b :], here, walk))
+        return [self.fresh(v.varies - {here}) for v in outs]
+
+    def row(self, array: Value, loop: Path) -> Value:
+        """The part of an array that one pass gets: another loop over the same array gets the same."""
+        return self.number(("row", array.number), array.varies | {loop})
+
+    def carried(self, init: Sequence[Value], loop: Path, walk: Callable[[list[Value]], list[Value]]) -> list[Value]:
+        """What a loop carries: the same value where each pass hands it on, the same count where it counts, else a new one."""
+        new = [self.fresh(c.varies | {loop}) for c in init]
+        uses, self.uses = self.uses, {}  # a trial, to see what becomes of the new values
+        after = walk(new)
+        self.uses = uses
+        return [self.kept(before, inside, out) for before, inside, out in zip(init, new, after, strict=False)]
+
+    def kept(self, before: Value, inside: Value, out: Value) -> Value:
+        if out.number == inside.number:
+            return before
+        match self.made.get(out.number):
+            case (("add", (first, step), _), 0) if first == inside.number:
+                return self.number(("count", before.number, step), inside.varies)
+        return inside
 
 
 _LOOPS_AND_BRANCHES = {P.cond_p: _Keys.cond, P.scan_p: _Keys.scan, P.while_p: _Keys.loop}

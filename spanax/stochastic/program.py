@@ -72,7 +72,7 @@ class Program:
         jaxpr, aux = self.closed.jaxpr, []
 
         def finish(outs, events, runs):
-            aux[:] = outs[1:]
+            aux[:] = lax.stop_gradient([jnp.asarray(x) for x in outs[1:]])
             events.costs[RESULT] = outs[0]
             return self.assemble(events)
 
@@ -80,8 +80,9 @@ class Program:
         if aux and any(
             self.branches(eqn) for eqn in jaxpr.eqns
         ):  # they came from inside a `rest`: draw once more, plainly
-            aux = evaluate_jaxpr(jaxpr, lax.stop_gradient(self.closed.consts), key)[1:]
-        return objective, [jnp.asarray(x) for x in aux]
+            plain = evaluate_jaxpr(jaxpr, lax.stop_gradient(self.closed.consts), key)[1:]
+            aux = [jnp.asarray(x) for x in plain]
+        return objective, aux
 
     # -- what an equation holds
 
@@ -295,6 +296,14 @@ def _remat(program: Program, eqn: JaxprEqn, ins: list, here: Path):
 
 def _custom_rule(program: Program, eqn: JaxprEqn, ins: list, here: Path):
     """The user's rule stays in force for the values; the same draws, run again, give the scores and costs."""
+    replaced = below(eqn, lambda e: e.primitive is sample_p and program.override(e.params["site"]) is not None)
+    if replaced is not None:
+        raise SpanaxError(
+            f"via= replaces the bridge of {replaced.params['site'].label} inside `{eqn.primitive.name}`, "
+            "whose own rule was written for another",
+            replaced.params["site"].where,
+            "give the bridge as via= in sample()",
+        )
     return evaluate(eqn, ins), program.inner(body(eqn), ins, here)[1]
 
 

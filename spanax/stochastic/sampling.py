@@ -47,6 +47,7 @@ class _Array:
 
 
 ARRAY = _Array()
+_said: contextvars.ContextVar[set[str] | None] = contextvars.ContextVar("spanax_costs_said", default=None)
 
 
 def _is_array(leaf: Any) -> bool:
@@ -124,6 +125,17 @@ def _jvp_sample(primals, tangents, *, site):
     return [out], [d_out]
 
 
+def _batch_cost(args, dims, *, name, where):
+    if _said.get() is None:  # outside of any expectation it says nothing
+        return cost_p.bind(*args, name=name, where=where), []
+    raise SpanaxError(
+        "a cost inside a vmap of the program, where a cond around it would count the costs of both branches",
+        where,
+        "return it from the mapped function, and say sx.cost of the sum outside",
+        "jax.vmap(expectation(f)) instead of a vmap inside f",
+    )
+
+
 def _jvp_cost(primals, tangents, *, name, where):
     label = f"the cost {name!r}" if name else "a cost"
     raise SpanaxError(
@@ -134,7 +146,7 @@ def _jvp_cost(primals, tangents, *, name, where):
 
 
 set_batching(sample_p, _batch_sample)
-set_batching(cost_p, lambda args, dims, **params: (cost_p.bind(*args, **params), []))
+set_batching(cost_p, _batch_cost)
 set_jvp(sample_p, _jvp_sample)
 set_jvp(cost_p, _jvp_cost)
 
@@ -201,15 +213,13 @@ def cost(value: Float[Array, ...] | float, name: str | None = None) -> None:
     reaches: the earlier it is said, the less variance. In a plain call it does nothing. Raises `SpanaxError` where it
     is differentiated outside `expectation`, and where a transformation inside f (a `jax.grad` around it, say) loses it.
 
-    Inside a vmap it adds the costs of all lanes; a value that does not depend on the mapped axis counts once.
+    Inside a vmap of the program it raises as well: a `cond` is a select there, and would count the costs of both branches. (A
+    value that does not depend on the mapped axis is not seen there, and counts once.)
     """
     where = here()
     if (said := _said.get()) is not None:
         said.add(where)
     cost_p.bind(jnp.asarray(value), name=name, where=where)
-
-
-_said: contextvars.ContextVar[set[str] | None] = contextvars.ContextVar("spanax_costs_said", default=None)
 
 
 @contextlib.contextmanager

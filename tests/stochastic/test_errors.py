@@ -120,6 +120,21 @@ def written_to_a_ref(theta, *, key):
     return jax.freeze(ref)
 
 
+def cost_in_a_vmap(theta, *, key):
+    def one(key, x):
+        z = sx.sample(key, coin(theta), name="coin")
+        return lax.cond(x > 1, lambda: sx.cost(z * x), lambda: sx.cost(x))
+
+    jax.vmap(one)(jax.random.split(key, 3), jnp.arange(3.0))
+    return 0.0 * theta
+
+
+def replaced_in_a_custom_rule(theta, *, key):
+    g = jax.custom_jvp(lambda t, k: sx.sample(k, coin(t), via=sx.GumbelSoftmax(0.5), name="coin"))
+    g.defjvp(lambda primals, tangents: (g(*primals), 0.0 * tangents[0]))
+    return g(theta, key) ** 2
+
+
 def while_in_a_vmap(theta, *, key):
     def one(key):
         flip = lambda c: (c[0] + 1, c[1] + sx.sample(jax.random.fold_in(key, c[0]), coin(theta), name="coin"))
@@ -164,6 +179,11 @@ CASES = {
     "baseline for each lane": (gradient(baselines_per_lane), "baseline for each lane"),
     "cost lost in an inner gradient": (gradient(cost_in_an_inner_gradient), "not in the traced program"),
     "mutable array": (gradient(written_to_a_ref), "mutable array"),
+    "cost in a vmap": (gradient(cost_in_a_vmap), "cost inside a vmap"),
+    "via replaces inside a custom rule": (
+        gradient(replaced_in_a_custom_rule, via={"coin": sx.ScoreFunction()}),
+        "inside `custom_jvp_call`",
+    ),
     "while in a vmap": (
         lambda key: jax.jvp(lambda t: sx.expectation(while_in_a_vmap)(t, key=key), (0.3,), (1.0,)),
         "while_loop that holds a draw or a cost inside a vmap",
@@ -226,8 +246,15 @@ def test_unknown_names_are_listed(key):
 
 
 def test_no_samples():
-    with pytest.raises(sx.SpanaxError, match="samples=0"):
-        sx.expectation(one_coin, samples=0)
+    for samples in (0, 2.0):
+        with pytest.raises(sx.SpanaxError, match=f"samples={samples}"):
+            sx.expectation(one_coin, samples=samples)
+
+
+def test_via_that_is_no_dictionary_of_bridges():
+    for via in (sx.Enumerate(), {"coin": sx.Enumerate}):
+        with pytest.raises(sx.SpanaxError, match="a dictionary of bridges"):
+            sx.expectation(one_coin, via=via)
 
 
 def test_a_fixed_support_is_no_trouble(key):

@@ -53,6 +53,32 @@ def in_a_branch_and_after(theta, *, key):
     return z + flip(key, theta)
 
 
+def two_scans_over_the_same_keys(theta, *, key):
+    keys = jax.random.split(key, 3)
+    first = lax.scan(lambda c, k: (c + flip(k, theta), None), 0.0, keys)[0]
+    return first * lax.scan(lambda c, k: (c + 2 * flip(k, theta), None), 0.0, keys)[0]
+
+
+def two_loops_that_fold_the_same_index(theta, *, key):
+    loop = lambda: lax.fori_loop(0, 3, lambda i, c: c + flip(jax.random.fold_in(key, i), theta), 0.0)
+    return loop() * loop()
+
+
+def a_scan_and_a_vmap_over_the_same_keys(theta, *, key):
+    keys = jax.random.split(key, 3)
+    first = lax.scan(lambda c, k: (c + flip(k, theta), None), 0.0, keys)[0]
+    return first * jnp.prod(jax.vmap(lambda k: flip(k, theta))(keys))
+
+
+def handed_on_by_a_jit(theta, *, key):
+    step = jax.jit(lambda c: (c[0] + flip(c[1], theta), c[1]))
+    return lax.scan(lambda c, _: (step(c), None), (0.0, key), None, length=3)[0][0]
+
+
+def first_row_of_two_splits(theta, *, key):
+    return flip(jax.random.split(key, 2)[0], theta) * flip(jax.random.split(key, 3)[0], theta)
+
+
 def twice_in_one_branch(theta, *, key):
     return lax.cond(theta > 0, lambda: flip(key, theta) + 2 * flip(key, theta), lambda: 0.0)
 
@@ -94,6 +120,11 @@ SHARED = [
     pathwise_and_score,
     before_and_in_a_scan,
     in_a_branch_and_after,
+    two_scans_over_the_same_keys,
+    two_loops_that_fold_the_same_index,
+    a_scan_and_a_vmap_over_the_same_keys,
+    handed_on_by_a_jit,
+    first_row_of_two_splits,
     twice_in_one_branch,
     carried_through_a_while,
     same_key_in_each_pass,
@@ -147,6 +178,18 @@ def gamma_beside(theta, *, key):
     return jax.random.gamma(a, 2.0) * flip(b, theta)
 
 
+def two_scans_over_halves(theta, *, key):
+    keys = jax.random.split(key, 6)
+    scan = lambda keys: lax.scan(lambda c, k: (c + flip(k, theta), None), 0.0, keys)[0]
+    return scan(keys[:3]) * scan(keys[3:])
+
+
+def two_loops_that_fold_apart(theta, *, key):
+    a, b = jax.random.split(key)
+    loop = lambda k: lax.fori_loop(0, 3, lambda i, c: c + flip(jax.random.fold_in(k, i), theta), 0.0)
+    return loop(a) * loop(b)
+
+
 def mapped_keys(theta, *, key):
     return jnp.prod(jax.vmap(lambda k: flip(k, theta))(jax.random.split(key, 3)))
 
@@ -164,6 +207,8 @@ DISTINCT = [
     split_after_a_draw_of_the_parent,
     gamma_beside,
     mapped_keys,
+    two_scans_over_halves,
+    two_loops_that_fold_apart,
     folded_in_a_while,
 ]
 
