@@ -8,6 +8,7 @@ import pytest
 from jax import lax
 
 import spanax as sx
+from tests.stochastic.random_programs import Forced
 
 STEPS, REPLICATES, RUNS = 50, 32, 20_000
 
@@ -171,3 +172,57 @@ def test_mixed_bridges_have_unbiased_gradient_and_hessian(vias, key):
     # two entries of the gradient and three of the Hessian, 4 standard errors: false-alarm rate 3e-4 for each case
     for found, truth in zip(jax.jit(jax.vmap(estimate))(jax.random.split(key, n)), both(exact)(theta), strict=True):
         assert (np.abs(found.mean(0) - truth) < 4 * found.std(0) / np.sqrt(n) + 1e-4).all()
+
+
+def steered_cond(a, theta, key):
+    return lax.cond(a > 0.5, lambda: jnp.sin(theta), lambda: theta**2)
+
+
+def steered_without_computing(a, theta, key):
+    return lax.cond(a > 0.5, lambda: theta, lambda: jnp.asarray(2.0))
+
+
+def steered_costs(a, theta, key):
+    lax.cond(a > 0.5, lambda: sx.cost(jnp.sin(theta)), lambda: sx.cost(theta**2))
+    return jnp.zeros_like(theta)
+
+
+def steered_scan(a, theta, key):
+    step = lambda c, x: (lax.cond(a > 0.5, lambda: c + jnp.sin(theta), lambda: c), c * x)
+    c, ys = lax.scan(step, theta, jnp.arange(3.0))
+    return c + jnp.sum(ys)
+
+
+def delayed_in_a_scan(a, theta, key):
+    """The draw moves through the carry by one place a pass, and is read at the end."""
+    return lax.scan(lambda c, _: ((theta, *c[:-1]), None), (a, a * theta, theta), None, length=2)[0][-1]
+
+
+def indexed(a, theta, key):
+    return jnp.stack([theta, jnp.cos(theta)])[a.astype(int)]
+
+
+def passes(a, theta, key):
+    return lax.while_loop(lambda c: c[0] < a + 1, lambda c: (c[0] + 1, c[1] * theta), (0.0, theta))[1]
+
+
+STEERED = [steered_cond, steered_without_computing, steered_costs, steered_scan, delayed_in_a_scan, indexed, passes]
+
+
+@pytest.mark.parametrize("program", STEERED, ids=lambda f: f.__name__)
+def test_a_draw_that_only_steers_still_pays(program, x64, key):
+    """Exact: the estimates for both values of the draw, weighted by their probabilities."""
+
+    def f(theta, value, *, key):
+        a = sx.sample(key, dist.Bernoulli(logits=theta), via=Forced(value))
+        return program(a, theta, key)
+
+    def enumerated(theta, *, key):
+        return program(sx.sample(key, dist.Bernoulli(logits=theta), via=sx.Enumerate()), theta, key)
+
+    theta, p = 0.4, jax.nn.sigmoid(0.4)
+    off, on = (
+        jax.jacfwd(lambda t, v=v: sx.expectation(f)(t, v, key=key))(theta) for v in (jnp.zeros(()), jnp.ones(()))
+    )
+    truth = jax.jacfwd(lambda t: sx.expectation(enumerated)(t, key=key))(theta)
+    np.testing.assert_allclose(p * on + (1 - p) * off, truth, rtol=1e-10)
