@@ -309,9 +309,9 @@ def _binomial_weights(b: Any, values: np.ndarray) -> Float[Array, "*batch values
 def _binomial_pmf(n: int, p: Array, q: Array) -> Float[Array, "*batch values"]:
     """C(n, k) p^k q^(n-k) for k = 0..n, where q = 1 - p is given for accuracy; no overflow, right at 0 and 1 too."""
     k = np.arange(n + 1)
-    log_count = jnp.asarray([math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in k], p.dtype)
-    k, p, q = jnp.asarray(k, p.dtype), p[..., None], q[..., None]
-    return jnp.exp(log_count.reshape((1,) * (p.ndim - 1) + (-1,)) + xlogy(k, p) + xlogy(n - k, q))
+    log_count = [math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in k]
+    log_count, k = (jnp.expand_dims(jnp.asarray(x, p.dtype), range(p.ndim)) for x in (log_count, k))
+    return jnp.exp(log_count + xlogy(k, p[..., None]) + xlogy(n - k, q[..., None]))
 
 
 @_binomial_pmf.defjvp

@@ -69,6 +69,7 @@ def test_ctrl_c_ends_with_130_and_the_results_so_far(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell's children ignore it
     )
     assert process.stderr is not None
     first = process.stderr.readline()
