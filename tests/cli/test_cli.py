@@ -64,12 +64,15 @@ def test_missing_packages_are_named_with_the_remedy():
 
 def test_ctrl_c_ends_with_130_and_the_results_so_far(tmp_path):
     vias = ["--via", "straight-through", "--via", "disarm"]
+    # A shell's background jobs ignore SIGINT, and so would a child of the tests.
+    script = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from spanax.cli import main; main()"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "spanax", "gallery", "vae", *vias, "--steps", "100", "--out", str(tmp_path)],
+        [sys.executable, "-c", script, "gallery", "vae", *vias, "--steps", "100", "--out", str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell's children ignore it
     )
     assert process.stderr is not None
     first = process.stderr.readline()
