@@ -143,9 +143,10 @@ def score(distribution: Distribution, z: Array) -> Float[Array, ""]:
 
 
 def _moving_support(b: Any) -> Float[Array, ""] | float:
-    if b.is_discrete:
+    if b.is_discrete and family(b) != "Delta":
         return 0.0
-    bounds = [jnp.asarray(x) for x in jax.tree.leaves(_support(b)) if isinstance(x, jax.Array)]
+    support = b.v if family(b) == "Delta" else _support(b)
+    bounds = [jnp.asarray(x) for x in jax.tree.leaves(support) if isinstance(x, jax.Array)]
     guarded = undifferentiated(
         bounds,
         f"the score function of {type(b).__name__} with respect to a bound of its support: log p misses the boundary's term",

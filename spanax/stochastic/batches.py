@@ -8,6 +8,7 @@ that happens is a sum, the lanes never met.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 
@@ -50,8 +51,9 @@ def _warn(site: Site, size: int) -> None:
         site.where,
         "a loss of one example, and jnp.mean(jax.vmap(sx.expectation(loss), in_axes=...)(..., key=jax.random.split(key, n)))",
     )
-    file, _, line = site.where.split(" (")[0].partition(":")
-    warnings.warn_explicit(message, SpanaxWarning, file or "<unknown>", int(line.split(":")[0] or 0), registry=_warned)
+    place = re.match(r"(.*?):(\d+)(:\d+)? \(", site.where)  # a path may hold colons of its own
+    file, line = (place[1], int(place[2])) if place else ("<unknown>", 0)
+    warnings.warn_explicit(message, SpanaxWarning, file, line, registry=_warned)
 
 
 def _batch_size(eqn: JaxprEqn) -> int:

@@ -63,7 +63,7 @@ def expectation(
     def estimate(*args, key: Any = None, **kwargs):
         check_key(key, here())
         closed, aux_tree = _trace(f, has_aux, key, args, kwargs)
-        check_keys(closed)
+        check_keys(closed, replicated=samples > 1)
         replicate = Program(closed, via or {}, functools.partial(_mean_of_others, samples))
         warn_of_batched_loss(closed, replicate.bridge_at)
         if samples == 1:

@@ -18,6 +18,7 @@ from .sampling import Site, sample_p
 
 CONSUMERS = ("random_bits", "random_gamma")
 RENAMES = ("random_wrap", "random_unwrap")
+REPLICATES: Path = (-1,)  # the replicates of an expectation, as the outermost loop
 
 
 class Value(NamedTuple):
@@ -31,9 +32,12 @@ class _Use(NamedTuple):
     where: str
 
 
-def check_keys(closed: ClosedJaxpr) -> None:
-    """Raises `SpanaxError` where two draws, two passes of a loop, or the lanes of an inner vmap share a key."""
-    _Keys().check(closed)
+def check_keys(closed: ClosedJaxpr, replicated: bool) -> None:
+    """Raises `SpanaxError` where two draws, two passes of a loop, or the lanes of an inner vmap share a key.
+
+    `replicated`: the program runs for several keys, so every draw must get its key from the program's own.
+    """
+    _Keys().check(closed, replicated)
 
 
 class _Keys:
@@ -44,9 +48,10 @@ class _Keys:
         self.choices: set[Path] = set()  # paths of conds: their branches exclude each other
         self.line = ""  # of the innermost call that has one: library calls carry none of their own
 
-    def check(self, closed: ClosedJaxpr) -> None:
-        ins = [self.fresh(frozenset()) for _ in closed.jaxpr.invars]
-        self.walk(closed.jaxpr, ins, (), ())
+    def check(self, closed: ClosedJaxpr, replicated: bool) -> None:
+        loops = (REPLICATES,) if replicated else ()
+        ins = [self.fresh(frozenset(loops)) for _ in closed.jaxpr.invars]
+        self.walk(closed.jaxpr, ins, (), loops)
         for uses in self.uses.values():
             self.check_shared(uses)
 
@@ -122,6 +127,12 @@ class _Keys:
                 site.where,
                 "map the vmap over jax.random.split(key, n)",
                 "one draw with a batch shape instead of a vmap",
+            )
+        if REPLICATES in loops and REPLICATES not in key.varies:
+            raise SpanaxError(
+                f"{site.label} does not get its key from the key of expectation, so all replicates would draw the same",
+                site.where,
+                "jax.random.split or fold_in of the `key` that f is called with",
             )
         if any(loop not in key.varies for loop in loops):
             raise SpanaxError(

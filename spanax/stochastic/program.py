@@ -384,6 +384,8 @@ def _while(program: Program, eqn: JaxprEqn, ins: list, here: Path):
         "forward mode: jax.jvp or jax.jacfwd of expectation(f)",
         "jax.lax.scan or fori_loop with a fixed number of passes, and a mask",
     )
+    if below(eqn, lambda e: e.primitive is sample_p) is None:
+        return outs, Events(costs={here: cost})
     return outs, Events({here: score}, {here: ScoreFunction()}, {here: cost})
 
 

@@ -154,6 +154,15 @@ def average_of_a_vector_in_a_scan(theta, *, key):
     return lax.scan(step, 0.0, jax.random.split(key, 3))[0]
 
 
+def keys_of_its_own(theta, *, key):
+    keys = jax.random.split(jax.random.key(7), 3)
+    return lax.scan(lambda c, k: (c + sx.sample(k, coin(theta), name="coin"), None), 0.0, keys)[0]
+
+
+def delta(theta, *, key):
+    return jnp.sin(sx.sample(key, dist.Delta(theta), via=sx.ScoreFunction(), name="coin"))
+
+
 CASES = {
     # name: (call, what the message says; every one says "coin" and this file)
     "differentiated outside expectation": (
@@ -179,6 +188,8 @@ CASES = {
     "baseline for each lane": (gradient(baselines_per_lane), "baseline for each lane"),
     "cost lost in an inner gradient": (gradient(cost_in_an_inner_gradient), "not in the traced program"),
     "mutable array": (gradient(written_to_a_ref), "mutable array"),
+    "keys that the replicates share": (gradient(keys_of_its_own, samples=4), "all replicates would draw the same"),
+    "score function of a moving atom": (gradient(delta), "bound of its support"),
     "cost in a vmap": (gradient(cost_in_a_vmap), "cost inside a vmap"),
     "via replaces inside a custom rule": (
         gradient(replaced_in_a_custom_rule, via={"coin": sx.ScoreFunction()}),

@@ -275,6 +275,17 @@ def test_while_loop_inside_a_scan(key):
     assert slopes.std() / np.sqrt(1000) < 0.1
 
 
+def test_while_loop_with_costs_and_no_draw(key):
+    def f(theta, *, key):
+        z = sx.sample(key, dist.Bernoulli(logits=theta), via=sx.Enumerate())
+        lax.while_loop(lambda i: i < 2, lambda i: (sx.cost(theta * z), i + 1)[1], 0)
+        return 0.0 * theta
+
+    p = jax.nn.sigmoid(0.3)
+    found = jax.jacfwd(lambda t: sx.expectation(f)(t, key=key))(0.3)
+    np.testing.assert_allclose(found, 2 * p + 0.6 * p * (1 - p), rtol=1e-5)
+
+
 def test_a_scan_of_no_passes(key):
     f = lambda theta, *, key: lax.scan(
         lambda c, k: (c + sx.sample(k, dist.Bernoulli(logits=theta)), None), theta, jax.random.split(key, 0)
