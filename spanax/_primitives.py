@@ -1,10 +1,12 @@
 """Making primitives: operations of our own in a traced program, and identities that guard a derivative."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy
+from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
@@ -13,19 +15,37 @@ from ._errors import SpanaxError
 from ._jaxprs import here
 
 
-def new_primitive(name: str, run: Callable, avals: Callable) -> Primitive:
-    """A primitive with several results: `run(*args, **params)` gives them, `avals` their shapes."""
+@functools.cache
+def _effect() -> Any:
+    """What makes JAX keep an equation that has no results, under every transformation: the effect of a debug print."""
+    (effect,) = jax.make_jaxpr(lambda: jax.debug.print(""))().effects
+    return effect
+
+
+def new_primitive(name: str, run: Callable, avals: Callable, *, kept: bool = False) -> Primitive:
+    """A primitive with several results: `run(*args, **params)` gives them, `avals` their shapes.
+
+    `kept`: no transformation may drop it, even where nothing needs its results.
+    """
     primitive = Primitive(name)
     primitive.multiple_results = True
     primitive.def_impl(run)
-    primitive.def_abstract_eval(avals)
+    if kept:
+        primitive.def_effectful_abstract_eval(lambda *args, **params: (avals(*args, **params), {_effect()}))
+    else:
+        primitive.def_abstract_eval(avals)
     mlir.register_lowering(primitive, mlir.lower_fun(run, multiple_results=True))
     return primitive
 
 
 def set_batching(primitive: Primitive, rule: Callable) -> None:
-    """`rule(args, dims, **params) -> (outs, out_dims)`."""
+    """`rule(args, dims, **params) -> (outs, out_dims)`, for one mapped argument or more."""
     batching.primitive_batchers[primitive] = rule
+
+
+def set_batching_always(primitive: Primitive, rule: Callable) -> None:
+    """The same, and called where no argument is mapped as well."""
+    batching.fancy_primitive_batchers[primitive] = lambda axis, args, dims, **params: rule(args, dims, **params)
 
 
 def set_jvp(primitive: Primitive, rule: Callable) -> None:
@@ -56,7 +76,21 @@ def zero_valued(x: Array) -> Array:
     return _zero_valued_p.bind(x)[0]
 
 
-def _raise(*_, diagnosis: tuple[str, ...]):
+def _poison_jvp(primals, tangents, *, diagnosis):
+    nonzero = [t for t in tangents if not isinstance(t, ad.Zero)]
+    out = _without_derivative_p.bind(*primals, diagnosis=diagnosis)
+    return out, _poison_p.bind(*nonzero, like=jax.typeof(out[0]), diagnosis=diagnosis)
+
+
+def _nan(*_, like, diagnosis):
+    return [jax.numpy.full(like.shape, jax.numpy.nan, like.dtype)]
+
+
+_without_derivative_p = new_primitive("spanax_without_derivative", lambda x, *_, **__: [x], lambda x, *_, **__: [x])
+_poison_p = new_primitive("spanax_poison", _nan, lambda *_, like, diagnosis: [like])
+
+
+def _raise(*_, diagnosis: tuple[str, ...], **__):
     raise SpanaxError(*diagnosis)
 
 
@@ -68,6 +102,16 @@ def _forward_jvp(primals, tangents, *, diagnosis):
 set_jvp(_undifferentiated_p, _raise)
 set_jvp(_forward_only_p, _forward_jvp)
 ad.primitive_transposes[_forward_only_p] = _raise
+ad.primitive_jvps[_without_derivative_p] = _poison_jvp
+ad.primitive_transposes[_poison_p] = _raise
+set_batching(_poison_p, lambda args, dims, **params: (_poison_p.bind(*args, **params), [None]))
+
+
+def _batch_without_derivative(args, dims, *, diagnosis):
+    return _without_derivative_p.bind(*args, diagnosis=diagnosis), [dims[0]]
+
+
+set_batching(_without_derivative_p, _batch_without_derivative)
 
 
 def _guard(primitive: Primitive, tree: Any, problem: str, remedies: tuple[str, ...]) -> Any:
@@ -87,3 +131,9 @@ def undifferentiated(tree: Any, problem: str, *remedies: str) -> Any:
 def forward_only(tree: Any, problem: str, *remedies: str) -> Any:
     """The same arrays; forward mode passes, reverse mode gets a `SpanaxError` with this message."""
     return _guard(_forward_only_p, tree, problem, remedies)
+
+
+def without_derivative(x: Array, of: Sequence[Array], problem: str, *remedies: str) -> Array:
+    """x, whose derivative with respect to `of` is not known: reverse mode raises this `SpanaxError`, forward mode gives NaN."""
+    diagnosis = (problem, here(), *remedies)
+    return _without_derivative_p.bind(lax.stop_gradient(x), *of, diagnosis=diagnosis)[0]

@@ -57,10 +57,20 @@ def numpyro_promotion() -> Iterator[None]:
         yield
 
 
+def numpyro_draw(distribution: Distribution, key: Key[Array, ""], method: str) -> Array:
+    """`distribution.sample(key)`, or rsample; a distribution without one is an error of ours."""
+    try:
+        with numpyro_promotion():
+            return getattr(distribution, method)(key)
+    except (AssertionError, NotImplementedError) as error:
+        raise SpanaxError(
+            f"{family(distribution)}.{method}(key) cannot draw: {error!r}", "", "a distribution that numpyro can draw from"
+        ) from error
+
+
 def hard_draw(key: Key[Array, ""], distribution: Distribution) -> Array:
     """A draw without derivative. A Bernoulli draw is a float, so that every bridge at its site has one dtype."""
-    with numpyro_promotion():
-        z = lax.stop_gradient(jnp.asarray(distribution.sample(key)))
+    z = lax.stop_gradient(jnp.asarray(numpyro_draw(distribution, key, "sample")))
     return z.astype(jnp.result_type(_parameter(distribution), float)) if is_bernoulli(distribution) else z
 
 
@@ -161,9 +171,11 @@ def _support(b: Any) -> Any:
     import numpyro.distributions as dist
 
     if isinstance(b, dist.TransformedDistribution):
-        inner = _support(base(b.base_dist))
-        bounded = base(b.base_dist).support is not dist.constraints.real
-        return (inner, b.transforms) if bounded else ()
+        inner = base(b.base_dist)
+        if inner.support in (dist.constraints.real, dist.constraints.real_vector):
+            return ()
+        positive = inner.support is dist.constraints.positive  # and powers of that are, too
+        return _support(inner), [t for t in b.transforms if not (positive and isinstance(t, dist.transforms.PowerTransform))]
     return b.support
 
 

@@ -2,7 +2,7 @@
 
 from .._errors import SpanaxError
 from ._base import Local
-from ._distributions import family, numpyro_promotion
+from ._distributions import family, numpyro_draw
 from ._facts import Facts
 
 
@@ -37,5 +37,4 @@ class Pathwise(Local):
                 "ScoreFunction()",
                 "GumbelSoftmax() for a relaxed Bernoulli or Categorical",
             )
-        with numpyro_promotion():
-            return distribution.rsample(key)
+        return numpyro_draw(distribution, key, "rsample")

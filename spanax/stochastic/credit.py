@@ -90,14 +90,12 @@ class _Credit:
         return not self.crossed[a].keys().isdisjoint(self.crossed[b])
 
     def pays(self, sites: Sequence[Path]) -> np.ndarray:
-        """0/1, (sites, costs): does the draw reach the cost, with no loop around both?"""
-        return np.array([[c in self.crossed[s] and not self.shared(s, c) for c in self.costs] for s in sites], float)
+        """(sites, costs): does the draw reach the cost, with no loop around both?"""
+        return np.array([[c in self.crossed[s] and not self.shared(s, c) for c in self.costs] for s in sites])
 
     def before(self, sites: Sequence[Path]) -> np.ndarray:
-        """0/1, (sites, all sites): is the other draw earlier, with a cost in common and no loop around both?"""
-        return np.array(
-            [[r < s and self.meet(r, s) and not self.shared(r, s) for r in self.sites] for s in sites], float
-        )
+        """(sites, all sites): is the other draw earlier, with a cost in common and no loop around both?"""
+        return np.array([[r < s and self.meet(r, s) and not self.shared(r, s) for r in self.sites] for s in sites])
 
     def outside_loops(self, sites: Sequence[Path]) -> tuple[Array, Array]:
         """Costs to go and past scores of the sites, from everything that shares no loop with them.
@@ -144,11 +142,11 @@ class _Credit:
 
 
 def _pick(chosen: np.ndarray, arrays: dict[Path, Array]) -> Float[Array, " sites"]:
-    """The totals of the arrays, summed by rows of a 0/1 matrix; a constant where it chooses none."""
+    """The totals of the arrays that each row of a matrix chooses, summed; a constant where it chooses none."""
     if not chosen.any():
         return jnp.zeros(len(chosen), next(iter(arrays.values())).dtype)
     totals = jnp.stack([jnp.sum(x) for x in arrays.values()])
-    return jnp.matmul(chosen.astype(totals.dtype), totals, precision="highest")
+    return jnp.sum(jnp.where(chosen, totals, 0.0), 1)  # no product: an infinite cost is nobody else's
 
 
 def _over_passes(

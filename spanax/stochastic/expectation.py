@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,12 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
-from .._jaxprs import ClosedJaxpr, below, defined, here
+from .._jaxprs import defined, here
 from ..bridges import Bridge
 from .batches import warn_of_batched_loss
 from .keys import check_keys
 from .program import Program
-from .sampling import check_key, cost_p, costs_said, sample
+from .sampling import check_key, sample
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution
@@ -33,7 +34,8 @@ def expectation(
     The returned function takes the same arguments; `key` is a keyword and is required. Its value is an unbiased estimate of
     E[f + the costs it says], the mean over `samples` replicates; its derivative, of any order, is the estimate that
     the bridges promise (see their `facts`). With `has_aux` it returns `(value, aux)`, aux with a leading axis of length
-    `samples` and without derivatives: it is what was seen, not an expectation.
+    `samples`; it is what was seen, not an expectation, so a reverse-mode derivative of it raises, and a forward-mode one is
+    NaN.
 
     Each draw answers only to the costs that its value reaches, by dataflow and order. With `samples >= 2` the default
     baseline of `ScoreFunction` is the mean over the other replicates (leave-one-out). `via={name: bridge}` replaces the bridge
@@ -59,12 +61,15 @@ def expectation(
     if via is not None and not (isinstance(via, Mapping) and all(isinstance(b, Bridge) for b in via.values())):
         raise SpanaxError(f"expectation(via={via!r})", "", 'a dictionary of bridges, such as via={"z": sx.DisARM()}')
 
+    if not _takes_key(f):
+        raise SpanaxError("expectation(f): f takes no `key`", defined(f), "def f(*args, key): ..., with the key of its draws")
+
     @functools.wraps(f)
     def estimate(*args, key: Any = None, **kwargs):
         check_key(key, here())
         closed, aux_tree = _trace(f, has_aux, key, args, kwargs)
-        check_keys(closed, replicated=samples > 1)
         replicate = Program(closed, via or {}, functools.partial(_mean_of_others, samples))
+        check_keys(closed, samples > 1, replicate.override)
         warn_of_batched_loss(closed, replicate.bridge_at)
         if samples == 1:
             objective, aux = replicate(key)
@@ -75,6 +80,14 @@ def expectation(
         return (objective, aux_tree(aux)) if has_aux else objective
 
     return estimate
+
+
+def _takes_key(f: Callable) -> bool:
+    try:
+        parameters = inspect.signature(f).parameters
+    except (TypeError, ValueError):  # it has none to read: f itself will say
+        return True
+    return "key" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 _REPLICATES = "spanax_replicates"
@@ -99,26 +112,9 @@ def _trace(f, has_aux, key, args, kwargs):
         static[:] = [tree, rest]
         return (jnp.asarray(scalar), *leaves)
 
-    with costs_said() as said:
-        closed = jax.make_jaxpr(run)(key)
-    _check_costs(closed, said)
+    closed = jax.make_jaxpr(run)(key)
     tree, rest = static
     return closed, lambda leaves: eqx.combine(jax.tree.unflatten(tree, leaves), rest)
-
-
-def _check_costs(closed: ClosedJaxpr, said: set[str]) -> None:
-    """Raises where a cost that was said is not in the traced program."""
-    for where in said:
-
-        def is_it(eqn, where=where):
-            return eqn.primitive is cost_p and eqn.params["where"] == where
-
-        if not any(below(eqn, is_it) for eqn in closed.jaxpr.eqns):
-            raise SpanaxError(
-                "a cost was said, and is not in the traced program: a transformation inside f dropped it",
-                where,
-                "say the cost outside of the inner jax.grad, jax.vjp or jax.eval_shape, from a value that it returns",
-            )
 
 
 def _split_aux(out, where):

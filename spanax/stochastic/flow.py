@@ -62,6 +62,13 @@ class Flow:
             self.loops[here], self.sites[here] = loops, eqn
             return [into | {(here, None)}]
         if eqn.primitive is cost_p:
+            if eqn.params["mapped"]:
+                raise SpanaxError(
+                    "a cost inside a vmap of the program, where a cond around it would count the costs of both branches",
+                    eqn.params["where"],
+                    "return it from the mapped function, and say sx.cost of the sum outside",
+                    "jax.vmap(expectation(f)) instead of a vmap inside f",
+                )
             self.loops[here], self.reach[here] = loops, into
             return []
         if eqn.primitive in CALLS:

@@ -1,133 +1,90 @@
-"""Which draws share a key: value numbering over the traced program.
+"""Which draws share a key: no two draws, passes of a loop or lanes of a vmap may.
 
-Two values have the same number only where they are the same function of the same inputs, so that `split(key)[0]`
-computed twice is one key, across inner jits too. A value also carries the loops from whose passes it differs: the
-key of a draw must differ from pass to pass of every loop around it. Copies through an array (a row of `split`
-written out and read back) are not seen.
+A draw's key, and the bits that the draw takes from what it splits its key into, are compared with those of every other
+draw by what `values` knows of them. Two draws that jax.random makes may share a key: that is the user's own affair.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import jax
+
 from .._errors import SpanaxError
-from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, below, body, where
+from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, body, where
+from ..bridges import Bridge
 from .flow import Path, within
-from .sampling import Site, sample_p
+from .sampling import Site, draw, sample_p
+from .values import ENDLESS, Value, Values
 
 CONSUMERS = ("random_bits", "random_gamma")
-RENAMES = ("random_wrap", "random_unwrap")
 REPLICATES: Path = (-1,)  # the replicates of an expectation, as the outermost loop
 
 
-class Value(NamedTuple):
-    number: int
-    varies: frozenset[Path]
-
-
 class _Use(NamedTuple):
+    key: Value
     path: Path
     site: Site | None  # None: a draw by jax.random
     where: str
 
 
-def check_keys(closed: ClosedJaxpr, replicated: bool) -> None:
+def check_keys(closed: ClosedJaxpr, replicated: bool, override: Callable[[Site], Bridge | None]) -> None:
     """Raises `SpanaxError` where two draws, two passes of a loop, or the lanes of an inner vmap share a key.
 
     `replicated`: the program runs for several keys, so every draw must get its key from the program's own.
+    `override`: the bridge that is put in the place of a site's own.
     """
-    _Keys().check(closed, replicated)
+    _Keys(override).check(closed, replicated)
 
 
 class _Keys:
-    def __init__(self):
-        self.numbers: dict[Hashable, int] = {}
-        self.made: dict[int, Hashable] = {}  # the other way round
-        self.uses: dict[int, list[_Use]] = {}
+    def __init__(self, override: Callable[[Site], Bridge | None]):
+        self.override = override
+        self.values = Values()
+        self.uses: list[_Use] = []
         self.choices: set[Path] = set()  # paths of conds: their branches exclude each other
+        self.site: tuple[Site, Path] | None = None  # of the draw that is being looked into
         self.line = ""  # of the innermost call that has one: library calls carry none of their own
+        self.draws: dict[tuple, ClosedJaxpr] = {}
 
     def check(self, closed: ClosedJaxpr, replicated: bool) -> None:
         loops = (REPLICATES,) if replicated else ()
-        ins = [self.fresh(frozenset(loops)) for _ in closed.jaxpr.invars]
-        self.walk(closed.jaxpr, ins, (), loops)
-        for uses in self.uses.values():
-            self.check_shared(uses)
+        (key,) = closed.jaxpr.invars
+        value = self.values.fresh(frozenset(loops), ())._replace(axes=(None,) * aval(key).ndim)
+        self.walk(closed.jaxpr, [value], (), loops)
+        self.check_uses()
 
-    def check_shared(self, uses: Sequence[_Use]) -> None:
-        for k, use in enumerate(uses):
-            for other in uses[:k]:
-                if (site := use.site or other.site) and not self.exclusive(use.path, other.path):
-                    second = other if use.site else use
-                    raise SpanaxError(
-                        f"{site.label} and another draw (at {second.where}) use the same key, so they are not independent",
-                        site.where,
-                        "a key for each draw: key_a, key_b = jax.random.split(key)",
-                    )
+    # -- the verdict
+
+    def check_uses(self) -> None:
+        for k, use in enumerate(self.uses):
+            for other in itertools.islice(self.uses, k):
+                if self.clash(use, other):
+                    self.refuse(*((use, other) if use.site else (other, use)))
+
+    def clash(self, a: _Use, b: _Use) -> bool:
+        if not (a.site or b.site) or a.path == b.path or self.exclusive(a.path, b.path):
+            return False
+        return self.values.may_equal(a.key, b.key)
+
+    def refuse(self, use: _Use, other: _Use) -> None:
+        assert use.site
+        again = "draw outside of the jax.checkpoint: a derivative inside f runs it twice"
+        raise SpanaxError(
+            f"{use.site.label} and another draw (at {other.where}) use the same key, so they are not independent",
+            use.site.where,
+            "a key for each draw: key_a, key_b = jax.random.split(key)",
+            *([again] if other.where == use.site.where else []),
+        )
 
     def exclusive(self, a: Path, b: Path) -> bool:
         """Are the two in different branches of one cond?"""
         return any(within(a, c) and within(b, c) and a[len(c)] != b[len(c)] for c in self.choices)
 
-    def fresh(self, varies: frozenset[Path]) -> Value:
-        return self.number(("fresh", len(self.numbers)), varies)
-
-    def number(self, what: Hashable, varies: frozenset[Path]) -> Value:
-        number = self.numbers.setdefault(what, len(self.numbers))
-        self.made[number] = what
-        return Value(number, varies)
-
-    def walk(self, jaxpr: Jaxpr, ins: Sequence[Value], path: Path, loops: tuple[Path, ...]) -> list[Value]:
-        env = dict(zip(jaxpr.invars, ins, strict=True))
-
-        def read(v):
-            if isinstance(v, Literal):
-                return self.number(("literal", str(v.aval), str(v.val)), frozenset())
-            if v not in env:  # a constant of this program
-                env[v] = self.number(("constant", id(v)), frozenset())
-            return env[v]
-
-        for i, eqn in enumerate(jaxpr.eqns):
-            outs = self.step(eqn, [read(v) for v in eqn.invars], (*path, i), loops)
-            env.update(zip(eqn.outvars, outs, strict=True))
-        return [read(v) for v in jaxpr.outvars]
-
-    def step(self, eqn: JaxprEqn, ins: list[Value], here: Path, loops: tuple[Path, ...]) -> list[Value]:
-        name = eqn.primitive.name
-        if eqn.primitive is sample_p:
-            site = eqn.params["site"]
-            self.check_site(site, ins[0], loops)
-            key = ins[0]
-            for _ in site.lanes:
-                key = self.row(key, here)
-            self.use(key, _Use(here, site, site.where))
-        if name in CONSUMERS:
-            self.use(ins[0], _Use(here, None, where(eqn) or self.line))
-        if name in RENAMES:
-            return ins
-        if eqn.primitive in CALLS:
-            outer, self.line = self.line, where(eqn) or self.line
-            outs = self.walk(body(eqn)[0], ins, here, loops)
-            self.line = outer
-            return outs
-        if eqn.primitive in _LOOPS_AND_BRANCHES and below(eqn, lambda e: e.primitive is sample_p):
-            return _LOOPS_AND_BRANCHES[eqn.primitive](self, eqn, ins, here, loops)
-        return self.results(eqn, ins)
-
-    def use(self, key: Value, use: _Use) -> None:
-        uses = self.uses.setdefault(key.number, [])
-        if all(use.path != other.path for other in uses):
-            uses.append(use)
-
     def check_site(self, site: Site, key: Value, loops: tuple[Path, ...]) -> None:
-        if any(axes[0] is None for axes in site.lanes):
-            raise SpanaxError(
-                f"{site.label} uses one key for all lanes of a vmap, so its draws are not independent",
-                site.where,
-                "map the vmap over jax.random.split(key, n)",
-                "one draw with a batch shape instead of a vmap",
-            )
         if REPLICATES in loops and REPLICATES not in key.varies:
             raise SpanaxError(
                 f"{site.label} does not get its key from the key of expectation, so all replicates would draw the same",
@@ -142,63 +99,135 @@ class _Keys:
                 "jax.random.fold_in(key, i), or carry the key and split it in each pass",
             )
 
-    def results(self, eqn: JaxprEqn, ins: Sequence[Value]) -> list[Value]:
-        varies = frozenset().union(*(v.varies for v in ins))
-        outs = range(len(eqn.outvars))
-        if eqn.effects:
-            return [self.fresh(varies) for _ in outs]
-        try:
-            params = (
-                () if eqn.primitive is P.random_split_p else tuple(eqn.params.items())
-            )  # a longer split begins the same
-            what = (eqn.primitive.name, tuple(v.number for v in ins), params)
-            return [self.number((what, k), varies) for k in outs]
-        except TypeError:  # a parameter without a hash
-            return [self.fresh(varies) for _ in outs]
+    def lane(self, site: Site, key: Value, here: Path) -> Value:
+        """The key of one lane of the vmaps around a site, outermost first."""
+        for axes in reversed(site.lanes):
+            if axes[0] is None or axes[0] in key.repeats:
+                raise SpanaxError(
+                    f"{site.label} uses one key for all lanes of a vmap, so its draws are not independent",
+                    site.where,
+                    "map the vmap over jax.random.split(key, n)",
+                    "one draw with a batch shape instead of a vmap",
+                )
+            key = self.values.row(key, here, axes[0])
+        return key
+
+    # -- the walk
+
+    def walk(self, jaxpr: Jaxpr, ins: Sequence[Value], path: Path, loops: tuple[Path, ...]) -> list[Value]:
+        env = dict(zip(jaxpr.invars, ins, strict=True))
+
+        def read(v):
+            if isinstance(v, Literal):
+                return self.values.literal(v)
+            if v not in env:  # a constant of this program
+                env[v] = self.values.of(("constant", id(v)), (), getattr(aval(v), "shape", ()))
+            return env[v]
+
+        for i, eqn in enumerate(jaxpr.eqns):
+            outs = self.step(eqn, [read(v) for v in eqn.invars], (*path, i), loops)
+            env.update(zip(eqn.outvars, outs, strict=True))
+        return [read(v) for v in jaxpr.outvars]
+
+    def step(self, eqn: JaxprEqn, ins: list[Value], here: Path, loops: tuple[Path, ...]) -> list[Value]:
+        if eqn.primitive is sample_p:
+            self.sample(eqn, ins, here, loops)
+        elif eqn.primitive.name in CONSUMERS:
+            site, path = self.site or (None, here)
+            self.uses.append(_Use(ins[0], path, site, site.where if site else where(eqn) or self.line))
+        elif eqn.primitive in CALLS:
+            outer, self.line = self.line, where(eqn) or self.line
+            outs = self.walk(body(eqn)[0], ins, here, loops)
+            self.line = outer
+            return outs
+        elif eqn.primitive in _LOOPS_AND_BRANCHES:
+            return _LOOPS_AND_BRANCHES[eqn.primitive](self, eqn, ins, here, loops)
+        return self.values.results(eqn, ins)
+
+    def sample(self, eqn: JaxprEqn, ins: list[Value], here: Path, loops: tuple[Path, ...]) -> None:
+        """A site's key, and what its draw takes from the key's children."""
+        site = eqn.params["site"]
+        self.check_site(site, ins[0], loops)
+        self.uses.append(_Use(self.lane(site, ins[0], here), here, site, site.where))
+        self.site = site, here
+        self.walk(self.traced_draw(eqn).jaxpr, ins, here, loops)
+        self.site = None
+
+    def traced_draw(self, eqn: JaxprEqn) -> ClosedJaxpr:
+        site = eqn.params["site"]
+        avals = tuple(jax.ShapeDtypeStruct(aval(v).shape, aval(v).dtype) for v in eqn.invars)
+        if (site, avals) not in self.draws:
+            via = self.override(site)
+            self.draws[site, avals] = jax.make_jaxpr(lambda *args: draw(site, via, *args))(*avals)
+        return self.draws[site, avals]
 
     def cond(self, eqn, ins, here, loops):
         self.choices.add(here)
         outs = [self.walk(b.jaxpr, ins[1:], (*here, k), loops) for k, b in enumerate(eqn.params["branches"])]
-        return [self.fresh(ins[0].varies.union(*(v.varies for v in out))) for out in zip(*outs, strict=True)]
+        return [self.values.union(out, ("cond", here), ins[0].varies) for out in zip(*outs, strict=True)]
 
     def scan(self, eqn, ins, here, loops):
-        inner, n, m = body(eqn)[0], eqn.params["num_consts"], eqn.params["num_carry"]
-        xs = [self.row(x, here) for x in ins[n + m :]]
+        p, inner = eqn.params, body(eqn)[0]
+        n, m, length = p["num_consts"], p["num_carry"], p["length"]
+        xs = [self.values.row(x, here) for x in ins[n + m :]]
+        around = (*loops, here) if length > 1 else loops
 
         def walk(carry):
-            return self.walk(inner, [*ins[:n], *carry, *xs], here, (*loops, here))
+            return self.walk(inner, [*ins[:n], *carry, *xs], here, around)
 
-        outs = walk(self.carried(ins[n : n + m], here, walk))
-        return [self.fresh(v.varies - {here}) for v in outs]
+        outs = walk(self.carried(ins[n : n + m], inner.invars[n : n + m], here, length, walk))
+        after = [self.after(x, v, here) for x, v in zip(outs, eqn.outvars, strict=True)]
+        return [*(after[:m] if length else ins[n : n + m]), *after[m:]]
 
     def loop(self, eqn, ins, here, loops):
         a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+        test, inner = eqn.params["cond_jaxpr"].jaxpr, eqn.params["body_jaxpr"].jaxpr
 
         def walk(carry):
-            return self.walk(eqn.params["body_jaxpr"].jaxpr, [*ins[a : a + b], *carry], here, (*loops, here))
+            self.walk(test, [*ins[:a], *carry], (*here, 0), (*loops, here))
+            return self.walk(inner, [*ins[a : a + b], *carry], (*here, 1), (*loops, here))
 
-        outs = walk(self.carried(ins[a + b :], here, walk))
-        return [self.fresh(v.varies - {here}) for v in outs]
+        outs = walk(self.carried(ins[a + b :], inner.invars[b:], here, None, walk))
+        after = [self.after(x, v, here) for x, v in zip(outs, eqn.outvars, strict=True)]
+        return [
+            self.values.union([x, init], ("while", here)) for x, init in zip(after, ins[a + b :], strict=True)
+        ]  # it may make no pass
 
-    def row(self, array: Value, loop: Path) -> Value:
-        """The part of an array that one pass gets: another loop over the same array gets the same."""
-        return self.number(("row", array.number), array.varies | {loop})
+    def after(self, inside: Value, variable, loop: Path) -> Value:
+        """What a loop returns: the last pass's value, or those of all passes."""
+        shape, varies = getattr(aval(variable), "shape", ()), inside.varies - {loop}
+        fresh = self.values.fresh(varies, shape)
+        return fresh._replace(sources=fresh.sources | inside.sources, axes=None)
 
-    def carried(self, init: Sequence[Value], loop: Path, walk: Callable[[list[Value]], list[Value]]) -> list[Value]:
-        """What a loop carries: the same value where each pass hands it on, the same count where it counts, else a new one."""
-        new = [self.fresh(c.varies | {loop}) for c in init]
-        uses, self.uses = self.uses, {}  # a trial, to see what becomes of the new values
-        after = walk(new)
+    def carried(
+        self, init: Sequence[Value], variables, loop: Path, length: int | None, walk: Callable[[list[Value]], list[Value]]
+    ) -> list[Value]:
+        """What a loop carries: the same value where each pass hands it on, a count where it counts, else a new one.
+
+        A new one may still be the first, in the first pass.
+        """
+        shapes = [getattr(aval(v), "shape", ()) for v in variables]
+        new = [self.values.fresh(c.varies | {loop}, shape) for c, shape in zip(init, shapes, strict=True)]
+        with self.trial():
+            after = walk(new)
+        return [self.kept(*of_one, length) for of_one in zip(init, new, after, shapes, strict=False)]
+
+    @contextlib.contextmanager
+    def trial(self) -> Iterator[None]:
+        """A walk inside it leaves no uses."""
+        uses, self.uses = self.uses, []
+        yield
         self.uses = uses
-        return [self.kept(before, inside, out) for before, inside, out in zip(init, new, after, strict=False)]
 
-    def kept(self, before: Value, inside: Value, out: Value) -> Value:
+    def kept(self, before: Value, inside: Value, out: Value, shape: Sequence[int], length: int | None) -> Value:
         if out.number == inside.number:
             return before
-        match self.made.get(out.number):
-            case (("add", (first, step), _), 0) if first == inside.number:
-                return self.number(("count", before.number, step), inside.varies)
-        return inside
+        step, start = self.values.step(inside, out), self.values.known(before)
+        if step is not None and start is not None and len(start) == 1:
+            stop = ENDLESS if length is None else start[0] + step * length
+            return self.values.integers(range(start[0], stop, step), inside.varies)
+        new = self.values.fresh(inside.varies, shape)
+        return new._replace(sources=new.sources | before.sources, axes=new.axes if new.axes == before.axes else None)
 
 
 _LOOPS_AND_BRANCHES = {P.cond_p: _Keys.cond, P.scan_p: _Keys.scan, P.while_p: _Keys.loop}

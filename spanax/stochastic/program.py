@@ -32,7 +32,7 @@ from .._jaxprs import (
     evaluate_jaxpr,
     where,
 )
-from .._primitives import forward_only
+from .._primitives import forward_only, without_derivative
 from ..bridges import Branching, Bridge, Score, ScoreFunction
 from ..bridges._distributions import family
 from .credit import Events, Others, surrogate
@@ -72,17 +72,23 @@ class Program:
         jaxpr, aux = self.closed.jaxpr, []
 
         def finish(outs, events, runs):
-            aux[:] = lax.stop_gradient([jnp.asarray(x) for x in outs[1:]])
+            aux[:] = outs[1:]
             events.costs[RESULT] = outs[0]
             return self.assemble(events)
 
         objective = self.run(jaxpr, self.closed.consts, [key], (), Events(), finish, 1)
-        if aux and any(
-            self.branches(eqn) for eqn in jaxpr.eqns
-        ):  # they came from inside a `rest`: draw once more, plainly
-            plain = evaluate_jaxpr(jaxpr, lax.stop_gradient(self.closed.consts), key)[1:]
-            aux = [jnp.asarray(x) for x in plain]
-        return objective, aux
+        if aux and any(map(self.branches, jaxpr.eqns)):  # they came from inside a `rest`: draw once more, plainly
+            aux = evaluate_jaxpr(jaxpr, lax.stop_gradient(self.closed.consts), key)[1:]
+        return objective, [self._aux(jnp.asarray(x)) for x in aux]
+
+    def _aux(self, x: Array) -> Array:
+        return without_derivative(
+            x,
+            [jnp.asarray(c) for c in self.closed.consts if jnp.issubdtype(jnp.result_type(c), jnp.inexact)],
+            "the derivative of aux: it is what was seen, not an expectation",
+            "return it in the scalar, or say sx.cost of it",
+            "jax.lax.stop_gradient(aux), if a zero is meant",
+        )
 
     # -- what an equation holds
 
@@ -267,7 +273,13 @@ class Program:
             )
         with at(eqn), naming(site):
             objective = via.objective(key, distribution, lambda z: rest([self.conform(eqn, via, z)], Events(), runs))
-        return objective.astype(self.dtype)
+            if jnp.shape(objective) or not jnp.issubdtype(jnp.result_type(objective), jnp.floating):
+                raise SpanaxError(
+                    f"{via!r}.objective gave {jnp.result_type(objective)}{list(jnp.shape(objective))}",
+                    "",
+                    "an objective that is one floating-point scalar: a mean over its evaluations of `rest`",
+                )
+        return jnp.asarray(objective, self.dtype)
 
 
 def _refuse_baseline_per_lane(site: Site) -> None:
@@ -304,7 +316,15 @@ def _custom_rule(program: Program, eqn: JaxprEqn, ins: list, here: Path):
             replaced.params["site"].where,
             "give the bridge as via= in sample()",
         )
-    return evaluate(eqn, ins), program.inner(body(eqn), ins, here)[1]
+    try:
+        outs = evaluate(eqn, ins)
+    except jax.errors.UnexpectedTracerError as error:
+        raise SpanaxError(
+            f"the rule of a `{eqn.primitive.name}` that holds a draw or a cost closes over an intermediate value of f",
+            program.place(eqn),
+            "pass that value as an argument of the function with the custom rule",
+        ) from error
+    return outs, program.inner(body(eqn), ins, here)[1]
 
 
 def _scan(program: Program, eqn: JaxprEqn, ins: list, here: Path):
@@ -334,18 +354,29 @@ def _cond(program: Program, eqn: JaxprEqn, ins: list, here: Path):
     def run(k, branch, operands):
         return program.inner((branch.jaxpr, branch.consts), operands, (*here, k))
 
-    fns = [functools.partial(run, k, branch) for k, branch in enumerate(eqn.params["branches"])]
+    runs = [_Traced(functools.partial(run, k, branch), ins[1:]) for k, branch in enumerate(eqn.params["branches"])]
     nothing = Events()
-    for fn in fns:
-        nothing.add(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(fn, ins[1:])[1]))
+    for traced in runs:
+        nothing.add(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), traced.shapes[1]))
 
-    def padded(fn, operands):
-        outs, events = fn(operands)
+    def padded(traced, operands):
+        outs, events = traced(operands)
         full = Events(dict(nothing.scores), dict(nothing.bridges), dict(nothing.costs))
         full.add(events)
         return outs, full
 
-    return lax.switch(ins[0], [functools.partial(padded, fn) for fn in fns], ins[1:])
+    return lax.switch(ins[0], [functools.partial(padded, traced) for traced in runs], ins[1:])
+
+
+class _Traced:
+    """A function traced once, to be asked for the shapes of its results and then run."""
+
+    def __init__(self, f: Callable, *args):
+        self.closed, self.shapes = jax.make_jaxpr(f, return_shape=True)(*args)
+
+    def __call__(self, *args):
+        outs = evaluate_jaxpr(self.closed.jaxpr, self.closed.consts, *jax.tree.leaves(args))
+        return jax.tree.unflatten(jax.tree.structure(self.shapes), outs)
 
 
 def _while(program: Program, eqn: JaxprEqn, ins: list, here: Path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +14,7 @@ from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
 from .._jaxprs import here
-from .._primitives import new_primitive, set_batching, set_jvp
+from .._primitives import new_primitive, set_batching, set_batching_always, set_jvp
 from ..bridges import Bridge, Local, Pathwise, ScoreFunction
 from ..bridges._distributions import score
 
@@ -47,11 +46,18 @@ class _Array:
 
 
 ARRAY = _Array()
-_said: contextvars.ContextVar[set[str] | None] = contextvars.ContextVar("spanax_costs_said", default=None)
 
 
 def _is_array(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array | np.ndarray | np.generic | float | complex)
+
+
+def _real_array(value: Any) -> Array | None:
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError):
+        return None
+    return array if jnp.isrealobj(array) else None
 
 
 def parts(site: Site, leaves: Sequence[Any]) -> tuple[Distribution, Bridge]:
@@ -104,7 +110,7 @@ def _sample_avals(key, *leaves, site):
 
 
 sample_p = new_primitive("sample", _run_sample, _sample_avals)
-cost_p = new_primitive("cost", lambda value, **_: [], lambda value, **_: [])
+cost_p = new_primitive("cost", lambda value, **_: [], lambda value, **_: [], kept=True)
 
 
 def _batch_sample(args, dims, *, site):
@@ -115,9 +121,11 @@ def _jvp_sample(primals, tangents, *, site):
     _, via = parts(site, primals[1:])
     if not isinstance(via, Local):
         raise SpanaxError(
-            f"{site.label} via {via!r} is differentiated outside expectation, where its derivative would be a silent zero",
+            f"{site.label} via {via!r} is differentiated outside expectation, or by a derivative inside f: it would be a "
+            "silent zero there",
             site.where,
             "differentiate sx.expectation(f), not f",
+            "inside f: sx.expectation of the function that jax.grad or jax.vjp differentiates, as well",
             "a bridge whose draw has its own derivative: Pathwise, GumbelSoftmax, StraightThrough, ReinMax",
             "jax.lax.stop_gradient around the distribution's parameters, if a zero is meant",
         )
@@ -125,28 +133,24 @@ def _jvp_sample(primals, tangents, *, site):
     return [out], [d_out]
 
 
-def _batch_cost(args, dims, *, name, where):
-    if _said.get() is None:  # outside of any expectation it says nothing
-        return cost_p.bind(*args, name=name, where=where), []
-    raise SpanaxError(
-        "a cost inside a vmap of the program, where a cond around it would count the costs of both branches",
-        where,
-        "return it from the mapped function, and say sx.cost of the sum outside",
-        "jax.vmap(expectation(f)) instead of a vmap inside f",
-    )
+def _batch_cost(args, dims, *, name, where, mapped):
+    """Outside of any expectation it says nothing; `expectation` refuses one that is mapped."""
+    return cost_p.bind(*args, name=name, where=where, mapped=True), []
 
 
-def _jvp_cost(primals, tangents, *, name, where):
+def _jvp_cost(primals, tangents, *, name, where, mapped):
     label = f"the cost {name!r}" if name else "a cost"
     raise SpanaxError(
-        f"{label} is differentiated outside expectation, where it adds to nothing",
+        f"{label} is differentiated outside expectation, or by a derivative inside f: it adds to nothing there",
         where,
         "differentiate sx.expectation(f), not f",
+        "inside f: let the function that jax.grad or jax.vjp differentiates return the value (has_aux=True), and say "
+        "sx.cost of it outside",
     )
 
 
 set_batching(sample_p, _batch_sample)
-set_batching(cost_p, _batch_cost)
+set_batching_always(cost_p, _batch_cost)
 set_jvp(sample_p, _jvp_sample)
 set_jvp(cost_p, _jvp_cost)
 
@@ -179,7 +183,7 @@ def sample(
     leaves, tree = jax.tree.flatten((distribution, via))
     static = tuple(ARRAY if _is_array(leaf) else leaf for leaf in leaves)
     site = Site(tree, static, (), name, where)
-    return sample_p.bind(key, *(leaf for leaf in leaves if _is_array(leaf)), site=site)[0]
+    return sample_p.bind(key, *(jnp.asarray(leaf) for leaf in leaves if _is_array(leaf)), site=site)[0]
 
 
 def _check_call(key: Any, distribution: Any, via: Any, where: str) -> None:
@@ -210,28 +214,13 @@ def cost(value: Float[Array, ...] | float, name: str | None = None) -> None:
     """Adds `value` (an array is summed) to the objective, at this point of the program.
 
     Inside `expectation(f)` the objective is f's result plus all costs, and a draw answers to those costs only that it
-    reaches: the earlier it is said, the less variance. In a plain call it does nothing. Raises `SpanaxError` where it
-    is differentiated outside `expectation`, and where a transformation inside f (a `jax.grad` around it, say) loses it.
+    reaches: the earlier it is said, the less variance. In a plain call it does nothing.
 
-    Inside a vmap of the program it raises as well: a `cond` is a select there, and would count the costs of both branches. (A
-    value that does not depend on the mapped axis is not seen there, and counts once.)
+    Raises `SpanaxError` where `value` is no real number or array of them, where it is differentiated outside `expectation` or
+    by a derivative inside f, and inside a vmap of the program: a `cond` is a select there, and would count the costs of both
+    branches.
     """
-    where = here()
-    if (said := _said.get()) is not None:
-        said.add(where)
-    cost_p.bind(jnp.asarray(value), name=name, where=where)
-
-
-@contextlib.contextmanager
-def costs_said() -> Iterator[set[str]]:
-    """Collects the places of the costs that are said inside it.
-
-    A cost has no result, so a transformation that keeps only what results need (partial evaluation of a scan, a cond or a
-    checkpoint under an inner derivative) drops it without a word: comparing what was said with what was traced finds that.
-    """
-    said: set[str] = set()
-    token = _said.set(said)
-    try:
-        yield said
-    finally:
-        _said.reset(token)
+    where, array = here(), _real_array(value)
+    if array is None:
+        raise SpanaxError(f"sx.cost of {value!r}", where, "a real number, or an array of them")
+    cost_p.bind(array, name=name, where=where, mapped=False)

@@ -96,17 +96,28 @@ def cost_outside(key):
     return jax.grad(f)(0.3)
 
 
-def cost_in_an_inner_gradient(theta, *, key):
+def cost_through_an_inner_gradient(theta, *, key):
     z = sx.sample(key, coin(theta), name="coin")
+    return jax.grad(jax.jit(lambda x: sx.cost(z * x, name="coin") or x))(theta)
 
-    def g(x):
-        def step(c, _):
-            sx.cost(z)
-            return c * x, None
 
-        return lax.scan(step, 1.0, None, length=2)[0]
+def draw_under_an_inner_gradient(theta, *, key):
+    return jax.grad(lambda x: x * sx.sample(key, coin(x), name="coin"))(theta)
 
-    return 0.0 * jax.grad(g)(theta)
+
+def complex_cost(theta, *, key):
+    sx.cost(1j * theta, name="coin")
+    return theta
+
+
+def no_cost(theta, *, key):
+    sx.cost(None, name="coin")
+    return theta
+
+
+def aux_that_is_differentiated(theta, *, key):
+    z = sx.sample(key, coin(theta), name="coin")
+    return z, theta * z
 
 
 def written_to_a_ref(theta, *, key):
@@ -186,7 +197,23 @@ CASES = {
         "second derivative through ReinMax",
     ),
     "baseline for each lane": (gradient(baselines_per_lane), "baseline for each lane"),
-    "cost lost in an inner gradient": (gradient(cost_in_an_inner_gradient), "not in the traced program"),
+    "cost through an inner gradient": (gradient(cost_through_an_inner_gradient), "by a derivative inside f"),
+    "draw under an inner gradient": (gradient(draw_under_an_inner_gradient), "by a derivative inside f"),
+    "a complex cost": (gradient(complex_cost), "sx.cost of"),
+    "no number for a cost": (gradient(no_cost), "sx.cost of None"),
+    "no key argument": (lambda key: sx.expectation(lambda coin: coin), "takes no `key`"),
+    "a function for a baseline": (
+        gradient(lambda t, *, key: sx.sample(key, coin(t), via=sx.ScoreFunction(lambda x: x), name="coin")),
+        "baseline=.*is a function",
+    ),
+    "derivative of aux": (
+        lambda key: jax.grad(lambda t: sx.expectation(aux_that_is_differentiated, has_aux=True)(t, key=key)[1][0])(0.3),
+        "the derivative of aux",
+    ),
+    "cannot draw": (
+        gradient(lambda t, *, key: t * sx.sample(key, dist.ImproperUniform(dist.constraints.real, (), ()), name="coin")),
+        "cannot draw",
+    ),
     "mutable array": (gradient(written_to_a_ref), "mutable array"),
     "keys that the replicates share": (gradient(keys_of_its_own, samples=4), "all replicates would draw the same"),
     "score function of a moving atom": (gradient(delta), "bound of its support"),

@@ -110,7 +110,166 @@ def one_key_for_all_lanes(theta, *, key):
     return jnp.prod(jax.vmap(lambda t: flip(key, t))(theta * jnp.arange(3.0)))
 
 
+def loop(step, xs, init=0.0):
+    return lax.scan(lambda c, x: (step(c, x), None), init, xs)[0]
+
+
+def a_row_and_a_scan(theta, *, key):
+    keys = jax.random.split(key, 3)
+    return flip(keys[0], theta) + loop(lambda c, k: c * flip(k, theta), keys, 1.0)
+
+
+def a_row_and_a_vmap(theta, *, key):
+    keys = jax.random.split(key, 3)
+    return flip(keys[2], theta) * jnp.prod(jax.vmap(lambda k: flip(k, theta))(keys))
+
+
+def child_of_a_row_and_of_the_rows(theta, *, key):
+    keys = jax.random.split(key, 3)
+    child = lambda k: flip(jax.random.split(k)[1], theta)
+    return child(keys[1]) * loop(lambda c, k: c * child(k), keys, 1.0)
+
+
+def children_in_a_vmap_and_of_a_row(theta, *, key):
+    keys = jax.random.split(key, 3)
+    child = lambda k: flip(jax.random.fold_in(k, 1), theta)
+    return child(keys[1]) * jnp.prod(jax.vmap(child)(keys))
+
+
+def drawn_from_then_carried(theta, *, key):
+    def step(carry, _):
+        total, key = carry
+        return (total + flip(key, theta), jax.random.split(key)[0]), None
+
+    return flip(key, theta) * lax.scan(step, (0.0, key), None, length=3)[0][0]
+
+
+def children_of_what_is_carried(theta, *, key):
+    def step(carry, _):
+        total, key = carry
+        key, mine = jax.random.split(key)
+        return (total + flip(mine, theta), key), None
+
+    return flip(jax.random.split(key)[1], theta) * lax.scan(step, (0.0, key), None, length=3)[0][0]
+
+
+def last_of_a_loop_again(theta, *, key):
+    def step(carry, _):
+        key = jax.random.fold_in(carry[1], 1)
+        return (carry[0] + flip(key, theta), key), None
+
+    total, key = lax.scan(step, (0.0, key), None, length=3)[0]
+    return total * flip(key, theta)
+
+
+def rows_that_a_loop_returns(theta, *, key):
+    def step(total, k):
+        return total + flip(k, theta), k
+
+    total, keys = lax.scan(step, 0.0, jax.random.split(key, 3))
+    return total * flip(keys[0], theta)
+
+
+def broadcast_key(theta, *, key):
+    keys = jnp.broadcast_to(key, (3, *key.shape))
+    return loop(lambda c, k: c + flip(k, theta), keys)
+
+
+def broadcast_key_in_a_vmap(theta, *, key):
+    return jnp.prod(jax.vmap(lambda k: flip(k, theta))(jnp.broadcast_to(key, (3, *key.shape))))
+
+
+def repeated_key(theta, *, key):
+    return loop(lambda c, k: c + flip(k, theta), jnp.repeat(key[None], 3, axis=0))
+
+
+def tiled_keys(theta, *, key):
+    keys = jax.random.split(key)
+    return loop(lambda c, k: c + flip(k, theta), jnp.concatenate([keys, keys]))
+
+
+def stacked_key(theta, *, key):
+    return loop(lambda c, k: c + flip(k, theta), jnp.stack([key, key]))
+
+
+def child_of_a_broadcast_key(theta, *, key):
+    keys = jax.vmap(lambda k: jax.random.split(k)[0])(jnp.broadcast_to(key, (3, *key.shape)))
+    return loop(lambda c, k: c + flip(k, theta), keys)
+
+
+def traced_row_and_static_row(theta, *, key):
+    keys = jax.random.split(key, 3)
+    return flip(keys[jnp.astype(theta > 0, int)], theta) * flip(keys[1], theta)
+
+
+def counted_rows_and_static_row(theta, *, key):
+    keys = jax.random.split(key, 3)
+    return lax.fori_loop(0, 3, lambda i, c: c + flip(keys[i], theta), 0.0) * flip(keys[1], theta)
+
+
+def folded_count_and_number(theta, *, key):
+    total = lax.fori_loop(0, 3, lambda i, c: c + flip(jax.random.fold_in(key, i), theta), 0.0)
+    return total * flip(jax.random.fold_in(key, 2), theta)
+
+
+def folded_range_and_number(theta, *, key):
+    total = loop(lambda c, i: c + flip(jax.random.fold_in(key, i), theta), jnp.arange(3))
+    return total * flip(jax.random.fold_in(key, 2), theta)
+
+
+def noise_in_a_branch(theta, *, key):
+    return flip(key, theta) * lax.cond(theta > 0, lambda: jax.random.normal(key), lambda: 1.0)
+
+
+def noise_in_a_loop(theta, *, key):
+    a, b = jax.random.split(key)
+    return flip(a, theta) * loop(lambda c, k: c + jax.random.normal(k), jnp.stack([a, b]))
+
+
+def parent_of_a_draw_that_splits(theta, *, key):
+    return sx.sample(key, dist.StudentT(3.0, theta)) * jax.random.normal(jax.random.split(key)[0])
+
+
+def numpyro_draw(theta, *, key):
+    return flip(key, theta) * dist.Normal(0.0, 1.0).sample(key)
+
+
+def chosen_key(theta, *, key):
+    a, b = jax.random.split(key)
+    chosen = lax.cond(theta > 0, lambda: a, lambda: b)
+    return flip(chosen, theta) * flip(b, theta)
+
+
+def checkpoint_under_a_derivative(theta, *, key):
+    g = jax.checkpoint(lambda x: jnp.sin(x * flip(key, 1.0)) * x)
+    return jax.grad(g)(theta) ** 2
+
+
 SHARED = [
+    a_row_and_a_scan,
+    a_row_and_a_vmap,
+    child_of_a_row_and_of_the_rows,
+    children_in_a_vmap_and_of_a_row,
+    drawn_from_then_carried,
+    children_of_what_is_carried,
+    last_of_a_loop_again,
+    rows_that_a_loop_returns,
+    broadcast_key,
+    broadcast_key_in_a_vmap,
+    repeated_key,
+    tiled_keys,
+    stacked_key,
+    child_of_a_broadcast_key,
+    traced_row_and_static_row,
+    counted_rows_and_static_row,
+    folded_count_and_number,
+    folded_range_and_number,
+    noise_in_a_branch,
+    noise_in_a_loop,
+    parent_of_a_draw_that_splits,
+    numpyro_draw,
+    chosen_key,
+    checkpoint_under_a_derivative,
     twice,
     twice_through_jit,
     inside_and_outside_of_a_jit,
@@ -199,7 +358,100 @@ def folded_in_a_while(theta, *, key):
     return lax.while_loop(lambda c: c[0] < 3, step, (0, 0.0))[1]
 
 
+def a_row_and_a_scan_over_the_others(theta, *, key):
+    keys = jax.random.split(key, 4)
+    return flip(keys[0], theta) * loop(lambda c, k: c + flip(k, theta), keys[1:])
+
+
+def even_and_odd_rows(theta, *, key):
+    keys = jax.random.split(key, 4)
+    return loop(lambda c, k: c + flip(k, theta), keys[::2]) * loop(lambda c, k: c + flip(k, theta), keys[1::2])
+
+
+def counted_even_and_odd_rows(theta, *, key):
+    keys = jax.random.split(key, 6)
+    step = lambda i, c: c + flip(keys[2 * i], theta) * flip(keys[2 * i + 1], theta)
+    return lax.fori_loop(0, 3, step, 0.0)
+
+
+def counted_rows_and_the_next(theta, *, key):
+    keys = jax.random.split(key, 4)
+    return lax.fori_loop(0, 3, lambda i, c: c + flip(keys[i], theta), 0.0) * flip(keys[3], theta)
+
+
+def folded_count_and_a_number_beyond(theta, *, key):
+    total = lax.fori_loop(0, 3, lambda i, c: c + flip(jax.random.fold_in(key, i), theta), 0.0)
+    return total * flip(jax.random.fold_in(key, 3), theta)
+
+
+def stacked_keys(theta, *, key):
+    a, b, c = jax.random.split(key, 3)
+    keys = jnp.stack([a, b])
+    return flip(keys[0], theta) * flip(keys[1], theta) * flip(c, theta)
+
+
+def scan_over_stacked_keys(theta, *, key):
+    return loop(lambda c, k: c + flip(k, theta), jnp.stack(list(jax.random.split(key, 3))))
+
+
+def columns_of_a_grid(theta, *, key):
+    grid = jax.random.split(key, (3, 2))
+    return loop(lambda c, row: c + flip(row[0], theta) * flip(row[1], theta), grid)
+
+
+def grid_in_nested_maps(theta, *, key):
+    grid = jax.random.split(key, 6).reshape(3, 2, *key.shape)
+    return jnp.prod(jax.vmap(jax.vmap(lambda k: flip(k, theta)))(grid))
+
+
+def carried_and_left(theta, *, key):
+    def step(carry, _):
+        total, key = carry
+        key, mine = jax.random.split(key)
+        return (total + flip(mine, theta), key), None
+
+    key, mine = jax.random.split(key)
+    first = flip(mine, theta)
+    total, key = lax.scan(step, (first, key), None, length=3)[0]
+    return total * flip(key, theta)
+
+
+def one_pass(theta, *, key):
+    return lax.scan(lambda c, _: (c + flip(key, theta), None), 0.0, None, length=1)[0]
+
+
+def mapped_folds(theta, *, key):
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(3))
+    return loop(lambda c, k: c + flip(k, theta), keys) * flip(jax.random.fold_in(key, 3), theta)
+
+
+def noise_beside(theta, *, key):
+    a, b = jax.random.split(key)
+    noise = lax.cond(theta > 0, lambda: jax.random.poisson(b, 2.0), lambda: jnp.int32(0))
+    return flip(a, theta) * noise.astype(theta.dtype if hasattr(theta, "dtype") else float)
+
+
+def shuffled(theta, *, key):
+    a, b = jax.random.split(key)
+    keys = jax.random.split(b, 3)[jax.random.permutation(a, 3)]
+    return loop(lambda c, k: c + flip(k, theta), keys)
+
+
 DISTINCT = [
+    a_row_and_a_scan_over_the_others,
+    even_and_odd_rows,
+    counted_even_and_odd_rows,
+    counted_rows_and_the_next,
+    folded_count_and_a_number_beyond,
+    stacked_keys,
+    scan_over_stacked_keys,
+    columns_of_a_grid,
+    grid_in_nested_maps,
+    carried_and_left,
+    one_pass,
+    mapped_folds,
+    noise_beside,
+    shuffled,
     split_in_each_pass,
     folded_in_nested_loops,
     either_branch,
