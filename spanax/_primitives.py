@@ -8,7 +8,7 @@ import jax
 import jax.numpy
 from jax import lax
 from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad, batching, mlir, partial_eval
 from jaxtyping import Array
 
 from ._errors import SpanaxError
@@ -46,6 +46,11 @@ def set_batching(primitive: Primitive, rule: Callable) -> None:
 def set_batching_always(primitive: Primitive, rule: Callable) -> None:
     """The same, and called where no argument is mapped as well."""
     batching.fancy_primitive_batchers[primitive] = lambda axis, args, dims, **params: rule(args, dims, **params)
+
+
+def set_partial_evaluation(primitive: Primitive, rule: Callable) -> None:
+    """`rule(**params)` is called where reverse mode splits a program, such as the body of a scan, that holds the primitive."""
+    partial_eval.custom_partial_eval_rules[primitive] = lambda trace, *tracers, **params: rule(**params)
 
 
 def set_jvp(primitive: Primitive, rule: Callable) -> None:

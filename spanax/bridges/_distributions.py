@@ -64,7 +64,9 @@ def numpyro_draw(distribution: Distribution, key: Key[Array, ""], method: str) -
             return getattr(distribution, method)(key)
     except (AssertionError, NotImplementedError) as error:
         raise SpanaxError(
-            f"{family(distribution)}.{method}(key) cannot draw: {error!r}", "", "a distribution that numpyro can draw from"
+            f"{family(distribution)}.{method}(key) cannot draw: {error!r}",
+            "",
+            "a distribution that numpyro can draw from",
         ) from error
 
 
@@ -175,7 +177,9 @@ def _support(b: Any) -> Any:
         if inner.support in (dist.constraints.real, dist.constraints.real_vector):
             return ()
         positive = inner.support is dist.constraints.positive  # and powers of that are, too
-        return _support(inner), [t for t in b.transforms if not (positive and isinstance(t, dist.transforms.PowerTransform))]
+        return _support(inner), [
+            t for t in b.transforms if not (positive and isinstance(t, dist.transforms.PowerTransform))
+        ]
     return b.support
 
 

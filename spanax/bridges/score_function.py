@@ -32,7 +32,9 @@ def _baseline(given: Any) -> Any:
         return given
     if callable(given):
         raise SpanaxError(
-            f"baseline={given!r} is a function", here(), "its value: ScoreFunction(baseline=critic(x)), which must not depend on the draw"
+            f"baseline={given!r} is a function",
+            here(),
+            "its value: ScoreFunction(baseline=critic(x)), which must not depend on the draw",
         )
     value = jnp.asarray(given, jnp.result_type(float, given))
     if value.shape:

@@ -62,7 +62,9 @@ def expectation(
         raise SpanaxError(f"expectation(via={via!r})", "", 'a dictionary of bridges, such as via={"z": sx.DisARM()}')
 
     if not _takes_key(f):
-        raise SpanaxError("expectation(f): f takes no `key`", defined(f), "def f(*args, key): ..., with the key of its draws")
+        raise SpanaxError(
+            "expectation(f): f takes no `key`", defined(f), "def f(*args, key): ..., with the key of its draws"
+        )
 
     @functools.wraps(f)
     def estimate(*args, key: Any = None, **kwargs):

@@ -200,7 +200,12 @@ class _Keys:
         return fresh._replace(sources=fresh.sources | inside.sources, axes=None)
 
     def carried(
-        self, init: Sequence[Value], variables, loop: Path, length: int | None, walk: Callable[[list[Value]], list[Value]]
+        self,
+        init: Sequence[Value],
+        variables,
+        loop: Path,
+        length: int | None,
+        walk: Callable[[list[Value]], list[Value]],
     ) -> list[Value]:
         """What a loop carries: the same value where each pass hands it on, a count where it counts, else a new one.
 

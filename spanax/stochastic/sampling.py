@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
 from .._jaxprs import here
-from .._primitives import new_primitive, set_batching, set_batching_always, set_jvp
+from .._primitives import new_primitive, set_batching, set_batching_always, set_jvp, set_partial_evaluation
 from ..bridges import Bridge, Local, Pathwise, ScoreFunction
 from ..bridges._distributions import score
 
@@ -149,10 +149,24 @@ def _jvp_cost(primals, tangents, *, name, where, mapped):
     )
 
 
+def _split_cost(*, name, where, mapped):
+    """Splitting a scan moves what does not depend on its pass out of it, and a cost would count once."""
+    label = f"the cost {name!r}" if name else "a cost"
+    raise SpanaxError(
+        f"{label} inside of what a reverse-mode derivative inside f goes through, or one outside expectation: how often it "
+        "is said would be lost",
+        where,
+        "inside f: let the function that jax.grad or jax.vjp differentiates return the value (has_aux=True), and say "
+        "sx.cost of it outside",
+        "differentiate sx.expectation(f), not f",
+    )
+
+
 set_batching(sample_p, _batch_sample)
 set_batching_always(cost_p, _batch_cost)
 set_jvp(sample_p, _jvp_sample)
 set_jvp(cost_p, _jvp_cost)
+set_partial_evaluation(cost_p, _split_cost)
 
 
 def sample(

@@ -84,9 +84,7 @@ class Values:
     def fresh(self, varies: frozenset[Path], shape: Sequence[int]) -> Value:
         return self.of(("fresh", len(self._numbers)), (), shape, varies)
 
-    def of(
-        self, what: Hashable, args: Sequence[Value], shape: Sequence[int], varies: Iterable[Path] = ()
-    ) -> Value:
+    def of(self, what: Hashable, args: Sequence[Value], shape: Sequence[int], varies: Iterable[Path] = ()) -> Value:
         """The value of an operation. `what`: all that it depends on beside the arguments."""
         number = self._number((what, tuple(a.number for a in args)))
         self._made[number] = (what, args)
@@ -221,7 +219,9 @@ class Values:
         if (rule := RULES.get(eqn.primitive.name)) and (out := rule(self, eqn, ins)) is not None:
             return [out]
         shapes = [getattr(aval(v), "shape", ()) for v in eqn.outvars]
-        params = () if eqn.primitive.name == "random_split" else tuple(eqn.params.items())  # a longer one begins the same
+        params = (
+            () if eqn.primitive.name == "random_split" else tuple(eqn.params.items())
+        )  # a longer one begins the same
         try:
             hash(params)
         except TypeError:
@@ -285,8 +285,8 @@ def _dynamic_slice(values, eqn, ins):
 
 def _gather(values, eqn, ins):
     array, index = ins
-    box = lambda s: tuple(Rows(r.rows, index.number) for r in s.box)
-    out = values.part(array, (Source(s.base, box(s)) for s in array.sources), None)
+    sources = (Source(s.base, tuple(Rows(r.rows, index.number) for r in s.box)) for s in array.sources)
+    out = values.part(array, sources, None)
     return out._replace(varies=array.varies | index.varies)
 
 

@@ -211,7 +211,9 @@ CASES = {
         "the derivative of aux",
     ),
     "cannot draw": (
-        gradient(lambda t, *, key: t * sx.sample(key, dist.ImproperUniform(dist.constraints.real, (), ()), name="coin")),
+        gradient(
+            lambda t, *, key: t * sx.sample(key, dist.ImproperUniform(dist.constraints.real, (), ()), name="coin")
+        ),
         "cannot draw",
     ),
     "mutable array": (gradient(written_to_a_ref), "mutable array"),
