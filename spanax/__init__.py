@@ -17,4 +17,15 @@ from .bridges import (
     ScoreFunction as ScoreFunction,
     StraightThrough as StraightThrough,
 )
+from .gaps import (
+    Gap as Gap,
+    GapReport as GapReport,
+    HiddenGradient as HiddenGradient,
+    Jump as Jump,
+    JumpReport as JumpReport,
+    assert_alive as assert_alive,
+    find_gaps as find_gaps,
+    find_jumps as find_jumps,
+    hidden_gradient as hidden_gradient,
+)
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample

@@ -4,7 +4,7 @@ import contextlib
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.core
@@ -97,6 +97,33 @@ def here() -> str:
 def _user_line(info: source_info_util.SourceInfo) -> str:
     lines = source_info_util.summarize(info, num_frames=16).splitlines()  # innermost last
     return next((line.strip() for line in reversed(lines) if not line.startswith(_EQUINOX)), "")
+
+
+class Frame(NamedTuple):
+    """One line of Python on the way to an equation. `span`: first line, first column, last line, last column."""
+
+    file: str
+    function: str  # its qualified name
+    span: tuple[int, int, int, int]
+
+    @property
+    def line(self) -> int:
+        return self.span[0]
+
+
+def frames(eqn: JaxprEqn) -> list[Frame]:
+    """The Python frames that made this equation, innermost first, JAX's own among them; [] where JAX kept none."""
+    traceback = eqn.source_info.traceback
+    if traceback is None:
+        return []
+    codes, offsets = traceback.raw_frames()
+    locate = type(traceback).code_addr2location
+    return [Frame(c.co_filename, c.co_qualname, tuple(locate(c, o))) for c, o in zip(codes, offsets, strict=True)]
+
+
+def excerpt(eqns: Sequence[JaxprEqn], ins: Sequence, outs: Sequence) -> Jaxpr:
+    """A program of some equations of another one: `ins` are the variables that it is given, `outs` those that it returns."""
+    return Jaxpr((), list(ins), list(outs), list(eqns), frozenset().union(*(e.effects for e in eqns)))
 
 
 def defined(f: Callable) -> str:

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from .find import find
 from .gallery import gallery
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command()(find)
 app.add_typer(gallery, name="gallery")
 
 

@@ -81,6 +81,7 @@ def expectation(
             objective = jnp.mean(objectives)
         return (objective, aux_tree(aux)) if has_aux else objective
 
+    estimate.expectation_of = f  # for those who look for gaps in it  # pyright: ignore[reportAttributeAccessIssue]
     return estimate
 
 

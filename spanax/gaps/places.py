@@ -1,0 +1,166 @@
+"""Where in the user's code an equation comes from, and what the user would call it."""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import os
+import re
+import sysconfig
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import equinox
+import jax
+import jax.numpy as jnp
+import jax.scipy
+
+from .._jaxprs import Frame, JaxprEqn, frames
+from .report import Kind
+
+_JAX = os.path.dirname(jax.__file__) + os.sep
+_SPANAX = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_LIBRARIES = tuple(
+    {
+        _JAX,
+        _SPANAX,
+        os.path.dirname(equinox.__file__) + os.sep,
+        *(sysconfig.get_paths()[name] + os.sep for name in ("purelib", "platlib", "stdlib", "platstdlib")),
+    }
+)
+_TRACER = os.path.join(os.path.dirname(__file__), "find.py")  # what called it is not part of the program
+
+
+class Place(NamedTuple):
+    """An expression of the user's code; `through`: the names of the library functions that it went through, outermost first."""
+
+    file: str
+    span: tuple[int, int, int, int]
+    through: tuple[tuple[str, str], ...]  # (file, qualified name)
+
+    @property
+    def expression(self) -> tuple:
+        return self.file, self.span
+
+    @property
+    def line(self) -> int:
+        return self.span[0]
+
+    @property
+    def source(self) -> str:
+        return linecache.getline(self.file, self.line).strip()
+
+
+def place(eqn: JaxprEqn, own: Callable[[Frame], bool]) -> Place | None:
+    """The expression of the innermost frame that is `own` code; None where there is none."""
+    inside: list[Frame] = []
+    for frame in frames(eqn):
+        if frame.file == _TRACER:
+            break
+        if own(frame):
+            return Place(frame.file, frame.span, tuple((f.file, f.function) for f in reversed(inside)))
+        inside.append(frame)
+    return None
+
+
+def is_users(frame: Frame) -> bool:
+    return not frame.file.startswith(("<", *_LIBRARIES))
+
+
+def is_not_jax(frame: Frame) -> bool:
+    """For a program that is a library's altogether."""
+    return not frame.file.startswith(("<", _JAX, _SPANAX))
+
+
+# -- names
+
+COMPARISONS = frozenset("eq ne lt le gt ge lt_to le_to".split())
+CALLBACKS = frozenset("pure_callback io_callback python_callback".split())
+_PLAIN = {"stop_gradient": "stop_gradient", "while": "while loop", "convert_element_type": "cast", "top_k": "top_k"}
+_OPERATORS = {
+    "floordiv": "floor division",
+    "mod": "remainder",
+    "and": "logical and",
+    "or": "logical or",
+    "xor": "logical xor",
+    "invert": "logical not",
+}
+_NUMPYRO = re.compile(r"^_*(\w+?)(?:Logits|Probs)?\.(?:r?sample\w*|__call__)$")
+
+
+def consumes_randomness(eqns: Sequence[JaxprEqn]) -> bool:
+    return any("key<" in str(v.aval) for e in eqns for v in e.invars)
+
+
+def operation(eqns: Sequence[JaxprEqn], place: Place | None, culprit: JaxprEqn, kind: Kind) -> str:
+    """What the user would call the operation that these equations make up; `culprit` is the one that cuts."""
+    if kind == "forward-only":
+        return "while loop"
+    if kind == "intended":
+        return "stop_gradient"
+    if place and consumes_randomness(eqns) and (name := _draw(place, eqns)):
+        return f"{name} draw"
+    if culprit.primitive.name in CALLBACKS:
+        return "host callback"
+    if name := _library_name(place, eqns):
+        return name
+    return primitive_name(culprit)
+
+
+def _draw(place: Place, eqns: Sequence[JaxprEqn]) -> str | None:
+    for file, function in place.through:
+        if f"{os.sep}numpyro{os.sep}" in file and (match := _NUMPYRO.match(function)):
+            return match[1]
+    names = [function for file, function in place.through if file.startswith(_JAX)]
+    names += [str(e.params.get("name", "")) for e in eqns]
+    for function in names:
+        if (name := function.strip("_")) in _random_names():
+            return name.capitalize()
+    return None
+
+
+@functools.cache
+def _random_names() -> frozenset[str]:
+    return frozenset(
+        name for name in dir(jax.random) if not name.startswith("_") and callable(getattr(jax.random, name))
+    )
+
+
+def _library_name(place: Place | None, eqns: Sequence[JaxprEqn]) -> str | None:
+    """The public function of JAX that the user called, or the operator."""
+    names = [function for file, function in place.through if file.startswith(_JAX)] if place else []
+    names += [str(e.params["name"]) for e in eqns if e.primitive.name == "jit"]
+    for function in map(_plain_name, names):
+        if (match := re.search(r"_operator_r?(\w+)$", function)) and match[1] in _OPERATORS:
+            return _OPERATORS[match[1]]
+        if function == "astype" or function in _comparison_names():
+            return None
+        if function in _public_names():
+            return function
+    return None
+
+
+def _plain_name(function: str) -> str:
+    return function if "_operator_" in function else function.strip("_")
+
+
+@functools.cache
+def _comparison_names() -> frozenset[str]:
+    return frozenset("equal not_equal less less_equal greater greater_equal eq ne lt le gt ge".split())
+
+
+@functools.cache
+def _public_names() -> frozenset[str]:
+    places = (jnp, jax.nn, jnp.linalg, jnp.fft, jax.lax, jax.scipy.special, jax.scipy.linalg, jax.scipy.signal)
+    return frozenset(n for p in places for n in dir(p) if not n.startswith("_") and callable(getattr(p, n))) - {
+        "asarray"
+    }
+
+
+def primitive_name(eqn: JaxprEqn) -> str:
+    name = eqn.primitive.name
+    if name in COMPARISONS:
+        return "comparison"
+    if name == "convert_element_type":
+        return f"cast to {eqn.params['new_dtype']}"
+    return _PLAIN.get(name, name)

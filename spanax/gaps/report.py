@@ -1,0 +1,137 @@
+"""What `find_gaps` found: the gaps, the verdict, and how they are shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+import os
+import textwrap
+from collections.abc import Sequence
+from typing import Literal
+
+Verdict = Literal["alive", "piecewise", "partial", "dead", "independent"]
+Kind = Literal["zero", "no-rule", "forward-only", "intended", "bridged"]
+
+WIDTH = 100
+MEANING = {
+    "alive": "the gradient flows",
+    "piecewise": "the gradient flows; gaps only steer branches or indices",
+    "partial": "the gradient flows, and a part of it is cut",
+    "dead": "the gradient is zero everywhere, or taking it raises",
+    "independent": "the result does not depend on the argument",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Gap:
+    """One step without a useful derivative.
+
+    `operation`: as the user would say it. `file`, `line`, `source`: the user's line, and its text. `kind`: `zero` (its
+    derivative is 0), `no-rule` (differentiating it raises), `forward-only` (reverse mode raises), `intended` (a
+    stop_gradient), `bridged` (a `sample` site, with its bridge in `via`). `route`: how it reaches the result: value, branch,
+    index, or several of them joined by "+". `leaf`: the leaves of the arguments that it cuts. `remedies`: code to paste.
+    """
+
+    operation: str
+    file: str
+    line: int
+    source: str
+    kind: Kind
+    route: str
+    leaf: tuple[str, ...]
+    remedies: tuple[str, ...] = ()
+    via: str = ""
+    note: str = ""
+
+    @property
+    def place(self) -> str:
+        return f"{os.path.basename(self.file)}:{self.line}"
+
+
+@dataclasses.dataclass(frozen=True)
+class GapReport:
+    """The verdict on a function, and its gaps in program order.
+
+    `verdict`: `alive`; `piecewise` (only branches and indices are steered by gaps); `partial` (a path of values is cut);
+    `dead` (the gradient is zero everywhere, or taking it raises); `independent` (nothing flows from the argument to the
+    result). `per_leaf`: the same for each floating-point leaf. `bridged`: the `sample` sites. `checked`: was the gradient
+    computed as well, because structure left a doubt?
+    """
+
+    verdict: Verdict
+    per_leaf: dict[str, Verdict]
+    gaps: tuple[Gap, ...]
+    bridged: tuple[Gap, ...]
+    checked: bool
+    function: str
+
+    def __str__(self) -> str:
+        lines = [f"{self.function}: {self.verdict} ({MEANING[self.verdict]})"]
+        if len(set(self.per_leaf.values())) > 1:
+            for verdict in MEANING:
+                if leaves := [leaf for leaf, v in self.per_leaf.items() if v == verdict]:
+                    lines += _wrapped(f"  {verdict}: {', '.join(leaves)}", "    ")
+        if self.gaps or self.bridged:
+            lines += ["", *_table([*self.gaps, *self.bridged])]
+        for remedies, gaps in self._by_remedies():
+            lines += ["", *_wrapped(f"{gaps}:", "  ")]
+            for letter, remedy in zip("abcdefgh", remedies, strict=False):
+                lines += _wrapped(f"  ({letter}) {remedy}", "      ")
+        return "\n".join(lines)
+
+    def _by_remedies(self) -> list[tuple[tuple[str, ...], str]]:
+        """Each set of remedies with the gaps that it is for."""
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for gap in self.gaps:
+            if gap.remedies:
+                groups.setdefault(gap.remedies, []).append(f"{gap.operation} at {gap.place}")
+        return [(remedies, ", ".join(gaps)) for remedies, gaps in groups.items()]
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _row(gap)) + "</tr>"
+            for gap in [*self.gaps, *self.bridged]
+        )
+        verdict = f"<b>{html.escape(self.function)}</b>: {self.verdict} ({MEANING[self.verdict]})"
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
+        remedies = "".join(
+            f"<p>{html.escape(gaps)}</p><ul>"
+            + "".join(f"<li><code>{html.escape(r)}</code></li>" for r in remedies)
+            + "</ul>"
+            for remedies, gaps in self._by_remedies()
+        )
+        return f"<div><p>{verdict}</p>{table}{remedies}</div>"
+
+    def to_json(self) -> str:
+        """One JSON object with the fields of this class."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+
+_COLUMNS = ("line", "operation", "kind", "route", "cuts", "source")
+_WIDTHS = (22, 20, 21, 13, 14)  # the last column takes what is left
+
+
+def _row(gap: Gap) -> tuple[str, ...]:
+    kind = f"via {gap.via}" if gap.via else gap.kind
+    limit = _WIDTHS[0]
+    place = gap.place if len(gap.place) <= limit else "…" + gap.place[1 - limit :]
+    return place, gap.operation, kind, gap.route, ", ".join(gap.leaf), gap.source
+
+
+def _table(gaps: Sequence[Gap]) -> list[str]:
+    rows = [_COLUMNS, *map(_row, gaps)]
+    widths = [min(limit, max(len(row[k]) for row in rows)) for k, limit in enumerate(_WIDTHS)]
+    widths.append(WIDTH - sum(widths) - 2 * len(widths))
+    return ["  ".join(map(fitted, row, widths)).rstrip() for row in rows]
+
+
+def fitted(text: str, width: int) -> str:
+    return (text if len(text) <= width else text[: width - 1] + "…").ljust(width)
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False) or [""]

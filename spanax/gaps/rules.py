@@ -1,0 +1,230 @@
+"""What one equation does to a derivative, asked of JAX's own rule for it; and what a few of them do, measured.
+
+There is no table of guilty primitives: an equation is differentiated by itself, and the traced derivative says which tangents
+its own depend on. Where a library function is alive by structure and yet holds a cut (`jnp.heaviside` passes NaN through),
+its derivative is computed at random inputs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._jaxprs import CALLS, Jaxpr, JaxprEqn, Literal, P, aval, below, body, evaluate_jaxpr, excerpt
+
+# What an operand other than a value is used for: the first operand of that kind, and the last (None: all that follow).
+BRANCH, INDEX = "branch", "index"
+STEERING = {
+    "select_n": (BRANCH, 0, 1),
+    "cond": (BRANCH, 0, 1),
+    "gather": (INDEX, 1, 2),
+    "dynamic_slice": (INDEX, 1, None),
+    "dynamic_update_slice": (INDEX, 2, None),
+    "scatter": (INDEX, 1, 2),
+    "scatter-add": (INDEX, 1, 2),
+    "scatter-mul": (INDEX, 1, 2),
+    "scatter-min": (INDEX, 1, 2),
+    "scatter-max": (INDEX, 1, 2),
+}
+
+
+def steers(eqn: JaxprEqn, operand: int) -> str | None:
+    """BRANCH or INDEX where this operand only chooses among values."""
+    what, first, last = STEERING.get(eqn.primitive.name, ("", 0, 0))
+    return what if first <= operand and (last is None or operand < last) else None
+
+
+_STEPS = frozenset("eq ne lt le gt ge lt_to le_to floor ceil round sign argmax argmin stop_gradient".split())
+
+
+def is_step(eqn: JaxprEqn) -> bool:
+    """Might it hide a cut? Only asks for a measurement: a wrong yes costs time, and nothing else."""
+    if eqn.primitive.name == "convert_element_type":
+        return floats(eqn.invars) == [True] and floats(eqn.outvars) == [False]
+    return eqn.primitive.name in _STEPS
+
+
+def floats(variables: Sequence) -> list[bool]:
+    return [jnp.issubdtype(getattr(aval(v), "dtype", bool), jnp.inexact) for v in variables]
+
+
+class Rule(NamedTuple):
+    """`through[i][k]`: does the tangent of output k depend on that of input i? `error`: what differentiating raised."""
+
+    through: tuple[tuple[bool, ...], ...]
+    error: Exception | None = None
+
+
+class Rules:
+    """The rules of the equations of one program; equal equations are asked once."""
+
+    def __init__(self):
+        self._known: dict[Hashable, Rule] = {}
+        self._flat: dict[Hashable, bool] = {}
+
+    def of(self, eqn: JaxprEqn, active: Sequence[bool]) -> Rule:
+        """`active`: the inputs that have a tangent."""
+        signature = self._signature(eqn, tuple(active))
+        if signature not in self._known:
+            self._known[signature] = _ask(eqn, active)
+        return self._known[signature]
+
+    def _signature(self, eqn: JaxprEqn, *more: Hashable) -> Hashable:
+        key = (eqn.primitive, tuple(eqn.params.items()), tuple(_kind(v) for v in eqn.invars), *more)
+        try:
+            hash(key)
+        except TypeError:
+            return (id(eqn), *more)
+        return key
+
+    def is_flat(self, eqns: Sequence[JaxprEqn], ins: Sequence, active: Sequence[bool], outs: Sequence) -> bool:
+        """Is the derivative of these equations 0 wherever it is looked at, in spite of their structure?"""
+        index = {v: k for k, v in enumerate(itertools.chain(ins, *(e.outvars for e in eqns)))}
+        wiring = tuple(tuple(None if isinstance(v, Literal) else index.get(v) for v in e.invars) for e in eqns)
+        key = (tuple(self._signature(e) for e in eqns), wiring, tuple(active), tuple(index[v] for v in outs))
+        if key not in self._flat:
+            self._flat[key] = _measure_flat(excerpt(eqns, ins, outs), active)
+        return self._flat[key]
+
+
+def _kind(v) -> Hashable:
+    return (str(v.aval), str(v.val)) if isinstance(v, Literal) and not aval(v).shape else str(v.aval)
+
+
+def _as_function(jaxpr: Jaxpr, ins: Sequence, active: Sequence[bool], keep: Sequence[bool]):
+    """The kept outputs as a function of the active inputs."""
+
+    def f(*xs):
+        given = iter(xs)
+        values = [next(given) if a else x for a, x in zip(active, ins, strict=True)]
+        return [out for out, k in zip(evaluate_jaxpr(jaxpr, (), *values), keep, strict=True) if k]
+
+    return f
+
+
+def _ask(eqn: JaxprEqn, active: Sequence[bool]) -> Rule:
+    variables = list(dict.fromkeys(v for v in eqn.invars if not isinstance(v, Literal)))
+    is_active = {v: a for v, a in zip(eqn.invars, active, strict=True) if not isinstance(v, Literal)}
+    live = [is_active[v] for v in variables]
+    keep = floats(eqn.outvars)
+    jaxpr = excerpt([eqn], variables, eqn.outvars)
+    shapes = [_abstract(v) for v in variables]
+    ask = _reverse if eqn.primitive.name.startswith("custom_vjp") else _forward
+    try:
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            depends = ask(jaxpr, shapes, live, keep)  # (active variables, kept outputs)
+    except Exception as error:  # the rule itself says no: whatever it raises, jax.grad raises too
+        return Rule(tuple((False,) * len(keep) for _ in eqn.invars), error)
+    rows = dict(zip([v for v, a in zip(variables, live, strict=True) if a], depends, strict=True))
+    none = (False,) * len(keep)
+
+    def row(v):
+        found = iter(rows.get(v, ()))
+        return tuple(k and next(found) for k in keep)
+
+    return Rule(tuple(row(v) if a else none for v, a in zip(eqn.invars, active, strict=True)))
+
+
+def _abstract(v) -> jax.ShapeDtypeStruct:
+    a = aval(v)
+    return jax.ShapeDtypeStruct(a.shape, a.dtype, weak_type=getattr(a, "weak_type", False))
+
+
+def _forward(jaxpr, shapes, live, keep) -> list[tuple[bool, ...]]:
+    def tangents(ins, d_ins):
+        f = _as_function(jaxpr, ins, live, keep)
+        return jax.jvp(f, tuple(x for x, a in zip(ins, live, strict=True) if a), d_ins)[1]
+
+    given = tuple(s for s, a in zip(shapes, live, strict=True) if a)
+    traced = jax.make_jaxpr(tangents)(shapes, given).jaxpr
+    masks = [0] * len(shapes) + [1 << i for i in range(len(given))]
+    outs = _reached(traced, masks)
+    return [tuple(bool(out >> i & 1) for out in outs) for i in range(len(given))]
+
+
+def _reverse(jaxpr, shapes, live, keep) -> list[tuple[bool, ...]]:
+    def cotangents(ins, d_outs):
+        f = _as_function(jaxpr, ins, live, keep)
+        return jax.vjp(f, *(x for x, a in zip(ins, live, strict=True) if a))[1](d_outs)
+
+    outs = [_abstract(v) for v, k in zip(jaxpr.outvars, keep, strict=True) if k]
+    traced = jax.make_jaxpr(cotangents)(shapes, outs).jaxpr
+    masks = [0] * len(shapes) + [1 << i for i in range(len(outs))]
+    return [tuple(bool(got >> i & 1) for i in range(len(outs))) for got in _reached(traced, masks)]
+
+
+def _reached(jaxpr: Jaxpr, masks: Sequence[int]) -> list[int]:
+    """Which of the marked inputs each output depends on, as bits; whatever holds a program that is not a call is taken as one."""
+    env = dict(zip(jaxpr.invars, masks, strict=True))
+
+    def read(v):
+        return 0 if isinstance(v, Literal) else env.get(v, 0)
+
+    for eqn in jaxpr.eqns:
+        ins = [read(v) for v in eqn.invars]
+        if eqn.primitive in CALLS and len(body(eqn)[0].invars) == len(ins):
+            outs = _reached(body(eqn)[0], ins)
+        else:
+            union = 0
+            for mask in ins:
+                union |= mask
+            outs = [union] * len(eqn.outvars)
+        env.update(zip(eqn.outvars, outs, strict=True))
+    return [read(v) for v in jaxpr.outvars]
+
+
+# -- measuring
+
+LARGEST = 1 << 20  # elements: a larger library call is believed by its structure
+
+
+def _is_loop(eqn: JaxprEqn) -> bool:
+    return eqn.primitive is P.while_p
+
+
+def _measure_flat(jaxpr: Jaxpr, active: Sequence[bool]) -> bool:
+    if (
+        jaxpr.effects
+        or any(below(e, _is_loop) for e in jaxpr.eqns)
+        or sum(np.prod(aval(v).shape) for v in jaxpr.invars) > LARGEST
+    ):
+        return False
+
+    @jax.jit
+    def slope(ins, d_ins):
+        f = _as_function(jaxpr, ins, active, floats(jaxpr.outvars))
+        return jax.jvp(f, tuple(x for x, a in zip(ins, active, strict=True) if a), d_ins)[1]
+
+    for attempt in range(8):
+        random = np.random.default_rng(attempt)
+        ins = [random_like(v.aval, random) for v in jaxpr.invars]
+        if attempt % 2:  # what is no argument may be a grid
+            ins = [x if a or not x.ndim or _is_key(x) else jnp.sort(x) for x, a in zip(ins, active, strict=True)]
+        d_ins = tuple(jnp.asarray(random.normal(size=x.shape), x.dtype) for x, a in zip(ins, active, strict=True) if a)
+        try:
+            with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+                slopes = np.concatenate([np.ravel(np.asarray(s)) for s in slope(ins, d_ins)])
+        except Exception:  # measuring is a second opinion only
+            return False
+        if not np.all(slopes == 0):  # NaN as well: nothing is known then
+            return False
+    return True
+
+
+def _is_key(x) -> bool:
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def random_like(like, random: np.random.Generator) -> jax.Array:
+    """An array of that shape and dtype: normal numbers, small integers, booleans, or keys."""
+    shape, dtype = like.shape, like.dtype
+    if _is_key(like):
+        return jax.random.split(jax.random.key(int(random.integers(1 << 30))), shape)
+    if jnp.issubdtype(dtype, jnp.inexact):
+        return jnp.asarray(random.normal(size=shape), dtype)
+    return jnp.asarray(random.integers(2, size=shape), dtype)
