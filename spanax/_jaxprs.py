@@ -121,9 +121,17 @@ def frames(eqn: JaxprEqn) -> list[Frame]:
     return [Frame(c.co_filename, c.co_qualname, tuple(locate(c, o))) for c, o in zip(codes, offsets, strict=True)]
 
 
-def excerpt(eqns: Sequence[JaxprEqn], ins: Sequence, outs: Sequence) -> Jaxpr:
-    """A program of some equations of another one: `ins` are the variables that it is given, `outs` those that it returns."""
-    return Jaxpr((), list(ins), list(outs), list(eqns), frozenset().union(*(e.effects for e in eqns)))
+def excerpt(eqns: Sequence[JaxprEqn], ins: Sequence, outs: Sequence) -> Callable[..., list]:
+    """Some equations of a program as a function: `ins` are the variables that it is given, `outs` those that it returns."""
+
+    def run(*args):
+        env = dict(zip(ins, args, strict=True))
+        for eqn in eqns:
+            values = [v.val if isinstance(v, Literal) else env[v] for v in eqn.invars]
+            env.update(zip(eqn.outvars, evaluate(eqn, values), strict=True))
+        return [env[v] for v in outs]
+
+    return run
 
 
 def defined(f: Callable) -> str:

@@ -81,13 +81,6 @@ class _Call(NamedTuple):
     kwargs: dict[str, Any]
     argnums: tuple[int, ...]
 
-    def of_chosen(self, *chosen: Any) -> Any:
-        """The function of the arguments `argnums` alone."""
-        args = list(self.args)
-        for place, value in zip(self.argnums, chosen, strict=True):
-            args[place] = value
-        return self.function(*args, **self.kwargs)
-
 
 def _call(name: str, args_name: str, argnums: tuple[int, ...]) -> _Call:
     if os.getcwd() not in sys.path:
@@ -128,15 +121,21 @@ def _fitting(name: str, function: Callable, args_name: str, example: Any) -> tup
     if not isinstance(example, (tuple, dict)):
         raise SpanaxError(f"{args_name} gives {_a(example)}", "", f"make it {FORMS}")
     args, kwargs = ((), example) if isinstance(example, dict) else (example, {})
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some functions written in C do not tell
+    signature = _signature(function)
+    if signature is None:
         return args, kwargs
     try:
         bound = signature.bind(*args, **kwargs)
     except TypeError as error:
         raise SpanaxError(f"{args_name} does not fit {name}{signature}: {error}") from error
     return bound.args, bound.kwargs
+
+
+def _signature(function: Callable) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):  # some functions written in C do not tell
+        return None
 
 
 def _a(value: Any) -> str:
@@ -158,9 +157,26 @@ def _jumps(call: _Call, radius: float, seed: int) -> JumpReport:
 
     import spanax as sx
 
-    chosen = [call.args[number] for number in call.argnums]
     with _told(f"looking for jumps of {call.name} failed"):
-        return sx.find_jumps(call.of_chosen, *chosen, key=jax.random.key(seed), radius=radius)
+        chosen = [call.args[number] for number in call.argnums]
+        return sx.find_jumps(_of_chosen(call), *chosen, key=jax.random.key(seed), radius=radius)
+
+
+def _of_chosen(call: _Call) -> Callable[..., Any]:
+    """The function of the arguments `argnums` alone: a `key` that is among the others stays the one it is."""
+
+    def of_chosen(*chosen):
+        args = list(call.args)
+        for number, value in zip(call.argnums, chosen, strict=True):
+            args[number] = value
+        return call.function(*args, **call.kwargs)
+
+    of_chosen.__name__ = getattr(call.function, "__name__", call.name)
+    if signature := _signature(call.function):
+        parameters = list(signature.parameters.values())
+        named = [parameters[number] for number in call.argnums if number < len(parameters)]
+        of_chosen.__signature__ = inspect.Signature([p.replace(kind=p.POSITIONAL_ONLY, default=p.empty) for p in named])
+    return of_chosen
 
 
 # -- what is said

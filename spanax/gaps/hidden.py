@@ -58,8 +58,10 @@ def hidden_gradient(
     are summed); `sigma` is in the arguments' units. Its slope is measured from values alone, by antithetic `pairs`; where f
     has no jump it equals the mean of f's own derivative (Stein's lemma), so what is missing is what jumps contribute. The
     direction is that of the smoothed gradient, from the other half of the pairs, so that the slope is not overstated. f runs
-    2 pairs times, and as many times with a forward-mode derivative; where it takes a `key`, with the same one. Raises `SpanaxError` where sigma is not positive, pairs is below 4 or arguments are
-    given by shape only; where f cannot be differentiated at all, JAX sees nothing and the share is 1.
+    2 pairs times, and as many times with a forward-mode derivative; where it takes a `key`, with the same one.
+
+    Raises `SpanaxError` where sigma is not positive, pairs is below 4, or arguments are given by shape only. Where f cannot
+    be differentiated at all, JAX sees nothing and the share is 1.
 
     >>> import jax, jax.numpy as jnp, spanax as sx
     >>> step = lambda x: jnp.sin(x) + jnp.where(x > 0, 1.0, 0.0)

@@ -64,12 +64,17 @@ def place(eqn: JaxprEqn, own: Callable[[Frame], bool]) -> Place | None:
 
 
 def is_users(frame: Frame) -> bool:
-    return not frame.file.startswith(("<", *_LIBRARIES))
+    return not frame.file.startswith(_LIBRARIES) and not _is_generated(frame)
 
 
 def is_not_jax(frame: Frame) -> bool:
     """For a program that is a library's altogether."""
-    return not frame.file.startswith(("<", _JAX, _SPANAX))
+    return not frame.file.startswith((_JAX, _SPANAX)) and not _is_generated(frame)
+
+
+def _is_generated(frame: Frame) -> bool:
+    """A method that dataclasses or import machinery wrote; what a person types at a prompt has such a file name, too."""
+    return frame.file.startswith("<frozen") or (frame.file == "<string>" and frame.function.endswith("__"))
 
 
 # -- names

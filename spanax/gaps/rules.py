@@ -8,14 +8,14 @@ its derivative is computed at random inputs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._jaxprs import CALLS, Jaxpr, JaxprEqn, Literal, P, aval, below, body, evaluate_jaxpr, excerpt
+from .._jaxprs import CALLS, Jaxpr, JaxprEqn, Literal, P, aval, below, body, excerpt
 
 # What an operand other than a value is used for: the first operand of that kind, and the last (None: all that follow).
 BRANCH, INDEX = "branch", "index"
@@ -88,7 +88,7 @@ class Rules:
         wiring = tuple(tuple(None if isinstance(v, Literal) else index.get(v) for v in e.invars) for e in eqns)
         key = (tuple(self._signature(e) for e in eqns), wiring, tuple(active), tuple(index[v] for v in outs))
         if key not in self._flat:
-            self._flat[key] = _measure_flat(excerpt(eqns, ins, outs), active)
+            self._flat[key] = _measure_flat(eqns, ins, outs, active)
         return self._flat[key]
 
 
@@ -96,13 +96,12 @@ def _kind(v) -> Hashable:
     return (str(v.aval), str(v.val)) if isinstance(v, Literal) and not aval(v).shape else str(v.aval)
 
 
-def _as_function(jaxpr: Jaxpr, ins: Sequence, active: Sequence[bool], keep: Sequence[bool]):
-    """The kept outputs as a function of the active inputs."""
+def _of_active(run: Callable[..., list], ins: Sequence, active: Sequence[bool]):
+    """The same function, of the active inputs only."""
 
     def f(*xs):
         given = iter(xs)
-        values = [next(given) if a else x for a, x in zip(active, ins, strict=True)]
-        return [out for out, k in zip(evaluate_jaxpr(jaxpr, (), *values), keep, strict=True) if k]
+        return run(*(next(given) if a else x for a, x in zip(active, ins, strict=True)))
 
     return f
 
@@ -112,12 +111,13 @@ def _ask(eqn: JaxprEqn, active: Sequence[bool]) -> Rule:
     is_active = {v: a for v, a in zip(eqn.invars, active, strict=True) if not isinstance(v, Literal)}
     live = [is_active[v] for v in variables]
     keep = floats(eqn.outvars)
-    jaxpr = excerpt([eqn], variables, eqn.outvars)
+    outs = [v for v, k in zip(eqn.outvars, keep, strict=True) if k]
+    run = excerpt([eqn], variables, outs)
     shapes = [_abstract(v) for v in variables]
     ask = _reverse if eqn.primitive.name.startswith("custom_vjp") else _forward
     try:
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-            depends = ask(jaxpr, shapes, live, keep)  # (active variables, kept outputs)
+            depends = ask(run, shapes, live, outs)  # (active variables, kept outputs)
     except Exception as error:  # the rule itself says no: whatever it raises, jax.grad raises too
         return Rule(tuple((False,) * len(keep) for _ in eqn.invars), error)
     rows = dict(zip([v for v, a in zip(variables, live, strict=True) if a], depends, strict=True))
@@ -135,25 +135,24 @@ def _abstract(v) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(a.shape, a.dtype, weak_type=getattr(a, "weak_type", False))
 
 
-def _forward(jaxpr, shapes, live, keep) -> list[tuple[bool, ...]]:
+def _forward(run, shapes, live, outs) -> list[tuple[bool, ...]]:
     def tangents(ins, d_ins):
-        f = _as_function(jaxpr, ins, live, keep)
+        f = _of_active(run, ins, live)
         return jax.jvp(f, tuple(x for x, a in zip(ins, live, strict=True) if a), d_ins)[1]
 
     given = tuple(s for s, a in zip(shapes, live, strict=True) if a)
     traced = jax.make_jaxpr(tangents)(shapes, given).jaxpr
     masks = [0] * len(shapes) + [1 << i for i in range(len(given))]
-    outs = _reached(traced, masks)
-    return [tuple(bool(out >> i & 1) for out in outs) for i in range(len(given))]
+    reached = _reached(traced, masks)
+    return [tuple(bool(out >> i & 1) for out in reached) for i in range(len(given))]
 
 
-def _reverse(jaxpr, shapes, live, keep) -> list[tuple[bool, ...]]:
+def _reverse(run, shapes, live, outs) -> list[tuple[bool, ...]]:
     def cotangents(ins, d_outs):
-        f = _as_function(jaxpr, ins, live, keep)
+        f = _of_active(run, ins, live)
         return jax.vjp(f, *(x for x, a in zip(ins, live, strict=True) if a))[1](d_outs)
 
-    outs = [_abstract(v) for v, k in zip(jaxpr.outvars, keep, strict=True) if k]
-    traced = jax.make_jaxpr(cotangents)(shapes, outs).jaxpr
+    traced = jax.make_jaxpr(cotangents)(shapes, list(map(_abstract, outs))).jaxpr
     masks = [0] * len(shapes) + [1 << i for i in range(len(outs))]
     return [tuple(bool(got >> i & 1) for i in range(len(outs))) for got in _reached(traced, masks)]
 
@@ -187,22 +186,20 @@ def _is_loop(eqn: JaxprEqn) -> bool:
     return eqn.primitive is P.while_p
 
 
-def _measure_flat(jaxpr: Jaxpr, active: Sequence[bool]) -> bool:
-    if (
-        jaxpr.effects
-        or any(below(e, _is_loop) for e in jaxpr.eqns)
-        or sum(np.prod(aval(v).shape) for v in jaxpr.invars) > LARGEST
-    ):
+def _measure_flat(eqns: Sequence[JaxprEqn], variables: Sequence, outs: Sequence, active: Sequence[bool]) -> bool:
+    size = sum(np.prod(aval(v).shape) for v in variables)
+    if size > LARGEST or any(e.effects or below(e, _is_loop) for e in eqns):
         return False
+    run = excerpt(eqns, variables, outs)
 
     @jax.jit
     def slope(ins, d_ins):
-        f = _as_function(jaxpr, ins, active, floats(jaxpr.outvars))
+        f = _of_active(run, ins, active)
         return jax.jvp(f, tuple(x for x, a in zip(ins, active, strict=True) if a), d_ins)[1]
 
     for attempt in range(8):
         random = np.random.default_rng(attempt)
-        ins = [random_like(v.aval, random) for v in jaxpr.invars]
+        ins = [random_like(v.aval, random) for v in variables]
         if attempt % 2:  # what is no argument may be a grid
             ins = [x if a or not x.ndim or _is_key(x) else jnp.sort(x) for x, a in zip(ins, active, strict=True)]
         d_ins = tuple(jnp.asarray(random.normal(size=x.shape), x.dtype) for x, a in zip(ins, active, strict=True) if a)
