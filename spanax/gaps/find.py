@@ -60,9 +60,13 @@ class Analysis(NamedTuple):
         )
 
 
-def with_key(f: Callable, key: jax.Array, kwargs: dict) -> dict:
+def with_key(f: Callable, key: jax.Array, args: tuple, kwargs: dict) -> dict:
     """The keyword arguments of f, with a key of its own where it takes one."""
-    return {**kwargs, "key": jax.random.fold_in(key, 1)} if "key" in _parameters(f) else kwargs
+    try:
+        given = inspect.signature(f).bind_partial(*args, **kwargs).arguments
+    except (TypeError, ValueError):
+        return kwargs
+    return {**kwargs, "key": jax.random.fold_in(key, 1)} if "key" in _parameters(f) and "key" not in given else kwargs
 
 
 def _parameters(f: Callable) -> Mapping[str, inspect.Parameter]:
@@ -246,6 +250,16 @@ def _flat(program: Traced, doubtful: Sequence[int], finder: Finder) -> set[int]:
     return {i for i, slope in zip(doubtful, slopes, strict=True) if _is_zero(np.asarray(slope))}
 
 
+def _weighted(outs: Sequence[Any]) -> jax.Array:
+    """A sum with random weights of all floating-point results: a plain one is constant for softmax."""
+    random, total = np.random.default_rng(0), jnp.zeros(())
+    for x in map(jnp.asarray, outs):
+        for part in (jnp.real(x), jnp.imag(x)) if jnp.iscomplexobj(x) else (x,):
+            if jnp.issubdtype(part.dtype, jnp.floating):
+                total += jnp.sum(part.astype(float) * jnp.asarray(random.normal(size=x.shape), float))
+    return total
+
+
 def _is_zero(slopes: np.ndarray) -> bool:
     """At all points where it is a number, and it is at the given arguments or at two others."""
     known = np.asarray(np.isfinite(slopes).reshape(len(slopes), -1).all(1))
@@ -253,7 +267,7 @@ def _is_zero(slopes: np.ndarray) -> bool:
 
 
 def _slopes(program: Traced, doubtful: Sequence[int], finder: Finder) -> Callable[[list, list], Sequence]:
-    """Derivatives of the sum of all floating-point results, or of their expectation from one replicate, at several points."""
+    """Derivatives of a sum of all floating-point results, or of their expectation from one replicate, at several points."""
     bridged = bool(finder.sites)
 
     def of_result(chosen, leaves, others):
@@ -263,7 +277,7 @@ def _slopes(program: Traced, doubtful: Sequence[int], finder: Finder) -> Callabl
             args, kwargs = program.rebuild(leaves, others)
             return expectation(program.function)(*args, **kwargs)
         outs = evaluate_jaxpr(program.closed.jaxpr, program.closed.consts, *leaves, *others)
-        return sum(jnp.sum(x).astype(float) for x in outs if jnp.issubdtype(jnp.result_type(x), jnp.floating))
+        return _weighted(outs)
 
     def at_one_point(leaves, others):
         chosen = [leaves[i] for i in doubtful]

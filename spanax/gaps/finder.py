@@ -13,9 +13,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .._jaxprs import CALLS, CUSTOM_RULES, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, below, body
+from .._jaxprs import CALLS, CUSTOM_RULES, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, below, body, evaluate
 from ..stochastic.sampling import cost_p, sample_p
-from .places import Place, is_not_jax, is_users, place
+from .places import Place, is_called, is_not_jax, is_users, place
 from .report import Kind
 from .rules import BRANCH, INDEX, Rules, floats, is_step, steers
 
@@ -25,16 +25,28 @@ _FLAGS = {BRANCH: _BRANCH, INDEX: _INDEX}
 _ROUTES = {_VALUE: "value", _BRANCH: "branch", _INDEX: "index"}
 
 
+class Constant:
+    """A value that depends on no leaf, computed when it is asked for."""
+
+    def __init__(self, compute: Callable[[], Any]):
+        self._compute = functools.cache(compute)
+
+    def __call__(self) -> Any:
+        return self._compute()
+
+
 class State(NamedTuple):
-    """Sets of leaves, as bits."""
+    """Sets of leaves, as bits; and the value, where it depends on none and can be computed."""
 
     depends: int = 0  # the value depends on them
     active: int = 0  # their tangent reaches it
     forward: int = 0  # their tangent reaches it, in forward mode only
     sure: int = 0  # their tangent reaches it, whichever branches are taken
+    cut: int = 0  # their tangent was lost on the way, in this expression
+    value: Constant | None = None
 
     def __or__(self, other: State) -> State:
-        return State(*(a | b for a, b in zip(self, other, strict=True)))
+        return State(*(a | b for a, b in zip(self[:-1], other[:-1], strict=True)))
 
 
 NOTHING = State()
@@ -88,15 +100,24 @@ class Finder:
             self._places.clear()
             self._library.clear()
         ins = [State(1 << i, 1 << i, 0, 1 << i) if i < leaves else NOTHING for i in range(len(jaxpr.invars))]
-        outs = self.forward(jaxpr, ins, (), None, True)
+        consts = [State(value=Constant(lambda x=x: x)) for x in closed.consts]
+        outs = self.forward(jaxpr, ins, (), None, True, consts)
         self.result = _all([*outs, self.costs])
         self.backward(jaxpr, [_VALUE] * len(outs), ())
 
     # -- forward
 
-    def forward(self, jaxpr: Jaxpr, ins: Sequence[State], path: Path, site: Place | None, detect: bool) -> list[State]:
+    def forward(
+        self,
+        jaxpr: Jaxpr,
+        ins: Sequence[State],
+        path: Path,
+        site: Place | None,
+        detect: bool,
+        consts: Sequence[State] = (),
+    ) -> list[State]:
         """The states of the outputs. `site`: where the program was called; `detect`: is it the user's own code?"""
-        env = dict(zip(jaxpr.invars, ins, strict=True))
+        env = dict(zip([*jaxpr.invars, *jaxpr.constvars], [*ins, *consts], strict=False))
         run: list[int] = []
         current: Any = None
         for i, eqn in enumerate(jaxpr.eqns):
@@ -114,12 +135,12 @@ class Finder:
 
     @staticmethod
     def read(env: dict, v: Any) -> State:
-        return NOTHING if isinstance(v, Literal) else env.get(v, NOTHING)
+        return State(value=Constant(lambda: v.val)) if isinstance(v, Literal) else env.get(v, NOTHING)
 
     def step(self, eqn: JaxprEqn, ins: list[State], path: Path, site: Place | None) -> list[State]:
         self.size += 1
         if not any(s.depends for s in ins):
-            return [NOTHING] * len(eqn.outvars)
+            return _constants(eqn, [s.value for s in ins])
         if eqn.primitive is sample_p:
             joined = _all(ins)
             self.sites[path] = (eqn, site, joined.active)
@@ -137,7 +158,7 @@ class Finder:
         depends = functools.reduce(int.__or__, (s.depends for s in ins), 0)
         active = [bool(s.active) for s in ins]
         if not any(active):
-            return [State(depends)] * len(eqn.outvars)
+            return [State(depends, cut=_all(ins).cut)] * len(eqn.outvars)
         rule = self.rules.of(eqn, active)
         if rule.error is not None:
             self.raises |= functools.reduce(int.__or__, (s.active for s in ins))
@@ -146,7 +167,10 @@ class Finder:
             through = [s if row[k] else NOTHING for s, row in zip(ins, rule.through, strict=True)]
             chosen = eqn.primitive.name == "select_n" and ins[0].depends
             joined = _either(through[1:]) if chosen else _all(through)
-            outs.append(joined._replace(depends=depends))
+            cut = functools.reduce(
+                int.__or__, (s.cut | (0 if row[k] else s.active) for s, row in zip(ins, rule.through, strict=True))
+            )
+            outs.append(joined._replace(depends=depends, cut=cut))
         return outs
 
     def enter(self, jaxpr: Jaxpr, ins: Sequence[State], path: Path, site: Place | None) -> list[State]:
@@ -154,7 +178,7 @@ class Finder:
 
     def cond(self, eqn, ins, path, site):
         branches = [self.enter(b.jaxpr, ins[1:], (*path, k), site) for k, b in enumerate(eqn.params["branches"])]
-        index = State(ins[0].depends)
+        index = State(ins[0].depends, cut=ins[0].cut)
         return [_either(outs) | index for outs in zip(*branches, strict=True)]
 
     def scan(self, eqn, ins, path, site):
@@ -178,7 +202,7 @@ class Finder:
             if after == carry:
                 break
             carry = after
-        return [State(s.depends | going.depends, s.active, s.active, s.sure) for s in carry]
+        return [State(s.depends | going.depends, s.active, s.active, s.sure, s.cut | going.cut) for s in carry]
 
     # -- where the user's code is
 
@@ -214,14 +238,19 @@ class Finder:
     def finish(self, jaxpr: Jaxpr, run: Sequence[int], env: dict, path: Path, site: Place | None) -> None:
         """Looks for what enters the equations of a run, and does not come out of them."""
         eqns = [jaxpr.eqns[i] for i in run]
-        if any(map(self.holds_user_code, eqns)):  # a library function around the user's own: equation by equation
-            for i, eqn in zip(run, eqns, strict=True):
-                if not self.holds_user_code(eqn):
-                    self.detect(jaxpr, [i], env, path, site)
-                elif eqn.primitive is P.while_p:
-                    self.detect_forward_only([eqn], eqn.outvars, env, (path, i), site)
+        if not any(map(self.holds_user_code, eqns)):
+            self.detect(jaxpr, run, env, path, site)
             return
-        self.detect(jaxpr, run, env, path, site)
+        for i, eqn in zip(run, eqns, strict=True):  # a library function around the user's own: equation by equation
+            if not self.holds_user_code(eqn) and eqn.primitive.name != "stop_gradient":  # that one is the library's
+                self.detect(jaxpr, [i], env, path, site)
+            elif eqn.primitive is P.while_p:
+                self.detect_forward_only([eqn], eqn.outvars, env, (path, i), site)
+            self.forget(eqn.outvars, env)
+
+    def forget(self, variables: Sequence, env: dict) -> None:
+        """What was lost up to here has been told."""
+        env.update({v: env[v]._replace(cut=0) for v in variables})
 
     def detect(self, jaxpr: Jaxpr, run: Sequence[int], env: dict, path: Path, site: Place | None) -> None:
         eqns = [jaxpr.eqns[i] for i in run]
@@ -235,11 +264,7 @@ class Finder:
         culprit = self.culprit(eqns, env)
         if culprit is not None and len(eqns) + len(_programs(culprit)) > 1:
             self.measure(eqns, ins, leaving, env)
-        lost = {}
-        for v in leaving:
-            state = env[v]
-            if cut := entering.active & state.depends & ~state.active:
-                lost[v] = cut
+        lost = {v: cut for v in leaving if (cut := env[v].cut & ~env[v].active)}
         raising = next((e for e in eqns if self.error(e, env) is not None), None)
         key = (path, run[0])
         if raising is not None:
@@ -250,11 +275,16 @@ class Finder:
                 path, site, eqns, raising, "no-rule", dict.fromkeys(raising.outvars, active), note, run[0]
             )
         elif lost:
-            stopped = culprit is not None and culprit.primitive.name == "stop_gradient"
-            kind: Kind = "intended" if stopped else "zero"
             culprit = culprit or eqns[-1]
-            self.cuts[key] = Cut(path, self.place(culprit) or site, eqns, culprit, kind, lost, first=run[0])
+            where = self.place(culprit) or site
+            kind: Kind = (
+                "intended"
+                if culprit.primitive.name == "stop_gradient" and is_called(where, "stop_gradient")
+                else "zero"
+            )
+            self.cuts[key] = Cut(path, where, eqns, culprit, kind, lost, first=run[0])
         self.detect_forward_only(eqns, leaving, env, key, site)
+        self.forget(leaving, env)
 
     def detect_forward_only(self, eqns, leaving, env: dict, key: tuple, site: Place | None) -> None:
         entering = _all([self.read(env, v) for e in eqns for v in e.invars if v not in leaving])
@@ -267,7 +297,7 @@ class Finder:
         """The first equation that an active value enters and that some output of does not have it."""
         for eqn in eqns:
             active = functools.reduce(int.__or__, (self.read(env, v).active for v in eqn.invars), 0)
-            if any(active & env[v].depends & ~env[v].active for v in eqn.outvars) or self.cuts_inside(eqn, active):
+            if any(env[v].cut & ~env[v].active for v in eqn.outvars) or self.cuts_inside(eqn, active):
                 return eqn
         return None
 
@@ -286,8 +316,11 @@ class Finder:
         alive = [v for v, is_float in zip(leaving, floats(leaving), strict=True) if is_float and env[v].active]
         if not alive:
             return
-        active = [bool(self.read(env, v).active) for v in ins]
-        if self.rules.is_flat(eqns, ins, active, alive):
+        states = [self.read(env, v) for v in ins]
+        if any(not s.active and s.value is None for s in states):
+            return  # what the others are is not known here, and a guess might be nowhere in their domain
+        given = [None if s.active else s.value() for s in states]
+        if self.rules.is_flat(eqns, ins, given, alive):
             for v in alive:
                 env[v] = env[v]._replace(active=0, sure=0)
 
@@ -368,6 +401,13 @@ _PROGRAMS: dict[Any, tuple[Callable, Callable]] = {
     P.scan_p: (Finder.scan, Finder.back_scan),
     P.while_p: (Finder.loop, Finder.back_loop),
 }
+
+
+def _constants(eqn: JaxprEqn, ins: Sequence[Constant | None]) -> list[State]:
+    if eqn.effects or any(c is None for c in ins):
+        return [NOTHING] * len(eqn.outvars)
+    outs = Constant(lambda: evaluate(eqn, [c() for c in ins if c]))
+    return [State(value=Constant(lambda k=k: outs()[k])) for k in range(len(eqn.outvars))]
 
 
 def _expression(place: Place | None) -> tuple | None:

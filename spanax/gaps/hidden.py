@@ -16,6 +16,7 @@ from .._jaxprs import evaluate_jaxpr, here
 from ..bridges._directions import gaussian, moved, norm
 from ..stochastic.sampling import check_key
 from .find import analysed, with_key
+from .many import many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,7 @@ def hidden_gradient(
             "sigma > 0, in the arguments' units",
             "pairs=512",
         )
-    analysis = analysed(f, args, with_key(f, key, kwargs), argnums)
+    analysis = analysed(f, args, with_key(f, key, args, kwargs), argnums)
     program, x = analysis.program, analysis.program.concrete()
     dtype = jnp.result_type(*x)
 
@@ -99,14 +100,14 @@ def hidden_gradient(
 
     changes, alongs, seen = [], [], []
     keys = jax.random.split(key, 2 * (pairs // 2)).reshape(2, pairs // 2, *key.shape)
-    halves = [jax.jit(jax.vmap(slope_along))(half) for half in keys]
+    halves = [many(slope_along)(half) for half in keys]
     for mine, other in ((0, 1), (1, 0)):
         change, u = halves[other]
         v = [jnp.tensordot(change.astype(d.dtype), d, 1) / len(change) for d in u]
         length = norm(v)
         v = [jnp.where(length > 0, d / length.astype(d.dtype), d) for d in v]
         change, u = halves[mine]
-        along = sum(jnp.sum((d * w).reshape(len(change), -1), 1).astype(dtype) for d, w in zip(u, v, strict=True))
+        along = sum((d.reshape(len(change), -1) @ w.ravel()).astype(dtype) for d, w in zip(u, v, strict=True))
         changes.append(change)
         alongs.append(along)
         seen.append(_seen(own_slope, keys[mine], v))

@@ -17,6 +17,7 @@ from .._jaxprs import evaluate_jaxpr, here
 from ..bridges._directions import gaussian, moved, norm
 from ..stochastic.sampling import check_key
 from .find import Analysis, analysed, with_key
+from .many import many
 from .record import Recorder
 from .report import WIDTH, Gap, fitted
 
@@ -127,7 +128,7 @@ def find_jumps(
         raise SpanaxError(
             f"find_jumps(radius={radius!r}, lines={lines!r})", where, "a positive radius, in the arguments' units"
         )
-    analysis = analysed(f, args, with_key(f, key, kwargs), argnums)
+    analysis = analysed(f, args, with_key(f, key, args, kwargs), argnums)
     start = analysis.program.concrete()
     directions = [_direction(k, start) for k in jax.random.split(key, lines)]
     search = _Search(analysis, start, directions, float(radius))
@@ -228,19 +229,3 @@ def _distinct(which, low, high, size) -> list[tuple[int, float, float, float]]:
         else:
             found.append(jump)
     return found
-
-
-def many(f: Callable[..., Array]) -> Callable[..., Array]:
-    """f at many points at once; one after the other where it cannot be vmapped."""
-    together, alone = jax.jit(jax.vmap(f)), jax.jit(f)
-    can = [True]
-
-    def run(*args):
-        if can[0]:
-            try:
-                return together(*map(jnp.asarray, args))
-            except (NotImplementedError, ValueError):  # a callback that does not say how it is vmapped
-                can[0] = False
-        return jnp.stack([alone(*one) for one in zip(*args, strict=True)])
-
-    return run

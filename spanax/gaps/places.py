@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import linecache
 import os
 import re
@@ -13,10 +14,10 @@ from typing import NamedTuple
 import equinox
 import jax
 import jax.numpy as jnp
-import jax.scipy
 
-from .._jaxprs import Frame, JaxprEqn, frames
+from .._jaxprs import Frame, JaxprEqn, below, frames
 from .report import Kind
+from .rules import is_step
 
 _JAX = os.path.dirname(jax.__file__) + os.sep
 _SPANAX = os.path.dirname(os.path.dirname(__file__)) + os.sep
@@ -63,6 +64,11 @@ def place(eqn: JaxprEqn, own: Callable[[Frame], bool]) -> Place | None:
     return None
 
 
+def is_called(place: Place | None, function: str) -> bool:
+    """Did the user call that library function by name? Also where there is no telling."""
+    return place is None or not place.through or place.through[0][1] == function
+
+
 def is_users(frame: Frame) -> bool:
     return not frame.file.startswith(_LIBRARIES) and not _is_generated(frame)
 
@@ -81,7 +87,12 @@ def _is_generated(frame: Frame) -> bool:
 
 COMPARISONS = frozenset("eq ne lt le gt ge lt_to le_to".split())
 CALLBACKS = frozenset("pure_callback io_callback python_callback".split())
-_PLAIN = {"stop_gradient": "stop_gradient", "while": "while loop", "convert_element_type": "cast", "top_k": "top_k"}
+_PLAIN = {
+    "while": "while loop",
+    "custom_jvp_call": "custom_jvp rule",
+    "custom_vjp_call": "custom_vjp rule",
+    "custom_vjp_call_jaxpr": "custom_vjp rule",
+}
 _OPERATORS = {
     "floordiv": "floor division",
     "mod": "remainder",
@@ -90,6 +101,9 @@ _OPERATORS = {
     "xor": "logical xor",
     "invert": "logical not",
 }
+_WRAPPERS = frozenset(
+    "Distribution ExpandedDistribution Independent MaskedDistribution TransformedDistribution".split()
+)
 _NUMPYRO = re.compile(r"^_*(\w+?)(?:Logits|Probs)?\.(?:r?sample\w*|__call__)$")
 
 
@@ -109,12 +123,13 @@ def operation(eqns: Sequence[JaxprEqn], place: Place | None, culprit: JaxprEqn, 
         return "host callback"
     if name := _library_name(place, eqns):
         return name
-    return primitive_name(culprit)
+    return primitive_name(below(culprit, is_step) or culprit)
 
 
 def _draw(place: Place, eqns: Sequence[JaxprEqn]) -> str | None:
     for file, function in place.through:
-        if f"{os.sep}numpyro{os.sep}" in file and (match := _NUMPYRO.match(function)):
+        match = _NUMPYRO.match(function) if f"{os.sep}numpyro{os.sep}" in file else None
+        if match and match[1] not in _WRAPPERS:
             return match[1]
     names = [function for file, function in place.through if file.startswith(_JAX)]
     names += [str(e.params.get("name", "")) for e in eqns]
@@ -154,9 +169,19 @@ def _comparison_names() -> frozenset[str]:
     return frozenset("equal not_equal less less_equal greater greater_equal eq ne lt le gt ge".split())
 
 
+_SCIPY = "special linalg signal stats ndimage interpolate integrate fft".split()
+
+
+def _scipy(name: str) -> object:
+    return importlib.import_module(f"jax.scipy.{name}")
+
+
+_NOT_STEPS = frozenset("asarray cond switch scan while_loop fori_loop map".split())
+
+
 @functools.cache
 def _public_names() -> frozenset[str]:
-    places = (jnp, jax.nn, jnp.linalg, jnp.fft, jax.lax, jax.scipy.special, jax.scipy.linalg, jax.scipy.signal)
+    places = (jnp, jax.nn, jnp.linalg, jnp.fft, jax.lax, *map(_scipy, _SCIPY))
     return frozenset(n for p in places for n in dir(p) if not n.startswith("_") and callable(getattr(p, n))) - {
         "asarray"
     }
@@ -168,4 +193,6 @@ def primitive_name(eqn: JaxprEqn) -> str:
         return "comparison"
     if name == "convert_element_type":
         return f"cast to {eqn.params['new_dtype']}"
+    if name == "jit":
+        return str(eqn.params["name"]).strip("_")
     return _PLAIN.get(name, name)

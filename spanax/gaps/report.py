@@ -72,6 +72,8 @@ class GapReport:
             for verdict in MEANING:
                 if leaves := [leaf for leaf, v in self.per_leaf.items() if v == verdict]:
                     lines += _wrapped(f"  {verdict}: {', '.join(leaves)}", "    ")
+        if self.verdict == "dead" and not self.gaps:
+            lines.append("  no operation cuts it: its value was 0 at the arguments and at random points")
         if self.gaps or self.bridged:
             lines += ["", *_table([*self.gaps, *self.bridged])]
         for remedies, gaps in self._by_remedies():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -82,14 +82,24 @@ class Rules:
             return (id(eqn), *more)
         return key
 
-    def is_flat(self, eqns: Sequence[JaxprEqn], ins: Sequence, active: Sequence[bool], outs: Sequence) -> bool:
-        """Is the derivative of these equations 0 wherever it is looked at, in spite of their structure?"""
+    def is_flat(self, eqns: Sequence[JaxprEqn], ins: Sequence, given: Sequence[Any], outs: Sequence) -> bool:
+        """Is the derivative of these equations 0 wherever it is looked at, in spite of their structure?
+
+        `given`: the values of the inputs, None where it is differentiated.
+        """
         index = {v: k for k, v in enumerate(itertools.chain(ins, *(e.outvars for e in eqns)))}
         wiring = tuple(tuple(None if isinstance(v, Literal) else index.get(v) for v in e.invars) for e in eqns)
-        key = (tuple(self._signature(e) for e in eqns), wiring, tuple(active), tuple(index[v] for v in outs))
+        values = tuple(map(_identity, given))
+        key = (tuple(self._signature(e) for e in eqns), wiring, values, tuple(index[v] for v in outs))
         if key not in self._flat:
-            self._flat[key] = _measure_flat(eqns, ins, outs, active)
+            self._flat[key] = _measure_flat(eqns, ins, outs, given)
         return self._flat[key]
+
+
+def _identity(x: Any) -> Hashable:
+    if x is None or _is_key(x) or np.size(x) > 64:
+        return None if x is None else id(x)
+    return np.asarray(x).tobytes(), np.shape(x)
 
 
 def _kind(v) -> Hashable:
@@ -186,7 +196,8 @@ def _is_loop(eqn: JaxprEqn) -> bool:
     return eqn.primitive is P.while_p
 
 
-def _measure_flat(eqns: Sequence[JaxprEqn], variables: Sequence, outs: Sequence, active: Sequence[bool]) -> bool:
+def _measure_flat(eqns: Sequence[JaxprEqn], variables: Sequence, outs: Sequence, given: Sequence[Any]) -> bool:
+    active = [x is None for x in given]
     size = sum(np.prod(aval(v).shape) for v in variables)
     if size > LARGEST or any(e.effects or below(e, _is_loop) for e in eqns):
         return False
@@ -194,15 +205,12 @@ def _measure_flat(eqns: Sequence[JaxprEqn], variables: Sequence, outs: Sequence,
 
     @jax.jit
     def slope(ins, d_ins):
-        f = _of_active(run, ins, active)
-        return jax.jvp(f, tuple(x for x, a in zip(ins, active, strict=True) if a), d_ins)[1]
+        return jax.jvp(_of_active(run, ins, active), tuple(x for x, a in zip(ins, active, strict=True) if a), d_ins)[1]
 
     for attempt in range(8):
         random = np.random.default_rng(attempt)
-        ins = [random_like(v.aval, random) for v in variables]
-        if attempt % 2:  # what is no argument may be a grid
-            ins = [x if a or not x.ndim or _is_key(x) else jnp.sort(x) for x, a in zip(ins, active, strict=True)]
-        d_ins = tuple(jnp.asarray(random.normal(size=x.shape), x.dtype) for x, a in zip(ins, active, strict=True) if a)
+        ins = [random_like(v.aval, random) if x is None else x for v, x in zip(variables, given, strict=True)]
+        d_ins = tuple(random_like(x, random) for x, a in zip(ins, active, strict=True) if a)
         try:
             with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
                 slopes = np.concatenate([np.ravel(np.asarray(s)) for s in slope(ins, d_ins)])
@@ -214,14 +222,15 @@ def _measure_flat(eqns: Sequence[JaxprEqn], variables: Sequence, outs: Sequence,
 
 
 def _is_key(x) -> bool:
-    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(getattr(x, "dtype", float), jax.dtypes.prng_key)
 
 
 def random_like(like, random: np.random.Generator) -> jax.Array:
     """An array of that shape and dtype: normal numbers, small integers, booleans, or keys."""
-    shape, dtype = like.shape, like.dtype
+    shape = like.shape
     if _is_key(like):
         return jax.random.split(jax.random.key(int(random.integers(1 << 30))), shape)
+    dtype = jax.dtypes.canonicalize_dtype(like.dtype)
     if jnp.issubdtype(dtype, jnp.inexact):
         return jnp.asarray(random.normal(size=shape), dtype)
     return jnp.asarray(random.integers(2, size=shape), dtype)

@@ -1,0 +1,176 @@
+"""What a report says, and in which forms; draws that are bridged; `assert_alive`; wrong arguments."""
+
+import html.parser
+import json
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+import pytest
+
+import spanax as sx
+
+
+def cut(params, x):
+    hidden = jnp.tanh(params["w"] * x)
+    return jnp.sum(jnp.round(hidden)) + jnp.sum(params["b"]) + jnp.sum(jnp.where(x > 0, params["b"], 0.0))
+
+
+PARAMS = {"w": jnp.ones(3), "b": jnp.arange(3.0), "unused": jnp.ones(())}
+X = jnp.array([0.3, -0.2, 1.0])
+
+
+def test_each_leaf_has_its_verdict():
+    report = sx.find_gaps(cut, PARAMS, X)
+    assert report.per_leaf == {"params['b']": "alive", "params['unused']": "independent", "params['w']": "dead"}
+    assert report.verdict == "partial"
+    (gap,) = report.gaps
+    assert (gap.operation, gap.kind, gap.route, gap.leaf) == ("round", "zero", "value", ("params['w']",))
+    assert sx.find_gaps(cut, PARAMS, X, argnums=1).per_leaf == {"x": "dead"}
+    assert set(sx.find_gaps(cut, PARAMS, X, argnums=(0, -1)).per_leaf) == {*report.per_leaf, "x"}
+
+
+def test_leaves_of_a_module():
+    mlp = eqx.nn.MLP(2, 1, 4, 1, activation=jnp.sign, key=jax.random.key(0))
+    report = sx.find_gaps(lambda net, x: net(x)[0], mlp, jnp.ones(2))
+    assert report.per_leaf["net.layers[0].weight"] == "dead"
+    assert report.per_leaf["net.layers[1].weight"] == "alive"
+
+
+def test_text_fits_100_columns():
+    text = str(sx.find_gaps(cut, PARAMS, X, argnums=(0, 1)))
+    assert all(len(line) <= 100 for line in text.splitlines())
+    for part in ("cut: partial", "round", "test_report.py:", "params['w']", "(a) "):
+        assert part in text, text
+
+
+class _Html(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.cells = [], 0
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+        self.cells += tag == "td"
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_html_is_whole_and_escaped():
+    parser = _Html()
+    page = sx.find_gaps(lambda x: jnp.where(x < 0, 1.0, 2.0), 0.3)._repr_html_()
+    parser.feed(page)
+    assert not parser.open and parser.cells == 6 and "x &lt; 0" in page
+
+
+def test_json_has_everything():
+    got = json.loads(sx.find_gaps(cut, PARAMS, X).to_json())
+    assert got["verdict"] == "partial" and got["gaps"][0]["operation"] == "round" and got["gaps"][0]["remedies"]
+
+
+def drawn(theta, *, key):
+    a, b = jax.random.split(key)
+    z = sx.sample(a, dist.Bernoulli(logits=theta), via=sx.DisARM(), name="z")
+    sx.cost(jnp.sin(theta) * z)
+    return z + jax.random.bernoulli(b, jax.nn.sigmoid(theta)).astype(z.dtype)
+
+
+@pytest.mark.parametrize("f", [drawn, sx.expectation(drawn, samples=2)], ids=["plain", "expectation"])
+def test_sample_sites_are_bridged(f, key):
+    report = sx.find_gaps(f, 0.3, key=key)
+    (site,), (gap,) = report.bridged, report.gaps
+    assert (site.operation, site.kind, site.via, site.leaf) == (
+        "Bernoulli draw",
+        "bridged",
+        "DisARM(pairs=1)",
+        ("theta",),
+    )
+    assert site.source.startswith("z = sx.sample(") and site.file == __file__
+    assert gap.operation == "Bernoulli draw" and "jax.random.bernoulli" in gap.source
+    assert report.verdict == "partial" and "via DisARM" in str(report)
+
+
+def test_a_cost_is_part_of_the_result(key):
+    def f(theta, *, key):
+        sx.cost(theta**2)
+        return jnp.float32(0.0)
+
+    assert sx.find_gaps(f, 0.3, key=key).verdict == "alive"
+
+
+@pytest.mark.parametrize(
+    "name, remedy",
+    [
+        ("bernoulli", "sx.DisARM"),
+        ("categorical", "dist.Categorical"),
+        ("poisson", "dist.Poisson"),
+        ("round", "straight-through"),
+    ],
+)
+def test_remedies_can_be_pasted(name, remedy, key):
+    functions = {
+        "bernoulli": lambda x: jax.random.bernoulli(key, jax.nn.sigmoid(x)).astype(float),
+        "categorical": lambda x: jnp.arange(2.0)[jax.random.categorical(key, jnp.stack([x, 0.0 * x]))],
+        "poisson": lambda x: jax.random.poisson(key, jnp.exp(x)).astype(float),
+        "round": lambda x: jnp.round(x),
+    }
+    (gap, *_) = sx.find_gaps(functions[name], 0.3).gaps
+    assert any(remedy in line for line in gap.remedies), gap
+    for line in gap.remedies:
+        compile(line.replace("(...", "(f").replace("..., ", ""), "remedy", "exec")
+
+
+def test_shapes_are_enough():
+    report = sx.find_gaps(cut, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), PARAMS), X)
+    assert report.per_leaf["params['w']"] == "dead" and report.per_leaf["params['b']"] == "alive"
+    assert sx.find_gaps(jnp.round, jax.ShapeDtypeStruct((3,), jnp.float32)).verdict == "dead"
+
+
+def test_numbers_have_the_last_word():
+    """By structure a tangent passes: where the argument is NaN, for these two; everywhere, for the third."""
+    for f in (
+        jnp.heaviside,
+        lambda x, y: jnp.where(jnp.isnan(x), x, jnp.where(x < 0, 0.0, y)),
+        lambda x, y: 0.0 * x + y,
+    ):
+        report = sx.find_gaps(f, 0.3, 0.5)
+        assert report.verdict == "dead", report
+
+
+def test_a_loop_that_might_not_end_is_not_run():
+    def f(x):
+        x = jax.lax.while_loop(lambda c: c < 3.0, lambda c: c + 1.0, jax.lax.stop_gradient(x)) + x
+        return jnp.where(x > 0, x, 0.0)
+
+    report = sx.find_gaps(f, 0.3)
+    assert report.verdict == "piecewise" and not report.checked
+
+
+def test_an_effect_is_not_repeated():
+    seen = []
+
+    def f(x):
+        jax.debug.callback(lambda x: seen.append(float(x)), x)
+        return jnp.where(x > 0, x, 0.0)
+
+    assert sx.find_gaps(f, 0.3).verdict == "piecewise"
+    jax.effects_barrier()
+    assert seen == []
+
+
+def test_assert_alive():
+    sx.assert_alive(lambda x: jnp.where(x > 0, jnp.sin(x), 0.0), 0.3)
+    with pytest.raises(
+        sx.SpanaxError, match=r"no whole gradient reaches params\['unused'\], params\['w'\]\ncut: partial"
+    ) as error:
+        sx.assert_alive(cut, PARAMS, X)
+    assert "round" in str(error.value) and "test_report.py" in str(error.value)
+
+
+def test_wrong_arguments_raise():
+    with pytest.raises(sx.SpanaxError, match=r"no floating-point leaf.*\n  at .*test_report"):
+        sx.find_gaps(lambda n: n, 3)
+    with pytest.raises(sx.SpanaxError, match=r"argnums=2, and there are 2 positional arguments"):
+        sx.find_gaps(cut, PARAMS, X, argnums=2)
