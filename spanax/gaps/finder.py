@@ -46,7 +46,8 @@ class State(NamedTuple):
     value: Constant | None = None
 
     def __or__(self, other: State) -> State:
-        return State(*(a | b for a, b in zip(self[:-1], other[:-1], strict=True)))
+        depends, active, forward, sure, cut = (a | b for a, b in zip(self[:-1], other[:-1], strict=True))
+        return State(depends, active, forward, sure, cut)
 
 
 NOTHING = State()
@@ -177,7 +178,10 @@ class Finder:
         return self.forward(jaxpr, ins, path, site, not self.is_library(jaxpr))
 
     def cond(self, eqn, ins, path, site):
-        branches = [self.enter(b.jaxpr, ins[1:], (*path, k), site) for k, b in enumerate(eqn.params["branches"])]
+        detect = self.holds_user_code(eqn)
+        branches = [
+            self.forward(b.jaxpr, ins[1:], (*path, k), site, detect) for k, b in enumerate(eqn.params["branches"])
+        ]
         index = State(ins[0].depends, cut=ins[0].cut)
         return [_either(outs) | index for outs in zip(*branches, strict=True)]
 
@@ -223,6 +227,12 @@ class Finder:
             return True
         if eqn.primitive in CUSTOM_RULES or not (eqn.primitive in CALLS or eqn.primitive in _PROGRAMS):
             return False
+        if (
+            eqn.primitive is P.cond_p
+            and (mine := self.place(eqn))
+            and (is_called(mine, "cond") or is_called(mine, "switch"))
+        ):
+            return True  # the choice is the user's, whoever wrote the branches
         return not all(map(self.is_library, _programs(eqn)))
 
     def last_use(self, jaxpr: Jaxpr) -> dict[Any, int]:
@@ -319,7 +329,7 @@ class Finder:
         states = [self.read(env, v) for v in ins]
         if any(not s.active and s.value is None for s in states):
             return  # what the others are is not known here, and a guess might be nowhere in their domain
-        given = [None if s.active else s.value() for s in states]
+        given = [None if s.active or s.value is None else s.value() for s in states]
         if self.rules.is_flat(eqns, ins, given, alive):
             for v in alive:
                 env[v] = env[v]._replace(active=0, sure=0)
@@ -406,8 +416,8 @@ _PROGRAMS: dict[Any, tuple[Callable, Callable]] = {
 def _constants(eqn: JaxprEqn, ins: Sequence[Constant | None]) -> list[State]:
     if eqn.effects or any(c is None for c in ins):
         return [NOTHING] * len(eqn.outvars)
-    outs = Constant(lambda: evaluate(eqn, [c() for c in ins if c]))
-    return [State(value=Constant(lambda k=k: outs()[k])) for k in range(len(eqn.outvars))]
+    outs = functools.cache(lambda: evaluate(eqn, [c() for c in ins if c]))
+    return [State(value=Constant(functools.partial(lambda k: outs()[k], k))) for k in range(len(eqn.outvars))]
 
 
 def _expression(place: Place | None) -> tuple | None:

@@ -59,7 +59,8 @@ def place(eqn: JaxprEqn, own: Callable[[Frame], bool]) -> Place | None:
         if frame.file == _TRACER:
             break
         if own(frame):
-            return Place(frame.file, frame.span, tuple((f.file, f.function) for f in reversed(inside)))
+            through = ((f.file, f.function) for f in reversed(inside) if not f.function.startswith("api_boundary."))
+            return Place(frame.file, frame.span, tuple(through))
         inside.append(frame)
     return None
 
@@ -182,9 +183,9 @@ _NOT_STEPS = frozenset("asarray cond switch scan while_loop fori_loop map".split
 @functools.cache
 def _public_names() -> frozenset[str]:
     places = (jnp, jax.nn, jnp.linalg, jnp.fft, jax.lax, *map(_scipy, _SCIPY))
-    return frozenset(n for p in places for n in dir(p) if not n.startswith("_") and callable(getattr(p, n))) - {
-        "asarray"
-    }
+    return (
+        frozenset(n for p in places for n in dir(p) if not n.startswith("_") and callable(getattr(p, n))) - _NOT_STEPS
+    )
 
 
 def primitive_name(eqn: JaxprEqn) -> str:
