@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-import numpy as np
-
 from .._errors import SpanaxError
-from .._jaxprs import ClosedJaxpr, JaxprEqn, P, below, defined, evaluate_jaxpr, here
+from .._jaxprs import defined
 from ..bridges._distributions import family
-from ..stochastic.expectation import expectation
 from ..stochastic.sampling import parts
+from .check import SHORT, flat_leaves, may_run
 from .finder import Cut, Finder
-from .places import CALLBACKS, Place, operation
+from .places import Place, operation
 from .remedies import remedies
 from .report import Gap, GapReport, Verdict
-from .rules import random_like
+from .traced import Traced, traced
 
 
 def find_gaps(f: Callable[..., Any], *args: Any, argnums: int | Sequence[int] = 0, **kwargs: Any) -> GapReport:
@@ -60,22 +54,6 @@ class Analysis(NamedTuple):
         )
 
 
-def with_key(f: Callable, key: jax.Array, args: tuple, kwargs: dict) -> dict:
-    """The keyword arguments of f, with a key of its own where it takes one."""
-    try:
-        given = inspect.signature(f).bind_partial(*args, **kwargs).arguments
-    except (TypeError, ValueError):
-        return kwargs
-    return {**kwargs, "key": jax.random.fold_in(key, 1)} if "key" in _parameters(f) and "key" not in given else kwargs
-
-
-def _parameters(f: Callable) -> Mapping[str, inspect.Parameter]:
-    try:
-        return inspect.signature(f).parameters
-    except (TypeError, ValueError):  # it has none to read
-        return {}
-
-
 def analysed(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int]) -> Analysis:
     program = traced(f, args, kwargs, argnums)
     finder = Finder(program.closed, len(program.names))
@@ -83,12 +61,11 @@ def analysed(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int
     found = [(cut, routes) for cut, routes in found if routes or cut.kind == "no-rule"]
     verdicts: list[Verdict] = [_verdict(1 << i, finder, found) for i in range(len(program.names))]
     doubtful = [i for i, v in enumerate(verdicts) if v not in ("dead", "independent")]
-    if finder.size > _SHORT:  # the structure is believed where a tangent takes no branch that a gap steers
+    if finder.size > SHORT:  # the structure is believed where a tangent takes no branch that a gap steers
         doubtful = [i for i in doubtful if verdicts[i] != "alive" and not finder.result.sure >> i & 1]
-    if any(below(eqn, _may_not_run) for eqn in program.closed.jaxpr.eqns):
-        doubtful = []
+    doubtful = doubtful if may_run(program) else []
     if doubtful:
-        flat = _flat(program, doubtful, finder)
+        flat = flat_leaves(program, finder, doubtful)
         verdicts = ["dead" if i in flat else v for i, v in enumerate(verdicts)]
     report = GapReport(
         verdict=_overall(verdicts),
@@ -114,95 +91,6 @@ def assert_alive(f: Callable[..., Any], *args: Any, argnums: int | Sequence[int]
     bad = [leaf for leaf, verdict in report.per_leaf.items() if verdict not in ("alive", "piecewise")]
     if bad:
         raise SpanaxError(f"no whole gradient reaches {', '.join(bad)}\n{report}", defined(f))
-
-
-# -- the program
-
-
-class Traced(NamedTuple):
-    """f as a function of the floating-point leaves of `argnums`, and of whatever else is given by shape only."""
-
-    closed: ClosedJaxpr
-    names: tuple[str, ...]
-    leaves: tuple[Any, ...]  # arrays, or shapes
-    others: tuple[jax.ShapeDtypeStruct, ...]
-    function: Callable[..., Any]  # f without the expectation around it
-    rebuild: Callable[..., tuple[tuple, dict]]  # (leaves, others) -> args, kwargs
-    place: tuple[str, int]  # file and line of f
-
-    def concrete(self) -> list[jax.Array]:
-        """The leaves, where all arguments are arrays."""
-        if self.others or any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in self.leaves):
-            raise SpanaxError("arguments that are given by shape only cannot be moved", here(), "arrays")
-        return [jnp.asarray(leaf) for leaf in self.leaves]
-
-    def near(self, seed: int, scale: float) -> tuple[list[jax.Array], list[jax.Array]]:
-        """The leaves and the others: at random, `scale` times their own size away; random where only the shape was given."""
-        random = np.random.default_rng(seed)
-
-        def one(leaf):
-            if isinstance(leaf, jax.ShapeDtypeStruct):
-                return random_like(leaf, random)
-            x = jnp.asarray(leaf)
-            return x + random_like(x, random) * (scale * jnp.maximum(1.0, jnp.max(jnp.abs(x), initial=0.0))).astype(
-                x.dtype
-            )
-
-        return [one(leaf) for leaf in self.leaves], [random_like(s, random) for s in self.others]
-
-
-def traced(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int]) -> Traced:
-    f = getattr(f, "expectation_of", f)
-    nums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    nums = tuple(n + len(args) if n < 0 else n for n in nums)
-    if any(not 0 <= n < len(args) for n in nums):
-        raise SpanaxError(f"argnums={argnums!r}, and there are {len(args)} positional arguments", here(), "argnums=0")
-    flat, tree = jax.tree_util.tree_flatten_with_path((args, kwargs))
-    chosen = [k for k, (path, leaf) in enumerate(flat) if _is_chosen(path, nums) and _is_float(leaf)]
-    if not chosen:
-        raise SpanaxError(
-            f"argnums={argnums!r} has no floating-point leaf to differentiate",
-            here(),
-            "argnums of an argument with floating-point arrays",
-        )
-    shapes = [k for k, (_, leaf) in enumerate(flat) if isinstance(leaf, jax.ShapeDtypeStruct) and k not in chosen]
-
-    def rebuild(leaves, others):
-        values = [leaf for _, leaf in flat]
-        for k, x in zip([*chosen, *shapes], [*leaves, *others], strict=True):
-            values[k] = x
-        return jax.tree.unflatten(tree, values)
-
-    def run(leaves, others):
-        args, kwargs = rebuild(leaves, others)
-        return [x for x in jax.tree.leaves(f(*args, **kwargs)) if eqx.is_array_like(x)]
-
-    leaves, others = tuple(flat[k][1] for k in chosen), tuple(flat[k][1] for k in shapes)
-    names = _parameter_names(f, len(args))
-    labels = tuple(_label(flat[k][0], names) for k in chosen)
-    closed = jax.make_jaxpr(run)(leaves, others)
-    code = getattr(inspect.unwrap(f), "__code__", None)
-    return Traced(
-        closed, labels, leaves, others, f, rebuild, (code.co_filename, code.co_firstlineno) if code else ("", 0)
-    )
-
-
-def _is_chosen(path: tuple, nums: tuple[int, ...]) -> bool:
-    return path[0].idx == 0 and path[1].idx in nums
-
-
-def _is_float(leaf: Any) -> bool:
-    dtype = getattr(leaf, "dtype", None)
-    return isinstance(leaf, float) if dtype is None else jnp.issubdtype(dtype, jnp.floating)
-
-
-def _parameter_names(f: Callable, n: int) -> list[str]:
-    names = [p.name for p in _parameters(f).values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return [names[k] if k < len(names) else f"args[{k}]" for k in range(n)]
-
-
-def _label(path: tuple, names: list[str]) -> str:
-    return names[path[1].idx] + jax.tree_util.keystr(path[2:])
 
 
 # -- verdicts
@@ -233,69 +121,6 @@ def _overall(verdicts: Sequence[Verdict]) -> Verdict:
     if "dead" in kinds and len(kinds) > 1:
         return "partial"
     return next(v for v in ("dead", "partial", "piecewise", "alive") if v in kinds)
-
-
-_SCALES = (0.0, 1.0, 1.0, 3.0, 10.0, 100.0, 1e3, 1e4)  # how far from the arguments to look
-_SHORT = 500  # equations: compiling takes longer than running a longer program bit by bit
-
-
-def _flat(program: Traced, doubtful: Sequence[int], finder: Finder) -> set[int]:
-    """Which of these leaves have no gradient anywhere that we look: at the arguments, and at random ones near them."""
-    points = [program.near(seed, scale) for seed, scale in enumerate(_SCALES)]
-    leaves, others = ([jnp.stack(xs) for xs in zip(*of_all, strict=True)] for of_all in zip(*points, strict=True))
-    try:
-        slopes = _slopes(program, doubtful, finder)(leaves, others)
-    except Exception:  # a second opinion only: what raises here is not what the structure was asked about
-        return set()
-    return {i for i, slope in zip(doubtful, slopes, strict=True) if _is_zero(np.asarray(slope))}
-
-
-def _weighted(outs: Sequence[Any]) -> jax.Array:
-    """A sum with random weights of all floating-point results: a plain one is constant for softmax."""
-    random, total = np.random.default_rng(0), jnp.zeros(())
-    for x in map(jnp.asarray, outs):
-        for part in (jnp.real(x), jnp.imag(x)) if jnp.iscomplexobj(x) else (x,):
-            if jnp.issubdtype(part.dtype, jnp.floating):
-                total += jnp.sum(part.astype(float) * jnp.asarray(random.normal(size=x.shape), float))
-    return total
-
-
-def _is_zero(slopes: np.ndarray) -> bool:
-    """At all points where it is a number, and it is at the given arguments or at two others."""
-    known = np.asarray(np.isfinite(slopes).reshape(len(slopes), -1).all(1))
-    return bool((known[0] or known.sum() > 1) and not np.any(slopes[known]))
-
-
-def _slopes(program: Traced, doubtful: Sequence[int], finder: Finder) -> Callable[[list, list], Sequence]:
-    """Derivatives of a sum of all floating-point results, or of their expectation from one replicate, at several points."""
-    bridged = bool(finder.sites)
-
-    def of_result(chosen, leaves, others):
-        given = dict(zip(doubtful, chosen, strict=True))
-        leaves = [given.get(i, x) for i, x in enumerate(leaves)]
-        if bridged:
-            args, kwargs = program.rebuild(leaves, others)
-            return expectation(program.function)(*args, **kwargs)
-        outs = evaluate_jaxpr(program.closed.jaxpr, program.closed.consts, *leaves, *others)
-        return _weighted(outs)
-
-    def at_one_point(leaves, others):
-        chosen = [leaves[i] for i in doubtful]
-        if len(doubtful) > 1 or bridged:
-            return jax.grad(of_result)(chosen, leaves, others)
-        direction = np.random.default_rng(0).normal(size=chosen[0].shape)  # one leaf: forward mode takes half the time
-        return [jax.jvp(lambda x: of_result([x], leaves, others), chosen, [jnp.asarray(direction, chosen[0].dtype)])[1]]
-
-    @jax.numpy_dtype_promotion("standard")
-    def at_all(leaves, others):
-        return jax.vmap(at_one_point)(leaves, others)
-
-    return jax.jit(at_all) if finder.size <= _SHORT else at_all
-
-
-def _may_not_run(eqn: JaxprEqn) -> bool:
-    """A loop might not end at a random point, and what a callback does out there is the user's affair."""
-    return eqn.primitive is P.while_p or eqn.primitive.name in CALLBACKS or bool(eqn.effects)
 
 
 # -- descriptions

@@ -15,8 +15,9 @@ from .._errors import SpanaxError
 from .._jaxprs import evaluate_jaxpr, here
 from ..bridges._directions import gaussian, moved, norm
 from ..stochastic.sampling import check_key
-from .find import analysed, with_key
+from .find import analysed
 from .many import many
+from .traced import with_key
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,10 +16,11 @@ from .._errors import SpanaxError
 from .._jaxprs import evaluate_jaxpr, here
 from ..bridges._directions import gaussian, moved, norm
 from ..stochastic.sampling import check_key
-from .find import Analysis, analysed, with_key
+from .find import Analysis, analysed
 from .many import many
 from .record import Recorder
 from .report import WIDTH, Gap, fitted
+from .traced import with_key
 
 POINTS = 129  # a line
 CANDIDATES = 12  # intervals of a line that are looked into

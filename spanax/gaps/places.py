@@ -29,7 +29,7 @@ _LIBRARIES = tuple(
         *(sysconfig.get_paths()[name] + os.sep for name in ("purelib", "platlib", "stdlib", "platstdlib")),
     }
 )
-_TRACER = os.path.join(os.path.dirname(__file__), "find.py")  # what called it is not part of the program
+_TRACER = os.path.join(os.path.dirname(__file__), "traced.py")  # what called it is not part of the program
 
 
 class Place(NamedTuple):

@@ -89,7 +89,7 @@ class Rules:
         """
         index = {v: k for k, v in enumerate(itertools.chain(ins, *(e.outvars for e in eqns)))}
         wiring = tuple(tuple(None if isinstance(v, Literal) else index.get(v) for v in e.invars) for e in eqns)
-        values = tuple(map(_identity, given))
+        values = (*map(_identity, given), *(_identity(v.val) for e in eqns for v in e.invars if isinstance(v, Literal)))
         key = (tuple(self._signature(e) for e in eqns), wiring, values, tuple(index[v] for v in outs))
         if key not in self._flat:
             self._flat[key] = _measure_flat(eqns, ins, outs, given)
@@ -103,7 +103,8 @@ def _identity(x: Any) -> Hashable:
 
 
 def _kind(v) -> Hashable:
-    return (str(v.aval), str(v.val)) if isinstance(v, Literal) and not aval(v).shape else str(v.aval)
+    """All that a rule may depend on before it runs: a literal is like any other number of its type."""
+    return isinstance(v, Literal), str(v.aval)
 
 
 def _of_active(run: Callable[..., list], ins: Sequence, active: Sequence[bool]):

@@ -1,0 +1,94 @@
+"""The gradient itself, where the structure of a program leaves a doubt: is it zero wherever it is looked at?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._jaxprs import JaxprEqn, P, below, evaluate_jaxpr
+from ..stochastic.expectation import expectation
+from .finder import Finder
+from .places import CALLBACKS
+from .traced import Traced
+
+_SCALES = (0.0, 1.0, 1.0, 3.0, 10.0, 100.0, 1e3, 1e4)  # how far from the arguments to look, in their own size
+SHORT = 500  # equations: compiling a longer program takes longer than running it bit by bit at a few points
+
+
+def flat_leaves(program: Traced, finder: Finder, doubtful: Sequence[int]) -> set[int]:
+    """Which of these leaves have no gradient anywhere that we look: at the arguments, and at random ones."""
+    try:
+        with jax.numpy_dtype_promotion("standard"):
+            slopes = (
+                _at_once(program, finder, doubtful) if finder.size <= SHORT else _in_turn(program, finder, doubtful)
+            )
+    except Exception:  # a second opinion only: what raises here is not what the structure was asked about
+        return set()
+    return {i for i, slope in zip(doubtful, slopes, strict=True) if _is_zero(slope)}
+
+
+def may_run(program: Traced) -> bool:
+    """A loop might not end at a random point, and what a callback does out there is the user's affair."""
+    return not any(below(eqn, _may_not_run) for eqn in program.closed.jaxpr.eqns)
+
+
+def _may_not_run(eqn: JaxprEqn) -> bool:
+    return eqn.primitive is P.while_p or eqn.primitive.name in CALLBACKS or bool(eqn.effects)
+
+
+def _at_once(program: Traced, finder: Finder, doubtful: Sequence[int]) -> list[np.ndarray]:
+    points = [program.near(seed, scale) for seed, scale in enumerate(_SCALES)]
+    leaves, others = ([jnp.stack(xs) for xs in zip(*of_all, strict=True)] for of_all in zip(*points, strict=True))
+    return list(map(np.asarray, jax.jit(jax.vmap(_slopes(program, finder, doubtful)))(leaves, others)))
+
+
+def _in_turn(program: Traced, finder: Finder, doubtful: Sequence[int]) -> list[np.ndarray]:
+    """At three points at most: one that shows a gradient is enough."""
+    slopes, found = _slopes(program, finder, doubtful), []
+    for seed, scale in enumerate(_SCALES[:3]):
+        found.append([np.asarray(s) for s in slopes(*program.near(seed, scale))])
+        if all(np.any(s) and np.all(np.isfinite(s)) for s in found[-1]):
+            break
+    return [np.stack(of_one) for of_one in zip(*found, strict=True)]
+
+
+def _slopes(program: Traced, finder: Finder, doubtful: Sequence[int]) -> Callable[[list, list], Sequence]:
+    """Derivatives of a sum of all floating-point results, or of their expectation from one replicate, at one point."""
+    bridged = bool(finder.sites)
+
+    def of_result(chosen, leaves, others):
+        given = dict(zip(doubtful, chosen, strict=True))
+        leaves = [given.get(i, x) for i, x in enumerate(leaves)]
+        if bridged:
+            args, kwargs = program.rebuild(leaves, others)
+            return expectation(program.function)(*args, **kwargs)
+        return _weighted(evaluate_jaxpr(program.closed.jaxpr, program.closed.consts, *leaves, *others))
+
+    def at_one_point(leaves, others):
+        chosen = [leaves[i] for i in doubtful]
+        if len(doubtful) > 1 or bridged:
+            return jax.grad(of_result)(chosen, leaves, others)
+        direction = np.random.default_rng(0).normal(size=chosen[0].shape)  # one leaf: forward mode takes half the time
+        return [jax.jvp(lambda x: of_result([x], leaves, others), chosen, [jnp.asarray(direction, chosen[0].dtype)])[1]]
+
+    return at_one_point
+
+
+def _weighted(outs: Sequence[Any]) -> jax.Array:
+    """A sum with random weights of all floating-point results: a plain one is constant for softmax."""
+    random, total = np.random.default_rng(0), jnp.zeros(())
+    for x in map(jnp.asarray, outs):
+        for part in (jnp.real(x), jnp.imag(x)) if jnp.iscomplexobj(x) else (x,):
+            if jnp.issubdtype(part.dtype, jnp.floating):
+                total += jnp.sum(part.astype(float) * jnp.asarray(random.normal(size=x.shape), float))
+    return total
+
+
+def _is_zero(slopes: np.ndarray) -> bool:
+    """At all points where it is a number, and it is at the given arguments or at two others."""
+    known = np.asarray(np.isfinite(slopes).reshape(len(slopes), -1).all(1))
+    return bool((known[0] or known.sum() > 1) and not np.any(slopes[known]))
