@@ -174,6 +174,23 @@ def delta(theta, *, key):
     return jnp.sin(sx.sample(key, dist.Delta(theta), via=sx.ScoreFunction(), name="coin"))
 
 
+class Pairs(sx.Branching):
+    """A user's own bridge that forgets the mean over its evaluations."""
+
+    @property
+    def facts(self):
+        raise NotImplementedError
+
+    def draw(self, key, distribution):
+        return jax.random.bernoulli(key).astype(float)
+
+    def branches(self, distribution):
+        return 2
+
+    def objective(self, key, distribution, rest):
+        return jax.vmap(lambda k: rest(self.draw(k, distribution)))(jax.random.split(key))
+
+
 CASES = {
     # name: (call, what the message says; every one says "coin" and this file)
     "differentiated outside expectation": (
@@ -206,6 +223,7 @@ CASES = {
         gradient(lambda t, *, key: sx.sample(key, coin(t), via=sx.ScoreFunction(lambda x: x), name="coin")),
         "baseline=.*is a function",
     ),
+    "an objective for each evaluation": (gradient(one_coin, via={"coin": Pairs()}), r"objective gave float32\[2\]"),
     "derivative of aux": (
         lambda key: jax.grad(lambda t: sx.expectation(aux_that_is_differentiated, has_aux=True)(t, key=key)[1][0])(0.3),
         "the derivative of aux",
