@@ -15,19 +15,31 @@ from .finder import Finder
 from .places import CALLBACKS
 from .traced import Traced
 
-_SCALES = (0.0, 1.0, 1.0, 3.0, 10.0, 100.0, 1e3, 1e4)  # how far from the arguments to look, in their own size
+NUMBERS = 1 << 20  # how many to hold at once; programs of larger arguments are looked at in fewer points
+POINTS = 512
+
+
+def _scales(points: int) -> list[tuple[float, float]]:
+    """How far from the arguments, in their own size, and around them or around 0: the arguments first."""
+    far = np.geomspace(0.01, 1e4, max(points // 2, 1))
+    return [(0.0, 1.0), *((float(s), around) for s in far for around in (1.0, 0.0))][:points]
+
+
 SHORT = 500  # equations: compiling a longer program takes longer than running it bit by bit at a few points
 
 
-def flat_leaves(program: Traced, finder: Finder, doubtful: Sequence[int]) -> set[int]:
-    """Which of these leaves have no gradient anywhere that we look: at the arguments, and at random ones."""
+def flat_leaves(program: Traced, finder: Finder, doubtful: Sequence[int]) -> set[int] | None:
+    """Which of these leaves have no gradient anywhere that we look: at the arguments, and at random ones.
+
+    None where it cannot be computed.
+    """
     try:
         with jax.numpy_dtype_promotion("standard"):
             slopes = (
                 _at_once(program, finder, doubtful) if finder.size <= SHORT else _in_turn(program, finder, doubtful)
             )
     except Exception:  # a second opinion only: what raises here is not what the structure was asked about
-        return set()
+        return None
     return {i for i, slope in zip(doubtful, slopes, strict=True) if _is_zero(slope)}
 
 
@@ -36,21 +48,30 @@ def may_run(program: Traced) -> bool:
     return not any(below(eqn, _may_not_run) for eqn in program.closed.jaxpr.eqns)
 
 
+def _has_reverse_rule(eqn: JaxprEqn) -> bool:
+    return eqn.primitive is P.custom_vjp_call_p
+
+
 def _may_not_run(eqn: JaxprEqn) -> bool:
     return eqn.primitive is P.while_p or eqn.primitive.name in CALLBACKS or bool(eqn.effects)
 
 
 def _at_once(program: Traced, finder: Finder, doubtful: Sequence[int]) -> list[np.ndarray]:
-    points = [program.near(seed, scale) for seed, scale in enumerate(_SCALES)]
-    leaves, others = ([jnp.stack(xs) for xs in zip(*of_all, strict=True)] for of_all in zip(*points, strict=True))
+    scales = _scales(min(POINTS, NUMBERS // max(program.size, 1)))
+    points = [program.near(seed, *scale) for seed, scale in enumerate(scales)]
+    leaves, others = ([_stacked(xs) for xs in zip(*of_all, strict=True)] for of_all in zip(*points, strict=True))
     return list(map(np.asarray, jax.jit(jax.vmap(_slopes(program, finder, doubtful)))(leaves, others)))
+
+
+def _stacked(xs: Sequence) -> Any:
+    return np.stack(xs) if isinstance(xs[0], np.ndarray | np.generic) else jnp.stack(xs)
 
 
 def _in_turn(program: Traced, finder: Finder, doubtful: Sequence[int]) -> list[np.ndarray]:
     """At three points at most: one that shows a gradient is enough."""
     slopes, found = _slopes(program, finder, doubtful), []
-    for seed, scale in enumerate(_SCALES[:3]):
-        found.append([np.asarray(s) for s in slopes(*program.near(seed, scale))])
+    for seed, scale in enumerate([(0.0, 1.0), (1.0, 1.0), (1.0, 0.0)]):
+        found.append([np.asarray(s) for s in slopes(*program.near(seed, *scale))])
         if all(np.any(s) and np.all(np.isfinite(s)) for s in found[-1]):
             break
     return [np.stack(of_one) for of_one in zip(*found, strict=True)]
@@ -70,7 +91,7 @@ def _slopes(program: Traced, finder: Finder, doubtful: Sequence[int]) -> Callabl
 
     def at_one_point(leaves, others):
         chosen = [leaves[i] for i in doubtful]
-        if len(doubtful) > 1 or bridged:
+        if len(doubtful) > 1 or bridged or any(below(e, _has_reverse_rule) for e in program.closed.jaxpr.eqns):
             return jax.grad(of_result)(chosen, leaves, others)
         direction = np.random.default_rng(0).normal(size=chosen[0].shape)  # one leaf: forward mode takes half the time
         return [jax.jvp(lambda x: of_result([x], leaves, others), chosen, [jnp.asarray(direction, chosen[0].dtype)])[1]]

@@ -63,16 +63,15 @@ def analysed(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int
     doubtful = [i for i, v in enumerate(verdicts) if v not in ("dead", "independent")]
     if finder.size > SHORT:  # the structure is believed where a tangent takes no branch that a gap steers
         doubtful = [i for i in doubtful if verdicts[i] != "alive" and not finder.result.sure >> i & 1]
-    doubtful = doubtful if may_run(program) else []
-    if doubtful:
-        flat = flat_leaves(program, finder, doubtful)
+    flat = flat_leaves(program, finder, doubtful) if doubtful and may_run(program) else None
+    if flat:
         verdicts = ["dead" if i in flat else v for i, v in enumerate(verdicts)]
     report = GapReport(
         verdict=_overall(verdicts),
         per_leaf=dict(zip(program.names, verdicts, strict=True)),
         gaps=tuple(_merged([_described(cut, routes, program) for cut, routes in found])),
         bridged=tuple(_bridged(*site, program) for _, site in sorted(finder.sites.items(), key=lambda item: item[0])),
-        checked=bool(doubtful),
+        checked=flat is not None,
         function=getattr(f, "__name__", type(f).__name__),
     )
     return Analysis(program, found, report)

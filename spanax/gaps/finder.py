@@ -13,9 +13,23 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .._jaxprs import CALLS, CUSTOM_RULES, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, below, body, evaluate
+from .._errors import SpanaxError
+from .._jaxprs import (
+    CALLS,
+    CUSTOM_RULES,
+    ClosedJaxpr,
+    Jaxpr,
+    JaxprEqn,
+    Literal,
+    P,
+    below,
+    body,
+    evaluate,
+    is_ref,
+    where,
+)
 from ..stochastic.sampling import cost_p, sample_p
-from .places import Place, is_called, is_not_jax, is_users, place
+from .places import CALLBACKS, Place, is_called, is_not_jax, is_users, place
 from .report import Kind
 from .rules import BRANCH, INDEX, Rules, floats, is_step, steers
 
@@ -140,6 +154,13 @@ class Finder:
 
     def step(self, eqn: JaxprEqn, ins: list[State], path: Path, site: Place | None) -> list[State]:
         self.size += 1
+        if any(is_ref(v) for v in [*eqn.invars, *eqn.outvars]):
+            raise SpanaxError(
+                f"a mutable array (`{eqn.primitive.name}` of a jax.Ref), through which the gradient cannot be followed",
+                where(eqn),
+                "carry the array through jax.lax.scan",
+                "x = x.at[i].set(value)",
+            )
         if not any(s.depends for s in ins):
             return _constants(eqn, [s.value for s in ins])
         if eqn.primitive is sample_p:
@@ -153,7 +174,15 @@ class Finder:
             return self.enter(body(eqn)[0], ins, path, site)
         if eqn.primitive in _PROGRAMS:
             return _PROGRAMS[eqn.primitive][0](self, eqn, ins, path, site)
+        if eqn.primitive in CUSTOM_RULES and self.wraps_user_code(eqn, site):
+            self.forward(body(eqn)[0], ins, path, site, True)
         return self.primitive(eqn, ins)
+
+    def wraps_user_code(self, eqn: JaxprEqn, site: Place | None) -> bool:
+        """A library's own rule around the user's code (an ODE solver's, say) passes on what that code does to a derivative."""
+        mine = self.place(eqn) or site
+        through = [function for _, function in mine.through] if mine else []
+        return bool(through) and not through[0].startswith("custom_") and not self.is_library(body(eqn)[0])
 
     def primitive(self, eqn: JaxprEqn, ins: list[State]) -> list[State]:
         depends = functools.reduce(int.__or__, (s.depends for s in ins), 0)
@@ -329,7 +358,10 @@ class Finder:
         states = [self.read(env, v) for v in ins]
         if any(not s.active and s.value is None for s in states):
             return  # what the others are is not known here, and a guess might be nowhere in their domain
-        given = [None if s.active or s.value is None else s.value() for s in states]
+        try:
+            given = [None if s.active or s.value is None else s.value() for s in states]
+        except Exception:  # of the user's own making, or a chain of constants too long: nothing is known
+            return
         if self.rules.is_flat(eqns, ins, given, alive):
             for v in alive:
                 env[v] = env[v]._replace(active=0, sure=0)
@@ -360,7 +392,7 @@ class Finder:
     def back_step(self, eqn: JaxprEqn, flags: list[int], path: Path) -> list[int]:
         if eqn.primitive is cost_p:
             return [_VALUE]
-        if eqn.primitive in CALLS and eqn.primitive not in CUSTOM_RULES:
+        if eqn.primitive in CALLS:
             return self.backward(body(eqn)[0], flags, path)
         if eqn.primitive in _PROGRAMS:
             return _PROGRAMS[eqn.primitive][1](self, eqn, flags, path)
@@ -414,7 +446,7 @@ _PROGRAMS: dict[Any, tuple[Callable, Callable]] = {
 
 
 def _constants(eqn: JaxprEqn, ins: Sequence[Constant | None]) -> list[State]:
-    if eqn.effects or any(c is None for c in ins):
+    if eqn.effects or eqn.primitive.name in CALLBACKS or any(c is None for c in ins):
         return [NOTHING] * len(eqn.outvars)
     outs = functools.cache(lambda: evaluate(eqn, [c() for c in ins if c]))
     return [State(value=Constant(functools.partial(lambda k: outs()[k], k))) for k in range(len(eqn.outvars))]

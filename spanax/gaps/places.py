@@ -79,9 +79,12 @@ def is_not_jax(frame: Frame) -> bool:
     return not frame.file.startswith((_JAX, _SPANAX)) and not _is_generated(frame)
 
 
+_GENERATED = ("__init__", "__eq__", "__repr__", "__hash__", "__create_fn__", "__setattr__")
+
+
 def _is_generated(frame: Frame) -> bool:
     """A method that dataclasses or import machinery wrote; what a person types at a prompt has such a file name, too."""
-    return frame.file.startswith("<frozen") or (frame.file == "<string>" and frame.function.endswith("__"))
+    return frame.file.startswith("<frozen") or (frame.file == "<string>" and frame.function.endswith(_GENERATED))
 
 
 # -- names

@@ -67,13 +67,13 @@ class GapReport:
     function: str
 
     def __str__(self) -> str:
-        lines = [f"{self.function}: {self.verdict} ({MEANING[self.verdict]})"]
+        lines = _wrapped(f"{self.function}: {self.verdict} ({MEANING[self.verdict]})", "  ")
         if len(set(self.per_leaf.values())) > 1:
             for verdict in MEANING:
                 if leaves := [leaf for leaf, v in self.per_leaf.items() if v == verdict]:
                     lines += _wrapped(f"  {verdict}: {', '.join(leaves)}", "    ")
         if self.verdict == "dead" and not self.gaps:
-            lines.append("  no operation cuts it: its value was 0 at the arguments and at random points")
+            lines.append("  no operation cuts it: it was 0 at the arguments and at all random points that were tried")
         if self.gaps or self.bridged:
             lines += ["", *_table([*self.gaps, *self.bridged])]
         for remedies, gaps in self._by_remedies():

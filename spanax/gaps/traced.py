@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -33,29 +34,36 @@ class Traced(NamedTuple):
             raise SpanaxError("arguments that are given by shape only cannot be moved", here(), "arrays")
         return [jnp.asarray(leaf) for leaf in self.leaves]
 
-    def near(self, seed: int, scale: float) -> tuple[list[jax.Array], list[jax.Array]]:
-        """The leaves and the others: at random, `scale` times their own size away; random where only the shape was given."""
+    @property
+    def size(self) -> int:
+        """How many numbers the leaves and the others hold."""
+        return sum(int(np.prod(np.shape(x))) for x in (*self.leaves, *self.others))
+
+    def near(self, seed: int, scale: float, around: float) -> tuple[list, list]:
+        """The leaves and the others, at random: `scale` times their own size away from `around` times what they are.
+
+        Random where only the shape was given.
+        """
         random = np.random.default_rng(seed)
 
         def one(leaf):
             if isinstance(leaf, jax.ShapeDtypeStruct):
                 return random_like(leaf, random)
-            x = jnp.asarray(leaf)
-            return x + random_like(x, random) * (scale * jnp.maximum(1.0, jnp.max(jnp.abs(x), initial=0.0))).astype(
-                x.dtype
-            )
+            x = np.asarray(leaf, np.float64)
+            size = max(1.0, float(np.max(np.abs(x), initial=0.0)))
+            return (around * x + random.normal(size=x.shape) * (scale * size)).astype(jnp.result_type(leaf))
 
         return [one(leaf) for leaf in self.leaves], [random_like(s, random) for s in self.others]
 
 
 def traced(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int]) -> Traced:
     f = getattr(f, "expectation_of", f)
-    nums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    nums = _positions(argnums)
     nums = tuple(n + len(args) if n < 0 else n for n in nums)
     if any(not 0 <= n < len(args) for n in nums):
         raise SpanaxError(f"argnums={argnums!r}, and there are {len(args)} positional arguments", here(), "argnums=0")
     flat, tree = jax.tree_util.tree_flatten_with_path((args, kwargs))
-    chosen = [k for k, (path, leaf) in enumerate(flat) if _is_chosen(path, nums) and _is_float(leaf)]
+    chosen = [k for k, (path, leaf) in enumerate(flat) if _is_chosen(path, nums) and _is_float(path, leaf)]
     if not chosen:
         raise SpanaxError(
             f"argnums={argnums!r} has no floating-point leaf to differentiate",
@@ -88,9 +96,19 @@ def _is_chosen(path: tuple, nums: tuple[int, ...]) -> bool:
     return path[0].idx == 0 and path[1].idx in nums
 
 
-def _is_float(leaf: Any) -> bool:
+def _positions(argnums: Any) -> tuple[int, ...]:
+    try:
+        return tuple(map(operator.index, argnums)) if isinstance(argnums, Sequence) else (operator.index(argnums),)
+    except TypeError as error:
+        raise SpanaxError(f"argnums={argnums!r}", here(), "a position, such as 0, or a tuple of them") from error
+
+
+def _is_float(path: tuple, leaf: Any) -> bool:
+    """An array of floats; a Python float too, unless it is an attribute of a module, which is a setting there."""
     dtype = getattr(leaf, "dtype", None)
-    return isinstance(leaf, float) if dtype is None else jnp.issubdtype(dtype, jnp.floating)
+    if dtype is not None:
+        return jnp.issubdtype(dtype, jnp.floating)
+    return isinstance(leaf, float) and not any(isinstance(step, jax.tree_util.GetAttrKey) for step in path)
 
 
 def _parameter_names(f: Callable, n: int) -> list[str]:

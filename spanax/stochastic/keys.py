@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
 from .._errors import SpanaxError
-from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, body, where
+from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, below, body, where
 from ..bridges import Bridge
 from .flow import Path, within
 from .sampling import Site, draw, sample_p
@@ -45,15 +45,17 @@ class _Keys:
         self.override = override
         self.values = Values()
         self.uses: list[_Use] = []
-        self.choices: set[Path] = set()  # paths of conds: their branches exclude each other
+        self.choices: dict[Path, bool] = {}  # paths of conds, whose branches exclude each other -> are loops around it?
         self.site: tuple[Site, Path] | None = None  # of the draw that is being looked into
         self.line = ""  # of the innermost call that has one: library calls carry none of their own
         self.draws: dict[tuple, ClosedJaxpr] = {}
+        self.constants: dict[Any, Any] = {}
 
     def check(self, closed: ClosedJaxpr, replicated: bool) -> None:
         loops = (REPLICATES,) if replicated else ()
         (key,) = closed.jaxpr.invars
         value = self.values.fresh(frozenset(loops), ())._replace(axes=(None,) * aval(key).ndim)
+        self.constants = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
         self.walk(closed.jaxpr, [value], (), loops)
         self.check_uses()
 
@@ -66,7 +68,9 @@ class _Keys:
                     self.refuse(*((use, other) if use.site else (other, use)))
 
     def clash(self, a: _Use, b: _Use) -> bool:
-        if not (a.site or b.site) or a.path == b.path or self.exclusive(a.path, b.path):
+        if not (a.site or b.site) or a.path == b.path:
+            return False
+        if (apart := self.exclusive(a.path, b.path)) is not None and (not apart or a.key.number == b.key.number):
             return False
         return self.values.may_equal(a.key, b.key)
 
@@ -80,9 +84,10 @@ class _Keys:
             *([again] if other.where == use.site.where else []),
         )
 
-    def exclusive(self, a: Path, b: Path) -> bool:
-        """Are the two in different branches of one cond?"""
-        return any(within(a, c) and within(b, c) and a[len(c)] != b[len(c)] for c in self.choices)
+    def exclusive(self, a: Path, b: Path) -> bool | None:
+        """Are the two in different branches of one cond? None: no; True: yes, but two passes of a loop may take both."""
+        around = [c for c in self.choices if within(a, c) and within(b, c) and a[len(c)] != b[len(c)]]
+        return self.choices[around[0]] if around else None
 
     def check_site(self, site: Site, key: Value, loops: tuple[Path, ...]) -> None:
         if REPLICATES in loops and REPLICATES not in key.varies:
@@ -121,7 +126,10 @@ class _Keys:
             if isinstance(v, Literal):
                 return self.values.literal(v)
             if v not in env:  # a constant of this program
-                env[v] = self.values.of(("constant", id(v)), (), getattr(aval(v), "shape", ()))
+                known = v in self.constants and not isinstance(self.constants[v], jax.core.Tracer)
+                what = ("constant", id(v))
+                shape = getattr(aval(v), "shape", ())
+                env[v] = self.values.constant(self.constants[v], what) if known else self.values.of(what, (), shape)
             return env[v]
 
         for i, eqn in enumerate(jaxpr.eqns):
@@ -142,6 +150,10 @@ class _Keys:
             return outs
         elif eqn.primitive in _LOOPS_AND_BRANCHES:
             return _LOOPS_AND_BRANCHES[eqn.primitive](self, eqn, ins, here, loops)
+        elif below(
+            eqn, lambda e: e.primitive.name in CONSUMERS
+        ):  # inside of what is not looked into, of any of its inputs
+            self.uses.extend(_Use(x, here, None, where(eqn) or self.line) for x in ins)
         return self.values.results(eqn, ins)
 
     def sample(self, eqn: JaxprEqn, ins: list[Value], here: Path, loops: tuple[Path, ...]) -> None:
@@ -162,22 +174,24 @@ class _Keys:
         return self.draws[site, avals]
 
     def cond(self, eqn, ins, here, loops):
-        self.choices.add(here)
+        self.choices[here] = bool(set(loops) - {REPLICATES})
         outs = [self.walk(b.jaxpr, ins[1:], (*here, k), loops) for k, b in enumerate(eqn.params["branches"])]
-        return [self.values.union(out, ("cond", here), ins[0].varies) for out in zip(*outs, strict=True)]
+        return [self.values.union(out, ("cond", here)) for out in zip(*outs, strict=True)]
 
     def scan(self, eqn, ins, here, loops):
         p, inner = eqn.params, body(eqn)[0]
         n, m, length = p["num_consts"], p["num_carry"], p["length"]
+        if not length:
+            return [*ins[n : n + m], *(self.values.fresh(frozenset(), aval(v).shape) for v in eqn.outvars[m:])]
         xs = [self.values.row(x, here) for x in ins[n + m :]]
         around = (*loops, here) if length > 1 else loops
 
         def walk(carry):
             return self.walk(inner, [*ins[:n], *carry, *xs], here, around)
 
-        outs = walk(self.carried(ins[n : n + m], inner.invars[n : n + m], here, length, walk))
-        after = [self.after(x, v, here) for x, v in zip(outs, eqn.outvars, strict=True)]
-        return [*(after[:m] if length else ins[n : n + m]), *after[m:]]
+        outs = self.passes(ins[n : n + m], inner.invars[n : n + m], here, length, walk)
+        last = [self.after(x, v, here) for x, v in zip(outs[:m], eqn.outvars, strict=False)]
+        return [*last, *(self.stacked(x, v, here) for x, v in zip(outs[m:], eqn.outvars[m:], strict=True))]
 
     def loop(self, eqn, ins, here, loops):
         a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
@@ -187,19 +201,21 @@ class _Keys:
             self.walk(test, [*ins[:a], *carry], (*here, 0), (*loops, here))
             return self.walk(inner, [*ins[a : a + b], *carry], (*here, 1), (*loops, here))
 
-        outs = walk(self.carried(ins[a + b :], inner.invars[b:], here, None, walk))
-        after = [self.after(x, v, here) for x, v in zip(outs, eqn.outvars, strict=True)]
-        return [
-            self.values.union([x, init], ("while", here)) for x, init in zip(after, ins[a + b :], strict=True)
-        ]  # it may make no pass
+        outs = self.passes(ins[a + b :], inner.invars[b:], here, None, walk)
+        last = [self.after(x, v, here) for x, v in zip(outs, eqn.outvars, strict=True)]
+        return [self.values.union(both, ("while", here)) for both in zip(last, ins[a + b :], strict=True)]  # or no pass
 
     def after(self, inside: Value, variable, loop: Path) -> Value:
-        """What a loop returns: the last pass's value, or those of all passes."""
-        shape, varies = getattr(aval(variable), "shape", ()), inside.varies - {loop}
-        fresh = self.values.fresh(varies, shape)
-        return fresh._replace(sources=fresh.sources | inside.sources, axes=None)
+        """What the last pass hands on."""
+        varies, shape = inside.varies - {loop}, getattr(aval(variable), "shape", ())
+        return self.values.holding(self.values.fresh(varies, shape), inside)
 
-    def carried(
+    def stacked(self, inside: Value, variable, loop: Path) -> Value:
+        """What all passes return, one after the other."""
+        same = {0} if loop not in inside.varies and aval(variable).shape[0] > 1 else set()
+        return self.after(inside, variable, loop)._replace(repeats=frozenset({k + 1 for k in inside.repeats} | same))
+
+    def passes(
         self,
         init: Sequence[Value],
         variables,
@@ -207,15 +223,23 @@ class _Keys:
         length: int | None,
         walk: Callable[[list[Value]], list[Value]],
     ) -> list[Value]:
-        """What a loop carries: the same value where each pass hands it on, a count where it counts, else a new one.
+        """The values at the end of a pass, given what the loop carries at its start.
 
-        A new one may still be the first, in the first pass.
+        That is the same value where each pass hands it on, a count where it counts, else the initial value or what the pass
+        before handed on.
         """
         shapes = [getattr(aval(v), "shape", ()) for v in variables]
         new = [self.values.fresh(c.varies | {loop}, shape) for c, shape in zip(init, shapes, strict=True)]
+        for value, first in zip(new, init, strict=True):
+            self.values.holding(value, first)
         with self.trial():
             after = walk(new)
-        return [self.kept(*of_one, length) for of_one in zip(init, new, after, shapes, strict=False)]
+        carried = [self.kept(*of_one, new, length) for of_one in zip(init, new, after, strict=False)]
+        outs = walk(carried)
+        for value, out in zip(carried, outs, strict=False):
+            if value.number in {v.number for v in new}:
+                self.values.holding(value, out)
+        return outs
 
     @contextlib.contextmanager
     def trial(self) -> Iterator[None]:
@@ -224,15 +248,16 @@ class _Keys:
         yield
         self.uses = uses
 
-    def kept(self, before: Value, inside: Value, out: Value, shape: Sequence[int], length: int | None) -> Value:
+    def kept(self, before: Value, inside: Value, out: Value, new: Sequence[Value], length: int | None) -> Value:
         if out.number == inside.number:
             return before
         step, start = self.values.step(inside, out), self.values.known(before)
         if step is not None and start is not None and len(start) == 1:
             stop = ENDLESS if length is None else start[0] + step * length
             return self.values.integers(range(start[0], stop, step), inside.varies)
-        new = self.values.fresh(inside.varies, shape)
-        return new._replace(sources=new.sources | before.sources, axes=new.axes if new.axes == before.axes else None)
+        carried = {v.number for v in new}
+        handed_on = any(source.base in carried for source in out.sources)  # as it was: it may come back
+        return inside._replace(varies=before.varies) if handed_on else inside
 
 
 _LOOPS_AND_BRANCHES = {P.cond_p: _Keys.cond, P.scan_p: _Keys.scan, P.while_p: _Keys.loop}

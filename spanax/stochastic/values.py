@@ -3,19 +3,24 @@
 Every value has a number (the same number: the same function of the same inputs), the loops from whose passes it
 differs, and its sources: the arrays, and their rows along each axis, of which it may be a part. So a static row of an
 array, the row of a loop's pass and a traced index into it can be compared, and so can loop counters and literals, which
-are rows of the array of all integers. Two values may be equal where two of their sources overlap, or where they come of
-the same operation from arguments that may be equal.
+are rows of the array of all integers. Two values may be equal where two of their sources overlap, where they come of
+the same operation from arguments that may be equal, or where one was made of entries of the other (`_holds`: what a loop
+carries is its initial value or what the last pass handed on). `fold_in(key, i)` is row i of `split(key)`: JAX's default
+generators make the same bits of both.
 
-Not followed: entries behind an index that is data (two of them are taken to differ), and arithmetic other than
-`a * i + b` on counters.
+Not followed: two indices that are data are taken to differ, and so are numbers from arithmetic other than `a * i + b` on
+counters.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Hashable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._jaxprs import JaxprEqn, Literal, aval
@@ -77,12 +82,34 @@ class Values:
         self._made: dict[int, tuple[Hashable, Sequence[Value]]] = {}  # number -> the operation and its arguments
         self._plain: set[int] = set()  # numbers of values that equal no other number's
         self._joined: dict[int, tuple[int, list[tuple[int, Value]]]] = {}  # number -> axis, (length, piece)
-        self._related: dict[tuple[int, int], bool] = {}
+        self._holds: dict[int, list[Value]] = {}  # number -> what its entries may be equal to
+        self._asked: set[tuple[Source, Source]] = set()
 
     # -- making values
 
     def fresh(self, varies: frozenset[Path], shape: Sequence[int]) -> Value:
         return self.of(("fresh", len(self._numbers)), (), shape, varies)
+
+    def holding(self, value: Value, *entries: Value) -> Value:
+        """The same value, of which it is known that its entries may be those of others."""
+        self._plain.discard(value.number)
+        self._holds.setdefault(value.number, []).extend(entries)
+        return value
+
+    def constant(self, x: Any, name: Hashable) -> Value:
+        """A constant of the program; equal keys and numbers are the same value."""
+        if _is_key(x):
+            return self.of(("key", str(x.dtype), np.asarray(jax.random.key_data(x)).tobytes()), (), np.shape(x))
+        if not np.issubdtype(np.result_type(x), np.integer) or np.size(x) > _LARGE or np.ndim(x) > 1:
+            return self.of(("constant", name), (), np.shape(x))
+        x = np.asarray(x)
+        steps = set(np.diff(x).tolist()) if x.ndim else set()
+        if not x.ndim:
+            return self.integers(range(int(x), int(x) + 1))
+        if len(steps) == 1 and (step := steps.pop()) != 0:
+            return self.integers(range(int(x[0]), int(x[-1]) + step, step), axes=(0,))
+        value = self.of(("numbers", x.tobytes()), (), x.shape)
+        return value if len(set(x.tolist())) == len(x) else value._replace(repeats=frozenset({0}))
 
     def of(self, what: Hashable, args: Sequence[Value], shape: Sequence[int], varies: Iterable[Path] = ()) -> Value:
         """The value of an operation. `what`: all that it depends on beside the arguments."""
@@ -124,7 +151,8 @@ class Values:
         if len(value.sources) == 1:
             ((base, box),) = value.sources
             if base == INTEGERS and box[0].by is None:
-                return box[0].rows
+                rows = box[0].rows
+                return rows if rows.step > 0 else rows[::-1]
         return None
 
     def step(self, before: Value, after: Value) -> int | None:
@@ -134,14 +162,15 @@ class Values:
                 return steps[0] if len(steps) == 1 and steps[0] > 0 else None
         return None
 
-    def union(self, values: Sequence[Value], what: Hashable, varies: frozenset[Path] = frozenset()) -> Value:
-        """One of these values, nobody knows which."""
+    def union(self, values: Sequence[Value], what: Hashable) -> Value:
+        """One of these values, nobody knows which: it differs from pass to pass where all of them do."""
+        varies = frozenset.intersection(*(v.varies for v in values))
         if len({v.number for v in values}) == 1:
-            return values[0]._replace(varies=varies.union(*(v.varies for v in values)))
+            return values[0]._replace(varies=varies)
         axes = values[0].axes if len({v.axes for v in values}) == 1 else None
         return Value(
             self._number(("one of", what, tuple(v.number for v in values))),
-            varies.union(*(v.varies for v in values)),
+            varies,
             frozenset().union(*(v.sources for v in values)),
             axes,
             frozenset().union(*(v.repeats for v in values)),
@@ -168,14 +197,15 @@ class Values:
         along, pieces = self._joined[value.number]
         if axis != along:
             return self.join([(n, self.sliced(p, axis, rows)) for n, p in pieces], along)
-        chosen, start, step = [], 0, rows.step or 1
-        for length, piece in pieces:
-            here = [i for i in range(start, start + length) if i in range(rows.start, rows.stop, step)]
-            if here:
-                piece = self.sliced(piece, axis, slice(here[0] - start, here[-1] - start + 1, step))
-                chosen.append((len(here), piece))
-            start += length
-        return self.join(chosen, along)
+        ends = list(itertools.accumulate((n for n, _ in pieces), initial=0))
+        wanted, chosen = range(ends[-1])[rows], []
+        for start, (length, piece) in zip(ends, pieces, strict=False):
+            mine = [i - start for i in wanted if start <= i < start + length]
+            if mine:
+                stop = mine[-1] + (1 if wanted.step > 0 else -1)
+                part = slice(mine[0], stop if stop >= 0 else None, wanted.step)
+                chosen.append((len(mine), self.sliced(piece, axis, part)))
+        return self.join(chosen if wanted.step > 0 else chosen[::-1], along)
 
     def join(self, pieces: list[tuple[int, Value]], axis: int) -> Value:
         """Arrays one after the other."""
@@ -184,10 +214,10 @@ class Values:
         values = [piece for _, piece in pieces]
         shared = any(self.may_equal(a, b) for k, a in enumerate(values) for b in values[:k])
         repeats = frozenset({axis} if shared else ()).union(*(v.repeats for v in values))
-        out = self.union(values, ("join", axis, repeats))._replace(axes=None, repeats=repeats)
-        out = out._replace(number=self._number(("join", axis, tuple(v.number for v in values))))
-        self._joined[out.number] = (axis, pieces)
-        return out
+        out = self.union(values, ("join", axis))
+        number = self._number(("join", axis, tuple((n, v.number) for n, v in pieces)))
+        self._joined[number] = (axis, pieces)
+        return out._replace(number=number, axes=None, repeats=repeats)
 
     # -- equality
 
@@ -195,33 +225,49 @@ class Values:
         return a.number == b.number or any(self._overlap(s, t) for s in a.sources for t in b.sources)
 
     def _overlap(self, a: Source, b: Source) -> bool:
-        if a.base != b.base and not self._are_related(a.base, b.base):
-            return False
-        return all(x.meet(y) for x, y in zip(reversed(a.box), reversed(b.box), strict=False))
+        if a.base == b.base:
+            return all(x.meet(y) for x, y in zip(a.box, b.box, strict=True))
+        if (a.base in self._plain and b.base in self._plain) or (a, b) in self._asked:
+            return False  # asked: while the question is open, a loop proves nothing
+        self._asked.add((a, b))
+        same = self._come_of_equals(a, b) or self._is_held(a, b) or self._is_held(b, a)
+        self._asked.discard((a, b))
+        return same
 
-    def _are_related(self, a: int, b: int) -> bool:
-        """Are they the same operation of arguments that may be equal?"""
-        if a in self._plain and b in self._plain:
+    def _come_of_equals(self, a: Source, b: Source) -> bool:
+        """Are they overlapping results of the same operation, of arguments that may be equal?"""
+        (what_a, args_a), (what_b, args_b) = (self._made.get(x.base, (x.base, ())) for x in (a, b))
+        if what_a == what_b:
+            if not all(x.meet(y) for x, y in zip(reversed(a.box), reversed(b.box), strict=False)):
+                return False
+        elif not (_is_split(what_a) and _is_split(what_b)):  # grids of different shapes number their rows differently
             return False
-        if (a, b) not in self._related:
-            (what_a, args_a), (what_b, args_b) = (self._made.get(x, (x, ())) for x in (a, b))
-            self._related[a, b] = (
-                what_a == what_b
-                and len(args_a) == len(args_b)
-                and all(self.may_equal(x, y) for x, y in zip(args_a, args_b, strict=True))
-            )
-        return self._related[a, b]
+        return len(args_a) == len(args_b) and all(map(self.may_equal, args_a, args_b))
+
+    def _is_held(self, a: Source, b: Source) -> bool:
+        return any(self._overlap(s, b) for value in self._holds.get(a.base, ()) for s in value.sources)
 
     # -- equations
 
     def results(self, eqn: JaxprEqn, ins: Sequence[Value]) -> list[Value]:
         """The results of an equation that holds no program."""
+        if eqn.primitive.name in _COPIES:
+            return list(ins[: len(eqn.outvars)])
         if (rule := RULES.get(eqn.primitive.name)) and (out := rule(self, eqn, ins)) is not None:
-            return [out]
-        shapes = [getattr(aval(v), "shape", ()) for v in eqn.outvars]
-        params = (
-            () if eqn.primitive.name == "random_split" else tuple(eqn.params.items())
-        )  # a longer one begins the same
+            return out if isinstance(out, list) else [out]
+        outs, repeats = self._unnamed(eqn, ins), _repeats_elementwise(eqn, ins)
+        moves = eqn.primitive.name in _MOVES
+        moved = [x for v, x in zip(eqn.invars, ins, strict=True) if moves or _is_key(aval(v))]
+        outs = [
+            self.holding(x, *moved) if moves or _is_key(aval(v)) else x for x, v in zip(outs, eqn.outvars, strict=True)
+        ]
+        if eqn.primitive.name in _NOT_INJECTIVE:
+            outs = [out._replace(varies=frozenset()) for out in outs]
+        return [out._replace(repeats=repeats) for out in outs]
+
+    def _unnamed(self, eqn: JaxprEqn, ins: Sequence[Value]) -> list[Value]:
+        """New values: the same ones for the same operation of the same arguments, where that can be told."""
+        shapes, params = [getattr(aval(v), "shape", ()) for v in eqn.outvars], tuple(eqn.params.items())
         try:
             hash(params)
         except TypeError:
@@ -229,9 +275,15 @@ class Values:
         if eqn.effects or params is None:
             varies = frozenset().union(*(v.varies for v in ins))
             return [self.fresh(varies, shape) for shape in shapes]
-        outs = [self.of((eqn.primitive.name, params, k), ins, shape) for k, shape in enumerate(shapes)]
-        repeats = _repeats_elementwise(eqn, ins)
-        return [out._replace(repeats=repeats) for out in outs]
+        return [self.of((eqn.primitive.name, params, k), ins, shape) for k, shape in enumerate(shapes)]
+
+
+def _is_key(x: Any) -> bool:
+    return jnp.issubdtype(getattr(x, "dtype", float), jax.dtypes.prng_key)
+
+
+def _is_split(what: Any) -> bool:
+    return isinstance(what, tuple) and what[0] == "random_split"
 
 
 def _repeats_elementwise(eqn: JaxprEqn, ins: Sequence[Value]) -> frozenset[int]:
@@ -241,10 +293,6 @@ def _repeats_elementwise(eqn: JaxprEqn, ins: Sequence[Value]) -> frozenset[int]:
     if not arrays or any(aval(v).shape != shape[: aval(v).ndim] for v, _ in arrays):
         return frozenset()
     return frozenset.intersection(*(value.repeats for _, value in arrays))
-
-
-def _same(values: Values, eqn: JaxprEqn, ins: Sequence[Value]) -> Value:
-    return ins[0]
 
 
 def _wrap(values, eqn, ins):
@@ -269,7 +317,7 @@ def _slice(values, eqn, ins):
 
 
 def _dynamic_slice(values, eqn, ins):
-    out, shape = ins[0], aval(eqn.invars[0]).shape
+    out, shape, varies = ins[0], aval(eqn.invars[0]).shape, ins[0].varies
     for axis, (size, index) in enumerate(zip(eqn.params["slice_sizes"], ins[1:], strict=True)):
         if size == shape[axis]:
             continue
@@ -279,15 +327,43 @@ def _dynamic_slice(values, eqn, ins):
         elif len(known) == 1 or size == 1:
             first, step = min(max(known[0], 0), last), max(known.step, 1)
             out = values.sliced(out, axis, slice(first, min(max(known[-1], 0), last) + size, step))
-    varies = out.varies.union(*(i.varies for i in ins[1:]))
+        if size == 1 and not (
+            known and (known[0] < 0 or known[-1] > last)
+        ):  # else windows overlap, or an end is met twice
+            varies |= index.varies
     return out._replace(varies=varies)
+
+
+def _split(values, eqn, ins):
+    axis, ends = eqn.params["axis"], list(itertools.accumulate(eqn.params["sizes"], initial=0))
+    return [values.sliced(ins[0], axis, slice(a, b)) for a, b in itertools.pairwise(ends)]
+
+
+def _random_split(values, eqn, ins):
+    """A longer one begins the same; a grid is numbered by its own shape."""
+    shape, key = eqn.params["shape"], ins[0]
+    what = ("random_split", () if len(shape) == 1 else tuple(shape))
+    out = values.of(what, [key], aval(eqn.outvars[0]).shape)._replace(repeats=_repeats_elementwise(eqn, ins))
+    return out if len(shape) == 1 else values.holding(out)
+
+
+def _fold_in(values, eqn, ins):
+    key, data = ins
+    children = values.of(("random_split", ()), [key], (*aval(eqn.invars[0]).shape, ENDLESS))
+    (source,), known = children.sources, values.known(data)
+    rows = Rows(known) if known is not None else Rows(range(ENDLESS), data.number)
+    key_axes = tuple(range(aval(eqn.invars[0]).ndim))
+    axes = key_axes if key_axes or not aval(eqn.invars[1]).ndim else (0,)
+    out = values.part(children, [Source(source.base, (*source.box[:-1], rows))], axes, _repeats_elementwise(eqn, ins))
+    return out._replace(varies=key.varies | data.varies)
 
 
 def _gather(values, eqn, ins):
     array, index = ins
-    sources = (Source(s.base, tuple(Rows(r.rows, index.number) for r in s.box)) for s in array.sources)
-    out = values.part(array, sources, None)
-    return out._replace(varies=array.varies | index.varies)
+    shape = aval(eqn.outvars[0]).shape
+    out = values.of(("gather", str(eqn.params)), ins, shape)
+    repeats = range(len(shape)) if array.repeats or index.repeats else ()
+    return values.holding(out, array)._replace(repeats=frozenset(repeats))
 
 
 def _squeeze(values, eqn, ins):
@@ -313,7 +389,8 @@ def _reshape(values, eqn, ins):
     if [old[k] for k in long] == [n for n in new if n != 1]:
         order = iter(long)
         return _rearranged(values, ins[0], [None if n == 1 else next(order) for n in new])
-    return values.part(ins[0], ins[0].sources, None, range(len(new)) if ins[0].repeats else ())
+    out = values.holding(values.of(("reshape", new), ins, new), ins[0])
+    return out._replace(repeats=frozenset(range(len(new)) if ins[0].repeats else ()))
 
 
 def _rearranged(values: Values, value: Value, source: Sequence[int | None], repeats: Iterable[int] = ()) -> Value:
@@ -350,7 +427,7 @@ def _select(values, eqn, ins):
     which = values.known(ins[0])
     if which is not None and len(which) == 1:
         return ins[1 + which[0]]
-    return values.union(ins[1:], ("select", ins[0].number), ins[0].varies)
+    return values.union(ins[1:], ("select", ins[0].number))
 
 
 def _less(values, eqn, ins):
@@ -372,24 +449,27 @@ def _arithmetic(values, eqn, ins):
         return None
     (many, one, value), name = ((a, b[0], ins[0]) if len(b) == 1 else (b, a[0], ins[1])), eqn.primitive.name
     if name == "sub":
-        if many is b:
-            return None
-        one = -one
-    if name == "mul":
-        if one <= 0:
-            return None
-        rows = range(many.start * one, (many[-1] + many.step) * one, many.step * one)
+        one, factor = (-one, 1) if many is a else (one, -1)
     else:
-        rows = range(many.start + one, many[-1] + many.step + one, many.step)
-    return values.integers(rows, value.varies, value.axes or ())
+        one, factor = (0, one) if name == "mul" else (one, 1)
+    if factor == 0:
+        return None
+    first, step = many[0] * factor + one, many.step * factor
+    return values.integers(range(first, first + step * len(many), step), value.varies, value.axes or ())
 
 
+_LARGE = 1 << 16
+_COPIES = frozenset("copy copy_p optimization_barrier device_put sharding_constraint random_clone pvary".split())
+_MOVES = frozenset("scatter dynamic_update_slice pad sort".split())  # their results are entries of their arguments
+# Different numbers may come out equal, so a loop's passes may.
+_NOT_INJECTIVE = frozenset("rem div and or shift_right_logical shift_right_arithmetic min max clamp sign".split())
 RULES = {
     "random_wrap": _wrap,
     "random_unwrap": _unwrap,
     "convert_element_type": _convert,
-    "copy": _same,
-    "copy_p": _same,
+    "random_split": _random_split,
+    "random_fold_in": _fold_in,
+    "split": _split,
     "slice": _slice,
     "dynamic_slice": _dynamic_slice,
     "gather": _gather,

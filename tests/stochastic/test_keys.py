@@ -245,7 +245,157 @@ def checkpoint_under_a_derivative(theta, *, key):
     return jax.grad(g)(theta) ** 2
 
 
+def row_and_fold(theta, *, key):
+    return flip(jax.random.split(key)[1], theta) * flip(jax.random.fold_in(key, 1), theta)
+
+
+def row_and_folded_counter(theta, *, key):
+    total = lax.fori_loop(0, 3, lambda i, c: c + flip(jax.random.fold_in(key, i), theta), 0.0)
+    return total * flip(jax.random.split(key)[1], theta)
+
+
+def drawn_again_in_the_next_pass(theta, *, key):
+    def step(carry, _):
+        total, key = carry
+        first = flip(key, theta)
+        key = jax.random.split(key)[0]
+        return (total + first * flip(key, theta), key), None
+
+    return lax.scan(step, (0.0, key), None, length=3)[0][0]
+
+
+def sliding_keys(theta, *, key):
+    def step(carry, _):
+        total, a, b = carry
+        return (total + flip(a, theta) * flip(b, theta), b, jax.random.split(b)[0]), None
+
+    return lax.scan(step, (0.0, *jax.random.split(key)), None, length=3)[0][0]
+
+
+def swapped_keys(theta, *, key):
+    step = lambda c, _: ((c[0] + flip(c[1], theta), c[2], c[1]), None)
+    return lax.scan(step, (0.0, *jax.random.split(key)), None, length=4)[0][0]
+
+
+def second_pass_by_hand(theta, *, key):
+    def step(carry, _):
+        total, key = carry
+        key, mine = jax.random.split(key)
+        return (total + flip(mine, theta), key), None
+
+    total = lax.scan(step, (0.0, key), None, length=3)[0][0]
+    return total * flip(jax.random.split(jax.random.split(key)[0])[1], theta)
+
+
+def index_beyond_the_end(theta, *, key):
+    keys = jax.random.split(key, 2)
+    return lax.fori_loop(0, 4, lambda i, c: c + flip(keys[i], theta), 0.0)
+
+
+def advanced_sometimes(theta, *, key):
+    def step(carry, i):
+        total, key = carry
+        key = lax.cond(i > 1, lambda: jax.random.split(key)[0], lambda: key)
+        return (total + flip(key, theta), key), None
+
+    return lax.scan(step, (0.0, key), jnp.arange(4))[0][0]
+
+
+def one_of_two_keys(theta, *, key):
+    a, b = jax.random.split(key)
+    return loop(lambda c, i: c + flip(jnp.where(i == 0, a, b), theta), jnp.arange(3))
+
+
+def even_or_odd(theta, *, key):
+    return lax.fori_loop(0, 4, lambda i, c: c + flip(jax.random.fold_in(key, i % 2), theta), 0.0)
+
+
+def equal_numbers(theta, *, key):
+    return jnp.prod(jax.vmap(lambda i: flip(jax.random.fold_in(key, i), theta))(jnp.array([1, 1, 2])))
+
+
+def equal_indices(theta, *, key):
+    return loop(lambda c, k: c + flip(k, theta), jax.random.split(key, 3)[jnp.array([0, 0, 1])])
+
+
+def branches_in_a_loop(theta, *, key):
+    keys = jax.random.split(key, 4)
+    choose = lambda i: lax.cond(i % 2 == 0, lambda: flip(keys[i + 1], theta), lambda: flip(keys[i], theta))
+    return lax.fori_loop(0, 3, lambda i, c: c + choose(i), 0.0)
+
+
+def split_array(theta, *, key):
+    keys = jax.random.split(key, 4)
+    first, _ = jnp.split(keys, 2)
+    return flip(first[0], theta) * flip(keys[0], theta)
+
+
+def copied_key(theta, *, key):
+    return flip(key, theta) * flip(lax.optimization_barrier(key), theta)
+
+
+def replaced_row(theta, *, key):
+    a, b = jax.random.split(key)
+    keys = jax.random.split(a, 3)
+    again = keys.at[0].set(b)
+    return flip(keys[1], theta) * flip(again[1], theta)
+
+
+def returned_by_each_pass(theta, *, key):
+    keys = lax.scan(lambda c, _: (c, key), 0.0, None, length=3)[1]
+    return jnp.prod(jax.vmap(lambda k: flip(k, theta))(keys))
+
+
+def backwards_and_a_row(theta, *, key):
+    keys = jax.random.split(key, 3)
+    return loop(lambda c, i: c + flip(keys[i], theta), jnp.arange(3)[::-1]) * flip(keys[1], theta)
+
+
+def down_and_a_number(theta, *, key):
+    total = loop(lambda c, i: c + flip(jax.random.fold_in(key, 3 - i), theta), jnp.arange(3))
+    return total * flip(jax.random.fold_in(key, 2), theta)
+
+
+def rows_of_two_grids(theta, *, key):
+    return flip(jax.random.split(key, (3, 2))[1, 0], theta) * flip(jax.random.split(key, 6)[2], theta)
+
+
+def joins_of_other_lengths(theta, *, key):
+    a, b = jax.random.split(key)
+    split = jax.random.split
+    x, y = jnp.concatenate([split(a, 2), split(b, 2)]), jnp.concatenate([split(a, 3), split(b, 1)])
+    return flip(x[2], theta) * flip(y[3], theta)
+
+
+def equal_constants(theta, *, key):
+    own = jax.random.key(99) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.PRNGKey(99)
+    inner = jax.jit(lambda t: t * flip(own, theta))
+    return inner(flip(key, theta)) * flip(own, theta)
+
+
 SHARED = [
+    row_and_fold,
+    row_and_folded_counter,
+    drawn_again_in_the_next_pass,
+    sliding_keys,
+    swapped_keys,
+    second_pass_by_hand,
+    index_beyond_the_end,
+    advanced_sometimes,
+    one_of_two_keys,
+    even_or_odd,
+    equal_numbers,
+    equal_indices,
+    branches_in_a_loop,
+    split_array,
+    copied_key,
+    replaced_row,
+    returned_by_each_pass,
+    backwards_and_a_row,
+    down_and_a_number,
+    rows_of_two_grids,
+    joins_of_other_lengths,
+    equal_constants,
     a_row_and_a_scan,
     a_row_and_a_vmap,
     child_of_a_row_and_of_the_rows,
@@ -437,7 +587,54 @@ def shuffled(theta, *, key):
     return loop(lambda c, k: c + flip(k, theta), keys)
 
 
+def returned_keys(theta, *, key):
+    _, keys = lax.scan(lambda k, _: tuple(jax.random.split(k)), key, None, length=3)
+    return flip(keys[0], theta) * flip(keys[1], theta)
+
+
+def rows_of_a_reshaped_grid(theta, *, key):
+    grid = jax.random.split(key, 6).reshape(3, 2, *key.shape)
+    return flip(grid[0, 0], theta) * flip(grid[0, 1], theta) * loop(lambda c, r: c + flip(r[0], theta), grid[1:])
+
+
+def rows_of_shuffled_keys(theta, *, key):
+    a, b = jax.random.split(key)
+    keys = jax.random.split(b, 3)[jax.random.permutation(a, 3)]
+    return flip(keys[0], theta) * flip(keys[1], theta)
+
+
+def carried_array_of_keys(theta, *, key):
+    def step(carry, _):
+        total, keys = carry
+        total = total + flip(keys[0], theta) * flip(keys[1], theta)
+        return (total, jax.random.split(jax.random.fold_in(keys[0], 7))), None
+
+    return lax.scan(step, (0.0, jax.random.split(key)), None, length=3)[0][0]
+
+
+def reversed_stack(theta, *, key):
+    keys = jnp.stack(list(jax.random.split(key, 3)))[::-1]
+    return flip(keys[0], theta) * flip(keys[2], theta)
+
+
+def number_of_a_pass_and_of_a_loop_in_it(theta, *, key):
+    inner = lambda i, c: lax.fori_loop(0, 2, lambda j, c: c + flip(jax.random.fold_in(key, 2 * i + j), theta), c)
+    return lax.fori_loop(0, 3, inner, 0.0)
+
+
+def same_key_in_either_branch_of_a_pass(theta, *, key):
+    step = lambda c, k: c + lax.cond(c > 1, lambda: flip(k, theta), lambda: 2 * flip(k, theta))
+    return loop(step, jax.random.split(key, 3))
+
+
 DISTINCT = [
+    returned_keys,
+    rows_of_a_reshaped_grid,
+    rows_of_shuffled_keys,
+    carried_array_of_keys,
+    reversed_stack,
+    number_of_a_pass_and_of_a_loop_in_it,
+    same_key_in_either_branch_of_a_pass,
     a_row_and_a_scan_over_the_others,
     even_and_odd_rows,
     counted_even_and_odd_rows,
