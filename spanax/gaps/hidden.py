@@ -24,9 +24,9 @@ from .traced import with_key
 class HiddenGradient:
     """`share`: 1 - seen/smoothed, the part of the smoothed directional derivative that automatic differentiation misses.
 
-    0 for a function without jumps, 1 where every derivative is zero; negative or above 1 where it points elsewhere.
-    `standard_error`: of `share`. `smoothed`: d/dt E[f(x + sigma u + t v)] in the direction v of the smoothed gradient;
-    `seen`: the mean of the derivative that JAX gives there, in the same direction.
+    0 for a function without jumps, 1 where every derivative is zero; negative or above 1 where it points elsewhere; NaN where
+    the smoothed slope is not told from 0. `standard_error`: of `share`. `smoothed`: d/dt E[f(x + sigma u + t v)] in the
+    direction v of the smoothed gradient; `seen`: the mean of the derivative that JAX gives there, in the same direction.
     """
 
     share: float
@@ -37,6 +37,8 @@ class HiddenGradient:
     function: str
 
     def __str__(self) -> str:
+        if np.isnan(self.share):
+            return f"{self.function} at sigma = {self.sigma:g}: no smoothed slope to speak of ({self.smoothed:.2g})"
         hides = f"hides {100 * self.share:.0f}% (+- {100 * self.standard_error:.0f}%) of the gradient"
         return (
             f"{self.function} at sigma = {self.sigma:g}: {hides} (smoothed {self.smoothed:.4g}, seen {self.seen:.4g})"
@@ -74,7 +76,7 @@ def hidden_gradient(
     """
     where = here()
     check_key(key, where)
-    if not sigma > 0 or pairs < 4:
+    if not (isinstance(sigma, int | float) and 0 < sigma < np.inf and isinstance(pairs, int) and pairs >= 4):
         raise SpanaxError(
             f"hidden_gradient(sigma={sigma!r}, pairs={pairs!r})",
             where,
@@ -83,7 +85,7 @@ def hidden_gradient(
         )
     analysis = analysed(f, args, with_key(f, key, args, kwargs), argnums)
     program, x = analysis.program, analysis.program.concrete()
-    dtype = jnp.result_type(*x)
+    dtype = jnp.result_type(float, *x)
 
     def total(leaves):
         outs = evaluate_jaxpr(program.closed.jaxpr, program.closed.consts, *leaves)
@@ -104,15 +106,17 @@ def hidden_gradient(
     halves = [many(slope_along)(half) for half in keys]
     for mine, other in ((0, 1), (1, 0)):
         change, u = halves[other]
-        v = [jnp.tensordot(change.astype(d.dtype), d, 1) / len(change) for d in u]
+        v = [jnp.tensordot(change.astype(float), d.astype(float), 1).astype(d.dtype) / len(change) for d in u]
         length = norm(v)
         v = [jnp.where(length > 0, d / length.astype(d.dtype), d) for d in v]
         change, u = halves[mine]
-        along = sum((d.reshape(len(change), -1) @ w.ravel()).astype(dtype) for d, w in zip(u, v, strict=True))
+        along = sum(
+            d.reshape(len(change), -1).astype(dtype) @ w.ravel().astype(dtype) for d, w in zip(u, v, strict=True)
+        )
         changes.append(change)
         alongs.append(along)
         seen.append(_seen(own_slope, keys[mine], v))
-    change, along, own = (np.concatenate(each) for each in (changes, alongs, seen))
+    change, along, own = (np.concatenate([np.asarray(x, float) for x in each]) for each in (changes, alongs, seen))
     return _shared(change, along, own, float(sigma), analysis.report.function)
 
 
@@ -125,9 +129,10 @@ def _seen(own_slope: Callable, keys: Array, v: Sequence[Array]) -> np.ndarray:
 
 def _shared(change: np.ndarray, along: np.ndarray, seen: np.ndarray, sigma: float, function: str) -> HiddenGradient:
     """The smoothed slope by least squares, E[change along] / E[along^2]; the error by the delta method."""
-    square = np.mean(along**2)
+    square = max(float(np.mean(along**2)), float(np.finfo(float).tiny))
     total, own = float(np.mean(change * along) / square), float(seen.mean())
-    if not total:
+    error = float(np.std(change * along - total * along**2) / square / np.sqrt(len(along)))
+    if abs(total) <= 3 * error or abs(total) < 1e-6 * float(np.sqrt(np.mean(change**2))):
         return HiddenGradient(float("nan"), float("nan"), total, own, sigma, function)
     ratio = own / total
     influence = (seen - own - ratio * (change * along - total * along**2) / square) / total

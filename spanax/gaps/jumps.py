@@ -19,11 +19,11 @@ from ..stochastic.sampling import check_key
 from .find import Analysis, analysed
 from .many import many
 from .record import Recorder
-from .report import WIDTH, Gap, fitted
+from .report import Gap, finite, place_within, table, wrapped
 from .traced import with_key
 
 POINTS = 129  # a line
-CANDIDATES = 12  # intervals of a line that are looked into
+CANDIDATES = 24  # intervals of a line that are looked into
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +64,9 @@ class JumpReport:
         searched = f"{self.lines} lines of length {2 * self.radius:g}"
         if not self.jumps:
             return f"{self.function}: no jump on {searched}"
-        found = f"{len(self.jumps)} jumps on {self.jumping_lines} of {searched}"
-        head = f"{self.function}: {found}; the largest is {self.largest:.4g}"
+        found = f"{len(self.jumps)} jumps on {self.jumping_lines} of {searched}; the largest is {self.largest:.4g}"
         rows = [("where", "operation", "jumps", "largest", "source"), *map(_row, _by_gap(self.jumps))]
-        widths = [max(len(row[k]) for row in rows) for k in range(4)]
-        widths.append(WIDTH - sum(widths) - 2 * len(widths))
-        return "\n".join([head, "", *("  ".join(map(fitted, row, widths)).rstrip() for row in rows)])
+        return "\n".join([*wrapped(f"{self.function}: {found}", "  "), "", *table(rows, _WIDTHS)])
 
     __repr__ = __str__
 
@@ -77,8 +74,12 @@ class JumpReport:
         """One JSON object with the fields of this class, and `largest` and `jumping_lines`."""
         fields = dataclasses.asdict(self)
         for jump in fields["jumps"]:
-            jump["point"] = [x.tolist() for x in jump["point"]]
-        return json.dumps({**fields, "largest": self.largest, "jumping_lines": self.jumping_lines}, indent=2)
+            jump["point"] = [np.asarray(x, float).tolist() for x in jump["point"]]
+        whole = {**fields, "largest": self.largest, "jumping_lines": self.jumping_lines}
+        return json.dumps(finite(whole), indent=2, allow_nan=False)
+
+
+_WIDTHS = (22, 24, 8, 12)
 
 
 def _by_gap(jumps: Sequence[Jump]) -> list[list[Jump]]:
@@ -92,7 +93,7 @@ def _row(jumps: Sequence[Jump]) -> tuple[str, ...]:
     gap, largest = jumps[0].gap, f"{max(j.size for j in jumps):.4g}"
     if gap is None:
         return "?", "no gap changes there", str(len(jumps)), largest, ""
-    return gap.place, gap.operation, str(len(jumps)), largest, gap.source
+    return place_within(gap.place, _WIDTHS[0]), gap.operation, str(len(jumps)), largest, gap.source
 
 
 def find_jumps(
@@ -107,9 +108,10 @@ def find_jumps(
     """Measures where the value of `f` jumps, along random straight lines through the arguments `argnums`.
 
     Each of the `lines` goes from -`radius` to `radius` (Euclidean distance over all floating-point leaves of `argnums`) in
-    a random direction. Where neighbouring values differ most, bisection closes in on the difference: at a jump it stays, else
-    it vanishes with the interval. A jump much smaller than the change of the smooth part between two of the 129 points of a line
-    can be missed; so can a pair of jumps closer than that which cancel, and all but 12 on a line. The report names the gap that
+    a random direction. Where neighbouring values differ most, bisection closes in on the difference; it is a jump where it is
+    more than 8 times what the function changes just beside it, over 8 units in the last place of the arguments, and more
+    than 64 of the results'. A jump much smaller than the change of the smooth part between two of the 129 points of a line can be
+    missed; so can a pair of jumps closer than that which cancel, and all but 24 on a line. The report names the gap that
     flips. Where f takes a `key`, it gets the same one at all points.
 
     f runs at points that the caller did not choose: a while loop must end there, a callback must answer. Raises `SpanaxError`
@@ -125,7 +127,7 @@ def find_jumps(
     """
     where = here()
     check_key(key, where)
-    if not radius > 0 or lines < 1:
+    if not (isinstance(lines, int) and lines > 0 and isinstance(radius, int | float) and 0 < radius < np.inf):
         raise SpanaxError(
             f"find_jumps(radius={radius!r}, lines={lines!r})", where, "a positive radius, in the arguments' units"
         )
@@ -146,72 +148,125 @@ class _Search:
     def __init__(
         self, analysis: Analysis, start: Sequence[Array], directions: Sequence[Sequence[Array]], radius: float
     ):
-        self.analysis, self.start, self.directions, self.radius = analysis, start, directions, radius
+        self.analysis, self.start, self.radius = analysis, start, radius
+        self.lines = len(directions)
         self.stacked = [jnp.stack(of_all) for of_all in zip(*directions, strict=True)]
         self.dtype = jnp.result_type(*start)
-        self.values = many(self.value)
-        self.recorder = Recorder(
-            analysis.program.closed, [cut for cut, _ in analysis.found if cut.kind in ("zero", "no-rule")]
-        )
+        self.run = many(self.results)
+        self.at_once = max(1, NUMBERS // max(1, sum(x.size for x in start)))
+        watched = [cut for cut, _ in analysis.found if cut.kind != "forward-only"]
+        self.recorder = Recorder(analysis.program.closed, watched)
         self.records = jax.jit(lambda line, t: self.recorder(*self.point(line, t)))
+        size = max(float(jnp.max(jnp.abs(x), initial=0.0)) for x in start) + radius
+        self.step = 4 * float(jnp.finfo(self.dtype).eps) * size  # so far apart, the arguments surely differ
 
     def point(self, line: Array | int, t: Array) -> list[Array]:
         return moved(self.start, [d[line] for d in self.stacked], t)
 
-    def value(self, line: Array, t: Array) -> Array:
-        """All results at this point, one after the other."""
+    def results(self, line: Array, t: Array) -> list[Array]:
         program = self.analysis.program
-        outs = evaluate_jaxpr(program.closed.jaxpr, program.closed.consts, *self.point(line, t))
-        return jnp.concatenate([jnp.ravel(x).astype(self.dtype) for x in outs] or [jnp.zeros(1, self.dtype)])
+        return evaluate_jaxpr(program.closed.jaxpr, program.closed.consts, *self.point(line, t))
+
+    def values(self, line: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """All results at these points, one after the other, in double precision; NaN where they are no numbers."""
+        parts = []
+        for k in range(0, len(t), self.at_once):
+            some = slice(k, k + self.at_once)
+            outs = self.run(jnp.asarray(line[some]), jnp.asarray(t[some], self.dtype))
+            parts.append(np.concatenate([_real(x).reshape(len(x), -1) for x in outs] or [np.zeros((1, 0))], 1))
+        return np.concatenate(parts)
+
+    def noise(self) -> np.ndarray:
+        """Of each result: 64 units in the last place, relative."""
+        outs = self.analysis.program.closed.out_avals
+        return np.concatenate([np.full(_width(a), 64 * _eps(a.dtype)) for a in outs] or [np.zeros(0)])
 
     def jumps(self) -> list[tuple[int, float, float, float]]:
         """(line, lower end, upper end, size) of each jump."""
-        n = len(self.directions)
         t = np.linspace(-self.radius, self.radius, POINTS)
-        at = np.broadcast_to(t, (n, POINTS))
-        which = np.repeat(np.arange(n), POINTS)
-        y = np.asarray(self.values(which, at.ravel())).reshape(n, POINTS, -1)
-        slope = np.diff(y, axis=1) / np.diff(t)[:, None]
-        around = _neighbours(slope)
-        unusual = np.nan_to_num(np.abs(slope - around).max(-1), posinf=np.inf)  # of each interval
-        chosen = np.argsort(-unusual, axis=1)[:, :CANDIDATES]
-        which, k = np.repeat(np.arange(n), chosen.shape[1]), chosen.ravel()
-        keep = unusual[which, k] > 0
-        which, k = which[keep], k[keep]
-        if not len(k):
+        at, which = np.tile(t, self.lines), np.repeat(np.arange(self.lines), POINTS)
+        y = self.values(which, at).reshape(self.lines, POINTS, -1)
+        if not y.shape[-1]:
             return []
-        low, high, y_low, y_high = self.bisected(which, t[k], t[k + 1], y[which, k], y[which, k + 1], around[which, k])
-        size = np.abs(y_high - y_low).max(-1)
-        noise = 1e3 * np.finfo(self.dtype).eps * (1 + np.abs(y[which]).max((1, 2)))
-        steep = 4 * np.abs(around[which, k]).max(-1) * (high - low)
-        real = np.isfinite(size) & (size > noise + steep)
-        return _distinct(which[real], low[real], high[real], size[real])
+        with np.errstate(all="ignore"):
+            slope = np.nan_to_num(np.diff(y, axis=1) / np.diff(t)[:, None], posinf=0.0, neginf=0.0)
+            around = _neighbours(slope)
+            unusual = np.abs(slope - around)
+            unusual = (unusual / np.maximum(unusual.max((0, 1)), np.finfo(float).tiny)).max(
+                -1
+            )  # each result in its own size
+            chosen = np.argsort(-unusual, axis=1)[:, :CANDIDATES]
+            which, k = np.repeat(np.arange(self.lines), chosen.shape[1]), chosen.ravel()
+            keep = unusual[which, k] > 0
+            which, k = which[keep], k[keep]
+            if not len(k):
+                return []
+            low, high = self.bisected(which, t[k], t[k + 1], y[which, k], y[which, k + 1], around[which, k])
+            size = self.sizes(which, 0.5 * (low + high))
+        return _distinct(which[size > 0], low[size > 0], high[size > 0], size[size > 0])
 
     def bisected(self, which, low, high, y_low, y_high, slope):
         """The half that changes more than the smooth part does, again and again."""
         for _ in range(200):
-            middle = 0.5 * (low + high)
-            middle = np.asarray(jnp.asarray(middle, self.dtype), float)
-            open_ = (middle > low) & (middle < high)
-            if not open_.any():
+            middle = np.asarray(jnp.asarray(0.5 * (low + high), self.dtype), float)
+            inside = (middle > low) & (middle < high)
+            if not inside.any():
                 break
-            y = np.asarray(self.values(which, middle))
-            left = np.abs(y - y_low - slope * (middle - low)[:, None]).max(-1)
-            right = np.abs(y_high - y - slope * (high - middle)[:, None]).max(-1)
-            go_left, go_right = open_ & (left >= right), open_ & ~(left >= right)
+            y = self.values(which, middle)
+            left = _largest(y - y_low - slope * (middle - low)[:, None])
+            right = _largest(y_high - y - slope * (high - middle)[:, None])
+            go_left, go_right = inside & (left >= right), inside & ~(left >= right)
             high, y_high = np.where(go_left, middle, high), np.where(go_left[:, None], y, y_high)
             low, y_low = np.where(go_right, middle, low), np.where(go_right[:, None], y, y_low)
-        return low, high, y_low, y_high
+        return low, high
+
+    def sizes(self, which: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """How far the value jumps there; 0 where it only changes as it does beside, or as rounding does."""
+        near, far = (self.change(which, t, self.step * k, ratio) for k, ratio in ((1, 8), (3, 4)))
+        return np.where((near > 0) & (far > 0), near, 0.0).max(-1)
+
+    def change(self, which: np.ndarray, t: np.ndarray, step: float, ratio: float) -> np.ndarray:
+        """Of each result across t; 0 where it is no more than `ratio` times that beside, or than its rounding."""
+        before2, before, after, after2 = (self.values(which, t + k * step) for k in (-3, -1, 1, 3))
+        change = np.abs(after - before)
+        beside = np.maximum(np.abs(before - before2), np.abs(after2 - after))
+        floor = self.noise() * np.maximum(np.abs(after), np.abs(before))
+        real = np.isfinite(change) & (change > ratio * np.nan_to_num(beside, nan=np.inf)) & (change > floor)
+        return np.where(real, change, 0.0)
 
     def described(self, line: int, low: float, high: float, size: float) -> Jump:
-        beside = (
-            64 * np.finfo(self.dtype).eps * self.radius
-        )  # compiled by itself, the program rounds a little differently
-        before, after = (self.records(line, jnp.asarray(t, self.dtype)) for t in (low - beside, high + beside))
+        ends = (low - self.step, high + self.step)
+        before, after = (self.records(line, jnp.asarray(t, self.dtype)) for t in ends)
         changed = {where for where in before if not np.array_equal(before[where], after[where], equal_nan=True)}
         gaps = self.analysis.gaps_that(changed)
         point = tuple(np.asarray(x) for x in self.point(line, jnp.asarray(low, self.dtype)))
         return Jump(size, low, line, point, gaps[0] if gaps else None, gaps)
+
+
+NUMBERS = 1 << 22  # how many numbers of arguments to hold at once
+
+
+def _real(x: Array) -> np.ndarray:
+    """Numbers in double precision, a complex one as two; keys and the like as none."""
+    if jnp.issubdtype(x.dtype, jax.dtypes.extended):
+        return np.zeros((len(x), 0))
+    if jnp.iscomplexobj(x):
+        return np.stack([np.asarray(x.real, float), np.asarray(x.imag, float)], -1)
+    return np.asarray(x, float)
+
+
+def _width(a: Any) -> int:
+    if jnp.issubdtype(a.dtype, jax.dtypes.extended):
+        return 0
+    return int(np.prod(a.shape)) * (2 if jnp.issubdtype(a.dtype, jnp.complexfloating) else 1)
+
+
+def _eps(dtype: Any) -> float:
+    return float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.inexact) else 0.0
+
+
+def _largest(change: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(np.abs(change), nan=0.0, posinf=0.0).max(-1)
 
 
 def _neighbours(slope: np.ndarray) -> np.ndarray:

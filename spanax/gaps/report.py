@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
+import math
 import os
 import textwrap
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 Verdict = Literal["alive", "piecewise", "partial", "dead", "independent"]
 Kind = Literal["zero", "no-rule", "forward-only", "intended", "bridged"]
@@ -67,19 +68,19 @@ class GapReport:
     function: str
 
     def __str__(self) -> str:
-        lines = _wrapped(f"{self.function}: {self.verdict} ({MEANING[self.verdict]})", "  ")
+        lines = wrapped(f"{self.function}: {self.verdict} ({MEANING[self.verdict]})", "  ")
         if len(set(self.per_leaf.values())) > 1:
             for verdict in MEANING:
                 if leaves := [leaf for leaf, v in self.per_leaf.items() if v == verdict]:
-                    lines += _wrapped(f"  {verdict}: {', '.join(leaves)}", "    ")
+                    lines += wrapped(f"  {verdict}: {', '.join(leaves)}", "    ")
         if self.verdict == "dead" and not self.gaps:
             lines.append("  no operation cuts it: it was 0 at the arguments and at all random points that were tried")
         if self.gaps or self.bridged:
-            lines += ["", *_table([*self.gaps, *self.bridged])]
+            lines += ["", *table([_COLUMNS, *map(_row, [*self.gaps, *self.bridged])], _WIDTHS)]
         for remedies, gaps in self._by_remedies():
-            lines += ["", *_wrapped(f"{gaps}:", "  ")]
+            lines += ["", *wrapped(f"{gaps}:", "  ")]
             for letter, remedy in zip("abcdefgh", remedies, strict=False):
-                lines += _wrapped(f"  ({letter}) {remedy}", "      ")
+                lines += wrapped(f"  ({letter}) {remedy}", "      ")
         return "\n".join(lines)
 
     def _by_remedies(self) -> list[tuple[tuple[str, ...], str]]:
@@ -119,21 +120,33 @@ _WIDTHS = (22, 20, 21, 13, 14)  # the last column takes what is left
 
 def _row(gap: Gap) -> tuple[str, ...]:
     kind = f"via {gap.via}" if gap.via else gap.kind
-    limit = _WIDTHS[0]
-    place = gap.place if len(gap.place) <= limit else "…" + gap.place[1 - limit :]
-    return place, gap.operation, kind, gap.route, ", ".join(gap.leaf), gap.source
+    return place_within(gap.place, _WIDTHS[0]), gap.operation, kind, gap.route, ", ".join(gap.leaf), gap.source
 
 
-def _table(gaps: Sequence[Gap]) -> list[str]:
-    rows = [_COLUMNS, *map(_row, gaps)]
-    widths = [min(limit, max(len(row[k]) for row in rows)) for k, limit in enumerate(_WIDTHS)]
+def table(rows: Sequence[Sequence[str]], limits: Sequence[int]) -> list[str]:
+    """Columns of at most that width; the last one takes what is left."""
+    widths = [min(limit, max(len(row[k]) for row in rows)) for k, limit in enumerate(limits)]
     widths.append(WIDTH - sum(widths) - 2 * len(widths))
-    return ["  ".join(map(fitted, row, widths)).rstrip() for row in rows]
+    return ["  ".join(map(_fitted, row, widths)).rstrip() for row in rows]
 
 
-def fitted(text: str, width: int) -> str:
+def place_within(place: str, limit: int) -> str:
+    """The end of a place: its line matters most."""
+    return place if len(place) <= limit else "…" + place[1 - limit :]
+
+
+def finite(x: Any) -> Any:
+    """For JSON, which has no infinities."""
+    if isinstance(x, dict):
+        return {k: finite(v) for k, v in x.items()}
+    if isinstance(x, list | tuple):
+        return [finite(v) for v in x]
+    return None if isinstance(x, float) and not math.isfinite(x) else x
+
+
+def _fitted(text: str, width: int) -> str:
     return (text if len(text) <= width else text[: width - 1] + "…").ljust(width)
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
+def wrapped(text: str, indent: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False) or [""]

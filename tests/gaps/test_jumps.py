@@ -145,3 +145,52 @@ def test_bad_arguments_raise(key):
         sx.find_jumps(step, jax.ShapeDtypeStruct((), float), key=key, radius=1.0)
     with pytest.raises(sx.SpanaxError, match="PRNG key"):
         sx.hidden_gradient(step, 0.3, key=0, sigma=0.1)
+
+
+FAINT = {  # a jump that something else on the line might drown
+    "beside NaN": (lambda x: jnp.where(x > 0.1, 1.0, 0.0) + jnp.sqrt(x + 0.5), 0.3, 1.0),
+    "beside a large result": (lambda x: (jnp.where(x > 0, 1.0, 0.0), 1e6 + x), 0.3, 1.0),
+    "beside a result without numbers": (lambda x: (jnp.where(x > 0, 1.0, 0.0), jnp.log(x - 10)), 0.3, 1.0),
+    "in a small function": (lambda x: 1e-4 * jnp.where(x > 0, 1.0, 0.0), 0.3, 1e-4),
+    "in tiny steps": (lambda x: 1e-6 * jnp.floor(3 * x), 0.3, 1e-6),
+    "on a large offset": (lambda x: 1e5 + jnp.where(x > 0, 10.0, 0.0), 0.3, 10.0),
+    "of large integers": (lambda x: 2**25 + jnp.where(x > 0, 1, 0), 0.3, 1.0),
+    "of an imaginary part": (lambda x: 1j * jnp.where(x > 0, 1.0, 0.0).astype(jnp.complex64), 0.3, 1.0),
+    "that is stopped": (lambda x: jax.lax.stop_gradient(jnp.round(3 * x)) + x, 0.3, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", FAINT)
+def test_faint_jumps_are_found(name, key):
+    f, x, size = FAINT[name]
+    report = sx.find_jumps(f, x, key=key, radius=1.0)
+    np.testing.assert_allclose(min(report.jumps, key=lambda jump: abs(jump.size - size)).size, size, rtol=0.05)
+    json.loads(report.to_json())
+
+
+SMOOTH = {  # what rounding makes a staircase of, and what is steep or has poles
+    "fast sine far away": (lambda t: jnp.sin(2 * jnp.pi * 365 * t[0]), [2024.5], 1.0),
+    "large arguments": (lambda t: 10 * jnp.sum(t - jnp.array([300.0, 310.0])), [300.0, 310.0], 0.01),
+    "sine at 1e4": (jnp.sin, 1e4, 1.0),
+    "steep": (lambda x: jnp.tanh(1e4 * x), 0.3, 1.0),
+    "root": (lambda x: jnp.cbrt(x - 3), 3.3, 1.0),
+    "pole": (lambda x: 1 / x, 0.3, 1.0),
+    "tangent": (jnp.tan, 1.3, 1.0),
+    "kink": (lambda x: jnp.abs(x - 0.1) ** 0.5, 0.3, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_no_jump_is_invented(name, key):
+    f, x, radius = SMOOTH[name]
+    assert sx.find_jumps(f, jnp.asarray(x), key=key, radius=radius).jumps == ()
+
+
+def test_a_stationary_point_hides_nothing_in_particular(key):
+    found = sx.hidden_gradient(lambda x: jnp.sum((x - 1.0) ** 2), jnp.ones(3), key=key, sigma=0.1)
+    assert np.isnan(found.share) and "no smoothed slope" in str(found)
+
+
+def test_low_precision(key):
+    assert sx.find_jumps(step, jnp.bfloat16(0.3), key=key, radius=1.0).largest == pytest.approx(1.0, rel=0.1)
+    assert abs(sx.hidden_gradient(jnp.sin, jnp.bfloat16(0.1), key=key, sigma=0.2).share) < 0.1

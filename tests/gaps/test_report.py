@@ -6,6 +6,7 @@ import json
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 import pytest
 
@@ -174,3 +175,71 @@ def test_wrong_arguments_raise():
         sx.find_gaps(lambda n: n, 3)
     with pytest.raises(sx.SpanaxError, match=r"argnums=2, and there are 2 positional arguments"):
         sx.find_gaps(cut, PARAMS, X, argnums=2)
+
+
+@pytest.mark.parametrize("x", [-4.0, -1.5, 0.5, 3.0])
+def test_what_is_flat_in_places_is_not_dead(x):
+    for f in (
+        lambda x: jnp.clip(x, 0.0, 1.0),
+        lambda x: jax.nn.relu(1 - jnp.abs(x)),
+        lambda x: jnp.where(x > 0, jnp.minimum(x, 0.2), 0.0),
+    ):
+        assert sx.find_gaps(f, x).verdict in ("alive", "piecewise")
+
+
+def test_the_user_s_code_inside_a_library_s_rule():
+    """An ODE solver's own rule passes on what the user's function does to a derivative."""
+    from jax.experimental.ode import odeint
+
+    def f(x):
+        return jnp.sum(odeint(lambda y, t, x: -y * jnp.round(x), jnp.ones(4), jnp.linspace(0, 1, 3), x))
+
+    report = sx.find_gaps(f, jnp.array([0.3, -1.2, 2.4, 0.9]))
+    assert report.verdict == "partial" and [gap.operation for gap in report.gaps] == ["round"]
+
+
+def test_a_custom_rule_that_is_zero_by_numbers():
+    @jax.custom_vjp
+    def square(x):
+        return x**2
+
+    square.defvjp(lambda x: (x**2, x), lambda x, ct: (0.0 * x * ct,))
+    report = sx.find_gaps(lambda x: jnp.sum(square(x)), jnp.ones(3))
+    assert report.verdict == "dead" and report.checked
+
+
+def test_a_predicate_of_a_custom_rule_is_no_value():
+    assert sx.find_gaps(lambda x: jnp.sum(eqx.error_if(x, x[0] > 10, "too large")), jnp.ones(3)).verdict != "partial"
+
+
+def test_settings_of_a_module_are_no_leaves(key):
+    attention = eqx.nn.MultiheadAttention(2, 4, key=key)
+    query = jax.random.normal(key, (3, 4))
+    report = sx.find_gaps(lambda layer, q: jnp.sum(layer(q, q, q) ** 2), attention, query)
+    assert report.verdict == "alive" and not any("dropout" in leaf for leaf in report.per_leaf)
+
+
+def test_a_long_chain_of_constants():
+    def f(x):
+        scale = jnp.ones(3)
+        for _ in range(400):
+            scale = 1.01 * scale
+        return jnp.sum(x * jnp.heaviside(x, scale))
+
+    assert sx.find_gaps(f, jnp.ones(3)).verdict in ("alive", "partial")
+
+
+def test_a_mutable_array_is_refused():
+    def f(x):
+        ref = jax.new_ref(jnp.zeros(()))
+        ref[...] = x**2
+        return ref[...]
+
+    with pytest.raises(sx.SpanaxError, match=r"mutable array.*\n  at .*test_report"):
+        sx.find_gaps(f, 0.7)
+
+
+def test_argnums_of_the_wrong_type():
+    assert sx.find_gaps(jnp.heaviside, 0.3, 0.5, argnums=np.int64(1)).verdict == "dead"
+    with pytest.raises(sx.SpanaxError, match="argnums='x'"):
+        sx.find_gaps(jnp.heaviside, 0.3, 0.5, argnums="x")
