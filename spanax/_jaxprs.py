@@ -134,6 +134,12 @@ def excerpt(eqns: Sequence[JaxprEqn], ins: Sequence, outs: Sequence) -> Callable
     return run
 
 
+def source_file(jaxpr: Jaxpr) -> str:
+    """The file of the Python function that a program was traced from; "" where JAX kept none."""
+    info = getattr(getattr(jaxpr, "debug_info", None), "func_src_info", None) or ""
+    return info.partition(" at ")[2].rpartition(":")[0]
+
+
 def defined(f: Callable) -> str:
     """`file:line (function)` where a Python function is defined; "" where it has no source."""
     code = getattr(inspect.unwrap(f), "__code__", None)

@@ -26,10 +26,11 @@ from .._jaxprs import (
     body,
     evaluate,
     is_ref,
+    source_file,
     where,
 )
 from ..stochastic.sampling import cost_p, sample_p
-from .places import CALLBACKS, Place, is_called, is_not_jax, is_users, place
+from .places import CALLBACKS, Place, is_called, is_library_file, is_not_jax, is_users, place
 from .report import Kind
 from .rules import BRANCH, INDEX, Rules, floats, is_step, steers
 
@@ -174,15 +175,14 @@ class Finder:
             return self.enter(body(eqn)[0], ins, path, site)
         if eqn.primitive in _PROGRAMS:
             return _PROGRAMS[eqn.primitive][0](self, eqn, ins, path, site)
-        if eqn.primitive in CUSTOM_RULES and self.wraps_user_code(eqn, site):
+        if eqn.primitive is P.custom_vjp_call_p and self.wraps_user_code(eqn):
             self.forward(body(eqn)[0], ins, path, site, True)
         return self.primitive(eqn, ins)
 
-    def wraps_user_code(self, eqn: JaxprEqn, site: Place | None) -> bool:
-        """A library's own rule around the user's code (an ODE solver's, say) passes on what that code does to a derivative."""
-        mine = self.place(eqn) or site
-        through = [function for _, function in mine.through] if mine else []
-        return bool(through) and not through[0].startswith("custom_") and not self.is_library(body(eqn)[0])
+    def wraps_user_code(self, eqn: JaxprEqn) -> bool:
+        """A library's adjoint around the user's code (an ODE solver's, say) passes on what that code does to a derivative."""
+        inner = body(eqn)[0]
+        return is_library_file(source_file(inner)) and not self.is_library(inner)
 
     def primitive(self, eqn: JaxprEqn, ins: list[State]) -> list[State]:
         depends = functools.reduce(int.__or__, (s.depends for s in ins), 0)

@@ -70,8 +70,12 @@ def is_called(place: Place | None, function: str) -> bool:
     return place is None or not place.through or place.through[0][1] == function
 
 
+def is_library_file(file: str) -> bool:
+    return file.startswith(_LIBRARIES)
+
+
 def is_users(frame: Frame) -> bool:
-    return not frame.file.startswith(_LIBRARIES) and not _is_generated(frame)
+    return not is_library_file(frame.file) and not _is_generated(frame)
 
 
 def is_not_jax(frame: Frame) -> bool:
