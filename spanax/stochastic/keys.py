@@ -190,8 +190,7 @@ class _Keys:
         def walk(carry):
             return self.walk(inner, [*ins[:n], *carry, *xs], here, around)
 
-        outs = self.passes(ins[n : n + m], inner.invars[n : n + m], here, length, walk)
-        last = [self.after(x, v, here) for x, v in zip(outs[:m], eqn.outvars, strict=False)]
+        outs, last = self.passes(ins[n : n + m], inner.invars[n : n + m], here, length, walk)
         return [*last, *(self.stacked(x, v, here) for x, v in zip(outs[m:], eqn.outvars[m:], strict=True))]
 
     def loop(self, eqn, ins, here, loops):
@@ -202,19 +201,14 @@ class _Keys:
             self.walk(test, [*ins[:a], *carry], (*here, 0), (*loops, here))
             return self.walk(inner, [*ins[a : a + b], *carry], (*here, 1), (*loops, here))
 
-        outs = self.passes(ins[a + b :], inner.invars[b:], here, None, walk)
-        last = [self.after(x, v, here) for x, v in zip(outs, eqn.outvars, strict=True)]
+        _, last = self.passes(ins[a + b :], inner.invars[b:], here, None, walk)
         return [self.values.union(both, ("while", here)) for both in zip(last, ins[a + b :], strict=True)]  # or no pass
-
-    def after(self, inside: Value, variable, loop: Path) -> Value:
-        """What the last pass hands on."""
-        varies, shape = inside.varies - {loop}, getattr(aval(variable), "shape", ())
-        return self.values.holding(self.values.fresh(varies, shape), inside)
 
     def stacked(self, inside: Value, variable, loop: Path) -> Value:
         """What all passes return, one after the other."""
         same = {0} if loop not in inside.varies and aval(variable).shape[0] > 1 else set()
-        return self.after(inside, variable, loop)._replace(repeats=frozenset({k + 1 for k in inside.repeats} | same))
+        array = self.values.holding(self.values.fresh(inside.varies - {loop}, aval(variable).shape), inside)
+        return array._replace(repeats=frozenset({k + 1 for k in inside.repeats} | same))
 
     def passes(
         self,
@@ -223,24 +217,22 @@ class _Keys:
         loop: Path,
         length: int | None,
         walk: Callable[[list[Value]], list[Value]],
-    ) -> list[Value]:
-        """The values at the end of a pass, given what the loop carries at its start.
+    ) -> tuple[list[Value], list[Value]]:
+        """The values at the end of a pass, and what the last pass hands on.
 
-        That is the same value where each pass hands it on, a count where it counts, else the initial value or what the pass
-        before handed on.
+        A pass starts with the same value where each hands it on, with a count where it counts, else with the initial value or
+        what the pass before handed on.
         """
         shapes = [getattr(aval(v), "shape", ()) for v in variables]
-        new = [self.values.fresh(c.varies | {loop}, shape) for c, shape in zip(init, shapes, strict=True)]
-        for value, first in zip(new, init, strict=True):
-            self.values.holding(value, first)
+        new = [self.values.carried(c, shape, c.varies | {loop}) for c, shape in zip(init, shapes, strict=True)]
+        starts = [start for start, _ in new]
         with self.trial():
-            after = walk(new)
-        carried = [self.kept(*of_one, new, length) for of_one in zip(init, new, after, strict=False)]
-        outs = walk(carried)
-        for value, out in zip(carried, outs, strict=False):
-            if value.number in {v.number for v in new}:
-                self.values.holding(value, out)
-        return outs
+            after = walk(starts)
+        outs = walk([self.kept(*of_one, starts, length) for of_one in zip(init, starts, after, strict=False)])
+        for (_, before), out in zip(new, outs, strict=False):
+            self.values.handed_on(before, out)
+        ends = zip(outs, new, shapes, strict=False)
+        return outs, [self.values.last(out, *pair, shape, out.varies - {loop}) for out, pair, shape in ends]
 
     @contextlib.contextmanager
     def trial(self) -> Iterator[None]:

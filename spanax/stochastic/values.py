@@ -83,7 +83,11 @@ class Values:
         self._plain: set[int] = set()  # numbers of values that equal no other number's
         self._joined: dict[int, tuple[int, list[tuple[int, Value]]]] = {}  # number -> axis, (length, piece)
         self._holds: dict[int, list[Value]] = {}  # number -> what its entries may be equal to
-        self._asked: set[tuple[Source, Source]] = set()
+        self._starts: dict[int, list[Value]] = {}  # the same, of what a pass of a loop starts with
+        self._like: dict[int, list[Value]] = {}  # the same, of what an earlier pass handed on: as a pass makes it
+        self._apart: set[tuple[int, int]] = set()  # bases that never meet
+        self._verdicts: dict[tuple[Source, Source], bool] = {}
+        self._asked: dict[tuple[Source, Source], None] = {}  # in the question that is open
 
     # -- making values
 
@@ -93,8 +97,28 @@ class Values:
     def holding(self, value: Value, *entries: Value) -> Value:
         """The same value, of which it is known that its entries may be those of others."""
         self._plain.discard(value.number)
+        self._verdicts.clear()
         self._holds.setdefault(value.number, []).extend(entries)
         return value
+
+    def carried(self, first: Value, shape: Sequence[int], varies: frozenset[Path]) -> tuple[Value, Value]:
+        """What a pass of a loop starts with: `first`, or what the pass before handed on; and that by itself."""
+        before, start = self.fresh(varies, shape), self.fresh(varies, shape)
+        self._plain -= {before.number, start.number}
+        self._starts[start.number] = [first, before]
+        return start, before
+
+    def handed_on(self, before: Value, out: Value) -> None:
+        """`out`, as a pass makes it from what it starts with, is what the next one gets."""
+        self._like[before.number] = [out]
+        self._verdicts.clear()
+
+    def last(self, out: Value, start: Value, before: Value, shape: Sequence[int], varies: frozenset[Path]) -> Value:
+        """What the last pass hands on: no pass starts with it."""
+        after = self.holding(self.fresh(varies, shape), out)
+        for other in (start.number, before.number):
+            self._apart |= {(after.number, other), (other, after.number)}
+        return after
 
     def constant(self, x: Any, name: Hashable) -> Value:
         """A constant of the program; equal keys and numbers are the same value."""
@@ -227,11 +251,21 @@ class Values:
     def _overlap(self, a: Source, b: Source) -> bool:
         if a.base == b.base:
             return all(x.meet(y) for x, y in zip(a.box, b.box, strict=True))
-        if (a.base in self._plain and b.base in self._plain) or (a, b) in self._asked:
-            return False  # asked: while the question is open, a loop proves nothing
-        self._asked.add((a, b))
-        same = self._come_of_equals(a, b) or self._is_held(a, b) or self._is_held(b, a)
-        self._asked.discard((a, b))
+        if (a.base in self._plain and b.base in self._plain) or (a.base, b.base) in self._apart:
+            return False
+        if (a, b) in self._verdicts:
+            return self._verdicts[a, b]
+        if (a, b) in self._asked:
+            return False  # a loop proves nothing
+        outermost = not self._asked
+        self._asked[a, b] = None
+        same = self._come_of_equals(a, b) or self._are_entries(a, b)
+        if same:
+            self._verdicts[a, b] = True
+        if outermost:
+            if not same:
+                self._verdicts.update({pair: False for pair in self._asked if pair not in self._verdicts})
+            self._asked.clear()
         return same
 
     def _come_of_equals(self, a: Source, b: Source) -> bool:
@@ -244,8 +278,17 @@ class Values:
             return False
         return len(args_a) == len(args_b) and all(map(self.may_equal, args_a, args_b))
 
-    def _is_held(self, a: Source, b: Source) -> bool:
-        return any(self._overlap(s, b) for value in self._holds.get(a.base, ()) for s in value.sources)
+    def _are_entries(self, a: Source, b: Source) -> bool:
+        """Looks at what one of them may be.
+
+        First at what a pass starts with, then at arrays and what a loop leaves, at last at what an earlier pass made: so that
+        what an earlier pass made meets what the last one leaves by name, before both are written out and look the same.
+        """
+        for known in (self._starts, self._holds, self._like):
+            for x, y in ((a, b), (b, a)):
+                if entries := known.get(x.base):
+                    return any(self._overlap(s, y) for value in entries for s in value.sources)
+        return False
 
     # -- equations
 

@@ -627,7 +627,31 @@ def same_key_in_either_branch_of_a_pass(theta, *, key):
     return loop(step, jax.random.split(key, 3))
 
 
+def advance(carry, theta):
+    total, key = carry
+    key, mine = jax.random.split(key)
+    return total + flip(mine, theta), key
+
+
+def two_loops_and_draws_between(theta, *, key):
+    """The key goes through everything, one after the other."""
+    carry = (0.0, key)
+    for _ in range(3):
+        carry = lax.scan(lambda c, _: (advance(c, theta), None), carry, None, length=3)[0]
+        carry = advance(advance(carry, theta), theta)
+        carry = lax.fori_loop(0, 2, lambda i, c: advance(c, theta), carry)
+    return carry[0]
+
+
+def nested_loops_with_one_key(theta, *, key):
+    inner = lambda carry, _: (advance(carry, theta), None)
+    outer = lambda carry, _: (advance(lax.scan(inner, carry, None, length=2)[0], theta), None)
+    return advance(lax.scan(outer, (0.0, key), None, length=3)[0], theta)[0]
+
+
 DISTINCT = [
+    two_loops_and_draws_between,
+    nested_loops_with_one_key,
     returned_keys,
     rows_of_a_reshaped_grid,
     rows_of_shuffled_keys,
