@@ -124,7 +124,7 @@ class Values:
         """A constant of the program; equal keys and numbers are the same value."""
         if _is_key(x):
             return self.of(("key", str(x.dtype), np.asarray(jax.random.key_data(x)).tobytes()), (), np.shape(x))
-        if not np.issubdtype(np.result_type(x), np.integer) or np.size(x) > _LARGE or np.ndim(x) > 1:
+        if not jnp.issubdtype(jnp.result_type(x), jnp.integer) or np.size(x) > _LARGE or np.ndim(x) > 1:
             return self.of(("constant", name), (), np.shape(x))
         x = np.asarray(x)
         steps = set(np.diff(x).tolist()) if x.ndim else set()
