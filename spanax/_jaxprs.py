@@ -14,7 +14,7 @@ from jax.extend.core import (
     Jaxpr as Jaxpr,
     JaxprEqn as JaxprEqn,
     Literal as Literal,
-    jaxprs_in_params,
+    jaxprs_in_params as jaxprs_in_params,
     primitives as P,  # noqa: N812
 )
 

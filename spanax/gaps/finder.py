@@ -26,6 +26,7 @@ from .._jaxprs import (
     body,
     evaluate,
     is_ref,
+    jaxprs_in_params,
     source_file,
     where,
 )
@@ -110,6 +111,8 @@ class Finder:
         self._library: dict[int, bool] = {}
         self._uses: dict[int, dict[Any, int]] = {}
         jaxpr = closed.jaxpr
+        self._compiled: dict[int, bool] = {}
+        self.locate(jaxpr, False, set())
         self.own = is_users
         if self.is_library(jaxpr):
             self.own = is_not_jax
@@ -241,8 +244,18 @@ class Finder:
 
     def place(self, eqn: JaxprEqn) -> Place | None:
         if id(eqn) not in self._places:
-            self._places[id(eqn)] = place(eqn, self.own)
+            self._places[id(eqn)] = place(eqn, self.own, self._compiled.get(id(eqn), False))
         return self._places[id(eqn)]
+
+    def locate(self, jaxpr: Jaxpr, compiled: bool, seen: set[int]) -> None:
+        """Notes for each equation whether it stands in the compiled program of a library function."""
+        seen.add(id(jaxpr))
+        for eqn in jaxpr.eqns:
+            self._compiled[id(eqn)] = compiled
+            for inner in jaxprs_in_params(eqn.params):
+                if id(inner) not in seen:
+                    file = source_file(inner) if eqn.primitive is P.jit_p else ""
+                    self.locate(inner, is_library_file(file) if file else compiled, seen)
 
     def is_library(self, jaxpr: Jaxpr) -> bool:
         """Does no equation in it, at any depth, come from a line of its own?"""

@@ -52,10 +52,17 @@ class Place(NamedTuple):
         return linecache.getline(self.file, self.line).strip()
 
 
-def place(eqn: JaxprEqn, own: Callable[[Frame], bool]) -> Place | None:
-    """The expression of the innermost frame that is `own` code; None where there is none."""
+def place(eqn: JaxprEqn, own: Callable[[Frame], bool], compiled: bool) -> Place | None:
+    """The expression of the innermost frame that is `own` code; None where there is none.
+
+    `compiled`: it stands in the compiled program of a library function. JAX keeps such programs, at times with the lines of
+    whoever came first; its own frames end where it began to trace, so a longer way out is another's.
+    """
     inside: list[Frame] = []
-    for frame in frames(eqn):
+    way = frames(eqn)
+    if compiled and way and not is_library_file(way[-1].file):
+        return None
+    for frame in way:
         if frame.file == _TRACER:
             break
         if own(frame):

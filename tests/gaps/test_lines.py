@@ -17,6 +17,7 @@ import pytest
 from jax import lax
 
 import spanax as sx
+from spanax import _jaxprs
 from tests.gaps import elsewhere
 
 KEY = jax.random.key(3)
@@ -533,3 +534,15 @@ def test_lines_do_not_depend_on_who_traced_first():
     gaps_of("another_module_jitted")
     jax.jit(jnp.trunc)(X)
     assert [(gap.line, gap.source) for gap in gaps_of("the_same_library_call_twice")] == before
+
+
+def test_lines_that_a_library_keeps_of_others_do_not_count():
+    """JAX keeps the compiled programs of its functions, with the place that was set when they were traced first."""
+    other = jax.make_jaxpr(lambda x: jnp.sin(x))(1.0).jaxpr.eqns[0]
+    x = jnp.arange(7.0)  # a shape that no other test traces these with
+    with _jaxprs.at(other):
+        jax.make_jaxpr(lambda x: jax.nn.leaky_relu(jnp.interp(x, jnp.arange(5.0), jnp.arange(5.0))))(x)
+        jax.make_jaxpr(jnp.trunc)(x)
+    assert sx.find_gaps(lambda x: jax.nn.leaky_relu(jnp.interp(x, jnp.arange(5.0), jnp.arange(5.0))), x).gaps == ()
+    (gap,) = sx.find_gaps(lambda x: jnp.trunc(x), x).gaps
+    assert gap.operation == "trunc"
