@@ -20,12 +20,13 @@ from .report import Kind
 from .rules import is_step
 
 _JAX = os.path.dirname(jax.__file__) + os.sep
+_EQUINOX = os.path.dirname(equinox.__file__) + os.sep
 _SPANAX = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _LIBRARIES = tuple(
     {
         _JAX,
         _SPANAX,
-        os.path.dirname(equinox.__file__) + os.sep,
+        _EQUINOX,
         *(sysconfig.get_paths()[name] + os.sep for name in ("purelib", "platlib", "stdlib", "platstdlib")),
     }
 )
@@ -60,7 +61,7 @@ def place(eqn: JaxprEqn, own: Callable[[Frame], bool], compiled: bool) -> Place 
     """
     inside: list[Frame] = []
     way = frames(eqn)
-    if compiled and way and not is_library_file(way[-1].file):
+    if compiled and way and not way[-1].file.startswith((_JAX, _EQUINOX)):
         return None
     for frame in way:
         if frame.file == _TRACER:
