@@ -1,20 +1,27 @@
 """Gradients across the steps of a program that have none. The public names."""
 
+from . import hard as hard
 from ._errors import SpanaxError as SpanaxError, SpanaxWarning as SpanaxWarning
 from .bridges import (
     Branching as Branching,
     Bridge as Bridge,
     DisARM as DisARM,
+    Drawing as Drawing,
     Enumerate as Enumerate,
     Facts as Facts,
     GumbelSoftmax as GumbelSoftmax,
     LeaveOneOut as LeaveOneOut,
     Local as Local,
     MovingAverage as MovingAverage,
+    Operation as Operation,
     Pathwise as Pathwise,
+    Perturbed as Perturbed,
+    Probing as Probing,
     ReinMax as ReinMax,
     Score as Score,
     ScoreFunction as ScoreFunction,
+    Soft as Soft,
+    Step as Step,
     StraightThrough as StraightThrough,
 )
 from .gaps import (

@@ -38,6 +38,29 @@ def new_primitive(name: str, run: Callable, avals: Callable, *, kept: bool = Fal
     return primitive
 
 
+def set_host_lowering(primitive: Primitive, run: Callable) -> None:
+    """On a CPU the primitive, which has no parameters, is `run(*numpy_arrays) -> numpy_arrays`; elsewhere it stays as it was."""
+    elsewhere = mlir.lower_fun(primitive.impl, multiple_results=True)
+
+    def lower(context, *args):
+        if len(context.module_context.platforms) > 1:  # an exported program calls nothing in this process
+            return elsewhere(context, *args)
+        results, _, _ = mlir.emit_python_callback(
+            context,
+            run,
+            None,
+            args,
+            context.avals_in,
+            context.avals_out,
+            has_side_effect=False,
+            returns_token=False,
+        )
+        return results
+
+    primitive.def_impl(jax.jit(primitive.bind))
+    mlir.register_lowering(primitive, lower, platform="cpu", cacheable=False)
+
+
 def set_batching(primitive: Primitive, rule: Callable) -> None:
     """`rule(args, dims, **params) -> (outs, out_dims)`, for one mapped argument or more."""
     batching.primitive_batchers[primitive] = rule

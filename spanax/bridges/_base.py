@@ -1,7 +1,8 @@
-"""What a bridge needs from the program around the gap: three abstract classes, and nothing else.
+"""What a bridge needs from the program around the gap, as abstract classes, and nothing else.
 
 A bridge is an Equinox module (so it is a pytree and may hold traced arrays) that is passed as `via=`. To add an
-estimator, write one class that derives from `Local`, `Score` or `Branching`; nothing registers it anywhere.
+estimator, write one class: of a draw from `Local`, `Score` or `Branching`, of a hard operation from `Step`, of a whole
+function from `Probing`. Nothing registers it anywhere.
 """
 
 from __future__ import annotations
@@ -19,18 +20,30 @@ from ._facts import Facts
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution
 
+    from ._operation import Operation
+
 
 def _shown(value: object) -> str:
     return eqx.tree_pformat(value) if eqx.is_array(value) else repr(value)
 
 
 class Bridge(eqx.Module):
-    """Gives a draw from a distribution a gradient."""
+    """Gives a step without a useful derivative a gradient."""
 
     @property
     @abc.abstractmethod
     def facts(self) -> Facts:
         """What the estimate is unbiased for, its evaluations per gradient, its derivative orders, its source."""
+
+    def __repr__(self):
+        given = [(f.name, getattr(self, f.name)) for f in dataclasses.fields(self)]
+        unset = {f.name for f in dataclasses.fields(self) if f.default is None}
+        fields = (f"{name}={_shown(value)}" for name, value in given if value is not None or name not in unset)
+        return f"{type(self).__name__}({', '.join(fields)})"
+
+
+class Drawing(Bridge):
+    """Gives a draw from a distribution a gradient."""
 
     @abc.abstractmethod
     def draw(self, key: Key[Array, ""], distribution: Distribution) -> Array:
@@ -39,16 +52,12 @@ class Bridge(eqx.Module):
         The derivative of a `Local` draw is used; that of any other draw is stopped.
         """
 
-    def __repr__(self):
-        fields = (f"{f.name}={_shown(getattr(self, f.name))}" for f in dataclasses.fields(self))
-        return f"{type(self).__name__}({', '.join(fields)})"
 
-
-class Local(Bridge):
+class Local(Drawing):
     """A bridge that needs nothing around it: the draw carries its own derivative."""
 
 
-class Score(Bridge):
+class Score(Drawing):
     """A bridge that needs the costs that come later: the gradient is E[(cost - baseline) grad log p]."""
 
     @abc.abstractmethod
@@ -62,7 +71,7 @@ class Score(Bridge):
         """
 
 
-class Branching(Bridge):
+class Branching(Drawing):
     """A bridge that runs the rest of the program again, for several values of the draw."""
 
     @abc.abstractmethod
@@ -77,3 +86,15 @@ class Branching(Bridge):
 
         `rest(z)` takes one draw and may be vmapped; its own derivative with respect to everything but z is right.
         """
+
+
+class Step(Bridge):
+    """A bridge of a hard operation, such as a comparison, `round` or `argmax`: a value of the operation, with a derivative."""
+
+    @abc.abstractmethod
+    def step(self, operation: Operation, x: Float[Array, "*shape"], key: Key[Array, ""] | None) -> Float[Array, "*out"]:
+        """The operation at x, exact or relaxed, with the bridge's derivative; `key` is what the user gave, if anything."""
+
+
+class Probing(Bridge):
+    """A bridge that needs the function at other points."""

@@ -1,7 +1,10 @@
-"""Straight-through: a hard draw with the derivative of its mean."""
+"""Straight-through: a hard value with the derivative of something else."""
+
+import equinox as eqx
 
 from .._errors import SpanaxError
-from ._base import Local
+from .._jaxprs import here
+from ._base import Local, Step
 from ._distributions import (
     bernoulli_probs,
     categorical_mean,
@@ -15,17 +18,31 @@ from ._facts import Facts
 from ._first_order import first_order
 
 
-class StraightThrough(Local):
-    """A hard draw whose derivative is that of its mean: dz/dtheta := dE[z]/dtheta.
+class StraightThrough(Local, Step):
+    """A hard value with the derivative of something smooth.
 
-    Biased, unless the rest of the program is linear in each element given the others: its expectation is
-    E[f'(z)] dp/dtheta. A Bernoulli draw is 0. or 1.; a Categorical draw comes as one-hot weights, with the
-    categories on a new last axis. Derivatives of every order are those of the mean. `ReinMax` is better at the same cost.
+    Of a draw: that of its mean, dz/dtheta := dE[z]/dtheta. Biased, unless the rest of the program is linear in each
+    element given the others: its expectation is E[f'(z)] dp/dtheta. A Bernoulli draw is 0. or 1.; a Categorical draw comes as
+    one-hot weights, with the categories on a new last axis. `ReinMax` is better at the same cost.
 
-    Raises `SpanaxError` for any distribution but Bernoulli and Categorical.
+    Of a hard operation: `StraightThrough()` takes the operation for the identity (its results must have the shape of its input;
+    a comparison is that of the difference), `StraightThrough(Soft(0.1))` has the derivative of the relaxed operation,
+    `StraightThrough(Perturbed(0.1))` that of the perturbed one. The value is the hard one exactly, in floating point as well.
+    Biased, both for the hard program and for the relaxed one.
+
+    Derivatives of every order that the smooth thing has. Raises `SpanaxError` for a draw of any distribution but Bernoulli and
+    Categorical, and for an operation that cannot be taken for the identity.
 
     Bengio, Leonard and Courville 2013 (arXiv:1308.3432), section 4.
     """
+
+    of: Step | None = eqx.field(default=None)
+
+    def __check_init__(self):
+        if self.of is not None and (not isinstance(self.of, Step) or isinstance(self.of, StraightThrough)):
+            raise SpanaxError(
+                f"StraightThrough({self.of!r})", here(), "StraightThrough(Soft(0.1))", "StraightThrough()"
+            )
 
     @property
     def facts(self) -> Facts:
@@ -39,6 +56,8 @@ class StraightThrough(Local):
         )
 
     def draw(self, key, distribution):
+        if self.of is not None:
+            raise SpanaxError(f"{self!r} is for hard operations, not for draws", "", "StraightThrough()")
         if is_bernoulli(distribution):
             z, mean = hard_draw(key, distribution), bernoulli_probs(distribution)[1]
         elif is_categorical(distribution):
@@ -50,6 +69,17 @@ class StraightThrough(Local):
                 "ScoreFunction()",
             )
         return first_order(_identity, "StraightThrough()", z, (), mean)
+
+    def step(self, operation, x, key):
+        if self.of is not None:
+            return first_order(_identity, repr(self), operation.value, (), self.of.step(operation, x, key))
+        if operation.identity is None:
+            raise SpanaxError(
+                f"{operation.name} is nothing like the identity, and StraightThrough() takes it for that",
+                operation.where,
+                "StraightThrough(Soft(0.1)): the derivative of the relaxed operation",
+            )
+        return first_order(_identity, "StraightThrough()", operation.value, (), operation.identity(x))
 
 
 def _identity(at, d_mean):

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 from .._errors import SpanaxError
 from .._jaxprs import here
 from .._primitives import new_primitive, set_batching, set_batching_always, set_jvp, set_partial_evaluation
-from ..bridges import Bridge, Local, Pathwise, ScoreFunction
+from ..bridges import Bridge, Drawing, Local, Pathwise, ScoreFunction
 from ..bridges._distributions import score
 
 if TYPE_CHECKING:
@@ -207,9 +207,9 @@ def _check_call(key: Any, distribution: Any, via: Any, where: str) -> None:
             where,
             "a numpyro distribution",
         )
-    if via is not None and not isinstance(via, Bridge):
-        hint = f"{via.__name__}()" if isinstance(via, type) else "a bridge, such as ScoreFunction()"
-        raise SpanaxError(f"via={via!r} is no bridge", where, hint)
+    if via is not None and not isinstance(via, Drawing):
+        hint = f"{via.__name__}()" if isinstance(via, type) and issubclass(via, Drawing) else "a bridge, such as ScoreFunction()"
+        raise SpanaxError(f"via={via!r} is no bridge for a draw", where, hint)
     check_key(key, where)
 
 

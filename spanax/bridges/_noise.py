@@ -1,0 +1,147 @@
+"""Zero-mean noise of standard deviation 1 on the input of a hard operation, and what operations are in expectation under it.
+
+Each function takes u = x / softness, or x and the softness, so that derivatives with respect to the softness are right as well.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+from jax.scipy.special import ndtr
+
+
+class Kernel(abc.ABC):
+    """A symmetric density with mean 0 and standard deviation 1."""
+
+    steps: int  # with softness below `narrow`, no step further away than this counts in `floor`
+    narrow: float
+
+    @abc.abstractmethod
+    def density(self, u: Float[Array, "*s"]) -> Float[Array, "*s"]:
+        """The density at u."""
+
+    @abc.abstractmethod
+    def _cdf(self, u: Float[Array, "*s"]) -> Float[Array, "*s"]: ...
+
+    @abc.abstractmethod
+    def _relu(self, u: Float[Array, "*s"]) -> Float[Array, "*s"]: ...
+
+    @abc.abstractmethod
+    def floor(self, x: Float[Array, "*s"], softness: Float[Array, "..."]) -> Float[Array, "*s"]:
+        """E floor(x + softness e)."""
+
+    def cdf(self, u: Float[Array, "*s"]) -> Float[Array, "*s"]:
+        """P(e < u), which is P(u + e > 0)."""
+        return _with_slope(self._cdf, self.density, u)
+
+    def relu(self, u: Float[Array, "*s"]) -> Float[Array, "*s"]:
+        """E max(u + e, 0), the integral of the cdf; 0 and u at the infinities."""
+        return _with_slope(self._relu, self.cdf, u)
+
+
+def _with_slope(value, slope, u):
+    """`value(u)` with the derivative `slope(u)`: also where automatic differentiation of a formula with |u| would fail."""
+
+    @jax.custom_jvp
+    def f(u):
+        return value(u)
+
+    f.defjvp(lambda primals, tangents: (f(*primals), slope(*primals) * tangents[0]))
+    return f(u)
+
+
+class Logistic(Kernel):
+    scale = math.sqrt(3) / math.pi
+    narrow, steps = 0.5, 9
+
+    def density(self, u):
+        v = u / self.scale
+        return jax.nn.sigmoid(v) * jax.nn.sigmoid(-v) / self.scale
+
+    def _cdf(self, u):
+        return jax.nn.sigmoid(u / self.scale)
+
+    def _relu(self, u):
+        return self.scale * jax.nn.softplus(u / self.scale)
+
+    def floor(self, x, softness):
+        return _floor(self, x, softness, lambda t: _over_sinh(math.pi * self.scale * t), terms=6)
+
+
+class Gaussian(Kernel):
+    narrow, steps = 0.4, 4
+
+    def density(self, u):
+        return jnp.exp(-jnp.square(u) / 2) / math.sqrt(2 * math.pi)
+
+    def _cdf(self, u):
+        return ndtr(u)
+
+    def _relu(self, u):
+        finite = jnp.where(jnp.abs(u) < 1e3, u, 0)  # the tail is 0 there in every precision
+        return jnp.where(finite == u, u * ndtr(finite) + self.density(finite), jnp.maximum(u, 0))
+
+    def floor(self, x, softness):
+        return _floor(self, x, softness, lambda t: jnp.exp(-jnp.square(t) / 2), terms=4)
+
+
+class Laplace(Kernel):
+    scale = 1 / math.sqrt(2)
+
+    def density(self, u):
+        return jnp.exp(-jnp.abs(u) / self.scale) / (2 * self.scale)
+
+    def _cdf(self, u):
+        tail = jnp.exp(-jnp.abs(u) / self.scale) / 2
+        return jnp.where(u < 0, tail, 1 - tail)
+
+    def _relu(self, u):
+        return jnp.maximum(u, 0) + self.scale / 2 * jnp.exp(-jnp.abs(u) / self.scale)
+
+    def floor(self, x, softness):
+        """The sum over all steps is geometric: floor(x) + sinh((r - 1/2)/b) / (2 sinh(1/(2b))), r = x - floor(x)."""
+        x, below, finite = _split(x)
+        r, b = x - below, self.scale * softness
+        smooth = (jnp.exp((r - 1) / b) - jnp.exp(-r / b)) / (-2 * jnp.expm1(-1 / b))
+        return jnp.where(finite, below + smooth, x)
+
+
+def _over_sinh(z):
+    """z / sinh(z)."""
+    return 2 * z * jnp.exp(-z) / -jnp.expm1(-2 * z)
+
+
+def _split(x):
+    """x, floor(x), and where x is finite; 0 stands in for what is not, so that no derivative is NaN."""
+    finite = jnp.isfinite(x)
+    safe = jnp.where(finite, x, 0)
+    return jnp.where(finite, safe, lax.stop_gradient(x)), jnp.floor(safe), finite
+
+
+def _floor(kernel, x, softness, characteristic, terms):
+    """Narrow noise: a cdf for each step near x. Wide noise: the Fourier series of floor(x) - x + 1/2, each term times E cos(t e).
+
+    Both are within rounding (1e-9 or better) of the whole sum where they are used.
+    """
+    x, below, finite = _split(x)
+    is_narrow = softness < kernel.narrow
+    r, narrow, wide = (
+        x - below,
+        jnp.where(is_narrow, softness, kernel.narrow),
+        jnp.where(is_narrow, kernel.narrow, softness),
+    )
+    up = sum(kernel.cdf((r - k) / narrow) for k in range(1, kernel.steps + 1))
+    down = sum(kernel.cdf((k - r) / narrow) for k in range(1 - kernel.steps, 1))
+    waves = sum(
+        jnp.sin(2 * math.pi * m * r) * (characteristic(2 * math.pi * m * wide) / (math.pi * m))
+        for m in range(1, terms + 1)
+    )
+    return jnp.where(finite, jnp.where(is_narrow, below + (up - down), x - 0.5 + waves), x)
+
+
+KERNELS: dict[str, Kernel] = {"logistic": Logistic(), "gaussian": Gaussian(), "laplace": Laplace()}

@@ -1,0 +1,81 @@
+"""Soft: the expectation of a hard operation under noise on its input."""
+
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._errors import SpanaxError
+from .._jaxprs import here
+from ._base import Step
+from ._facts import Facts
+
+
+def positive(name: str, value: object) -> Float[Array, ""] | float:
+    """A positive real number, or a traced one, which is not checked."""
+    if isinstance(value, jax.core.Tracer):
+        shape, good = value.shape, jnp.issubdtype(value.dtype, jnp.floating)
+    else:
+        try:
+            shape, good = jnp.shape(value), bool(jnp.all(jnp.asarray(value) > 0) & jnp.all(jnp.isfinite(value)))
+        except (TypeError, ValueError):
+            shape, good = (), False
+    if shape or not good:
+        raise SpanaxError(
+            f"{name}={value!r}", here(), "one positive number, in the units of the operation's input", f"{name}=0.1"
+        )
+    return value if isinstance(value, jax.Array) else float(value)
+
+
+class Soft(Step):
+    """The relaxed operation: what the hard one is in expectation, with noise of standard deviation `softness` on its input.
+
+    `softness` is in the input's units, for every operation: `hard.greater(x, 0.5, via=Soft(0.1))` is P(x + 0.1 e > 0.5). As it
+    tends to 0 the value tends to the hard one. Derivatives of every order, those with respect to the softness included.
+
+    Exact for the relaxed operation, whose value is not the hard one: biased for the program with the hard operation.
+    `StraightThrough(Soft(...))` keeps the hard value.
+
+    `kernel`: the noise.
+
+    - `"logistic"`, the default: sigmoids; for `argmax` and its like the noise on each entry is Gumbel noise, and the weights
+      are a softmax;
+    - `"gaussian"`: agrees with `sx.smooth`; `argmax` costs a quadrature of 64 points;
+    - `"laplace"`: the only one for order statistics (`sort`, `rank`, `quantile`, ...), and their default, because
+      there the sums over all pairs have a closed form in n log n.
+
+    An operation that does not know the kernel raises `SpanaxError`. A softness that is not positive raises, too, unless it is
+    traced, which is not checked.
+
+    By definition; the sums of the order statistics: Struski et al. 2025 (LapSum, arXiv:2503.06242).
+    """
+
+    softness: Float[Array, ""] | float = eqx.field(converter=lambda s: positive("softness", s))
+    kernel: Literal["logistic", "gaussian", "laplace"] | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        if self.kernel not in (None, "logistic", "gaussian", "laplace"):
+            raise SpanaxError(f"kernel={self.kernel!r} is not known", here(), "'logistic', 'gaussian' or 'laplace'")
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(
+            unbiased_for="the operation's expectation under noise on its input",
+            unbiased=False,
+            evaluations="1",
+            orders=None,
+            distributions="hard operations",
+            source="definition; order statistics: Struski et al. 2025",
+        )
+
+    def step(self, operation, x, key):
+        kernel = self.kernel or next(iter(operation.soft))
+        if kernel not in operation.soft:
+            raise SpanaxError(
+                f"{operation.name} with the {kernel} kernel",
+                operation.where,
+                *(f"Soft({self.softness}, kernel={name!r})" for name in operation.soft),
+            )
+        return operation.soft[kernel](x, jnp.asarray(self.softness, x.dtype))

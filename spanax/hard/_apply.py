@@ -1,0 +1,90 @@
+"""One call of a hard operation: its exact value, crossed by a bridge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Key
+
+from .._errors import SpanaxError
+from .._jaxprs import here
+from .._primitives import undifferentiated
+from ..bridges import Operation, Step
+from ..bridges._noise import KERNELS
+
+Via = Step | None
+MaybeKey = Key[Array, ""] | None
+
+
+def as_float(x: Any) -> Array:
+    """An array of floats: integers and booleans in JAX's default precision."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
+
+
+def alike(*xs: Any) -> list[Array]:
+    """Arrays of floats of one dtype and one shape."""
+    dtype = jnp.result_type(*xs)
+    dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
+    return list(jnp.broadcast_arrays(*(jnp.asarray(x, dtype) for x in xs)))
+
+
+def under_noise(formula: Callable[..., Array]) -> dict[str, Callable]:
+    """`formula(kernel, x, softness)` for each kernel."""
+    return {name: lambda x, softness, kernel=kernel: formula(kernel, x, softness) for name, kernel in KERNELS.items()}
+
+
+def apply(
+    name: str,
+    via: Via,
+    key: MaybeKey,
+    *,
+    x: Float[Array, "*shape"],
+    hard: Callable[[Array], Array],
+    soft: Mapping[str, Callable],
+    identity: Callable[[Array], Array] | None = None,
+    rows: bool = False,
+    exact: Callable[..., Array] | None = None,
+    inputs: Sequence[Array] | None = None,
+    has_derivative: bool = False,
+) -> Array:
+    """The operation by `via`. `exact(*inputs)` is its value where that is more exact than `hard(x)`.
+
+    Without a bridge: the value alone, with JAX's derivative where it `has_derivative`, and otherwise one that raises.
+    """
+    where = here()
+    exact, inputs = (hard, (x,)) if exact is None or inputs is None else (exact, inputs)
+    if via is None:
+        return exact(*inputs) if has_derivative else exact(*_guarded(name, inputs, identity is not None))
+    if not isinstance(via, Step):
+        raise SpanaxError(f"{name} via {via!r}, which is no bridge for a hard operation", where, *_bridges(True))
+    value = exact(*map(lax.stop_gradient, inputs))
+    return via.step(Operation(name, where, value, hard, soft, identity, rows), x, key)
+
+
+def _guarded(name: str, inputs: Sequence[Array], like_identity: bool) -> Any:
+    return undifferentiated(
+        tuple(inputs),
+        f"the derivative of {name}, which is zero wherever it exists, without a bridge",
+        *_bridges(like_identity),
+        "jax.lax.stop_gradient around its input, if a zero is meant",
+    )
+
+
+def _bridges(like_identity: bool) -> list[str]:
+    named = ["via=sx.StraightThrough(sx.Soft(0.1)): the exact value, the derivative of the relaxed operation"]
+    named += ["via=sx.StraightThrough(): the exact value, the derivative of the identity"] if like_identity else []
+    return [*named, "via=sx.Soft(0.1): the relaxed value; 0.1 is the standard deviation of noise on the input"]
+
+
+def on_last(x: Array, axis: int | None, name: str) -> tuple[Array, int | None]:
+    """x with `axis` moved to the end (flattened where it is None), and that axis, not negative."""
+    if axis is None:
+        return x.ravel(), None
+    if not -x.ndim <= axis < x.ndim:
+        raise SpanaxError(f"{name} of axis {axis}, and x has shape {list(x.shape)}", here(), "axis=-1")
+    return jnp.moveaxis(x, axis, -1), axis % x.ndim

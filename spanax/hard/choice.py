@@ -1,0 +1,111 @@
+"""Choices along an axis: argmax, argmin, max, min, one_hot.
+
+An index comes as weights: an array of indices of shape S, into n entries, has the shape S + (n,) here, and where jax.numpy has
+the index i there is a 1 at i. `hard.take` and `hard.take_along_axis` use such weights in place of indices. In all of them `via` is the
+bridge: `Soft` (the noise is on every entry), `StraightThrough` or `Perturbed`, which needs `key`. Without one the value is exact, and a
+derivative of an index raises `SpanaxError`; that of max and min is JAX's.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._apply import MaybeKey, Via, apply, as_float, on_last, under_noise
+from ._maximisers import gaussian_max, gaussian_weights, gumbel_max, gumbel_weights, one_hot_argmax
+
+_WEIGHTS = {"logistic": gumbel_weights, "gaussian": gaussian_weights}
+_MAXIMA = {"logistic": gumbel_max, "gaussian": gaussian_max}
+
+
+def _unchanged(x):
+    return x
+
+
+def argmax(
+    a: Float[Array, "*s"], axis: int | None = None, keepdims: bool = False, *, via: Via = None, key: MaybeKey = None
+) -> Float[Array, "*index n"]:
+    """One-hot weights of the first maximum, with the entries on a new last axis: `jax.nn.one_hot(jnp.argmax(a, axis), n)`.
+
+    Relaxed: the probability that the maximum is there. `StraightThrough()`: the derivative of `a` itself.
+
+    >>> import jax.numpy as jnp, spanax as sx
+    >>> sx.hard.argmax(jnp.array([0.1, 0.7, 0.2])).tolist()
+    [0.0, 1.0, 0.0]
+    """
+    return _argmax("argmax", as_float(a), 1, axis, keepdims, via, key)
+
+
+def argmin(
+    a: Float[Array, "*s"], axis: int | None = None, keepdims: bool = False, *, via: Via = None, key: MaybeKey = None
+) -> Float[Array, "*index n"]:
+    """One-hot weights of the first minimum; as `argmax`."""
+    return _argmax("argmin", as_float(a), -1, axis, keepdims, via, key)
+
+
+def _argmax(name, a, sign, axis, keepdims, via, key):
+    x, position = on_last(a, axis, name)
+    weights = apply(
+        name,
+        via,
+        key,
+        x=x,
+        hard=lambda x: one_hot_argmax(sign * x),
+        soft={kernel: lambda x, s, soft=soft: soft(sign * x, s) for kernel, soft in _WEIGHTS.items()},
+        identity=lambda x: sign * x,
+        rows=True,
+    )
+    if not keepdims:
+        return weights
+    return jnp.expand_dims(weights, tuple(range(a.ndim)) if position is None else position)
+
+
+def max(
+    a: Float[Array, "*s"], axis: int | None = None, keepdims: bool = False, *, via: Via = None, key: MaybeKey = None
+) -> Float[Array, "*out"]:
+    """The largest entry, like `jnp.max`. Relaxed: E max(a + noise), with derivatives that are the weights of `argmax`."""
+    return _max("max", as_float(a), 1, axis, keepdims, via, key)
+
+
+def min(
+    a: Float[Array, "*s"], axis: int | None = None, keepdims: bool = False, *, via: Via = None, key: MaybeKey = None
+) -> Float[Array, "*out"]:
+    """The smallest entry, like `jnp.min`; as `max`."""
+    return _max("min", as_float(a), -1, axis, keepdims, via, key)
+
+
+def _max(name, a, sign, axis, keepdims, via, key):
+    x, position = on_last(a, axis, name)
+    out = apply(
+        name,
+        via,
+        key,
+        x=x,
+        hard=lambda x: sign * jnp.max(sign * x, -1),
+        soft={kernel: lambda x, s, soft=soft: sign * soft(sign * x, s) for kernel, soft in _MAXIMA.items()},
+        rows=True,
+        has_derivative=True,
+    )
+    if not keepdims:
+        return out
+    return jnp.expand_dims(out, tuple(range(a.ndim)) if position is None else position)
+
+
+def one_hot(
+    x: Float[Array, "*s"], num_classes: int, *, via: Via = None, key: MaybeKey = None
+) -> Float[Array, "*s num_classes"]:
+    """1 at the whole number nearest to x, like `jax.nn.one_hot`; all 0 where that lies outside of 0 ... num_classes - 1.
+
+    x may be a float, such as a rounded one. Relaxed: the probability that x + noise rounds to it.
+    """
+    classes = jnp.arange(num_classes)
+
+    def hard(x):
+        return jax.nn.one_hot(jnp.round(x[..., 0]), num_classes, dtype=x.dtype)
+
+    def soft(kernel, x, softness):
+        d = x - jnp.expand_dims(classes.astype(x.dtype), tuple(range(x.ndim - 1)))
+        return kernel.cdf((d + 0.5) / softness) - kernel.cdf((d - 0.5) / softness)
+
+    return apply("one_hot", via, key, x=as_float(x)[..., None], hard=hard, soft=under_noise(soft), rows=True)

@@ -1,0 +1,141 @@
+"""Comparisons, whose results are truth weights: floats, 1 where it holds and 0 where it does not.
+
+The noise is on the difference x1 - x2. In all of them `via` is the bridge: `Soft`, `StraightThrough` (without `Soft`: the
+derivative of x1 - x2, or x2 - x1 for `less`) or `Perturbed`, which needs `key`. Without one the value is exact and a derivative
+raises `SpanaxError`. NaN compares false, as in jax.numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from ._apply import MaybeKey, Via, alike, apply, under_noise
+
+Numbers = Float[Array, "*s"] | float
+
+
+def difference(x1: Array, x2: Array) -> Array:
+    """x1 - x2, and 0 where both are the same infinity."""
+    same = (x1 == x2) & jnp.isinf(x1)
+    return jnp.where(same, 0, x1 - jnp.where(same, 0, x2) - jnp.where(same, x1, 0))
+
+
+def _compare(
+    name: str,
+    test: Callable,
+    x1: Numbers,
+    x2: Numbers,
+    soft: Callable,
+    via: Via,
+    key: MaybeKey,
+    identity: Callable[[Array], Array] | None = None,
+) -> Array:
+    x1, x2 = alike(x1, x2)
+    return apply(
+        name,
+        via,
+        key,
+        x=difference(x1, x2),
+        hard=lambda d: test(d, jnp.zeros_like(d)).astype(d.dtype),
+        soft=under_noise(soft),
+        identity=identity,
+        exact=lambda x1, x2: test(x1, x2).astype(x1.dtype),
+        inputs=(x1, x2),
+    )
+
+
+def _above(kernel, d, softness):
+    return kernel.cdf(d / softness)
+
+
+def _below(kernel, d, softness):
+    return kernel.cdf(-d / softness)
+
+
+def _peak(kernel, d, softness):
+    return kernel.density(d / softness) / kernel.density(jnp.zeros_like(d))
+
+
+def _off_peak(kernel, d, softness):
+    return 1 - _peak(kernel, d, softness)
+
+
+def _unchanged(d):
+    return d
+
+
+def greater(x1: Numbers, x2: Numbers, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
+    """x1 > x2. Relaxed: P(x1 - x2 + noise > 0), which is 1/2 at a tie.
+
+    >>> import jax, spanax as sx
+    >>> via = sx.StraightThrough(sx.Soft(0.1))
+    >>> value, slope = jax.value_and_grad(lambda x: sx.hard.greater(x, 0.5, via=via))(0.5)
+    >>> print(f"{value:.0f} {slope:.3f}")  # slope: the density of the noise at 0
+    0 4.534
+    """
+    return _compare("greater", jnp.greater, x1, x2, _above, via, key, _unchanged)
+
+
+def greater_equal(x1: Numbers, x2: Numbers, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
+    """x1 >= x2. Relaxed as `greater`: noise meets a tie with probability 0."""
+    return _compare("greater_equal", jnp.greater_equal, x1, x2, _above, via, key, _unchanged)
+
+
+def less(x1: Numbers, x2: Numbers, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
+    """x1 < x2. Relaxed: P(x1 - x2 + noise < 0)."""
+    return _compare("less", jnp.less, x1, x2, _below, via, key, jnp.negative)
+
+
+def less_equal(x1: Numbers, x2: Numbers, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
+    """x1 <= x2. Relaxed as `less`."""
+    return _compare("less_equal", jnp.less_equal, x1, x2, _below, via, key, jnp.negative)
+
+
+def equal(x1: Numbers, x2: Numbers, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
+    """x1 == x2. Relaxed: the density of the noise at x1 - x2, by its peak.
+
+    Noise hits a point with probability 0, so this is the limit of `isclose` for a small tolerance, scaled to be 1 at a tie.
+    """
+    return _compare("equal", jnp.equal, x1, x2, _peak, via, key)
+
+
+def not_equal(x1: Numbers, x2: Numbers, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
+    """x1 != x2. Relaxed: 1 - `equal`."""
+    return _compare("not_equal", jnp.not_equal, x1, x2, _off_peak, via, key)
+
+
+def isclose(
+    a: Numbers,
+    b: Numbers,
+    rtol: float = 1e-5,
+    atol: float = 1e-8,
+    equal_nan: bool = False,
+    *,
+    via: Via = None,
+    key: MaybeKey = None,
+) -> Float[Array, "*s"]:
+    """|a - b| <= atol + rtol |b|, like `jnp.isclose`. Relaxed: P(|a - b + noise| <= the tolerance).
+
+    The relaxed value is about twice the tolerance times the density of the noise: with a tolerance far below the softness, `equal`
+    is what you want. The tolerance is held fixed in derivatives and under noise.
+    """
+    a, b = alike(a, b)
+    width = lax.stop_gradient(atol + rtol * jnp.where(jnp.isfinite(b), jnp.abs(b), 0))
+
+    def within(kernel, d, softness):
+        return kernel.cdf((width - d) / softness) - kernel.cdf((-width - d) / softness)
+
+    return apply(
+        "isclose",
+        via,
+        key,
+        x=difference(a, b),
+        hard=lambda d: (jnp.abs(d) <= width).astype(d.dtype),
+        soft=under_noise(within),
+        exact=lambda a, b: jnp.isclose(a, b, rtol, atol, equal_nan).astype(a.dtype),
+        inputs=(a, b),
+    )

@@ -1,0 +1,81 @@
+"""Logic of truth weights: floats in [0, 1], such as the comparisons of this package return, or booleans.
+
+Without `via` the weights are taken as they are, as the probabilities of independent events: the value is exact where
+they are 0 or 1, and the derivative is that of the probability. With `via` each weight is first tested for being above 1/2, by
+`hard.greater(x, 0.5, via=via)`: the value is then hard again with `StraightThrough`. `Perturbed` needs `key`.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Key
+
+from ._apply import MaybeKey, Via, alike, as_float
+from .comparisons import Numbers, greater
+
+Truth = Float[Array, "*s"] | Bool[Array, "*s"]
+
+
+def _weights(via: Via, key: MaybeKey, *xs: Truth) -> list[Array]:
+    """The truth weights, each tested by `via`, if there is one."""
+    arrays = [as_float(x) for x in xs]
+    if via is None:
+        return arrays
+    keys: list[Key[Array, ""]] | list[None] = [None] * len(xs) if key is None else list(jax.random.split(key, len(xs)))
+    return [greater(x, 0.5, via=via, key=k) for x, k in zip(arrays, keys, strict=True)]
+
+
+def logical_not(x: Truth, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
+    """1 - x."""
+    (x,) = _weights(via, key, x)
+    return 1 - x
+
+
+def logical_and(x1: Truth, x2: Truth, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
+    """x1 x2: the probability of both."""
+    x1, x2 = alike(*_weights(via, key, x1, x2))
+    return x1 * x2
+
+
+def logical_or(x1: Truth, x2: Truth, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
+    """x1 + x2 - x1 x2: the probability of at least one."""
+    x1, x2 = alike(*_weights(via, key, x1, x2))
+    return x1 + x2 - x1 * x2
+
+
+def logical_xor(x1: Truth, x2: Truth, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
+    """x1 + x2 - 2 x1 x2: the probability of exactly one."""
+    x1, x2 = alike(*_weights(via, key, x1, x2))
+    return x1 + x2 - 2 * x1 * x2
+
+
+def where(condition: Truth, x: Numbers, y: Numbers, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
+    """x where the condition holds and y where it does not; w x + (1 - w) y for a weight w.
+
+    Exactly x at w = 1 and y at w = 0, as `jnp.where`; the derivative with respect to w is x - y also there. A branch of weight 0
+    that is infinite or NaN does not count, in the value or in the derivative.
+    """
+    (condition,) = _weights(via, key, condition)
+    dtype = jnp.result_type(condition, x, y)
+    w, x, y = alike(condition, jnp.asarray(x, dtype), jnp.asarray(y, dtype))
+    x, y = _counting(x, y, w == 0), _counting(y, x, w == 1)
+    return w * x + (1 - w) * y
+
+
+def _counting(branch: Array, other: Array, unused: Array) -> Array:
+    """The branch, with something harmless in its place where it is unused and not finite."""
+    harmless = lax.stop_gradient(jnp.where(jnp.isfinite(other), other, 0))
+    return jnp.where(unused & ~jnp.isfinite(branch), harmless, branch)
+
+
+def select(
+    condlist: list[Truth], choicelist: list[Numbers], default: Numbers = 0.0, *, via: Via = None, key: MaybeKey = None
+) -> Float[Array, "*s"]:
+    """The first choice whose condition holds, else `default`, like `jnp.select`; by `where`, from the last to the first."""
+    keys = [None] * len(condlist) if key is None else list(jax.random.split(key, max(len(condlist), 1)))
+    out = default
+    for condition, choice, k in reversed(list(zip(condlist, choicelist, keys, strict=True))):
+        out = where(condition, choice, out, via=via, key=k)
+    return jnp.asarray(out)

@@ -1,0 +1,127 @@
+"""Order along an axis: sort, argsort, rank and top_k, in n log n.
+
+In all of them `via` is the bridge: `Soft`, whose noise is Laplace noise, `StraightThrough` or `Perturbed`, which needs `key`. Without one
+the value is exact; the sorted values have JAX's derivative (that of the permutation), and a derivative of ranks or indices raises
+`SpanaxError`. Indices come as weights, as in `hard.argmax`: n of them for each place.
+
+Relaxed, n numbers stand for the distribution of x_J + noise, J uniform. The rank of x_i is the expected rank of x_i + noise among the
+others; the k-th value is the quantile of that distribution at (k - 1/2)/n; the weights of the k-th place are the probabilities
+that x_j + noise lies between its quantiles at (k - 1)/n and k/n, which sum to 1 over the places and over the entries.
+Infinities stay where they are, and have no derivative; a NaN makes its whole row NaN. Struski et al. 2025 (LapSum, arXiv:2503.06242).
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._errors import SpanaxError
+from .._jaxprs import here
+from ._apply import MaybeKey, Via, apply, as_float, on_last
+from ._rows import hard_permutation, hard_rank, soft_permutation, soft_rank, soft_sort
+from ._sorting import sort_with_order
+
+
+def _unchanged(x):
+    return x
+
+
+def _place(out: Array, position: int | None) -> Array:
+    return out if position is None else jnp.moveaxis(out, -1, position)
+
+
+def rank(a: Float[Array, "*s"], axis: int | None = -1, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
+    """The place of each entry, from 1 (the smallest) to n; equal entries share the mean, as in `scipy.stats.rankdata`.
+
+    `StraightThrough()`: the derivative of the identity. With `axis=None` the ranks of the flattened array.
+
+    >>> import jax.numpy as jnp, spanax as sx
+    >>> sx.hard.rank(jnp.array([0.3, 0.1, 0.3])).tolist()
+    [2.5, 1.0, 2.5]
+    >>> print(sx.hard.rank(jnp.array([0.3, 0.1, 0.3]), via=sx.Soft(0.1)).round(2))
+    [2.47 1.06 2.47]
+    """
+    x, position = on_last(as_float(a), axis, "rank")
+    if x.size == 0:
+        return as_float(a)
+    soft = {"laplace": soft_rank}
+    return _place(apply("rank", via, key, x=x, hard=hard_rank, soft=soft, identity=_unchanged, rows=True), position)
+
+
+def sort(
+    a: Float[Array, "*s"], axis: int | None = -1, *, descending: bool = False, via: Via = None, key: MaybeKey = None
+) -> Float[Array, "*s"]:
+    """The entries in ascending order (NaN last), like `jnp.sort`; of the flattened array where `axis` is None."""
+    x, position = on_last(as_float(a), axis, "sort")
+    if x.size == 0:
+        return as_float(a)
+    return _place(_sorted("sort", x, 0, x.shape[-1], descending, via, key), position)
+
+
+def _sorted(name, x, first, count, descending, via, key):
+    """The values at `count` places; descending ones are the ascending ones of -x, negated."""
+    sign = -1 if descending else 1
+
+    def hard(x):
+        return sign * sort_with_order(sign * x)[0][..., first : first + count]
+
+    def soft(x, softness):
+        return sign * soft_sort(sign * x, softness, first, count)
+
+    return apply(name, via, key, x=x, hard=hard, soft={"laplace": soft}, rows=True, has_derivative=True)
+
+
+def argsort(
+    a: Float[Array, "*s"], axis: int | None = -1, *, descending: bool = False, via: Via = None, key: MaybeKey = None
+) -> Float[Array, "*s n"]:
+    """Weights of the indices that sort: `jax.nn.one_hot(jnp.argsort(a, axis), n)`; stable.
+
+    `hard.take_along_axis(a, argsort(a), -1)` is the sorted array. That is n^2 numbers by nature; `rank` and `sort` need n.
+    """
+    x, position = on_last(as_float(a), axis, "argsort")
+    n = x.shape[-1]
+    if x.size == 0:
+        return jnp.zeros((*jnp.shape(a), n), x.dtype) if position is not None else jnp.zeros((n, n), x.dtype)
+    weights = _order("argsort", x, 0, n, descending, via, key)
+    return weights if position is None else jnp.moveaxis(weights, -2, position)
+
+
+def _order(name, x, first, count, descending, via, key):
+    sign = -1 if descending else 1
+    hard = functools.partial(_signed, sign, hard_permutation, first, count)
+    soft = functools.partial(_signed_soft, sign, first, count)
+    return apply(name, via, key, x=x, hard=hard, soft={"laplace": soft}, rows=True)
+
+
+def _signed(sign, permutation, first, count, x):
+    return permutation(sign * x, first, count)
+
+
+def _signed_soft(sign, first, count, x, softness):
+    return soft_permutation(sign * x, softness, first, count)
+
+
+def top_k(
+    operand: Float[Array, "*s"], k: int, *, axis: int = -1, via: Via = None, key: MaybeKey = None
+) -> tuple[Float[Array, "*k"], Float[Array, "*k n"]]:
+    """The k largest values, descending, and the weights of their indices, like `jax.lax.top_k`.
+
+    The sum of the weights over the k places is the soft top-k mask. Without a bridge the derivative of the values is JAX's, and
+    that of the weights raises. Raises `SpanaxError` where k is not in 0 ... n.
+
+    >>> import jax.numpy as jnp, spanax as sx
+    >>> values, weights = sx.hard.top_k(jnp.array([0.1, 0.7, 0.2]), 2)
+    >>> weights.sum(0).tolist()
+    [0.0, 1.0, 1.0]
+    """
+    x, position = on_last(as_float(operand), axis, "top_k")
+    n = x.shape[-1]
+    if not (isinstance(k, int) and 0 <= k <= n):
+        raise SpanaxError(f"top_k of k={k!r} among {n} entries", here(), f"k from 0 to {n}")
+    if x.size == 0 or k == 0:
+        values, weights = jnp.zeros((*x.shape[:-1], k), x.dtype), jnp.zeros((*x.shape[:-1], k, n), x.dtype)
+    else:
+        values, weights = (f("top_k", x, 0, k, True, via, key) for f in (_sorted, _order))
+    return jnp.moveaxis(values, -1, position or 0), jnp.moveaxis(weights, -2, position or 0)

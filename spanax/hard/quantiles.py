@@ -1,0 +1,111 @@
+"""quantile, percentile and median: order statistics at a few places, in n log n.
+
+`via` is the bridge, as in `hard.sort`: `Soft`, `StraightThrough` or `Perturbed`, which needs `key`; without one the derivative is JAX's.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from .._errors import SpanaxError
+from .._jaxprs import here
+from ._apply import MaybeKey, Via, apply, as_float, on_last
+from ._rows import soft_places
+from ._sorting import sort_with_order
+
+# Between the order statistics at floor(p) and ceil(p), the share of the upper one.
+_METHODS = {
+    "linear": lambda share: share,
+    "lower": lambda share: jnp.zeros_like(share),
+    "higher": lambda share: jnp.sign(share),
+    "midpoint": lambda share: jnp.sign(share) / 2,
+    "nearest": lambda share: jnp.round(share),
+}
+
+
+def quantile(
+    a: Float[Array, "*s"],
+    q: Float[Array, "*q"] | float,
+    axis: int | None = None,
+    method: str = "linear",
+    keepdims: bool = False,
+    *,
+    via: Via = None,
+    key: MaybeKey = None,
+) -> Float[Array, "*q *out"]:
+    """The q-quantile, 0 <= q <= 1, like `jnp.quantile`; several q come on leading axes.
+
+    Relaxed: the same interpolation between the values of `hard.sort`. Raises `SpanaxError` for an unknown `method`, and where
+    there are no entries.
+
+    >>> import jax.numpy as jnp, spanax as sx
+    >>> float(sx.hard.quantile(jnp.array([3.0, 1.0, 2.0]), 0.25))
+    1.5
+    """
+    return _quantile("quantile", a, q, axis, method, keepdims, via, key)
+
+
+def percentile(
+    a: Float[Array, "*s"],
+    q: Float[Array, "*q"] | float,
+    axis: int | None = None,
+    method: str = "linear",
+    keepdims: bool = False,
+    *,
+    via: Via = None,
+    key: MaybeKey = None,
+) -> Float[Array, "*q *out"]:
+    """`quantile` at q / 100, like `jnp.percentile`."""
+    return _quantile("percentile", a, jnp.asarray(q) / 100, axis, method, keepdims, via, key)
+
+
+def median(
+    a: Float[Array, "*s"], axis: int | None = None, keepdims: bool = False, *, via: Via = None, key: MaybeKey = None
+) -> Float[Array, "*out"]:
+    """`quantile` at 1/2, like `jnp.median`."""
+    return _quantile("median", a, 0.5, axis, "linear", keepdims, via, key)
+
+
+def _quantile(name, a, q, axis, method, keepdims, via, key):
+    a = as_float(a)
+    x, position = on_last(a, axis, name)
+    n = x.shape[-1]
+    if method not in _METHODS or n == 0:
+        what = f"method={method!r}" if n else "no entries"
+        raise SpanaxError(f"{name} with {what}", here(), f"method: {', '.join(_METHODS)}", "at least one entry")
+    q = jnp.asarray(q, x.dtype)
+    at = jnp.clip(q.ravel(), 0, 1) * (n - 1)
+    lower = jnp.clip(jnp.floor(at), 0, max(n - 2, 0))
+    share = _METHODS[method](at - lower)
+    places = lax.stop_gradient(jnp.concatenate([lower, jnp.minimum(lower + 1, n - 1)])).astype(jnp.int32)
+
+    def between(values):
+        low, high = jnp.split(values, 2, -1)
+        mixed = low * (1 - _row(share, low)) + high * _row(share, low)
+        return jnp.where(low == high, low, mixed)
+
+    out = apply(
+        name,
+        via,
+        key,
+        x=x,
+        hard=lambda x: between(_nan_to_all(sort_with_order(x)[0])[..., places]),
+        soft={"laplace": lambda x, softness: between(soft_places(x, softness, places))},
+        rows=True,
+        has_derivative=True,
+    )
+    out = jnp.moveaxis(out, -1, 0)
+    if keepdims:
+        out = jnp.expand_dims(out, tuple(range(1, a.ndim + 1)) if position is None else position + 1)
+    return out.reshape(q.shape + out.shape[1:])
+
+
+def _row(share, like):
+    return jnp.expand_dims(share, tuple(range(like.ndim - 1)))
+
+
+def _nan_to_all(values):
+    """A row whose last value is NaN is all NaN."""
+    return jnp.where(jnp.isnan(values[..., -1:]), jnp.nan, values)
