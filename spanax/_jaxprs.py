@@ -17,6 +17,7 @@ from jax.extend.core import (
     jaxprs_in_params as jaxprs_in_params,
     primitives as P,  # noqa: N812
 )
+from jax.interpreters import partial_eval
 
 # Frames of this package are not the user's, neither in our messages nor in JAX's own.
 source_info_util.register_exclusion(os.path.dirname(__file__) + os.sep)
@@ -64,6 +65,12 @@ def below(eqn: JaxprEqn, test: Callable[[JaxprEqn], bool]) -> JaxprEqn | None:
             if found := below(inner, test):
                 return found
     return None
+
+
+def without_dead_code(program: ClosedJaxpr) -> ClosedJaxpr:
+    """The same program, without what reaches no result of it; in loops, branches and calls as well."""
+    jaxpr, _ = partial_eval.dce_jaxpr(program.jaxpr, True, instantiate=True)
+    return ClosedJaxpr(jaxpr, program.consts)
 
 
 def at(eqn: JaxprEqn) -> contextlib.AbstractContextManager:

@@ -85,6 +85,18 @@ def set_jvp(primitive: Primitive, rule: Callable) -> None:
     ad.primitive_jvps[primitive] = with_arrays
 
 
+def set_linear(primitive: Primitive, transpose: Callable) -> None:
+    """Its one result is linear in the first argument; `transpose(cotangent, *others)` is the first one's cotangent."""
+
+    def transposed(cotangents, x, *others):
+        (cotangent,) = cotangents
+        first = ad.Zero(x.aval) if isinstance(cotangent, ad.Zero) else transpose(cotangent, *others)
+        return [first, *(None for _ in others)]
+
+    set_jvp(primitive, lambda primals, tangents: (primitive.bind(*primals), primitive.bind(tangents[0], *primals[1:])))
+    ad.primitive_transposes[primitive] = transposed
+
+
 def _elementwise(name: str, run: Callable) -> Primitive:
     """A primitive of one array whose result has the same shape and dtype."""
     primitive = new_primitive(name, lambda x, **_: [run(x)], lambda x, **_: [x])

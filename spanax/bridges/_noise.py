@@ -1,6 +1,6 @@
 """Zero-mean noise of standard deviation 1 on the input of a hard operation, and what operations are in expectation under it.
 
-Each function takes u = x / softness, or x and the softness, so that derivatives with respect to the softness are right as well.
+Each function takes u = `units(x, softness)`, or x and the softness, so that derivatives with respect to the softness are right as well.
 """
 
 from __future__ import annotations
@@ -13,6 +13,18 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 from jax.scipy.special import ndtr
+
+
+_FAR = 1e3
+
+
+def units(x: Float[Array, "*s"], softness: Float[Array, ""]) -> Float[Array, "*s"]:
+    """x / softness, held at 1000 and -1000 beyond them: no noise reaches that far, so that derivatives are 0 there.
+
+    At the infinities as well, with respect to x and to the softness and at every order: an infinite u would make 0 times infinity of them.
+    """
+    far = jnp.abs(x) >= _FAR * softness
+    return jnp.where(far, _FAR * jnp.sign(x), jnp.where(far, 0, x) / softness)
 
 
 class Kernel(abc.ABC):
@@ -42,6 +54,10 @@ class Kernel(abc.ABC):
     def relu(self, u: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """E max(u + e, 0), the integral of the cdf; 0 and u at the infinities."""
         return _with_slope(self._relu, self.cdf, u)
+
+    def tail(self, x: Float[Array, "*s"], softness: Float[Array, ""]) -> Float[Array, "*s"]:
+        """E max(x + softness e, 0) for x <= 0."""
+        return softness * self.relu(units(x, softness))
 
 
 def _with_slope(value, slope, u):
@@ -105,10 +121,13 @@ class Laplace(Kernel):
 
     def floor(self, x, softness):
         """The sum over all steps is geometric: floor(x) + sinh((r - 1/2)/b) / (2 sinh(1/(2b))), r = x - floor(x)."""
-        x, below, finite = _split(x)
-        r, b = x - below, self.scale * softness
-        smooth = (jnp.exp((r - 1) / b) - jnp.exp(-r / b)) / (-2 * jnp.expm1(-1 / b))
-        return jnp.where(finite, below + smooth, x)
+        safe, below, finite = _split(x)
+        r, b = safe - below, self.scale * softness
+        upper = r >= 0.5
+        nearest, gap = jnp.where(upper, 1 - r, r), jnp.where(upper, 2 * r - 1, 1 - 2 * r)
+        # sinh by what neither overflows (narrow noise) nor cancels (wide noise).
+        size = jnp.exp(-nearest / b) * (jnp.expm1(-gap / b) / (2 * jnp.expm1(-1 / b)))
+        return jnp.where(finite, below + jnp.where(upper, size, -size), lax.stop_gradient(x))
 
 
 def _over_sinh(z):
@@ -120,7 +139,7 @@ def _split(x):
     """x, floor(x), and where x is finite; 0 stands in for what is not, so that no derivative is NaN."""
     finite = jnp.isfinite(x)
     safe = jnp.where(finite, x, 0)
-    return jnp.where(finite, safe, lax.stop_gradient(x)), jnp.floor(safe), finite
+    return safe, jnp.floor(safe), finite
 
 
 def _floor(kernel, x, softness, characteristic, terms):
@@ -128,20 +147,20 @@ def _floor(kernel, x, softness, characteristic, terms):
 
     Both are within rounding (1e-9 or better) of the whole sum where they are used.
     """
-    x, below, finite = _split(x)
+    safe, below, finite = _split(x)
     is_narrow = softness < kernel.narrow
     r, narrow, wide = (
-        x - below,
+        safe - below,
         jnp.where(is_narrow, softness, kernel.narrow),
         jnp.where(is_narrow, kernel.narrow, softness),
     )
-    up = sum(kernel.cdf((r - k) / narrow) for k in range(1, kernel.steps + 1))
-    down = sum(kernel.cdf((k - r) / narrow) for k in range(1 - kernel.steps, 1))
+    up = sum(kernel.cdf(units(r - k, narrow)) for k in range(1, kernel.steps + 1))
+    down = sum(kernel.cdf(units(k - r, narrow)) for k in range(1 - kernel.steps, 1))
     waves = sum(
         jnp.sin(2 * math.pi * m * r) * (characteristic(2 * math.pi * m * wide) / (math.pi * m))
         for m in range(1, terms + 1)
     )
-    return jnp.where(finite, jnp.where(is_narrow, below + (up - down), x - 0.5 + waves), x)
+    return jnp.where(finite, jnp.where(is_narrow, below + (up - down), safe - 0.5 + waves), lax.stop_gradient(x))
 
 
 KERNELS: dict[str, Kernel] = {"logistic": Logistic(), "gaussian": Gaussian(), "laplace": Laplace()}

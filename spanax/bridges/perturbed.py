@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
 from .._jaxprs import here
+from .._primitives import undifferentiated, zero_valued
 from ._base import Step
 from ._facts import Facts
 from ._first_order import first_order
@@ -22,7 +23,7 @@ class Perturbed(Step):
     grows as 1/sigma^2. Biased for the hard program itself.
 
     `sigma` is in the input's units. The operation runs `samples` times (an even number); it needs `key=` at the call. A second
-    derivative raises `SpanaxError`.
+    derivative and one with respect to `sigma` raise `SpanaxError`.
 
     Berthet et al. 2020 (arXiv:2002.08676), proposition 3.1; the pairs: Salimans et al. 2017 (arXiv:1703.03864).
     """
@@ -52,12 +53,18 @@ class Perturbed(Step):
             )
         at = jax.lax.stop_gradient(x)
         z = jax.random.normal(key, (self.samples // 2, *x.shape), x.dtype)
-        sigma = jnp.asarray(self.sigma, x.dtype)
+        sigma = undifferentiated(
+            jnp.asarray(self.sigma, x.dtype),
+            f"the derivative of {operation.name} via Perturbed with respect to sigma",
+            "via=sx.Soft(softness), whose derivatives with respect to the softness are right",
+            "jax.lax.stop_gradient around sigma, if it is to be held fixed",
+        )
         up, down = jax.vmap(operation.hard)(at + sigma * z), jax.vmap(operation.hard)(at - sigma * z)
         mean = jnp.mean((up + down) / 2, 0)
-
+        change = jnp.where(up == down, 0, up - down) / (2 * sigma)  # equal infinities do not change
         slope = _of_rows if operation.rows else _of_elements
-        return first_order(slope, "Perturbed()", mean, ((up - down) / (2 * sigma), z), x)
+        # The slope depends on x, which the hard operation's own derivative does not say: a second one has to be refused.
+        return first_order(slope, "Perturbed()", mean, (change, z + zero_valued(x)[None]), x)
 
 
 def _of_elements(at, dx):

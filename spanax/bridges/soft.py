@@ -5,6 +5,7 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
@@ -19,7 +20,8 @@ def positive(name: str, value: object) -> Float[Array, ""] | float:
         shape, good = value.shape, jnp.issubdtype(value.dtype, jnp.floating)
     else:
         try:
-            shape, good = jnp.shape(value), bool(jnp.all(jnp.asarray(value) > 0) & jnp.all(jnp.isfinite(value)))
+            number = np.asarray(value)
+            shape, good = number.shape, bool(np.all(np.isrealobj(number) & (number > 0) & np.isfinite(number)))
         except (TypeError, ValueError):
             shape, good = (), False
     if shape or not good:
@@ -42,7 +44,7 @@ class Soft(Step):
 
     - `"logistic"`, the default: sigmoids; for `argmax` and its like the noise on each entry is Gumbel noise, and the weights
       are a softmax;
-    - `"gaussian"`: agrees with `sx.smooth`; `argmax` costs a quadrature of 64 points;
+    - `"gaussian"`: agrees with `sx.smooth`; `argmax` costs a quadrature of 65 points;
     - `"laplace"`: the only one for order statistics (`sort`, `rank`, `quantile`, ...), and their default, because
       there the sums over all pairs have a closed form in n log n.
 

@@ -22,15 +22,23 @@ MaybeKey = Key[Array, ""] | None
 
 def as_float(x: Any) -> Array:
     """An array of floats: integers and booleans in JAX's default precision."""
-    x = jnp.asarray(x)
+    x = _real(x)
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
 
 
+def _real(x: Any) -> Array:
+    x = jnp.asarray(x)
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise SpanaxError("a hard operation of complex numbers", here(), "x.real or x.imag", "abs(x)")
+    return x
+
+
 def alike(*xs: Any) -> list[Array]:
-    """Arrays of floats of one dtype and one shape."""
-    dtype = jnp.result_type(*xs)
+    """Arrays of floats of one shape and one dtype, that of the numbers: booleans take on any."""
+    arrays = [_real(x) for x in xs]
+    dtype = jnp.result_type(*[x for x in arrays if x.dtype != bool] or [float])
     dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
-    return list(jnp.broadcast_arrays(*(jnp.asarray(x, dtype) for x in xs)))
+    return list(jnp.broadcast_arrays(*(x.astype(dtype) for x in arrays)))
 
 
 def under_noise(formula: Callable[..., Array]) -> dict[str, Callable]:
@@ -62,7 +70,7 @@ def apply(
         return exact(*inputs) if has_derivative else exact(*_guarded(name, inputs, identity is not None))
     if not isinstance(via, Step):
         raise SpanaxError(f"{name} via {via!r}, which is no bridge for a hard operation", where, *_bridges(True))
-    value = exact(*map(lax.stop_gradient, inputs))
+    value = lax.stop_gradient(exact(*inputs))
     return via.step(Operation(name, where, value, hard, soft, identity, rows), x, key)
 
 
@@ -85,6 +93,6 @@ def on_last(x: Array, axis: int | None, name: str) -> tuple[Array, int | None]:
     """x with `axis` moved to the end (flattened where it is None), and that axis, not negative."""
     if axis is None:
         return x.ravel(), None
-    if not -x.ndim <= axis < x.ndim:
+    if isinstance(axis, bool) or not isinstance(axis, int) or not -x.ndim <= axis < x.ndim:
         raise SpanaxError(f"{name} of axis {axis}, and x has shape {list(x.shape)}", here(), "axis=-1")
     return jnp.moveaxis(x, axis, -1), axis % x.ndim

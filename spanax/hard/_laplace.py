@@ -1,6 +1,7 @@
 """Soft order statistics in n log n, by sums of exponentials over sorted numbers.
 
-With F the cdf of Laplace noise of scale 1, and u sorted, the sums over all pairs that ranks and quantiles need are made of
+With F the cdf of Laplace noise of scale 1, and u sorted along its first axis, the sums over all pairs that ranks and quantiles need are
+made of
 
     A_i = sum over j < i of w_j exp(-(u_i - u_j)),      B_i = sum over j > i of w_j exp(-(u_j - u_i)),
 
@@ -15,16 +16,16 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-Row = Float[Array, "*b n"]
+Sorted = Float[Array, "n *b"]
 
 
 @jax.custom_jvp
-def sums(u: Row, left: Row, right: Row) -> tuple[Row, Row]:
-    """A with the weights `left` and B with the weights `right`, for u sorted along its last axis."""
-    decay = jnp.exp(u[..., :-1] - u[..., 1:])
-    return _forward(decay, left), jnp.flip(_forward(jnp.flip(decay, -1), jnp.flip(right, -1)), -1)
+def sums(u: Sorted, left: Sorted, right: Sorted) -> tuple[Sorted, Sorted]:
+    """A with the weights `left` and B with the weights `right`."""
+    decay = jnp.exp(u[:-1] - u[1:])
+    return _recurrence(decay, left), _recurrence(decay, right, reverse=True)
 
 
 @sums.defjvp
@@ -35,71 +36,85 @@ def _sums_jvp(primals, tangents):
     return (a, b), (da - a * du, db + b * du)
 
 
-def _forward(decay: Row, w: Row) -> Row:
-    """y_0 = 0, y_(i+1) = decay_i (y_i + w_i)."""
-    if w.shape[-1] < 2:
+def _recurrence(decay: Float[Array, "n-1 *b"], w: Sorted, reverse: bool = False) -> Sorted:
+    """y_0 = 0, y_(i+1) = decay_i (y_i + w_i); from the end where `reverse`."""
+    if w.shape[0] < 2:
         return jnp.zeros_like(w)
-    decay, w = jnp.moveaxis(decay, -1, 0), jnp.moveaxis(w, -1, 0)  # the recurrence runs over the leading axis
-    y = lax.platform_dependent(decay, w[:-1], cpu=_one_by_one, default=_by_doubling)
-    return jnp.moveaxis(jnp.concatenate([jnp.zeros_like(w[:1]), y]), 0, -1)
+    w, nothing = (w[1:] if reverse else w[:-1]), jnp.zeros_like(w[:1])
+    by = (functools.partial(f, reverse=reverse) for f in (_one_by_one, _by_doubling))
+    cpu, default = by
+    y = lax.platform_dependent(decay, w, cpu=cpu, default=default)
+    return jnp.concatenate([y, nothing] if reverse else [nothing, y])
 
 
-def _one_by_one(decay, w):
+def _one_by_one(decay, w, reverse):
     def step(y, each):
         y = each[0] * (y + each[1])
         return y, y
 
-    return lax.scan(step, jnp.zeros_like(w[0]), (decay, w))[1]
+    return lax.scan(step, jnp.zeros_like(w[0]), (decay, w), reverse=reverse)[1]
 
 
-def _by_doubling(decay, w):
+def _by_doubling(decay, w, reverse):
     def join(first, second):
         return first[0] * second[0], second[0] * first[1] + second[1]
 
-    return lax.associative_scan(join, (decay, decay * w))[1]
+    return lax.associative_scan(join, (decay, decay * w), reverse=reverse)[1]
 
 
-def ranks(u: Row) -> Row:
-    """1/2 + the sum over all j of F(u_i - u_j), for u sorted: from 1 to n, and 1/2 for each tie."""
+def ranks(u: Sorted) -> Sorted:
+    """1/2 + the sum over all j of F(u_i - u_j): from 1 to n, and 1/2 for each tie."""
     a, b = sums(u, jnp.ones_like(u), jnp.ones_like(u))
-    return jnp.arange(1, u.shape[-1] + 1, dtype=u.dtype) + (b - a) / 2
+    return 0.5 + _at_entries(a, b)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def quantiles(u: Row, levels: Float[Array, " m"], consecutive: bool) -> Float[Array, "*b m"]:
-    """For each level l, strictly between 0 and n, the t with sum over j of F(t - u_j) = l; for u sorted.
+def _at_entries(a: Sorted, b: Sorted) -> Sorted:
+    """The sum over all j of F(u_i - u_j), from A and B with weights 1."""
+    places = jnp.arange(a.shape[0], dtype=a.dtype).reshape(-1, *(1,) * (a.ndim - 1))
+    return places + (0.5 + (b - a) / 2)
+
+
+def quantiles(u: Sorted, levels: Float[Array, " m"], consecutive: bool) -> Float[Array, "m *b"]:
+    """For each level l, strictly between 0 and n, the t with sum over j of F(t - u_j) = l.
 
     `consecutive`: the levels ascend by 1; that costs n + m, and n m otherwise.
     """
-    n, count = u.shape[-1], _below(u, levels, consecutive)
     a, b = sums(u, jnp.ones_like(u), jnp.ones_like(u))
+    return _solved(u, a, b, levels, consecutive)[0]
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
+def _solved(u, a, b, levels, consecutive) -> tuple[Float[Array, "m *b"], Int[Array, "m *b"]]:
+    """The quantiles, and how many of the u are below each, from A and B with weights 1."""
+    n, count = u.shape[0], _below(a, b, levels, consecutive)
     (u_left, u_right), (a, b) = _neighbours(u, u, count), _neighbours(a + 1, b + 1, count)
     a, b = jnp.where(count > 0, a, 0), jnp.where(count < n, b, 0)
     # Between two neighbours the sum is count - a exp(-(t - u_left))/2 + b exp(-(u_right - t))/2: a quadratic in exp(t).
-    c = levels - count.astype(u.dtype)
+    c = _on_top(levels, u) - count.astype(u.dtype)
     root = jnp.sqrt(jnp.square(c) + a * b * jnp.exp(u_left - u_right))
     from_left = u_left + jnp.log(_at_least_one(a) / jnp.where(c < 0, root - c, 1))
     from_right = u_right - jnp.log(_at_least_one(b) / jnp.where(c > 0, root + c, 1))
     middle = (u_left + u_right + jnp.log(_at_least_one(a) / _at_least_one(b))) / 2
-    return jnp.where(c < 0, from_left, jnp.where(c > 0, from_right, middle))
+    return jnp.where(c < 0, from_left, jnp.where(c > 0, from_right, middle)), count
 
 
-@quantiles.defjvp
-def _quantiles_jvp(consecutive, primals, tangents):
-    """By the implicit function theorem: a mean of du, weighted by the density of the noise at t - u_j."""
-    (u, levels), (du, dlevels) = primals, tangents
-    t, n, count = quantiles(u, levels, consecutive), u.shape[-1], _below(u, levels, consecutive)
+@_solved.defjvp
+def _solved_jvp(consecutive, primals, tangents):
+    """By the implicit function theorem: a mean of du, weighted by the density of the noise at t - u_j. A and B follow from u."""
+    (u, a, b, levels), (du, _, _, dlevels) = primals, tangents
+    t, count = _solved(u, a, b, levels, consecutive)
     u_left, u_right = _neighbours(u, u, count)
-    left, right = jnp.where(count > 0, t - u_left, jnp.inf), jnp.where(count < n, u_right - t, jnp.inf)
+    left, right = jnp.where(count > 0, t - u_left, jnp.inf), jnp.where(count < u.shape[0], u_right - t, jnp.inf)
     nearest = lax.stop_gradient(jnp.minimum(left, right))  # a common factor, against underflow in a wide gap
     by_left, by_right = jnp.exp(nearest - left), jnp.exp(nearest - right)
 
-    def total(w):
-        a, b = sums(u, w, w)
-        a, b = _neighbours(a + w, b + w, count)
+    def total(a, b):
+        a, b = _neighbours(a, b, count)
         return by_left * a + by_right * b
 
-    return t, (total(du) + 2 * jnp.exp(nearest) * dlevels) / total(jnp.ones_like(u))
+    da, db = sums(u, du, du)
+    dt = (total(da + du, db + du) + 2 * jnp.exp(nearest) * _on_top(dlevels, u)) / total(a + 1, b + 1)
+    return (t, count), (dt, jnp.zeros(count.shape, jax.dtypes.float0))
 
 
 def _at_least_one(x):
@@ -107,24 +122,28 @@ def _at_least_one(x):
     return jnp.maximum(x, 1)
 
 
-def _neighbours(left: Row, right: Row, count) -> tuple[Array, Array]:
+def _on_top(levels: Float[Array, " m"], like: Sorted) -> Float[Array, "m *1"]:
+    return levels.reshape(-1, *(1,) * (like.ndim - 1))
+
+
+def _neighbours(left: Sorted, right: Sorted, count: Int[Array, "m *b"]) -> tuple[Array, Array]:
     """The last entry of `left` below, and the first entry of `right` above, where `count` entries are below."""
-    n = left.shape[-1]
-    below, above = jnp.maximum(count - 1, 0), jnp.minimum(count, n - 1)
+    below, above = jnp.maximum(count - 1, 0), jnp.minimum(count, left.shape[0] - 1)
     return (
-        jnp.take_along_axis(left, below, -1, mode="promise_in_bounds"),
-        jnp.take_along_axis(right, above, -1, mode="promise_in_bounds"),
+        jnp.take_along_axis(left, below, 0, mode="promise_in_bounds"),
+        jnp.take_along_axis(right, above, 0, mode="promise_in_bounds"),
     )
 
 
-def _below(u: Row, levels: Float[Array, " m"], consecutive: bool):
-    """How many of the u_i have a sum over F(u_i - u_j) of at most each level: (*b, m) integers."""
-    at, m = lax.stop_gradient(ranks(u) - 0.5), levels.shape[0]
-    levels = jnp.expand_dims(lax.stop_gradient(levels), tuple(range(u.ndim - 1)))
+def _below(a: Sorted, b: Sorted, levels: Float[Array, " m"], consecutive: bool) -> Int[Array, "m *b"]:
+    """At how many entries the sum is at most each level."""
+    at, levels = lax.stop_gradient((_at_entries(a, b), _on_top(levels, a)))
     if not consecutive:
-        return jnp.sum(at[..., None, :] <= levels[..., None], -1, dtype=jnp.int32)
-    first = jnp.clip(jnp.ceil(at - levels[..., :1]), 0, m).astype(jnp.int32)  # the first level that counts it
-    rows = first.reshape(-1, u.shape[-1])
-    places = rows + (m + 1) * jnp.arange(rows.shape[0], dtype=jnp.int32)[:, None]
-    counts = jnp.zeros(rows.shape[0] * (m + 1), jnp.int32).at[places.ravel()].add(1, mode="promise_in_bounds")
-    return jnp.cumsum(counts.reshape(*u.shape[:-1], m + 1)[..., :m], -1, dtype=jnp.int32)
+        return jnp.sum(at[None] <= levels[:, None], 1, dtype=jnp.int32)
+    m, n = levels.shape[0], at.shape[0]
+    first = jnp.clip(jnp.ceil(at - levels[:1]), 0, m).astype(jnp.int32).reshape(n, -1)  # the first level that counts it
+    lanes = first.shape[1]
+    places = (first * lanes + jnp.arange(lanes, dtype=jnp.int32)).ravel()
+    counts = jnp.zeros((m + 2) * lanes, at.dtype).at[places].add(1, mode="promise_in_bounds").reshape(m + 2, lanes)
+    total = _recurrence(jnp.ones((m + 1, lanes), at.dtype), counts)[1 : m + 1]
+    return total.astype(jnp.int32).reshape(m, *a.shape[1:])

@@ -10,6 +10,8 @@ from jax import lax
 from jax.scipy.special import log_ndtr
 from jaxtyping import Array, Float
 
+from ..bridges._noise import units
+
 _GUMBEL = math.sqrt(6) / math.pi  # the scale of a Gumbel variable by its standard deviation
 _POINTS, _REACH = 65, 8.0
 
@@ -34,14 +36,14 @@ def _above(top: Array, height: Array) -> Array:
 
 def gumbel_weights(x: Float[Array, "*b n"], softness: Float[Array, ""]) -> Float[Array, "*b n"]:
     """P(the maximum is at i) under Gumbel noise: a softmax (Luce 1959; Yellott 1977)."""
-    return jax.nn.softmax(_below_top(x)[0] / (_GUMBEL * softness), -1)
+    return jax.nn.softmax(units(_below_top(x)[0], _GUMBEL * softness), -1)
 
 
 def gumbel_max(x: Float[Array, "*b n"], softness: Float[Array, ""]) -> Float[Array, "*b"]:
     """E max(x + noise) under Gumbel noise of mean 0: a logsumexp."""
     y, top = _below_top(x)
     scale = _GUMBEL * softness
-    return _above(top, scale * jax.nn.logsumexp(y / scale, -1))
+    return _above(top, scale * jax.nn.logsumexp(units(y, scale), -1))
 
 
 def _densities(y: Float[Array, "*b n"]) -> tuple[Array, Array]:
@@ -59,12 +61,12 @@ def _densities(y: Float[Array, "*b n"]) -> tuple[Array, Array]:
 
 def gaussian_weights(x: Float[Array, "*b n"], softness: Float[Array, ""]) -> Float[Array, "*b n"]:
     """P(the maximum is at i) under Gaussian noise: the integral of density_i(t) times the cdfs of all others at t."""
-    _, density = _densities(_below_top(x)[0] / softness)
+    _, density = _densities(units(_below_top(x)[0], softness))
     return jnp.sum(density, -2)
 
 
 def gaussian_max(x: Float[Array, "*b n"], softness: Float[Array, ""]) -> Float[Array, "*b"]:
     """E max(x + noise) under Gaussian noise: the integral of t times the density of the maximum."""
     y, top = _below_top(x)
-    t, density = _densities(y / softness)
+    t, density = _densities(units(y, softness))
     return _above(top, softness * jnp.sum(jnp.sum(density, -1) * t[:, 0], -1))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -11,24 +13,38 @@ from jaxtyping import Array, Float, Int
 
 from ..bridges._noise import KERNELS
 from ._laplace import quantiles, ranks
-from ._sorting import sort_with_order
+from ._sorting import sorted_rows
 
 Row = Float[Array, "*b n"]
 _SCALE = math.sqrt(0.5)  # of Laplace noise of standard deviation 1
 
 
-def _scaled(x: Row, softness) -> Row:
-    """x in units of the noise's scale, around its middle; infinities become numbers far away."""
-    far = jnp.finfo(x.dtype).max / 4
-    return jnp.clip(x / (_SCALE * softness), -far, far)
+def _in_single(f: Callable[..., Array]) -> Callable[..., Array]:
+    """`f` in float32, where x is narrower: half precision counts to 256 or 2048 only."""
+
+    @functools.wraps(f)
+    def run(x, *args):
+        if x.dtype.itemsize >= 4:
+            return f(x, *args)
+        wide = [a.astype(jnp.float32) if isinstance(a, jax.Array) and a.dtype == x.dtype else a for a in args]
+        return f(x.astype(jnp.float32), *wide).astype(x.dtype)
+
+    return run
 
 
-def _scatter(values: Row, order: Int[Array, "*b n"]) -> Row:
-    """The values of sorted entries in the order that the entries had."""
-    rows = order.reshape(-1, order.shape[-1]) if order.size else order.reshape(0, order.shape[-1])
-    places = rows + order.shape[-1] * jnp.arange(rows.shape[0], dtype=order.dtype)[:, None]
-    flat = jnp.zeros(values.size, values.dtype).at[places.ravel()]
-    return flat.set(values.ravel(), unique_indices=True, mode="promise_in_bounds").reshape(values.shape)
+def _middle(values: Row) -> Float[Array, "*b 1"]:
+    """The middle one of sorted values, stopped; 0 where that is infinite or NaN."""
+    half = values.shape[-1] // 2
+    middle = lax.stop_gradient(values[..., half : half + 1])
+    return jnp.where(jnp.isfinite(middle), middle, 0)
+
+
+def _scaled(x: Row, middle: Float[Array, "*b 1"], softness) -> Row:
+    """x - middle in units of the noise's scale; infinities become numbers far away, without derivative."""
+    far = float(jnp.finfo(x.dtype).max) / 4
+    infinite = jnp.isinf(x)
+    u = jnp.where(infinite, 0, x - middle) / (_SCALE * softness)
+    return jnp.where(infinite, far * jnp.sign(x), jnp.clip(u, -far, far))
 
 
 def _no_nan(x: Row, out: Array) -> Array:
@@ -37,15 +53,23 @@ def _no_nan(x: Row, out: Array) -> Array:
     return jnp.where(bad.reshape(bad.shape + (1,) * (out.ndim - bad.ndim)), jnp.nan, out)
 
 
+@_in_single
 def soft_rank(x: Row, softness) -> Row:
-    values, order = sort_with_order(_scaled(x, softness))
-    return _no_nan(x, _scatter(ranks(values), order))
+    rows = sorted_rows(x)
+    u = _scaled(rows.values, _middle(rows.values), softness)
+    return _no_nan(x, rows.unsorted(_along_last(ranks, u)))
 
 
+def _along_last(f: Callable[[Array], Array], rows: Row) -> Array:
+    """`f`, which works along the first axis, along the last one."""
+    return jnp.moveaxis(f(jnp.moveaxis(rows, -1, 0)), 0, -1)
+
+
+@_in_single
 def hard_rank(x: Row) -> Row:
     """From 1 to n, and the mean of their places for equal numbers."""
-    values, order = sort_with_order(x)
-    n = x.shape[-1]
+    rows, n = sorted_rows(x), x.shape[-1]
+    values = rows.values
     place = jnp.arange(n, dtype=x.dtype)
     if n == 0:
         return x
@@ -53,43 +77,57 @@ def hard_rank(x: Row) -> Row:
     ends = jnp.concatenate([starts[..., 1:], jnp.ones_like(starts[..., :1])], -1)
     first = lax.cummax(jnp.where(starts, place, -1), x.ndim - 1)
     last = lax.cummin(jnp.where(ends, place, n), x.ndim - 1, reverse=True)
-    return _no_nan(x, _scatter((first + last) / 2 + 1, order))
+    return _no_nan(x, rows.unsorted((first + last) / 2 + 1))
 
 
+@_in_single
 def soft_sort(x: Row, softness, first: int, count: int) -> Float[Array, "*b count"]:
     """The values at places `first`, ..., first + count - 1 of n, counted from 0, ascending."""
     levels = jnp.arange(first, first + count, dtype=x.dtype) + 0.5
     return _soft_places(x, softness, levels, range(first, first + count), True)
 
 
+@_in_single
 def soft_places(x: Row, softness, places: Int[Array, " m"]) -> Float[Array, "*b m"]:
     """The values at those places, counted from 0, ascending."""
     return _soft_places(x, softness, places.astype(x.dtype) + 0.5, places, False)
 
 
 def _soft_places(x, softness, levels, places, consecutive):
-    hard, _ = sort_with_order(x)
-    u = _scaled(hard, softness)
-    soft = quantiles(u, levels, consecutive) * (_SCALE * softness)
+    hard = sorted_rows(x).values
+    middle = _middle(hard)
+    u = _scaled(hard, middle, softness)
+    soft = middle + _along_last(lambda u: quantiles(u, levels, consecutive), u) * (_SCALE * softness)
     hard = lax.stop_gradient(hard[..., places.start : places.stop] if consecutive else hard[..., places])
     return _no_nan(x, jnp.where(jnp.isinf(hard), hard, soft))
 
 
+@_in_single
 def soft_permutation(x: Row, softness, first: int, count: int) -> Float[Array, "*b count n"]:
     """Weights over the entries for the same places: P(x_j + noise lies in that n-th part of all noisy entries).
 
     Doubly stochastic for all n places: each row and each column sums to 1.
     """
     n = x.shape[-1]
-    u = _scaled(x, softness)
+    values = sorted_rows(x).values
+    middle = _middle(values)
+    u = _scaled(x, middle, softness)
     inner = range(max(first, 1), min(first + count, n - 1) + 1)  # bounds between parts
-    bounds = quantiles(sort_with_order(u)[0], jnp.asarray([*inner], x.dtype), True)
+    levels = jnp.asarray([*inner], x.dtype)
+    bounds = _along_last(lambda u: quantiles(u, levels, True), _scaled(values, middle, softness))
     cdf = KERNELS["laplace"].cdf((bounds[..., :, None] - u[..., None, :]) * _SCALE)
     ends = [jnp.zeros_like(u[..., None, :])] if first == 0 else []
     cdf = jnp.concatenate([*ends, cdf, *([jnp.ones_like(u[..., None, :])] if first + count == n else [])], -2)
     return _no_nan(x, cdf[..., 1:, :] - cdf[..., :-1, :])
 
 
-def hard_permutation(x: Row, first: int, count: int) -> Float[Array, "*b count n"]:
-    order = sort_with_order(x)[1][..., first : first + count]
-    return jax.nn.one_hot(order, x.shape[-1], dtype=x.dtype)
+def largest(x: Row, count: int) -> tuple[Float[Array, "*b count"], Int[Array, "*b count"]]:
+    """The `count` largest values, descending, NaN first, and their indices; equal values keep their order."""
+    values, order, _ = sorted_rows(-x)
+    nans = jnp.sum(jnp.isnan(values), -1, keepdims=True, dtype=jnp.int32)
+    count_up = lax.broadcasted_iota(jnp.int32, (*x.shape[:-1], count), x.ndim - 1)
+    places = (count_up - nans) % x.shape[-1]  # NaN are last among the -x
+    return (
+        -jnp.take_along_axis(values, places, -1, mode="promise_in_bounds"),
+        jnp.take_along_axis(order, places, -1, mode="promise_in_bounds"),
+    )

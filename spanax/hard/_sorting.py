@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import functools
+import os
 import sys
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,66 +15,132 @@ from jax import lax
 from jax.dtypes import float0
 from jaxtyping import Array, Float, Int
 
-from .._primitives import new_primitive, set_batching, set_host_lowering, set_jvp
+from .._primitives import new_primitive, set_batching, set_host_lowering, set_jvp, set_linear
 
 
-def sort_with_order(x: Float[Array, "*b n"]) -> tuple[Float[Array, "*b n"], Int[Array, "*b n"]]:
-    """Sorted values, ascending, NaN last, and the indices that they had; equal values keep their order."""
-    return tuple(_sort_p.bind(x))
+class Sorted(NamedTuple):
+    """`values`: ascending, NaN last; `order`: the indices that they had, those of equal values ascending; `places`: its inverse."""
+
+    values: Float[Array, "*b n"]
+    order: Int[Array, "*b n"]
+    places: Int[Array, "*b n"]
+
+    def unsorted(self, x: Float[Array, "*b n"]) -> Float[Array, "*b n"]:
+        """What belongs to the values, in the order of the entries that were sorted."""
+        return _permute_p.bind(x, self.places, self.order)[0]
 
 
-def _compared(x):
-    """Sorting by XLA: all zeros are equal, and so are all NaNs."""
+def sorted_rows(x: Float[Array, "*b n"]) -> Sorted:
+    return Sorted(*_sort_p.bind(x))
+
+
+# -- by XLA
+
+
+def _by_xla(x):
+    """All zeros are equal, and so are all NaNs."""
     index = lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1)
-    return lax.sort((x, index), dimension=-1, is_stable=True, num_keys=1)
+    values, order = lax.sort((x, index), dimension=-1, is_stable=True, num_keys=1)
+    return [values, order, lax.sort((order, index), dimension=-1, num_keys=1)[1]]
 
 
 def _avals(x):
-    return [x, jax.core.ShapedArray(x.shape, jnp.int32)]
+    index = jax.core.ShapedArray(x.shape, jnp.int32)
+    return [x, index, index]
+
+
+# -- by NumPy
 
 
 def _on_host(x):
+    """Row by row, in a thread for each core where it is worth it; NumPy lets go of the interpreter while it sorts."""
     x = np.asarray(x)
-    if x.dtype == np.float32:
-        return _packed(x)
-    if x.dtype != np.float64:  # half precision: sorted as float32, which holds each of its numbers
-        values, order = _packed(x.astype(np.float32))
-        return values.astype(x.dtype), order
-    order = np.argsort(x, axis=-1)
-    values = np.take_along_axis(x, order, -1)
-    if np.any(values[..., 1:] == values[..., :-1]) or np.any(np.isnan(values[..., -1:])):
-        order = np.argsort(x, axis=-1, kind="stable")  # the fast one shuffles equal values
-        values = np.take_along_axis(x, order, -1)
-    return values, order.astype(np.int32)
+    rows = x.reshape(-1, x.shape[-1]) if x.size else x.reshape(0, x.shape[-1])
+    outs = np.empty_like(rows), np.empty(rows.shape, np.int32), np.empty(rows.shape, np.int32)
+    cores = min(os.cpu_count() or 1, len(rows))
+    if x.size < _WORTH_A_THREAD or cores == 1:
+        _sort_rows(rows, *outs)
+    else:
+        list(_threads().map(_sort_rows, *(np.array_split(a, cores) for a in (rows, *outs))))
+    return tuple(out.reshape(x.shape) for out in outs)
 
 
-_MAGNITUDE = np.int32(0x7FFFFFFF)
+_WORTH_A_THREAD = 1 << 15
 
 
-def _packed(x):
-    """Values and indices sorted as 64-bit integers: the value's bits, made monotone, above the index."""
-    bits = (np.where(np.isnan(x), np.float32(np.nan), x) + np.float32(0)).view(np.int32)  # one NaN, and no -0
-    packed = np.empty(x.shape, np.int64)
-    index, value = (0, 1) if sys.byteorder == "little" else (1, 0)
-    halves = packed.view(np.int32).reshape(*x.shape, 2)
-    halves[..., value] = bits ^ ((bits >> 31) & _MAGNITUDE)
-    halves[..., index] = np.arange(x.shape[-1], dtype=np.int32)
-    packed.sort(axis=-1)
-    bits = halves[..., value]
-    return (bits ^ ((bits >> 31) & _MAGNITUDE)).view(np.float32), halves[..., index].copy()
+@functools.cache
+def _threads():
+    return concurrent.futures.ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="spanax-sort")
 
 
-def _batched(args, dims):
-    return _sort_p.bind(jnp.moveaxis(args[0], dims[0], 0)), [0, 0]
+def _sort_rows(rows, values, order, places):
+    index = np.arange(rows.shape[-1], dtype=np.int32)
+    one = _sort_double if rows.dtype == np.float64 else _sort_single
+    for i, row in enumerate(rows):
+        values[i], at = one(row, index)
+        order[i] = at
+        places[i, at] = index
 
 
-def _jvp(primals, tangents):
-    values, order = _sort_p.bind(*primals)
-    moved = jnp.take_along_axis(tangents[0], order, -1, mode="promise_in_bounds")
-    return [values, order], [moved, np.zeros(order.shape, float0)]
+_SIGNS, _LOW = np.int32(0x7FFFFFFF), np.int64(0xFFFFFFFF)
+_INDEX, _VALUE = (0, 1) if sys.byteorder == "little" else (1, 0)
 
 
-_sort_p = new_primitive("spanax_sort", lambda x: list(_compared(x)), _avals)
+def _sort_single(row, index):
+    """Values and indices as 64-bit integers: the value's bits, made monotone, above the index. Narrower floats as float32."""
+    bits = (row.astype(np.float32) + np.float32(0)).view(np.int32)  # without -0
+    if np.isnan(row.min(initial=0)):
+        bits[np.isnan(row)] = _SIGNS  # one NaN, the largest of all
+    packed = np.empty(row.shape, np.int64)
+    halves = packed.view(np.int32).reshape(*row.shape, 2)
+    halves[:, _VALUE] = bits ^ ((bits >> 31) & _SIGNS)
+    halves[:, _INDEX] = index
+    packed.sort()
+    bits = halves[:, _VALUE]
+    return (bits ^ ((bits >> 31) & _SIGNS)).view(np.float32), packed & _LOW
+
+
+def _sort_double(row, index):
+    at = np.argsort(row)
+    values = row[at]
+    if np.any(values[1:] == values[:-1]) or np.any(np.isnan(values[-1:])):
+        at = np.argsort(row, kind="stable")  # the fast one shuffles equal values
+        values = row[at]
+    return values, at
+
+
+# -- rules
+
+
+def _sort_batched(args, dims):
+    return _sort_p.bind(jnp.moveaxis(args[0], dims[0], 0)), [0, 0, 0]
+
+
+def _sort_jvp(primals, tangents):
+    values, order, places = _sort_p.bind(*primals)
+    none = np.zeros(order.shape, float0)
+    return [values, order, places], [*_permute_p.bind(tangents[0], order, places), none, none]
+
+
+def _permute_batched(args, dims):
+    size = next(x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
+    to_front = (
+        jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0)
+        for x, d in zip(args, dims, strict=True)
+    )
+    return _permute_p.bind(*to_front), [0]
+
+
+def _permute(x, order, _):
+    return [jnp.take_along_axis(x, order, -1, mode="promise_in_bounds")]
+
+
+_sort_p = new_primitive("spanax_sort", _by_xla, _avals)
 set_host_lowering(_sort_p, _on_host)
-set_batching(_sort_p, _batched)
-set_jvp(_sort_p, _jvp)
+set_batching(_sort_p, _sort_batched)
+set_jvp(_sort_p, _sort_jvp)
+
+# x, an order and its inverse: entries of x in that order. The transpose is the inverse, which a scatter would be slower at.
+_permute_p = new_primitive("spanax_permute", _permute, lambda x, *_: [x])
+set_batching(_permute_p, _permute_batched)
+set_linear(_permute_p, lambda cotangent, order, places: _permute_p.bind(cotangent, places, order)[0])

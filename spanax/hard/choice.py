@@ -12,15 +12,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._errors import SpanaxError
+from .._jaxprs import here
+from ..bridges._noise import units
 from ._apply import MaybeKey, Via, apply, as_float, on_last, under_noise
 from ._maximisers import gaussian_max, gaussian_weights, gumbel_max, gumbel_weights, one_hot_argmax
 
 _WEIGHTS = {"logistic": gumbel_weights, "gaussian": gaussian_weights}
 _MAXIMA = {"logistic": gumbel_max, "gaussian": gaussian_max}
-
-
-def _unchanged(x):
-    return x
 
 
 def argmax(
@@ -44,8 +43,16 @@ def argmin(
     return _argmax("argmin", as_float(a), -1, axis, keepdims, via, key)
 
 
-def _argmax(name, a, sign, axis, keepdims, via, key):
+def _entries(a: Array, axis: int | None, name: str) -> tuple[Array, int | None]:
+    """`on_last`, for an operation that needs an entry."""
     x, position = on_last(a, axis, name)
+    if x.shape[-1] == 0:
+        raise SpanaxError(f"{name} of no entries, and x has shape {list(a.shape)}", here(), "at least one entry")
+    return x, position
+
+
+def _argmax(name, a, sign, axis, keepdims, via, key):
+    x, position = _entries(a, axis, name)
     weights = apply(
         name,
         via,
@@ -76,7 +83,7 @@ def min(
 
 
 def _max(name, a, sign, axis, keepdims, via, key):
-    x, position = on_last(a, axis, name)
+    x, position = _entries(a, axis, name)
     out = apply(
         name,
         via,
@@ -106,6 +113,6 @@ def one_hot(
 
     def soft(kernel, x, softness):
         d = x - jnp.expand_dims(classes.astype(x.dtype), tuple(range(x.ndim - 1)))
-        return kernel.cdf((d + 0.5) / softness) - kernel.cdf((d - 0.5) / softness)
+        return kernel.cdf(units(d + 0.5, softness)) - kernel.cdf(units(d - 0.5, softness))
 
     return apply("one_hot", via, key, x=as_float(x)[..., None], hard=hard, soft=under_noise(soft), rows=True)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from ..bridges._noise import units
 from ._apply import MaybeKey, Via, alike, apply, under_noise
 
 Numbers = Float[Array, "*s"] | float
@@ -34,30 +35,35 @@ def _compare(
     key: MaybeKey,
     identity: Callable[[Array], Array] | None = None,
 ) -> Array:
-    x1, x2 = alike(x1, x2)
+    a, b = alike(x1, x2)
+    whole = jnp.result_type(x1), jnp.result_type(x2)
+    if not any(jnp.issubdtype(dtype, jnp.inexact) for dtype in whole):  # large ones are not all floats
+        inputs = tuple(jnp.broadcast_arrays(jnp.asarray(x1), jnp.asarray(x2)))
+    else:
+        inputs = a, b
     return apply(
         name,
         via,
         key,
-        x=difference(x1, x2),
+        x=difference(a, b),
         hard=lambda d: test(d, jnp.zeros_like(d)).astype(d.dtype),
         soft=under_noise(soft),
         identity=identity,
-        exact=lambda x1, x2: test(x1, x2).astype(x1.dtype),
-        inputs=(x1, x2),
+        exact=lambda x1, x2: test(x1, x2).astype(a.dtype),
+        inputs=inputs,
     )
 
 
 def _above(kernel, d, softness):
-    return kernel.cdf(d / softness)
+    return kernel.cdf(units(d, softness))
 
 
 def _below(kernel, d, softness):
-    return kernel.cdf(-d / softness)
+    return kernel.cdf(units(-d, softness))
 
 
 def _peak(kernel, d, softness):
-    return kernel.density(d / softness) / kernel.density(jnp.zeros_like(d))
+    return kernel.density(units(d, softness)) / kernel.density(jnp.zeros_like(d))
 
 
 def _off_peak(kernel, d, softness):
@@ -127,7 +133,7 @@ def isclose(
     width = lax.stop_gradient(atol + rtol * jnp.where(jnp.isfinite(b), jnp.abs(b), 0))
 
     def within(kernel, d, softness):
-        return kernel.cdf((width - d) / softness) - kernel.cdf((-width - d) / softness)
+        return kernel.cdf(units(width - d, softness)) - kernel.cdf(units(-width - d, softness))
 
     return apply(
         "isclose",

@@ -10,16 +10,29 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..bridges._noise import Kernel
 from .._errors import SpanaxError
 from .._jaxprs import here
+from .._primitives import undifferentiated
+from ..bridges._noise import Kernel, units
 from ._apply import MaybeKey, Via, apply, as_float, under_noise
 from .choice import one_hot
+from .comparisons import difference
 
 
 def _above(kernel: Kernel, x: Array, edges: Array, softness: Array) -> Array:
     """P(x + noise > each edge): (*s, 1) and (m,) give (*s, m)."""
-    return kernel.cdf((x - jnp.expand_dims(edges, tuple(range(x.ndim - 1)))) / softness)
+    return kernel.cdf(units(difference(x, jnp.expand_dims(edges, tuple(range(x.ndim - 1)))), softness))
+
+
+def _held(edges: Array, name: str) -> Array:
+    """The edges, for a value whose derivative with respect to them is not known: the noise is on the numbers only."""
+    return undifferentiated(
+        edges,
+        f"the derivative of {name} with respect to its edges, via Perturbed",
+        "via=sx.Soft(0.1) or via=sx.StraightThrough(sx.Soft(0.1)), which have one",
+        "edges that do not depend on what is differentiated, such as bins=jnp.linspace(0.0, 1.0, 11) or range=(0.0, 1.0)",
+        "jax.lax.stop_gradient around the edges, if they are to be held fixed",
+    )
 
 
 def searchsorted(
@@ -28,7 +41,8 @@ def searchsorted(
     """Weights over the m = n + 1 places where v would be put in: one-hot weights of `jnp.searchsorted(a, v, side)`.
 
     a is sorted, which is not checked. Relaxed: the probability that v + noise belongs there, for either side. A table lookup is
-    `hard.take(table, searchsorted(edges, v, via=...))`, with n + 1 entries in the table.
+    `hard.take(table, searchsorted(edges, v, via=...))`, with n + 1 entries in the table. With `Perturbed` a derivative with
+    respect to a raises `SpanaxError`.
 
     >>> import jax.numpy as jnp, spanax as sx
     >>> sx.hard.searchsorted(jnp.array([1.0, 2.0]), 1.5).tolist()
@@ -49,7 +63,7 @@ def searchsorted(
         via,
         key,
         x=v,
-        hard=lambda v: places(a, v),
+        hard=lambda v: places(_held(a, "searchsorted"), v),
         soft=under_noise(soft),
         rows=True,
         exact=places,
@@ -91,13 +105,18 @@ def histogram(
     """Counts (or total weights) in bins, and the edges, like `jnp.histogram`; the last bin holds its upper edge.
 
     Relaxed: the expected counts for a + noise between fixed edges. Edges that come from the data move with its smallest
-    and largest entry, and their derivative is counted. Memory size * m.
+    and largest entry, and their derivative is counted (`Perturbed` has none, and raises `SpanaxError`). Memory size * m.
 
     >>> import jax.numpy as jnp, spanax as sx
     >>> sx.hard.histogram(jnp.array([0.1, 0.4, 0.9]), bins=2, range=(0.0, 1.0))[0].tolist()
     [2.0, 1.0]
     """
     x = as_float(a).ravel()[:, None]
+    weights = None if weights is None else jnp.asarray(weights, x.dtype)
+    if weights is not None and weights.shape != jnp.shape(a):
+        raise SpanaxError(
+            f"histogram of a {list(jnp.shape(a))} and weights {list(weights.shape)}", here(), "the same shape for both"
+        )
     edges = jnp.histogram_bin_edges(x, bins, range).astype(x.dtype)
 
     def within(edges, x):
@@ -114,11 +133,11 @@ def histogram(
         via,
         key,
         x=x,
-        hard=lambda x: within(edges, x),
+        hard=lambda x: within(_held(edges, "histogram"), x),
         soft=under_noise(soft),
         rows=True,
         exact=within,
         inputs=(edges, x),
     )
-    counts = jnp.sum(member, 0) if weights is None else jnp.asarray(weights, x.dtype).ravel() @ member
+    counts = jnp.sum(member, 0) if weights is None else weights.ravel() @ member
     return (counts / (jnp.sum(counts) * jnp.diff(edges)) if density else counts), edges

@@ -1,8 +1,10 @@
 """Continuous operations with a kink: abs, relu, clip, maximum and minimum.
 
 They have a derivative, which is JAX's where no bridge is named. In all of them `via` is the bridge: `Soft` rounds the kink off (and
-gives a gradient where clip and relu have none), `StraightThrough()` takes the operation for the identity of its first argument,
+gives a gradient where clip and relu have none), `StraightThrough()` takes relu and clip for the identity of their first argument,
 `Perturbed` needs `key`.
+
+The relaxed values are the hard ones and the tail of the noise beyond the kink, so that nothing cancels where an argument is large.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from .comparisons import Numbers, difference
 
 def _ramp(kernel, x, softness):
     """E max(x + noise, 0)."""
-    return softness * kernel.relu(x / softness)
+    positive = x > 0
+    return jnp.where(positive, x, 0) + kernel.tail(jnp.where(positive, -x, x), softness)
 
 
 def _unchanged(x):
@@ -57,11 +60,12 @@ def clip(
     x, low, high = alike(as_float(arr), lowest, highest)
 
     def soft(kernel, x, softness):
-        above = _ramp(kernel, x - jnp.where(jnp.isfinite(low), low, 0), softness)
-        rising = jnp.where(low == -jnp.inf, x, low + above)
-        return rising - jnp.where(
-            high == jnp.inf, 0, _ramp(kernel, x - jnp.where(jnp.isfinite(high), high, 0), softness)
-        )
+        below, above = x < low, x > high
+        short = jnp.where(low == -jnp.inf, -jnp.inf, low - x)
+        over = jnp.where(high == jnp.inf, -jnp.inf, x - high)
+        clipped = jnp.where(above, high, jnp.where(below, low, x))
+        lifted = kernel.tail(jnp.where(below, -short, short), softness)
+        return clipped + lifted - kernel.tail(jnp.where(above, -over, over), softness)
 
     return apply(
         "clip",
@@ -71,37 +75,42 @@ def clip(
         hard=lambda x: jnp.clip(x, low, high),
         soft=under_noise(soft),
         identity=_unchanged,
+        exact=jnp.clip,
+        inputs=(x, low, high),
         has_derivative=True,
     )
 
 
 def maximum(x1: Numbers, x2: Numbers, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
     """The larger of two, like `jnp.maximum`. Relaxed: E max(x1 - x2 + noise, 0) + x2."""
-    return _larger("maximum", x1, x2, 1, via, key)
+    return _picked("maximum", x1, x2, 1, via, key)
 
 
 def minimum(x1: Numbers, x2: Numbers, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
     """The smaller of two, like `jnp.minimum`. Relaxed: x2 - E max(x2 - x1 + noise, 0)."""
-    return _larger("minimum", x1, x2, -1, via, key)
+    return _picked("minimum", x1, x2, -1, via, key)
 
 
-def _larger(name, x1, x2, sign, via, key):
+def _picked(name, x1, x2, sign, via, key):
     x1, x2 = alike(x1, x2)
-    pick = jnp.maximum if sign > 0 else jnp.minimum
+    d = difference(x1, x2)
+    first = d > 0 if sign > 0 else d <= 0  # which one is picked without noise
+
+    def hard(noisy):
+        change = difference(jax.nn.relu(noisy), jax.nn.relu(d))
+        return jnp.where(first, x1, x2) + sign * change
 
     def soft(kernel, d, softness):
-        finite = jnp.isfinite(d)
-        ramp = x2 + sign * _ramp(kernel, sign * jnp.where(finite, d, 0), softness)
-        return jnp.where(finite, ramp, pick(x1, x2))
+        return jnp.where(first, x1, x2) + sign * kernel.tail(jnp.where(d > 0, -d, d), softness)
 
     return apply(
         name,
         via,
         key,
-        x=difference(x1, x2),
-        hard=lambda d: pick(x2 + d, x2),
+        x=d,
+        hard=hard,
         soft=under_noise(soft),
-        exact=lambda x1, x2: pick(x1, x2),
+        exact=jnp.maximum if sign > 0 else jnp.minimum,
         inputs=(x1, x2),
         has_derivative=True,
     )

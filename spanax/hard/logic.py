@@ -20,7 +20,7 @@ Truth = Float[Array, "*s"] | Bool[Array, "*s"]
 
 def _weights(via: Via, key: MaybeKey, *xs: Truth) -> list[Array]:
     """The truth weights, each tested by `via`, if there is one."""
-    arrays = [as_float(x) for x in xs]
+    arrays = [jnp.asarray(x) for x in xs]
     if via is None:
         return arrays
     keys: list[Key[Array, ""]] | list[None] = [None] * len(xs) if key is None else list(jax.random.split(key, len(xs)))
@@ -30,7 +30,7 @@ def _weights(via: Via, key: MaybeKey, *xs: Truth) -> list[Array]:
 def logical_not(x: Truth, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
     """1 - x."""
     (x,) = _weights(via, key, x)
-    return 1 - x
+    return 1 - as_float(x)
 
 
 def logical_and(x1: Truth, x2: Truth, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
@@ -58,8 +58,7 @@ def where(condition: Truth, x: Numbers, y: Numbers, *, via: Via = None, key: May
     that is infinite or NaN does not count, in the value or in the derivative.
     """
     (condition,) = _weights(via, key, condition)
-    dtype = jnp.result_type(condition, x, y)
-    w, x, y = alike(condition, jnp.asarray(x, dtype), jnp.asarray(y, dtype))
+    w, x, y = alike(condition, x, y)
     x, y = _counting(x, y, w == 0), _counting(y, x, w == 1)
     return w * x + (1 - w) * y
 

@@ -12,16 +12,15 @@ Infinities stay where they are, and have no derivative; a NaN makes its whole ro
 
 from __future__ import annotations
 
-import functools
-
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
 from .._jaxprs import here
 from ._apply import MaybeKey, Via, apply, as_float, on_last
-from ._rows import hard_permutation, hard_rank, soft_permutation, soft_rank, soft_sort
-from ._sorting import sort_with_order
+from ._rows import hard_rank, largest, soft_permutation, soft_rank, soft_sort
+from ._sorting import sorted_rows
 
 
 def _unchanged(x):
@@ -45,7 +44,7 @@ def rank(a: Float[Array, "*s"], axis: int | None = -1, *, via: Via = None, key: 
     """
     x, position = on_last(as_float(a), axis, "rank")
     if x.size == 0:
-        return as_float(a)
+        return x if position is None else as_float(a)
     soft = {"laplace": soft_rank}
     return _place(apply("rank", via, key, x=x, hard=hard_rank, soft=soft, identity=_unchanged, rows=True), position)
 
@@ -53,22 +52,27 @@ def rank(a: Float[Array, "*s"], axis: int | None = -1, *, via: Via = None, key: 
 def sort(
     a: Float[Array, "*s"], axis: int | None = -1, *, descending: bool = False, via: Via = None, key: MaybeKey = None
 ) -> Float[Array, "*s"]:
-    """The entries in ascending order (NaN last), like `jnp.sort`; of the flattened array where `axis` is None."""
+    """The entries in ascending order (NaN last), like `jnp.sort`; of the flattened array where `axis` is None.
+
+    `descending`: the same from the end, NaN first.
+    """
     x, position = on_last(as_float(a), axis, "sort")
     if x.size == 0:
-        return as_float(a)
-    return _place(_sorted("sort", x, 0, x.shape[-1], descending, via, key), position)
-
-
-def _sorted(name, x, first, count, descending, via, key):
-    """The values at `count` places; descending ones are the ascending ones of -x, negated."""
-    sign = -1 if descending else 1
+        return x if position is None else as_float(a)
 
     def hard(x):
-        return sign * sort_with_order(sign * x)[0][..., first : first + count]
+        values = sorted_rows(x).values
+        return jnp.flip(values, -1) if descending else values
+
+    return _place(_values("sort", x, x.shape[-1], hard, descending, via, key), position)
+
+
+def _values(name, x, count, hard, descending, via, key):
+    """The values at the first `count` places; relaxed, descending ones are the ascending ones of -x, negated."""
+    sign = -1 if descending else 1
 
     def soft(x, softness):
-        return sign * soft_sort(sign * x, softness, first, count)
+        return sign * soft_sort(sign * x, softness, 0, count)
 
     return apply(name, via, key, x=x, hard=hard, soft={"laplace": soft}, rows=True, has_derivative=True)
 
@@ -84,29 +88,28 @@ def argsort(
     n = x.shape[-1]
     if x.size == 0:
         return jnp.zeros((*jnp.shape(a), n), x.dtype) if position is not None else jnp.zeros((n, n), x.dtype)
-    weights = _order("argsort", x, 0, n, descending, via, key)
+    weights = _order("argsort", x, n, descending, via, key)
     return weights if position is None else jnp.moveaxis(weights, -2, position)
 
 
-def _order(name, x, first, count, descending, via, key):
+def _order(name, x, count, descending, via, key):
+    """The weights at the first `count` places."""
     sign = -1 if descending else 1
-    hard = functools.partial(_signed, sign, hard_permutation, first, count)
-    soft = functools.partial(_signed_soft, sign, first, count)
+
+    def hard(x):
+        order = largest(x, count)[1] if descending else sorted_rows(x).order[..., :count]
+        return jax.nn.one_hot(order, x.shape[-1], dtype=x.dtype)
+
+    def soft(x, softness):
+        return soft_permutation(sign * x, softness, 0, count)
+
     return apply(name, via, key, x=x, hard=hard, soft={"laplace": soft}, rows=True)
-
-
-def _signed(sign, permutation, first, count, x):
-    return permutation(sign * x, first, count)
-
-
-def _signed_soft(sign, first, count, x, softness):
-    return soft_permutation(sign * x, softness, first, count)
 
 
 def top_k(
     operand: Float[Array, "*s"], k: int, *, axis: int = -1, via: Via = None, key: MaybeKey = None
 ) -> tuple[Float[Array, "*k"], Float[Array, "*k n"]]:
-    """The k largest values, descending, and the weights of their indices, like `jax.lax.top_k`.
+    """The k largest values, descending (NaN first), and the weights of their indices, like `jax.lax.top_k`.
 
     The sum of the weights over the k places is the soft top-k mask. Without a bridge the derivative of the values is JAX's, and
     that of the weights raises. Raises `SpanaxError` where k is not in 0 ... n.
@@ -123,5 +126,6 @@ def top_k(
     if x.size == 0 or k == 0:
         values, weights = jnp.zeros((*x.shape[:-1], k), x.dtype), jnp.zeros((*x.shape[:-1], k, n), x.dtype)
     else:
-        values, weights = (f("top_k", x, 0, k, True, via, key) for f in (_sorted, _order))
+        values = _values("top_k", x, k, lambda x: largest(x, k)[0], True, via, key)
+        weights = _order("top_k", x, k, True, via, key)
     return jnp.moveaxis(values, -1, position or 0), jnp.moveaxis(weights, -2, position or 0)

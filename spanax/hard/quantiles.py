@@ -13,14 +13,14 @@ from .._errors import SpanaxError
 from .._jaxprs import here
 from ._apply import MaybeKey, Via, apply, as_float, on_last
 from ._rows import soft_places
-from ._sorting import sort_with_order
+from ._sorting import sorted_rows
 
-# Between the order statistics at floor(p) and ceil(p), the share of the upper one.
+# Between the order statistics at p = floor(p) + share and the next one, the share of the next one; at the end it may be 1.
 _METHODS = {
     "linear": lambda share: share,
-    "lower": lambda share: jnp.zeros_like(share),
-    "higher": lambda share: jnp.sign(share),
-    "midpoint": lambda share: jnp.sign(share) / 2,
+    "lower": jnp.floor,
+    "higher": jnp.ceil,
+    "midpoint": lambda share: (jnp.floor(share) + jnp.ceil(share)) / 2,
     "nearest": lambda share: jnp.round(share),
 }
 
@@ -75,10 +75,10 @@ def _quantile(name, a, q, axis, method, keepdims, via, key):
     if method not in _METHODS or n == 0:
         what = f"method={method!r}" if n else "no entries"
         raise SpanaxError(f"{name} with {what}", here(), f"method: {', '.join(_METHODS)}", "at least one entry")
-    q = jnp.asarray(q, x.dtype)
+    q = jnp.asarray(q, jnp.promote_types(x.dtype, jnp.float32))  # half precision counts to 256 or 2048 only
     at = jnp.clip(q.ravel(), 0, 1) * (n - 1)
     lower = jnp.clip(jnp.floor(at), 0, max(n - 2, 0))
-    share = _METHODS[method](at - lower)
+    share = _METHODS[method](at - lower).astype(x.dtype)
     places = lax.stop_gradient(jnp.concatenate([lower, jnp.minimum(lower + 1, n - 1)])).astype(jnp.int32)
 
     def between(values):
@@ -91,7 +91,7 @@ def _quantile(name, a, q, axis, method, keepdims, via, key):
         via,
         key,
         x=x,
-        hard=lambda x: between(_nan_to_all(sort_with_order(x)[0])[..., places]),
+        hard=lambda x: between(_nan_to_all(sorted_rows(x).values)[..., places]),
         soft={"laplace": lambda x, softness: between(soft_places(x, softness, places))},
         rows=True,
         has_derivative=True,
