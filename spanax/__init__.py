@@ -20,6 +20,7 @@ from .bridges import (
     ReinMax as ReinMax,
     Score as Score,
     ScoreFunction as ScoreFunction,
+    Smoothing as Smoothing,
     Soft as Soft,
     Step as Step,
     StraightThrough as StraightThrough,
@@ -35,4 +36,5 @@ from .gaps import (
     find_jumps as find_jumps,
     hidden_gradient as hidden_gradient,
 )
+from .smoothing import Guide as Guide, smooth as smooth, soften as soften
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample

@@ -15,6 +15,9 @@ BRIDGES = [
     sx.GumbelSoftmax(),
     sx.StraightThrough(),
     sx.ReinMax(),
+    sx.Soft(0.1),
+    sx.Perturbed(0.1),
+    sx.Smoothing(),
 ]
 
 

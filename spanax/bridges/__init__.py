@@ -20,5 +20,6 @@ from .pathwise import Pathwise as Pathwise
 from .perturbed import Perturbed as Perturbed
 from .reinmax import ReinMax as ReinMax
 from .score_function import ScoreFunction as ScoreFunction
+from .smoothing import Smoothing as Smoothing
 from .soft import Soft as Soft
 from .straight_through import StraightThrough as StraightThrough

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
 
 def gaussian(key: Key[Array, ""], like: Sequence[Array]) -> list[Array]:
@@ -22,3 +22,25 @@ def norm(direction: Sequence[Array]) -> Array:
 def moved(point: Sequence[Array], direction: Sequence[Array], step: Array | float) -> list[Array]:
     """point + step * direction, each array in its own dtype."""
     return [x + jnp.asarray(step, x.dtype) * d.astype(x.dtype) for x, d in zip(point, direction, strict=True)]
+
+
+def widest(leaves: Sequence[Array]) -> jnp.dtype:
+    """float64 if any of the arrays has it, else float32: narrower floats hold the data, not the arithmetic."""
+    return jnp.dtype(max((jnp.dtype(jnp.float32), *map(jnp.result_type, leaves)), key=lambda dtype: dtype.itemsize))
+
+
+def orthogonal(
+    key: Key[Array, ""], count: int, size: int, block: int, dtype: jnp.dtype
+) -> Float[Array, "count size"]:
+    """`count` standard normal vectors; those of one block of `block` (the last may be shorter) are orthogonal to each other.
+
+    Haar-random directions times independent chi-distributed lengths, so that each vector by itself is exactly standard
+    normal (Choromanski et al. 2018, arXiv:1804.02395, section 3). Both come from one Gaussian matrix: in A = QR, with a
+    positive diagonal of R, the factors are independent and the columns of R are as long as those of A.
+    """
+    blocks = -(-count // block)
+    A = jax.random.normal(key, (blocks, size, block), dtype)
+    Q, R = jnp.linalg.qr(A)
+    signs = jnp.where(jnp.diagonal(R, axis1=-2, axis2=-1) < 0, -1, 1).astype(dtype)
+    lengths = jnp.linalg.norm(A, axis=-2)
+    return jnp.swapaxes(Q * (signs * lengths)[:, None, :], -2, -1).reshape(blocks * block, size)[:count]

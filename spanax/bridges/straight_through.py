@@ -51,7 +51,7 @@ class StraightThrough(Local, Step):
             unbiased=False,
             evaluations="1",
             orders=None,
-            distributions="Bernoulli, Categorical (as one-hot weights)",
+            distributions="Bernoulli, Categorical (as one-hot weights); hard operations",
             source="Bengio et al. 2013, section 4",
         )
 

@@ -22,6 +22,7 @@ from .rules import is_step
 _JAX = os.path.dirname(jax.__file__) + os.sep
 _EQUINOX = os.path.dirname(equinox.__file__) + os.sep
 _SPANAX = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_HARD = os.path.join(_SPANAX, "hard") + os.sep
 _LIBRARIES = tuple(
     {
         _JAX,
@@ -137,6 +138,8 @@ def operation(eqns: Sequence[JaxprEqn], place: Place | None, culprit: JaxprEqn, 
         return f"{name} draw"
     if culprit.primitive.name in CALLBACKS:
         return "host callback"
+    if place and place.through and place.through[0][0].startswith(_HARD):
+        return f"hard.{place.through[0][1]}"
     if name := _library_name(place, eqns):
         return name
     return primitive_name(below(culprit, is_step) or culprit)

@@ -107,7 +107,10 @@ def test_a_cost_is_part_of_the_result(key):
         ("bernoulli", "sx.DisARM"),
         ("categorical", "dist.Categorical"),
         ("poisson", "dist.Poisson"),
-        ("round", "straight-through"),
+        ("round", "sx.hard.round(..., via=sx.StraightThrough())"),
+        ("where", "sx.hard.where"),
+        ("argmax", "sx.hard.argmax"),
+        ("hard", "sx.hard.greater(..., via=sx.StraightThrough(sx.Soft(0.1)))"),
     ],
 )
 def test_remedies_can_be_pasted(name, remedy, key):
@@ -116,11 +119,22 @@ def test_remedies_can_be_pasted(name, remedy, key):
         "categorical": lambda x: jnp.arange(2.0)[jax.random.categorical(key, jnp.stack([x, 0.0 * x]))],
         "poisson": lambda x: jax.random.poisson(key, jnp.exp(x)).astype(float),
         "round": lambda x: jnp.round(x),
+        "where": lambda x: jnp.where(x > 0.5, 1.0, 0.0),
+        "argmax": lambda x: jnp.arange(2.0)[jnp.argmax(jnp.stack([x, 0.0 * x]))],
+        "hard": lambda x: sx.hard.greater(x, 0.5),
     }
     (gap, *_) = sx.find_gaps(functions[name], 0.3).gaps
     assert any(remedy in line for line in gap.remedies), gap
     for line in gap.remedies:
         compile(line.replace("(...", "(f").replace("..., ", ""), "remedy", "exec")
+
+
+def test_hard_operations_are_alive_with_a_bridge_and_gaps_without():
+    via = sx.StraightThrough(sx.Soft(0.1))
+    bridged = lambda x: sx.hard.take(jnp.arange(2.0), sx.hard.argmax(jnp.stack([x, 1 - x]), via=via))
+    assert sx.find_gaps(bridged, 0.3).verdict == "alive"
+    report = sx.find_gaps(lambda x: x + sx.hard.floor(x), 0.3)
+    assert [(gap.operation, gap.kind) for gap in report.gaps] == [("hard.floor", "no-rule")]
 
 
 def test_shapes_are_enough():

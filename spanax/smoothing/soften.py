@@ -1,0 +1,152 @@
+"""`soften`: the softened program."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._errors import SpanaxError, SpanaxWarning, diagnosis
+from .._jaxprs import ClosedJaxpr, aval, here, where, without_dead_code
+from . import _soft_arithmetic, _soft_control, _soft_indexing, _soft_order, _soft_steps
+from ._soft_interpreter import Interpreter, KeptHard as KeptHard
+from ._soft_reach import REACHED, Reach
+from ._soft_values import is_float, is_soft, number
+
+RULES = {
+    **_soft_arithmetic.RULES,
+    **_soft_indexing.RULES,
+    **_soft_order.RULES,
+    **_soft_steps.RULES,
+    **_soft_control.RULES,
+}
+
+
+class Softened(eqx.Module):
+    """f with its hard operations softened: what `soften` returns."""
+
+    f: Callable[..., Any]
+    softness: Float[Array, ""] | float
+    straight_through: bool = eqx.field(static=True)
+    warns: bool = eqx.field(static=True)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """f's result; its integers and booleans are floats, where a float that f is given reaches them."""
+        trace = _Trace(self, args, kwargs)
+        if self.warns:
+            trace.warn()
+        return trace.run()[0]
+
+    def kept_hard(self, *args: Any, **kwargs: Any) -> tuple[KeptHard, ...]:
+        """What stays hard for these arguments, in the order of the program: each operation with its `file:line`.
+
+        Comparisons of integers that no float reaches are not listed, nor tests for NaN, nor `stop_gradient`.
+        """
+        kept: list[KeptHard] = []
+
+        def run(args, kwargs):
+            out, found = _Trace(self, args, kwargs).run()
+            kept[:] = found
+            return out
+
+        eqx.filter_eval_shape(run, args, kwargs)
+        return tuple(kept)
+
+    def __repr__(self) -> str:
+        name = getattr(self.f, "__name__", repr(self.f))
+        return f"soften({name}, {self.softness}, straight_through={self.straight_through})"
+
+
+class _Trace:
+    """One call of a softened function."""
+
+    def __init__(self, of: Softened, args: tuple, kwargs: dict):
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        given = [k for k, leaf in enumerate(leaves) if eqx.is_array_like(leaf)]
+        self.of, self.given = of, [leaves[k] for k in given]
+
+        def f(given_leaves):
+            values = list(leaves)
+            for k, x in zip(given, given_leaves, strict=True):
+                values[k] = x
+            args, kwargs = jax.tree.unflatten(tree, values)
+            return of.f(*args, **kwargs)
+
+        closed, self.shape = jax.make_jaxpr(f, return_shape=True)(self.given)
+        self.closed: ClosedJaxpr = without_dead_code(closed)
+        self.bits = [REACHED if is_float(aval(v).dtype) else 0 for v in self.closed.jaxpr.invars]
+        self.reach = Reach(frozenset(RULES))
+
+    def run(self) -> tuple[Any, list[KeptHard]]:
+        soft = Interpreter(RULES, self.reach, _checked(self.of.softness), self.of.straight_through)
+        variables = self.closed.jaxpr.invars
+        ins = [
+            x if not _is_array_dtype(v) else jnp.asarray(x, aval(v).dtype)
+            for x, v in zip(self.given, variables, strict=True)
+        ]
+        outs = soft.run(self.closed, self.bits, ins, "")
+        flow = self.reach.of(self.closed, self.bits)
+        results = [
+            number(x) if is_soft(x) or (b & REACHED and not is_float(aval(v).dtype)) else jnp.asarray(x)
+            for x, b, v in zip(outs, flow.outs, self.closed.jaxpr.outvars, strict=True)
+        ]
+        return jax.tree.unflatten(jax.tree.structure(self.shape), results), list(soft.kept)
+
+    def warn(self) -> None:
+        mixed = self.reach.of(self.closed, self.bits).mixed
+        if mixed:
+            message = diagnosis(
+                "a softened choice mixes two states of the loop around it: their mean is no state of the program, and the "
+                "derivative can be far off, in value and in sign",
+                where(mixed[0]),
+                "smooth(f, via=Smoothing(sigma)): unbiased for the smoothed gradient, whatever the program does",
+                "compare with finite differences of smooth(f) before you trust it",
+            )
+            warnings.warn(SpanaxWarning(message), stacklevel=3)
+
+
+def _is_array_dtype(v: Any) -> bool:
+    return not jnp.issubdtype(aval(v).dtype, jax.dtypes.extended)
+
+
+def _checked(softness: Any) -> Float[Array, ""]:
+    """The softness as an array; NaN, where it is traced and turns out not to be positive."""
+    if isinstance(softness, jax.core.Tracer):
+        s = softness.astype(jnp.result_type(float))
+        return jnp.where(s > 0, s, jnp.nan)
+    return np.asarray(softness, jnp.result_type(float))
+
+
+def _check(softness: Any) -> None:
+    if isinstance(softness, jax.core.Tracer):
+        usable = softness.shape == () and jnp.issubdtype(softness.dtype, jnp.floating)
+    else:
+        try:
+            value = np.asarray(softness, float)
+        except (TypeError, ValueError):
+            value = np.asarray(np.nan)
+        usable = value.shape == () and bool(0 < value < np.inf)
+    if not usable:
+        raise SpanaxError(
+            f"softness={softness!r}",
+            here(),
+            "a positive number: the standard deviation of noise on each operation's input, in its units",
+        )
+
+
+def softened(f: Callable[..., Any], softness: Float[Array, ""] | float, straight_through: bool = False) -> Softened:
+    """`soften`, which does not warn."""
+    _check(softness)
+    return Softened(f, softness, straight_through, warns=False)
+
+
+def soften(f: Callable[..., Any], softness: Float[Array, ""] | float, straight_through: bool = False) -> Softened:
+    """f, with its hard operations softened."""
+    _check(softness)
+    return Softened(f, softness, straight_through, warns=True)
