@@ -29,9 +29,7 @@ def widest(leaves: Sequence[Array]) -> jnp.dtype:
     return jnp.dtype(max((jnp.dtype(jnp.float32), *map(jnp.result_type, leaves)), key=lambda dtype: dtype.itemsize))
 
 
-def orthogonal(
-    key: Key[Array, ""], count: int, size: int, block: int, dtype: jnp.dtype
-) -> Float[Array, "count size"]:
+def orthogonal(key: Key[Array, ""], count: int, size: int, block: int, dtype: jnp.dtype) -> Float[Array, "count size"]:
     """`count` standard normal vectors; those of one block of `block` (the last may be shorter) are orthogonal to each other.
 
     Haar-random directions times independent chi-distributed lengths, so that each vector by itself is exactly standard

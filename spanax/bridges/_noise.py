@@ -110,7 +110,8 @@ class Laplace(Kernel):
     scale = 1 / math.sqrt(2)
 
     def density(self, u):
-        return jnp.exp(-jnp.abs(u) / self.scale) / (2 * self.scale)
+        size = u * jnp.sign(u)  # |u|, whose derivative at 0 is 0, as that of a symmetric peak
+        return jnp.exp(-size / self.scale) / (2 * self.scale)
 
     def _cdf(self, u):
         tail = jnp.exp(-jnp.abs(u) / self.scale) / 2

@@ -59,7 +59,7 @@ class Perturbed(Step):
             "via=sx.Soft(softness), whose derivatives with respect to the softness are right",
             "jax.lax.stop_gradient around sigma, if it is to be held fixed",
         )
-        up, down = jax.vmap(operation.hard)(at + sigma * z), jax.vmap(operation.hard)(at - sigma * z)
+        up, down = (jax.vmap(operation.hard)(at[None] + step) for step in (sigma * z, -sigma * z))
         mean = jnp.mean((up + down) / 2, 0)
         change = jnp.where(up == down, 0, up - down) / (2 * sigma)  # equal infinities do not change
         slope = _of_rows if operation.rows else _of_elements

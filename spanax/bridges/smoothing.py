@@ -19,7 +19,9 @@ from ._linear_guide import gradient, guided_gradient
 from ._sobol import DIMENSIONS, shifted_sobol
 
 _DIRECTIONS = ("orthogonal", "gaussian", "sobol")
-_RESOLUTION = 16  # sigma in units of the spacing of floats at x, at the least: below it the points are not where they should be
+_RESOLUTION = (
+    16  # sigma in units of the spacing of floats at x, at the least: below it the points are not where they should be
+)
 
 
 class Smoothing(Probing):
@@ -115,7 +117,7 @@ class Smoothing(Probing):
         pieces = zip(_split(estimate[None], leaves), sigmas, leaves, strict=True)
         return jax.tree.unflatten(tree, [(g[0] / s.astype(dtype)).astype(leaf.dtype) for g, s, leaf in pieces])
 
-    def standardised(self, slope: PyTree[Array], x: PyTree[Array]) -> Float[Array, "size"]:
+    def standardised(self, slope: PyTree[Array], x: PyTree[Array]) -> Float[Array, " size"]:
         """A derivative in units of sigma: sigma times each of its elements, all in one vector."""
         scaled = [leaf[None] * sigma for leaf, sigma in zip(jax.tree.leaves(slope), self._sigmas(x), strict=True)]
         return _joined(scaled, widest(scaled))[0]
@@ -168,7 +170,11 @@ def _check_sigma(sigma: Any) -> None:
         good = jnp.issubdtype(sigma.dtype, jnp.floating)
     else:
         array = np.asarray(sigma)
-        good = array.dtype != bool and np.issubdtype(array.dtype, np.number) and bool(np.all((array > 0) & (array < np.inf)))
+        good = (
+            array.dtype != bool
+            and np.issubdtype(array.dtype, np.number)
+            and bool(np.all((array > 0) & (array < np.inf)))
+        )
     if not good or np.shape(sigma) != ():
         raise SpanaxError(
             f"Smoothing(sigma={sigma!r})",
@@ -198,7 +204,7 @@ def _direction(at: Array, sigma: Array) -> Array:
     return (plus - minus) / (2 * sigma)
 
 
-def _antithetic(Y: PyTree[Array], ct: PyTree[Array] | float, dtype) -> Float[Array, "pairs"]:
+def _antithetic(Y: PyTree[Array], ct: PyTree[Array] | float, dtype) -> Float[Array, " pairs"]:
     """<ct, f(x + sigma u_k) - f(x - sigma u_k)>/2."""
     weights = ct if jax.tree.structure(ct) == jax.tree.structure(Y) else jax.tree.map(lambda _: ct, Y)
     total = 0.0

@@ -60,9 +60,23 @@ def soft_rank(x: Row, softness) -> Row:
     return _no_nan(x, rows.unsorted(_along_last(ranks, u)))
 
 
+_IN_CACHE, _TOGETHER = 1 << 20, 8  # numbers, rows
+
+
 def _along_last(f: Callable[[Array], Array], rows: Row) -> Array:
-    """`f`, which works along the first axis, along the last one."""
-    return jnp.moveaxis(f(jnp.moveaxis(rows, -1, 0)), 0, -1)
+    """`f`, which works along the first axis, along the last one; a few rows at a time where all of them fit into no cache."""
+
+    def whole(rows):
+        return jnp.moveaxis(f(jnp.moveaxis(rows, -1, 0)), 0, -1)
+
+    if rows.size <= _IN_CACHE or rows.size <= _TOGETHER * rows.shape[-1]:
+        return whole(rows)
+    flat = rows.reshape(-1, rows.shape[-1])
+    most = len(flat) - len(flat) % _TOGETHER
+    out = lax.map(whole, flat[:most].reshape(-1, _TOGETHER, flat.shape[-1]))
+    out = out.reshape(most, -1)
+    out = jnp.concatenate([out, whole(flat[most:])]) if most < len(flat) else out
+    return out.reshape(*rows.shape[:-1], -1)
 
 
 @_in_single
@@ -123,11 +137,9 @@ def soft_permutation(x: Row, softness, first: int, count: int) -> Float[Array, "
 
 def largest(x: Row, count: int) -> tuple[Float[Array, "*b count"], Int[Array, "*b count"]]:
     """The `count` largest values, descending, NaN first, and their indices; equal values keep their order."""
-    values, order, _ = sorted_rows(-x)
-    nans = jnp.sum(jnp.isnan(values), -1, keepdims=True, dtype=jnp.int32)
+    order = sorted_rows(-x).order
+    nans = jnp.sum(jnp.isnan(x), -1, keepdims=True, dtype=jnp.int32)
     count_up = lax.broadcasted_iota(jnp.int32, (*x.shape[:-1], count), x.ndim - 1)
     places = (count_up - nans) % x.shape[-1]  # NaN are last among the -x
-    return (
-        -jnp.take_along_axis(values, places, -1, mode="promise_in_bounds"),
-        jnp.take_along_axis(order, places, -1, mode="promise_in_bounds"),
-    )
+    indices = jnp.take_along_axis(order, places, -1, mode="promise_in_bounds")
+    return jnp.take_along_axis(x, indices, -1, mode="promise_in_bounds"), indices

@@ -108,11 +108,14 @@ def one_hot(
     """
     classes = jnp.arange(num_classes)
 
+    def off(x):
+        return x - jnp.expand_dims(classes.astype(x.dtype), tuple(range(x.ndim - 1)))
+
     def hard(x):
-        return jax.nn.one_hot(jnp.round(x[..., 0]), num_classes, dtype=x.dtype)
+        return (off(jnp.round(x)) == 0).astype(x.dtype)
 
     def soft(kernel, x, softness):
-        d = x - jnp.expand_dims(classes.astype(x.dtype), tuple(range(x.ndim - 1)))
+        d = off(x)
         return kernel.cdf(units(d + 0.5, softness)) - kernel.cdf(units(d - 0.5, softness))
 
     return apply("one_hot", via, key, x=as_float(x)[..., None], hard=hard, soft=under_noise(soft), rows=True)

@@ -36,11 +36,9 @@ def _compare(
     identity: Callable[[Array], Array] | None = None,
 ) -> Array:
     a, b = alike(x1, x2)
-    whole = jnp.result_type(x1), jnp.result_type(x2)
-    if not any(jnp.issubdtype(dtype, jnp.inexact) for dtype in whole):  # large ones are not all floats
-        inputs = tuple(jnp.broadcast_arrays(jnp.asarray(x1), jnp.asarray(x2)))
-    else:
-        inputs = a, b
+    given = jnp.asarray(x1), jnp.asarray(x2)
+    floats = any(jnp.issubdtype(x.dtype, jnp.floating) for x in given)
+    inputs = (a, b) if floats else jnp.broadcast_arrays(*given)  # large integers are not all floats
     return apply(
         name,
         via,

@@ -75,7 +75,7 @@ def _quantile(name, a, q, axis, method, keepdims, via, key):
     if method not in _METHODS or n == 0:
         what = f"method={method!r}" if n else "no entries"
         raise SpanaxError(f"{name} with {what}", here(), f"method: {', '.join(_METHODS)}", "at least one entry")
-    q = jnp.asarray(q, jnp.promote_types(x.dtype, jnp.float32))  # half precision counts to 256 or 2048 only
+    q = jnp.asarray(q, jnp.float32 if x.dtype.itemsize < 4 else x.dtype)  # half precision counts to 256 or 2048 only
     at = jnp.clip(q.ravel(), 0, 1) * (n - 1)
     lower = jnp.clip(jnp.floor(at), 0, max(n - 2, 0))
     share = _METHODS[method](at - lower).astype(x.dtype)
@@ -83,8 +83,11 @@ def _quantile(name, a, q, axis, method, keepdims, via, key):
 
     def between(values):
         low, high = jnp.split(values, 2, -1)
-        mixed = low * (1 - _row(share, low)) + high * _row(share, low)
-        return jnp.where(low == high, low, mixed)
+        upper = _row(share, low)
+        # An infinite neighbour of weight 0 does not count.
+        low = jnp.where((upper == 1) & jnp.isinf(low), high, low)
+        high = jnp.where((upper == 0) & jnp.isinf(high), low, high)
+        return jnp.where(low == high, low, low * (1 - upper) + high * upper)
 
     out = apply(
         name,

@@ -7,6 +7,7 @@ S + (n,). Integer indices are taken as jax.numpy takes them. Entries of weight 0
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float, Int
 
 from .._errors import SpanaxError
@@ -91,5 +92,7 @@ def dynamic_index(
     a: Float[Array, "*s"], weights: Weights, axis: int = 0, keepdims: bool = True
 ) -> Float[Array, "*out"]:
     """One entry along `axis`, like `jax.lax.dynamic_index_in_dim`: weights of shape (n,)."""
+    if _is_index(jnp.asarray(weights)):
+        return lax.dynamic_index_in_dim(jnp.asarray(a), weights, axis, keepdims)
     out = take(a, weights, axis)
     return jnp.expand_dims(out, axis % jnp.ndim(a)) if keepdims else out

@@ -39,8 +39,9 @@ def floor(x: Float[Array, "*n"], softness: Float[Array, "*n"], fine: bool | None
 
 
 def _by_steps(rest: Array, softness: Array) -> Array:
-    up = sum(positive(rest - k, softness) for k in (1, 2, 3))
-    return up - sum(positive(k - rest, softness) for k in (0, -1, -2))
+    p = [positive(rest - k, softness) for k in (1, 2, 3)]
+    q = [positive(k - rest, softness) for k in (0, -1, -2)]
+    return p[0] + p[1] + p[2] - q[0] - q[1] - q[2]
 
 
 def _by_waves(rest: Array, softness: Array) -> Array:

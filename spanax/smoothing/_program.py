@@ -19,8 +19,8 @@ from .._primitives import undifferentiated
 class Program:
     """f(x, *args, **kwargs) as a function of x and, where f takes one that is not given, of a key.
 
-    It is traced once. What it needs besides x and the key, arguments or variables of enclosing functions, is guarded: a derivative with
-    respect to it raises, since values of f at other x do not tell it.
+    It is traced once. What it needs besides x and the key, arguments or variables of enclosing functions, is guarded: a
+    derivative with respect to it raises, since values of f at other x do not tell it.
     """
 
     def __init__(self, f: Callable[..., Any], x: PyTree[Array], key: Key[Array, ""], args: tuple, kwargs: dict):
@@ -37,7 +37,7 @@ class Program:
         return evaluate_jaxpr(self.closed.jaxpr, self._consts, *jax.tree.leaves((x, key)))[0]
 
 
-def paired_keys(key: Key[Array, ""], pairs: int) -> Key[Array, "points"]:
+def paired_keys(key: Key[Array, ""], pairs: int) -> Key[Array, " points"]:
     """A key for each of 2 pairs points, the same for the two of a pair."""
     keys = jax.random.split(key, pairs)
     return jnp.concatenate([keys, keys])
@@ -52,7 +52,7 @@ def guarded(tree: PyTree[Array]) -> PyTree[Array]:
     )
 
 
-def everywhere(run: Callable[[Any, Any], Any], X: PyTree[Array], keys: Key[Array, "n"]) -> Any:
+def everywhere(run: Callable[[Any, Any], Any], X: PyTree[Array], keys: Key[Array, " n"]) -> Any:
     """`run(x, key)` at many points: vmapped, or one after the other where it cannot be."""
     try:
         return jax.vmap(run)(X, keys)
@@ -84,7 +84,9 @@ def check_finite(tree: PyTree[Array], what: str) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         fine = jnp.all(jnp.isfinite(leaf))
         if not isinstance(fine, jax.core.Tracer) and not fine:
-            raise SpanaxError(f"{what}{jax.tree_util.keystr(path)} holds a NaN or an infinity", here(), "finite numbers")
+            raise SpanaxError(
+                f"{what}{jax.tree_util.keystr(path)} holds a NaN or an infinity", here(), "finite numbers"
+            )
 
 
 def _checked_scalar(out: Any, f: Callable[..., Any]) -> Float[Array, ""]:

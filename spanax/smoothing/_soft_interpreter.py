@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._jaxprs import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, at, aval, evaluate, opened, where
+from .._jaxprs import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, at, aval, evaluate, is_traced, opened, where
 from . import _noise
 from ._soft_reach import CALLBACKS, REACHED, Reach, floating, is_certain, is_opaque, look, operation
 from ._soft_values import Either, canonical, default_float, hardened, is_float, is_key, is_soft, number
@@ -104,7 +104,7 @@ class Interpreter:
     @property
     def fine(self) -> bool | None:
         """Is softness known to be small beside a step of 1?"""
-        return None if isinstance(self.softness, jax.core.Tracer) else float(self.softness) < 0.4
+        return None if is_traced(self.softness) else float(self.softness) < 0.4
 
     def value(self, soft: Array, hard: Array) -> Array:
         """soft; with straight_through the value of `hard`, and soft's derivatives."""
@@ -150,7 +150,7 @@ class Interpreter:
 
     def exactly(self, step: Step, ins: list) -> list:
         """The equation as it stands. What is a number of the program stays one, so that rules can read it."""
-        if ins and all(np.size(x) == 1 and not isinstance(x, jax.core.Tracer) for x in ins) and _is_small(step.eqn):
+        if ins and all(np.size(x) == 1 and not is_traced(x) for x in ins) and _is_small(step.eqn):
             with jax.ensure_compile_time_eval():
                 return evaluate(step.eqn, ins)
         return evaluate(step.eqn, ins)
@@ -196,7 +196,7 @@ def as_numbers(ins: Sequence, dtype: Any) -> list[Array]:
 
 
 def is_concrete(x: Any) -> bool:
-    return not is_soft(x) and not isinstance(x, jax.core.Tracer)
+    return not is_soft(x) and not is_traced(x)
 
 
 def broadcast(x: Any, shape: tuple[int, ...]) -> Array:

@@ -73,9 +73,9 @@ def _top_k(soft: Interpreter, step: Step, ins: list) -> list | None:
     if soft.straight_through:
         weights = soft.value(weights, jax.nn.one_hot(hard, scores.shape[-1], dtype=dtype))
     places = jnp.broadcast_to(jnp.arange(scores.shape[-1], dtype=aval(step.eqn.outvars[1]).dtype), weights.shape)
-    back = [jnp.moveaxis(v, -2, p["axis"]) for v in (weights, places)]
+    weights, places = (jnp.moveaxis(v, -2, p["axis"]) for v in (weights, places))
     values = jnp.moveaxis(values, -1, p["axis"])
-    return [Soft(values) if is_soft(x) else values, Outcomes(*back, soft.new_root())]
+    return [Soft(values) if is_soft(x) else values, Outcomes(weights, places, soft.new_root())]
 
 
 RULES: dict[str, Rule] = {

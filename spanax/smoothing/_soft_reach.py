@@ -20,6 +20,7 @@ from .._jaxprs import (
     aval,
     below,
     body,
+    is_traced,
     opened,
     source_file,
 )
@@ -67,10 +68,11 @@ def _is_number(variable: Any) -> bool:
 
 
 class Flow(NamedTuple):
-    """The bits of the results, and of every variable.
+    """The bits of the results, and of every variable inside.
 
-    `acts`: must it be entered, because something in it is softened, or must be listed? `softens`: the former? `mixing`: equations that mix the state
-    of the loop around them; `mixed`: those of the loops inside whose mixture comes back as their state.
+    - `acts`: must it be entered, because something in it is softened, or is to be listed? `softens`: the former?
+    - `mixing`: equations that mix the state of the loop around them; `mixed`: those of the loops inside, whose mixture comes
+      back as their state.
     """
 
     outs: tuple[int, ...]
@@ -97,7 +99,7 @@ class Reach:
 
     def of(self, program: ClosedJaxpr | Jaxpr, ins: Sequence[int]) -> Flow:
         jaxpr, consts = opened(program)
-        given = tuple(REACHED if _is_traced(c) else 0 for c in consts)
+        given = tuple(REACHED if _is_given(c) else 0 for c in consts)
         key = (id(jaxpr), given, tuple(ins))
         if key not in self._flows:
             self._flows[key] = (jaxpr, self._follow(jaxpr, given, ins))
@@ -229,5 +231,6 @@ def _program(eqn: JaxprEqn) -> ClosedJaxpr | Jaxpr:
     return eqn.params[CALLS.get(eqn.primitive, "jaxpr")]
 
 
-def _is_traced(x: Any) -> bool:
-    return isinstance(x, jax.core.Tracer) and jnp.issubdtype(x.dtype, jnp.inexact)
+def _is_given(x: Any) -> bool:
+    """A constant that JAX traces, such as what a closure is differentiated with respect to."""
+    return is_traced(x) and jnp.issubdtype(x.dtype, jnp.inexact)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from .._jaxprs import is_traced
 from . import _noise
 from ._soft_arithmetic import of_integers
 from ._soft_interpreter import Interpreter, Rule, Step, broadcast
@@ -141,7 +142,7 @@ def _quotient(soft: Interpreter, x: Array, y: Array):
 
 
 def _always(usual: Array) -> bool:
-    return not isinstance(usual, jax.core.Tracer) and bool(np.all(usual))
+    return not is_traced(usual) and bool(np.all(usual))
 
 
 def _remainder(truncates: bool) -> Rule:

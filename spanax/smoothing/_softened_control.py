@@ -24,8 +24,8 @@ def softened_gradient(
     via: Smoothing,
     x: PyTree[Array],
     X: PyTree[Array],
-    Y: Float[Array, "points"],
-    keys: Key[Array, "points"],
+    Y: Float[Array, " points"],
+    keys: Key[Array, " points"],
     key: Key[Array, ""],
 ) -> PyTree[Array]:
     """(1/K) sum_k F_k - c H_k, H_k = D^s_k u_k - (grad f_s(x + sigma u_k) + grad f_s(x - sigma u_k))/2.

@@ -19,9 +19,7 @@ _CHEAP = 2.0  # times the work of the values; rough as the count is, up to 5 tim
 _NOTHING = 1e5  # elements: some 20 microseconds, whatever the values take
 
 
-def softened_slope(
-    program: Program, via: Smoothing, x: PyTree[Array], key: Key[Array, ""]
-) -> PyTree[Array] | None:
+def softened_slope(program: Program, via: Smoothing, x: PyTree[Array], key: Key[Array, ""]) -> PyTree[Array] | None:
     """The gradient at x of the softened program, softness = sigma; zero where it is not finite.
 
     None where the program cannot be softened or the softened one not be differentiated, and where that gradient is more than

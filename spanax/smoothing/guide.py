@@ -28,8 +28,9 @@ class Guide(eqx.Module):
     ...     x, guide = step(x, guide, key)
 
     A guide that was never updated is no guide. The first `update` changes its structure; where that must not change, as in
-    a `lax.scan`, begin with `Guide(like=x)`. `decay` weights the past: 0.9 remembers about ten steps. The weighting is that of Adam's
-    moments (Kingma and Ba 2015, section 3), so that after one update the value is that gradient; derivatives are stopped.
+    a `lax.scan`, begin with `Guide(like=x)`. `decay` weights the past: 0.9 remembers about ten steps. The weighting is that
+    of Adam's moments (Kingma and Ba 2015, section 3), so that after one update the value is that gradient; derivatives are
+    stopped. A gradient that holds a NaN makes the guide, and every estimate with it, NaN.
 
     Raises `SpanaxError` for a decay outside [0, 1), and for a gradient of another structure or shape than the ones before.
     """
@@ -52,10 +53,10 @@ class Guide(eqx.Module):
         check_same_form(value, gradient, "Guide.update(gradient)", "the gradients before")
         weight = self.decay * self.weight + (1 - self.decay)
         share = (1 - self.decay) / weight
-        mean = jax.tree.map(lambda old, new: old + share.astype(old.dtype) * (new.astype(old.dtype) - old), value, gradient)
-        return eqx.tree_at(
-            lambda g: (g.value, g.weight), self, (mean, weight), is_leaf=lambda node: node is None
+        mean = jax.tree.map(
+            lambda old, new: old + share.astype(old.dtype) * (new.astype(old.dtype) - old), value, gradient
         )
+        return eqx.tree_at(lambda g: (g.value, g.weight), self, (mean, weight), is_leaf=lambda node: node is None)
 
 
 def check_same_form(expected: Any, given: Any, what: str, whose: str) -> None:

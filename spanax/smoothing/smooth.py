@@ -36,35 +36,37 @@ def smooth(
 ) -> Callable[..., Any]:
     """The Gaussian average of a function with jumps: g(x, *args, key=key, **kwargs) estimates E[f(x + sigma u)].
 
-    `f(x, *args, **kwargs)` takes any pytree x of floating-point arrays and returns a floating-point scalar; u is standard
-    normal, of the form of x, and `via` gives sigma, the number of pairs of points and how their directions depend on each other
-    (see `Smoothing`). The value is the mean of f at all points. The derivative with respect to x is unbiased for that of
-    the SMOOTHED function, E[f(x + sigma u)], from values of f alone: no derivative of f is taken, and so any program will do. For f
-    itself it is biased, by O(sigma^2) where f is smooth. Where f takes a `key` that is not given, each pair of points
-    gets one of its own, the same for both (common random numbers), and the expectation is over it as well.
+    `f(x, *args, **kwargs)` takes any pytree x of floating-point arrays and returns a floating-point scalar. u is standard
+    normal, of the form of x; `via` gives sigma, the number of pairs of points, and how their directions depend on each
+    other (see `Smoothing`). The value is the mean of f at all points. The derivative with respect to x is unbiased for that
+    of the SMOOTHED function, E[f(x + sigma u)], from values of f alone: no derivative of f is taken, so any program
+    will do. For f itself it is biased, by O(sigma^2) where f is smooth. Where f takes a `key` that is not given, each
+    pair of points gets one of its own, the same for both (common random numbers), and the expectation is over it as well.
 
-    To lower the variance, a linear guide is subtracted with its mean: the estimate stays unbiased for every guide that does not
-    depend on `key`, with a coefficient that is fitted on other points. That promise about the guide is not checked: a gradient
-    from the same `key` makes the estimate biased. With `control_variate="auto"` (recommended) the guide is
+    To lower the variance, a linear guide is subtracted and its mean is added: the estimate stays unbiased for every guide
+    that does not depend on `key`, since its coefficient is fitted on other points. That the guide does not depend on `key`
+    is not checked: a gradient from the same `key` makes the estimate biased. With `control_variate="auto"`
+    (recommended) the guide is
 
     - `guide=`, where it is given: a past gradient, a pytree like x, or a `Guide` that remembers several. It costs nothing;
-    - else the gradient at x of the softened program (softness = sigma, see `soften`), where f can be softened, that gradient is
-      finite, and it is less work than the values: about a second more to compile.
+    - else the gradient at x of the softened program (softness = sigma, see `soften`), where f can be softened, the gradient
+      is finite, and it is no more than about twice the work of the values. It takes longer to compile.
 
-    None uses no guide. `"softened"` subtracts the softened program (softness = sigma/2) itself, with its exact gradients at all
-    points: opt-in, for functions of a few numbers. Its coefficient comes from 16 pairs of its own, and is 0 where they say that the
-    softened program is wilder than f; where a loop makes its gradients grow that can be missed, and single estimates are then
-    far off. It is refused where softening keeps anything hard, since it would be biased.
+    None uses no guide. `"softened"` subtracts the softened program itself (softness = sigma/2), with its gradients at all
+    points: opt-in, for functions of a few numbers. Its coefficient comes from 16 pairs of its own, and is 0 where those
+    say that the softened program is wilder than f; where a loop makes its gradients grow, they may not tell, and single
+    estimates are then far off. It is unbiased where the softened program is continuous, and refused where softening keeps
+    anything hard.
 
     FIGURES
 
-    Works under jit, vmap, grad and jacfwd. f is vmapped over all 2 pairs points at once, and so is its memory; where it cannot be
-    vmapped it runs one point after the other. A NaN value of f makes value and derivative NaN. The derivative is exactly 0
-    where no point jumps: sigma is to be as wide as the distance to the next jump.
+    Works under jit, vmap, grad and jacfwd. f is vmapped over all 2 pairs points, which takes as many times its memory; where
+    it cannot be vmapped, it runs at one point after the other. A NaN value of f makes value and derivative NaN. Where f
+    is flat at all points the derivative is exactly 0: sigma is to be about as wide as the way to the next jump.
 
-    Raises `SpanaxError` for a second derivative; for a derivative with respect to anything but x (values at other x do not tell
-    it); for an x that holds integers, NaN or infinity, or nothing; for a result of f that is no floating-point scalar; for a
-    sigma, a guide, a key or a `control_variate` that does not fit.
+    Raises `SpanaxError` for a second derivative; for a derivative with respect to anything but x, since values at other x
+    do not tell it; for an x that holds integers, NaN, infinity, or nothing; for a result of f that is no floating-point
+    scalar; for a sigma, a guide, a key or a `control_variate` that does not fit.
 
     >>> import jax, jax.numpy as jnp, spanax as sx
     >>> def f(x):
@@ -128,7 +130,9 @@ def _chosen_guide(guide: Guide | PyTree[Array] | None, x: PyTree[Array]) -> PyTr
     return a
 
 
-def _with_slope(Y: Float[Array, "points"], X: PyTree[Array], slope: PyTree[Array], x: PyTree[Array]) -> Float[Array, ""]:
+def _with_slope(
+    Y: Float[Array, " points"], X: PyTree[Array], slope: PyTree[Array], x: PyTree[Array]
+) -> Float[Array, ""]:
     """The mean of the values, with this derivative with respect to x; NaN where the points are not finite."""
     leaves = jax.tree.leaves(x)
     dtype = widest(leaves)
@@ -140,11 +144,11 @@ def _with_slope(Y: Float[Array, "points"], X: PyTree[Array], slope: PyTree[Array
     return first_order(_along, "smooth(f)", value, at, flat).astype(Y.dtype)
 
 
-def _along(at: Float[Array, "size"], dx: Float[Array, "size"]) -> Float[Array, ""]:
+def _along(at: Float[Array, " size"], dx: Float[Array, " size"]) -> Float[Array, ""]:
     return jnp.vdot(at, dx, precision=lax.Precision.HIGHEST)
 
 
-def _flat(leaves: list[Array], dtype: jnp.dtype) -> Float[Array, "size"]:
+def _flat(leaves: list[Array], dtype: jnp.dtype) -> Float[Array, " size"]:
     return jnp.concatenate([leaf.astype(dtype).ravel() for leaf in leaves])
 
 

@@ -78,7 +78,7 @@ def test_value_of_integers_and_of_booleans(name):
     for x1, x2 in (large, (jnp.array([True, False]), jnp.array([True, True])), (2, 3)):
         if name != "isclose":
             same(getattr(hard, name)(x1, x2), getattr(jnp, name)(x1, x2).astype(jnp.float32))
-    assert hard.greater([1, 2], 1.5).tolist() == [0.0, 1.0]
+    assert hard.greater([1.0, 2.0], 1.5).tolist() == [0.0, 1.0]
 
 
 def test_value_in_double_precision(x64):

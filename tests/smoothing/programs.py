@@ -4,16 +4,16 @@ Each of the ten is made for a dimension: `MANY[name](d)` gives the function, a s
 random numbers, scaled so that sigma is a realistic step: a small part of the range of x that covers several jumps.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 
 class Case(NamedTuple):
-    f: object
+    f: Callable[[Any], Any]
     x: np.ndarray
     sigma: float
 
@@ -98,7 +98,11 @@ def inventory(d):
             order = jnp.where(stock < x, jnp.asarray(lot, x.dtype), 0.0)
             missed = jnp.maximum(demand - stock, 0)
             stock = jnp.maximum(stock - demand, 0)
-            cost = 0.1 * stock + jnp.asarray(price, x.dtype) * missed + jnp.where(order > 0, jnp.asarray(fee, x.dtype), 0.0)
+            cost = (
+                0.1 * stock
+                + jnp.asarray(price, x.dtype) * missed
+                + jnp.where(order > 0, jnp.asarray(fee, x.dtype), 0.0)
+            )
             return (stock, order), jnp.sum(cost)
 
         start = (jnp.full_like(x, 3), jnp.zeros_like(x))
@@ -263,7 +267,5 @@ def alarms(d):
 
 
 MANY = {
-    make.__name__: make
-    for make in (inventory, queue, tax, stumps, events, schedule, policy, quantised, balls, alarms)
+    make.__name__: make for make in (inventory, queue, tax, stumps, events, schedule, policy, quantised, balls, alarms)
 }
-

@@ -47,7 +47,9 @@ def test_chain_rule_and_scan(key):
     g = smooth(steps, via=WIDE)
     slope = jax.grad(lambda t: g(jnp.sin(t) * X, key=key))(0.4)
     np.testing.assert_allclose(slope, jnp.vdot(jax.grad(g)(jnp.sin(0.4) * X, key=key), jnp.cos(0.4) * X), rtol=1e-5)
-    scanned = jax.grad(lambda x: jax.lax.scan(lambda c, k: (c + g(x, key=k), None), 0.0, jax.random.split(key, 3))[0])(X)
+    scanned = jax.grad(lambda x: jax.lax.scan(lambda c, k: (c + g(x, key=k), None), 0.0, jax.random.split(key, 3))[0])(
+        X
+    )
     np.testing.assert_allclose(scanned, sum(jax.grad(g)(X, key=k) for k in jax.random.split(key, 3)), rtol=1e-5)
 
 
@@ -135,7 +137,7 @@ def test_one_sigma_for_each_leaf(key):
 @pytest.mark.parametrize("directions", ["orthogonal", "gaussian", "sobol"])
 @pytest.mark.parametrize("size, pairs", [(1, 3), (3, 8), (8, 5), (5, 1)])
 def test_each_direction_is_standard_normal(directions, size, pairs, key):
-    """Mean, variance, fourth moment of each element and the products of two, within 5 standard errors (one false alarm in 3000 runs)."""
+    """Mean, variance, fourth moment of each element, products of two: within 5 standard errors, a false alarm in 3000 runs."""
     via, x = Smoothing(1.0, pairs, directions), jnp.zeros(size)
     points = np.asarray(jax.vmap(lambda k: via.points(x, k))(jax.random.split(key, 20_000)), float)
     u = points[:, :pairs]
@@ -212,7 +214,9 @@ def test_what_is_found_wrong_too_late_to_raise_is_nan(bad, key):
 
     @jax.jit
     def run(x, sigma):
-        return jax.value_and_grad(smooth(lambda x: 1.0 + 0 * jnp.sum(jnp.where(x > 0, 1.0, 0.0)), via=Smoothing(sigma)))(x, key=key)
+        return jax.value_and_grad(
+            smooth(lambda x: 1.0 + 0 * jnp.sum(jnp.where(x > 0, 1.0, 0.0)), via=Smoothing(sigma))
+        )(x, key=key)
 
     value, slope = run(**{"x": X, "sigma": 0.1, **bad})
     assert np.isnan(value)
@@ -228,7 +232,10 @@ def test_a_guide_that_is_nan_is_not_lost(key):
 
 
 def test_guide_is_the_bias_corrected_mean():
-    guide, gradients = Guide(0.8), [{"a": jnp.array([1.0, 2.0])}, {"a": jnp.array([3.0, -2.0])}, {"a": jnp.array([0.0, 1.0])}]
+    guide, gradients = (
+        Guide(0.8),
+        [{"a": jnp.array([1.0, 2.0])}, {"a": jnp.array([3.0, -2.0])}, {"a": jnp.array([0.0, 1.0])}],
+    )
     for gradient in gradients:
         guide = guide.update(gradient)
     weights = np.array([0.8**2, 0.8, 1.0])
@@ -289,7 +296,9 @@ ERRORS = {
     "it returned tuple": lambda: slope_of(lambda x: (steps(x), x)),
     "one PRNG key is needed": lambda: smooth(steps)(X),
     "a second derivative through smooth(f)": lambda: jax.hessian(smooth(steps))(X, key=jax.random.key(0)),
-    "something besides x": lambda: jax.grad(smooth(lambda x, t: t * steps(x)), argnums=1)(X, 2.0, key=jax.random.key(0)),
+    "something besides x": lambda: jax.grad(smooth(lambda x, t: t * steps(x)), argnums=1)(
+        X, 2.0, key=jax.random.key(0)
+    ),
 }
 
 

@@ -47,7 +47,9 @@ def many(name, d):
     values = jax.jit(jax.vmap(case.f))
     u = random.normal(size=(16_000, d)).astype(np.float32)
     x = case.x.astype(np.float32)
-    halves = [np.concatenate([np.asarray(values(x + s * part)) for part in np.split(u, 4)]) for s in (case.sigma, -case.sigma)]
+    halves = [
+        np.concatenate([np.asarray(values(x + s * part)) for part in np.split(u, 4)]) for s in (case.sigma, -case.sigma)
+    ]
     F = (halves[0].astype(float) - halves[1])[:, None] / (2 * case.sigma) * u
     return case, values, F.mean(0), np.cov(F.T) / len(F)
 

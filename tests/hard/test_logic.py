@@ -1,0 +1,129 @@
+"""Logic of truth weights, and where, select: exact at 0 and 1, multilinear between, and blind to a branch that is not taken."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import spanax as sx
+from spanax import hard
+
+from .reference import differences, same
+
+LOGIC = {
+    "logical_and": lambda x, y: x * y,
+    "logical_or": lambda x, y: 1 - (1 - x) * (1 - y),
+    "logical_xor": lambda x, y: x * (1 - y) + (1 - x) * y,
+}
+BAD = [np.inf, -np.inf, np.nan]
+
+
+@pytest.mark.parametrize("name", LOGIC)
+def test_of_truth_values_it_is_that_of_jax_numpy(name):
+    x, y = jnp.array([True, True, False, False]), jnp.array([True, False, True, False])
+    expected = getattr(jnp, name)(x, y).astype(jnp.float32)
+    for via in (None, sx.StraightThrough(), sx.StraightThrough(sx.Soft(0.1)), sx.Soft(1e-3)):
+        same(getattr(hard, name)(x, y, via=via), expected)
+        same(getattr(hard, name)(x.astype(jnp.float32), y, via=via), expected)
+    same(getattr(hard, name)(x.astype(jnp.bfloat16), y), expected.astype(jnp.bfloat16))
+    assert getattr(hard, name)(True, False) == float(getattr(np, name)(True, False))
+
+
+@pytest.mark.parametrize("name", LOGIC)
+def test_of_weights_it_is_the_probability_with_its_derivative(name):
+    for x, y in itertools.product((0.0, 0.3, 1.0), (0.0, 0.6, 1.0)):
+        value, slope = jax.value_and_grad(lambda p: getattr(hard, name)(p[0], p[1]))(jnp.array([x, y]))
+        np.testing.assert_allclose(value, LOGIC[name](x, y), atol=1e-7)
+        np.testing.assert_allclose(slope, differences(lambda p: LOGIC[name](*p), [x, y]), atol=1e-6)
+
+
+def test_logical_not():
+    assert hard.logical_not(jnp.array([True, False])).tolist() == [0, 1]
+    assert jax.value_and_grad(hard.logical_not)(0.25) == (0.75, -1)
+    assert hard.logical_not(0.7, via=sx.StraightThrough()) == 0
+
+
+def test_a_bridge_makes_weights_hard_again():
+    via = sx.StraightThrough(sx.Soft(0.2))
+    value, slope = jax.value_and_grad(lambda x, y: hard.logical_and(x, y, via=via), (0, 1))(0.7, 0.8)
+    density = jax.grad(lambda x: hard.greater(x, 0.5, via=via))
+    assert value == 1
+    np.testing.assert_allclose(slope, [density(0.7), density(0.8)])  # each times the other, which is 1
+    noisy = hard.logical_or(0.5, 0.5, via=sx.Perturbed(0.1, 2000), key=jax.random.key(0))
+    # P(at least one of two independent coins) = 3/4, each pair antithetic: shared noise would give 1/2.
+    np.testing.assert_allclose(noisy, 0.75, atol=1e-6)
+
+
+# -- where
+
+
+@pytest.mark.parametrize("of", ["float16", "bfloat16", "float32", "int32"])
+def test_where_of_truth_values_is_that_of_jax_numpy(of):
+    condition = jnp.array([[True], [False]])
+    x, y = jnp.arange(3).astype(of), jnp.full((2, 3), 7).astype(of)
+    expected = jnp.where(condition, x[None], y)
+    out = hard.where(condition, x, y)
+    same(out, expected if of != "int32" else expected.astype(jnp.float32))
+    assert hard.where(True, 1.5, 2) == 1.5 and hard.where(1.0, 3, 4) == 3
+
+
+def test_where_takes_its_precision_from_the_numbers(x64):
+    assert hard.where(jnp.array(True), jnp.float32(1), jnp.float32(2)).dtype == jnp.float32
+    assert hard.where(True, 1.0, jnp.float32(2)).dtype == jnp.float32
+    assert hard.where(jnp.array(0.5), 1.0, 2.0).dtype == jnp.float64
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_where_mixes_with_its_derivative(weight):
+    value, slope = jax.value_and_grad(hard.where, (0, 1, 2))(weight, 3.0, 5.0)
+    np.testing.assert_allclose(value, weight * 3 + (1 - weight) * 5)
+    np.testing.assert_allclose(slope, [-2, weight, 1 - weight])
+
+
+@pytest.mark.parametrize("bad", BAD, ids=str)
+@pytest.mark.parametrize("condition", [1.0, True], ids=str)
+def test_a_branch_not_taken_does_not_count(bad, condition):
+    """Neither in the value nor in a derivative, of first or second order, through what made it."""
+
+    def f(x, first):
+        made = bad + x
+        kept = jnp.sin(x)
+        return hard.where(condition, kept, made) if first else hard.where(1 - 1.0 * condition, made, kept)
+
+    for first in (True, False):
+        out = [g(0.7, first) for g in (f, jax.grad(f), jax.grad(jax.grad(f)), jax.jit(jax.grad(f), static_argnums=1))]
+        np.testing.assert_allclose(out, [np.sin(0.7), np.cos(0.7), -np.sin(0.7), np.cos(0.7)], rtol=1e-6)
+    for args in ((1.0, 3.0, bad), (0.0, bad, 3.0)):
+        slopes = jax.grad(hard.where, (0, 1, 2))(*args)
+        assert slopes[0] == 0 and slopes[1:] == ((1, 0) if args[0] else (0, 1))
+
+
+@pytest.mark.parametrize("bad", BAD, ids=str)
+def test_a_branch_of_some_weight_counts(bad):
+    np.testing.assert_array_equal(hard.where(0.3, 1.0, bad), bad)
+    np.testing.assert_array_equal(hard.where(1.0, bad, 1.0), bad)
+
+
+def test_large_numbers_do_not_swallow_the_branch_that_is_taken():
+    assert hard.where(1.0, 0.1, 1e30) == jnp.float32(0.1) and hard.where(0.0, -1e38, 0.1) == jnp.float32(0.1)
+
+
+# -- select
+
+
+def test_select_is_that_of_jax_numpy():
+    x = jnp.arange(6.0).reshape(2, 3)
+    conditions, choices = [x < 2, x < 4, x < 3], [1 - x, 10 * x, jnp.full((2, 3), jnp.nan)]
+    same(hard.select(conditions, choices, 7.0), jnp.select(conditions, choices, 7.0))
+    same(hard.select(conditions, choices), jnp.select(conditions, choices))
+    assert hard.select([], [], 3.0) == 3
+
+
+def test_select_has_the_derivative_of_the_first_that_holds():
+    p = np.array([0.2, 0.7])
+    mixed = lambda p: p[0] * 3.0 + (1 - p[0]) * (p[1] * 5.0 + (1 - p[1]) * 11.0)
+    value, slope = jax.value_and_grad(lambda p: hard.select([p[0], p[1]], [3.0, 5.0], 11.0))(jnp.asarray(p))
+    np.testing.assert_allclose(value, mixed(p), rtol=1e-6)
+    np.testing.assert_allclose(slope, differences(mixed, p), rtol=1e-6)
