@@ -34,11 +34,17 @@ CALLS = {
     P.custom_vjp_call_p: "call_jaxpr",
 }
 CUSTOM_RULES = (P.custom_jvp_call_p, P.custom_vjp_call_p)
+PLAIN_CALLS = CALLS.keys() - set(CUSTOM_RULES)  # looked into as if they were written out
 
 
 def aval(variable: Any) -> Any:
     """The shape and dtype of a variable or a literal of a traced program."""
     return variable.aval
+
+
+def is_traced(x: Any) -> bool:
+    """Does JAX trace it, so that its value is not known now?"""
+    return isinstance(x, jax.core.Tracer)
 
 
 def is_ref(variable: Any) -> bool:
@@ -54,6 +60,17 @@ def opened(program: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence]:
 def body(eqn: JaxprEqn) -> tuple[Jaxpr, Sequence]:
     """The sub-program that a call (a key of `CALLS`) or a scan runs."""
     return opened(eqn.params[CALLS.get(eqn.primitive, "jaxpr")])
+
+
+def programs(eqn: JaxprEqn) -> list[Jaxpr]:
+    """The sub-programs that a call, a branch or a loop runs; [] for any other equation."""
+    if eqn.primitive is P.cond_p:
+        return [b.jaxpr for b in eqn.params["branches"]]
+    if eqn.primitive is P.while_p:
+        return [eqn.params["cond_jaxpr"].jaxpr, eqn.params["body_jaxpr"].jaxpr]
+    if eqn.primitive in CALLS or eqn.primitive is P.scan_p:
+        return [body(eqn)[0]]
+    return []
 
 
 def below(eqn: JaxprEqn, test: Callable[[JaxprEqn], bool]) -> JaxprEqn | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy
+import numpy as np
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir, partial_eval
@@ -38,27 +39,50 @@ def new_primitive(name: str, run: Callable, avals: Callable, *, kept: bool = Fal
     return primitive
 
 
+# JAX makes single precision of what a callback returns in a thread of its own, where `jax.enable_x64` around the caller does not
+# count. So double precision leaves the host as pairs of 32-bit words.
+
+
+def _words(aval: Any) -> Any:
+    is_double = aval.dtype == np.float64
+    return jax.core.ShapedArray((*aval.shape, 2), np.uint32) if is_double else aval
+
+
+def _as_words(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x).view(np.uint32).reshape(*x.shape, 2) if x.dtype == np.float64 else x
+
+
+def _from_words(context: Any, aval: Any, x: Any) -> Any:
+    if aval.dtype != np.float64:
+        return x
+    joined = mlir.lower_fun(lambda x: lax.bitcast_convert_type(x, np.float64), multiple_results=False)
+    return joined(context.replace(avals_in=[_words(aval)], avals_out=[aval]), x)[0]
+
+
 def set_host_lowering(primitive: Primitive, run: Callable) -> None:
     """On a CPU the primitive, which has no parameters, is `run(*numpy_arrays) -> numpy_arrays`; elsewhere it stays as it was."""
     elsewhere = mlir.lower_fun(primitive.impl, multiple_results=True)
 
     def lower(context, *args):
-        if len(context.module_context.platforms) > 1:  # an exported program calls nothing in this process
-            return elsewhere(context, *args)
+        module, outs = context.module_context, context.avals_out
+        # An exported program calls nothing in this process.
+        if tuple(module.platforms) != ("cpu",) or module.lowering_parameters.for_export:
+            return list(elsewhere(context, *args))
+        words = [_words(aval) for aval in outs]
         results, _, _ = mlir.emit_python_callback(
-            context,
-            run,
+            context.replace(avals_out=words),
+            lambda *arrays: tuple(map(_as_words, run(*arrays))),
             None,
             args,
             context.avals_in,
-            context.avals_out,
+            words,
             has_side_effect=False,
             returns_token=False,
         )
-        return results
+        return [_from_words(context, aval, result) for aval, result in zip(outs, results, strict=True)]
 
     primitive.def_impl(jax.jit(primitive.bind))
-    mlir.register_lowering(primitive, lower, platform="cpu", cacheable=False)
+    mlir.register_lowering(primitive, lower, cacheable=False)
 
 
 def set_batching(primitive: Primitive, rule: Callable) -> None:

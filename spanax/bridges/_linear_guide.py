@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 _MOST_FOLDS = 16  # more give no better coefficients, and cost their products
 
 
-def _dot(a: Array, b: Array) -> Array:
+def _dot(a: Array | np.ndarray, b: Array) -> Array:
     return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)  # a rounded direction would bias the estimate
 
 

@@ -69,10 +69,10 @@ class Perturbed(Step):
 
 def _of_elements(at, dx):
     change, z = at
-    return jnp.mean(change * (z * dx), 0)
+    return jnp.mean(change * (z * dx[None]), 0)
 
 
 def _of_rows(at, dx):
     change, z = at
-    along = jnp.sum(z * dx, -1)
+    along = jnp.sum(z * dx[None], -1)
     return jnp.mean(change * along.reshape(along.shape + (1,) * (change.ndim - along.ndim)), 0)

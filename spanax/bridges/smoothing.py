@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._errors import SpanaxError
-from .._jaxprs import here
+from .._jaxprs import here, is_traced
 from ._base import Probing
 from ._directions import orthogonal, widest
 from ._facts import Facts
@@ -160,13 +160,8 @@ class Smoothing(Probing):
         return [jnp.asarray(sigma).astype(leaf.dtype) for sigma, leaf in zip(sigmas, leaves, strict=True)]
 
 
-def concrete(x: Any) -> bool:
-    """Is its value known here, outside any transformation?"""
-    return not isinstance(x, jax.core.Tracer)
-
-
 def _check_sigma(sigma: Any) -> None:
-    if isinstance(sigma, jax.core.Tracer):
+    if is_traced(sigma):
         good = jnp.issubdtype(sigma.dtype, jnp.floating)
     else:
         array = np.asarray(sigma)
@@ -187,7 +182,7 @@ def _check_sigma(sigma: Any) -> None:
 def _usable(sigma: Array, x: Array) -> Array:
     """sigma, or NaN where it is not positive or cannot move x in its precision; raises where that is known here."""
     fine = jnp.all(sigma >= _RESOLUTION * jnp.finfo(x.dtype).eps * jnp.abs(x)) & (sigma > 0)
-    if concrete(fine) and not fine:
+    if not is_traced(fine) and not fine:
         raise SpanaxError(
             f"sigma={sigma} is too small for x in {x.dtype}: at most {jnp.max(jnp.abs(x))} in size, its points would be rounded",
             here(),

@@ -11,7 +11,8 @@ from .._jaxprs import defined
 from ..bridges._distributions import family
 from ..stochastic.sampling import parts
 from .check import SHORT, flat_leaves, may_run
-from .finder import Cut, Finder
+from .cuts import Cut
+from .finder import Finder
 from .places import Place, operation
 from .remedies import remedies
 from .report import Gap, GapReport, Verdict

@@ -11,8 +11,7 @@ from jax import lax
 from jaxtyping import Array
 
 from .._jaxprs import (
-    CALLS,
-    CUSTOM_RULES,
+    PLAIN_CALLS,
     ClosedJaxpr,
     Jaxpr,
     JaxprEqn,
@@ -23,7 +22,7 @@ from .._jaxprs import (
     evaluate_jaxpr,
     opened,
 )
-from .finder import Cut
+from .cuts import Cut
 
 Path = tuple[int, ...]
 Records = dict[tuple[Path, int], Array]  # (program, its equation) -> values; with an axis for each scan around
@@ -59,7 +58,7 @@ class Recorder:
 
     def step(self, eqn: JaxprEqn, ins: list, path: Path) -> tuple[list, Records]:
         if path in self.prefixes or any((*path, k) in self.prefixes for k in range(_programs(eqn))):
-            if eqn.primitive in CALLS and eqn.primitive not in CUSTOM_RULES:
+            if eqn.primitive in PLAIN_CALLS:
                 return self.run(*body(eqn), ins, path)
             if eqn.primitive in _INSIDE:
                 return _INSIDE[eqn.primitive](self, eqn, ins, path)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
 from .._jaxprs import here
-from .._primitives import undifferentiated
+from .._primitives import undifferentiated, without_derivative
 from ..bridges import Operation, Step
 from ..bridges._noise import KERNELS
 
@@ -59,28 +59,29 @@ def apply(
     exact: Callable[..., Array] | None = None,
     inputs: Sequence[Array] | None = None,
     has_derivative: bool = False,
+    one_of_several: bool = False,
 ) -> Array:
     """The operation by `via`. `exact(*inputs)` is its value where that is more exact than `hard(x)`.
 
-    Without a bridge: the value alone, with JAX's derivative where it `has_derivative`, and otherwise one that raises.
+    Without a bridge: the value alone, with JAX's derivative where it `has_derivative`, and otherwise one that raises: for one of several
+    results only where it is used (and NaN in forward mode).
     """
     where = here()
     exact, inputs = (hard, (x,)) if exact is None or inputs is None else (exact, inputs)
     if via is None:
-        return exact(*inputs) if has_derivative else exact(*_guarded(name, inputs, identity is not None))
+        diagnosis = _diagnosis(name, identity is not None)
+        if one_of_several:
+            return without_derivative(exact(*inputs), inputs, *diagnosis)
+        return exact(*inputs) if has_derivative else exact(*undifferentiated(tuple(inputs), *diagnosis))
     if not isinstance(via, Step):
         raise SpanaxError(f"{name} via {via!r}, which is no bridge for a hard operation", where, *_bridges(True))
     value = lax.stop_gradient(exact(*inputs))
     return via.step(Operation(name, where, value, hard, soft, identity, rows), x, key)
 
 
-def _guarded(name: str, inputs: Sequence[Array], like_identity: bool) -> Any:
-    return undifferentiated(
-        tuple(inputs),
-        f"the derivative of {name}, which is zero wherever it exists, without a bridge",
-        *_bridges(like_identity),
-        "jax.lax.stop_gradient around its input, if a zero is meant",
-    )
+def _diagnosis(name: str, like_identity: bool) -> tuple[str, ...]:
+    problem = f"the derivative of {name}, which is zero wherever it exists, without a bridge"
+    return problem, *_bridges(like_identity), "jax.lax.stop_gradient around its input, if a zero is meant"
 
 
 def _bridges(like_identity: bool) -> list[str]:

@@ -76,10 +76,11 @@ def _threads():
 def _sort_rows(rows, values, order, places):
     index = np.arange(rows.shape[-1], dtype=np.int32)
     one = _sort_double if rows.dtype == np.float64 else _sort_single
-    for i, row in enumerate(rows):
-        values[i], at = one(row, index)
-        order[i] = at
-        places[i, at] = index
+    with np.errstate(invalid="ignore"):  # a NaN is no cause for a warning
+        for i, row in enumerate(rows):
+            values[i], at = one(row, index)
+            order[i] = at
+            places[i, at] = index
 
 
 _SIGNS, _LOW = np.int32(0x7FFFFFFF), np.int64(0xFFFFFFFF)

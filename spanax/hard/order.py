@@ -88,11 +88,11 @@ def argsort(
     n = x.shape[-1]
     if x.size == 0:
         return jnp.zeros((*jnp.shape(a), n), x.dtype) if position is not None else jnp.zeros((n, n), x.dtype)
-    weights = _order("argsort", x, n, descending, via, key)
+    weights = _order("argsort", x, n, descending, via, key, False)
     return weights if position is None else jnp.moveaxis(weights, -2, position)
 
 
-def _order(name, x, count, descending, via, key):
+def _order(name, x, count, descending, via, key, one_of_several):
     """The weights at the first `count` places."""
     sign = -1 if descending else 1
 
@@ -103,7 +103,8 @@ def _order(name, x, count, descending, via, key):
     def soft(x, softness):
         return soft_permutation(sign * x, softness, 0, count)
 
-    return apply(name, via, key, x=x, hard=hard, soft={"laplace": soft}, rows=True)
+    laplace = {"laplace": soft}
+    return apply(name, via, key, x=x, hard=hard, soft=laplace, rows=True, one_of_several=one_of_several)
 
 
 def top_k(
@@ -112,7 +113,7 @@ def top_k(
     """The k largest values, descending (NaN first), and the weights of their indices, like `jax.lax.top_k`.
 
     The sum of the weights over the k places is the soft top-k mask. Without a bridge the derivative of the values is JAX's, and
-    that of the weights raises. Raises `SpanaxError` where k is not in 0 ... n.
+    that of the weights raises (in forward mode it is NaN). Raises `SpanaxError` where k is not in 0 ... n.
 
     >>> import jax.numpy as jnp, spanax as sx
     >>> values, weights = sx.hard.top_k(jnp.array([0.1, 0.7, 0.2]), 2)
@@ -127,5 +128,5 @@ def top_k(
         values, weights = jnp.zeros((*x.shape[:-1], k), x.dtype), jnp.zeros((*x.shape[:-1], k, n), x.dtype)
     else:
         values = _values("top_k", x, k, lambda x: largest(x, k)[0], True, via, key)
-        weights = _order("top_k", x, k, True, via, key)
+        weights = _order("top_k", x, k, True, via, key, True)
     return jnp.moveaxis(values, -1, position or 0), jnp.moveaxis(weights, -2, position or 0)

@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._errors import SpanaxError
-from .._jaxprs import defined, evaluate_jaxpr, here
+from .._jaxprs import defined, evaluate_jaxpr, here, is_traced
 from .._primitives import undifferentiated
 
 
@@ -83,7 +83,7 @@ def check_finite(tree: PyTree[Array], what: str) -> None:
     """Raises where the values are known here and one is not finite."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         fine = jnp.all(jnp.isfinite(leaf))
-        if not isinstance(fine, jax.core.Tracer) and not fine:
+        if not is_traced(fine) and not fine:
             raise SpanaxError(
                 f"{what}{jax.tree_util.keystr(path)} holds a NaN or an infinity", here(), "finite numbers"
             )
@@ -92,7 +92,8 @@ def check_finite(tree: PyTree[Array], what: str) -> None:
 def _checked_scalar(out: Any, f: Callable[..., Any]) -> Float[Array, ""]:
     floating = isinstance(out, float) or jnp.issubdtype(getattr(out, "dtype", int), jnp.floating)
     if not floating or jnp.shape(out) != ():
-        got = f"{out.dtype}{list(out.shape)}" if hasattr(out, "dtype") else type(out).__name__
+        dtype = getattr(out, "dtype", None)
+        got = type(out).__name__ if dtype is None else f"{dtype}{list(jnp.shape(out))}"
         raise SpanaxError(
             f"smooth(f): f must return a floating-point scalar, and it returned {got}",
             defined(f),

@@ -37,7 +37,7 @@ class Guide(eqx.Module):
 
     decay: float = eqx.field(static=True)
     value: PyTree[Array] | None
-    weight: Float[Array, ""] | float
+    weight: Float[Array, ""]
 
     def __init__(self, decay: float = 0.9, *, like: PyTree[Array] | None = None):
         if not (isinstance(decay, int | float) and 0 <= decay < 1):

@@ -58,7 +58,12 @@ def smooth(
     estimates are then far off. It is unbiased where the softened program is continuous, and refused where softening keeps
     anything hard.
 
-    FIGURES
+    Measured on ten programs with jumps (benchmarks/smooth.py), the variance of plain antithetic smoothing (independent
+    directions) over that of this, 32 pairs: a moving average along an optimisation 1.4 to 37 in 20 dimensions and 1.4 to 8 in
+    100; the softened gradient 1.4 to 15, and 1.05 to 68; no guide 1.5 to 3.4, and 1.1. For one number and 50 pairs the
+    softened gradient 1 to 47, `"softened"` 1 to 1300. Near an optimum there is nothing to guide, and nothing to gain.
+    Time for an estimate is .9 to 1.8 of plain's with a moving average, up to 4 with the softened gradient where f is cheap,
+    and 3 to 60 with `"softened"`.
 
     Works under jit, vmap, grad and jacfwd. f is vmapped over all 2 pairs points, which takes as many times its memory; where
     it cannot be vmapped, it runs at one point after the other. A NaN value of f makes value and derivative NaN. Where f

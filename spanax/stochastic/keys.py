@@ -17,9 +17,11 @@ import jax.core
 from .._errors import SpanaxError
 from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, below, body, where
 from ..bridges import Bridge
+from .array_parts import ENDLESS, Value
 from .flow import Path, within
 from .sampling import Site, draw, sample_p
-from .values import ENDLESS, Value, Values
+from .value_rules import results
+from .values import Values
 
 CONSUMERS = ("random_bits", "random_gamma")
 REPLICATES: Path = (-1,)  # the replicates of an expectation, as the outermost loop
@@ -155,7 +157,7 @@ class _Keys:
             eqn, lambda e: e.primitive.name in CONSUMERS
         ):  # inside of what is not looked into, of any of its inputs
             self.uses.extend(_Use(x, here, None, where(eqn) or self.line) for x in ins)
-        return self.values.results(eqn, ins)
+        return results(self.values, eqn, ins)
 
     def sample(self, eqn: JaxprEqn, ins: list[Value], here: Path, loops: tuple[Path, ...]) -> None:
         """A site's key, and what its draw takes from the key's children."""

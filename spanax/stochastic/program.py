@@ -17,8 +17,7 @@ from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
 from .._jaxprs import (
-    CALLS,
-    CUSTOM_RULES,
+    PLAIN_CALLS,
     ClosedJaxpr,
     Jaxpr,
     JaxprEqn,
@@ -220,7 +219,7 @@ class Program:
 
     def branch(self, eqn: JaxprEqn, ins: list, here: Path, events: Events, rest: Rest, runs: int) -> Float[Array, ""]:
         """What follows becomes a function of the draw, and its objective one cost for the draws before."""
-        if eqn.primitive in CALLS and eqn.primitive not in CUSTOM_RULES:
+        if eqn.primitive in PLAIN_CALLS:
             jaxpr, consts = body(eqn)
             return self.run(jaxpr, consts, ins, here, events, rest, runs)
         if eqn.primitive is P.cond_p:

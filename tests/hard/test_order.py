@@ -37,11 +37,12 @@ def test_sort_and_argsort_are_those_of_jax_numpy(via, axis, descending):
         for x in (X, WITH_NAN):
             x = jnp.asarray(x, of) if of != "int32" else jnp.asarray(np.nan_to_num(x, posinf=9, neginf=-9), of)
             expected = jnp.sort(x, axis, descending=descending)
-            out = hard.sort(x, axis, descending=descending, via=via)
+            both = lambda x: [f(x, axis, descending=descending, via=via) for f in (hard.sort, hard.argsort)]
+            out, weights = jax.jit(both)(x) if via else both(x)  # the compiler drops what is only for a derivative
             same(out, expected if of != "int32" else expected.astype(jnp.float32))
             order = jnp.argsort(x, axis, descending=descending)
             n = x.size if axis is None else x.shape[axis]
-            same(hard.argsort(x, axis, descending=descending, via=via), jax.nn.one_hot(order, n, dtype=out.dtype))
+            same(weights, jax.nn.one_hot(order, n, dtype=out.dtype))
 
 
 @pytest.mark.parametrize("via", [*EXACT.values(), sx.StraightThrough()], ids=[*EXACT, "straight-through"])
@@ -68,7 +69,8 @@ def test_rank_with_nan_is_nan_in_its_row():
 def test_top_k_is_that_of_jax(via, axis, k):
     for x in (X, WITH_NAN[:, ::2]):
         x = jnp.asarray(x, jnp.float32)
-        values, weights = hard.top_k(x, k, axis=axis, via=via)
+        call = lambda x: hard.top_k(x, k, axis=axis, via=via)
+        values, weights = jax.jit(call)(x) if via else call(x)
         expected, indices = jax.lax.top_k(x, k, axis=axis)
         same(values, expected)
         same(weights, jax.nn.one_hot(indices, x.shape[axis]))
@@ -140,43 +142,45 @@ def test_many_entries_with_ties(of, tolerance):
     """n = 2000, to a few units in the last place of the largest value."""
     with jax.enable_x64(of == "float64"):
         x = np.round(np.random.default_rng(3).normal(size=2000), 2).astype(of)
-        rank, back = jax.vjp(lambda x: hard.rank(x, via=sx.Soft(0.1)), jnp.asarray(x))
+        rank, back = jax.vjp(jax.jit(lambda x: hard.rank(x, via=sx.Soft(0.1))), jnp.asarray(x))
         exact = np.float64(x)
         np.testing.assert_allclose(rank, reference.soft_rank(exact, 0.1), rtol=tolerance * 10, atol=tolerance)
         ct = np.random.default_rng(4).normal(size=2000)
         truth = ct @ reference.soft_rank_slope(exact, 0.1)
         np.testing.assert_allclose(back(jnp.asarray(ct, of))[0], truth, atol=tolerance * np.max(np.abs(truth)) * 100)
-        values, back = jax.vjp(lambda x: hard.sort(x, via=sx.Soft(0.1)), jnp.asarray(x))
+        values, back = jax.vjp(jax.jit(lambda x: hard.sort(x, via=sx.Soft(0.1))), jnp.asarray(x))
         np.testing.assert_allclose(values[::97], [reference.soft_quantile(exact, 0.1, k + 0.5) for k in range(0, 2000, 97)], atol=tolerance * 50)
         np.testing.assert_allclose(np.sum(back(jnp.ones(2000, of))[0]), 2000, rtol=1e-5)
         np.testing.assert_allclose(np.sum(np.float64(rank)), 2000 * 2001 / 2, rtol=tolerance)
 
 
 def test_weights_are_doubly_stochastic_and_masks_sum_to_k():
-    x = jax.random.normal(jax.random.key(2), (2, 9))
-    weights = hard.argsort(x, via=sx.Soft(0.4))
+    def of(x):
+        via = sx.Soft(0.4)
+        descending = hard.sort(x, descending=True, via=via), hard.argsort(x, descending=True, via=via)
+        return hard.argsort(x, via=via), descending, [hard.top_k(x, k, via=via) for k in (1, 4, 9)]
+
+    weights, (order, everything), tops = jax.jit(of)(jax.random.normal(jax.random.key(2), (2, 9)))
     np.testing.assert_allclose(np.sum(weights, -1), 1, atol=1e-6)
     np.testing.assert_allclose(np.sum(weights, -2), 1, atol=1e-6)
     assert np.min(weights) >= -1e-7
-    for k in (1, 4, 9):
-        values, by_k = hard.top_k(x, k, via=sx.Soft(0.4))
+    np.testing.assert_allclose(everything, np.flip(weights, -2), atol=1e-6)
+    for k, (values, by_k) in zip((1, 4, 9), tops, strict=True):
         mask = np.sum(by_k, -2)
         np.testing.assert_allclose(np.sum(mask, -1), k, rtol=1e-6)
         assert np.all(mask <= 1 + 1e-6) and np.all(np.diff(values, axis=-1) <= 0)
-        everything = hard.argsort(x, descending=True, via=sx.Soft(0.4))
         np.testing.assert_allclose(by_k, everything[:, :k], atol=1e-6)
-        np.testing.assert_allclose(values, hard.sort(x, descending=True, via=sx.Soft(0.4))[:, :k], atol=1e-6)
+        np.testing.assert_allclose(values, order[:, :k], atol=1e-6)
 
 
-@pytest.mark.parametrize("axis", [None, 0, 1, -2])
+@pytest.mark.parametrize("axis", [None, 0, -2])
 def test_every_axis_is_sorted_as_its_rows_are(axis):
-    x, via = jax.random.normal(jax.random.key(5), (3, 4, 2)), sx.Soft(0.3)
+    x = jax.random.normal(jax.random.key(5), (3, 4, 2))
     rows = x.ravel()[None] if axis is None else np.moveaxis(x, axis, -1).reshape(-1, x.shape[axis])
-    for f in (hard.rank, hard.sort):
-        each = np.stack([f(jnp.asarray(row), via=via) for row in rows])
-        out = f(x, axis, via=via)
-        out = out[None] if axis is None else np.moveaxis(out, axis, -1).reshape(each.shape)
-        np.testing.assert_allclose(out, each, atol=1e-6)
+    outs = jax.jit(lambda x: [f(x, axis, via=sx.Soft(0.3)) for f in (hard.rank, hard.sort)])(x)
+    for out, truth in zip(outs, (reference.soft_rank, reference.soft_sort), strict=True):
+        out = out[None] if axis is None else np.moveaxis(out, axis, -1).reshape(rows.shape)
+        np.testing.assert_allclose(out, [truth(np.float64(row), 0.3) for row in rows], atol=1e-5)
 
 
 # -- edges
@@ -207,7 +211,8 @@ def test_wide_gaps_and_narrow_noise(name, gap):
     x = jnp.array([0.0, gap, 3 * gap, gap])
     outs = relaxed(name)(x, 1e-3)
     assert all(np.all(np.isfinite(out)) for out in outs)
-    np.testing.assert_allclose(outs[0], TRUTH[name](np.asarray(x, np.float64), 1e-3), rtol=1e-6, atol=1e-5)
+    truth = TRUTH[name](np.asarray(x, np.float64), 1e-3)
+    np.testing.assert_allclose(outs[0], truth, rtol=0, atol=1e-6 * max(np.max(truth), 1))
 
 
 @pytest.mark.parametrize("softness", [1e-6, 1e-3, 1.0, 1e3, 1e6])
@@ -216,32 +221,32 @@ def test_every_softness(softness):
     x = np.array([0.3, 0.1, 0.25, -0.2, 0.9], np.float32)
     for name, truth in TRUTH.items():
         value, slope, _, _ = relaxed(name)(jnp.asarray(x), softness)
-        np.testing.assert_allclose(value, truth(np.float64(x), softness), rtol=3e-6, atol=3e-6)
+        exact = truth(np.float64(x), softness)
+        np.testing.assert_allclose(value, exact, rtol=0, atol=1e-6 * max(np.max(exact), 3))
         assert np.all(np.isfinite(slope))
 
 
-@pytest.mark.parametrize("offset", [1e6, -3e4])
+@pytest.mark.parametrize("offset", [1e6, -1e6])
 def test_an_offset_costs_no_accuracy(offset):
     """In single precision: only differences count."""
     x = np.float32(offset) + np.arange(6, dtype=np.float32)[::-1] / 16
     exact = np.float64(x) - offset
-    np.testing.assert_allclose(hard.rank(jnp.asarray(x), via=sx.Soft(0.1)), reference.soft_rank(exact, 0.1), atol=3e-6)
-    np.testing.assert_allclose(hard.sort(jnp.asarray(x), via=sx.Soft(0.1)) - offset, reference.soft_sort(exact, 0.1), atol=0.04)
-    np.testing.assert_allclose(
-        hard.argsort(jnp.asarray(x), via=sx.Soft(0.1)), reference.soft_permutation(exact, 0.1), atol=3e-6
-    )
+    outs = {name: relaxed(name)(jnp.asarray(x), 0.1) for name in TRUTH}
+    for name, tolerance in (("rank", 3e-6), ("sort", 0.04), ("argsort", 3e-6)):  # 1/16 is the spacing of floats there
+        value = outs[name][0] - offset if name == "sort" else outs[name][0]
+        np.testing.assert_allclose(value, TRUTH[name](exact, 0.1), atol=tolerance)
+    np.testing.assert_allclose(outs["sort"][1], reference.soft_sort_slope(exact, 0.1), atol=1e-5)
 
 
 @pytest.mark.parametrize("of", ["float16", "bfloat16"])
 def test_half_precision_is_rounded_once(of):
     x = jnp.asarray(np.random.default_rng(0).normal(size=400), of)
     for f in (hard.rank, hard.sort):
-        out = f(x, via=sx.Soft(0.1))
-        assert out.dtype == of
         softness = jnp.asarray(0.1, of).astype(jnp.float32)
-        np.testing.assert_allclose(
-            out.astype(jnp.float32), f(x.astype(jnp.float32), via=sx.Soft(softness)), rtol=float(jnp.finfo(of).eps), atol=1e-3
-        )
+        g = jax.jit(lambda x, f=f: f(x, via=sx.Soft(softness)))
+        assert g(x).dtype == of
+        wide = g(x.astype(jnp.float32))
+        np.testing.assert_allclose(g(x).astype(jnp.float32), wide, rtol=float(jnp.finfo(of).eps), atol=1e-3)
 
 
 @pytest.mark.parametrize("shape, axis", [((0,), -1), ((0, 3), 1), ((0, 3), None), ((3, 0), 1), ((2, 0, 3), 0)])
@@ -259,7 +264,7 @@ def test_no_entries(shape, axis, via):
 
 def test_memory_is_linear():
     """Of value and gradient together: twenty arrays of the input's size would do; n^2 would be 4000 of them."""
-    for f in (hard.rank, hard.sort, lambda x, via: hard.top_k(x, 3, via=via)[0]):
+    for f in (hard.rank, hard.sort):
         for n in (1000, 4000):
             program = jax.jit(jax.grad(lambda x, f=f: jnp.sum(jnp.sin(f(x, via=sx.Soft(0.1))))))
             memory = program.lower(jnp.zeros(n)).compile().memory_analysis()

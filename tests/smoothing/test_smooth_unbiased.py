@@ -2,7 +2,7 @@
 
 References: for one number, quadrature of f itself in float64; for vectors, the plain antithetic average over many
 independent pairs, written in NumPy. Keys are fixed. A mean is compared along a few directions, within 4 standard errors of
-both sides: about 900 comparisons, a false alarm in 17 whole runs.
+both sides: about 400 comparisons, a false alarm in 40 whole runs.
 """
 
 import functools
@@ -45,7 +45,7 @@ def many(name, d):
     """The case, its values at a batch of points, a reference derivative and the covariance of its error."""
     case, random = MANY[name](d), np.random.default_rng(1)
     values = jax.jit(jax.vmap(case.f))
-    u = random.normal(size=(16_000, d)).astype(np.float32)
+    u = random.normal(size=(12_000, d)).astype(np.float32)
     x = case.x.astype(np.float32)
     halves = [
         np.concatenate([np.asarray(values(x + s * part)) for part in np.split(u, 4)]) for s in (case.sigma, -case.sigma)
@@ -63,9 +63,9 @@ def estimates(case, values, via, guide, count, key):
 
 
 MODES = {
-    5: [("orthogonal", "good"), ("gaussian", None), ("gaussian", "bad"), ("sobol", "good")],
-    20: [("orthogonal", None), ("orthogonal", "good"), ("gaussian", "good"), ("sobol", "bad")],
-    100: [("orthogonal", "good"), ("gaussian", "good"), ("orthogonal", "bad")],
+    5: [("orthogonal", "good"), ("gaussian", "bad"), ("sobol", "good")],
+    20: [("orthogonal", None), ("orthogonal", "good"), ("gaussian", None), ("sobol", "bad")],
+    100: [("orthogonal", "good"), ("gaussian", "good")],
 }
 
 
@@ -78,7 +78,7 @@ def test_vectors(name, d, key):
     for mode, (directions, guide) in enumerate(MODES[d]):
         a = None if guide is None else jnp.asarray(guides[guide], jnp.float32)
         via = Smoothing(case.sigma, PAIRS, directions)
-        found = estimates(case, values, via, a, {5: 1500, 20: 1500, 100: 800}[d], jax.random.fold_in(key, mode))
+        found = estimates(case, values, via, a, {5: 1000, 20: 1000, 100: 600}[d], jax.random.fold_in(key, mode))
         along = np.stack([reference, guides["bad"], random.normal(size=d), np.eye(d)[0]])
         agree(found, reference, error, along)
 
@@ -98,6 +98,6 @@ def test_one_number(name, mode, key):
     via = Smoothing(case.sigma, PAIRS, "sobol" if mode == "sobol" else "orthogonal")
     g = jax.value_and_grad(smooth(case.f, via=via, **options))
     x = jnp.asarray(case.x, jnp.float32)
-    values, slopes = jax.jit(jax.vmap(lambda k: g(x, key=k)))(jax.random.split(key, 3000))
+    values, slopes = jax.jit(jax.vmap(lambda k: g(x, key=k)))(jax.random.split(key, 2000))
     found = np.stack([np.asarray(values, float), np.asarray(slopes, float)], 1)
     agree(found, np.array([value, slope]), np.zeros((2, 2)), np.eye(2))
