@@ -30,19 +30,19 @@ def spanax_sort(x):
 
 def _in_jax(f: Callable, x: np.ndarray, w: np.ndarray) -> Callable[[], object]:
     step = jax.jit(jax.value_and_grad(lambda x, w: jnp.sum(f(x) * w)))
-    x, w = jnp.asarray(x), jnp.asarray(w)
-    return lambda: jax.block_until_ready(step(x, w))
+    at, weights = jnp.asarray(x), jnp.asarray(w)
+    return lambda: jax.block_until_ready(step(at, weights))
 
 
 def _in_torch(f: Callable, x: np.ndarray, w: np.ndarray) -> Callable[[], object]:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
-    x, w = torch.tensor(x, requires_grad=True), torch.tensor(w)
+    at, weights = torch.tensor(x, requires_grad=True), torch.tensor(w)
 
     def step():
-        x.grad = None
-        (f(x) * w).sum().backward()
-        return x.grad
+        at.grad = None
+        (f(at) * weights).sum().backward()
+        return at.grad
 
     return step
 
@@ -56,7 +56,7 @@ def _programs(n: int) -> dict[str, Callable[[np.ndarray, np.ndarray], Callable[[
         f"{SORT}, hard: jnp.sort": lambda *a: _in_jax(jnp.sort, *a),
     }
     try:
-        import torchsort
+        import torchsort  # pyright: ignore[reportMissingImports]
 
         programs[f"{RANK}: torchsort"] = lambda *a: _in_torch(torchsort.soft_rank, *a)
         programs[f"{SORT}: torchsort"] = lambda *a: _in_torch(torchsort.soft_sort, *a)
@@ -70,7 +70,7 @@ def _programs(n: int) -> dict[str, Callable[[np.ndarray, np.ndarray], Callable[[
 def _slow_programs():
     programs = {}
     try:
-        import softjax
+        import softjax  # pyright: ignore[reportMissingImports]
 
         def fast_soft_sort(f):
             return lambda x: f(x, axis=-1, softness=SOFTNESS, method="fast_soft_sort")
@@ -96,8 +96,8 @@ def _hard_rank(x):
 def _memory(f: Callable, n: int) -> int:
     """Bytes that the compiled program needs besides its arguments and results."""
     x = jax.ShapeDtypeStruct((BATCH, n), jnp.float32)
-    compiled = jax.jit(jax.grad(lambda x, w: jnp.sum(f(x) * w))).lower(x, x).compile()
-    return compiled.memory_analysis().temp_size_in_bytes
+    memory = jax.jit(jax.grad(lambda x, w: jnp.sum(f(x) * w))).lower(x, x).compile().memory_analysis()
+    return memory.temp_size_in_bytes if memory else 0
 
 
 def _check(kind: str, f: Callable, n: int = 50) -> None:

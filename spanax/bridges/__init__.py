@@ -10,12 +10,12 @@ from ._base import (
     Step as Step,
 )
 from ._facts import Facts as Facts
+from ._operation import Operation as Operation
 from .disarm import DisARM as DisARM
 from .enumerate import Enumerate as Enumerate
 from .gumbel_softmax import GumbelSoftmax as GumbelSoftmax
 from .leave_one_out import LeaveOneOut as LeaveOneOut
 from .moving_average import MovingAverage as MovingAverage
-from ._operation import Operation as Operation
 from .pathwise import Pathwise as Pathwise
 from .perturbed import Perturbed as Perturbed
 from .reinmax import ReinMax as ReinMax

@@ -1,6 +1,7 @@
 """Zero-mean noise of standard deviation 1 on the input of a hard operation, and what operations are in expectation under it.
 
-Each function takes u = `units(x, softness)`, or x and the softness, so that derivatives with respect to the softness are right as well.
+Each function takes u = `units(x, softness)`, or x and the softness, so that derivatives with respect to the softness
+are right as well.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ import math
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
 from jax.scipy.special import ndtr
-
+from jaxtyping import Array, Float
 
 _FAR = 1e3
 
@@ -21,7 +21,8 @@ _FAR = 1e3
 def units(x: Float[Array, "*s"], softness: Float[Array, ""]) -> Float[Array, "*s"]:
     """x / softness, held at 1000 and -1000 beyond them: no noise reaches that far, so that derivatives are 0 there.
 
-    At the infinities as well, with respect to x and to the softness and at every order: an infinite u would make 0 times infinity of them.
+    At the infinities as well, with respect to x and to the softness and at every order: an infinite u would make 0
+    times infinity of them.
     """
     far = jnp.abs(x) >= _FAR * softness
     return jnp.where(far, _FAR * jnp.sign(x), jnp.where(far, 0, x) / softness)
@@ -44,7 +45,7 @@ class Kernel(abc.ABC):
     def _relu(self, u: Float[Array, "*s"]) -> Float[Array, "*s"]: ...
 
     @abc.abstractmethod
-    def floor(self, x: Float[Array, "*s"], softness: Float[Array, "..."]) -> Float[Array, "*s"]:
+    def floor(self, x: Float[Array, "*s"], softness: Float[Array, ...]) -> Float[Array, "*s"]:
         """E floor(x + softness e)."""
 
     def cdf(self, u: Float[Array, "*s"]) -> Float[Array, "*s"]:

@@ -1,6 +1,6 @@
 """Soft: the expectation of a hard operation under noise on its input."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -9,14 +9,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
-from .._jaxprs import here
+from .._jaxprs import here, is_traced
 from ._base import Step
 from ._facts import Facts
 
 
-def positive(name: str, value: object) -> Float[Array, ""] | float:
+def positive(name: str, value: Any) -> Float[Array, ""] | float:
     """A positive real number, or a traced one, which is not checked."""
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         shape, good = value.shape, jnp.issubdtype(value.dtype, jnp.floating)
     else:
         try:

@@ -57,7 +57,7 @@ class Recorder:
         return [v.val if isinstance(v, Literal) else env[v] for v in jaxpr.outvars], records
 
     def step(self, eqn: JaxprEqn, ins: list, path: Path) -> tuple[list, Records]:
-        if path in self.prefixes or any((*path, k) in self.prefixes for k in range(_programs(eqn))):
+        if path in self.prefixes:
             if eqn.primitive in PLAIN_CALLS:
                 return self.run(*body(eqn), ins, path)
             if eqn.primitive in _INSIDE:
@@ -116,9 +116,3 @@ class Recorder:
 
 
 _INSIDE = {P.scan_p: Recorder.scan, P.cond_p: Recorder.cond, P.while_p: Recorder.loop}
-
-
-def _programs(eqn: JaxprEqn) -> int:
-    if eqn.primitive is P.cond_p:
-        return len(eqn.params["branches"])
-    return 2 if eqn.primitive is P.while_p else 0

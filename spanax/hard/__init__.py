@@ -1,6 +1,7 @@
 """Operations whose derivative is zero or has a kink, mirrored from jax.numpy, with a bridge: `sx.hard.round(x, via=...)`.
 
-Their value is the exact one, unless the bridge is `Soft` or `Perturbed`. Truth values and indices come as weights, which are floats.
+Their value is the exact one, unless the bridge is `Soft` or `Perturbed`. Truth values and indices come as weights,
+which are floats.
 """
 
 from .choice import argmax as argmax, argmin as argmin, max as max, min as min, one_hot as one_hot

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key
@@ -63,8 +62,8 @@ def apply(
 ) -> Array:
     """The operation by `via`. `exact(*inputs)` is its value where that is more exact than `hard(x)`.
 
-    Without a bridge: the value alone, with JAX's derivative where it `has_derivative`, and otherwise one that raises: for one of several
-    results only where it is used (and NaN in forward mode).
+    Without a bridge: the value alone, with JAX's derivative where it `has_derivative`, and otherwise one that raises:
+    for one of several results only where it is used (and NaN in forward mode).
     """
     where = here()
     exact, inputs = (hard, (x,)) if exact is None or inputs is None else (exact, inputs)

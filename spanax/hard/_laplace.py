@@ -1,7 +1,7 @@
 """Soft order statistics in n log n, by sums of exponentials over sorted numbers.
 
-With F the cdf of Laplace noise of scale 1, and u sorted along its first axis, the sums over all pairs that ranks and quantiles need are
-made of
+With F the cdf of Laplace noise of scale 1, and u sorted along its first axis, the sums over all pairs that ranks and
+quantiles need are made of
 
     A_i = sum over j < i of w_j exp(-(u_i - u_j)),      B_i = sum over j > i of w_j exp(-(u_j - u_i)),
 
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-Sorted = Float[Array, "n *b"]
+Sorted = Float[Array, " n *b"]
 
 
 @jax.custom_jvp
@@ -36,7 +36,7 @@ def _sums_jvp(primals, tangents):
     return (a, b), (da - a * du, db + b * du)
 
 
-def _recurrence(decay: Float[Array, "n-1 *b"], w: Sorted, reverse: bool = False) -> Sorted:
+def _recurrence(decay: Float[Array, " n-1 *b"], w: Sorted, reverse: bool = False) -> Sorted:
     """y_0 = 0, y_(i+1) = decay_i (y_i + w_i); from the end where `reverse`."""
     if w.shape[0] < 2:
         return jnp.zeros_like(w)
@@ -74,7 +74,7 @@ def _at_entries(a: Sorted, b: Sorted) -> Sorted:
     return places + (0.5 + (b - a) / 2)
 
 
-def quantiles(u: Sorted, levels: Float[Array, " m"], consecutive: bool) -> Float[Array, "m *b"]:
+def quantiles(u: Sorted, levels: Float[Array, " m"], consecutive: bool) -> Float[Array, " m *b"]:
     """For each level l, strictly between 0 and n, the t with sum over j of F(t - u_j) = l.
 
     `consecutive`: the levels ascend by 1; that costs n + m, and n m otherwise. They are constants, without a derivative.
@@ -84,7 +84,7 @@ def quantiles(u: Sorted, levels: Float[Array, " m"], consecutive: bool) -> Float
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
-def _solved(u, a, b, levels, consecutive) -> tuple[Float[Array, "m *b"], Int[Array, "m *b"]]:
+def _solved(u, a, b, levels, consecutive) -> tuple[Float[Array, " m *b"], Int[Array, " m *b"]]:
     """The quantiles, and how many of the u are below each, from A and B with weights 1."""
     n, count = u.shape[0], _below(a, b, levels, consecutive)
     (u_left, u_right), (a, b) = _neighbours(u, u, count), _neighbours(a + 1, b + 1, count)
@@ -122,11 +122,11 @@ def _at_least_one(x):
     return jnp.maximum(x, 1)
 
 
-def _on_top(levels: Float[Array, " m"], like: Sorted) -> Float[Array, "m *1"]:
+def _on_top(levels: Float[Array, " m"], like: Sorted) -> Float[Array, " m *1"]:
     return levels.reshape(-1, *(1,) * (like.ndim - 1))
 
 
-def _neighbours(left: Sorted, right: Sorted, count: Int[Array, "m *b"]) -> tuple[Array, Array]:
+def _neighbours(left: Sorted, right: Sorted, count: Int[Array, " m *b"]) -> tuple[Array, Array]:
     """The last entry of `left` below, and the first entry of `right` above, where `count` entries are below."""
     below, above = jnp.maximum(count - 1, 0), jnp.minimum(count, left.shape[0] - 1)
     return (
@@ -135,7 +135,7 @@ def _neighbours(left: Sorted, right: Sorted, count: Int[Array, "m *b"]) -> tuple
     )
 
 
-def _below(a: Sorted, b: Sorted, levels: Float[Array, " m"], consecutive: bool) -> Int[Array, "m *b"]:
+def _below(a: Sorted, b: Sorted, levels: Float[Array, " m"], consecutive: bool) -> Int[Array, " m *b"]:
     """At how many entries the sum is at most each level."""
     at, levels = lax.stop_gradient((_at_entries(a, b), _on_top(levels, a)))
     if not consecutive:

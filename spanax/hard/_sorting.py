@@ -8,7 +8,7 @@ import os
 import sys
 from typing import NamedTuple
 
-import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -19,7 +19,7 @@ from .._primitives import new_primitive, set_batching, set_host_lowering, set_jv
 
 
 class Sorted(NamedTuple):
-    """`values`: ascending, NaN last; `order`: the indices that they had, those of equal values ascending; `places`: its inverse."""
+    """`values`: ascending, NaN last; `order`: the indices that they had, ascending for equal values; `places`: its inverse."""
 
     values: Float[Array, "*b n"]
     order: Int[Array, "*b n"]

@@ -1,14 +1,14 @@
 """Choices along an axis: argmax, argmin, max, min, one_hot.
 
-An index comes as weights: an array of indices of shape S, into n entries, has the shape S + (n,) here, and where jax.numpy has
-the index i there is a 1 at i. `hard.take` and `hard.take_along_axis` use such weights in place of indices. In all of them `via` is the
-bridge: `Soft` (the noise is on every entry), `StraightThrough` or `Perturbed`, which needs `key`. Without one the value is exact, and a
-derivative of an index raises `SpanaxError`; that of max and min is JAX's.
+An index comes as weights: an array of indices of shape S, into n entries, has the shape S + (n,) here, and where
+jax.numpy has the index i there is a 1 at i. `hard.take` and `hard.take_along_axis` use such weights in place of
+indices. In all of them `via` is the bridge: `Soft` (the noise is on every entry), `StraightThrough` or `Perturbed`,
+which needs `key`. Without one the value is exact, and a derivative of an index raises `SpanaxError`; that of max and
+min is JAX's.
 """
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 

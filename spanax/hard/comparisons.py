@@ -124,8 +124,8 @@ def isclose(
 ) -> Float[Array, "*s"]:
     """|a - b| <= atol + rtol |b|, like `jnp.isclose`. Relaxed: P(|a - b + noise| <= the tolerance).
 
-    The relaxed value is about twice the tolerance times the density of the noise: with a tolerance far below the softness, `equal`
-    is what you want. The tolerance is held fixed in derivatives and under noise.
+    The relaxed value is about twice the tolerance times the density of the noise: with a tolerance far below the
+    softness, `equal` is what you want. The tolerance is held fixed in derivatives and under noise.
     """
     a, b = alike(a, b)
     width = lax.stop_gradient(atol + rtol * jnp.where(jnp.isfinite(b), jnp.abs(b), 0))

@@ -1,7 +1,7 @@
 """Where numbers fall: searchsorted, bincount and histogram.
 
-The noise is on each number by itself. `via` is the bridge: `Soft`, `StraightThrough(Soft(...))` or `Perturbed`, which needs `key`. Without
-one the value is exact, and a derivative raises `SpanaxError`.
+The noise is on each number by itself. `via` is the bridge: `Soft`, `StraightThrough(Soft(...))` or `Perturbed`, which
+needs `key`. Without one the value is exact, and a derivative raises `SpanaxError`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Continuous operations with a kink: abs, relu, clip, maximum and minimum.
 
-They have a derivative, which is JAX's where no bridge is named. In all of them `via` is the bridge: `Soft` rounds the kink off (and
-gives a gradient where clip and relu have none), `StraightThrough()` takes relu and clip for the identity of their first argument,
-`Perturbed` needs `key`.
+They have a derivative, which is JAX's where no bridge is named. In all of them `via` is the bridge: `Soft` rounds the
+kink off (and gives a gradient where clip and relu have none), `StraightThrough()` takes relu and clip for the identity
+of their first argument, `Perturbed` needs `key`.
 
-The relaxed values are the hard ones and the tail of the noise beyond the kink, so that nothing cancels where an argument is large.
+The relaxed values are the hard ones and the tail of the noise beyond the kink, so that nothing cancels where an
+argument is large.
 """
 
 from __future__ import annotations

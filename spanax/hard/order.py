@@ -1,13 +1,15 @@
 """Order along an axis: sort, argsort, rank and top_k, in n log n.
 
-In all of them `via` is the bridge: `Soft`, whose noise is Laplace noise, `StraightThrough` or `Perturbed`, which needs `key`. Without one
-the value is exact; the sorted values have JAX's derivative (that of the permutation), and a derivative of ranks or indices raises
-`SpanaxError`. Indices come as weights, as in `hard.argmax`: n of them for each place.
+In all of them `via` is the bridge: `Soft`, whose noise is Laplace noise, `StraightThrough` or `Perturbed`, which needs
+`key`. Without one the value is exact; the sorted values have JAX's derivative (that of the permutation), and a
+derivative of ranks or indices raises `SpanaxError`. Indices come as weights, as in `hard.argmax`: n of them for each
+place.
 
-Relaxed, n numbers stand for the distribution of x_J + noise, J uniform. The rank of x_i is the expected rank of x_i + noise among the
-others; the k-th value is the quantile of that distribution at (k - 1/2)/n; the weights of the k-th place are the probabilities
-that x_j + noise lies between its quantiles at (k - 1)/n and k/n, which sum to 1 over the places and over the entries.
-Infinities stay where they are, and have no derivative; a NaN makes its whole row NaN. Struski et al. 2025 (LapSum, arXiv:2503.06242).
+Relaxed, n numbers stand for the distribution of x_J + noise, J uniform. The rank of x_i is the expected rank of x_i +
+noise among the others; the k-th value is the quantile of that distribution at (k - 1/2)/n; the weights of the k-th
+place are the probabilities that x_j + noise lies between its quantiles at (k - 1)/n and k/n, which sum to 1 over the
+places and over the entries. Infinities stay where they are, and have no derivative; a NaN makes its whole row NaN.
+Struski et al. 2025 (LapSum, arXiv:2503.06242).
 """
 
 from __future__ import annotations

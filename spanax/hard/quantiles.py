@@ -1,6 +1,7 @@
 """quantile, percentile and median: order statistics at a few places, in n log n.
 
-`via` is the bridge, as in `hard.sort`: `Soft`, `StraightThrough` or `Perturbed`, which needs `key`; without one the derivative is JAX's.
+`via` is the bridge, as in `hard.sort`: `Soft`, `StraightThrough` or `Perturbed`, which needs `key`; without one the
+derivative is JAX's.
 """
 
 from __future__ import annotations

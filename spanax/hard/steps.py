@@ -1,7 +1,7 @@
 """Steps of one number: heaviside, sign, and the roundings.
 
-In all of them `via` is the bridge: `Soft`, `StraightThrough` or `Perturbed`, which needs `key`. Without one the value is exact and
-a derivative raises `SpanaxError`. Integers come back as floats.
+In all of them `via` is the bridge: `Soft`, `StraightThrough` or `Perturbed`, which needs `key`. Without one the value
+is exact and a derivative raises `SpanaxError`. Integers come back as floats.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Taking entries by weights in place of indices: linear, so there is no gap and no bridge.
 
-Weights are those of `hard.argmax` and its like: where jax.numpy has an array of indices of shape S into n entries, they have the shape
-S + (n,). Integer indices are taken as jax.numpy takes them. Entries of weight 0 do not count, also where they are infinite or NaN.
+Weights are those of `hard.argmax` and its like: where jax.numpy has an array of indices of shape S into n entries, they
+have the shape S + (n,). Integer indices are taken as jax.numpy takes them. Entries of weight 0 do not count, also where
+they are infinite or NaN.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def _weighted(weights: Array, a: Array) -> Array:
 def take(a: Float[Array, "*s"], weights: Weights, axis: int | None = None) -> Float[Array, "*out"]:
     """The entries of `a` along `axis` (of a flattened `a` where it is None), like `jnp.take`.
 
-    Weights of shape S + (n,) give the result's axes S, in the place of `axis`. Raises `SpanaxError` where n is not the length of `axis`.
+    Weights of shape S + (n,) give the result's axes S, in the place of `axis`. Raises `SpanaxError` where n is not the
+    length of `axis`.
 
     >>> import jax.numpy as jnp, spanax as sx
     >>> float(sx.hard.take(jnp.array([10.0, 20.0, 30.0]), sx.hard.argmax(jnp.array([0.1, 0.7, 0.2]))))
@@ -78,7 +80,7 @@ def take_along_axis(a: Float[Array, "*s"], weights: Weights, axis: int) -> Float
     return jnp.moveaxis(_weighted(along, x[..., None, :]), -1, position)
 
 
-def choose(weights: Weights, choices: Float[Array, "n *s"]) -> Float[Array, "*s"]:
+def choose(weights: Weights, choices: Float[Array, " n *s"]) -> Float[Array, "*s"]:
     """For each element its choice among n arrays, like `jnp.choose`: weights of shape S + (n,), choices of shape (n,) + S."""
     weights, choices = jnp.asarray(weights), jnp.asarray(choices)
     if _is_index(weights):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from .._errors import SpanaxWarning, diagnosis
 from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, aval, body
-from ..bridges import Bridge, Local
+from ..bridges import Drawing, Local
 from .sampling import Site, cost_p, parts, sample_p
 
 # What a value is to the lanes of a site: the axis along which they lie, or one of these.
@@ -34,7 +34,7 @@ LINEAR = frozenset(
 _warned: dict = {}  # the registry of `warnings`: once for each site
 
 
-def warn_of_batched_loss(closed: ClosedJaxpr, bridge: Callable[[Site], Bridge]) -> None:
+def warn_of_batched_loss(closed: ClosedJaxpr, bridge: Callable[[Site], Drawing]) -> None:
     """Warns with `SpanaxWarning`, once a site, where a batch of draws that are not `Local` meets only in a sum."""
     found: dict[Site, int] = {}
     costs: list[Lanes] = []

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
 from .._jaxprs import defined, here
-from ..bridges import Bridge
+from ..bridges import Drawing
 from .batches import warn_of_batched_loss
 from .keys import check_keys
 from .program import Program
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def expectation(
-    f: Callable[..., Any], *, samples: int = 1, via: Mapping[str, Bridge] | None = None, has_aux: bool = False
+    f: Callable[..., Any], *, samples: int = 1, via: Mapping[str, Drawing] | None = None, has_aux: bool = False
 ) -> Callable[..., Any]:
     """The expectation of `f` over its draws, as a function with f's signature.
 
@@ -58,7 +58,7 @@ def expectation(
     """
     if not isinstance(samples, int) or samples < 1:
         raise SpanaxError(f"expectation(samples={samples!r})", "", "samples=1 or more, a Python integer")
-    if via is not None and not (isinstance(via, Mapping) and all(isinstance(b, Bridge) for b in via.values())):
+    if via is not None and not (isinstance(via, Mapping) and all(isinstance(b, Drawing) for b in via.values())):
         raise SpanaxError(f"expectation(via={via!r})", "", 'a dictionary of bridges, such as via={"z": sx.DisARM()}')
 
     if not _takes_key(f):
@@ -144,7 +144,7 @@ def expect(
     distribution: Distribution | Any,
     *,
     key: Key[Array, ""],
-    via: Bridge | None = None,
+    via: Drawing | None = None,
     samples: int = 1,
 ) -> Float[Array, ""]:
     """An estimate of E_{a ~ P_theta}[g_theta(a)] for one gap, with both terms of its gradient.

@@ -16,7 +16,7 @@ import jax.core
 
 from .._errors import SpanaxError
 from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, below, body, where
-from ..bridges import Bridge
+from ..bridges import Drawing
 from .array_parts import ENDLESS, Value
 from .flow import Path, within
 from .sampling import Site, draw, sample_p
@@ -34,7 +34,7 @@ class _Use(NamedTuple):
     where: str
 
 
-def check_keys(closed: ClosedJaxpr, replicated: bool, override: Callable[[Site], Bridge | None]) -> None:
+def check_keys(closed: ClosedJaxpr, replicated: bool, override: Callable[[Site], Drawing | None]) -> None:
     """Raises `SpanaxError` where two draws, two passes of a loop, or the lanes of an inner vmap share a key.
 
     `replicated`: the program runs for several keys, so every draw must get its key from the program's own.
@@ -44,7 +44,7 @@ def check_keys(closed: ClosedJaxpr, replicated: bool, override: Callable[[Site],
 
 
 class _Keys:
-    def __init__(self, override: Callable[[Site], Bridge | None]):
+    def __init__(self, override: Callable[[Site], Drawing | None]):
         self.override = override
         self.values = Values()
         self.uses: list[_Use] = []

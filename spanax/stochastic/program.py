@@ -32,7 +32,7 @@ from .._jaxprs import (
     where,
 )
 from .._primitives import forward_only, without_derivative
-from ..bridges import Branching, Bridge, Score, ScoreFunction
+from ..bridges import Branching, Drawing, Score, ScoreFunction
 from ..bridges._distributions import family
 from .credit import Events, Others, surrogate
 from .flow import RESULT, Flow, Path
@@ -50,7 +50,7 @@ def _is_event(eqn: JaxprEqn) -> bool:
 class Program:
     """A traced program `key -> (scalar, *aux)`, with the bridges that `vias` puts at named sites."""
 
-    def __init__(self, closed: ClosedJaxpr, vias: Mapping[str, Bridge], others: Others):
+    def __init__(self, closed: ClosedJaxpr, vias: Mapping[str, Drawing], others: Others):
         self.closed, self.vias, self.others = closed, vias, others
         self.flow = Flow(closed)
         self.dtype = aval(closed.jaxpr.outvars[0]).dtype  # of the objective: scores and costs are brought to it
@@ -101,11 +101,11 @@ class Program:
     def _is_branch(self, eqn: JaxprEqn) -> bool:
         return eqn.primitive is sample_p and isinstance(self.bridge_at(eqn.params["site"]), Branching)
 
-    def bridge_at(self, site: Site) -> Bridge:
+    def bridge_at(self, site: Site) -> Drawing:
         """The bridge of a site; its array fields are placeholders."""
         return self.override(site) or parts(site, [0.0] * len(site.static))[1]
 
-    def override(self, site: Site) -> Bridge | None:
+    def override(self, site: Site) -> Drawing | None:
         """The bridge that `vias` puts at this site."""
         return self.vias.get(site.name) if site.name else None
 
@@ -195,7 +195,7 @@ class Program:
             events.bridges[here] = via
         return z
 
-    def conform(self, eqn: JaxprEqn, via: Bridge, z: Array) -> Array:
+    def conform(self, eqn: JaxprEqn, via: Drawing, z: Array) -> Array:
         """z, if it has the dtype and shape that the program was traced for."""
         site, want = eqn.params["site"], aval(eqn.outvars[0])
         if (z.shape, z.dtype) != (want.shape, want.dtype):

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 from .._errors import SpanaxError
 from .._jaxprs import here
 from .._primitives import new_primitive, set_batching, set_batching_always, set_jvp, set_partial_evaluation
-from ..bridges import Bridge, Drawing, Local, Pathwise, ScoreFunction
+from ..bridges import Drawing, Local, Pathwise, ScoreFunction
 from ..bridges._distributions import score
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _real_array(value: Any) -> Array | None:
     return array if jnp.isrealobj(array) else None
 
 
-def parts(site: Site, leaves: Sequence[Any]) -> tuple[Distribution, Bridge]:
+def parts(site: Site, leaves: Sequence[Any]) -> tuple[Distribution, Drawing]:
     """The distribution and the bridge that a site's array leaves make up."""
     arrays = iter(leaves)
     return jax.tree.unflatten(site.tree, [next(arrays) if s is ARRAY else s for s in site.static])
@@ -84,7 +84,7 @@ def naming(site: Site) -> Iterator[None]:
         raise SpanaxError(f"{site.label}: {error.problem}", site.where, *error.remedies) from error
 
 
-def draw(site: Site, via: Bridge | None, key: Key[Array, ""], *leaves: Array) -> Array:
+def draw(site: Site, via: Drawing | None, key: Key[Array, ""], *leaves: Array) -> Array:
     """A draw of the site by `via`, or by its own bridge."""
 
     def one(key, *leaves):
@@ -173,7 +173,7 @@ def sample(
     key: Key[Array, ""],
     distribution: Distribution | Any,  # numpyro types its constructors Optional
     *,
-    via: Bridge | None = None,
+    via: Drawing | None = None,
     name: str | None = None,
 ) -> Array:
     """A draw from `distribution`; `via` says how the gradient crosses it.
@@ -208,7 +208,11 @@ def _check_call(key: Any, distribution: Any, via: Any, where: str) -> None:
             "a numpyro distribution",
         )
     if via is not None and not isinstance(via, Drawing):
-        hint = f"{via.__name__}()" if isinstance(via, type) and issubclass(via, Drawing) else "a bridge, such as ScoreFunction()"
+        hint = (
+            f"{via.__name__}()"
+            if isinstance(via, type) and issubclass(via, Drawing)
+            else "a bridge, such as ScoreFunction()"
+        )
         raise SpanaxError(f"via={via!r} is no bridge for a draw", where, hint)
     check_key(key, where)
 
