@@ -7,7 +7,9 @@ are right as well.
 from __future__ import annotations
 
 import abc
+import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -45,8 +47,10 @@ class Kernel(abc.ABC):
     def _relu(self, u: Float[Array, "*s"]) -> Float[Array, "*s"]: ...
 
     @abc.abstractmethod
-    def floor(self, x: Float[Array, "*s"], softness: Float[Array, ...]) -> Float[Array, "*s"]:
-        """E floor(x + softness e)."""
+    def floor(
+        self, x: Float[Array, "*s"], softness: Float[Array, ...], narrow: bool | None = None
+    ) -> Float[Array, "*s"]:
+        """E floor(x + softness e); x itself where it is not finite. `narrow`: is softness known to be below `self.narrow`?"""
 
     def cdf(self, u: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """P(e < u), which is P(u + e > 0)."""
@@ -61,15 +65,16 @@ class Kernel(abc.ABC):
         return softness * self.relu(units(x, softness))
 
 
-def _with_slope(value, slope, u):
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _with_slope(value: Callable[[Array], Array], slope: Callable[[Array], Array], u: Array) -> Array:
     """`value(u)` with the derivative `slope(u)`: also where automatic differentiation of a formula with |u| would fail."""
+    return value(u)
 
-    @jax.custom_jvp
-    def f(u):
-        return value(u)
 
-    f.defjvp(lambda primals, tangents: (f(*primals), slope(*primals) * tangents[0]))
-    return f(u)
+@_with_slope.defjvp
+def _with_slope_jvp(value, slope, primals, tangents):
+    (u,), (du,) = primals, tangents
+    return _with_slope(value, slope, u), slope(u) * du
 
 
 class Logistic(Kernel):
@@ -86,8 +91,8 @@ class Logistic(Kernel):
     def _relu(self, u):
         return self.scale * jax.nn.softplus(u / self.scale)
 
-    def floor(self, x, softness):
-        return _floor(self, x, softness, lambda t: _over_sinh(math.pi * self.scale * t), terms=6)
+    def floor(self, x, softness, narrow=None):
+        return _floor(self, x, softness, narrow, lambda t: _over_sinh(math.pi * self.scale * t), terms=6)
 
 
 class Gaussian(Kernel):
@@ -103,8 +108,8 @@ class Gaussian(Kernel):
         finite = jnp.where(jnp.abs(u) < 1e3, u, 0)  # the tail is 0 there in every precision
         return jnp.where(finite == u, u * ndtr(finite) + self.density(finite), jnp.maximum(u, 0))
 
-    def floor(self, x, softness):
-        return _floor(self, x, softness, lambda t: jnp.exp(-jnp.square(t) / 2), terms=4)
+    def floor(self, x, softness, narrow=None):
+        return _floor(self, x, softness, narrow, lambda t: jnp.exp(-jnp.square(t) / 2), terms=4)
 
 
 class Laplace(Kernel):
@@ -121,7 +126,7 @@ class Laplace(Kernel):
     def _relu(self, u):
         return jnp.maximum(u, 0) + self.scale / 2 * jnp.exp(-jnp.abs(u) / self.scale)
 
-    def floor(self, x, softness):
+    def floor(self, x, softness, narrow=None):
         """The sum over all steps is geometric: floor(x) + sinh((r - 1/2)/b) / (2 sinh(1/(2b))), r = x - floor(x)."""
         safe, below, finite = _split(x)
         r, b = safe - below, self.scale * softness
@@ -144,25 +149,29 @@ def _split(x):
     return safe, jnp.floor(safe), finite
 
 
-def _floor(kernel, x, softness, characteristic, terms):
+def _floor(kernel, x, softness, narrow, characteristic, terms):
     """Narrow noise: a cdf for each step near x. Wide noise: the Fourier series of floor(x) - x + 1/2, each term times E cos(t e).
 
     Both are within rounding (1e-9 or better) of the whole sum where they are used.
     """
     safe, below, finite = _split(x)
-    is_narrow = softness < kernel.narrow
-    r, narrow, wide = (
-        safe - below,
-        jnp.where(is_narrow, softness, kernel.narrow),
-        jnp.where(is_narrow, kernel.narrow, softness),
-    )
-    up = sum(kernel.cdf(units(r - k, narrow)) for k in range(1, kernel.steps + 1))
-    down = sum(kernel.cdf(units(k - r, narrow)) for k in range(1 - kernel.steps, 1))
-    waves = sum(
-        jnp.sin(2 * math.pi * m * r) * (characteristic(2 * math.pi * m * wide) / (math.pi * m))
-        for m in range(1, terms + 1)
-    )
-    return jnp.where(finite, jnp.where(is_narrow, below + (up - down), safe - 0.5 + waves), lax.stop_gradient(x))
+    r = safe - below
+
+    def by_steps(softness):
+        up = sum(kernel.cdf(units(r - k, softness)) for k in range(1, kernel.steps + 1))
+        return below + (up - sum(kernel.cdf(units(k - r, softness)) for k in range(1 - kernel.steps, 1)))
+
+    def by_waves(softness):
+        frequencies = [2 * math.pi * m for m in range(1, terms + 1)]
+        return safe - 0.5 + sum(jnp.sin(t * r) * (2 * characteristic(t * softness) / t) for t in frequencies)
+
+    if narrow is None:
+        is_narrow, edge = softness < kernel.narrow, kernel.narrow
+        steps, waves = by_steps(jnp.where(is_narrow, softness, edge)), by_waves(jnp.where(is_narrow, edge, softness))
+        mean = jnp.where(is_narrow, steps, waves)
+    else:
+        mean = by_steps(softness) if narrow else by_waves(softness)
+    return jnp.where(finite, mean, lax.stop_gradient(x))
 
 
 KERNELS: dict[str, Kernel] = {"logistic": Logistic(), "gaussian": Gaussian(), "laplace": Laplace()}

@@ -46,6 +46,16 @@ class StraightThrough(Local, Step):
 
     @property
     def facts(self) -> Facts:
+        if self.of is not None:
+            of = self.of.facts
+            return Facts(
+                unbiased_for=f"an operation whose derivative is that of: {of.unbiased_for}; the value is the hard one",
+                unbiased=False,
+                evaluations="1" if of.evaluations == "1" else str(int(of.evaluations) + 1),
+                orders=of.orders,
+                distributions="hard operations",
+                source=f"Bengio et al. 2013, section 4; {of.source}",
+            )
         return Facts(
             unbiased_for="f linear in the draw (otherwise first-order biased)",
             unbiased=False,

@@ -104,7 +104,7 @@ class Interpreter:
     @property
     def fine(self) -> bool | None:
         """Is softness known to be small beside a step of 1?"""
-        return None if is_traced(self.softness) else float(self.softness) < 0.4
+        return None if is_traced(self.softness) else float(self.softness) < _noise.FINE
 
     def value(self, soft: Array, hard: Array) -> Array:
         """soft; with straight_through the value of `hard`, and soft's derivatives."""
