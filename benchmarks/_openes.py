@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from evosax.algorithms import Open_ES
+from evosax.algorithms import Open_ES  # pyright: ignore[reportMissingImports]
 from jax import lax
 
 import spanax as sx

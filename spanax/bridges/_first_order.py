@@ -35,6 +35,6 @@ def _jvp(slope, name, primals, tangents):
         f"a second derivative through {name}, which has only a first one",
         "ScoreFunction(), LeaveOneOut() or Enumerate(): they are right at every order",
         "Pathwise() or GumbelSoftmax(), where they apply",
-        "Soft(0.1), for a hard operation",
+        "Soft(0.1), for a hard operation; soften(f, 0.1), for a whole function",
     )
     return value, dvalue + slope(at, dx)

@@ -51,7 +51,7 @@ class StraightThrough(Local, Step):
             return Facts(
                 unbiased_for=f"an operation whose derivative is that of: {of.unbiased_for}; the value is the hard one",
                 unbiased=False,
-                evaluations="1" if of.evaluations == "1" else str(int(of.evaluations) + 1),
+                evaluations=of.evaluations,
                 orders=of.orders,
                 distributions="hard operations",
                 source=f"Bengio et al. 2013, section 4; {of.source}",

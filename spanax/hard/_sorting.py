@@ -73,6 +73,10 @@ def _threads():
     return concurrent.futures.ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="spanax-sort")
 
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # a forked process has none of its parent's threads
+
+
 def _sort_rows(rows, values, order, places):
     index = np.arange(rows.shape[-1], dtype=np.int32)
     one = _sort_double if rows.dtype == np.float64 else _sort_single

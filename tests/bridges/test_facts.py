@@ -18,8 +18,15 @@ EXPORTED = {
     if isinstance(value, type) and issubclass(value, sx.Bridge) and not inspect.isabstract(value)
 }
 
+NEEDED = {"Soft": (0.1,), "Perturbed": (0.1,)}  # what a bridge cannot be without
+
+
+def plain(cls):
+    return cls(*NEEDED.get(cls.__name__, ()))
+
+
 # Each as it is by default, and with arrays, statics and other modules for fields.
-INSTANCES = [cls() for cls in EXPORTED.values()] + [
+INSTANCES = [plain(cls) for cls in EXPORTED.values()] + [
     sx.ScoreFunction(None),
     sx.ScoreFunction(0.5),
     sx.ScoreFunction(sx.MovingAverage(0.8).update(2.0)),
@@ -28,6 +35,9 @@ INSTANCES = [cls() for cls in EXPORTED.values()] + [
     sx.LeaveOneOut(samples=5),
     sx.DisARM(pairs=3),
     sx.ReinMax(temperature=1.3),
+    sx.Soft(jnp.array(0.2), kernel="gaussian"),
+    sx.StraightThrough(sx.Soft(0.3)),
+    sx.StraightThrough(sx.Perturbed(jnp.array(0.3), samples=4)),
     sx.MovingAverage(0.7).update(1.0),
 ]
 BRIDGES = [x for x in INSTANCES if isinstance(x, sx.Bridge)]
@@ -38,12 +48,16 @@ every_instance = pytest.mark.parametrize("instance", INSTANCES, ids=repr)
 
 
 def test_the_bridges_are_found():
-    assert {"ScoreFunction", "Enumerate", "LeaveOneOut", "DisARM", "Pathwise", "StraightThrough"} < set(EXPORTED)
+    found = {"ScoreFunction", "Enumerate", "LeaveOneOut", "DisARM", "Pathwise", "StraightThrough", "Soft", "Perturbed"}
+    assert found < set(EXPORTED)
 
 
 @every_class
 def test_it_is_one_of_the_kinds_and_final(cls):
-    assert sum(issubclass(cls, kind) for kind in (sx.Local, sx.Score, sx.Branching)) == 1
+    kinds = {kind for kind in (sx.Local, sx.Score, sx.Branching, sx.Step, sx.Probing) if issubclass(cls, kind)}
+    assert len(kinds) == 1 or (
+        cls is sx.StraightThrough and kinds == {sx.Local, sx.Step}
+    )  # of a draw, and of an operation
     assert all(inspect.isabstract(parent) for parent in cls.__mro__[1:] if issubclass(parent, sx.Bridge))
 
 
@@ -59,18 +73,37 @@ def test_facts_are_complete(bridge):
 
 
 @pytest.mark.parametrize(
-    "bridge, evaluations", [(sx.LeaveOneOut(5), 5), (sx.DisARM(3), 6), (sx.ReinMax(), 1), (sx.Pathwise(), 1)], ids=repr
+    "bridge, evaluations",
+    [
+        (sx.LeaveOneOut(5), 5),
+        (sx.DisARM(3), 6),
+        (sx.ReinMax(), 1),
+        (sx.Pathwise(), 1),
+        (sx.Soft(0.1), 1),
+        (sx.Perturbed(0.1, samples=6), 6),
+        (sx.StraightThrough(sx.Perturbed(0.1, samples=6)), 6),
+    ],
+    ids=repr,
 )
 def test_facts_count_the_evaluations(bridge, evaluations):
     assert bridge.facts.evaluations == str(evaluations)
 
 
 def test_facts_tell_the_biased_from_the_unbiased():
-    biased = {"GumbelSoftmax", "StraightThrough", "ReinMax"}
-    assert {name for name, cls in EXPORTED.items() if not cls().facts.unbiased} >= biased
+    biased = {"GumbelSoftmax", "StraightThrough", "ReinMax", "Soft", "Perturbed"}
+    assert {name for name, cls in EXPORTED.items() if not plain(cls).facts.unbiased} >= biased
     assert all(
-        cls().facts.unbiased for name, cls in EXPORTED.items() if name in {"ScoreFunction", "DisARM", "Enumerate"}
+        plain(cls).facts.unbiased for name, cls in EXPORTED.items() if name in {"ScoreFunction", "DisARM", "Enumerate"}
     )
+
+
+def test_facts_of_straight_through_are_those_of_what_it_is_of():
+    assert sx.StraightThrough().facts.orders is None and sx.StraightThrough(sx.Soft(0.1)).facts.orders is None
+    assert sx.StraightThrough(sx.Perturbed(0.1)).facts.orders == 1
+    assert "draw" in sx.StraightThrough().facts.unbiased_for
+    for of in (sx.Soft(0.1), sx.Perturbed(0.1)):
+        facts = sx.StraightThrough(of).facts
+        assert facts.distributions == "hard operations" and of.facts.unbiased_for in facts.unbiased_for
 
 
 @every_class
@@ -78,8 +111,8 @@ def test_docstring_states_bias_and_source(cls):
     assert cls.__doc__, "a docstring of its own"
     doc = inspect.getdoc(cls) or ""
     assert re.search(r"[Bb]iased|\bExact\b", doc)
-    assert re.search(r"\b(19|20)\d\d\b", doc) or "definition" in cls().facts.source
-    assert re.search(r"\b(19|20)\d\d\b", cls().facts.source) or "definition" in cls().facts.source
+    assert re.search(r"\b(19|20)\d\d\b", doc) or "definition" in plain(cls).facts.source
+    assert re.search(r"\b(19|20)\d\d\b", plain(cls).facts.source) or "definition" in plain(cls).facts.source
 
 
 @every_instance
@@ -96,6 +129,9 @@ def test_repr_can_be_read(instance):
         ("ScoreFunction(baseline='auto')", sx.ScoreFunction()),
         ("ScoreFunction(baseline=None)", sx.ScoreFunction(None)),
         ("LeaveOneOut(samples=5)", sx.LeaveOneOut(5)),
+        ("Soft(softness=0.1)", sx.Soft(0.1)),
+        ("StraightThrough()", sx.StraightThrough()),
+        ("StraightThrough(of=Soft(softness=0.1, kernel='gaussian'))", sx.StraightThrough(sx.Soft(0.1, "gaussian"))),
         ("GumbelSoftmax(temperature=0.3, hard=True)", sx.GumbelSoftmax(0.3, hard=True)),
     ],
 )

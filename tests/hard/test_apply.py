@@ -65,7 +65,9 @@ def test_a_derivative_without_a_bridge_raises_with_remedies(name):
 def line_of(text):
     """The line, in this file, of a table's entry; plain functions are called in `total`."""
     lines = pathlib.Path(__file__).read_text().splitlines()
-    entry, called = (next(i for i, line in enumerate(lines, 1) if part in line) for part in (text, "return lambda x: jnp.sum("))
+    entry, called = (
+        next(i for i, line in enumerate(lines, 1) if part in line) for part in (text, "return lambda x: jnp.sum(")
+    )
     return str(entry if "lambda" in lines[entry - 1] else called)
 
 
@@ -133,7 +135,9 @@ def test_the_softness_may_be_traced_and_mapped():
 
 
 @pytest.mark.parametrize(
-    "via", ["soft", sx.Soft, 0.1, sx.GumbelSoftmax(0.5), sx.Pathwise(), sx.ScoreFunction(), sx.MovingAverage()], ids=repr
+    "via",
+    ["soft", sx.Soft, 0.1, sx.GumbelSoftmax(0.5), sx.Pathwise(), sx.ScoreFunction(), sx.MovingAverage()],
+    ids=repr,
 )
 @pytest.mark.parametrize("f", [hard.round, hard.argmax, hard.sort, lambda x, via: hard.where(x, 1.0, 2.0, via=via)])
 def test_what_is_no_bridge_of_a_hard_operation(f, via):

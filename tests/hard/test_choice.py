@@ -70,7 +70,9 @@ def test_no_entries_are_refused(name, x, axis):
     assert getattr(hard, name)(jnp.zeros((0, 2)), 1).shape[0] == 0
 
 
-@pytest.mark.parametrize("x", [jnp.array([0.0, 1.0, 2.4, -1.0, 3.0, jnp.nan]), jnp.array(2), jnp.array([[1, 0]])], ids=str)
+@pytest.mark.parametrize(
+    "x", [jnp.array([0.0, 1.0, 2.4, -1.0, 3.0, jnp.nan]), jnp.array(2), jnp.array([[1, 0]])], ids=str
+)
 def test_one_hot_is_1_at_the_nearest_number(x):
     same(hard.one_hot(jnp.array([2, 0, -1, 3]), 3), jax.nn.one_hot(jnp.array([2, 0, -1, 3]), 3))
     for via in (None, sx.StraightThrough(sx.Soft(0.2))):

@@ -114,7 +114,9 @@ def test_every_derivative_is_finite(x, y, kernel):
 
 
 def test_straight_through_is_the_difference():
-    slopes = {name: jax.grad(lambda x: getattr(hard, name)(x, 0.0, via=sx.StraightThrough()))(1.0) for name in NAMES[:4]}
+    slopes = {
+        name: jax.grad(lambda x: getattr(hard, name)(x, 0.0, via=sx.StraightThrough()))(1.0) for name in NAMES[:4]
+    }
     assert slopes == {"greater": 1, "greater_equal": 1, "less": -1, "less_equal": -1}
     for name in NAMES[4:]:
         with pytest.raises(sx.SpanaxError, match=rf"(?s){name}.*identity.*StraightThrough\(Soft"):

@@ -33,7 +33,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case, kernel", [(c, k) for c in CASES for k in KERNELS if c is CASES[0] or k == "gaussian"], ids=repr)
+@pytest.mark.parametrize(
+    "case, kernel", [(c, k) for c in CASES for k in KERNELS if c is CASES[0] or k == "gaussian"], ids=repr
+)
 def test_relaxed_value_and_derivatives(case, kernel, x64):
     for softness in (0.05, 0.6):
         check_relaxed(case, kernel, [-0.9, -0.5, 0.0, 0.25, 0.6, 1.0, 1.5, 2.0, 7.0], softness, jnp.float64)
@@ -83,7 +85,9 @@ def test_histogram_is_that_of_jax_numpy(how):
     weights = jnp.arange(8.0).reshape(2, 4)
     for via in (None, sx.StraightThrough(sx.Soft(0.1))):
         for extra in ({}, {"weights": weights}):
-            for out, expected in zip(hard.histogram(DATA, **how, **extra, via=via), jnp.histogram(DATA, **how, **extra), strict=True):
+            for out, expected in zip(
+                hard.histogram(DATA, **how, **extra, via=via), jnp.histogram(DATA, **how, **extra), strict=True
+            ):
                 np.testing.assert_allclose(out, expected, rtol=1e-6)
     same(hard.histogram(jnp.array([1, 2, 2]), 2)[0], jnp.histogram(jnp.array([1, 2, 2]), 2)[0])
     same(hard.histogram(jnp.ones(3), 2)[0], jnp.histogram(jnp.ones(3), 2)[0])

@@ -41,7 +41,9 @@ def test_relaxed_value_and_derivatives(x, kernel, x64):
     x, softness = np.array(x), 0.3
     out = soft(jnp.asarray(x), softness)[kernel]
     by_x = lambda i: differences(lambda x: weights_of_the_largest(x, softness, NOISES[kernel])[i], x, 1e-3)
-    by_softness = lambda i: differences(lambda s: weights_of_the_largest(x, float(s), NOISES[kernel])[i], softness, 1e-3)
+    by_softness = lambda i: differences(
+        lambda s: weights_of_the_largest(x, float(s), NOISES[kernel])[i], softness, 1e-3
+    )
     weights, largest = weights_of_the_largest(x, softness, NOISES[kernel])
     for name, truth in {
         "weights": weights,
@@ -66,7 +68,9 @@ def test_relaxed_in_single_precision(kernel):
 
 @pytest.mark.parametrize("kernel", NOISES)
 @pytest.mark.parametrize(
-    "x", [[1.0, 1.2, -np.inf], [1.0, np.inf, -np.inf], [-np.inf] * 3, [np.inf, np.inf, 0.0], [1e30, 1.0, -1e30]], ids=repr
+    "x",
+    [[1.0, 1.2, -np.inf], [1.0, np.inf, -np.inf], [-np.inf] * 3, [np.inf, np.inf, 0.0], [1e30, 1.0, -1e30]],
+    ids=repr,
 )
 def test_infinities_have_no_derivative_and_spoil_none(x, kernel):
     """As in a masked softmax: the finite ones are as if the others were not there."""

@@ -22,7 +22,13 @@ EXACT = {"nothing": None, "of Soft": sx.StraightThrough(sx.Soft(0.3))}
 @pytest.mark.parametrize("method", METHODS)
 def test_quantile_is_that_of_jax_numpy(method, via):
     rows = X.at[1].set(jnp.array([jnp.nan, 0.0, -1.0, 2.0, 1.0]))
-    for x, axis, keepdims in ((X[::2], None, False), (X[::2], 0, True), (rows, 1, False), (rows, -1, True), (X[0, :4], 0, False)):
+    for x, axis, keepdims in (
+        (X[::2], None, False),
+        (X[::2], 0, True),
+        (rows, 1, False),
+        (rows, -1, True),
+        (X[0, :4], 0, False),
+    ):
         for q in (Q, Q[3]):
             expected = jnp.quantile(x, q, axis, method=method, keepdims=keepdims)
             call = lambda x, q: hard.quantile(x, q, axis, method, keepdims, via=via)
@@ -53,7 +59,9 @@ def test_other_precisions(of):
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_percentile_and_median(axis, keepdims):
     x = X[::2]
-    np.testing.assert_allclose(hard.percentile(x, 37, axis, "linear", keepdims), jnp.percentile(x, 37.0, axis, keepdims=keepdims), rtol=1e-6)
+    np.testing.assert_allclose(
+        hard.percentile(x, 37, axis, "linear", keepdims), jnp.percentile(x, 37.0, axis, keepdims=keepdims), rtol=1e-6
+    )
     np.testing.assert_allclose(hard.median(x, axis, keepdims), jnp.median(x, axis, keepdims=keepdims), rtol=1e-6)
 
 

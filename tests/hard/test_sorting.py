@@ -32,7 +32,10 @@ def test_it_is_the_stable_sort_and_its_inverse(of):
             assert values.dtype == of and order.dtype == places.dtype == jnp.int32
             np.testing.assert_array_equal(np.float64(values), np.float64(jnp.sort(x, -1)))
             np.testing.assert_array_equal(order, jnp.argsort(x, -1, stable=True))
-            np.testing.assert_array_equal(np.take_along_axis(np.asarray(order), np.asarray(places), -1), np.broadcast_to(np.arange(shape[-1]), shape))
+            np.testing.assert_array_equal(
+                np.take_along_axis(np.asarray(order), np.asarray(places), -1),
+                np.broadcast_to(np.arange(shape[-1]), shape),
+            )
 
 
 def test_double_precision_comes_back_whole_from_any_thread():
@@ -74,8 +77,12 @@ def test_inside_scan_while_and_cond():
         return np.sort(-x)
 
     np.testing.assert_allclose(jax.jit(f)(x), g(np.asarray(x)), rtol=1e-5)
-    scanned = lambda x: jnp.sum(jax.lax.scan(lambda x, _: (hard.sort(jnp.sin(2 * x)), None), x, None, 3)[0] * jnp.arange(3.0))
-    theirs = lambda x: jnp.sum(jax.lax.scan(lambda x, _: (jnp.sort(jnp.sin(2 * x)), None), x, None, 3)[0] * jnp.arange(3.0))
+    scanned = lambda x: jnp.sum(
+        jax.lax.scan(lambda x, _: (hard.sort(jnp.sin(2 * x)), None), x, None, 3)[0] * jnp.arange(3.0)
+    )
+    theirs = lambda x: jnp.sum(
+        jax.lax.scan(lambda x, _: (jnp.sort(jnp.sin(2 * x)), None), x, None, 3)[0] * jnp.arange(3.0)
+    )
     np.testing.assert_allclose(jax.grad(scanned)(x), jax.grad(theirs)(x), rtol=1e-5)
     np.testing.assert_allclose(jax.hessian(scanned)(x), jax.hessian(theirs)(x), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(jax.jvp(scanned, (x,), (x,))[1], jax.jvp(theirs, (x,), (x,))[1], rtol=1e-5)

@@ -28,7 +28,14 @@ CASES = [
     Case("round", hard.round, np.round, half_integers),
     Case("tenths", lambda x, **how: hard.round(x, 1, **how), lambda x: np.round(x, 1), tenths),
 ]
-NAMES = {"heaviside": jnp.heaviside, "sign": jnp.sign, "floor": jnp.floor, "ceil": jnp.ceil, "trunc": jnp.trunc, "round": jnp.round}
+NAMES = {
+    "heaviside": jnp.heaviside,
+    "sign": jnp.sign,
+    "floor": jnp.floor,
+    "ceil": jnp.ceil,
+    "trunc": jnp.trunc,
+    "round": jnp.round,
+}
 POINTS = [-1.7, -1.0, -0.5, -0.2, 0.0, 0.125, 0.3, 0.5, 0.97, 1.0, 1.25, 2.5, 40.3]
 KERNELS = ["logistic", "gaussian", "laplace"]
 EDGES = np.array([-np.inf, -1e30, -2.5, -1.5, -1.0, -0.5, -0.0, 0.0, 0.3, 0.5, 1.5, 2.5, 1e8, 1e30, np.inf, np.nan])
@@ -55,9 +62,15 @@ def test_relaxed_in_single_precision(case):
 @pytest.mark.parametrize("via", EXACT.values(), ids=EXACT)
 @pytest.mark.parametrize("of", ["float16", "bfloat16", "float32", "int32", "bool"])
 def test_value_is_that_of_jax_numpy(name, via, of):
-    x = jnp.asarray(EDGES if of == "float32" else np.clip(EDGES, -1e4, 1e4), of) if of.startswith(("f", "bf")) else jnp.array([-3, 0, 2]).astype(of)
+    x = (
+        jnp.asarray(EDGES if of == "float32" else np.clip(EDGES, -1e4, 1e4), of)
+        if of.startswith(("f", "bf"))
+        else jnp.array([-3, 0, 2]).astype(of)
+    )
     as_float = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
-    expected = jnp.heaviside(as_float, jnp.asarray(0.5, as_float.dtype)) if name == "heaviside" else NAMES[name](as_float)
+    expected = (
+        jnp.heaviside(as_float, jnp.asarray(0.5, as_float.dtype)) if name == "heaviside" else NAMES[name](as_float)
+    )
     out = getattr(hard, name)(x, via=via)
     assert out.dtype == as_float.dtype
     same(out, expected)
@@ -74,7 +87,9 @@ def test_value_in_double_precision(x64):
 def test_round_to_decimals(decimals):
     x = jnp.array([123.4567, -0.0005, 250.0])
     np.testing.assert_array_equal(hard.round(x, decimals), jnp.round(x, decimals))
-    np.testing.assert_allclose(hard.round(x, decimals, via=sx.Soft(1e-5 * 10.0**-decimals))[0], jnp.round(x[0], decimals), rtol=1e-6)
+    np.testing.assert_allclose(
+        hard.round(x, decimals, via=sx.Soft(1e-5 * 10.0**-decimals))[0], jnp.round(x[0], decimals), rtol=1e-6
+    )
 
 
 def test_heaviside_at_0_is_what_the_caller_says():

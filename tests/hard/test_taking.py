@@ -75,7 +75,10 @@ def test_dynamic_index(axis, keepdims):
         expected = jax.lax.dynamic_index_in_dim(A, index, axis, keepdims)
         np.testing.assert_allclose(hard.dynamic_index(A, weights(index, n), axis, keepdims), expected, rtol=1e-6)
     for index in (0, n - 1, -1, n + 7):
-        same(hard.dynamic_index(A, jnp.array(index), axis, keepdims), jax.lax.dynamic_index_in_dim(A, index, axis, keepdims))
+        same(
+            hard.dynamic_index(A, jnp.array(index), axis, keepdims),
+            jax.lax.dynamic_index_in_dim(A, index, axis, keepdims),
+        )
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
