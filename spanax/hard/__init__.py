@@ -17,6 +17,8 @@ from .comparisons import (
 from .counts import bincount as bincount, histogram as histogram, searchsorted as searchsorted
 from .kinks import abs as abs, clip as clip, maximum as maximum, minimum as minimum, relu as relu
 from .logic import (
+    all as all,
+    any as any,
     logical_and as logical_and,
     logical_not as logical_not,
     logical_or as logical_or,

@@ -51,6 +51,22 @@ def logical_xor(x1: Truth, x2: Truth, *, via: Via = None, key: MaybeKey = None) 
     return x1 + x2 - 2 * x1 * x2
 
 
+def all(
+    x: Truth, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, *, via: Via = None, key: MaybeKey = None
+) -> Float[Array, "*out"]:
+    """The product along `axis`, like `jnp.all`: the probability that every one holds."""
+    (x,) = _weights(via, key, x)
+    return jnp.prod(as_float(x), axis, keepdims=keepdims)
+
+
+def any(
+    x: Truth, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, *, via: Via = None, key: MaybeKey = None
+) -> Float[Array, "*out"]:
+    """1 less the product of the complements along `axis`, like `jnp.any`: the probability that at least one holds."""
+    (x,) = _weights(via, key, x)
+    return 1 - jnp.prod(1 - as_float(x), axis, keepdims=keepdims)
+
+
 def where(condition: Truth, x: Numbers, y: Numbers, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:
     """x where the condition holds and y where it does not; w x + (1 - w) y for a weight w.
 

@@ -1,5 +1,6 @@
 """Perturbed: unbiased, value and derivative, for the operation under Gaussian noise; and quiet where nothing jumps."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -145,7 +146,7 @@ def test_infinities_do_not_change(key):
         lambda x, **how: hard.sort(jnp.stack([x, 0.0]), **how)[0],
     ):
         for x in (jnp.inf, -jnp.inf):
-            assert np.isfinite(jax.grad(lambda x: f(x, via=via, key=key))(x))
+            assert np.isfinite(jax.grad(functools.partial(f, via=via, key=key))(x))
 
 
 def test_a_key_is_needed():
@@ -193,4 +194,4 @@ def test_a_second_derivative_raises(second, wrap, key):
 def test_a_derivative_by_sigma_raises(key):
     for f in (hard.heaviside, hard.relu):
         with pytest.raises(sx.SpanaxError, match=r"(?s)with respect to sigma.*stop_gradient"):
-            jax.grad(lambda s: f(0.05, via=sx.Perturbed(s, 4), key=key))(0.1)
+            jax.grad(lambda s, f=f: f(0.05, via=sx.Perturbed(s, 4), key=key))(0.1)

@@ -1,4 +1,4 @@
-"""Soft, and StraightThrough of hard operations: what they take, and that the hard value is exact with exactly the soft derivative."""
+"""Soft, and StraightThrough of hard operations: what they take, and the hard value with exactly the soft derivative."""
 
 import jax
 import jax.numpy as jnp
@@ -116,8 +116,7 @@ def test_the_value_is_exact_where_adding_a_stopped_difference_is_not():
     x = jnp.array([1e8, 0.1, 1e-30, 7.3e7])
     via = sx.StraightThrough(sx.Soft(0.3))
     for f in (hard.sort, hard.abs, hard.relu, hard.round, lambda x, via: hard.quantile(x, 0.25, via=via)):
-        soft, exact = f(x, via=sx.Soft(0.3)), f(x, via=None)
-        np.testing.assert_array_equal(f(x, via=via), exact)
+        np.testing.assert_array_equal(f(x, via=via), f(x, via=None))
     sliding = lambda x: x + jax.lax.stop_gradient(hard.sign(x) - x)
     assert hard.sign(jnp.float32(1e-9), via=via) == 1 and sliding(jnp.float32(1e8 + 8)) != 1  # what it is not
 

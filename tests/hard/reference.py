@@ -91,7 +91,8 @@ def relaxed(case, kernel):
 def check_relaxed(case, kernel, points, softness, dtype):
     """Value and derivatives of `Soft` against quadrature.
 
-    float64: to 1e-8 (the second derivative to 1e-5, which is the error of the differences), in units of softness^-order. float32: to 1e-5.
+    float64: to 1e-8, the second derivative to 1e-5, which is the error of the differences; float32: to 1e-5, 2e-5 and 1e-4. All in units of
+    softness^-order.
     """
     outs = relaxed(case, kernel)(jnp.asarray([*points, np.inf, -np.inf], dtype), jnp.asarray(softness, dtype))
     _check_infinities(case, [out[-2:] for out in outs])
@@ -133,7 +134,7 @@ def same(out, expected):
 
 
 def weights_of_the_largest(x, softness, noise):
-    """P(x_i + softness e_i is the largest) and E of the largest, by the trapezoidal rule; noise: a scipy distribution of deviation 1."""
+    """P(x_i + softness e_i is the largest) and E of the largest, by the trapezoidal rule; noise: of SciPy, with deviation 1."""
     t = np.linspace(np.min(x) - 12 * softness, np.max(x) + 40 * softness, 20_001)[:, None]
     z = (t - x) / softness
     logs = noise.logcdf(z)

@@ -45,6 +45,20 @@ def test_logical_not():
     assert hard.logical_not(0.7, via=sx.StraightThrough()) == 0
 
 
+@pytest.mark.parametrize("name", ["all", "any"])
+def test_all_and_any_are_of_independent_events(name):
+    truth = jnp.array([[True, True, False], [True, True, True], [False, False, False]])
+    for axis, keepdims in ((None, False), (0, False), (-1, True), ((0, 1), False)):
+        expected = getattr(jnp, name)(truth, axis, keepdims=keepdims).astype(jnp.float32)
+        for via in (None, sx.StraightThrough(), sx.Soft(1e-3)):
+            same(getattr(hard, name)(truth, axis, keepdims, via=via), expected)
+    chance = {"all": np.prod, "any": lambda p: 1 - np.prod(1 - p)}[name]
+    for p in ([0.3, 0.6, 0.9], [0.0, 0.6, 0.0], [1.0, 1.0, 0.2]):
+        value, slope = jax.value_and_grad(getattr(hard, name))(jnp.array(p))
+        np.testing.assert_allclose(value, chance(np.array(p)), atol=1e-6)
+        np.testing.assert_allclose(slope, differences(chance, p), atol=1e-6)
+
+
 def test_a_bridge_makes_weights_hard_again():
     via = sx.StraightThrough(sx.Soft(0.2))
     value, slope = jax.value_and_grad(lambda x, y: hard.logical_and(x, y, via=via), (0, 1))(0.7, 0.8)

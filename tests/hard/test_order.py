@@ -252,7 +252,7 @@ def test_half_precision_is_rounded_once(of):
     x = jnp.asarray(np.random.default_rng(0).normal(size=400), of)
     for f in (hard.rank, hard.sort):
         softness = jnp.asarray(0.1, of).astype(jnp.float32)
-        g = jax.jit(lambda x, f=f: f(x, via=sx.Soft(softness)))
+        g = jax.jit(lambda x, f=f, softness=softness: f(x, via=sx.Soft(softness)))
         assert g(x).dtype == of
         wide = g(x.astype(jnp.float32))
         np.testing.assert_allclose(g(x).astype(jnp.float32), wide, rtol=float(jnp.finfo(of).eps), atol=1e-3)

@@ -1,5 +1,7 @@
 """heaviside, sign and the roundings: exact values, and the expectation under noise."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -105,7 +107,9 @@ def test_under_wide_noise_a_rounding_is_a_line(kernel, name):
     offset = {"floor": -0.5, "ceil": 0.5, "round": 0.0}[name]
     x = jnp.array([-0.3, 0.1, 0.5, 0.9, 1.0])
     for softness in (1e2, 1e6):
-        value, tangent = jax.jvp(lambda x: getattr(hard, name)(x, via=sx.Soft(softness, kernel)), (x,), (jnp.ones(5),))
+        value, tangent = jax.jvp(
+            functools.partial(getattr(hard, name), via=sx.Soft(softness, kernel)), (x,), (jnp.ones(5),)
+        )
         np.testing.assert_allclose(value, x + offset, atol=2e-5)
         np.testing.assert_allclose(tangent, 1, atol=2e-5)
 
