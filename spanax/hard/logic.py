@@ -52,7 +52,12 @@ def logical_xor(x1: Truth, x2: Truth, *, via: Via = None, key: MaybeKey = None) 
 
 
 def all(
-    x: Truth, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, *, via: Via = None, key: MaybeKey = None
+    x: Truth,
+    axis: int | tuple[int, ...] | None = None,
+    keepdims: bool = False,
+    *,
+    via: Via = None,
+    key: MaybeKey = None,
 ) -> Float[Array, "*out"]:
     """The product along `axis`, like `jnp.all`: the probability that every one holds."""
     (x,) = _weights(via, key, x)
@@ -60,7 +65,12 @@ def all(
 
 
 def any(
-    x: Truth, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, *, via: Via = None, key: MaybeKey = None
+    x: Truth,
+    axis: int | tuple[int, ...] | None = None,
+    keepdims: bool = False,
+    *,
+    via: Via = None,
+    key: MaybeKey = None,
 ) -> Float[Array, "*out"]:
     """1 less the product of the complements along `axis`, like `jnp.any`: the probability that at least one holds."""
     (x,) = _weights(via, key, x)

@@ -85,13 +85,11 @@ def test_an_unknown_kernel():
 
 OPERATIONS = {
     "round": hard.round,
-    "sign": hard.sign,
     "less": lambda x, **how: hard.less(x, 0.1, **how),
     "argmax": hard.argmax,
     "rank": hard.rank,
     "sort": hard.sort,
     "clip": lambda x, **how: hard.clip(x, 0.0, 1.0, **how),
-    "max": hard.max,
     "histogram": lambda x, **how: hard.histogram(x, 3, **how)[0],
 }
 
@@ -160,7 +158,8 @@ def test_inside_an_expectation(key):
         )
         return p * value(1.0) + (1 - p) * value(0.0)
 
-    np.testing.assert_allclose(jax.grad(sx.expectation(f))(0.3, key=key), jax.grad(exact)(0.3), rtol=1e-5)
+    estimate = jax.jit(jax.grad(sx.expectation(f)))(0.3, key=key)
+    np.testing.assert_allclose(estimate, jax.jit(jax.grad(exact))(0.3), rtol=1e-5)
 
 
 def test_find_gaps_sees_the_gap_and_the_bridge():

@@ -91,8 +91,8 @@ def relaxed(case, kernel):
 def check_relaxed(case, kernel, points, softness, dtype):
     """Value and derivatives of `Soft` against quadrature.
 
-    float64: to 1e-8, the second derivative to 1e-5, which is the error of the differences; float32: to 1e-5, 2e-5 and 1e-4. All in units of
-    softness^-order.
+    In units of softness^-order, to 1e-8 in float64 (the second derivative to 1e-5, which is the error of the differences), and in
+    float32 to 1e-5 for the value, 2e-5 for first derivatives and 1e-4 for the second.
     """
     outs = relaxed(case, kernel)(jnp.asarray([*points, np.inf, -np.inf], dtype), jnp.asarray(softness, dtype))
     _check_infinities(case, [out[-2:] for out in outs])

@@ -29,10 +29,10 @@ ROWS = {
 
 
 @pytest.mark.parametrize("via", EXACT.values(), ids=EXACT)
-@pytest.mark.parametrize("axis", [None, 0, 1, -1])
+@pytest.mark.parametrize("axis", [None, 0, -1])
 @pytest.mark.parametrize("descending", [False, True])
 def test_sort_and_argsort_are_those_of_jax_numpy(via, axis, descending):
-    for of in ("float32", "bfloat16", "int32"):
+    for of in ("float32", "bfloat16", "int32") if axis == -1 and not via else ("float32",):
         for x in (X, WITH_NAN):
             x = jnp.asarray(x, of) if of != "int32" else jnp.asarray(np.nan_to_num(x, posinf=9, neginf=-9), of)
             expected = jnp.sort(x, axis, descending=descending)
@@ -47,13 +47,14 @@ def test_sort_and_argsort_are_those_of_jax_numpy(via, axis, descending):
 @pytest.mark.parametrize("via", [*EXACT.values(), sx.StraightThrough()], ids=[*EXACT, "straight-through"])
 @pytest.mark.parametrize("axis", [None, 0, 1])
 def test_rank_is_that_of_scipy(via, axis):
+    rank = jax.jit(lambda x, axis=-1: hard.rank(x, axis, via=via), static_argnums=1)
     for of in ("float32", "float16"):
-        out = hard.rank(jnp.asarray(X, of), axis, via=via)
+        out = rank(jnp.asarray(X, of), axis)
         truth = stats.rankdata(X, axis=axis) if axis is not None else stats.rankdata(X)
         np.testing.assert_array_equal(out, truth)
         assert out.dtype == of
     many = np.random.default_rng(0).integers(40, size=(3, 2000))
-    np.testing.assert_array_equal(hard.rank(jnp.asarray(many), via=via), stats.rankdata(many, axis=1))
+    np.testing.assert_array_equal(rank(jnp.asarray(many)), stats.rankdata(many, axis=1))
 
 
 def test_rank_with_nan_is_nan_in_its_row():
