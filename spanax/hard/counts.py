@@ -42,13 +42,17 @@ def searchsorted(
 
     a is sorted, which is not checked. Relaxed: the probability that v + noise belongs there, for either side. A table lookup is
     `hard.take(table, searchsorted(edges, v, via=...))`, with n + 1 entries in the table. With `Perturbed` a derivative with
-    respect to a raises `SpanaxError`.
+    respect to a raises `SpanaxError`, and so do an `a` that has not one axis and an unknown `side`.
 
     >>> import jax.numpy as jnp, spanax as sx
     >>> sx.hard.searchsorted(jnp.array([1.0, 2.0]), 1.5).tolist()
     [0.0, 1.0, 0.0]
     """
     a, v = as_float(a), as_float(v)[..., None]
+    if a.ndim != 1 or side not in ("left", "right"):
+        raise SpanaxError(
+            f"searchsorted in a of shape {list(a.shape)}, side={side!r}", here(), "a with one axis", 'side="left" or "right"'
+        )
 
     def places(a, v):
         return jax.nn.one_hot(jnp.searchsorted(a, v[..., 0], side=side), a.shape[0] + 1, dtype=v.dtype)

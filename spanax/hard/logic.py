@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Key
 
+from .._errors import SpanaxError
+from .._jaxprs import here
 from ._apply import MaybeKey, Via, alike, as_float
 from .comparisons import Numbers, greater
 
@@ -98,7 +100,14 @@ def _counting(branch: Array, other: Array, unused: Array) -> Array:
 def select(
     condlist: list[Truth], choicelist: list[Numbers], default: Numbers = 0.0, *, via: Via = None, key: MaybeKey = None
 ) -> Float[Array, "*s"]:
-    """The first choice whose condition holds, else `default`, like `jnp.select`; by `where`, from the last to the first."""
+    """The first choice whose condition holds, else `default`, like `jnp.select`; by `where`, from the last to the first.
+
+    Raises `SpanaxError` unless there are as many choices as conditions.
+    """
+    if len(condlist) != len(choicelist):
+        raise SpanaxError(
+            f"select with {len(condlist)} conditions and {len(choicelist)} choices", here(), "one choice for each condition"
+        )
     keys = [None] * len(condlist) if key is None else list(jax.random.split(key, max(len(condlist), 1)))
     out = default
     for condition, choice, k in reversed(list(zip(condlist, choicelist, keys, strict=True))):

@@ -148,3 +148,17 @@ def test_what_is_refused(make, match):
     with pytest.raises(sx.SpanaxError, match=match) as caught:
         make()
     assert caught.value.remedies and "test_counts.py" in caught.value.where
+
+
+@pytest.mark.parametrize(
+    "call, match",
+    [
+        (lambda: hard.searchsorted(jnp.ones((2, 2)), 0.5), r"shape \[2, 2\]"),
+        (lambda: hard.searchsorted(jnp.ones(2), 0.5, "middle"), "'middle'"),
+        (lambda: hard.select([True, False], [1.0]), "2 conditions and 1 choices"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, match):
+    with pytest.raises(sx.SpanaxError, match=match) as caught:
+        call()
+    assert caught.value.remedies and "test_counts.py" in caught.value.where
