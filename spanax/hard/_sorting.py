@@ -78,39 +78,44 @@ if hasattr(os, "register_at_fork"):
 
 
 def _sort_rows(rows, values, order, places):
+    """A few short rows at a time, so that all of it stays in the cache, and long ones one by one."""
     index = np.arange(rows.shape[-1], dtype=np.int32)
     one = _sort_double if rows.dtype == np.float64 else _sort_single
+    together = max(1, _IN_CACHE // max(rows.shape[-1], 1))
     with np.errstate(invalid="ignore"):  # a NaN is no cause for a warning
-        for i, row in enumerate(rows):
-            values[i], at = one(row, index)
-            order[i] = at
-            places[i, at] = index
+        for start in range(0, len(rows), together):
+            block = slice(start, start + together)
+            values[block], at = one(rows[block], index)
+            order[block] = at
+            at += rows.shape[-1] * np.arange(len(at))[:, None]
+            places[block].reshape(-1)[at] = index[None]
 
 
+_IN_CACHE = 1 << 14
 _SIGNS, _LOW = np.int32(0x7FFFFFFF), np.int64(0xFFFFFFFF)
 _INDEX, _VALUE = (0, 1) if sys.byteorder == "little" else (1, 0)
 
 
-def _sort_single(row, index):
+def _sort_single(rows, index):
     """Values and indices as 64-bit integers: the value's bits, made monotone, above the index. Narrower floats as float32."""
-    bits = (row.astype(np.float32) + np.float32(0)).view(np.int32)  # without -0
-    if np.isnan(row.min(initial=0)):
-        bits[np.isnan(row)] = _SIGNS  # one NaN, the largest of all
-    packed = np.empty(row.shape, np.int64)
-    halves = packed.view(np.int32).reshape(*row.shape, 2)
-    halves[:, _VALUE] = bits ^ ((bits >> 31) & _SIGNS)
-    halves[:, _INDEX] = index
-    packed.sort()
-    bits = halves[:, _VALUE]
+    bits = (rows.astype(np.float32) + np.float32(0)).view(np.int32)  # without -0
+    if np.isnan(rows.min(initial=0)):
+        bits[np.isnan(rows)] = _SIGNS  # one NaN, the largest of all
+    packed = np.empty(rows.shape, np.int64)
+    halves = packed.view(np.int32).reshape(*rows.shape, 2)
+    halves[..., _VALUE] = bits ^ ((bits >> 31) & _SIGNS)
+    halves[..., _INDEX] = index
+    packed.sort(axis=-1)
+    bits = halves[..., _VALUE]
     return (bits ^ ((bits >> 31) & _SIGNS)).view(np.float32), packed & _LOW
 
 
-def _sort_double(row, index):
-    at = np.argsort(row)
-    values = row[at]
-    if np.any(values[1:] == values[:-1]) or np.any(np.isnan(values[-1:])):
-        at = np.argsort(row, kind="stable")  # the fast one shuffles equal values
-        values = row[at]
+def _sort_double(rows, index):
+    at = np.argsort(rows, axis=-1)
+    values = np.take_along_axis(rows, at, -1)
+    if np.any(values[..., 1:] == values[..., :-1]) or np.any(np.isnan(values[..., -1:])):
+        at = np.argsort(rows, axis=-1, kind="stable")  # the fast one shuffles equal values
+        values = np.take_along_axis(rows, at, -1)
     return values, at
 
 
