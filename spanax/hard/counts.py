@@ -51,7 +51,10 @@ def searchsorted(
     a, v = as_float(a), as_float(v)[..., None]
     if a.ndim != 1 or side not in ("left", "right"):
         raise SpanaxError(
-            f"searchsorted in a of shape {list(a.shape)}, side={side!r}", here(), "a with one axis", 'side="left" or "right"'
+            f"searchsorted in a of shape {list(a.shape)}, side={side!r}",
+            here(),
+            "a with one axis",
+            'side="left" or "right"',
         )
 
     def places(a, v):

@@ -106,7 +106,9 @@ def select(
     """
     if len(condlist) != len(choicelist):
         raise SpanaxError(
-            f"select with {len(condlist)} conditions and {len(choicelist)} choices", here(), "one choice for each condition"
+            f"select with {len(condlist)} conditions and {len(choicelist)} choices",
+            here(),
+            "one choice for each condition",
         )
     keys = [None] * len(condlist) if key is None else list(jax.random.split(key, max(len(condlist), 1)))
     out = default
