@@ -2,16 +2,32 @@
 
 from . import hard as hard
 from ._errors import SpanaxError as SpanaxError, SpanaxWarning as SpanaxWarning
+from .blackbox import (
+    BlackBox as BlackBox,
+    Check as Check,
+    Command as Command,
+    Output as Output,
+    Run as Run,
+    Stats as Stats,
+    Store as Store,
+    blackbox as blackbox,
+    command as command,
+    processes as processes,
+    ray_executor as ray_executor,
+)
 from .bridges import (
+    SPSA as SPSA,
     Branching as Branching,
     Bridge as Bridge,
     DisARM as DisARM,
     Drawing as Drawing,
     Enumerate as Enumerate,
     Facts as Facts,
+    FiniteDifference as FiniteDifference,
     GumbelSoftmax as GumbelSoftmax,
     LeaveOneOut as LeaveOneOut,
     Local as Local,
+    Manual as Manual,
     MovingAverage as MovingAverage,
     Operation as Operation,
     Pathwise as Pathwise,
@@ -24,6 +40,7 @@ from .bridges import (
     Soft as Soft,
     Step as Step,
     StraightThrough as StraightThrough,
+    Tuned as Tuned,
 )
 from .gaps import (
     Gap as Gap,

@@ -41,23 +41,52 @@ def new_primitive(name: str, run: Callable, avals: Callable, *, kept: bool = Fal
 
 
 # JAX makes single precision of what a callback returns in a thread of its own, where `jax.enable_x64` around the caller does not
-# count. So double precision leaves the host as pairs of 32-bit words.
+# count. So double precision leaves the host as 32-bit words.
+
+
+def _is_wide(dtype: Any) -> bool:
+    return dtype in (np.float64, np.int64, np.uint64, np.complex128)
 
 
 def _words(aval: Any) -> Any:
-    is_double = aval.dtype == np.float64
-    return jax.core.ShapedArray((*aval.shape, 2), np.uint32) if is_double else aval
+    if not _is_wide(aval.dtype):
+        return aval
+    return jax.core.ShapedArray((*aval.shape, *((2, 2) if aval.dtype == np.complex128 else (2,))), np.uint32)
 
 
-def _as_words(x: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(x).view(np.uint32).reshape(*x.shape, 2) if x.dtype == np.float64 else x
+def _as_words(aval: Any, x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x).view(np.uint32).reshape(_words(aval).shape) if _is_wide(aval.dtype) else x
+
+
+def _joined(aval: Any, words: Array) -> Array:
+    if aval.dtype != np.complex128:
+        return lax.bitcast_convert_type(words, aval.dtype)
+    parts = lax.bitcast_convert_type(words, np.float64)
+    return lax.complex(parts[..., 0], parts[..., 1])
 
 
 def _from_words(context: Any, aval: Any, x: Any) -> Any:
-    if aval.dtype != np.float64:
+    if not _is_wide(aval.dtype):
         return x
-    joined = mlir.lower_fun(lambda x: lax.bitcast_convert_type(x, np.float64), multiple_results=False)
+    joined = mlir.lower_fun(lambda x: _joined(aval, x), multiple_results=False)
     return joined(context.replace(avals_in=[_words(aval)], avals_out=[aval]), x)[0]
+
+
+def _call_host(context: Any, run: Callable, args: Sequence) -> list:
+    """In the compiled program: `run(*numpy_arrays) -> numpy_arrays`, handed over without a JAX operation."""
+    outs = context.avals_out
+    words = [_words(aval) for aval in outs]
+    results, _, _ = mlir.emit_python_callback(
+        context.replace(avals_out=words),
+        lambda *arrays: tuple(map(_as_words, outs, run(*arrays))),
+        None,
+        args,
+        context.avals_in,
+        words,
+        has_side_effect=False,
+        returns_token=False,
+    )
+    return [_from_words(context, aval, result) for aval, result in zip(outs, results, strict=True)]
 
 
 def set_host_lowering(primitive: Primitive, run: Callable) -> None:
@@ -65,25 +94,44 @@ def set_host_lowering(primitive: Primitive, run: Callable) -> None:
     elsewhere = mlir.lower_fun(primitive.impl, multiple_results=True)
 
     def lower(context, *args):
-        module, outs = context.module_context, context.avals_out
+        module = context.module_context
         # An exported program calls nothing in this process.
         if tuple(module.platforms) != ("cpu",) or module.lowering_parameters.for_export:
             return list(elsewhere(context, *args))
-        words = [_words(aval) for aval in outs]
-        results, _, _ = mlir.emit_python_callback(
-            context.replace(avals_out=words),
-            lambda *arrays: tuple(map(_as_words, run(*arrays))),
-            None,
-            args,
-            context.avals_in,
-            words,
-            has_side_effect=False,
-            returns_token=False,
-        )
-        return [_from_words(context, aval, result) for aval, result in zip(outs, results, strict=True)]
+        return _call_host(context, run, args)
 
     primitive.def_impl(jax.jit(primitive.bind))
     mlir.register_lowering(primitive, lower, cacheable=False)
+
+
+def new_host_primitive(name: str, run: Callable, avals: Callable) -> Primitive:
+    """A primitive that calls the host: `run(*numpy_arrays, **params)` gives NumPy arrays of the shapes `avals(*args, **params)`.
+
+    Outside of compiled programs `run` is called as it is, so that what it raises arrives. In a compiled program JAX makes an
+    error of its own of it, with the message in it. A call whose results nothing needs may be dropped.
+    """
+    primitive = Primitive(name)
+    primitive.multiple_results = True
+    primitive.def_impl(lambda *args, **params: list(map(jax.numpy.asarray, run(*map(np.asarray, args), **params))))
+    primitive.def_abstract_eval(avals)
+    by_callback = mlir.lower_fun(functools.partial(_by_pure_callback, run, avals), multiple_results=True)
+
+    def lower(context, *args, **params):
+        if context.module_context.lowering_parameters.for_export:
+            raise SpanaxError(
+                "a call of the host cannot be exported: it lives in this process", here(), "export what is around it"
+            )
+        if not hasattr(mlir, "emit_python_callback"):
+            return list(by_callback(context, *args, **params))
+        return _call_host(context, functools.partial(run, **params), args)
+
+    mlir.register_lowering(primitive, lower, cacheable=False)
+    return primitive
+
+
+def _by_pure_callback(run: Callable, avals: Callable, *args, **params):
+    """Where this JAX has no other way: `pure_callback`, which hands over its own arrays."""
+    return jax.pure_callback(lambda *xs: tuple(run(*map(np.asarray, xs), **params)), avals(*args, **params), *args)
 
 
 def set_batching(primitive: Primitive, rule: Callable) -> None:
@@ -110,15 +158,22 @@ def set_jvp(primitive: Primitive, rule: Callable) -> None:
     ad.primitive_jvps[primitive] = with_arrays
 
 
-def set_linear(primitive: Primitive, transpose: Callable) -> None:
-    """Its one result is linear in the first argument; `transpose(cotangent, *others)` is the first one's cotangent."""
+def set_linear(primitive: Primitive, transpose: Callable, linear: Callable[..., int] = lambda **_: 1) -> None:
+    """Its results are linear in the first `linear(**params)` arguments; `transpose(cotangents, *others, **params)` gives theirs."""
 
-    def transposed(cotangents, x, *others):
-        (cotangent,) = cotangents
-        first = ad.Zero(x.aval) if isinstance(cotangent, ad.Zero) else transpose(cotangent, *others)
-        return [first, *(None for _ in others)]
+    def jvp(primals, tangents, **params):
+        first, others = tangents[: linear(**params)], primals[linear(**params) :]
+        return primitive.bind(*primals, **params), primitive.bind(*first, *others, **params)
 
-    set_jvp(primitive, lambda primals, tangents: (primitive.bind(*primals), primitive.bind(tangents[0], *primals[1:])))
+    def transposed(cotangents, *args, **params):
+        first, others = args[: linear(**params)], args[linear(**params) :]
+        if all(isinstance(cotangent, ad.Zero) for cotangent in cotangents):
+            given = [ad.Zero(x.aval) for x in first]
+        else:
+            given = transpose(list(map(ad.instantiate_zeros, cotangents)), *others, **params)
+        return [*given, *(None for _ in others)]
+
+    set_jvp(primitive, jvp)
     ad.primitive_transposes[primitive] = transposed
 
 

@@ -1,7 +1,14 @@
+import gc
 import os
 
-# Tests compile many small programs once: the compiler's optimisations cost more than they save.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+# Tests compile many small programs once: most of the compiler's optimisations cost more than they save, and so do its
+# emitters of fusions by way of MLIR. Not level 0: without those emitters, that compiles a while loop of gaps/test_jumps.py
+# into one that never ends. An XLA_FLAGS that is set already is kept: with an empty one, tests compile as users do.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 
 import hypothesis
 import jax
@@ -12,6 +19,12 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile("spanax", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("spanax")
+
+
+def pytest_collection_finish():
+    """What is imported stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

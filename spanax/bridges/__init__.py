@@ -8,13 +8,16 @@ from ._base import (
     Probing as Probing,
     Score as Score,
     Step as Step,
+    Tuned as Tuned,
 )
 from ._facts import Facts as Facts
 from ._operation import Operation as Operation
 from .disarm import DisARM as DisARM
 from .enumerate import Enumerate as Enumerate
+from .finite_difference import FiniteDifference as FiniteDifference
 from .gumbel_softmax import GumbelSoftmax as GumbelSoftmax
 from .leave_one_out import LeaveOneOut as LeaveOneOut
+from .manual import Manual as Manual
 from .moving_average import MovingAverage as MovingAverage
 from .pathwise import Pathwise as Pathwise
 from .perturbed import Perturbed as Perturbed
@@ -22,4 +25,5 @@ from .reinmax import ReinMax as ReinMax
 from .score_function import ScoreFunction as ScoreFunction
 from .smoothing import Smoothing as Smoothing
 from .soft import Soft as Soft
+from .spsa import SPSA as SPSA
 from .straight_through import StraightThrough as StraightThrough

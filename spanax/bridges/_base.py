@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import equinox as eqx
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ._facts import Facts
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, types.FunctionType):
+        return value.__name__
     return eqx.tree_pformat(value) if eqx.is_array(value) else repr(value)
 
 
@@ -97,4 +101,49 @@ class Step(Bridge):
 
 
 class Probing(Bridge):
-    """A bridge that needs the function at other points."""
+    """A bridge that needs the function at other points: two pure JAX functions, with the values evaluated in between.
+
+    x is a pytree of floating-point arrays; one of size 0 has no points and no derivative. X and Y are pytrees with a leading axis
+    of length n, one row for each point: X of x's structure, Y of that of a value of the function.
+    """
+
+    @abc.abstractmethod
+    def points(self, x: PyTree[Array], key: Key[Array, ""] | None) -> PyTree[Array]:
+        """X: where the function is to be evaluated. n depends on shapes alone.
+
+        `key` is None where the user gave none; a bridge that needs one raises `SpanaxError`.
+        """
+
+    @abc.abstractmethod
+    def combine(
+        self,
+        x: PyTree[Array],
+        X: PyTree[Array],
+        Y: PyTree[Array],
+        ct: PyTree[Array] | float = 1.0,
+        *,
+        y: PyTree[Array],
+        kept: Bool[Array, " n"] | None = None,
+    ) -> PyTree[Array]:
+        """The derivative of <ct, f> at x, of x's structure, shapes and dtypes: linear in ct, and `linear_transpose` can transpose it.
+
+        `X` are `points(x, key)`, `Y` the values there, `y` the value at x; `ct` weights the elements of one value, a number all
+        of them alike. `kept`: which points have a value (None: all). What Y holds in the other rows, NaN it may be, has no
+        influence; where too few are kept (see `usable`) the derivative is NaN.
+        """
+
+    @abc.abstractmethod
+    def usable(self, kept: np.ndarray) -> bool:
+        """Is an estimate left with these of the n points only? On the host: `kept` is a NumPy array of n booleans."""
+
+
+class Tuned(Probing):
+    """A probing bridge that first evaluates a few points, to choose its step."""
+
+    @abc.abstractmethod
+    def pilot(self, x: PyTree[Array], key: Key[Array, ""] | None) -> PyTree[Array] | None:
+        """Points on a leading axis, or None where nothing is to be chosen. Their number depends on nothing."""
+
+    @abc.abstractmethod
+    def fitted(self, x: PyTree[Array], P: PyTree[Array], values: PyTree[Array], y: PyTree[Array]) -> Probing:
+        """The bridge with its step chosen: `values` are those at the points P = `pilot(x, key)`, `y` that at x."""

@@ -42,3 +42,17 @@ def orthogonal(key: Key[Array, ""], count: int, size: int, block: int, dtype: jn
     signs = jnp.where(jnp.diagonal(R, axis1=-2, axis2=-1) < 0, -1, 1).astype(dtype)
     lengths = jnp.linalg.norm(A, axis=-2)
     return jnp.swapaxes(Q * (signs * lengths)[:, None, :], -2, -1).reshape(blocks * block, size)[:count]
+
+
+def coordinates(key: Key[Array, ""], count: int, size: int, dtype: jnp.dtype) -> Float[Array, "count size"]:
+    """`count` unit vectors times a standard normal number each: in random order, none twice within a block of `size`."""
+    for_order, for_lengths = jax.random.split(key)
+    blocks = -(-count // max(size, 1))
+    order = jax.vmap(lambda k: jax.random.permutation(k, size))(jax.random.split(for_order, blocks)).ravel()[:count]
+    lengths = jax.random.normal(for_lengths, (count, 1), dtype)
+    return jax.nn.one_hot(order, size, dtype=dtype) * lengths if size else jnp.zeros((count, 0), dtype)
+
+
+def rademacher(key: Key[Array, ""], count: int, size: int, dtype: jnp.dtype) -> Float[Array, "count size"]:
+    """`count` vectors of independent signs, 1 or -1."""
+    return jax.random.rademacher(key, (count, size), dtype)

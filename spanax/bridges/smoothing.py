@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._errors import SpanaxError
-from .._jaxprs import here, is_traced
+from .._jaxprs import here
 from ._base import Probing
-from ._directions import orthogonal, widest
+from ._directions import coordinates, orthogonal, widest
 from ._facts import Facts
 from ._linear_guide import gradient, guided_gradient
+from ._probes import (
+    check_count,
+    check_key,
+    check_positive,
+    chosen,
+    contracted,
+    differences,
+    joined,
+    like,
+    of_leaves,
+    split,
+    usable,
+)
 from ._sobol import DIMENSIONS, shifted_sobol
 
-_DIRECTIONS = ("orthogonal", "gaussian", "sobol")
+_DIRECTIONS = ("orthogonal", "gaussian", "sobol", "coordinate")
 _RESOLUTION = (
     16  # sigma in units of the spacing of floats at x, at the least: below it the points are not where they should be
 )
@@ -29,23 +40,33 @@ class Smoothing(Probing):
 
     `sigma` is in the units of x: a positive number, or a pytree of x's structure with a positive number for each leaf.
     `pairs` is how many pairs of points are evaluated. `directions` says how the u of one estimate depend on each other; each by
-    itself is standard normal, so that the estimate is unbiased for the derivative of the smoothed function with any of them:
+    itself is standard normal, so that the estimate is unbiased for the derivative of the smoothed function with any of the first
+    three:
 
     - `"orthogonal"` (recommended): orthogonal to each other within independent blocks. Never worse than independent
       ones where it was measured, 1.1 to 4 times less variance in 20 dimensions;
     - `"gaussian"`: independent;
     - `"sobol"`: two randomly shifted Sobol point sets, in up to 64 dimensions. Not recommended above 10 dimensions, nor for
-      few pairs. Take a power of 2 for `pairs`.
+      few pairs. Take a power of 2 for `pairs`;
+    - `"coordinate"`: one coordinate moves at a time, u = z e_i, z standard normal, the coordinates in random order and none
+      twice within a block of all d. The estimate is multiplied by d, and unbiased for something else: in each coordinate i
+      the derivative of E[f(x + sigma z e_i)], f smoothed along that coordinate by itself. For functions of few coordinates.
+
+    `antithetic=False` (not recommended without noise) takes `pairs` directions with one point each and compares with f(x): unbiased
+    for the same at half the evaluations, with more variance where f is curved. `blocks` is the least number of
+    independent blocks of orthogonal directions: one varies least; the coefficient of a guide is fitted on other
+    blocks, so that it needs two, which `smooth` sees to.
 
     It is biased for the derivative of f itself, by O(sigma^2) where f is smooth; where f jumps it has no derivative, and
-    the smoothed function's is what can be followed. Used by `smooth`.
+    the smoothed function's is what can be followed. Where points are dropped, the mean is over the directions all of whose
+    points are left: unbiased only if whether a point fails does not depend on its direction. Used by `smooth` and `blackbox`.
 
-    Two pure functions are all there is to it: `points(x, key)`, where f is to be evaluated, and `combine(x, X, Y, ct)`,
+    Two pure functions are all there is to it: `points(x, key)`, where f is to be evaluated, and `combine(x, X, Y, ct, y=y)`,
     the derivative from the values. A point that is not finite makes the derivative NaN, and so does a `sigma` that is traced and
     turns out not to be positive, or too small for the precision of x.
 
     Raises `SpanaxError` for a sigma that is not positive and finite, or is below 16 times the spacing of floats at x, for
-    fewer than one pair, for unknown directions, and for Sobol points in more than 64 dimensions.
+    fewer than one pair, for unknown directions, without a key, and for Sobol points in more than 64 dimensions.
 
     Nesterov and Spokoiny 2017 (Found. Comput. Math. 17, 527), section 2; Salimans et al. 2017 (arXiv:1703.03864);
     orthogonal directions: Choromanski et al. 2018 (arXiv:1804.02395), section 3.
@@ -54,38 +75,47 @@ class Smoothing(Probing):
     sigma: PyTree[Float[Array, ""] | float] = 0.1
     pairs: int = eqx.field(static=True, default=32)
     directions: str = eqx.field(static=True, default="orthogonal")
+    antithetic: bool = eqx.field(static=True, default=True)
+    blocks: int = eqx.field(static=True, default=1)
 
     def __check_init__(self):
-        if isinstance(self.pairs, bool) or not isinstance(self.pairs, int) or self.pairs < 1:
-            raise SpanaxError(f"Smoothing(pairs={self.pairs!r})", here(), "pairs=32: a Python integer, 1 or more")
+        check_count("Smoothing(pairs", self.pairs, 32)
+        check_count("Smoothing(blocks", self.blocks, 1)
         if self.directions not in _DIRECTIONS:
             one_of = ", ".join(map(repr, _DIRECTIONS))
             raise SpanaxError(f"Smoothing(directions={self.directions!r})", here(), f"one of {one_of}")
-        for sigma in jax.tree.leaves(self.sigma):
-            _check_sigma(sigma)
+        if not isinstance(self.antithetic, bool):
+            raise SpanaxError(f"Smoothing(antithetic={self.antithetic!r})", here(), "True", "False")
+        check_positive("Smoothing(sigma", self.sigma, scalar=True)
 
     @property
     def facts(self) -> Facts:
+        each = "E[f(x + sigma z e_i)] in each coordinate i, z standard normal"
         return Facts(
-            unbiased_for="E[f(x + sigma u)], u standard normal: the smoothed function",
+            unbiased_for=each
+            if self.directions == "coordinate"
+            else "E[f(x + sigma u)], u standard normal: the smoothed function",
             unbiased=False,
-            evaluations="2 pairs",
+            evaluations="2 pairs" if self.antithetic else "pairs",
             orders=1,
             distributions="none: any function of floats",
             source="Nesterov and Spokoiny 2017, section 2; Choromanski et al. 2018, section 3",
         )
 
-    def points(self, x: PyTree[Array], key: Key[Array, ""]) -> PyTree[Array]:
+    def points(self, x: PyTree[Array], key: Key[Array, ""] | None) -> PyTree[Array]:
         """All points where f is to be evaluated, on a new leading axis of length 2 pairs.
 
-        The first half are x + sigma u_k, the second half x - sigma u_k, in the same order.
+        The first half are x + sigma u_k, the second half x - sigma u_k, in the same order; the first half alone, of length
+        `pairs`, where they are not antithetic.
         """
+        key = check_key("Smoothing", key)
         leaves, tree = jax.tree.flatten(x)
-        sigmas, u = self._sigmas(x), self._normal(key, sum(map(jnp.size, leaves)), widest(leaves))
+        sigmas, u = self._sigmas(x), self._directions(key, sum(map(jnp.size, leaves)), widest(leaves))
         stacked = []
-        for leaf, sigma, direction in zip(leaves, sigmas, _split(u, leaves), strict=True):
-            step = _usable(sigma, leaf) * direction.astype(leaf.dtype)
-            stacked.append(jnp.concatenate([leaf[None] + step, leaf[None] - step]))
+        for leaf, sigma, direction in zip(leaves, sigmas, split(u, leaves), strict=True):
+            step = usable("sigma", sigma, leaf, _RESOLUTION) * direction.astype(leaf.dtype)
+            up = leaf[None] + step
+            stacked.append(jnp.concatenate([up, leaf[None] - step]) if self.antithetic else up)
         return jax.tree.unflatten(tree, stacked)
 
     def combine(
@@ -95,35 +125,69 @@ class Smoothing(Probing):
         Y: PyTree[Array],
         ct: PyTree[Array] | float = 1.0,
         guide: PyTree[Array] | None = None,
+        *,
+        y: PyTree[Array] | None = None,
+        kept: Bool[Array, " n"] | None = None,
     ) -> PyTree[Array]:
         """The estimate of the derivative of <ct, E[f(x + sigma u)]>, of the structure and shapes of x.
 
         `X` are `points(x, key)`, `Y` the values of f there, with the same leading axis; `ct` weights the elements of one value.
-        `guide`, of x's structure and shapes, is used as a control variate: the estimate stays unbiased for any guide
-        that does not depend on `key`, and varies less the nearer the guide is to the derivative.
+        `y`, f(x), is needed where the pairs are not antithetic. `kept`: which points have a value (None: all). `guide`, of x's
+        structure and shapes, is used as a control variate: the estimate stays unbiased for any guide that does not depend on
+        `key`, and varies less the nearer the guide is to the derivative.
 
-        (1/K) sum_k {D_k u_k - c_k [(u_k . guide) u_k - guide]}, D_k = <ct, f(x + sigma u_k) - f(x - sigma u_k)>/(2 sigma);
-        c_k is fitted on the blocks of directions that u_k is not of. The u_k are read off the points as they were rounded.
+        (1/K) sum_k {D_k u_k - c_k [(u_k . guide) u_k - guide]}, D_k = <ct, f(x + sigma u_k) - f(x - sigma u_k)>/(2 sigma), or
+        <ct, f(x + sigma u_k) - f(x)>/sigma; c_k is fitted on the blocks of directions that u_k is not of. The u_k are read off
+        the points as they were rounded; coordinate directions are taken sqrt(d) times as long. Raises `SpanaxError` for a guide
+        together with dropped points.
         """
-        leaves, tree = jax.tree.flatten(x)
-        sigmas, dtype = self._sigmas(x), widest(leaves)
-        u = _joined([_direction(at, sigma) for at, sigma in zip(jax.tree.leaves(X), sigmas, strict=True)], dtype)
-        change = _antithetic(Y, ct, dtype)
+        leaves, sigmas = jax.tree.leaves(x), self._sigmas(x)
+        dtype = widest([*leaves, *jax.tree.leaves(Y)])
+        rows = [self._between(at, leaf) / s for at, leaf, s in zip(jax.tree.leaves(X), leaves, sigmas, strict=True)]
+        u, whole = joined(rows, dtype), self._whole(kept)
+        change = contracted(self._changes(Y, y, whole), ct, dtype)
+        if self.directions == "coordinate":  # scaled so that E[u u^T] is the identity, as for the others
+            u, change = u * u.shape[1] ** 0.5, change * u.shape[1] ** 0.5
         if guide is None:
-            estimate = gradient(change, u)
+            estimate = gradient(change, u) if whole is None else gradient(change * _weights(whole, dtype), u)
+        elif whole is not None:
+            raise SpanaxError("Smoothing.combine: a guide together with dropped points", here(), "guide=None")
         else:
             direction = self.standardised(jax.tree.map(lambda g, leaf: g.astype(leaf.dtype), guide, x), x)
-            estimate = guided_gradient(change, u, direction, self._blocks(u.shape[1]))
-        pieces = zip(_split(estimate[None], leaves), sigmas, leaves, strict=True)
-        return jax.tree.unflatten(tree, [(g[0] / s.astype(dtype)).astype(leaf.dtype) for g, s, leaf in pieces])
+            estimate = guided_gradient(change, u, direction.astype(dtype), self._blocks(u.shape[1]))
+        return like(x, estimate / self._spread(leaves, sigmas, dtype))
+
+    def usable(self, kept: np.ndarray) -> bool:
+        return bool(np.any(kept[: self.pairs] & kept[-self.pairs :]))
 
     def standardised(self, slope: PyTree[Array], x: PyTree[Array]) -> Float[Array, " size"]:
         """A derivative in units of sigma: sigma times each of its elements, all in one vector."""
         scaled = [leaf[None] * sigma for leaf, sigma in zip(jax.tree.leaves(slope), self._sigmas(x), strict=True)]
-        return _joined(scaled, widest(scaled))[0]
+        return joined(scaled, widest(scaled))[0]
 
-    def _normal(self, key, size: int, dtype) -> Float[Array, "pairs size"]:
-        if self.directions == "gaussian" or (self.directions == "orthogonal" and size == 1):
+    def _between(self, at: Array, leaf: Array) -> Array:
+        """sigma u_k from the points of each direction."""
+        if not self.antithetic:
+            return at - leaf[None]
+        plus, minus = jnp.split(at, 2)
+        return (plus - minus) / 2
+
+    def _changes(self, Y: PyTree[Array], y: PyTree[Array] | None, whole: Bool[Array, " pairs"] | None) -> PyTree[Array]:
+        """f(x + sigma u_k) - f(x - sigma u_k) over 2, or f(x + sigma u_k) - f(x); 0 where a point is missing."""
+        if not self.antithetic:
+            if y is None:
+                raise SpanaxError("Smoothing(antithetic=False).combine needs the value at x", here(), "y=f(x)")
+            return jax.tree.map(lambda plus, at: chosen(whole, plus, 0) - chosen(whole, at[None], 0), Y, y)
+        return jax.tree.map(lambda values: differences(whole, values) / 2, Y)
+
+    def _whole(self, kept: Bool[Array, " n"] | None) -> Bool[Array, " pairs"] | None:
+        """Which directions have all their points."""
+        return None if kept is None else kept[: self.pairs] & kept[-self.pairs :]
+
+    def _directions(self, key, size: int, dtype) -> Float[Array, "pairs size"]:
+        if self.directions == "coordinate":
+            return coordinates(key, self.pairs, size, dtype)
+        if self.directions == "gaussian" or (self.directions == "orthogonal" and size <= 1):
             return jax.random.normal(key, (self.pairs, size), dtype)
         if self.directions == "orthogonal":
             return orthogonal(key, self.pairs, size, self._block(size), dtype)
@@ -137,9 +201,13 @@ class Smoothing(Probing):
         return jnp.concatenate(halves)[: self.pairs]
 
     def _block(self, size: int) -> int:
-        """How many directions depend on each other: at most half of them, so that another block is left to fit on."""
-        half = -(-self.pairs // 2)
-        return {"orthogonal": min(size, half), "gaussian": 1, "sobol": half}[self.directions]
+        """How many directions depend on each other; blocks of orthogonal ones are as equal as can be."""
+        size = max(size, 1)
+        count = max(self.blocks, -(-self.pairs // size))
+        orthogonal = min(size, -(-self.pairs // count))
+        return {"orthogonal": orthogonal, "gaussian": 1, "sobol": -(-self.pairs // 2), "coordinate": size}[
+            self.directions
+        ]
 
     def _blocks(self, size: int) -> np.ndarray:
         """The number of the block of each direction."""
@@ -147,74 +215,13 @@ class Smoothing(Probing):
 
     def _sigmas(self, x: PyTree[Array]) -> list[Array]:
         """One sigma for each leaf of x, in its dtype."""
-        leaves, tree = jax.tree.flatten(x)
-        sigmas, given = jax.tree.flatten(self.sigma)
-        if jax.tree_util.treedef_is_leaf(given):
-            sigmas = sigmas * len(leaves)
-        elif given != tree:
-            raise SpanaxError(
-                f"sigma has the structure {given}, and x has {tree}", here(), "one sigma", "one for each leaf of x"
-            )
-        for sigma in sigmas:
-            _check_sigma(sigma)
-        return [jnp.asarray(sigma).astype(leaf.dtype) for sigma, leaf in zip(sigmas, leaves, strict=True)]
+        return of_leaves("Smoothing(sigma", self.sigma, x, scalar=True)
+
+    def _spread(self, leaves: list[Array], sigmas: list[Array], dtype) -> Float[Array, " size"]:
+        """The sigma of each number in x."""
+        return joined([jnp.broadcast_to(s, (1, leaf.size)) for s, leaf in zip(sigmas, leaves, strict=True)], dtype)[0]
 
 
-def _check_sigma(sigma: Any) -> None:
-    if is_traced(sigma):
-        good = jnp.issubdtype(sigma.dtype, jnp.floating)
-    else:
-        array = np.asarray(sigma)
-        good = (
-            array.dtype != bool
-            and np.issubdtype(array.dtype, np.number)
-            and bool(np.all((array > 0) & (array < np.inf)))
-        )
-    if not good or np.shape(sigma) != ():
-        raise SpanaxError(
-            f"Smoothing(sigma={sigma!r})",
-            here(),
-            "a positive number, in the units of x",
-            "a pytree of x's structure, with one for each leaf",
-        )
-
-
-def _usable(sigma: Array, x: Array) -> Array:
-    """sigma, or NaN where it is not positive or cannot move x in its precision; raises where that is known here."""
-    fine = jnp.all(sigma >= _RESOLUTION * jnp.finfo(x.dtype).eps * jnp.abs(x)) & (sigma > 0)
-    if not is_traced(fine) and not fine:
-        raise SpanaxError(
-            f"sigma={sigma} is too small for x in {x.dtype}: at most {jnp.max(jnp.abs(x))} in size, its points would be rounded",
-            here(),
-            "a larger sigma",
-            "x in float64 (jax.enable_x64)",
-            "x measured from another origin",
-        )
-    return jnp.where(fine, sigma, jnp.nan)
-
-
-def _direction(at: Array, sigma: Array) -> Array:
-    """u_k from the two points of each pair."""
-    plus, minus = jnp.split(at, 2)
-    return (plus - minus) / (2 * sigma)
-
-
-def _antithetic(Y: PyTree[Array], ct: PyTree[Array] | float, dtype) -> Float[Array, " pairs"]:
-    """<ct, f(x + sigma u_k) - f(x - sigma u_k)>/2."""
-    weights = ct if jax.tree.structure(ct) == jax.tree.structure(Y) else jax.tree.map(lambda _: ct, Y)
-    total = 0.0
-    for y, weight in zip(jax.tree.leaves(Y), jax.tree.leaves(weights), strict=True):
-        plus, minus = jnp.split(y.astype(dtype).reshape(len(y), -1), 2)
-        total = total + (plus - minus) @ jnp.broadcast_to(jnp.asarray(weight, dtype).ravel(), plus.shape[1:])
-    return jnp.asarray(total) / 2
-
-
-def _joined(arrays: list[Array], dtype) -> Float[Array, "rows size"]:
-    return jnp.concatenate([a.astype(dtype).reshape(len(a), -1) for a in arrays], axis=1)
-
-
-def _split(rows: Float[Array, "rows size"], leaves: list[Array]) -> list[Array]:
-    """The columns of each leaf, in its shape."""
-    ends = np.cumsum([jnp.size(leaf) for leaf in leaves])[:-1]
-    pieces = jnp.split(rows, ends, axis=1)
-    return [piece.reshape(len(rows), *leaf.shape) for piece, leaf in zip(pieces, leaves, strict=True)]
+def _weights(whole: Bool[Array, " pairs"], dtype) -> Float[Array, " pairs"]:
+    """For the mean over the whole directions from a mean over all; NaN where none is whole."""
+    return whole.astype(dtype) * (len(whole) / jnp.sum(whole).astype(dtype))

@@ -153,4 +153,4 @@ set_jvp(_sort_p, _sort_jvp)
 # x, an order and its inverse: entries of x in that order. The transpose is the inverse, which a scatter would be slower at.
 _permute_p = new_primitive("spanax_permute", _permute, lambda x, *_: [x])
 set_batching(_permute_p, _permute_batched)
-set_linear(_permute_p, lambda cotangent, order, places: _permute_p.bind(cotangent, places, order)[0])
+set_linear(_permute_p, lambda cotangents, order, places: _permute_p.bind(*cotangents, places, order))

@@ -106,6 +106,19 @@ def smooth(
 def _check_options(via: Any, guide: Any, control_variate: Any) -> None:
     if not isinstance(via, Smoothing):
         raise SpanaxError(f"smooth(via={via!r})", here(), "sx.Smoothing(sigma=0.1, pairs=32)")
+    if not via.antithetic:
+        raise SpanaxError(
+            "smooth(via=Smoothing(antithetic=False)): that compares with f(x), which smooth does not evaluate",
+            here(),
+            "Smoothing(antithetic=True) with half as many pairs, for the same evaluations",
+        )
+    if via.directions == "coordinate":
+        raise SpanaxError(
+            'smooth(via=Smoothing(directions="coordinate")): its derivative is that of f smoothed along one coordinate at a '
+            "time, not that of the value, E[f(x + sigma u)]",
+            here(),
+            'Smoothing(directions="orthogonal")',
+        )
     if control_variate not in ("auto", "softened", None):
         raise SpanaxError(
             f"smooth(control_variate={control_variate!r})", here(), '"auto"', '"softened"', "None, for none"
@@ -120,9 +133,9 @@ def _check_options(via: Any, guide: Any, control_variate: Any) -> None:
 
 
 def _guarded_bridge(via: Smoothing) -> Smoothing:
-    """The bridge, whose sigma is not to be differentiated."""
+    """The bridge, whose sigma is not to be differentiated, with two blocks of directions at least: one to fit on."""
     sigma = jax.tree.map(lambda s: guarded(s) if hasattr(s, "dtype") else s, via.sigma)
-    return Smoothing(sigma, via.pairs, via.directions)
+    return Smoothing(sigma, via.pairs, via.directions, blocks=max(via.blocks, 2))
 
 
 def _chosen_guide(guide: Guide | PyTree[Array] | None, x: PyTree[Array]) -> PyTree[Array] | None:

@@ -15,20 +15,21 @@ from . import reference
 X = jnp.array([[3.0, -1.0, 3.0, 0.5, 8.0], [jnp.inf, 0.0, -jnp.inf, jnp.inf, 1.0], [2.0, 2.0, 2.0, 2.0, 2.0]])
 Q = jnp.array([0.0, 0.1, 0.25, 0.5, 0.6, 0.9, 1.0])
 METHODS = ["linear", "lower", "higher", "midpoint", "nearest"]
-EXACT = {"nothing": None, "of Soft": sx.StraightThrough(sx.Soft(0.3))}
+EXACT = [None, sx.StraightThrough(sx.Soft(0.3))]
 
 
-@pytest.mark.parametrize("via", EXACT.values(), ids=EXACT)
 @pytest.mark.parametrize("method", METHODS)
-def test_quantile_is_that_of_jax_numpy(method, via):
+def test_quantile_is_that_of_jax_numpy(method):
     rows = X.at[1].set(jnp.array([jnp.nan, 0.0, -1.0, 2.0, 1.0]))
     for x, axis, keepdims in ((X[::2], None, False), (X[::2], 0, True), (rows, -1, False)):
+        how = {"axis": axis, "method": method, "keepdims": keepdims}
+        ours = jax.jit(lambda x, q, how=how: [hard.quantile(x, q, **how, via=via) for via in EXACT])
+        theirs = jax.jit(lambda x, q, how=how: jnp.quantile(x, q, **how))
         for q in (Q, Q[3]):
-            expected = jnp.quantile(x, q, axis, method=method, keepdims=keepdims)
-            call = functools.partial(hard.quantile, axis=axis, method=method, keepdims=keepdims, via=via)
-            out = jax.jit(call)(x, q)  # the compiler drops what is only for a derivative
-            np.testing.assert_allclose(out, expected, rtol=1e-6)
-            assert out.shape == expected.shape and out.dtype == expected.dtype
+            expected = theirs(x, q)
+            for out in ours(x, q):  # the compiler drops what is only for a derivative
+                np.testing.assert_allclose(out, expected, rtol=1e-6)
+                assert out.shape == expected.shape and out.dtype == expected.dtype
 
 
 def test_several_axes_of_q():

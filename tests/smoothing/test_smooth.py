@@ -35,11 +35,12 @@ WIDE = Smoothing(0.5, 16)
 def test_every_way_to_differentiate_gives_the_same(options, key):
     g = smooth(steps, via=WIDE, **options)
     slope = jax.grad(g)(X, key=key)
-    np.testing.assert_allclose(jax.jit(jax.grad(g))(X, key=key), slope, rtol=1e-5)
+    compiled = jax.jit(jax.grad(g))
+    np.testing.assert_allclose(compiled(X, key=key), slope, rtol=1e-5)
     np.testing.assert_allclose(jax.jacfwd(g)(X, key=key), slope, rtol=1e-5)
     keys, xs = jax.random.split(key, 2), jnp.stack([X, X + 1])
-    together = jax.vmap(jax.grad(g))(xs, key=keys)
-    np.testing.assert_allclose(together, [jax.grad(g)(x, key=k) for x, k in zip(xs, keys, strict=True)], rtol=2e-5)
+    together = jax.jit(jax.vmap(jax.grad(g)))(xs, key=keys)
+    np.testing.assert_allclose(together, [compiled(x, key=k) for x, k in zip(xs, keys, strict=True)], rtol=2e-5)
 
 
 def test_chain_rule_and_scan(key):
@@ -138,7 +139,7 @@ def test_one_sigma_for_each_leaf(key):
 def test_each_direction_is_standard_normal(directions, size, pairs, key):
     """Mean, variance, fourth moment of each element, products of two: within 5 standard errors, a false alarm in 3000 runs."""
     via, x = Smoothing(1.0, pairs, directions), jnp.zeros(size)
-    points = np.asarray(jax.vmap(lambda k: via.points(x, k))(jax.random.split(key, 20_000)), float)
+    points = np.asarray(jax.jit(jax.vmap(lambda k: via.points(x, k)))(jax.random.split(key, 20_000)), float)
     u = points[:, :pairs]
     np.testing.assert_allclose(points[:, pairs:], -u, atol=1e-6)
     for moment, mean, variance in [(u, 0, 1), (u**2, 1, 2), (u**4, 3, 96)]:

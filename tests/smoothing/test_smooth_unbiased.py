@@ -21,8 +21,10 @@ PAIRS = 8
 ALLOWED = 4.0
 
 
-def by_quadrature(case):
+@functools.cache
+def by_quadrature(name):
     """(value, derivative) of E[f(x + sigma u)]: the trapezoidal rule at points far closer than the jumps are."""
+    case = ONE[name]
     with jax.enable_x64(True):
         u = np.linspace(-9, 9, 60_001)
         y = np.asarray(jax.jit(jax.vmap(case.f))(jnp.asarray(case.x + case.sigma * u)))
@@ -54,12 +56,22 @@ def many(name, d):
     return case, values, F.mean(0), np.cov(F.T) / len(F)
 
 
+@jax.jit
+def points(via, x, keys):
+    return jax.vmap(lambda k: via.points(x, k))(keys)
+
+
+@jax.jit
+def combine(via, x, X, Y, guide):
+    return jax.vmap(lambda X, Y: via.combine(x, X, Y, guide=guide))(X, Y)
+
+
 def estimates(case, values, via, guide, count, key):
     """`count` gradients by the two pure functions of the bridge."""
     x = jnp.asarray(case.x, jnp.float32)
-    X = jax.vmap(lambda k: via.points(x, k))(jax.random.split(key, count))
+    X = points(via, x, jax.random.split(key, count))
     Y = values(X.reshape(-1, x.size)).reshape(count, -1)
-    return np.asarray(jax.vmap(lambda X, Y: via.combine(x, X, Y, guide=guide))(X, Y), float)
+    return np.asarray(combine(via, x, X, Y, guide), float)
 
 
 MODES = {
@@ -87,7 +99,7 @@ def test_vectors(name, d, key):
 @pytest.mark.parametrize("mode", ["plain", "guide", "auto", "softened", "sobol"])
 def test_one_number(name, mode, key):
     case = ONE[name]
-    value, slope = by_quadrature(case)
+    value, slope = by_quadrature(name)
     options = {
         "plain": {"control_variate": None},
         "guide": {"guide": jnp.asarray(1.3 * slope, jnp.float32)},

@@ -1,5 +1,7 @@
 """Credit by dataflow and order: draws answer only to costs that they reach, and the variance shows it."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,27 +27,23 @@ def walk(theta, *, key):
     return 0.0 * lax.scan(step, 0.0, jax.random.split(key, STEPS))[0]
 
 
-def by_hand(theta, key, to_go):
-    """Score function over replicates, written out: costs to go (or all of them), leave-one-out baseline at each step."""
-
-    def one(key):
-        up = jax.vmap(lambda k: jax.random.bernoulli(k, jax.nn.sigmoid(theta)))(jax.random.split(key, STEPS))
-        up = up.astype(jnp.float32)
-        height = jnp.cumsum(0.1 * (2 * up - 1))
-        cost = height**2
-        returns = jnp.cumsum(cost[::-1])[::-1] if to_go else jnp.full(STEPS, jnp.sum(cost))
-        return returns, up - jax.nn.sigmoid(theta)
-
-    returns, scores = jax.vmap(one)(jax.random.split(key, REPLICATES))
-    baseline = (jnp.sum(returns, 0, keepdims=True) - returns) / (REPLICATES - 1)
-    return jnp.mean(jnp.sum(scores * (returns - baseline), 1))
+def by_hand(theta, runs):
+    """Score function over replicates in NumPy, with a leave-one-out baseline at each step: by costs to go, and by all costs."""
+    rng, p, estimates = np.random.default_rng(0), 1 / (1 + np.exp(-theta)), []
+    for _ in range(runs // 1000):
+        up = (rng.random((1000, REPLICATES, STEPS), np.float32) < p).astype(np.float32)
+        cost = np.cumsum(0.1 * (2 * up - 1), -1) ** 2
+        to_go = np.cumsum(cost[..., ::-1], -1)[..., ::-1]
+        for returns in (to_go, np.broadcast_to(to_go[..., :1], to_go.shape)):
+            baseline = (np.sum(returns, 1, keepdims=True) - returns) / (REPLICATES - 1)
+            estimates.append(np.mean(np.sum((up - p) * (returns - baseline), -1), -1))
+    return np.concatenate(estimates[::2]), np.concatenate(estimates[1::2])
 
 
 def test_walk_has_the_variance_of_reward_to_go_with_leave_one_out(key):
     ours = jax.jit(jax.vmap(lambda k: jax.grad(sx.expectation(walk, samples=REPLICATES))(0.2, key=k)))
-    hand = jax.jit(jax.vmap(lambda k: by_hand(0.2, k, True)))
-    total = jax.jit(jax.vmap(lambda k: by_hand(0.2, k, False)))
-    a, b, c = (f(jax.random.split(k, RUNS)) for f, k in zip((ours, hand, total), jax.random.split(key, 3), strict=True))
+    a = ours(jax.random.split(key, RUNS))
+    b, c = by_hand(0.2, RUNS)
     # Variances of 20,000 nearly normal estimates: their ratio has a standard error of sqrt(4 / 20,000) = 1.4%, so 5% is
     # 3.5 standard errors: false-alarm rate 5e-4
     assert abs(a.var() / b.var() - 1) < 0.05
@@ -136,8 +134,25 @@ def test_hessian_of_two_draws_is_unbiased(samples, key):
         jax.random.split(key, n)
     )
     # three distinct entries, 4 standard errors: false-alarm rate 2e-4
-    error = np.abs(found.mean(0) - jax.hessian(exact)(theta))
+    error = np.abs(found.mean(0) - jax.jit(jax.hessian(exact))(theta))
     assert (error < 4 * found.std(0) / np.sqrt(n)).all()
+
+
+def both(g):
+    return lambda theta: (jax.grad(g)(theta), jax.hessian(g)(theta))
+
+
+@functools.cache
+def exact_derivatives_of_mixed(theta):
+    """Gradient and Hessian of the next test's expectation, summed over both draws."""
+
+    def exact(theta):
+        p = lambda x, logits: jax.nn.sigmoid(logits if x else -logits)
+        pairs = [(a, b) for a in (0.0, 1.0) for b in (0.0, 1.0)]
+        cost = lambda a, b: theta[1] * a + (1 + theta[0]) * (a + 2 * b) + (theta[0] * b) ** 2 + 1
+        return sum(p(a, theta[0]) * p(b, theta[1] + a) * cost(a, b) for a, b in pairs)
+
+    return jax.jit(both(exact))(jnp.array(theta))
 
 
 @pytest.mark.parametrize(
@@ -160,17 +175,11 @@ def test_mixed_bridges_have_unbiased_gradient_and_hessian(vias, key):
         c = sx.sample(key_c, dist.Normal(theta[0] * b, 1.0))
         return (1 + theta[0]) * (a + 2 * b) + c**2
 
-    def exact(theta):
-        p = lambda x, logits: jax.nn.sigmoid(logits if x else -logits)
-        pairs = [(a, b) for a in (0.0, 1.0) for b in (0.0, 1.0)]
-        cost = lambda a, b: theta[1] * a + (1 + theta[0]) * (a + 2 * b) + (theta[0] * b) ** 2 + 1
-        return sum(p(a, theta[0]) * p(b, theta[1] + a) * cost(a, b) for a, b in pairs)
-
-    theta, n = jnp.array([0.3, -0.5]), 8000
-    both = lambda g: lambda t: (jax.grad(g)(t), jax.hessian(g)(t))
-    estimate = lambda k: both(lambda t: sx.expectation(f, samples=2, via=vias)(t, key=k))(theta)
+    theta, n = (0.3, -0.5), 8000
+    estimate = lambda k: both(lambda t: sx.expectation(f, samples=2, via=vias)(t, key=k))(jnp.array(theta))
+    estimates = jax.jit(jax.vmap(estimate))(jax.random.split(key, n))
     # two entries of the gradient and three of the Hessian, 4 standard errors: false-alarm rate 3e-4 for each case
-    for found, truth in zip(jax.jit(jax.vmap(estimate))(jax.random.split(key, n)), both(exact)(theta), strict=True):
+    for found, truth in zip(estimates, exact_derivatives_of_mixed(theta), strict=True):
         assert (np.abs(found.mean(0) - truth) < 4 * found.std(0) / np.sqrt(n) + 1e-4).all()
 
 
@@ -221,8 +230,7 @@ def test_a_draw_that_only_steers_still_pays(program, x64, key):
         return program(sx.sample(key, dist.Bernoulli(logits=theta), via=sx.Enumerate()), theta, key)
 
     theta, p = 0.4, jax.nn.sigmoid(0.4)
-    off, on = (
-        jax.jacfwd(lambda t, v=v: sx.expectation(f)(t, v, key=key))(theta) for v in (jnp.zeros(()), jnp.ones(()))
-    )
-    truth = jax.jacfwd(lambda t: sx.expectation(enumerated)(t, key=key))(theta)
+    forced = jax.jit(lambda v: jax.jacfwd(lambda t: sx.expectation(f)(t, v, key=key))(theta))
+    off, on = forced(jnp.zeros(())), forced(jnp.ones(()))
+    truth = jax.jit(jax.jacfwd(lambda t: sx.expectation(enumerated)(t, key=key)))(theta)
     np.testing.assert_allclose(p * on + (1 - p) * off, truth, rtol=1e-10)

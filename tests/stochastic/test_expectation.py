@@ -65,8 +65,9 @@ def test_vmap_outside(key):
     thetas = jnp.linspace(-1.0, 1.0, 10).reshape(5, 2)
     keys = jax.random.split(key, 5)
     estimate = sx.expectation(two_draws, samples=3)
-    together = jax.vmap(lambda t, k: jax.grad(estimate)(t, key=k))(thetas, keys)
-    apart = jnp.stack([jax.grad(estimate)(t, key=k) for t, k in zip(thetas, keys, strict=True)])
+    slope = jax.jit(lambda t, k: jax.grad(estimate)(t, key=k))
+    together = jax.jit(jax.vmap(slope))(thetas, keys)
+    apart = jnp.stack([slope(t, k) for t, k in zip(thetas, keys, strict=True)])
     np.testing.assert_allclose(together, apart, rtol=1e-5, atol=1e-6)
 
 

@@ -95,9 +95,8 @@ def paid_by_register(values, k):
     ids=lambda f: f.__name__,
 )
 def test_costs_to_go_in_nested_scans(program, paid, x64, key):
+    found = jax.jit(lambda values: slope(program, values, key))
     for flat in itertools.product([0.0, 1.0], repeat=6):
         values = np.reshape(flat, (2, 3))
         expected = sum((values[p] - P) * paid(values, k) for k, p in enumerate(PASSES))
-        np.testing.assert_allclose(slope(program, jnp.asarray(values), key), expected, atol=1e-12)
-        if sum(flat) > 3:  # every value has been 0 and 1 by then; the rest takes time
-            break
+        np.testing.assert_allclose(found(values), expected, atol=1e-12)

@@ -4,6 +4,7 @@ Each program gives every draw a forced value; the estimates, weighted by the pro
 expectation of the estimator.
 """
 
+import functools
 import itertools
 
 import jax
@@ -165,53 +166,59 @@ ASSIGNMENTS = np.array(list(itertools.product([0.0, 1.0], repeat=4)))
 
 def probability(theta, zs):
     state, p = theta[0], 1.0
-    for z in zs:
+    for i in range(4):
         logits = theta[1] + state
-        p = p * jax.nn.sigmoid(jnp.where(z > 0, logits, -logits))
-        state, _ = step(state, logits, z)
+        p = p * jax.nn.sigmoid(jnp.where(zs[i] > 0, logits, -logits))
+        state, _ = step(state, logits, zs[i])
     return p
 
 
 def exact(theta):
-    return sum(probability(theta, zs) * straight(theta, zs, None) for zs in ASSIGNMENTS)
+    return jnp.sum(jax.vmap(lambda zs: probability(theta, zs) * straight(theta, zs, None))(jnp.asarray(ASSIGNMENTS)))
+
+
+@functools.cache
+def weights():
+    """The probability of each assignment."""
+    return np.asarray(jax.jit(jax.vmap(probability, (None, 0)))(jnp.asarray(THETA), ASSIGNMENTS))
+
+
+@functools.cache
+def truth(derivative):
+    return jax.tree.map(np.asarray, jax.jit(derivative(exact))(jnp.asarray(THETA)))
+
+
+def expected(derivative, program, key):
+    """The mean of a derivative of the estimates, over all assignments."""
+
+    def estimate(theta, zs):
+        return sx.expectation(lambda theta, *, key: program(theta, zs, key))(theta, key=key)
+
+    each = jax.jit(jax.vmap(derivative(estimate), (None, 0)))(jnp.asarray(THETA), ASSIGNMENTS)
+    return jax.tree.map(lambda found: np.tensordot(weights(), found, 1), each)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
 def test_gradient_is_exactly_unbiased(program, x64, key):
-    weights = jnp.stack([probability(THETA, zs) for zs in ASSIGNMENTS])
-
-    def estimate(theta, zs):
-        return sx.expectation(lambda theta, *, key: program(theta, zs, key))(theta, key=key)
-
-    values, slopes = jax.jit(jax.vmap(jax.value_and_grad(estimate), (None, 0)))(jnp.asarray(THETA), ASSIGNMENTS)
-    truth, slope = jax.value_and_grad(exact)(jnp.asarray(THETA))
-    np.testing.assert_allclose(weights @ values, truth, rtol=1e-12)
-    np.testing.assert_allclose(weights @ slopes, slope, rtol=1e-10)
+    (value, slope), (true_value, true_slope) = expected(jax.value_and_grad, program, key), truth(jax.value_and_grad)
+    np.testing.assert_allclose(value, true_value, rtol=1e-12)
+    np.testing.assert_allclose(slope, true_slope, rtol=1e-10)
 
 
 @pytest.mark.parametrize("program", [scanned_with_costs, nested_scan, rematted, in_cond], ids=lambda f: f.__name__)
 def test_hessian_in_a_loop_is_exactly_unbiased(program, x64, key):
-    weights = jnp.stack([probability(THETA, zs) for zs in ASSIGNMENTS])
+    np.testing.assert_allclose(expected(jax.hessian, program, key), truth(jax.hessian), rtol=1e-9)
 
-    def estimate(theta, zs):
-        return sx.expectation(lambda theta, *, key: program(theta, zs, key))(theta, key=key)
 
-    hessians = jax.jit(jax.vmap(jax.hessian(estimate), (None, 0)))(jnp.asarray(THETA), ASSIGNMENTS)
-    np.testing.assert_allclose(jnp.tensordot(weights, hessians, 1), jax.hessian(exact)(jnp.asarray(THETA)), rtol=1e-9)
+def third(f):
+    """The third derivative along a direction."""
+    direction = jnp.array([0.6, -0.8])
+    along = lambda theta, *others: lambda t: f(theta + t * direction, *others)
+    return lambda theta, *others: jax.grad(jax.grad(jax.grad(along(theta, *others))))(0.0)
 
 
 def test_third_derivative_in_nested_scans(x64, key):
-    weights = jnp.stack([probability(THETA, zs) for zs in ASSIGNMENTS])
-    direction = jnp.array([0.6, -0.8])
-
-    def third(f):
-        along = lambda t: f(jnp.asarray(THETA) + t * direction)
-        return jax.grad(jax.grad(jax.grad(along)))(0.0)
-
-    def estimate(zs):
-        return third(lambda theta: sx.expectation(lambda theta, *, key: nested_scan(theta, zs, key))(theta, key=key))
-
-    np.testing.assert_allclose(weights @ jax.jit(jax.vmap(estimate))(ASSIGNMENTS), third(exact), rtol=1e-8)
+    np.testing.assert_allclose(expected(third, nested_scan, key), truth(third), rtol=1e-8)
 
 
 def hitting_time(theta, *, key):
@@ -313,4 +320,5 @@ def test_branching_through_jit_and_cond(x64, key):
         return total
 
     for order in (lambda f: f, jax.grad, lambda f: jax.grad(jax.grad(f))):
-        np.testing.assert_allclose(order(lambda t: sx.expectation(f)(t, key=key))(0.3), order(exact)(0.3), rtol=1e-10)
+        found = jax.jit(order(lambda t: sx.expectation(f)(t, key=key)))(0.3)
+        np.testing.assert_allclose(found, jax.jit(order(exact))(0.3), rtol=1e-10)

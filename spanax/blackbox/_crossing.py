@@ -1,0 +1,94 @@
+"""One call of a black box: its values at x and at the points of a bridge, in one call of the host."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, PyTree
+
+from ..bridges import Bridge
+from ._calling import evaluated
+from ._host import Host
+from ._request import COMPLEX, VALUE, Request
+
+MaybeKey = Any  # a key, or None where the user gave none
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Crossing:
+    """What is static about one call of a black box.
+
+    `tree`: of x; `result`, `outs`: structure, shapes and dtypes of the result; `via`: the bridge without its arrays. Its
+    methods take and give lists of leaves; `active` says which leaves of x are differentiated.
+    """
+
+    host: Host
+    fn: Callable[..., Any]
+    tree: Any
+    result: Any
+    outs: tuple[jax.ShapeDtypeStruct, ...]
+    via: Bridge
+    where: str
+
+    def value(self, x: Sequence[Array], key: MaybeKey) -> list[Array]:
+        """f(x)."""
+        return [result[0] for result in self._evaluated(self._request(), [leaf[None] for leaf in x], key)[0]]
+
+    def values(
+        self, x: Sequence[Array], active: Sequence[bool], X: PyTree[Array], key: MaybeKey, usable: Callable
+    ) -> tuple[list[Array], Bool[Array, " n"]]:
+        """f at all points X, and which of the results there are; `usable` as in `Request`."""
+        rows = [
+            at if a else jnp.broadcast_to(leaf, (len(at), *leaf.shape))
+            for leaf, at, a in zip(x, jax.tree.leaves(X), active, strict=True)
+        ]
+        return self._evaluated(self._request(X, lane=len(rows[0]), with_value=False, usable=usable), rows, key)
+
+    def value_and_values(
+        self, x: Sequence[Array], active: Sequence[bool], X: PyTree[Array], key: MaybeKey, usable: Callable
+    ) -> tuple[list[Array], list[Array], Bool[Array, " n"]]:
+        """f(x) and `values`, in one call of the host."""
+        rows = [
+            jnp.concatenate([leaf[None].astype(at.dtype), at])
+            if a
+            else jnp.broadcast_to(leaf, (1 + len(at), *leaf.shape))
+            for leaf, at, a in zip(x, jax.tree.leaves(X), active, strict=True)
+        ]
+        request = self._request(X, lane=len(rows[0]), usable=usable)
+        results, kept = self._evaluated(request, rows, key)
+        y = [r[0].real if is_float(out) else r[0] for r, out in zip(results, self.outs, strict=True)]
+        return y, [r[1:] for r in results], kept[1:]
+
+    def point(self, x: Sequence[Array], active: Sequence[bool]) -> PyTree[Array]:
+        """x as the bridge sees it: leaves that are not differentiated have no numbers."""
+        return jax.tree.unflatten(
+            self.tree, [leaf if a else jnp.zeros((0,)) for leaf, a in zip(x, active, strict=True)]
+        )
+
+    def seed(self, key: MaybeKey) -> list[Array]:
+        """Two words, where the function is noisy."""
+        return [jax.random.bits(key, (2,), jnp.uint32)] if self.host.noisy else []
+
+    def _request(self, X: PyTree[Array] = (), **lane: Any) -> Request:
+        """At complex points of real leaves, the results are complex as well."""
+        kind, outs = VALUE, self.outs
+        if any(map(jnp.iscomplexobj, jax.tree.leaves(X))) and not any(jnp.iscomplexobj(out) for out in outs):
+            kind, outs = COMPLEX, tuple(_as_complex(out) if is_float(out) else out for out in outs)
+        return Request(self.fn, kind, ("x",), (self.tree,), self.result, outs, self.where, **lane)
+
+    def _evaluated(self, request: Request, rows: Sequence[Array], key: MaybeKey) -> tuple[list[Array], Array]:
+        """All rows of one call have one seed: the derivative is that of the function of x and `key`."""
+        seeds = [jnp.broadcast_to(seed, (len(rows[0]), *seed.shape)) for seed in self.seed(key)]
+        return evaluated(self.host, request, [*rows, *seeds])
+
+
+def is_float(x: Any) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.floating)
+
+
+def _as_complex(out: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(out.shape, jnp.complex128 if out.dtype == jnp.float64 else jnp.complex64)

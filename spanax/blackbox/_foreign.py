@@ -1,0 +1,103 @@
+"""What the workers of somebody else's executor run: one evaluation, directly or in a child process that can be killed."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from . import _child
+from ._worker import Outcome, Program, Worker, arguments, program
+
+_NO_CHILD = 2  # children in a row that died before they had loaded the function
+
+_of_thread = threading.local()
+
+
+def evaluated(fn: Callable[[Any], Any], x: Any, caught: Any = Exception) -> Outcome:
+    """fn(x), or why there is none."""
+    started = time.perf_counter()
+    try:
+        value = fn(x)
+    except caught as error:
+        return Outcome(None, time.perf_counter() - started, "raised " + _child.described(error))
+    return Outcome(value, time.perf_counter() - started, None)
+
+
+def evaluated_apart(fn: Callable[[Any], Any], x: Any, ticket: str) -> Outcome:
+    """The same in a worker. `ticket`: unlike any other, as dask takes equal calls for one and runs them once."""
+    return evaluated(fn, x, (Exception, SystemExit))
+
+
+def evaluated_within(fn: Callable[[Any], Any], x: Any, ticket: str, timeout: float) -> Outcome:
+    """The same in a child process of this one, which is killed after `timeout` seconds, and with it what it started.
+
+    There is a child for each thread. It lives on for the next evaluation, and dies with this process.
+    """
+    function, args = program(fn, "", _pickled), arguments((x,), {}, "")
+    for _ in range(_NO_CHILD):
+        child = _child_with(function)
+        if not isinstance(child, str):
+            break
+    else:
+        return Outcome(None, 0.0, child)
+    started = time.perf_counter()
+    try:
+        child.call(function, args)
+        answer = child.receive() if child.connection.poll(timeout) else ()
+    except BaseException:  # an interrupt that is meant for what runs
+        _put_away(child)
+        raise
+    if answer:
+        return _outcome(answer)
+    seconds = time.perf_counter() - started
+    if answer is None:
+        _of_thread.child = None
+        return Outcome(None, seconds, child.end())
+    _put_away(child)
+    return Outcome(None, seconds, f"took longer than {timeout:g} s and was killed")
+
+
+def _child_with(function: Program) -> Worker | str:
+    """This thread's child, with the function loaded; or how it ended instead."""
+    child = getattr(_of_thread, "child", None)
+    if child is None:
+        child = _of_thread.child = Worker(threading.get_ident())
+        weakref.finalize(child, child.process.kill)
+        child.receive()
+    if not child.load(function):
+        return child
+    answer = child.receive()
+    if answer is not None and answer[0] == _child.LOADED:
+        child.has_loaded(function)
+        return child
+    _of_thread.child = None
+    return child.end() if answer is None else f"cannot be loaded in a child process: {answer[1]}"
+
+
+def _put_away(child: Worker) -> None:
+    _of_thread.child = None
+    child.terminate()
+    while child.is_alive() and time.monotonic() < child.ends_at:
+        time.sleep(0.01)
+    child.kill()
+
+
+def _outcome(answer: tuple) -> Outcome:
+    kind, seconds, payload = answer[:3]
+    return Outcome(None, seconds, payload) if kind == _child.RAISED else Outcome(pickle.loads(payload), seconds, None)
+
+
+def _pickled(fn: Callable) -> bytes:
+    """By value, where the executor itself has sent the function by value."""
+    try:
+        return pickle.dumps(fn, pickle.HIGHEST_PROTOCOL)
+    except Exception:
+        try:
+            import cloudpickle  # pyright: ignore[reportMissingImports]
+        except ModuleNotFoundError:
+            raise
+        return cloudpickle.dumps(fn)

@@ -1,0 +1,299 @@
+"""The host's side of a black box: a batch of points in, their values out, by way of the store and the workers."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .._errors import SpanaxError
+from ._memory import Memory, unpacked
+from ._progress import progress
+from ._request import NAN, Request, has_nan, nan_rows
+from .run import Run, workers
+from .stats import Counter
+from .store import Store
+from .supervisor import BadResult, Done, Failed, supervise
+
+
+@dataclasses.dataclass(eq=False)
+class Host:
+    """Evaluates rows of points. There is one for each black box.
+
+    `batched`: the function takes all rows at once. `noisy`: rows come with seeds; `seeded`: the function takes them.
+    """
+
+    name: str
+    run: Run
+    store: Store | None
+    batched: bool
+    noisy: bool
+    seeded: bool
+    counter: Counter = dataclasses.field(default_factory=Counter)
+
+    def __post_init__(self):
+        self.once = dataclasses.replace(self.run, retries=0)
+
+    def __call__(self, *arrays: np.ndarray, request: Request) -> list[np.ndarray]:
+        """The results, a row for each row of the arrays, and at the end which rows there are: all, unless some were dropped.
+
+        The last of the arrays are the seeds, where the function is noisy.
+        """
+        started = time.perf_counter()
+        try:
+            return _Batch(self, request, arrays).evaluated()
+        finally:
+            self.counter.add(calls=1, seconds=time.perf_counter() - started)
+
+
+class _Batch:
+    """The rows of one call of the host."""
+
+    def __init__(self, host: Host, request: Request, arrays: Sequence[np.ndarray]):
+        # Copies: the program's memory is gone after the call, and the function may keep or change what it is given.
+        leaves = [np.array(array) for array in arrays]
+        self.seeds = _numbers(leaves.pop()) if host.noisy else None
+        self.host, self.request, self.leaves = host, request, leaves
+        self.rows = len(arrays[0])
+        self.results = [np.empty((self.rows, *out.shape), out.dtype) for out in request.outs]
+        self.failed: dict[int, Failed] = {}
+
+    def evaluated(self) -> list[np.ndarray]:
+        if self.host.store is None:
+            self._evaluate(range(self.rows), None)
+        else:
+            self._evaluate_new(
+                Memory(
+                    self.host.store.ledger(self.request.layout(self.host.name, self.leaves)), self.leaves, self.seeds
+                )
+            )
+        kept = np.ones(self.rows, bool)
+        if self.failed:
+            kept[list(self.failed)] = False
+            self._blank(~kept)
+            self._check_left(kept)
+        return [*self.results, kept]
+
+    def _evaluate_new(self, memory: Memory) -> None:
+        """Evaluates what the store does not have, each point once, and keeps it."""
+        rows, outputs, missing = memory.known()
+        if rows:
+            self._put(rows, unpacked(outputs, self.request.outs))
+        try:
+            self._evaluate(missing, memory)
+        finally:
+            memory.flush()
+        twins, first = memory.twins()
+        for result in self.results:
+            result[twins] = result[first]
+        self.failed |= {i: self.failed[j] for i, j in zip(twins, first, strict=True) if j in self.failed}
+        self.host.counter.add(hits=self.rows - len(missing))
+
+    def _put(self, rows: Any, arrays: Sequence[Any]) -> None:
+        for result, array in zip(self.results, arrays, strict=True):
+            result[rows] = array
+
+    def _blank(self, dropped: np.ndarray) -> None:
+        """Nobody is to take a row that is not there for a result."""
+        for result in self.results:
+            result[dropped] = np.nan if result.dtype.kind in "fc" else 0
+
+    # -- evaluating
+
+    def _evaluate(self, rows: Sequence[int], memory: Memory | None) -> None:
+        rows = self._without_nan(rows)
+        if not rows:
+            return
+        with progress(len(rows), self.host.name) as advance:
+            if self.host.batched:
+                self._together(rows, memory, advance)
+            else:
+                self._one_by_one(rows, self.host.run, memory, advance)
+
+    def _without_nan(self, rows: Sequence[int]) -> Sequence[int]:
+        """A point that is NaN is not worth an evaluation."""
+        bad = nan_rows(self.leaves)
+        if bad is None:
+            return rows
+        for i in rows:
+            if bad[i]:
+                self._give_up(Failed(i, "the input holds a NaN", 0))
+        return [i for i in rows if not bad[i]]
+
+    def _together(self, rows: Sequence[int], memory: Memory | None, advance: Callable) -> None:
+        """In one call of the function, or one for each worker; then what failed, one by one."""
+        left, nan, run = set(rows), [], self.host.run
+        for chunk, end in self._at_once(rows) if run.executor is None else self._by_workers(rows):
+            if isinstance(end, Done):
+                left.difference_update(chunk)
+                nan += self._take_good(chunk, end, memory, advance)
+        # Which row a failed chunk failed for is not known: none has used up an attempt.
+        self.host.counter.add(retries=len(left))
+        self._one_by_one(sorted(left), run, memory, advance)
+        if run.retries:
+            self.host.counter.add(retries=len(nan))
+            self._one_by_one(nan, dataclasses.replace(run, retries=run.retries - 1), memory, advance)
+        else:
+            for i in nan:
+                self._give_up(Failed(i, NAN, 1))
+
+    def _at_once(self, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Done | Failed]]:
+        yield rows, next(self._supervised(self.host.once, [rows]))
+
+    def _by_workers(self, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Done | Failed]]:
+        run = self.host.run
+        chunks = _chunks(rows, workers(run.executor))
+        shared = dataclasses.replace(self.host.once, timeout=run.timeout and run.timeout * len(chunks[0]))
+        for end in self._supervised(shared, chunks):
+            yield chunks[end.index], end
+
+    def _take_good(self, chunk: Sequence[int], end: Done, memory: Memory | None, advance: Callable) -> list[int]:
+        """Takes over the rows of a chunk that hold no NaN, and returns the others."""
+        arrays, bad, each = end.value, nan_rows(end.value), end.seconds / len(chunk)
+        good = chunk
+        if bad is not None:
+            good = [i for i, nan in zip(chunk, bad, strict=True) if not nan]
+            arrays = [array[~bad] for array in arrays]
+        self._take(good, arrays, each, memory)
+        advance(len(good))
+        return [] if bad is None else [i for i, nan in zip(chunk, bad, strict=True) if nan]
+
+    def _one_by_one(self, rows: Sequence[int], run: Run, memory: Memory | None, advance: Callable) -> None:
+        tasks = [[i] for i in rows] if self.host.batched else rows
+        for end in self._supervised(run, tasks) if rows else ():
+            i = rows[end.index]
+            if end.attempts > 1:
+                self.host.counter.add(retries=end.attempts - 1)
+            if isinstance(end, Failed):
+                self._give_up(end._replace(index=i))
+                advance(1, failed=1)
+            else:
+                arrays = end.value if self.host.batched else [array[None] for array in end.value]
+                self._take(range(i, i + 1), arrays, end.seconds, memory)
+                advance()
+
+    def _supervised(self, run: Run, tasks: Sequence[int | Sequence[int]]) -> Iterator[Done | Failed]:
+        """Each task is one row, or several rows together."""
+        fn = self.request.fn
+        work = _TimedWork(fn) if hasattr(fn, "within") else _Work(fn)
+        return supervise(run, work, _Inputs(self, tasks), lambda answer: self._checked(*answer))
+
+    def _checked(self, rows: int | None, raw: Any) -> list[np.ndarray]:
+        arrays = self.request.accepted(raw, rows)
+        if rows == 1 and any(map(has_nan, arrays)):
+            raise BadResult(NAN)
+        return arrays
+
+    def task(self, rows: int | Sequence[int]) -> tuple[int | None, tuple, dict[str, Any]]:
+        """What a worker is sent: how many rows (None: one, without an axis), and the function's arguments."""
+        at = (rows, ...) if isinstance(rows, int) else _slice(rows)
+        args = self.request.arguments([leaf[at] for leaf in self.leaves])
+        seed = (
+            None
+            if self.seeds is None
+            else (self.seeds[rows] if isinstance(rows, int) else [self.seeds[i] for i in rows])
+        )
+        return None if isinstance(rows, int) else len(rows), args, {"seed": seed} if self.host.seeded else {}
+
+    def _take(self, rows: Sequence[int], arrays: Sequence[np.ndarray], seconds: float, memory: Memory | None) -> None:
+        self._put(_slice(rows), arrays)
+        self.host.counter.add(evaluations=len(rows))
+        if memory is not None:
+            memory.keep(rows, arrays, seconds)
+
+    # -- failures
+
+    def _give_up(self, failed: Failed) -> None:
+        """Counts a point that failed for good, or raises."""
+        self.failed[failed.index] = failed
+        self.host.counter.add(failures=1)
+        run, lane = self.host.run, self.request.lane
+        if run.on_failure == "raise":
+            drop = 'sx.Run(on_failure="drop") drops such points of a derivative, and counts them'
+            self._raise(failed, *([drop] if lane > 1 else []))
+        if self.request.with_value and failed.index % lane == 0:
+            self._raise(
+                failed, "it is the value itself, which nothing can stand for: another x", "bounds on x, before the call"
+            )
+        if len(self.failed) > run.max_failed * self.rows:
+            limit = f"{len(self.failed)} of {self.rows} points have failed: sx.Run(max_failed={run.max_failed}) is the limit"
+            self._raise(failed, limit)
+
+    def _check_left(self, kept: np.ndarray) -> None:
+        """Raises where a lane lost points that its derivative cannot do without."""
+        lane = self.request.lane
+        for first in sorted({i - i % lane for i in self.failed}):
+            if not self.request.usable(kept[first : first + lane][int(self.request.with_value) :]):
+                lost = min(i for i in self.failed if i >= first)
+                remedy = "what is left gives no derivative: sx.Smoothing, with more pairs, can do without some"
+                self._raise(self.failed[lost], remedy)
+
+    def _raise(self, failed: Failed, *remedies: str) -> None:
+        attempts = f" after {failed.attempts} attempts" if failed.attempts > 1 else ""
+        raise SpanaxError(
+            f"black box {self.host.name!r}: point {failed.index + 1} of {self.rows} failed{attempts}: {failed.reason}\n"
+            f"  its input: {self._shown(failed.index)}",
+            self.request.where,
+            *remedies,
+            *([] if self.host.store else [_KEEP]),
+        )
+
+    def _shown(self, i: int) -> str:
+        """The arguments of a row, in full precision, long arrays abridged."""
+        pairs = zip(self.request.names, self.request.arguments([leaf[i, ...] for leaf in self.leaves]), strict=True)
+        with np.printoptions(threshold=24, edgeitems=6, floatmode="unique", precision=17):
+            return ", ".join(f"{name}={value!r}" for name, value in pairs)
+
+
+_KEEP = "sx.Store(path, version) keeps what was evaluated, so that another run goes on from there"
+
+
+class _Work:
+    """The function as a worker runs it."""
+
+    def __init__(self, fn: Callable[..., Any]):
+        self.fn = fn
+
+    def __call__(self, task: tuple[int | None, tuple, dict[str, Any]]) -> tuple[int | None, Any]:
+        rows, args, keywords = task
+        return rows, self.fn(*args, **keywords)
+
+
+class _TimedWork(_Work):
+    """Of a function that keeps its time itself."""
+
+    def within(self, timeout: float) -> _Work:
+        return _Work(self.fn.within(timeout))
+
+
+@dataclasses.dataclass
+class _Inputs(Sequence):
+    """The tasks of a batch, made when they are sent."""
+
+    batch: _Batch
+    tasks: Sequence[int | Sequence[int]]
+
+    def __len__(self):
+        return len(self.tasks)
+
+    def __getitem__(self, k):
+        return self.batch.task(self.tasks[k])
+
+
+def _slice(rows: Sequence[int]) -> slice | np.ndarray:
+    """An index of the rows, without a copy where they follow each other."""
+    return slice(rows.start, rows.stop) if isinstance(rows, range) else np.asarray(rows, np.intp)
+
+
+def _chunks(rows: Sequence[int], count: int) -> list[Sequence[int]]:
+    """About equal parts, the longest first."""
+    size = -(-len(rows) // count)
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _numbers(seeds: np.ndarray) -> list[int]:
+    """One integer below 2^63 for each row of two 32-bit words."""
+    return ((seeds[:, 0].astype(np.int64) << 31) | (seeds[:, 1] >> 1).astype(np.int64)).tolist()

@@ -1,0 +1,193 @@
+"""`blackbox`: a function of the host as one step of a traced program, with the derivative that its bridge gives."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key, PyTree
+
+from .._errors import SpanaxError
+from .._jaxprs import defined, here
+from ..bridges import Bridge, Manual, Probing, Tuned
+from ..stochastic.sampling import check_key
+from ._crossing import Crossing
+from ._derivative import crossed, tuned
+from ._host import Host
+from .check import Check, compared
+from .run import Run
+from .stats import Stats
+from .store import Store
+
+
+def blackbox(
+    fn: Callable[..., Any],
+    out: PyTree[jax.ShapeDtypeStruct] | Callable[[Any], Any],
+    *,
+    via: Probing | Manual,
+    batched: bool = False,
+    noisy: bool = False,
+    run: Run | None = None,
+    store: Store | None = None,
+    name: str | None = None,
+) -> BlackBox:
+    """A function that JAX cannot see (a simulator, a legacy program, a metric) as one step of a differentiable program.
+
+    `fn(x)` gets a pytree of NumPy arrays and returns one; `out` is the structure, the shapes and the dtypes of what it
+    returns, as `jax.ShapeDtypeStruct`s, or a function of x that gives them, x being ShapeDtypeStructs as well. The result is
+    `f(x, key=key)`, which works under jit, grad, vmap, scan and among differentiable steps, in reverse and forward mode.
+
+    The value is `fn(x)`, exactly. The derivative is that of the bridge `via`: `Smoothing` (recommended for noisy functions
+    and many parameters), `FiniteDifference` (few parameters), `SPSA`, or `Manual`, the user's own; its `facts` say what it is
+    unbiased for, and how many evaluations it takes. A value with its derivative takes one more than that, in one call of
+    the host; a bridge that chooses its step first (`FiniteDifference()`), a second call. Only leaves of x that are
+    differentiated are probed. `key` is for random bridges and noisy functions, and may be left out for others.
+
+    - `batched`: fn takes and returns arrays with a leading axis, one row a point, and so all points at once. Axes mapped by
+      vmap become rows as well.
+    - `noisy`: fn gives different values at the same x. All evaluations of one call share a seed made from `key`, so that f is a
+      function of x and `key`; fn gets it as `fn(x, seed=seed)` where it has a parameter `seed` (an integer, or with
+      `batched` a list of one for each row). The store then keeps a value for each seed.
+    - `run`: workers, timeouts, and what happens to points that fail. By default fn runs in this process.
+    - `store`: keeps each evaluation on disk, and none is made twice.
+    - `name`: in messages, and in the store; by default fn's own.
+
+    Float64 needs `jax.enable_x64`: without it x arrives as float32, which is little to take differences of. fn may not use JAX
+    itself, which can wait for itself for ever. Inside jit, an error arrives as JAX's own, with this library's message in it.
+    A call whose result nothing needs may be left out by the compiler.
+
+    Raises `SpanaxError` for arguments that do not fit; when called, for points that fail (see `Run`), a missing key, an x
+    without arrays; when differentiated, for a second derivative, for complex numbers, and for a function that returns
+    integers alone.
+
+    >>> import jax, numpy as np, spanax as sx
+    >>> def simulator(x):  # no JAX in it
+    ...     return np.sum(np.asarray(x) ** 2)
+    >>> f = sx.blackbox(simulator, jax.ShapeDtypeStruct((), float), via=sx.FiniteDifference(step=0.5))
+    >>> value, slope = jax.jit(jax.value_and_grad(f))(jax.numpy.array([1.0, 2.0]))
+    >>> print(value, slope)
+    5.0 [2. 4.]
+    >>> f.stats().evaluations
+    5
+    """
+    if not callable(fn):
+        raise SpanaxError(f"blackbox(fn={fn!r})", here(), "a function of NumPy arrays")
+    if not isinstance(via, Probing | Manual):
+        raise SpanaxError(
+            f"blackbox(via={via!r}), which is no bridge of a black box",
+            here(),
+            "sx.Smoothing(sigma=0.1, pairs=16)",
+            "sx.FiniteDifference()",
+            "sx.SPSA(step=0.1, samples=16)",
+            "sx.Manual(vjp=...)",
+        )
+    if not callable(out):
+        _check_out(out)
+    if run is not None and not isinstance(run, Run):
+        raise SpanaxError(f"blackbox(run={run!r})", here(), "sx.Run(executor=sx.processes(4), timeout=60)")
+    if store is not None and not isinstance(store, Store):
+        raise SpanaxError(f"blackbox(store={store!r})", here(), 'sx.Store("runs.db", version="1")')
+    host = Host(_name(fn, name, store), run or Run(), store, batched, noisy, noisy and _takes_seed(fn))
+    return BlackBox(fn, out, via, host)
+
+
+class BlackBox(eqx.Module):
+    """A function of the host with a derivative: `f(x, key=key)`. Made by `blackbox`."""
+
+    fn: Callable[..., Any] = eqx.field(static=True)
+    out: Any = eqx.field(static=True)
+    via: Bridge
+    host: Host = eqx.field(static=True)
+
+    def __call__(self, x: PyTree[Array], *, key: Key[Array, ""] | None = None) -> PyTree[Array]:
+        """fn(x), of the structure, shapes and dtypes of `out`; see `blackbox`."""
+        x, key = jax.tree.map(jnp.asarray, x), self._checked_key(key)
+        crossing, arrays = self._crossing(x)
+        return jax.tree.unflatten(crossing.result, crossed(crossing, jax.tree.leaves(x), key, arrays))
+
+    def fitted(self, x: PyTree[Array], *, key: Key[Array, ""] | None = None) -> BlackBox:
+        """The same black box, whose bridge has chosen at x what it otherwise chooses anew for each derivative, such as a step.
+
+        It shares counts, store and workers with this one.
+        """
+        if not isinstance(self.via, Tuned):
+            return self
+        x, key = jax.tree.map(jnp.asarray, x), self._checked_key(key)
+        return BlackBox(self.fn, self.out, tuned(self._crossing(x)[0], self.via, jax.tree.leaves(x), key), self.host)
+
+    def check(self, x: PyTree[Array], *, key: Key[Array, ""], directions: int = 32, draws: int = 4) -> Check:
+        """How well the bridge's derivative at x foretells the change of f in random directions; see `Check`."""
+        return compared(self, x, key, directions, draws)
+
+    def stats(self) -> Stats:
+        """What it has done so far, in this process."""
+        return self.host.counter.total()
+
+    def __repr__(self):
+        return f"BlackBox({self.host.name!r}, via={self.via!r})"
+
+    def _checked_key(self, key: Any) -> Any:
+        if key is not None:
+            check_key(key, here())
+        elif self.host.noisy:
+            raise SpanaxError(f"the noisy black box {self.host.name!r} without a key", here(), "f(x, key=key)")
+        return key
+
+    def _crossing(self, x: PyTree[Array]) -> tuple[Crossing, Any]:
+        """The static part of a call, and the arrays of the bridge."""
+        leaves, tree = jax.tree.flatten(x)
+        if not leaves:
+            raise SpanaxError(
+                f"the black box {self.host.name!r} of an x without arrays", here(), "an array, or a pytree of them"
+            )
+        out = self.out
+        if callable(out):
+            out = out(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), x))
+            _check_out(out)
+        outs, result = jax.tree.flatten(out)
+        arrays, via = eqx.partition(self.via, eqx.is_array)
+        return Crossing(self.host, self.fn, tree, result, tuple(map(_canonical, outs)), via, here()), arrays
+
+
+def _canonical(out: Any) -> jax.ShapeDtypeStruct:
+    """In the precision that JAX has now."""
+    return jax.ShapeDtypeStruct(out.shape, jax.dtypes.canonicalize_dtype(out.dtype))
+
+
+def _check_out(out: Any) -> None:
+    leaves = jax.tree.leaves(out)
+    if not leaves or not all(hasattr(leaf, "shape") and hasattr(leaf, "dtype") for leaf in leaves):
+        raise SpanaxError(
+            f"blackbox(out={out!r})",
+            here(),
+            "jax.ShapeDtypeStruct((3,), float), or a pytree of them, one for each array that fn returns",
+            "a function of the shapes of x that gives them",
+        )
+
+
+def _name(fn: Callable, name: str | None, store: Store | None) -> str:
+    """A name that tells functions of one program apart, where it goes to the store."""
+    if name is not None:
+        if not isinstance(name, str) or not name:
+            raise SpanaxError(f"blackbox(name={name!r})", here(), 'name="solver"')
+        return name
+    own = getattr(fn, "__qualname__", None)
+    if store is not None and (own is None or "<" in own):
+        raise SpanaxError(
+            f"{own or type(fn).__name__} has no name of its own, by which the store could tell its evaluations from others'",
+            defined(fn) or here(),
+            'sx.blackbox(..., name="solver")',
+            "a function defined at the top of a module",
+        )
+    return own or type(fn).__name__
+
+
+def _takes_seed(fn: Callable) -> bool:
+    try:
+        return "seed" in inspect.signature(fn).parameters
+    except (TypeError, ValueError):  # nothing to read
+        return False

@@ -1,0 +1,151 @@
+"""Does a black box change as its derivative says? Measured in fresh random directions."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, PyTree
+
+from .._errors import SpanaxError
+from .._jaxprs import here, is_traced
+from ..bridges import FiniteDifference, Manual
+from ..bridges._directions import gaussian, widest
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """The derivative by a bridge beside changes that were measured in random directions it has not seen.
+
+    - `cosine`: of the changes that the bridge's mean derivative foretells and those measured, over all directions: 1 where it
+      foretells them all, about 0 where it knows nothing. Noise in either, and curvature, lower it;
+    - `slope`: of the changes measured on those foretold, corrected for the noise of the bridge: 1 for an unbiased
+      derivative, 1/2 for one that is twice too large, -1 for a wrong sign;
+    - `standard_error`: of the slope, by leaving out each direction and each draw of the bridge (delete-one jackknife);
+    - `evaluations`: of the function, that the check took.
+    """
+
+    cosine: float
+    slope: float
+    standard_error: float
+    evaluations: int
+
+    @property
+    def agrees(self) -> bool:
+        """The slope is 1, within 4 standard errors and 5%."""
+        return abs(self.slope - 1) <= 4 * self.standard_error + 0.05
+
+    def __str__(self):
+        verdict = "agrees with" if self.agrees else "DIFFERS from"
+        return (
+            f"The derivative {verdict} the changes measured: cosine {self.cosine:.3f}, "
+            f"slope {self.slope:.3f} +- {self.standard_error:.3f} (1 where it is right), {self.evaluations} evaluations."
+        )
+
+
+def compared(f: Any, x: PyTree[Array], key: Key[Array, ""], directions: int, draws: int) -> Check:
+    """Differences f(x + s v) - f(x - s v) against the bridge's derivative, v standard normal, s as far as the bridge looks.
+
+    `f` is a `BlackBox`. Of several results, a random combination (standard normal weights) is looked at.
+    """
+    x = _checked(x, directions, draws)
+    before = f.stats().evaluations
+    for_weights, for_bridge, for_steps, for_directions, for_noise = jax.random.split(key, 5)
+    once = isinstance(f.via, Manual | FiniteDifference) and not f.host.noisy
+    keys = jax.random.split(for_bridge, 1 if once else draws)
+    slopes = jax.vmap(lambda k: jax.grad(lambda x: _combined(f, x, k, for_weights), allow_int=True)(x))(keys)
+    v = _directions(f, x, for_steps, for_directions, directions)
+    keys = jax.random.split(for_noise, directions)  # the same on both sides
+    plus, minus = (jax.vmap(lambda x, k: _combined(f, x, k, for_weights))(_moved(x, v, sign), keys) for sign in (1, -1))
+    foretold = np.sum([_along(g, d) for g, d in zip(jax.tree.leaves(slopes), v, strict=True) if d is not None], axis=0)
+    changes = (np.asarray(plus, np.float64) - np.asarray(minus, np.float64)) / 2
+    return _compared(changes, foretold, f.stats().evaluations - before)
+
+
+def _checked(x: PyTree[Any], directions: int, draws: int) -> PyTree[Array]:
+    x = jax.tree.map(jnp.asarray, x)
+    if any(map(is_traced, jax.tree.leaves(x))):
+        raise SpanaxError("f.check inside a traced program", here(), "outside of jit, grad and vmap")
+    for name, count, least in (("directions", directions, 3), ("draws", draws, 2)):
+        if isinstance(count, bool) or not isinstance(count, int) or count < least:
+            raise SpanaxError(f"check({name}={count!r})", here(), f"an integer, {least} or more")
+    if not any(map(_moves, jax.tree.leaves(x))):
+        raise SpanaxError("x holds no floating-point number", here(), "x as floats")
+    return x
+
+
+def _moves(leaf: Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.size > 0
+
+
+def _combined(f: Any, x: PyTree[Array], key: Key[Array, ""], for_weights: Key[Array, ""]) -> Float[Array, ""]:
+    """The result as one number."""
+    leaves = [y for y in jax.tree.leaves(f(x, key=key)) if jnp.issubdtype(y.dtype, jnp.floating)]
+    if not leaves or (len(leaves) == 1 and leaves[0].ndim == 0):
+        return leaves[0] if leaves else f(x, key=key)  # the derivative of integers raises
+    dtype, weights = widest(leaves), gaussian(for_weights, leaves)
+    return sum((jnp.sum((y * w).astype(dtype)) for y, w in zip(leaves, weights, strict=True)), jnp.zeros((), dtype))
+
+
+def _directions(f: Any, x: PyTree[Array], for_steps: Any, key: Any, count: int) -> list[Array | None]:
+    """s v for each leaf that moves, None for the others."""
+    leaves = jax.tree.leaves(x)
+    keys = jax.random.split(key, len(leaves))
+    steps = _steps(f, x, for_steps)
+    return [
+        step.astype(leaf.dtype) * jax.random.normal(k, (count, *leaf.shape), leaf.dtype) if _moves(leaf) else None
+        for leaf, step, k in zip(leaves, steps, keys, strict=True)
+    ]
+
+
+def _steps(f: Any, x: PyTree[Array], key: Key[Array, ""]) -> list[Array]:
+    """How far the bridge looks along each leaf: the root mean square of its moves."""
+    leaves, tree = jax.tree.flatten(x)
+    floats = jax.tree.unflatten(tree, [leaf if _moves(leaf) else jnp.zeros((0,)) for leaf in leaves])
+    via = f.fitted(x, key=key).via
+    if isinstance(via, Manual) or (isinstance(via, FiniteDifference) and via.scheme == "complex"):
+        via = dataclasses.replace(f, via=FiniteDifference()).fitted(x, key=key).via
+    moves = jax.tree.map(lambda X, x: X - x[None], via.points(floats, key), floats)
+    return [jnp.sqrt(jnp.sum(m**2) / jnp.maximum(jnp.sum(m != 0), 1).astype(m.dtype)) for m in jax.tree.leaves(moves)]
+
+
+def _moved(x: PyTree[Array], v: list[Array | None], sign: int) -> PyTree[Array]:
+    leaves, tree = jax.tree.flatten(x)
+    count = next(len(d) for d in v if d is not None)
+    rows = [
+        jnp.broadcast_to(x, (count, *x.shape)) if d is None else x[None] + sign * d
+        for x, d in zip(leaves, v, strict=True)
+    ]
+    return jax.tree.unflatten(tree, rows)
+
+
+def _along(slopes: Array, v: Array) -> np.ndarray:
+    """(draws, directions)"""
+    return np.asarray(slopes, np.float64).reshape(len(slopes), -1) @ np.asarray(v, np.float64).reshape(len(v), -1).T
+
+
+def _compared(changes: np.ndarray, foretold: np.ndarray, evaluations: int) -> Check:
+    draws, directions = foretold.shape
+    mean = foretold.mean(axis=0)
+    cosine = changes @ mean / np.sqrt((changes @ changes) * (mean @ mean))
+    without_direction = [_slope(np.delete(changes, j), np.delete(foretold, j, axis=1)) for j in range(directions)]
+    variance = _jackknife(without_direction)
+    if draws > 2:
+        variance += _jackknife([_slope(changes, np.delete(foretold, r, axis=0)) for r in range(draws)])
+    return Check(float(cosine), _slope(changes, foretold), float(np.sqrt(variance)), evaluations)
+
+
+def _slope(changes: np.ndarray, foretold: np.ndarray) -> float:
+    """Both means are unbiased for |gradient|^2: products of two draws of the bridge have no noise in common."""
+    draws = len(foretold)
+    total = foretold.sum(axis=0)
+    products = (total @ total - np.sum(foretold**2)) / (draws * (draws - 1)) if draws > 1 else total @ total
+    return float(changes @ total / draws / products)
+
+
+def _jackknife(left_out: list[float]) -> float:
+    """The variance of an estimate, from its values without each of the observations (Efron 1981, Biometrika 68, 589)."""
+    return (len(left_out) - 1) / len(left_out) * float(np.sum((np.asarray(left_out) - np.mean(left_out)) ** 2))
