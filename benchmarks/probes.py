@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from benchmarks import _timing
 from tests.bridges.submanifold import CHOSEN, FIXED, ROWS, SIGMA, cosines
 
@@ -27,14 +29,14 @@ def main() -> None:
         _timing.stage(name)
         cells = []
         for n in EVALUATIONS:
-            found = [cosines(row(n), noise, args.problems) for noise in NOISES]
-            error = max(error, *(c.std(ddof=1) / math.sqrt(len(c)) for c in found))
-            cells.append("/".join(f"{c.mean():.2f}" for c in found))
+            found = cosines(row(n), NOISES, args.problems)
+            error = max(error, float(np.max(found.std(1, ddof=1))) / math.sqrt(args.problems))
+            cells.append("/".join(f"{mean:.2f}" for mean in found.mean(1)))
         rows.append([name, *cells])
     _timing.table(["noise 0 / noise 1", *(f"{n} evaluations" for n in EVALUATIONS)], rows)
     print(f"\nsigma = step = {SIGMA}, of the differences {FIXED}; standard errors up to {error:.3f}\n")
     for name, (count, estimate) in CHOSEN.items():
-        found = [cosines(estimate, noise, args.problems).mean() for noise in NOISES]
+        found = cosines(estimate, NOISES, args.problems).mean(1)
         print(f"{name}, {count} evaluations, the pilot among them: {found[0]:.3f} without noise")
         _timing.verdict("    cosine under noise 1", found[1], TARGET, at_least=True)
 

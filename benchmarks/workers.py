@@ -36,7 +36,7 @@ def bare(executor: Executor) -> Tasks:
 
 def supervised(executor: Executor) -> Tasks:
     def run(fn, count):
-        done = sum(type(end) is Done for end in supervise(Run(executor), fn, [NAP] * count, lambda y: y))
+        done = sum(type(end) is Done for end in supervise(Run(executor), fn, [NAP] * count, lambda _, y: y))
         assert done == count
 
     return run

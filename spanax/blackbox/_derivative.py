@@ -87,11 +87,20 @@ def _probed(
         Y, kept = crossing.values(x, active, X, key, via.usable)
     kept = kept if crossing.host.run.on_failure == "drop" else None
 
+    values, where = (point, X, _differentiable(Y), _differentiable(y), kept), tuple(active)
+    return y, _pushed(via, values, moving, where)
+
+
+@eqx.filter_jit
+def _pushed(via: Probing, values: tuple, moving: list[Array], active: tuple[bool, ...]) -> list[Array]:
+    """The tangents of the results along `moving`: the transpose of what `combine` does to cotangents."""
+    point, X, Y, y, kept = values
+
     def pullback(ct: list[Array]) -> list[Array]:
-        slope = jax.tree.leaves(via.combine(point, X, _differentiable(Y), ct, y=_differentiable(y), kept=kept))
+        slope = jax.tree.leaves(via.combine(point, X, Y, ct, y=y, kept=kept))
         return [leaf for leaf, a in zip(slope, active, strict=True) if a]
 
-    return y, jax.linear_transpose(pullback, _differentiable(y))(moving)[0]
+    return jax.linear_transpose(pullback, y)(moving)[0]
 
 
 def tuned(crossing: Crossing, via: Tuned, x: list[Array], key: MaybeKey) -> Probing:
@@ -106,7 +115,12 @@ def _tuned(
 ) -> tuple[list[Array], Probing]:
     """The value at x besides."""
     y, values, _ = crossing.value_and_values(x, active, pilot, key, np.all)
-    return y, via.fitted(crossing.point(x, active), pilot, _differentiable(values), _differentiable(y))
+    return y, _fitted(via, crossing.point(x, active), pilot, _differentiable(values), _differentiable(y))
+
+
+@eqx.filter_jit
+def _fitted(via: Tuned, *args: PyTree[Array]) -> Probing:
+    return via.fitted(*args)
 
 
 def _differentiable(leaves: Sequence[Array]) -> list[Array]:

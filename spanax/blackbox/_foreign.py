@@ -10,34 +10,35 @@ from collections.abc import Callable
 from typing import Any
 
 from . import _child
-from ._worker import Outcome, Program, Worker, arguments, program
+from ._worker import Outcome, Program, Worker, arguments, as_call, program
 
 _NO_CHILD = 2  # children in a row that died before they had loaded the function
 
 _of_thread = threading.local()
 
 
-def evaluated(fn: Callable[[Any], Any], x: Any, caught: Any = Exception) -> Outcome:
+def evaluated(fn: Callable[..., Any], x: Any, caught: Any = Exception) -> Outcome:
     """fn(x), or why there is none."""
+    args, keywords = as_call(x)
     started = time.perf_counter()
     try:
-        value = fn(x)
+        value = fn(*args, **keywords)
     except caught as error:
         return Outcome(None, time.perf_counter() - started, "raised " + _child.described(error))
     return Outcome(value, time.perf_counter() - started, None)
 
 
-def evaluated_apart(fn: Callable[[Any], Any], x: Any, ticket: str) -> Outcome:
+def evaluated_apart(fn: Callable[..., Any], x: Any, ticket: str) -> Outcome:
     """The same in a worker. `ticket`: unlike any other, as dask takes equal calls for one and runs them once."""
     return evaluated(fn, x, (Exception, SystemExit))
 
 
-def evaluated_within(fn: Callable[[Any], Any], x: Any, ticket: str, timeout: float) -> Outcome:
+def evaluated_within(fn: Callable[..., Any], x: Any, ticket: str, timeout: float) -> Outcome:
     """The same in a child process of this one, which is killed after `timeout` seconds, and with it what it started.
 
     There is a child for each thread. It lives on for the next evaluation, and dies with this process.
     """
-    function, args = program(fn, "", _pickled), arguments((x,), {}, "")
+    function, args = program(fn, "", _pickled), arguments(*as_call(x), "")
     for _ in range(_NO_CHILD):
         child = _child_with(function)
         if not isinstance(child, str):

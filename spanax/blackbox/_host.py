@@ -12,11 +12,12 @@ import numpy as np
 from .._errors import SpanaxError
 from ._memory import Memory, unpacked
 from ._progress import progress
-from ._request import NAN, Request, has_nan, nan_rows
+from ._request import NAN, Request, nan_rows
+from ._worker import Call
 from .run import Run, workers
 from .stats import Counter
 from .store import Store
-from .supervisor import BadResult, Done, Failed, supervise
+from .supervisor import Done, Failed, supervise
 
 
 @dataclasses.dataclass(eq=False)
@@ -177,26 +178,21 @@ class _Batch:
 
     def _supervised(self, run: Run, tasks: Sequence[int | Sequence[int]]) -> Iterator[Done | Failed]:
         """Each task is one row, or several rows together."""
-        fn = self.request.fn
-        work = _TimedWork(fn) if hasattr(fn, "within") else _Work(fn)
-        return supervise(run, work, _Inputs(self, tasks), lambda answer: self._checked(*answer))
 
-    def _checked(self, rows: int | None, raw: Any) -> list[np.ndarray]:
-        arrays = self.request.accepted(raw, rows)
-        if rows == 1 and any(map(has_nan, arrays)):
-            raise BadResult(NAN)
-        return arrays
+        def checked(k: int, raw: Any) -> list[np.ndarray]:
+            task = tasks[k]
+            return self.request.accepted(raw, None if isinstance(task, int) else len(task))
 
-    def task(self, rows: int | Sequence[int]) -> tuple[int | None, tuple, dict[str, Any]]:
-        """What a worker is sent: how many rows (None: one, without an axis), and the function's arguments."""
-        at = (rows, ...) if isinstance(rows, int) else _slice(rows)
+        return supervise(run, self.request.fn, _Calls(self, tasks), checked, self.request.where)
+
+    def call(self, rows: int | Sequence[int]) -> Call:
+        """The function's arguments for one row, or for several together."""
+        single = isinstance(rows, int)
+        at = (rows, ...) if single else _slice(rows)
         args = self.request.arguments([leaf[at] for leaf in self.leaves])
-        seed = (
-            None
-            if self.seeds is None
-            else (self.seeds[rows] if isinstance(rows, int) else [self.seeds[i] for i in rows])
-        )
-        return None if isinstance(rows, int) else len(rows), args, {"seed": seed} if self.host.seeded else {}
+        if not self.host.seeded or self.seeds is None:
+            return Call(args, {})
+        return Call(args, {"seed": self.seeds[rows] if single else [self.seeds[i] for i in rows]})
 
     def _take(self, rows: Sequence[int], arrays: Sequence[np.ndarray], seconds: float, memory: Memory | None) -> None:
         self._put(_slice(rows), arrays)
@@ -251,26 +247,8 @@ class _Batch:
 _KEEP = "sx.Store(path, version) keeps what was evaluated, so that another run goes on from there"
 
 
-class _Work:
-    """The function as a worker runs it."""
-
-    def __init__(self, fn: Callable[..., Any]):
-        self.fn = fn
-
-    def __call__(self, task: tuple[int | None, tuple, dict[str, Any]]) -> tuple[int | None, Any]:
-        rows, args, keywords = task
-        return rows, self.fn(*args, **keywords)
-
-
-class _TimedWork(_Work):
-    """Of a function that keeps its time itself."""
-
-    def within(self, timeout: float) -> _Work:
-        return _Work(self.fn.within(timeout))
-
-
 @dataclasses.dataclass
-class _Inputs(Sequence):
+class _Calls(Sequence):
     """The tasks of a batch, made when they are sent."""
 
     batch: _Batch
@@ -280,7 +258,7 @@ class _Inputs(Sequence):
         return len(self.tasks)
 
     def __getitem__(self, k):
-        return self.batch.task(self.tasks[k])
+        return self.batch.call(self.tasks[k])
 
 
 def _slice(rows: Sequence[int]) -> slice | np.ndarray:

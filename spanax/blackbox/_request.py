@@ -64,7 +64,7 @@ class Request:
             tuple((path, np.dtype(out.dtype).str, out.shape) for path, out in zip(outputs, self.outs, strict=True)),
         )
 
-    def accepted(self, raw: Any, rows: int | None = None) -> list[np.ndarray]:
+    def accepted(self, raw: Any, rows: int | None) -> list[np.ndarray]:
         """What the function returned, as arrays in the dtypes of `outs`; raises `BadResult` for what does not fit.
 
         `rows`: how many results it holds along a leading axis; None for one result, without that axis. NaN in one result is
@@ -75,7 +75,7 @@ class Request:
             raise BadResult(f"returned the structure {tree} instead of {self.tree}")
         lead = () if rows is None else (rows,)
         arrays = [self._fitting(leaf, out, lead) for leaf, out in zip(leaves, self.outs, strict=True)]
-        if rows is None and any(has_nan(array) for array in arrays):
+        if rows in (None, 1) and any(map(has_nan, arrays)):
             raise BadResult(NAN)
         return arrays
 
@@ -88,7 +88,7 @@ class Request:
         array = np.asarray(leaf)
         if array.shape != (*lead, *out.shape):
             raise BadResult(f"returned the shape {array.shape} instead of {(*lead, *out.shape)}")
-        if self.kind == COMPLEX and array.dtype.kind != "c":
+        if self.kind == COMPLEX and np.dtype(out.dtype).kind == "c" != array.dtype.kind:
             raise BadResult("returned real numbers at a complex point: a complex step would find the derivative 0")
         if array.dtype != out.dtype:
             if not np.can_cast(array.dtype, out.dtype, "same_kind"):

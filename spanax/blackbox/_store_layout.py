@@ -11,7 +11,7 @@ import numpy as np
 
 from .._errors import SpanaxError
 
-KINDS = ("value", "vjp", "jvp")
+KINDS = ("value", "complex", "vjp", "jvp")
 LONGEST = 10**9 - 2**16  # bytes of one row: SQLite's limit, less what the other columns need
 OWN = ("replicate", "seconds")  # columns of every table, besides the leaves
 

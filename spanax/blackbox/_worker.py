@@ -58,6 +58,17 @@ def program(fn: Callable, where: str, dumps: Callable[[Any], bytes] = pickle.dum
     return Program(hashlib.blake2b(data, digest_size=16).hexdigest(), data, function)
 
 
+class Call(NamedTuple):
+    """An input that is all arguments of a call."""
+
+    args: tuple
+    keywords: dict[str, Any]
+
+
+def as_call(x: Any) -> Call:
+    return x if type(x) is Call else Call((x,), {})
+
+
 def arguments(args: tuple, keywords: dict[str, Any], where: str) -> bytes:
     """Raises `SpanaxError` where the arguments cannot be pickled."""
     try:

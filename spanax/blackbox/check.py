@@ -34,12 +34,17 @@ class Check:
     evaluations: int
 
     @property
+    def decided(self) -> bool:
+        """Is the slope known well enough, to a standard error of at most 1/8?"""
+        return self.standard_error <= 1 / 8
+
+    @property
     def agrees(self) -> bool:
-        """The slope is 1, within 4 standard errors and 5%."""
-        return abs(self.slope - 1) <= 4 * self.standard_error + 0.05
+        """It is decided, and the slope is 1 within 4 standard errors and 5%."""
+        return self.decided and abs(self.slope - 1) <= 4 * self.standard_error + 0.05
 
     def __str__(self):
-        verdict = "agrees with" if self.agrees else "DIFFERS from"
+        verdict = "agrees with" if self.agrees else "DIFFERS from" if self.decided else "is too noisy to compare with"
         return (
             f"The derivative {verdict} the changes measured: cosine {self.cosine:.3f}, "
             f"slope {self.slope:.3f} +- {self.standard_error:.3f} (1 where it is right), {self.evaluations} evaluations."

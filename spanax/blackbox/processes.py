@@ -13,7 +13,7 @@ from .._errors import SpanaxError
 from .._jaxprs import here
 from . import _child
 from ._dispatcher import Dispatcher, Task
-from ._worker import Outcome, Program, arguments, is_worker, program
+from ._worker import Outcome, Program, arguments, as_call, is_worker, program
 
 
 class Processes(Executor):
@@ -49,7 +49,7 @@ class Processes(Executor):
 
         Its exception is `LostError` where the worker died or ran out of time, another `SpanaxError` where no worker can load fn.
         """
-        return self._submitted(program, arguments((x,), {}, where), timeout, _as_outcome, where)
+        return self._submitted(program, arguments(*as_call(x), where), timeout, _as_outcome, where)
 
     def kill(self, future: Future) -> None:
         """Ends the worker that runs this future's task; cancels a task that waits. Another worker takes its place."""

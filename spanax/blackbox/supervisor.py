@@ -42,18 +42,19 @@ class Failed(NamedTuple):
 
 
 def supervise(
-    run: Run, fn: Callable[[Any], Any], inputs: Sequence[Any], accept: Callable[[Any], Any]
+    run: Run, fn: Callable[..., Any], inputs: Sequence[Any], accept: Callable[[int, Any], Any], where: str | None = None
 ) -> Iterator[Done | Failed]:
     """fn of every input, in order of completion; each has up to 1 + `run.retries` attempts.
 
-    `accept` checks a result in this process, and raises `BadResult` where it is none. Inputs are taken when they are sent,
+    An input is fn's one argument, or a `Call` with several. `accept(index, result)` checks a result in this process, and raises
+    `BadResult` where it is none. `where`: the user's line, for messages (None: found out). Inputs are taken when they are sent,
     four for each worker at a time. When the iterator is closed early, what waits is cancelled, and what runs is killed where
     the executor can do that. Several threads may share one executor.
 
     Raises `SpanaxError` where a timeout cannot be kept, the function cannot be sent to the workers or be loaded there, or the
     executor is broken and cannot be made anew; what had finished has been yielded before.
     """
-    where, timeout = here(), run.timeout
+    where, timeout = here() if where is None else where, run.timeout
     if timeout is not None and hasattr(fn, "within"):
         fn, timeout = fn.within(timeout), None  # pyright: ignore[reportFunctionMemberAccess]
     if run.executor is None:
@@ -86,7 +87,7 @@ def _judged(index: int, attempt: int, outcome: Outcome, accept: Callable) -> Don
     if outcome.reason is not None:
         return Failed(index, outcome.reason, attempt)
     try:
-        return Done(index, accept(outcome.value), outcome.seconds, attempt)
+        return Done(index, accept(index, outcome.value), outcome.seconds, attempt)
     except BadResult as error:
         return Failed(index, str(error), attempt)
 

@@ -213,7 +213,7 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
 def triple(x):
     return 3 * x
 
-print([end.value for end in supervise(Run(processes(2)), triple, [1.0, 2.0], lambda y: y)])
+print([end.value for end in supervise(Run(processes(2)), triple, [1.0, 2.0], lambda _, y: y)])
 """
     program = started(script(tmp_path, body))
     _, errors = program.communicate(timeout=60)
@@ -230,7 +230,7 @@ def triple(x):
 
 def main():
     pool = processes(2)
-    print(sorted(end.value for end in supervise(Run(pool), triple, [1, 2], lambda y: y)))
+    print(sorted(end.value for end in supervise(Run(pool), triple, [1, 2], lambda _, y: y)))
     pool.submit(time.sleep, 60)  # nobody waits for it
 
 if __name__ == "__main__":
@@ -242,7 +242,7 @@ elif "never" in sys.argv:
     output, errors = program.communicate(timeout=60)
     assert program.returncode == 0 and not errors
     assert sorted(output.splitlines()) == ["[3, 6]", "tripling 1", "tripling 2"]
-    unguarded = "print([end.value for end in supervise(Run(processes(1)), programs.square, [1, 2], lambda y: y)])"
+    unguarded = "print([end.value for end in supervise(Run(processes(1)), programs.square, [1, 2], lambda _, y: y)])"
     output, errors = started(script(tmp_path, unguarded)).communicate(timeout=60)
     assert output == "[1, 4]\n" and not errors
 
@@ -253,7 +253,7 @@ def main():
     folder = sys.argv[1]
     pool = processes(2)
     pids = {pool.submit(programs.process).result() for _ in range(2)}
-    ends = supervise(Run(pool), programs.HangsAt(folder, 2), range(4), lambda y: y)
+    ends = supervise(Run(pool), programs.HangsAt(folder, 2), range(4), lambda _, y: y)
     print(next(ends), next(ends), next(ends), flush=True)
     next(ends)
 

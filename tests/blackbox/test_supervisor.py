@@ -41,7 +41,7 @@ EVERYWHERE = ["here", "processes", "threads", "spawning", "loky"]
 APART = ["processes", "spawning", "loky"]
 
 
-def taken(y):
+def taken(_, y):
     """The first of two finite numbers."""
     if np.shape(y) != (2,):
         raise BadResult(f"returned the shape {np.shape(y)}")
@@ -50,7 +50,7 @@ def taken(y):
     return float(y[0])
 
 
-def same(y):
+def same(_, y):
     return y
 
 
@@ -245,7 +245,7 @@ def test_closing_cancels_what_waits_and_kills_what_runs(tmp_path):
 
 
 def test_an_error_of_accept_is_not_the_functions(executors):
-    def broken_accept(y):
+    def broken_accept(_, y):
         raise ZeroDivisionError
 
     for executor in (None, executors["processes"]):

@@ -36,8 +36,8 @@ class Problem(NamedTuple):
         return jax.vmap(self.exact)(X) + self.noise * jax.random.normal(key, X.shape[:1])
 
 
-def problem(key: jax.Array, noise: float) -> Problem:
-    return Problem(jnp.linalg.qr(jax.random.normal(key, (SIZE, INNER)))[0], jnp.asarray(noise))
+def problem(key: jax.Array, noise: jax.Array) -> Problem:
+    return Problem(jnp.linalg.qr(jax.random.normal(key, (SIZE, INNER)))[0], noise)
 
 
 def once(bridge, problem: Problem, key: jax.Array, kept=None) -> jax.Array:
@@ -81,14 +81,15 @@ CHOSEN = {
 }
 
 
-def cosines(estimate: Callable[[Problem, jax.Array], jax.Array], noise: float, count: int, seed: int = 0) -> np.ndarray:
-    """The cosine between the estimate and the gradient, for `count` problems."""
+def cosines(estimate: Callable[[Problem, jax.Array], jax.Array], noises: tuple[float, ...], count: int) -> np.ndarray:
+    """The cosines between the estimate and the gradient, (noises, problems): the same problems for each noise."""
 
-    def one(key):
+    def one(noise, key):
         for_problem, for_estimate = jax.random.split(key)
         p = problem(for_problem, noise)
         found, slope = estimate(p, for_estimate), jax.grad(p.exact)(p.x)
         return jnp.vdot(found, slope) / (jnp.linalg.norm(found) * jnp.linalg.norm(slope))
 
-    run = jax.jit(lambda keys: jax.lax.map(one, keys, batch_size=20))
-    return np.asarray(run(jax.random.split(jax.random.key(seed), count)), float)
+    run = jax.jit(jax.vmap(one, in_axes=(None, 0)))
+    keys = jax.random.split(jax.random.key(0), count)
+    return np.stack([np.asarray(run(jnp.asarray(noise), keys), float) for noise in noises])

@@ -13,6 +13,7 @@ from spanax import SpanaxError
 from spanax.bridges._sobol import DIMENSIONS, sobol_integers
 from spanax.bridges.smoothing import Smoothing
 from spanax.smoothing import Guide, smooth
+from tests.compiling import optimised
 
 
 def steps(x):
@@ -139,7 +140,7 @@ def test_one_sigma_for_each_leaf(key):
 def test_each_direction_is_standard_normal(directions, size, pairs, key):
     """Mean, variance, fourth moment of each element, products of two: within 5 standard errors, a false alarm in 3000 runs."""
     via, x = Smoothing(1.0, pairs, directions), jnp.zeros(size)
-    points = np.asarray(jax.jit(jax.vmap(lambda k: via.points(x, k)))(jax.random.split(key, 20_000)), float)
+    points = np.asarray(optimised(jax.vmap(lambda k: via.points(x, k)))(jax.random.split(key, 20_000)), float)
     u = points[:, :pairs]
     np.testing.assert_allclose(points[:, pairs:], -u, atol=1e-6)
     for moment, mean, variance in [(u, 0, 1), (u**2, 1, 2), (u**4, 3, 96)]:

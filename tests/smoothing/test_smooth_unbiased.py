@@ -14,6 +14,7 @@ import pytest
 
 from spanax.bridges.smoothing import Smoothing
 from spanax.smoothing import smooth
+from tests.compiling import optimised
 
 from .programs import MANY, ONE
 
@@ -46,7 +47,7 @@ def agree(estimates, reference, error, directions):
 def many(name, d):
     """The case, its values at a batch of points, a reference derivative and the covariance of its error."""
     case, random = MANY[name](d), np.random.default_rng(1)
-    values = jax.jit(jax.vmap(case.f))
+    values = optimised(jax.vmap(case.f))
     u = random.normal(size=(12_000, d)).astype(np.float32)
     x = case.x.astype(np.float32)
     halves = [
@@ -56,12 +57,12 @@ def many(name, d):
     return case, values, F.mean(0), np.cov(F.T) / len(F)
 
 
-@jax.jit
+@optimised
 def points(via, x, keys):
     return jax.vmap(lambda k: via.points(x, k))(keys)
 
 
-@jax.jit
+@optimised
 def combine(via, x, X, Y, guide):
     return jax.vmap(lambda X, Y: via.combine(x, X, Y, guide=guide))(X, Y)
 

@@ -10,6 +10,7 @@ import pytest
 from jax import lax
 
 import spanax as sx
+from tests.compiling import optimised
 from tests.stochastic.random_programs import Forced
 
 STEPS, REPLICATES, RUNS = 50, 32, 20_000
@@ -41,7 +42,7 @@ def by_hand(theta, runs):
 
 
 def test_walk_has_the_variance_of_reward_to_go_with_leave_one_out(key):
-    ours = jax.jit(jax.vmap(lambda k: jax.grad(sx.expectation(walk, samples=REPLICATES))(0.2, key=k)))
+    ours = optimised(jax.vmap(lambda k: jax.grad(sx.expectation(walk, samples=REPLICATES))(0.2, key=k)))
     a = ours(jax.random.split(key, RUNS))
     b, c = by_hand(0.2, RUNS)
     # Variances of 20,000 nearly normal estimates: their ratio has a standard error of sqrt(4 / 20,000) = 1.4%, so 5% is
