@@ -120,10 +120,12 @@ def _identity(path: str) -> tuple[int, int] | None:
 # An SQLite connection must not cross a fork: the child would share the parent's locks without holding them, and could write
 # to a log that the parent has removed. So no connection is open, and no thread is inside SQLite, at the moment of a fork.
 _FILES: weakref.WeakSet[File] = weakref.WeakSet()
+_forking = threading.RLock()  # one fork at a time
 _held: list[File] = []
 
 
 def _before_fork() -> None:
+    _forking.acquire()
     _held.extend(_FILES)
     for file in _held:
         file.lock.acquire()
@@ -133,6 +135,7 @@ def _before_fork() -> None:
 def _after_fork() -> None:
     while _held:
         _held.pop().lock.release()
+    _forking.release()
 
 
 if hasattr(os, "register_at_fork"):

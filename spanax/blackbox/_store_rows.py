@@ -29,6 +29,8 @@ _COUNT = "SELECT count(*) FROM evaluations WHERE layout = (SELECT id FROM layout
 
 
 class Rows:
+    """Every method may be called from any thread; each sees what waits as well as what is in the file."""
+
     def __init__(self, file: File):
         self.file = file
         self._waiting: dict[bytes, Row] = {}
@@ -114,11 +116,10 @@ class Rows:
         while chunk := cursor.fetchmany(_CHUNK):
             rows = [Row(*values) for _, *values in chunk]
             numbers = [last, *(number for number, *_ in chunk)]
-            last, count = numbers[-1], count - len(rows)
-            if not (
-                all(itertools.starmap(operator.lt, itertools.pairwise(numbers))) and all(r.whole(person) for r in rows)
-            ):
+            in_order = all(itertools.starmap(operator.lt, itertools.pairwise(numbers)))
+            if not in_order or not all(row.whole(person) for row in rows):
                 raise self._damaged("an evaluation is not the one that was written")
+            last, count = numbers[-1], count - len(rows)
             if count < 0:
                 break
             yield rows

@@ -188,3 +188,32 @@ def noise(x):
 def bowl(x):
     """A quadratic bowl around 0."""
     return np.sum(x**2)
+
+
+class FaultyBowl:
+    """A bowl that faults at every point with x[0] > 1: always, or only the first time that the point is met."""
+
+    def __init__(self, folder, fault, always=False):
+        self.folder, self.fault, self.always = str(folder), fault, always
+
+    def __call__(self, x):
+        if x[0] > 1:
+            met = pathlib.Path(self.folder, x.tobytes().hex())
+            if self.always or not met.exists():
+                met.touch()
+                result = self.fault(x)
+                return result if np.ndim(result) else float("nan")
+        return bowl(x)
+
+
+def napping_bowl(x):
+    time.sleep(0.02)
+    return bowl(x)
+
+
+def many_bowls(x):
+    return np.sum(x**2, axis=1)
+
+
+def bowl_vjp(x, y, ct):
+    return 2 * x * ct

@@ -82,7 +82,7 @@ def killed(folder):
         with Store(path, "1") as store:
             assert all(has(store, acknowledged[path])), "an acknowledged row is lost"
             x = store.table().get("x", np.empty(0, np.int64))
-            assert len(x) - len(acknowledged[path]) in range(21), "more than the one row in the making of each process"
+            assert len(x) - len(acknowledged[path]) in range(21), "more than one row a process was not acknowledged"
             begun[path] = int(x.max(initial=-1)) + 1
         sound(path)
 
