@@ -18,6 +18,9 @@ BRIDGES = [
     sx.Soft(0.1),
     sx.Perturbed(0.1),
     sx.Smoothing(),
+    sx.FiniteDifference(),
+    sx.SPSA(0.1),
+    sx.Manual(vjp=print),
 ]
 
 

@@ -49,16 +49,16 @@ class Crossing:
         return self._evaluated(self._request(X, lane=len(rows[0]), with_value=False, usable=usable), rows, key)
 
     def value_and_values(
-        self, x: Sequence[Array], active: Sequence[bool], X: PyTree[Array], key: MaybeKey, usable: Callable
+        self, x: Sequence[Array], active: Sequence[bool], X: PyTree[Array], key: MaybeKey, **lane: Any
     ) -> tuple[list[Array], list[Array], Bool[Array, " n"]]:
-        """f(x) and `values`, in one call of the host."""
+        """f(x) and `values`, in one call of the host. `lane`: `usable` or `may_fail`, as in `Request`."""
         rows = [
             jnp.concatenate([leaf[None].astype(at.dtype), at])
             if a
             else jnp.broadcast_to(leaf, (1 + len(at), *leaf.shape))
             for leaf, at, a in zip(x, jax.tree.leaves(X), active, strict=True)
         ]
-        request = self._request(X, lane=len(rows[0]), usable=usable)
+        request = self._request(X, lane=len(rows[0]), **lane)
         results, kept = self._evaluated(request, rows, key)
         y = [r[0].real if is_float(out) else r[0] for r, out in zip(results, self.outs, strict=True)]
         return y, [r[1:] for r in results], kept[1:]

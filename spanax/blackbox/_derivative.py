@@ -80,7 +80,7 @@ def _probed(
     pilot = via.pilot(point, key) if isinstance(via, Tuned) else None
     if pilot is None:
         X = via.points(point, key)
-        y, Y, kept = crossing.value_and_values(x, active, X, key, via.usable)
+        y, Y, kept = crossing.value_and_values(x, active, X, key, usable=via.usable)
     else:
         y, via = _tuned(crossing, via, x, active, pilot, key)
         X = via.points(point, key)
@@ -114,7 +114,7 @@ def _tuned(
     crossing: Crossing, via: Any, x: list[Array], active: list[bool], pilot: PyTree[Array], key: MaybeKey
 ) -> tuple[list[Array], Probing]:
     """The value at x besides."""
-    y, values, _ = crossing.value_and_values(x, active, pilot, key, np.all)
+    y, values, _ = crossing.value_and_values(x, active, pilot, key, may_fail=True)
     return y, _fitted(via, crossing.point(x, active), pilot, _differentiable(values), _differentiable(y))
 
 

@@ -12,12 +12,12 @@ import numpy as np
 from .._errors import SpanaxError
 from ._memory import Memory, unpacked
 from ._progress import progress
-from ._request import NAN, Request, nan_rows
+from ._request import Request, has_nan, nan_rows
 from ._worker import Call
 from .run import Run, workers
 from .stats import Counter
 from .store import Store
-from .supervisor import Done, Failed, supervise
+from .supervisor import BadResult, Done, Failed, supervise
 
 
 @dataclasses.dataclass(eq=False)
@@ -44,10 +44,11 @@ class Host:
         The last of the arrays are the seeds, where the function is noisy.
         """
         started = time.perf_counter()
+        batch = _Batch(self, request, arrays)
         try:
-            return _Batch(self, request, arrays).evaluated()
+            return batch.evaluated()
         finally:
-            self.counter.add(calls=1, seconds=time.perf_counter() - started)
+            self.counter.add(calls=1, evaluations=batch.evaluations, seconds=time.perf_counter() - started)
 
 
 class _Batch:
@@ -61,6 +62,7 @@ class _Batch:
         self.rows = len(arrays[0])
         self.results = [np.empty((self.rows, *out.shape), out.dtype) for out in request.outs]
         self.failed: dict[int, Failed] = {}
+        self.evaluations = 0
 
     def evaluated(self) -> list[np.ndarray]:
         if self.host.store is None:
@@ -131,9 +133,14 @@ class _Batch:
             if isinstance(end, Done):
                 left.difference_update(chunk)
                 nan += self._take_good(chunk, end, memory, advance)
-        # Which row a failed chunk failed for is not known: none has used up an attempt.
-        self.host.counter.add(retries=len(left))
-        self._one_by_one(sorted(left), run, memory, advance)
+        if left:  # which row a chunk failed for is not known: none has used up an attempt
+            self.host.counter.add(retries=len(left))
+            self._one_by_one(sorted(left), run, memory, advance)
+        if nan:
+            self._again(nan, run, memory, advance)
+
+    def _again(self, nan: Sequence[int], run: Run, memory: Memory | None, advance: Callable) -> None:
+        """Rows whose first attempt gave NaN."""
         if run.retries:
             self.host.counter.add(retries=len(nan))
             self._one_by_one(nan, dataclasses.replace(run, retries=run.retries - 1), memory, advance)
@@ -142,13 +149,13 @@ class _Batch:
                 self._give_up(Failed(i, NAN, 1))
 
     def _at_once(self, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Done | Failed]]:
-        yield rows, next(self._supervised(self.host.once, [rows]))
+        yield rows, next(self._supervised(self.host.once, [rows], several=True))
 
     def _by_workers(self, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Done | Failed]]:
         run = self.host.run
         chunks = _chunks(rows, workers(run.executor))
         shared = dataclasses.replace(self.host.once, timeout=run.timeout and run.timeout * len(chunks[0]))
-        for end in self._supervised(shared, chunks):
+        for end in self._supervised(shared, chunks, several=True):
             yield chunks[end.index], end
 
     def _take_good(self, chunk: Sequence[int], end: Done, memory: Memory | None, advance: Callable) -> list[int]:
@@ -164,7 +171,7 @@ class _Batch:
 
     def _one_by_one(self, rows: Sequence[int], run: Run, memory: Memory | None, advance: Callable) -> None:
         tasks = [[i] for i in rows] if self.host.batched else rows
-        for end in self._supervised(run, tasks) if rows else ():
+        for end in self._supervised(run, tasks, several=False):
             i = rows[end.index]
             if end.attempts > 1:
                 self.host.counter.add(retries=end.attempts - 1)
@@ -176,12 +183,15 @@ class _Batch:
                 self._take(range(i, i + 1), arrays, end.seconds, memory)
                 advance()
 
-    def _supervised(self, run: Run, tasks: Sequence[int | Sequence[int]]) -> Iterator[Done | Failed]:
-        """Each task is one row, or several rows together."""
+    def _supervised(self, run: Run, tasks: Sequence[int | Sequence[int]], *, several: bool) -> Iterator[Done | Failed]:
+        """Each task is one row, without its axis or with it, or `several` rows, of which some may be NaN."""
 
         def checked(k: int, raw: Any) -> list[np.ndarray]:
             task = tasks[k]
-            return self.request.accepted(raw, None if isinstance(task, int) else len(task))
+            arrays = self.request.accepted(raw, None if isinstance(task, int) else len(task))
+            if not several and any(map(has_nan, arrays)):
+                raise BadResult(NAN)
+            return arrays
 
         return supervise(run, self.request.fn, _Calls(self, tasks), checked, self.request.where)
 
@@ -196,7 +206,7 @@ class _Batch:
 
     def _take(self, rows: Sequence[int], arrays: Sequence[np.ndarray], seconds: float, memory: Memory | None) -> None:
         self._put(_slice(rows), arrays)
-        self.host.counter.add(evaluations=len(rows))
+        self.evaluations += len(rows)
         if memory is not None:
             memory.keep(rows, arrays, seconds)
 
@@ -206,15 +216,16 @@ class _Batch:
         """Counts a point that failed for good, or raises."""
         self.failed[failed.index] = failed
         self.host.counter.add(failures=1)
-        run, lane = self.host.run, self.request.lane
-        if run.on_failure == "raise":
+        run, lane, may_fail = self.host.run, self.request.lane, self.request.may_fail
+        is_value = self.request.with_value and failed.index % lane == 0
+        if run.on_failure == "raise" and (is_value or not may_fail):
             drop = 'sx.Run(on_failure="drop") drops such points of a derivative, and counts them'
-            self._raise(failed, *([drop] if lane > 1 else []))
-        if self.request.with_value and failed.index % lane == 0:
+            self._raise(failed, *([] if is_value else [drop]))
+        if is_value:
             self._raise(
                 failed, "it is the value itself, which nothing can stand for: another x", "bounds on x, before the call"
             )
-        if len(self.failed) > run.max_failed * self.rows:
+        if len(self.failed) > run.max_failed * self.rows and not may_fail:
             limit = f"{len(self.failed)} of {self.rows} points have failed: sx.Run(max_failed={run.max_failed}) is the limit"
             self._raise(failed, limit)
 
@@ -222,7 +233,9 @@ class _Batch:
         """Raises where a lane lost points that its derivative cannot do without."""
         lane = self.request.lane
         for first in sorted({i - i % lane for i in self.failed}):
-            if not self.request.usable(kept[first : first + lane][int(self.request.with_value) :]):
+            if not self.request.may_fail and not self.request.usable(
+                kept[first : first + lane][int(self.request.with_value) :]
+            ):
                 lost = min(i for i in self.failed if i >= first)
                 remedy = "what is left gives no derivative: sx.Smoothing, with more pairs, can do without some"
                 self._raise(self.failed[lost], remedy)
@@ -244,6 +257,7 @@ class _Batch:
             return ", ".join(f"{name}={value!r}" for name, value in pairs)
 
 
+NAN = "returned NaN"
 _KEEP = "sx.Store(path, version) keeps what was evaluated, so that another run goes on from there"
 
 

@@ -15,7 +15,6 @@ from .supervisor import BadResult
 
 # Kinds of evaluations: f, f at complex points, and the user's derivatives.
 VALUE, COMPLEX, VJP, JVP = "value", "complex", "vjp", "jvp"
-NAN = "returned NaN"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,6 +27,7 @@ class Request:
     - `fn(*args)`, `args` of the structures `trees`: what is evaluated; `kind` names it in the store;
     - `names`: of the arguments; `out`: structure, shapes and dtypes of one result, in `tree` and `outs`;
     - `usable(kept)`: is an estimate left with these points of a lane only?
+    - `may_fail`: points that fail are NaN, and nothing is raised but for the value;
     - `where`: the user's line.
     """
 
@@ -41,6 +41,7 @@ class Request:
     lane: int = 1
     with_value: bool = True
     usable: Callable[[np.ndarray], Any] = np.all
+    may_fail: bool = False
 
     def arguments(self, leaves: Sequence[np.ndarray]) -> tuple[PyTree[np.ndarray], ...]:
         """The arguments that these leaves make up."""
@@ -67,17 +68,13 @@ class Request:
     def accepted(self, raw: Any, rows: int | None) -> list[np.ndarray]:
         """What the function returned, as arrays in the dtypes of `outs`; raises `BadResult` for what does not fit.
 
-        `rows`: how many results it holds along a leading axis; None for one result, without that axis. NaN in one result is
-        refused; among several the caller looks.
+        `rows`: how many results it holds along a leading axis; None for one result, without that axis.
         """
         leaves, tree = ([raw], self.tree) if type(raw) is np.ndarray and _is_leaf(self.tree) else jax.tree.flatten(raw)
         if tree != self.tree:
             raise BadResult(f"returned the structure {tree} instead of {self.tree}")
         lead = () if rows is None else (rows,)
-        arrays = [self._fitting(leaf, out, lead) for leaf, out in zip(leaves, self.outs, strict=True)]
-        if rows in (None, 1) and any(map(has_nan, arrays)):
-            raise BadResult(NAN)
-        return arrays
+        return [self._fitting(leaf, out, lead) for leaf, out in zip(leaves, self.outs, strict=True)]
 
     def _fitting(self, leaf: Any, out: jax.ShapeDtypeStruct, lead: tuple[int, ...]) -> np.ndarray:
         if isinstance(leaf, jax.Array):

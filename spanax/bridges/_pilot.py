@@ -16,9 +16,10 @@ _SCALES = 12
 EVALUATIONS = 2 * _SCALES
 _QUIET = 4  # scales that are meant to lie below the one where rounding and curvature are balanced
 _NARROW, _NARROWEST = 0.03, 1e-6  # of the largest step: the scale of f that is always, and the smallest that is ever looked for
+_COARSE = -2  # the last scale but one, as a power of 2: what noise hides between it and 1 limits the step to about a half
 _RESOLUTION = 16  # spacings of floats at x
 _SURE, _LIKELY = 12.0, 6.0  # standard deviations of noise: see _first_loud
-_FEW = (np.inf, 1000.0, 40.0)  # the same where the noise is estimated from 0, 2, 4 values; in all below 1 false alarm in 10,000
+_FEW = (np.inf, 1000.0, 60.0, 25.0, 15.0)  # the same where noise is estimated from 0, 2, ... 8 values
 _ROUNDED = 0.04  # values that begin to change below this scale were rounded; above, f is flat
 
 
@@ -63,7 +64,7 @@ def best_step(
     bend = third / jnp.sqrt(jnp.sum(w**6)) if order == 2 else second / jnp.sqrt(jnp.sum(w**4))
     ratio = jnp.linalg.norm(weight * noise) / jnp.linalg.norm(weight * bend)  # infinite where nothing bends
     best = jnp.cbrt(ratio / 2) if order == 2 else jnp.sqrt(jnp.sqrt(2.0).astype(dtype) * ratio)
-    fraction = jnp.where(jnp.any((weight > 0) & (bend > 0)), jnp.minimum(best, 1), 1)
+    fraction = jnp.where(jnp.any((weight > 0) & (bend > 0)), jnp.clip(best, t[0], 1), 1)
     least = [_RESOLUTION * jnp.finfo(leaf.dtype).eps * jnp.abs(leaf) for leaf in leaves]
     steps = [
         jnp.maximum(fraction.astype(leaf.dtype) * reach, low)
@@ -102,8 +103,8 @@ def _scales(leaves: list[Array], largest: list[Array]) -> Float[Array, " scales"
             )
     balanced = 0.5 * jnp.cbrt(jnp.finfo(dtype).eps) * jnp.maximum(narrow, _NARROWEST)
     first = jnp.log2(jnp.maximum(balanced ** ((_SCALES - 1) / (_SCALES - _QUIET)), low))
-    powers = jnp.ceil(first * jnp.linspace(1, 0, _SCALES, dtype=dtype)).astype(jnp.int32)
-    return jnp.ldexp(jnp.ones(_SCALES, dtype), powers)
+    powers = jnp.ceil(_COARSE + (first - _COARSE) * jnp.linspace(1, 0, _SCALES - 1, dtype=dtype))
+    return jnp.ldexp(jnp.ones(_SCALES, dtype), jnp.append(powers, 0).astype(jnp.int32))
 
 
 def _noise_and_curvature(
@@ -165,7 +166,7 @@ def _floor(change, at, t, resolution) -> Float[Array, " outputs"]:
     begins = jnp.sum(jnp.cumprod(equal, axis=0), axis=0)
     least = jnp.min(jnp.where(size > 0, size, jnp.inf), axis=0)
     rounded = (begins > 0) & (jnp.append(t, jnp.inf)[begins] <= _ROUNDED)
-    return (jnp.where(rounded, least, 0) + resolution * jnp.abs(at[0])) / np.sqrt(12)
+    return (jnp.where(rounded, least, 0) + resolution * (jnp.abs(at[0]) + jnp.max(size[::_SCALES], axis=0))) / np.sqrt(12)
 
 
 def _weights(change: Float[Array, "points outputs"]) -> Float[Array, " outputs"]:

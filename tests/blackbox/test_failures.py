@@ -113,3 +113,18 @@ def test_nan_of_a_dropped_point_reaches_no_derivative(key):
     assert np.all(np.isfinite(jax.jit(jax.grad(f))(x, key=key)))
     assert np.all(np.isfinite(jax.jacfwd(f)(x, key=key)))
     assert f.stats().failures > 0
+
+
+def test_a_pilot_goes_where_the_function_does_not(x64):
+    """The points by which a step is chosen reach far: where they fail, the step stays below."""
+
+    def fn(x):
+        if not 0.9 < x[0] < 1.1:
+            raise ValueError("out of range")
+        return np.sum(np.exp(x))
+
+    f = sx.blackbox(fn, Shape((), float), via=sx.FiniteDifference())
+    np.testing.assert_allclose(jax.grad(f)(jnp.ones(2)), np.e, rtol=1e-8)
+    np.testing.assert_allclose(jax.grad(f.fitted(jnp.ones(2)))(jnp.ones(2)), np.e, rtol=1e-8)
+    with pytest.raises(sx.SpanaxError, match="out of range"):
+        jax.grad(f)(jnp.zeros(2))
