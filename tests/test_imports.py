@@ -29,7 +29,7 @@ PARTS = [
 ]
 READS_INTERNALS = {"_jaxprs.py", "_primitives.py"}
 USES_PUBLIC_NAMES = {"gallery", "cli", "__main__", "testing"}  # these may say `import spanax`, as a user does
-LAZY_AT_IMPORT = ("numpyro", "optax", "matplotlib", "sklearn", "typer", "rich", "torch", "dask", "ray", "loky", "sqlite3")
+LAZY_AT_IMPORT = ("numpyro", "optax", "matplotlib", "sklearn", "typer", "rich", "torch", "dask", "ray", "loky")
 
 
 def files():

@@ -24,9 +24,12 @@ from .supervisor import BadResult, Done, Failed, supervise
 class Host:
     """Evaluates rows of points. There is one for each black box.
 
-    `batched`: the function takes all rows at once. `noisy`: rows come with seeds; `seeded`: the function takes them.
+    `out`: as the user gave it. `batched`: the function takes all rows at once. `noisy`: rows come with seeds; `seeded`: the
+    function takes them.
     """
 
+    fn: Callable[..., Any]
+    out: Any
     name: str
     run: Run
     store: Store | None

@@ -91,15 +91,13 @@ def blackbox(
         raise SpanaxError(f"blackbox(run={run!r})", here(), "sx.Run(executor=sx.processes(4), timeout=60)")
     if store is not None and not isinstance(store, Store):
         raise SpanaxError(f"blackbox(store={store!r})", here(), 'sx.Store("runs.db", version="1")')
-    host = Host(_name(fn, name, store), run or Run(), store, batched, noisy, noisy and _takes_seed(fn))
-    return BlackBox(fn, out, via, host)
+    host = Host(fn, out, _name(fn, name, store), run or Run(), store, batched, noisy, noisy and _takes_seed(fn))
+    return BlackBox(via, host)
 
 
 class BlackBox(eqx.Module):
     """A function of the host with a derivative: `f(x, key=key)`. Made by `blackbox`."""
 
-    fn: Callable[..., Any] = eqx.field(static=True)
-    out: Any = eqx.field(static=True)
     via: Bridge
     host: Host = eqx.field(static=True)
 
@@ -117,7 +115,8 @@ class BlackBox(eqx.Module):
         if not isinstance(self.via, Tuned):
             return self
         x, key = jax.tree.map(jnp.asarray, x), self._checked_key(key)
-        return BlackBox(self.fn, self.out, tuned(self._crossing(x)[0], self.via, jax.tree.leaves(x), key), self.host)
+        via = tuned(self._crossing(x)[0], self.via, jax.tree.leaves(x), key)
+        return BlackBox(via, self.host)
 
     def check(self, x: PyTree[Array], *, key: Key[Array, ""], directions: int = 32, draws: int = 4) -> Check:
         """How well the bridge's derivative at x foretells the change of f in random directions; see `Check`."""
@@ -144,13 +143,13 @@ class BlackBox(eqx.Module):
             raise SpanaxError(
                 f"the black box {self.host.name!r} of an x without arrays", here(), "an array, or a pytree of them"
             )
-        out = self.out
+        out = self.host.out
         if callable(out):
             out = out(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), x))
             _check_out(out)
         outs, result = jax.tree.flatten(out)
         arrays, via = eqx.partition(self.via, eqx.is_array)
-        return Crossing(self.host, self.fn, tree, result, tuple(map(_canonical, outs)), via, here()), arrays
+        return Crossing(self.host, tree, result, tuple(map(_canonical, outs)), via, here()), arrays
 
 
 def _canonical(out: Any) -> jax.ShapeDtypeStruct:

@@ -162,6 +162,16 @@ def test_inside_the_library_s_own_transformations(key):
     assert sx.find_gaps(lambda x: f(x) * 2.0, jnp.ones(2)).verdict == "alive"
 
 
+def test_a_black_box_is_a_pytree(key):
+    f = sx.blackbox(lambda x: {"y": x}, lambda x: {"y": x}, via=sx.Smoothing(jnp.float32(0.1), pairs=2))
+    slope = jax.jit(lambda f, x: jax.grad(lambda x: f(x, key=key)["y"].sum())(x))
+    assert slope(f, jnp.ones(2)).shape == (2,)
+    assert f.host.counter.total().calls == 1
+    slope(f, jnp.ones(2))
+    assert slope._cache_size() == 1
+    assert jax.tree.leaves(f) == [f.via.sigma]
+
+
 # -- refused
 
 

@@ -122,8 +122,16 @@ f = sx.blackbox(slow, jax.ShapeDtypeStruct((), float), via=sx.SPSA(0.1))
 def test_ctrl_c_ends_a_batch(how):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + INTERRUPTED, how],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        [
+            sys.executable,
+            "-c",
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + INTERRUPTED,
+            how,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     assert process.stdout
     assert process.stdout.readline() == "started\n"

@@ -49,7 +49,9 @@ def test_the_same_input_is_evaluated_once(tmp_path, key):
 def test_a_noisy_function_is_evaluated_once_for_each_seed(tmp_path, key):
     rng = np.random.default_rng(0)
     store = sx.Store(tmp_path / "runs.db", "1")
-    f = sx.blackbox(lambda x: x.sum() + rng.normal(), Shape((), float), via=sx.SPSA(0.1), noisy=True, store=store, name="n")
+    f = sx.blackbox(
+        lambda x: x.sum() + rng.normal(), Shape((), float), via=sx.SPSA(0.1), noisy=True, store=store, name="n"
+    )
     x = jnp.ones(2)
     assert f(x, key=key) == f(x, key=key) != f(x, key=jax.random.key(7))
     assert f.stats().evaluations == 2 and len(set(store.table()["replicate"].tolist())) == 2
@@ -85,7 +87,9 @@ def test_failures_are_not_kept_and_what_ended_well_is(tmp_path):
         return np.sum(x)
 
     store = sx.Store(tmp_path / "runs.db", "1")
-    f = sx.blackbox(fn, Shape((), float), via=sx.FiniteDifference(step=0.25), store=store, run=sx.Run(retries=0), name="f")
+    f = sx.blackbox(
+        fn, Shape((), float), via=sx.FiniteDifference(step=0.25), store=store, run=sx.Run(retries=0), name="f"
+    )
     x = jnp.array([1.0, 2.0])
     with pytest.raises(sx.SpanaxError, match="diverged") as error:
         jax.grad(f)(x)

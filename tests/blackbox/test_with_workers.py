@@ -41,7 +41,9 @@ def test_a_poisonous_input_is_dropped_or_named(pool, tmp_path, fault):
     np.testing.assert_allclose(jax.grad(dropping)(X), 2 * X - jnp.array([0.125, 0, 0]), rtol=1e-4)  # one-sided there
     assert dropping.stats().failures == 1 and dropping.stats().evaluations == 6
     raising = sx.blackbox(fn, OUT, via=sx.FiniteDifference(step=0.125), run=sx.Run(pool, retries=1))
-    with pytest.raises(sx.SpanaxError, match=r"after 2 attempts: (its process died \(signal 9|raised ValueError)") as error:
+    with pytest.raises(
+        sx.SpanaxError, match=r"after 2 attempts: (its process died \(signal 9|raised ValueError)"
+    ) as error:
         jax.grad(raising)(X)
     assert "1.125" in str(error.value)
 
@@ -85,7 +87,7 @@ def test_a_command_keeps_its_time_anywhere(key):
     run = sx.Run(timeout=0.3, retries=0)
     f = sx.blackbox(slow, OUT, via=sx.SPSA(0.1), run=run)
     assert f(jnp.float32(0.0)) == 0
-    with pytest.raises(sx.SpanaxError, match="0.3 s"):
+    with pytest.raises(sx.SpanaxError, match=r"0\.3 s"):
         f(jnp.float32(5.0))
 
 
