@@ -98,7 +98,9 @@ class _Loop:
 
 def described(error: BaseException) -> str:
     """`ValueError: ... (at file:line)`: the innermost line of the user's own code, where there is one."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = type(error).__name__
+    with contextlib.suppress(Exception):  # of a class that cannot show itself
+        text += f": {error}" if str(error) else ""
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]} ..."
     lines, step = [], error.__traceback__

@@ -29,9 +29,11 @@ class File:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._refused = False
-        is_store(path, self.where)
-        self._connect(whole=True)
-        _FILES.add(self)
+        with _opening:
+            if not self._is_open_elsewhere():
+                is_store(path, self.where)
+            self._connect(whole=True)
+            _FILES.add(self)
 
     @property
     def where(self) -> str:
@@ -41,11 +43,17 @@ class File:
     def connection(self) -> sqlite3.Connection:
         """To be called, and used, with the lock held. Raises `SpanaxError` where a file that was there has gone."""
         if self._connection is None:
-            if not is_store(self.path, self.where):
-                raise vanished(self.path, self.where)
-            self._connect(whole=False)
+            with _opening:
+                if not (self._is_open_elsewhere() or is_store(self.path, self.where)):
+                    raise vanished(self.path, self.where)
+                self._connect(whole=False)
         assert self._connection is not None
         return self._connection
+
+    def _is_open_elsewhere(self) -> bool:
+        """In this process. Then nothing but SQLite may open it: closing any descriptor of a file ends all POSIX locks on it."""
+        found = _identity(self.path)
+        return found is not None and any(file._connection and file._identity == found for file in list(_FILES))
 
     def _connect(self, *, whole: bool) -> None:
         connection = None
@@ -117,6 +125,9 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+_opening = threading.RLock()  # held from the look at a file's header until SQLite has opened it
+
+
 # An SQLite connection must not cross a fork: the child would share the parent's locks without holding them, and could write
 # to a log that the parent has removed. So no connection is open, and no thread is inside SQLite, at the moment of a fork.
 _FILES: weakref.WeakSet[File] = weakref.WeakSet()
@@ -126,15 +137,26 @@ _held: list[File] = []
 
 def _before_fork() -> None:
     _forking.acquire()
-    _held.extend(_FILES)
+    while True:  # until no file was added in between; the locks in the order in which others take them
+        _held.extend(_FILES)
+        for file in _held:
+            file.lock.acquire()
+        _opening.acquire()
+        if set(_FILES) <= set(_held):
+            break
+        _let_go()
     for file in _held:
-        file.lock.acquire()
         file.disconnect()
 
 
-def _after_fork() -> None:
+def _let_go() -> None:
+    _opening.release()
     while _held:
         _held.pop().lock.release()
+
+
+def _after_fork() -> None:
+    _let_go()
     _forking.release()
 
 

@@ -30,6 +30,9 @@ def is_store(path: str, where: str) -> bool:
     Raises `SpanaxError` for a folder, a missing folder, a file of something else, and the format of a newer Spanax.
     """
     other = "sx.Store(another_path, version)"
+    # Another process may make the file, or close it, between two looks. A log is not there before the file is, and is gone
+    # only after all of it is in the file: so the log is looked at before what it would have to agree with.
+    logged = _logged(path, "-wal")
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise SpanaxError(f"{path} is no regular file, so it cannot be a store", where, other)
@@ -45,7 +48,7 @@ def is_store(path: str, where: str) -> bool:
             f"the store {path} cannot be read: {error.strerror}", where, "its permissions", other
         ) from error
     if not header:
-        if _logged(path, "-wal"):
+        if logged:
             raise damaged(path, f"it is empty or gone, but {path}-wal is not", where)
         return False
     if not header.startswith(_MAGIC):
@@ -59,14 +62,18 @@ def is_store(path: str, where: str) -> bool:
         problem = f"{path} has format {version} of a newer Spanax; this one reads up to {FORMAT}"
         raise SpanaxError(problem, where, "pip install --upgrade spanax", other)
     page = int.from_bytes(header[16:18], "big")
-    if os.path.getsize(path) < pages * page and not (_logged(path, "-wal") or _logged(path, "-journal")):
+    logged = _logged(path, "-wal") or _logged(path, "-journal")
+    if not logged and os.path.getsize(path) < pages * page:
         raise damaged(path, f"{pages} pages of {page} bytes were written, and not all of them are there", where)
     return True
 
 
 def _logged(path: str, suffix: str) -> bool:
     """Is there a log beside the file, of a process that was killed or still runs?"""
-    return os.path.exists(path + suffix) and os.path.getsize(path + suffix) > 0
+    try:
+        return os.path.getsize(path + suffix) > 0
+    except OSError:
+        return False
 
 
 def prepare(connection: sqlite3.Connection, path: str, version: str, where: str, *, whole: bool) -> None:

@@ -15,8 +15,13 @@ from ._probes import joined, split
 _SCALES = 12
 EVALUATIONS = 2 * _SCALES
 _QUIET = 4  # scales that are meant to lie below the one where rounding and curvature are balanced
-_NARROW, _NARROWEST = 0.03, 1e-6  # of the largest step: the scale of f that is always, and the smallest that is ever looked for
-_COARSE = -2  # the last scale but one, as a power of 2: what noise hides between it and 1 limits the step to about a half
+_NARROW, _NARROWEST = (
+    0.03,
+    1e-6,
+)  # of the largest step: the scale of f that is always, and the smallest that is ever looked for
+_COARSE = (
+    -2
+)  # the last scale but one, as a power of 2: what noise hides between it and 1 limits the step to about a half
 _RESOLUTION = 16  # spacings of floats at x
 _SURE, _LIKELY = 12.0, 6.0  # standard deviations of noise: see _first_loud
 _FEW = (np.inf, 1000.0, 60.0, 25.0, 15.0)  # the same where noise is estimated from 0, 2, ... 8 values
@@ -144,14 +149,13 @@ def _curvature(size, factor: Float[Array, " rows"], noise: Float[Array, " output
 def _first_loud(size, noise, few: Sequence[float] = ()):
     """For each column the first row that is beyond the noise, and whether there is one; `few`: by how much in the first rows.
 
-    That is 12 standard deviations with 6 in the next row, or the other way round: what curvature does goes on growing.
+    That is 12 standard deviations, or 6 before a row of 12: what curvature does goes on growing.
     """
     sure, likely = np.full((len(size), 1), _SURE), np.full((len(size), 1), _LIKELY)
     sure[: len(few), 0], likely[: len(few)] = few, np.inf
-    beyond = [~(size <= limit.astype(size.dtype) * noise) for limit in (sure, likely)]
-    then = [~(size[1:] <= limit * noise[:-1]) for limit in (_SURE, _LIKELY)]
-    last = jnp.ones_like(beyond[0][:1])
-    loud = (beyond[0] & jnp.concatenate([then[1], last])) | (beyond[1] & jnp.concatenate([then[0], ~last]))
+    beyond, perhaps = (~(size <= limit.astype(size.dtype) * noise) for limit in (sure, likely))
+    then = jnp.concatenate([~(size[1:] <= _SURE * noise[:-1]), jnp.zeros_like(beyond[:1])])
+    loud = beyond | (perhaps & then)
     return jnp.argmax(loud, axis=0), jnp.any(loud, axis=0)
 
 
@@ -162,11 +166,14 @@ def _row(rows: Float[Array, "rows outputs"], k) -> Float[Array, " outputs"]:
 def _floor(change, at, t, resolution) -> Float[Array, " outputs"]:
     """The noise of rounding: of floats, and of values that are equal to f(x) at small scales and then jump."""
     size = jnp.abs(change)
-    equal = jnp.all(size.reshape(2, _SCALES, -1) == 0, axis=0)
+    same = size <= 4 * resolution * jnp.abs(at)  # f computed another way may differ in its last bits
+    equal = jnp.all(same.reshape(2, _SCALES, -1), axis=0)
     begins = jnp.sum(jnp.cumprod(equal, axis=0), axis=0)
-    least = jnp.min(jnp.where(size > 0, size, jnp.inf), axis=0)
+    least = jnp.min(jnp.where(same, jnp.inf, size), axis=0)
     rounded = (begins > 0) & (jnp.append(t, jnp.inf)[begins] <= _ROUNDED)
-    return (jnp.where(rounded, least, 0) + resolution * (jnp.abs(at[0]) + jnp.max(size[::_SCALES], axis=0))) / np.sqrt(12)
+    return (jnp.where(rounded, least, 0) + resolution * (jnp.abs(at[0]) + jnp.max(size[::_SCALES], axis=0))) / np.sqrt(
+        12
+    )
 
 
 def _weights(change: Float[Array, "points outputs"]) -> Float[Array, " outputs"]:

@@ -17,7 +17,7 @@ def test_the_defaults():
     "field, value",
     [
         *[("executor", value) for value in (4, "processes", object())],
-        *[("timeout", value) for value in (0, -1.0, float("nan"), float("inf"), "60", True)],
+        *[("timeout", value) for value in (0, -1.0, 1e7, float("nan"), float("inf"), "60", True)],
         *[("retries", value) for value in (-1, 1.5, True, None)],
         *[("on_failure", value) for value in ("ignore", None, True)],
         *[("max_failed", value) for value in (-0.1, 1.1, float("nan"), True, None)],

@@ -89,7 +89,11 @@ def test_what_faults_once_is_tried_again(executors, where, fault, tmp_path):
 @pytest.mark.parametrize("where", EVERYWHERE)
 @pytest.mark.parametrize(
     "fault, reason",
-    [("raises", r"^raised ValueError: no value at 0 \(at .*programs\.py:\d+\)$"), ("is_nan", "^returned NaN$")],
+    [
+        ("raises", r"^raised ValueError: no value at 0 \(at .*programs\.py:\d+\)$"),
+        ("raises_unshowable", r"^raised UnshowableError \(at .*programs\.py:\d+\)$"),
+        ("is_nan", "^returned NaN$"),
+    ],
 )
 def test_what_faults_always_is_given_up_and_says_why(executors, where, fault, reason):
     (end,) = supervise(Run(executors[where], retries=1), getattr(programs, fault), [0], taken)

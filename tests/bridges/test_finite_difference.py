@@ -74,7 +74,7 @@ def test_a_complex_step_is_exact(size, dtype):
 def test_it_is_linear_in_the_cotangent_and_can_be_transposed(name):
     bridge, x = BRIDGES[name][0], jnp.array([0.7, -0.2])
     g = lambda x: jnp.stack([jnp.sin(x[0]) * x[1], x[0] ** 2, jnp.exp(x[1])])
-    back = lambda ct: estimate(bridge, g, x, ct)
+    back = jax.jit(lambda ct: estimate(bridge, g, x, ct))
     J = np.stack([back(row) for row in jnp.eye(3)])
     v = jnp.array([0.3, -2.0])
     (forward,) = jax.linear_transpose(back, jnp.zeros(3))(v)
@@ -85,7 +85,7 @@ def test_it_is_linear_in_the_cotangent_and_can_be_transposed(name):
 def test_vmap_chooses_a_step_for_each_lane():
     x = jnp.array([0.5, 100.0, 0.0])
     g = lambda x: jnp.sin(x) * 10.0
-    found = jax.vmap(lambda x: estimate(FiniteDifference(), g, x))(x)
+    found = jax.jit(jax.vmap(lambda x: estimate(FiniteDifference(), g, x)))(x)
     np.testing.assert_allclose(found, 10 * jnp.cos(x), atol=0.02)
     pilot = FiniteDifference().pilot(x[0], None)
     assert pilot is not None and pilot.shape == (24,)
@@ -181,7 +181,7 @@ def test_a_chosen_step_is_nearly_as_good_as_the_best_fixed_one(scheme, dtype):
             error = np.sqrt(np.mean((found - slope) ** 2))
             best = error_of_the_best_fixed_step(g, slope, at, noise, random, real, scheme)
             rounding = 30 * np.finfo(real).eps * abs(slope)  # a fixed step may be exact by chance
-            times = 25 if (name, noise) in HARD else TIMES
+            times = 25 if (name, noise) in HARD else TIMES if noise else 2 * TIMES  # rounding is no noise: more is luck
             assert error < times * best + (rounding if noise == 0 else 0), (name, noise, error / best)
 
 
@@ -198,13 +198,15 @@ def test_a_noise_free_function_gets_the_classical_accuracy(dtype):
 def test_rounded_values_get_a_step_beyond_their_rounding(x64):
     """Printed with 4 digits: any step below 1e-4 sees 0 or a jump."""
     g = lambda x: jnp.round(jnp.sin(x), 4)
-    for x in np.linspace(0.2, 1.4, 13):
-        assert float(estimate(FiniteDifference(), g, jnp.asarray(x))) == pytest.approx(np.cos(x), abs=0.02)
+    x = jnp.linspace(0.2, 1.4, 13)
+    found = jax.jit(jax.vmap(lambda x: estimate(FiniteDifference(), g, x)))(x)
+    np.testing.assert_allclose(found, np.cos(x), atol=0.02)
 
 
 def test_a_constant_is_flat_and_so_is_a_step_function_between_its_steps(dtype):
     for g in (lambda x: 0 * x + 3, lambda x: jnp.floor(x)):
-        assert float(estimate(FiniteDifference(), g, jnp.asarray(0.5, dtype))) == 0.0
+        found = jax.jit(lambda x, g=g: estimate(FiniteDifference(), g, x))(jnp.asarray(0.5, dtype))
+        assert float(found) == 0.0
 
 
 def test_outputs_of_different_size_count_alike(x64):
@@ -212,8 +214,10 @@ def test_outputs_of_different_size_count_alike(x64):
     g = lambda x: jnp.stack([jnp.sin(x), jnp.exp(x)])
     x, open_ = jnp.asarray(0.4), FiniteDifference()
     P = open_.pilot(x, None)
+    fitted = jax.jit(open_.fitted)
     steps = [
-        open_.fitted(x, P, scale[None] * jax.vmap(g)(P), scale * g(x)).step for scale in (jnp.ones(2), jnp.array([2.0**30, 2.0**-30]))
+        fitted(x, P, scale[None] * jax.vmap(g)(P), scale * g(x)).step
+        for scale in (jnp.ones(2), jnp.array([2.0**30, 2.0**-30]))
     ]
     np.testing.assert_allclose(*steps, rtol=1e-6)
 
