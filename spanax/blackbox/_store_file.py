@@ -138,7 +138,8 @@ _held: list[File] = []
 def _before_fork() -> None:
     _forking.acquire()
     while True:  # until no file was added in between; the locks in the order in which others take them
-        _held.extend(_FILES)
+        with _opening:  # nobody adds to the set while it is read
+            _held.extend(_FILES)
         for file in _held:
             file.lock.acquire()
         _opening.acquire()

@@ -44,9 +44,8 @@ def is_store(path: str, where: str) -> bool:
             raise SpanaxError(f"no folder {folder} for the store", where, f"os.makedirs({folder!r})", other) from None
         header = b""
     except OSError as error:
-        raise SpanaxError(
-            f"the store {path} cannot be read: {error.strerror}", where, "its permissions", other
-        ) from error
+        problem = f"the store {path} cannot be read: {error.strerror}"
+        raise SpanaxError(problem, where, "its permissions", other) from error
     if not header:
         if logged:
             raise damaged(path, f"it is empty or gone, but {path}-wal is not", where)
@@ -78,9 +77,7 @@ def _logged(path: str, suffix: str) -> bool:
 
 def prepare(connection: sqlite3.Connection, path: str, version: str, where: str, *, whole: bool) -> None:
     """Makes the tables where the file is empty; checks that it is sound (all of it if `whole`), and of that version."""
-    connection.execute(
-        "PRAGMA page_count"
-    ).fetchone()  # undoes what a process left that was killed while it made the file
+    connection.execute("PRAGMA page_count").fetchone()  # a file that was left half made is made empty by this
     if not os.path.getsize(path):
         _create(connection, version)
     if whole and os.path.getsize(path) <= CHECKED_WHOLE:

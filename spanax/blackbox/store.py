@@ -67,6 +67,7 @@ class Store:
       for evaluations that take seconds. Both as far as the disk tells the truth.
     - Any number of threads and processes may read and write one file at the same time, on one machine: SQLite's write-ahead
       log does not work on network file systems. After a fork each process opens the file for itself.
+      Copy the file only when it is closed: its latest rows may still be in the log beside it.
     - Where the disk is full, the call that evaluated raises, what was written stays readable, and the new evaluations wait
       in memory: the next evaluation or `flush` writes them.
     - A file of up to 1 GB is checked whole when it is opened (about 1 s a GB); every evaluation is checked when it is read.

@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import threading
 
@@ -263,6 +265,22 @@ def test_another_writer_that_does_not_end(tmp_path, monkeypatch):
     ledger.add([(packed(2), 0, packed(-2), 0.5)])
     assert store.table()["x"].tolist() == [1, 2]
     store.close()
+
+
+def test_a_second_store_does_not_give_up_the_locks_of_the_first(tmp_path):
+    """To close a file gives up all locks of a process on it; without them, another process may remove the log in use."""
+    path = tmp_path / "runs.db"
+    shared = "1073741826"  # where SQLite's shared lock is: 2^30 + 2, 510 bytes
+    lock = (
+        "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB, 510, int(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", lock, str(path), shared]
+    with Store(path, "1") as store:
+        store.ledger(SCALAR).add([(packed(1), 0, packed(-1), 0.5)])
+        for _ in range(2):
+            Store(path, "1").close()
+            assert b"BlockingIOError" in subprocess.run(command, capture_output=True).stderr
+    subprocess.run(command, check=True)
 
 
 def test_the_log_is_switched_on_while_another_process_writes(tmp_path):
