@@ -125,7 +125,7 @@ class Probing(Bridge):
         y: PyTree[Array],
         kept: Bool[Array, " n"] | None = None,
     ) -> PyTree[Array]:
-        """The derivative of <ct, f> at x, of x's structure, shapes and dtypes: linear in ct, and `linear_transpose` can transpose it.
+        """The derivative of <ct, f> at x, of x's structure, shapes and dtypes; linear in ct, as `linear_transpose` needs it.
 
         `X` are `points(x, key)`, `Y` the values there, `y` the value at x; `ct` weights the elements of one value, a number all
         of them alike. `kept`: which points have a value (None: all). What Y holds in the other rows, NaN it may be, has no

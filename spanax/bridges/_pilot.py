@@ -15,13 +15,9 @@ from ._probes import joined, split
 _SCALES = 12
 EVALUATIONS = 2 * _SCALES
 _QUIET = 4  # scales that are meant to lie below the one where rounding and curvature are balanced
-_NARROW, _NARROWEST = (
-    0.03,
-    1e-6,
-)  # of the largest step: the scale of f that is always, and the smallest that is ever looked for
-_COARSE = (
-    -2
-)  # the last scale but one, as a power of 2: what noise hides between it and 1 limits the step to about a half
+# Of the largest step: the scale of f that is always looked for, and the smallest that ever is.
+_NARROW, _NARROWEST = 0.03, 1e-6
+_COARSE = -2  # the last scale but one, as a power of 2: what noise may hide beyond it limits the step to about a half
 _RESOLUTION = 16  # spacings of floats at x
 _SURE, _LIKELY = 12.0, 6.0  # standard deviations of noise: see _first_loud
 _FEW = (np.inf, 1000.0, 60.0, 25.0, 15.0)  # the same where noise is estimated from 0, 2, ... 8 values
@@ -49,7 +45,8 @@ def best_step(
     whose differences of second order are free of f''. eps is the root mean square of both up to the first scale where a_j
     is far beyond it, and T is read off there (f'' of the even part for order 1). Then the mean square error of
     a central difference, eps^2/(2 t^2) + T^2 t^4, is least for t^3 = eps/(2 T), that of a forward one (order 1),
-    2 eps^2/t^2 + S^2 t^2, S = f''/2, for t^2 = sqrt(2) eps/S. The sums are over the outputs, each in units of its largest change.
+    2 eps^2/t^2 + S^2 t^2, S = f''/2, for t^2 = sqrt(2) eps/S. Over several outputs eps^2 and T^2 are summed, each in units of
+    its largest change.
     T along v is taken as sqrt(d) times that along a coordinate, which is what it is where the coordinates act by themselves;
     where they act together it is more, and the step shorter than the best.
 
@@ -63,7 +60,7 @@ def best_step(
     w = (_direction(leaves, largest) / joined([each[None] for each in largest], widest(leaves))[0]).astype(dtype)
     at = joined([leaf[None] for leaf in jax.tree.leaves(y)], dtype)
     change = joined(jax.tree.leaves(values), dtype) - at
-    resolution = jnp.finfo(jnp.result_type(*jax.tree.leaves(values))).eps
+    resolution = joined([jnp.full((1, leaf.size), jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(y)], dtype)[0]
     noise, third, second = _noise_and_curvature(change, t, _floor(change, at, t, resolution))
     weight = _weights(change)
     bend = third / jnp.sqrt(jnp.sum(w**6)) if order == 2 else second / jnp.sqrt(jnp.sum(w**4))
@@ -81,7 +78,7 @@ def best_step(
 def _direction(leaves: list[Array], largest: list[Array]) -> Float[Array, " size"]:
     """v: a quarter to the whole of `largest`, in the order of the golden ratio so that equal terms of f do not cancel along it.
 
-    Its numbers have few bits, and the scales are powers of 2: x + t v is no more rounded than x is, and no noise comes from there.
+    Its numbers have few bits, and the scales are powers of 2: x + t v is not rounded, and no noise comes from there.
     """
     dtype = widest(leaves)
     n = np.arange(sum(map(jnp.size, leaves)))
@@ -166,7 +163,7 @@ def _row(rows: Float[Array, "rows outputs"], k) -> Float[Array, " outputs"]:
 def _floor(change, at, t, resolution) -> Float[Array, " outputs"]:
     """The noise of rounding: of floats, and of values that are equal to f(x) at small scales and then jump."""
     size = jnp.abs(change)
-    same = size <= 4 * resolution * jnp.abs(at)  # f computed another way may differ in its last bits
+    same = size <= 4 * resolution[None] * jnp.abs(at)  # f computed another way may differ in its last bits
     equal = jnp.all(same.reshape(2, _SCALES, -1), axis=0)
     begins = jnp.sum(jnp.cumprod(equal, axis=0), axis=0)
     least = jnp.min(jnp.where(same, jnp.inf, size), axis=0)

@@ -34,15 +34,20 @@ class FiniteDifference(Tuned):
       no conjugate: not checked). Nothing cancels, so that the step can be too small to matter: by default 1e-20 |x| (1e-12 |x|
       for float32), and the derivative is exact but for rounding.
 
-    With `step=None` and noise of any size, rounding included, the other two choose it from 24 values on a line through x: see
-    `_pilot.best_step`. The line is x + t v, |t| <= 1, where v moves every coordinate by a half to the whole of `largest`: as far as a
-    step may go, in the units of x, max(|x|, 1) by default. **f must be defined there.** The step is one fraction of `largest` for all
-    coordinates, so let `largest` tell how differently they are measured. f that curves along the line at no scale that noise
-    lets see gets the largest step; f whose values are rounded (printed with few digits) one that is larger than their rounding.
+    With `step=None` the other two choose it from 24 values on a line through x, so that noise of any size, be it rounding, and
+    curvature are balanced. The line is x + t v, -1 <= t <= 1; v moves every coordinate by a quarter to the whole of
+    `largest`: how far a step may go, in the units of x, like `step`; max(|x|, 1) by default. **f is evaluated there**, all
+    coordinates moved at once; where its values are not finite the step stays below. The step is the same fraction
+    of `largest` for all coordinates, so let `largest` tell how differently they are measured. Measured, for functions that
+    vary on the scale of x, of 1, or a tenth of these, and noise from rounding to 10 times f: the root mean square error is
+    up to 4 times that of the best fixed step; up to 8 where noise of a tenth of f meets a scale a tenth of `largest` or less,
+    and 25 where f varies within a millionth of it. In less than 1 of 1000 draws noise is taken for curvature, and the
+    step is too short. Values that are rounded (printed with few digits) are told from a flat f where they begin to change
+    below 4% of `largest`. For several outputs the step is one for all, each counted in units of its largest change.
 
-    The derivative is that of f itself: where f jumps or is flat it is useless, see `Smoothing`. Raises `SpanaxError` for a step that
-    is not positive or is below the spacing of floats at x, for an unknown scheme, for values that are not complex where they
-    must be, and where points are asked for before the step is chosen.
+    The derivative is that of f itself: where f jumps or is flat it is useless, see `Smoothing`. Raises `SpanaxError` for a step
+    that is not positive or is below the spacing of floats at x, for an unknown scheme, for values that are not complex
+    where they must be, and where points are asked for before the step is chosen.
 
     Complex step: Squire and Trapp 1998 (SIAM Review 40, 110). Steps under noise: Moré and Wild 2012 (ACM TOMS 38, article 19);
     Shi, Xie, Xuan and Nocedal 2022 (SIAM J. Sci. Comput. 44, A2302).

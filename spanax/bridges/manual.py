@@ -19,8 +19,8 @@ class Manual(Bridge):
     - `vjp(x, y, ct)`: the derivative of <ct, f> at x, a pytree of x's structure and shapes; `y` is f(x), `ct` of y's structure;
     - `jvp(x, y, v)`: the derivative of f at x along v, a pytree of y's structure and shapes; `v` is of x's structure.
 
-    Both are linear in their last argument: that is what a derivative is, and it is not checked. Nor is that it is the derivative of
-    f: it is exact if it is, and biased by whatever it is wrong by; `f.check` of a `blackbox` compares it with values of f.
+    Both are linear in their last argument: that is what a derivative is, and it is not checked. Nor is that it is the derivative
+    of f: it is exact if it is, and biased by whatever it is wrong by; `f.check` of a `blackbox` compares it with values of f.
 
     Raises `SpanaxError` where both or none are given, or what is given cannot be called. By definition, no paper.
     """

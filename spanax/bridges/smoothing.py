@@ -52,10 +52,10 @@ class Smoothing(Probing):
       twice within a block of all d. The estimate is multiplied by d, and unbiased for something else: in each coordinate i
       the derivative of E[f(x + sigma z e_i)], f smoothed along that coordinate by itself. For functions of few coordinates.
 
-    `antithetic=False` (not recommended without noise) takes `pairs` directions with one point each and compares with f(x): unbiased
-    for the same at half the evaluations, with more variance where f is curved. `blocks` is the least number of
-    independent blocks of orthogonal directions: one varies least; the coefficient of a guide is fitted on other
-    blocks, so that it needs two, which `smooth` sees to.
+    `antithetic=False` takes `pairs` directions with one point each and compares with f(x): unbiased for the same at half the
+    evaluations, with more variance where f is curved. `blocks` is the least number of independent blocks of orthogonal
+    directions: one varies least; the coefficient of a guide is fitted on other blocks, so that it needs two, which
+    `smooth` sees to.
 
     It is biased for the derivative of f itself, by O(sigma^2) where f is smooth; where f jumps it has no derivative, and
     the smoothed function's is what can be followed. Where points are dropped, the mean is over the directions all of whose

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 import pickle
 import re
 
@@ -18,7 +19,12 @@ EXPORTED = {
     if isinstance(value, type) and issubclass(value, sx.Bridge) and not inspect.isabstract(value)
 }
 
-NEEDED = {"Soft": (0.1,), "Perturbed": (0.1,)}  # what a bridge cannot be without
+NEEDED = {
+    "Soft": (0.1,),
+    "Perturbed": (0.1,),
+    "SPSA": (0.1,),
+    "Manual": (math.hypot,),
+}  # what a bridge cannot be without
 
 
 def plain(cls):
@@ -38,6 +44,10 @@ INSTANCES = [plain(cls) for cls in EXPORTED.values()] + [
     sx.Soft(jnp.array(0.2), kernel="gaussian"),
     sx.StraightThrough(sx.Soft(0.3)),
     sx.StraightThrough(sx.Perturbed(jnp.array(0.3), samples=4)),
+    sx.Smoothing({"a": jnp.array(0.1), "b": 0.2}, pairs=3, directions="coordinate", antithetic=False),
+    sx.FiniteDifference(scheme="complex"),
+    sx.FiniteDifference(step=jnp.array(0.1)),
+    sx.Manual(jvp=math.hypot),
     sx.MovingAverage(0.7).update(1.0),
 ]
 BRIDGES = [x for x in INSTANCES if isinstance(x, sx.Bridge)]
@@ -55,9 +65,10 @@ def test_the_bridges_are_found():
 @every_class
 def test_it_is_one_of_the_kinds_and_final(cls):
     kinds = {kind for kind in (sx.Local, sx.Score, sx.Branching, sx.Step, sx.Probing) if issubclass(cls, kind)}
-    assert len(kinds) == 1 or (
-        cls is sx.StraightThrough and kinds == {sx.Local, sx.Step}
-    )  # of a draw, and of an operation
+    if cls is sx.StraightThrough:  # of a draw, and of an operation
+        assert kinds == {sx.Local, sx.Step}
+    else:
+        assert len(kinds) == (cls is not sx.Manual)  # which needs nothing but the user's function
     assert all(inspect.isabstract(parent) for parent in cls.__mro__[1:] if issubclass(parent, sx.Bridge))
 
 

@@ -90,7 +90,7 @@ def test_vectors(name, d, key):
     guides = {None: None, "good": 1.2 * reference, "bad": 2 * random.normal(size=d) * np.linalg.norm(reference)}
     for mode, (directions, guide) in enumerate(MODES[d]):
         a = None if guide is None else jnp.asarray(guides[guide], jnp.float32)
-        via = Smoothing(case.sigma, PAIRS, directions)
+        via = Smoothing(case.sigma, PAIRS, directions, blocks=2)
         found = estimates(case, values, via, a, {5: 1000, 20: 1000, 100: 600}[d], jax.random.fold_in(key, mode))
         along = np.stack([reference, guides["bad"], random.normal(size=d), np.eye(d)[0]])
         agree(found, reference, error, along)
@@ -108,7 +108,7 @@ def test_one_number(name, mode, key):
         "softened": {"control_variate": "softened"},
         "sobol": {"guide": jnp.asarray(-0.7 * slope, jnp.float32)},
     }[mode]
-    via = Smoothing(case.sigma, PAIRS, "sobol" if mode == "sobol" else "orthogonal")
+    via = Smoothing(case.sigma, PAIRS, "sobol" if mode == "sobol" else "orthogonal", blocks=2)
     g = jax.value_and_grad(smooth(case.f, via=via, **options))
     x = jnp.asarray(case.x, jnp.float32)
     values, slopes = jax.jit(jax.vmap(lambda k: g(x, key=k)))(jax.random.split(key, 2000))
