@@ -159,7 +159,9 @@ def set_jvp(primitive: Primitive, rule: Callable) -> None:
 
 
 def set_linear(primitive: Primitive, transpose: Callable, linear: Callable[..., int] = lambda **_: 1) -> None:
-    """Its results are linear in the first `linear(**params)` arguments; `transpose(cotangents, *others, **params)` gives theirs."""
+    """Its results are linear in the first `linear(**params)` arguments: `transpose(cotangents, *others, **params)` gives those'
+    cotangents.
+    """
 
     def jvp(primals, tangents, **params):
         first, others = tangents[: linear(**params)], primals[linear(**params) :]

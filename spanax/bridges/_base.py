@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, types.FunctionType):
+    if isinstance(value, types.FunctionType | types.BuiltinFunctionType):
         return value.__name__
     return eqx.tree_pformat(value) if eqx.is_array(value) else repr(value)
 
