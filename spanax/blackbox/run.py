@@ -55,7 +55,9 @@ class Run:
     ):
         where = here()
         if timeout is not None and not (_is_number(timeout) and 0 < timeout <= 1e6):
-            raise _invalid("timeout", timeout, where, "seconds for one evaluation, above 0, up to 1e6", "None: no limit")
+            raise _invalid(
+                "timeout", timeout, where, "seconds for one evaluation, above 0, up to 1e6", "None: no limit"
+            )
         if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
             raise _invalid("retries", retries, where, "a whole number of attempts after the first, 0 or more")
         if on_failure not in ("raise", "drop"):

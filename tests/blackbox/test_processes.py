@@ -248,7 +248,8 @@ elif "never" in sys.argv:
 
 
 WAITING = """
-import pathlib
+import pathlib, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job is started without
 def main():
     folder = sys.argv[1]
     pool = processes(2)
@@ -280,6 +281,7 @@ def test_workers_end_with_their_parent(tmp_path, number):
         assert soon(lambda: not any(map(is_running, pids)))
     finally:
         program.kill()
+        program.communicate()
 
 
 def test_it_refuses_to_work_after_a_fork(tmp_path):
