@@ -13,22 +13,21 @@ from ._host import Host
 from ._request import Request
 
 
-def evaluated(host: Host, request: Request, rows: Sequence[Array]) -> tuple[list[Array], Bool[Array, " n"]]:
-    """The results of all rows, and which there are."""
-    *results, kept = _host_p.bind(*rows, host=host, request=request)
-    return results, kept
+def evaluated(host: Host, request: Request, rows: Sequence[Array]) -> tuple[list[Array], Bool[Array, " n"] | None]:
+    """The results of all rows, and which there are; None for all, where none is dropped."""
+    results = _host_p.bind(*rows, host=host, request=request)
+    return (results[:-1], results[-1]) if host.drops else (results, None)
 
 
 def _run(*arrays, host: Host, request: Request):
-    return host(*arrays, request=request)
+    results, kept = host(*arrays, request=request)
+    return [*results, kept] if host.drops else results
 
 
 def _avals(*arrays, host: Host, request: Request):
     n = arrays[0].shape[0]
-    return [
-        *(jax.core.ShapedArray((n, *out.shape), out.dtype) for out in request.outs),
-        jax.core.ShapedArray((n,), bool),
-    ]
+    outs = [jax.core.ShapedArray((n, *out.shape), out.dtype) for out in request.outs]
+    return [*outs, jax.core.ShapedArray((n,), bool)] if host.drops else outs
 
 
 def in_one_batch(args: Sequence[Array], dims: Sequence[int | None]) -> tuple[int, list[Array]]:

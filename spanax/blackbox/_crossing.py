@@ -15,6 +15,7 @@ from ._calling import evaluated
 from ._host import Host
 from ._request import COMPLEX, VALUE, Request
 
+MaybeKept = Bool[Array, " n"] | None  # None: all
 MaybeKey = Any  # a key, or None where the user gave none
 
 
@@ -39,7 +40,7 @@ class Crossing:
 
     def values(
         self, x: Sequence[Array], active: Sequence[bool], X: PyTree[Array], key: MaybeKey, usable: Callable
-    ) -> tuple[list[Array], Bool[Array, " n"]]:
+    ) -> tuple[list[Array], MaybeKept]:
         """f at all points X, and which of the results there are; `usable` as in `Request`."""
         rows = [
             at if a else jnp.broadcast_to(leaf, (len(at), *leaf.shape))
@@ -49,7 +50,7 @@ class Crossing:
 
     def value_and_values(
         self, x: Sequence[Array], active: Sequence[bool], X: PyTree[Array], key: MaybeKey, **lane: Any
-    ) -> tuple[list[Array], list[Array], Bool[Array, " n"]]:
+    ) -> tuple[list[Array], list[Array], MaybeKept]:
         """f(x) and `values`, in one call of the host. `lane`: `usable` or `may_fail`, as in `Request`."""
         rows = [
             jnp.concatenate([leaf[None].astype(at.dtype), at])
@@ -60,7 +61,7 @@ class Crossing:
         request = self._request(X, lane=len(rows[0]), **lane)
         results, kept = self._evaluated(request, rows, key)
         y = [r[0].real if is_float(out) else r[0] for r, out in zip(results, self.outs, strict=True)]
-        return y, [r[1:] for r in results], kept[1:]
+        return y, [r[1:] for r in results], kept if kept is None else kept[1:]
 
     def point(self, x: Sequence[Array], active: Sequence[bool]) -> PyTree[Array]:
         """x as the bridge sees it: leaves that are not differentiated have no numbers."""
@@ -79,7 +80,7 @@ class Crossing:
             kind, outs = COMPLEX, tuple(_as_complex(out) if is_float(out) else out for out in outs)
         return Request(self.host.fn, kind, ("x",), (self.tree,), self.result, outs, self.where, **lane)
 
-    def _evaluated(self, request: Request, rows: Sequence[Array], key: MaybeKey) -> tuple[list[Array], Array]:
+    def _evaluated(self, request: Request, rows: Sequence[Array], key: MaybeKey) -> tuple[list[Array], MaybeKept]:
         """All rows of one call have one seed: the derivative is that of the function of x and `key`."""
         seeds = [jnp.broadcast_to(seed, (len(rows[0]), *seed.shape)) for seed in self.seed(key)]
         return evaluated(self.host, request, [*rows, *seeds])

@@ -85,7 +85,6 @@ def _probed(
         y, via = _tuned(crossing, via, x, active, pilot, key)
         X = via.points(point, key)
         Y, kept = crossing.values(x, active, X, key, via.usable)
-    kept = kept if crossing.host.run.on_failure == "drop" else None
 
     values, where = (point, X, _differentiable(Y), _differentiable(y), kept), tuple(active)
     return y, _pushed(via, values, moving, where)

@@ -41,8 +41,13 @@ class Host:
     def __post_init__(self):
         self.once = dataclasses.replace(self.run, retries=0)
 
-    def __call__(self, *arrays: np.ndarray, request: Request) -> list[np.ndarray]:
-        """The results, a row for each row of the arrays, and at the end which rows there are: all, unless some were dropped.
+    @property
+    def drops(self) -> bool:
+        """May it leave out points that fail?"""
+        return self.run.on_failure == "drop"
+
+    def __call__(self, *arrays: np.ndarray, request: Request) -> tuple[list[np.ndarray], np.ndarray]:
+        """The results, a row for each row of the arrays, and which rows there are: all, unless some were dropped.
 
         The last of the arrays are the seeds, where the function is noisy.
         """
@@ -67,7 +72,7 @@ class _Batch:
         self.failed: dict[int, Failed] = {}
         self.evaluations = 0
 
-    def evaluated(self) -> list[np.ndarray]:
+    def evaluated(self) -> tuple[list[np.ndarray], np.ndarray]:
         if self.host.store is None:
             self._evaluate(range(self.rows), None)
         else:
@@ -81,7 +86,7 @@ class _Batch:
             kept[list(self.failed)] = False
             self._blank(~kept)
             self._check_left(kept)
-        return [*self.results, kept]
+        return self.results, kept
 
     def _evaluate_new(self, memory: Memory) -> None:
         """Evaluates what the store does not have, each point once, and keeps it."""
@@ -221,7 +226,7 @@ class _Batch:
         self.host.counter.add(failures=1)
         run, lane, may_fail = self.host.run, self.request.lane, self.request.may_fail
         is_value = self.request.with_value and failed.index % lane == 0
-        if run.on_failure == "raise" and (is_value or not may_fail):
+        if not self.host.drops and (is_value or not may_fail):
             drop = 'sx.Run(on_failure="drop") drops such points of a derivative, and counts them'
             self._raise(failed, *([] if is_value else [drop]))
         if is_value:
