@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, PyTree
 from ..bridges import Bridge
 from ._calling import evaluated
 from ._host import Host
+from ._keys import seed_of
 from ._request import COMPLEX, VALUE, Request
 
 MaybeKept = Bool[Array, " n"] | None  # None: all
@@ -71,7 +72,7 @@ class Crossing:
 
     def seed(self, key: MaybeKey) -> list[Array]:
         """Two words, where the function is noisy."""
-        return [jax.random.bits(key, (2,), jnp.uint32)] if self.host.noisy else []
+        return [seed_of(key)] if self.host.noisy else []
 
     def _request(self, X: PyTree[Array] = (), **lane: Any) -> Request:
         """At complex points of real leaves, the results are complex as well."""

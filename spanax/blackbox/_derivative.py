@@ -18,6 +18,7 @@ from .._errors import SpanaxError
 from .._primitives import undifferentiated
 from ..bridges import Manual, Probing, Tuned
 from ._crossing import Crossing, MaybeKey, is_float
+from ._keys import probing_key
 from ._manual import manual_tangents
 
 
@@ -76,14 +77,14 @@ def _probed(
     crossing: Crossing, via: Any, x: list[Array], key: MaybeKey, moving: list[Array], active: list[bool]
 ) -> tuple[list[Array], list[Array]]:
     """Value and tangents, from the values at the bridge's points."""
-    point = crossing.point(x, active)
-    pilot = via.pilot(point, key) if isinstance(via, Tuned) else None
+    point, for_points = crossing.point(x, active), probing_key(key, x)
+    pilot = via.pilot(point, for_points) if isinstance(via, Tuned) else None
     if pilot is None:
-        X = via.points(point, key)
+        X = via.points(point, for_points)
         y, Y, kept = crossing.value_and_values(x, active, X, key, usable=via.usable)
     else:
         y, via = _tuned(crossing, via, x, active, pilot, key)
-        X = via.points(point, key)
+        X = via.points(point, for_points)
         Y, kept = crossing.values(x, active, X, key, via.usable)
 
     values, where = (point, X, _differentiable(Y), _differentiable(y), kept), tuple(active)
@@ -105,7 +106,7 @@ def _pushed(via: Probing, values: tuple, moving: list[Array], active: tuple[bool
 def tuned(crossing: Crossing, via: Tuned, x: list[Array], key: MaybeKey) -> Probing:
     """The bridge with what it chooses at x, from its pilot's points."""
     active = [is_float(leaf) and leaf.size > 0 for leaf in x]
-    pilot = via.pilot(crossing.point(x, active), key)
+    pilot = via.pilot(crossing.point(x, active), probing_key(key, x))
     return via if pilot is None else _tuned(crossing, via, x, active, pilot, key)[1]
 
 

@@ -45,7 +45,9 @@ def blackbox(
     and many parameters), `FiniteDifference` (few parameters), `SPSA`, or `Manual`, the user's own; its `facts` say what it is
     unbiased for, and how many evaluations it takes. A value with its derivative takes one more than that, in one call of
     the host; a bridge that chooses its step first (`FiniteDifference()`), a second call. Only leaves of x that are
-    differentiated are probed. `key` is for random bridges and noisy functions, and may be left out for others.
+    differentiated are probed. `key` is for random bridges and noisy functions, and may be left out for others: one for each
+    call, since two calls at the same x with the same key have the same random directions. Results that are integers have no
+    derivative, as in JAX: declare as floats what is to have one, and fn's integers become floats.
 
     - `batched`: fn takes and returns arrays with a leading axis, one row a point, and so all points at once. Axes mapped by
       vmap become rows as well.
@@ -118,7 +120,7 @@ class BlackBox(eqx.Module):
         via = tuned(self._crossing(x)[0], self.via, jax.tree.leaves(x), key)
         return BlackBox(via, self.host)
 
-    def check(self, x: PyTree[Array], *, key: Key[Array, ""], directions: int = 32, draws: int = 4) -> Check:
+    def check(self, x: PyTree[Array], *, key: Key[Array, ""], directions: int = 32, draws: int = 8) -> Check:
         """How well the bridge's derivative at x foretells the change of f in random directions; see `Check`."""
         return compared(self, x, key, directions, draws)
 

@@ -21,9 +21,11 @@ class Check:
     """The derivative by a bridge beside changes that were measured in random directions it has not seen.
 
     - `cosine`: of the changes that the bridge's mean derivative foretells and those measured, over all directions: 1 where it
-      foretells them all, about 0 where it knows nothing. Noise in either, and curvature, lower it;
+      foretells them all, about 0 where it knows nothing, or where it foretells or f shows no change. Noise in either, and
+      curvature, lower it;
     - `slope`: of the changes measured on those foretold, corrected for the noise of the bridge: 1 for an unbiased
-      derivative, 1/2 for one that is twice too large, -1 for a wrong sign;
+      derivative, 1/2 for one that is twice too large, -1 for a wrong sign, infinite for a derivative of 0 where f changes. 1 where
+      there is neither;
     - `standard_error`: of the slope, by leaving out each direction and each draw of the bridge (delete-one jackknife);
     - `evaluations`: of the function, that the check took.
     """
@@ -35,8 +37,8 @@ class Check:
 
     @property
     def decided(self) -> bool:
-        """Is the slope known well enough, to a standard error of at most 1/8?"""
-        return self.standard_error <= 1 / 8
+        """Is the slope known well enough, to a standard error of at most 1/5?"""
+        return self.standard_error <= 1 / 5
 
     @property
     def agrees(self) -> bool:
@@ -134,6 +136,9 @@ def _along(slopes: Array, v: Array) -> np.ndarray:
 
 def _compared(changes: np.ndarray, foretold: np.ndarray, evaluations: int) -> Check:
     draws, directions = foretold.shape
+    if not (np.any(changes) and np.any(foretold)):
+        slope = 1.0 if not np.any(changes) and not np.any(foretold) else np.inf if np.any(changes) else 0.0
+        return Check(0.0, slope, 0.0, evaluations)
     mean = foretold.mean(axis=0)
     cosine = changes @ mean / np.sqrt((changes @ changes) * (mean @ mean))
     without_direction = [_slope(np.delete(changes, j), np.delete(foretold, j, axis=1)) for j in range(directions)]

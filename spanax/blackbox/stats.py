@@ -29,6 +29,9 @@ class Counter:
     def __init__(self):
         self._lock, self._total = threading.Lock(), Stats()
 
+    def __reduce__(self):
+        return Counter, ()  # another process counts for itself
+
     def add(self, **counts: float) -> None:
         with self._lock:
             for name, count in counts.items():

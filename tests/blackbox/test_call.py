@@ -322,3 +322,61 @@ def test_the_function_may_keep_and_change_what_it_is_given():
     f = jax.jit(sx.blackbox(fn, Shape((), float), via=FD))
     assert [float(f(jnp.full(2, i * 1.0))) for i in range(3)] == [2, 4, 6]
     assert [x.tolist() for x in kept] == [[1, 1], [2, 2], [3, 3]]
+
+
+def test_one_key_in_a_composition(key):
+    """Each Jacobian is unbiased, so their product is if they are independent: 4 standard errors, a false alarm in 15,000."""
+    f = sx.blackbox(lambda X: 1.5 * X, lambda x: x, via=sx.Smoothing(0.1, pairs=3), batched=True)
+
+    def rolled(x, key):
+        return jax.lax.scan(lambda c, _: (f(c, key=key), None), x, None, length=2)[0].sum()
+
+    slopes = jax.jit(jax.vmap(lambda k: jax.grad(rolled)(jnp.ones(10), k)))(jax.random.split(key, 2000))
+    each = np.asarray(slopes, float).mean(axis=1)
+    assert abs(each.mean() - 1.5**2) < 4 * each.std() / np.sqrt(len(each))
+
+
+def test_a_seed_tells_nothing_of_the_directions():
+    """200 signs of the first direction against the top bit of the seed: a false alarm in 10^4."""
+    seeds, points = [], []
+
+    def fn(x, seed):
+        seeds.append(seed)
+        points.append(x)
+        return x.sum()
+
+    f = sx.blackbox(fn, Shape((), float), via=sx.SPSA(0.1), noisy=True)
+    slope = jax.jit(jax.grad(f))
+    for i in range(200):
+        slope(jnp.ones(2), key=jax.random.key(i))
+    bits = np.array([(s >> 62) & 1 for s in seeds[::3]])
+    signs = np.array([x[0] > 1 for x in points[1::3]])
+    assert len(signs) == 200 and abs(np.corrcoef(bits, signs)[0, 1]) < 4 / np.sqrt(200)
+
+
+def test_jax_s_own_check_of_keys(key):
+    f = sx.blackbox(lambda x, seed: x.sum(), Shape((), float), via=sx.Smoothing(0.1, pairs=2), noisy=True)
+    with jax.debug_key_reuse(True):
+        assert jax.jit(jax.grad(f))(jnp.ones(2), key=jax.random.key(1)).shape == (2,)
+
+
+def test_every_dtype_of_an_input_gives_a_key(x64):
+    from spanax.blackbox._keys import probing_key
+
+    dtypes = [
+        "bool",
+        "int8",
+        "uint16",
+        "int32",
+        "int64",
+        "float16",
+        "bfloat16",
+        "float32",
+        "float64",
+        "complex64",
+        "complex128",
+    ]
+    for name in dtypes:
+        x = jnp.array([0, 1, 1], name)
+        data = [jax.random.key_data(probing_key(jax.random.key(0), [y])).tolist() for y in (x, x[::-1], x)]
+        assert data[0] != data[1] and data[0] == data[2]

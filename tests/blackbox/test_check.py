@@ -95,3 +95,12 @@ def test_what_cannot_be_checked(key):
         jax.jit(lambda x: f.check(x, key=key).slope)(X)
     with pytest.raises(sx.SpanaxError, match="no floating-point number"):
         f.check(jnp.arange(3), key=key)
+
+
+def test_where_nothing_changes(key):
+    flat = sx.blackbox(lambda x: 3.0, Shape((), float), via=sx.FiniteDifference(step=0.1)).check(X, key=key)
+    assert flat.agrees and flat.slope == 1
+    silent_zero = box(manual(0)).check(X, key=key)
+    assert silent_zero.decided and not silent_zero.agrees and silent_zero.slope == np.inf
+    made_up = sx.blackbox(lambda x: 3.0, Shape((), float), via=sx.Manual(vjp=lambda x, y, ct: x)).check(X, key=key)
+    assert made_up.decided and not made_up.agrees and made_up.slope == 0

@@ -1,0 +1,49 @@
+"""What one key is made into: a seed of the function, and directions that are others at another x."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Key, UInt32
+
+_SEED, _PROBES = 1, 2
+
+
+def seed_of(key: Key[Array, ""]) -> UInt32[Array, "2"]:
+    """The same at every x: a noisy function is one function of x for each key."""
+    return jax.random.bits(jax.random.fold_in(key, _SEED), (2,), jnp.uint32)
+
+
+def probing_key(key: Key[Array, ""] | None, x: Sequence[Array]) -> Key[Array, ""] | None:
+    """A key for the bridge's points, of `key` and of the bits of x.
+
+    In f(f(x)), or in a loop, one key would give all calls the same directions, and the product of their Jacobians, each of them
+    unbiased, would be biased. So the directions are others wherever x is.
+    """
+    if key is None:
+        return None
+    mixed = jax.random.fold_in(key, _PROBES)
+    for leaf in x:
+        if leaf.size:
+            mixed = jax.random.fold_in(mixed, _hash(leaf))
+    return mixed
+
+
+def _hash(leaf: Array) -> UInt32[Array, ""]:
+    """The sum of all words, each with an odd factor of its own (mod 2^32): equal for different x once in about 2^32."""
+    words = _words(leaf).ravel()
+    place = lax.iota(jnp.uint32, words.size)
+    mixed = (words ^ (words >> 16)) * (place * jnp.uint32(2654435769) | jnp.uint32(1))
+    return jnp.sum(mixed ^ (mixed >> 15), dtype=jnp.uint32)
+
+
+def _words(leaf: Any) -> UInt32[Array, "..."]:
+    if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+        return jnp.stack([_words(leaf.real), _words(leaf.imag)])
+    if leaf.dtype == bool or leaf.dtype.itemsize < 4:
+        return _words(leaf.astype(jnp.float32))
+    return lax.bitcast_convert_type(leaf, jnp.uint32)
