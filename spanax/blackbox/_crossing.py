@@ -79,7 +79,9 @@ class Crossing:
         kind, outs = VALUE, self.outs
         if any(map(jnp.iscomplexobj, jax.tree.leaves(X))) and not any(jnp.iscomplexobj(out) for out in outs):
             kind, outs = COMPLEX, tuple(_as_complex(out) if is_float(out) else out for out in outs)
-        return Request(self.host.fn, kind, ("x",), (self.tree,), self.result, outs, self.where, **lane)
+        return Request(
+            self.host.fn, kind, ("x",), (self.tree,), self.result, outs, self.where, seeded=self.host.seeded, **lane
+        )
 
     def _evaluated(self, request: Request, rows: Sequence[Array], key: MaybeKey) -> tuple[list[Array], MaybeKept]:
         """All rows of one call have one seed: the derivative is that of the function of x and `key`."""

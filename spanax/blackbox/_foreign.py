@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import threading
 import time
@@ -30,7 +31,9 @@ def evaluated(fn: Callable[..., Any], x: Any, caught: Any = Exception) -> Outcom
 
 def evaluated_apart(fn: Callable[..., Any], x: Any, ticket: str) -> Outcome:
     """The same in a worker. `ticket`: unlike any other, as dask takes equal calls for one and runs them once."""
-    return evaluated(fn, x, (Exception, SystemExit))
+    outcome = evaluated(fn, x, (Exception, SystemExit))
+    # In a pool of threads the next call may write into the same arrays.
+    return outcome._replace(value=copy.deepcopy(outcome.value))
 
 
 def evaluated_within(fn: Callable[..., Any], x: Any, ticket: str, timeout: float) -> Outcome:

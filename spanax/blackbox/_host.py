@@ -12,7 +12,7 @@ import numpy as np
 from .._errors import SpanaxError
 from ._memory import Memory, unpacked
 from ._progress import progress
-from ._request import Request, has_nan, nan_rows
+from ._request import COMPLEX, Request, has_nan, is_inexact, nan_rows
 from ._worker import Call
 from .run import Run, workers
 from .stats import Counter
@@ -31,6 +31,7 @@ class Host:
     fn: Callable[..., Any]
     out: Any
     name: str
+    identity: str  # by which the store knows the function
     run: Run
     store: Store | None
     batched: bool
@@ -63,8 +64,7 @@ class _Batch:
     """The rows of one call of the host."""
 
     def __init__(self, host: Host, request: Request, arrays: Sequence[np.ndarray]):
-        # Copies: the program's memory is gone after the call, and the function may keep or change what it is given.
-        leaves = [np.array(array) for array in arrays]
+        leaves = list(arrays)
         self.seeds = _numbers(leaves.pop()) if host.noisy else None
         self.host, self.request, self.leaves = host, request, leaves
         self.rows = len(arrays[0])
@@ -78,7 +78,9 @@ class _Batch:
         else:
             self._evaluate_new(
                 Memory(
-                    self.host.store.ledger(self.request.layout(self.host.name, self.leaves)), self.leaves, self.seeds
+                    self.host.store.ledger(self.request.layout(self.host.identity, self.leaves)),
+                    self.leaves,
+                    self.seeds,
                 )
             )
         kept = np.ones(self.rows, bool)
@@ -100,7 +102,9 @@ class _Batch:
         twins, first = memory.twins()
         for result in self.results:
             result[twins] = result[first]
-        self.failed |= {i: self.failed[j] for i, j in zip(twins, first, strict=True) if j in self.failed}
+        for i, j in zip(twins, first, strict=True):
+            if j in self.failed:
+                self._give_up(self.failed[j]._replace(index=i))
         self.host.counter.add(hits=self.rows - len(missing))
 
     def _put(self, rows: Any, arrays: Sequence[Any]) -> None:
@@ -110,7 +114,7 @@ class _Batch:
     def _blank(self, dropped: np.ndarray) -> None:
         """Nobody is to take a row that is not there for a result."""
         for result in self.results:
-            result[dropped] = np.nan if result.dtype.kind in "fc" else 0
+            result[dropped] = np.nan if is_inexact(result.dtype) else 0
 
     # -- evaluating
 
@@ -199,16 +203,25 @@ class _Batch:
             arrays = self.request.accepted(raw, None if isinstance(task, int) else len(task))
             if not several and any(map(has_nan, arrays)):
                 raise BadResult(NAN)
+            if self.request.kind == COMPLEX:
+                self._check_real_value([task] if isinstance(task, int) else task, arrays)
             return arrays
 
         return supervise(run, self.request.fn, _Calls(self, tasks), checked, self.request.where)
 
+    def _check_real_value(self, rows: Sequence[int], arrays: Sequence[np.ndarray]) -> None:
+        """A complex step holds where f is real on the real axis."""
+        values = [k for k, i in enumerate(rows) if i % self.request.lane == 0]
+        for array in arrays:
+            if array.dtype.kind == "c" and np.any(np.imag(array.reshape(len(rows), -1)[values])):
+                raise BadResult("returned a complex value at a real point, where a complex step finds no derivative")
+
     def call(self, rows: int | Sequence[int]) -> Call:
-        """The function's arguments for one row, or for several together."""
+        """The function's arguments for one row, or for several together: copies, which it may keep and change."""
         single = isinstance(rows, int)
         at = (rows, ...) if single else _slice(rows)
-        args = self.request.arguments([leaf[at] for leaf in self.leaves])
-        if not self.host.seeded or self.seeds is None:
+        args = self.request.arguments([np.array(leaf[at]) for leaf in self.leaves])
+        if not self.request.seeded or self.seeds is None:
             return Call(args, {})
         return Call(args, {"seed": self.seeds[rows] if single else [self.seeds[i] for i in rows]})
 

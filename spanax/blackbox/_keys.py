@@ -13,7 +13,7 @@ from jaxtyping import Array, Key, UInt32
 _SEED, _PROBES = 1, 2
 
 
-def seed_of(key: Key[Array, ""]) -> UInt32[Array, "2"]:
+def seed_of(key: Key[Array, ""]) -> UInt32[Array, 2]:
     """The same at every x: a noisy function is one function of x for each key."""
     return jax.random.bits(jax.random.fold_in(key, _SEED), (2,), jnp.uint32)
 
@@ -41,7 +41,7 @@ def _hash(leaf: Array) -> UInt32[Array, ""]:
     return jnp.sum(mixed ^ (mixed >> 15), dtype=jnp.uint32)
 
 
-def _words(leaf: Any) -> UInt32[Array, "..."]:
+def _words(leaf: Any) -> UInt32[Array, ...]:
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
         return jnp.stack([_words(leaf.real), _words(leaf.imag)])
     if leaf.dtype == bool or leaf.dtype.itemsize < 4:

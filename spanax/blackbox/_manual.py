@@ -16,7 +16,7 @@ from .._errors import SpanaxError
 from .._primitives import new_primitive, set_batching, set_linear
 from ..bridges import Manual
 from ._calling import evaluated, in_one_batch, unfolded
-from ._request import JVP, VJP, Request
+from ._request import JVP, VJP, Request, takes_seed
 
 if TYPE_CHECKING:
     from ._crossing import Crossing
@@ -97,6 +97,7 @@ class _Derivative:
             crossing.where,
             lane,
             with_value=False,
+            seeded=crossing.host.noisy and takes_seed(fn),
         )
         return evaluated(crossing.host, request, [*xy, *tangents, *seeds])[0]
 
@@ -136,8 +137,8 @@ def _avals(*args, derivative: _Derivative):
 
 
 def _batched(args, dims, *, derivative: _Derivative):
-    size, folded = in_one_batch(args, dims)
-    return unfolded(size, _manual_p.bind(*folded, derivative=derivative))
+    lanes, folded = in_one_batch(args, dims)
+    return unfolded(lanes, _manual_p.bind(*folded, derivative=derivative))
 
 
 _manual_p = new_primitive("spanax_manual", _run, _avals)

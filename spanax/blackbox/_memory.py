@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from ._request import is_inexact
 from .store import Ledger
 
 _CHEAP, _OFTEN = 1e-3, 0.05  # seconds: what took less may wait, for so long, to be written together with others
@@ -67,7 +68,7 @@ def unpacked(outputs: Sequence[bytes], outs: Sequence[jax.ShapeDtypeStruct]) -> 
 
 def _with_one_zero(leaf: np.ndarray) -> np.ndarray:
     """-0.0 is 0.0: the same input."""
-    return leaf + leaf.dtype.type(0) if leaf.dtype.kind in "fc" else leaf
+    return leaf + leaf.dtype.type(0) if is_inexact(leaf.dtype) else leaf
 
 
 def _row_bytes(leaves: Sequence[np.ndarray], rows: int) -> list[bytes]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -28,6 +31,7 @@ class Request:
     - `names`: of the arguments; `out`: structure, shapes and dtypes of one result, in `tree` and `outs`;
     - `usable(kept)`: is an estimate left with these points of a lane only?
     - `may_fail`: points that fail are NaN, and nothing is raised but for the value;
+    - `seeded`: the function takes a seed;
     - `where`: the user's line.
     """
 
@@ -42,6 +46,7 @@ class Request:
     with_value: bool = True
     usable: Callable[[np.ndarray], Any] = np.all
     may_fail: bool = False
+    seeded: bool = False
 
     def arguments(self, leaves: Sequence[np.ndarray]) -> tuple[PyTree[np.ndarray], ...]:
         """The arguments that these leaves make up."""
@@ -61,8 +66,8 @@ class Request:
         return Layout(
             name,
             self.kind,
-            tuple((path, leaf.dtype.str, leaf.shape[1:]) for path, leaf in zip(inputs, leaves, strict=True)),
-            tuple((path, np.dtype(out.dtype).str, out.shape) for path, out in zip(outputs, self.outs, strict=True)),
+            tuple((path, _name(leaf.dtype), leaf.shape[1:]) for path, leaf in zip(inputs, leaves, strict=True)),
+            tuple((path, _name(out.dtype), out.shape) for path, out in zip(outputs, self.outs, strict=True)),
         )
 
     def accepted(self, raw: Any, rows: int | None) -> list[np.ndarray]:
@@ -82,6 +87,8 @@ class Request:
                 "returned a jax.Array: JAX inside a function that JAX calls can wait for itself for ever; "
                 "compute in NumPy, or call it without sx.blackbox"
             )
+        if np.ma.is_masked(leaf):
+            raise BadResult("returned masked values")
         array = np.asarray(leaf)
         if array.shape != (*lead, *out.shape):
             raise BadResult(f"returned the shape {array.shape} instead of {(*lead, *out.shape)}")
@@ -90,16 +97,44 @@ class Request:
         if array.dtype != out.dtype:
             if not np.can_cast(array.dtype, out.dtype, "same_kind"):
                 raise BadResult(f"returned {array.dtype} where {np.dtype(out.dtype)} was declared")
-            array = array.astype(out.dtype)
+            array = _cast(array, out.dtype)
         return array
+
+
+def _cast(array: np.ndarray, dtype: Any) -> np.ndarray:
+    """Raises `BadResult` where a number does not fit, for NumPy would wrap it around or make it infinite."""
+    with np.errstate(over="ignore"):
+        cast = array.astype(dtype)
+    fits = np.isfinite(cast) | ~np.isfinite(array) if is_inexact(cast.dtype) else cast == array
+    if not np.all(fits):
+        raise BadResult(f"returned {array[~fits].ravel()[0]!r}, which does not fit into {np.dtype(dtype)}")
+    return cast
 
 
 def _is_leaf(tree: Any) -> bool:
     return jax.tree_util.treedef_is_leaf(tree)
 
 
+@functools.cache
+def is_inexact(dtype: np.dtype) -> bool:
+    """Can it hold a NaN? bfloat16 and its like are no floats to NumPy."""
+    return bool(jnp.issubdtype(dtype, jnp.inexact))
+
+
 def has_nan(array: np.ndarray) -> bool:
-    return array.dtype.kind in "fc" and bool(np.isnan(array).any())
+    return is_inexact(array.dtype) and bool(np.isnan(array).any())
+
+
+def takes_seed(fn: Callable) -> bool:
+    try:
+        return "seed" in inspect.signature(fn).parameters
+    except (TypeError, ValueError):  # nothing to read
+        return False
+
+
+def _name(dtype: Any) -> str:
+    dtype = np.dtype(dtype)
+    return dtype.name if dtype.kind == "V" else dtype.str
 
 
 def nan_rows(arrays: Sequence[np.ndarray]) -> np.ndarray | None:

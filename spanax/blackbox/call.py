@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
+import pathlib
+import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +20,7 @@ from ..stochastic.sampling import check_key
 from ._crossing import Crossing
 from ._derivative import crossed, tuned
 from ._host import Host
+from ._request import takes_seed
 from .check import Check, compared
 from .run import Run
 from .stats import Stats
@@ -93,7 +96,8 @@ def blackbox(
         raise SpanaxError(f"blackbox(run={run!r})", here(), "sx.Run(executor=sx.processes(4), timeout=60)")
     if store is not None and not isinstance(store, Store):
         raise SpanaxError(f"blackbox(store={store!r})", here(), 'sx.Store("runs.db", version="1")')
-    host = Host(fn, out, _name(fn, name, store), run or Run(), store, batched, noisy, noisy and _takes_seed(fn))
+    shown, identity = _names(fn, name, store)
+    host = Host(fn, out, shown, identity, run or Run(), store, batched, noisy, noisy and takes_seed(fn))
     return BlackBox(via, host)
 
 
@@ -170,25 +174,27 @@ def _check_out(out: Any) -> None:
         )
 
 
-def _name(fn: Callable, name: str | None, store: Store | None) -> str:
-    """A name that tells functions of one program apart, where it goes to the store."""
+def _names(fn: Callable, name: str | None, store: Store | None) -> tuple[str, str]:
+    """The name in messages, and one that tells functions apart in the store."""
     if name is not None:
         if not isinstance(name, str) or not name:
             raise SpanaxError(f"blackbox(name={name!r})", here(), 'name="solver"')
-        return name
-    own = getattr(fn, "__qualname__", None)
-    if store is not None and (own is None or "<" in own):
+        return name, name
+    own, bound = getattr(fn, "__qualname__", None), getattr(fn, "__self__", None)
+    nameless = own is None or "<" in own or not (bound is None or isinstance(bound, types.ModuleType))
+    if store is not None and nameless:
         raise SpanaxError(
             f"{own or type(fn).__name__} has no name of its own, by which the store could tell its evaluations from others'",
             defined(fn) or here(),
             'sx.blackbox(..., name="solver")',
             "a function defined at the top of a module",
         )
-    return own or type(fn).__name__
+    shown = own or type(fn).__name__
+    return shown, f"{_module(fn)}.{shown}"
 
 
-def _takes_seed(fn: Callable) -> bool:
-    try:
-        return "seed" in inspect.signature(fn).parameters
-    except (TypeError, ValueError):  # nothing to read
-        return False
+def _module(fn: Callable) -> str:
+    """A script is called the same whether it runs or is imported."""
+    name = getattr(fn, "__module__", None) or ""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return pathlib.Path(file).stem if name == "__main__" and file else name

@@ -24,8 +24,8 @@ class Check:
       foretells them all, about 0 where it knows nothing, or where it foretells or f shows no change. Noise in either, and
       curvature, lower it;
     - `slope`: of the changes measured on those foretold, corrected for the noise of the bridge: 1 for an unbiased
-      derivative, 1/2 for one that is twice too large, -1 for a wrong sign, infinite for a derivative of 0 where f changes. 1 where
-      there is neither;
+      derivative, 1/2 for one that is twice too large, -1 for a wrong sign, infinite for a derivative of 0 where f changes;
+      1 where there is neither;
     - `standard_error`: of the slope, by leaving out each direction and each draw of the bridge (delete-one jackknife);
     - `evaluations`: of the function, that the check took.
     """

@@ -75,9 +75,9 @@ def _check_timeout(timeout: float | None, where: str, executor: str = "sx.Run(ex
 
 
 def _in_this_process(fn: Callable, inputs: Sequence, accept: Callable, allowed: int) -> Iterator[Done | Failed]:
-    for index, x in enumerate(inputs):
-        for attempt in range(1, allowed + 1):
-            end = _judged(index, attempt, evaluated(fn, x), accept)
+    for index in range(len(inputs)):
+        for attempt in range(1, allowed + 1):  # each with an input of its own, for fn may have changed the last
+            end = _judged(index, attempt, evaluated(fn, inputs[index], (Exception, SystemExit)), accept)
             if isinstance(end, Done):
                 break
         yield end

@@ -57,6 +57,7 @@ def of_leaves(name: str, given: PyTree[Any], x: PyTree[Array], *, scalar: bool =
             f"{what} has the structure {form}, and x has {tree}", here(), f"one {what}", "one for each leaf of x"
         )
     check_positive(name, steps, scalar=scalar)
+    steps = [step if leaf.size else jnp.ones(leaf.shape) for step, leaf in zip(steps, leaves, strict=True)]
     for step, leaf in zip(steps, leaves, strict=True):
         if np.shape(step) not in ((), leaf.shape):
             raise SpanaxError(
