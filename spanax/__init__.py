@@ -53,5 +53,15 @@ from .gaps import (
     find_jumps as find_jumps,
     hidden_gradient as hidden_gradient,
 )
+from .judge import (
+    Comparison as Comparison,
+    GradientCheck as GradientCheck,
+    Interval as Interval,
+    Row as Row,
+    Truth as Truth,
+    check_gradient as check_gradient,
+    compare as compare,
+    recommend as recommend,
+)
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample

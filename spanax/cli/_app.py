@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from .bridges import bridges
+from .compare import compare
 from .find import find
 from .gallery import gallery
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(find)
 app.command()(bridges)
+app.command()(compare)
 app.add_typer(gallery, name="gallery")
 
 

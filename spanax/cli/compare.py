@@ -1,0 +1,137 @@
+"""`spanax compare`: bias, variance and cost of the bridges of a program, and which one to take."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import sys
+import traceback
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .._errors import SpanaxError
+from ._bridge_text import bridges_of
+from .find import FORMS, INTERRUPTED, UNUSABLE, _fitting, _folded, _load, _positions, _signature, _told
+
+if TYPE_CHECKING:
+    from ..judge.comparison import Comparison
+
+BIASED = 1
+VIAS = "A dict of bridges by the name of their draws, or of whole functions by a label; or a function that returns one."
+
+
+def compare(
+    function: Annotated[str, typer.Argument(metavar="MODULE:FUNCTION", help="Such as package.module:loss.")],
+    args: Annotated[str, typer.Option(metavar="MODULE:NAME", help=f"What to call it with: {FORMS}.")],
+    vias: Annotated[str, typer.Option(metavar="MODULE:NAME", help=VIAS, show_default=False)] = "",
+    via: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=BRIDGE,...", help='Such as "z=DisARM(),LeaveOneOut(4)"; once for each name.'),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=100, help="Gradients of each candidate.")] = 1000,
+    budget: Annotated[float, typer.Option(help="Seconds to search for, where no bridges are given.")] = 30.0,
+    argnums: Annotated[
+        tuple, typer.Option(parser=_positions, metavar="N,N", help="The arguments to differentiate in, from 0.")
+    ] = "0",  # pyright: ignore[reportArgumentType]
+    seed: Annotated[int, typer.Option(min=0, help="Fixes the draws, where the arguments hold no key.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page that needs no other file.", show_default=False)
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw a .png, .pdf or .svg.", show_default=False)] = None,
+    fail_on_bias: Annotated[bool, typer.Option("--fail-on-bias", help="Status 1 if a candidate is biased.")] = False,
+    show_traceback: Annotated[bool, typer.Option("--traceback", help="Show an error's whole traceback.")] = False,
+) -> None:
+    """Measure the bias, the variance and the cost of bridges, and say which one to take.
+
+    Without --vias and --via, the bridges that fit are searched for. The status is 2 where nothing can be compared.
+    What the function's module prints goes to stderr.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            _check_files(html, plot)
+            found = _compared(function, args, vias, via or [], argnums, seed, draws, budget)
+            _write(found, html, plot)
+            text = found.to_json() if as_json else str(found)
+    except KeyboardInterrupt as error:
+        typer.echo("spanax: interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from error
+    except Exception as error:
+        if show_traceback:
+            traceback.print_exception(error)
+        typer.echo(f"spanax: {error}", err=True)
+        raise typer.Exit(UNUSABLE) from error
+    typer.echo(text if as_json or not sys.stdout.isatty() else _folded(text, shutil.get_terminal_size().columns))
+    if fail_on_bias and any(row.verdict == "biased" for row in found.rows):
+        raise typer.Exit(BIASED)
+
+
+def _compared(
+    name: str, args_name: str, vias_name: str, via: list[str], argnums: tuple, seed: int, draws: int, budget: float
+) -> Comparison:
+    import jax
+
+    from ..judge.compare import compare
+    from ..judge.recommend import recommend
+
+    if vias_name and via:
+        raise SpanaxError("both --vias and --via", "", "one of them")
+    f, args, kwargs = _call(name, args_name)
+    key = kwargs.pop("key", None)
+    key = jax.random.key(seed) if key is None else key
+    nums = argnums[0] if len(argnums) == 1 else argnums
+    with _told("--via"):  # what a bridge says of its arguments has no place of the user's
+        vias = _vias(vias_name) if vias_name else bridges_of(via)
+    with _told(f"{name} cannot be compared"):
+        if vias:
+            return compare(f, *args, key=key, vias=vias, draws=draws, argnums=nums, **kwargs)
+        return recommend(f, *args, key=key, budget_seconds=budget, argnums=nums, **kwargs)
+
+
+def _call(name: str, args_name: str) -> tuple[Any, tuple, dict[str, Any]]:
+    """The function and its arguments; the keyword `key` is among them only where the user gave one."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    f, example = _load(name), _load(args_name)
+    if not callable(f):
+        raise SpanaxError(f"{name} is no function: it is a value of type {type(f).__name__}")
+    if callable(example):
+        with _told(f"calling {args_name}() failed"):
+            example = example()
+    signature = _signature(f)
+    takes_key = signature is not None and "key" in signature.parameters
+    args, kwargs = _fitting(name, functools.partial(f, key=None) if takes_key else f, args_name, example)
+    return f, args, kwargs
+
+
+def _vias(name: str) -> Any:
+    vias = _load(name)
+    if callable(vias):
+        with _told(f"calling {name}() failed"):
+            vias = vias()
+    if not isinstance(vias, dict) or not vias:
+        raise SpanaxError(f"{name} gives a value of type {type(vias).__name__}", "", VIAS)
+    return vias
+
+
+def _check_files(html: Path | None, plot: Path | None) -> None:
+    """Before the long work: is there a folder for what is to be written, and can it be drawn?"""
+    from ..judge.plots import check
+
+    if plot is not None:
+        with _told("--plot"):
+            check(plot)
+    for path in filter(None, (html, plot)):
+        if not path.parent.is_dir():
+            raise SpanaxError(f"{path}: there is no folder {path.parent}")
+
+
+def _write(found: Comparison, html: Path | None, plot: Path | None) -> None:
+    for path, write in ((html, found.to_html), (plot, found.plot)):
+        if path is not None:
+            write(path)
+            typer.echo(f"Wrote {path}", err=True)

@@ -1,0 +1,7 @@
+"""Judging the bridges: bias, variance and cost, measured, and which one to take."""
+
+from .check_gradient import GradientCheck as GradientCheck, check_gradient as check_gradient
+from .compare import compare as compare
+from .comparison import Comparison as Comparison
+from .recommend import recommend as recommend
+from .rows import Interval as Interval, Row as Row, Truth as Truth

@@ -1,0 +1,123 @@
+"""Differences of a noisy function along lines, and the step that suits its noise and its curvature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from .._errors import SpanaxError
+from ..bridges._directions import widest
+from ._lines import Line
+from ._program import Program, for_all
+
+# Not 1: a function whose period is a fraction of the step would seem to be flat.
+LARGEST = 0.83
+LADDER = 16
+_STEPS = 3  # h, h/2 and h/4
+# From the central differences d(h) at these: sixth order, for two steps of extrapolation (Richardson 1911).
+_WEIGHTS = np.array([1, -20, 64]) / 45
+_AMPLIFIED = float(np.abs(_WEIGHTS) @ 2.0 ** np.arange(_STEPS))  # noise of 1 in each value, at its worst, times 1/h
+_EXTRAPOLATED = 15  # a fourth-order difference errs by a 15th of its change when the step is halved
+
+
+class Differences(NamedTuple):
+    slopes: Float[np.ndarray, "n k"]  # of each draw's gradient, along each line
+    changes: Float[np.ndarray, "n k"]  # of each draw's value, as a derivative
+
+    points = _STEPS
+    pilot_points = LADDER
+
+
+def measured(
+    program: Program, along: Sequence[Line], steps: Float[np.ndarray, " k"], keys: Key[Array, " n"]
+) -> Differences:
+    """Gradients, and differences of sixth order, with the same key on all points."""
+    slopes, central, _ = _central(program, along, steps[:, None] / 2.0 ** np.arange(_STEPS), keys)
+    return Differences(slopes, central @ _WEIGHTS)
+
+
+def chosen_steps(
+    program: Program, along: Sequence[Line], keys: Key[Array, " n"], draws: int, where: str
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """The largest step at which halving it changes nothing but by chance (or 1%), and on from there while that lessens the error.
+
+    And the error that may be left, but for noise. From the largest, because the differences of a function that jumps with its
+    draws vary as 1/step, until the step is so small that no draw jumps, and they seem to be exact. Where there is no such
+    step, the one with the least sum of noise, curvature and rounding.
+    """
+    steps = LARGEST / 2.0 ** np.arange(LADDER)
+    slopes, central, size = _central(program, along, np.broadcast_to(steps, (len(along), LADDER)), keys)
+    chosen = [_choose(slopes[:, j], central[:, j], steps, size, draws) for j in range(len(along))]
+    if not all(np.isfinite(tolerance) for _, tolerance in chosen):
+        raise SpanaxError(
+            "check_gradient(f): f is NaN or infinite at its arguments, or on both sides of them however near",
+            where,
+            "arguments in the interior of where f is defined",
+            "the logarithm of an argument that has to be positive",
+        )
+    return np.array([step for step, _ in chosen]), np.array([tolerance for _, tolerance in chosen])
+
+
+def _choose(slopes, central, steps, size, draws) -> tuple[float, float]:
+    """Of one line: `slopes` (n,), central differences (n, LADDER) at `steps`; `size`: the rounding of one value."""
+    n = len(central)
+    with np.errstate(all="ignore"):
+        fourth = (4 * central[:, 1:] - central[:, :-1]) / 3
+        halved = fourth[:, 1:] - fourth[:, :-1]
+        sixth = fourth[:, 1:] + halved / _EXTRAPOLATED
+        change = np.abs(halved.mean(0))
+        chance = halved.std(0) / np.sqrt(n)
+        typical = np.sqrt(np.mean(sixth**2, 0))
+        steady = change <= np.maximum(3 * chance, 0.01 * typical)
+        rungs = len(steps) - _STEPS
+        left = np.maximum(change[:rungs], change[1 : rungs + 1]) / _EXTRAPOLATED
+        noise = np.std(np.where(np.isfinite(slopes), slopes, 0)[:, None] - sixth[:, :rungs], axis=0) / np.sqrt(draws)
+        rounding = np.array([_rounding(central, sixth[:, r], steps, size) for r in range(rungs)]) / steps[:rungs]
+        total = noise + left + rounding
+    good = np.flatnonzero(steady[:rungs] & steady[1 : rungs + 1] & np.isfinite(total))
+    finite = np.where(np.isfinite(total), total, np.inf)
+    r = int(good[0]) if len(good) else int(np.argmin(finite))
+    while len(good) and r + 1 < rungs and finite[r + 1] < finite[r]:
+        r += 1
+    return float(steps[r]), float((left + rounding)[r]) if np.isfinite(finite[r]) else np.inf
+
+
+def _rounding(central, sixth, steps, size) -> float:
+    """What rounding adds to a difference with step 1: seen at the smallest steps, and 4 units in the last place at the least."""
+    at_smallest = np.abs((central[:, -3:] - sixth[:, None]).mean(0)) * steps[-3:]
+    return _AMPLIFIED * max(float(np.median(at_smallest)), 4 * size)
+
+
+def _central(program, along, steps, keys) -> tuple[np.ndarray, np.ndarray, float]:
+    """Slopes (n, k), central differences (n, k, steps), and one unit in the last place of a value."""
+    leaves = [jnp.stack(rows) for rows in zip(*(line.v for line in along), strict=True)]
+    parts = for_all(_of_one_key, program.at_once, keys, program, leaves, jnp.asarray(steps, jnp.result_type(float)))
+    slopes, values = (np.concatenate([np.asarray(x, np.float64) for x in each]) for each in zip(*parts, strict=True))
+    with np.errstate(all="ignore"):
+        central = (values[..., 0] - values[..., 1]) / (2 * steps)
+    typical = float(np.mean(np.abs(values), where=np.isfinite(values))) if np.any(np.isfinite(values)) else np.inf
+    return slopes, central, float(np.finfo(parts[0][1].dtype).eps) * typical
+
+
+def _of_one_key(key, program: Program, leaves, steps):
+    """The gradient along each line; the values at both sides of it, (k, steps, 2)."""
+    gradient = program.gradient(key)
+    dtype = widest(gradient)
+    slopes = jnp.zeros(len(steps), dtype)
+    for v, g in zip(leaves, gradient, strict=True):
+        slopes = slopes + jnp.tensordot(v.astype(dtype), g.astype(dtype), g.ndim)
+
+    def value(point):
+        line, step = point
+        moved = [x + step.astype(x.dtype) * v[line] for x, v in zip(program.leaves, leaves, strict=True)]
+        return program.value(moved, key)
+
+    signed = jnp.stack([steps, -steps], -1)
+    which = jnp.broadcast_to(jnp.arange(len(steps)).reshape(-1, 1, 1), signed.shape)
+    values = jax.lax.map(value, (which.ravel(), signed.ravel()))
+    return slopes, values.reshape(signed.shape)

@@ -1,0 +1,95 @@
+"""A comparison as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from .rows import Interval, Row, Truth
+
+BINS = 40
+
+
+def to_json(
+    rows: Sequence[Row],
+    truth: Truth,
+    draws: int,
+    accuracy: float,
+    notes: Sequence[tuple[str, str]],
+    histograms: Mapping[str, Any],
+) -> str:
+    said = dict(notes)
+    return json.dumps(
+        _plain(
+            {
+                "format": "spanax.comparison",
+                "version": 1,
+                "draws": draws,
+                "accuracy": accuracy,
+                "truth": {
+                    "kind": truth.kind,
+                    "how": truth.how,
+                    "norm": norm(truth),
+                    "standard_error": truth.standard_error,
+                },
+                "recommendation": said.get("recommended", ""),
+                "code": said.get("code", ""),
+                "warnings": [text for what, text in notes if what == "warning"],
+                "rows": [_row(row) for row in rows],
+                "histograms": _counted(histograms),
+            }
+        ),
+        indent=2,
+        allow_nan=False,
+    )
+
+
+def norm(truth: Truth) -> float:
+    """|truth|, its own noise included."""
+    return math.sqrt(sum(float(np.sum(np.asarray(x, np.float64) ** 2)) for x in jax.tree.leaves(truth.gradient)))
+
+
+def _row(row: Row) -> dict[str, Any]:
+    found = dict(vars(row))
+    found["bias"] = _interval(row.bias)
+    found["bias_by_leaf"] = {leaf: _interval(bias) for leaf, bias in row.bias_by_leaf.items()}
+    found["worst_leaf"] = {"leaf": row.worst_leaf[0], "share": row.worst_leaf[1]}
+    return found
+
+
+def _interval(bias: Interval) -> dict[str, float]:
+    return bias._asdict()
+
+
+def _counted(histograms: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """For each coordinate its name, its truth, the edges of the bins, and the counts by label."""
+    out = []
+    for j, name in enumerate(histograms.get("coordinates", ())):
+        draws = {label: np.asarray(x)[:, j] for label, x in histograms["draws"].items()}
+        finite = {label: x[np.isfinite(x)] for label, x in draws.items()}
+        everything = np.concatenate([*finite.values(), [histograms["truth"][j]]])
+        edges = np.histogram_bin_edges(everything, BINS)
+        counts = {label: np.histogram(x, edges)[0].tolist() for label, x in finite.items()}
+        out.append(
+            {"coordinate": name, "truth": float(histograms["truth"][j]), "edges": edges.tolist(), "counts": counts}
+        )
+    return out
+
+
+def _plain(x: Any) -> Any:
+    """NaN as null, infinities as strings."""
+    match x:
+        case dict():
+            return {str(k): _plain(v) for k, v in x.items()}
+        case list() | tuple():
+            return [_plain(v) for v in x]
+        case float() if not math.isfinite(x):
+            return None if math.isnan(x) else "inf" if x > 0 else "-inf"
+        case float() | int() | str() | None:
+            return x
+    return float(x)

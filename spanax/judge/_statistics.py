@@ -1,0 +1,179 @@
+"""Is the mean of a gradient the truth? Two tests and an interval.
+
+With d = mean - truth and its covariance S (the truth's own added), under "no bias":
+
+- the largest |d_j|/s_j of all elements, Student's t with Sidak's correction: finds a bias of few elements;
+- |d|^2/tr S, an F distribution with nu = (tr S)^2/tr S^2 degrees of freedom (Satterthwaite 1946): finds a bias spread thin.
+
+The p-value is twice the smaller of the two, so that at level 1% an unbiased gradient is called biased at most once in 100
+times. The variance of a skewed element is moved to where it would be if the mean were the truth, by d_j times third moment by
+variance, where that raises it (Johnson 1978, Journal of the American Statistical Association 73, 536): a gradient that is
+seldom other than 0 shows few large values and a small variance by the same chance, and Student's t alone would cry wolf.
+Rounding, 100 eps of the largest element of the leaf, is added as well. An element whose rare values have not been seen in any
+draw is a constant to these tests.
+
+tr S^2 is that of batch means (Bai and Saranadasa 1996, equation 3.2). |bias|^2 is estimated without bias from products of
+different batches; its standard error is that at either end of the interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from ._moments import Moments
+from .rows import Interval
+
+LEVEL = 0.01
+_ROUNDING = 100.0  # units of eps
+_CONFIDENCE = 0.95
+
+
+class Reference(NamedTuple):
+    """The truth as one vector, and the moments of its own draws; None where it is exact."""
+
+    mean: Float[np.ndarray, " size"]
+    moments: Moments | None
+
+    @property
+    def squared_error(self) -> float:
+        """The expectation of |mean - what it estimates|^2."""
+        return 0.0 if self.moments is None else float(np.sum(self.moments.variance)) / self.moments.draws
+
+    @property
+    def squared_norm(self) -> float:
+        """|truth|^2, without what its own noise adds; 0 where that is all."""
+        return max(float(self.mean @ self.mean) - self.squared_error, 0.0)
+
+
+class Bias(NamedTuple):
+    p_value: float
+    overall: Interval
+    by_part: tuple[Interval, ...]
+
+    @property
+    def significant(self) -> bool:
+        return self.p_value < LEVEL
+
+
+def bias(found: Moments, truth: Reference, parts: Sequence[slice], eps: Float[np.ndarray, " size"] | float) -> Bias:
+    """The bias of a gradient whose moments are `found`. `parts`: the leaves in the vector; `eps`: their rounding."""
+    apart = found.mean - truth.mean
+    rounding = _rounding(found, truth, parts, eps)
+    squares = _variance_under_no_bias(found, -apart, parts) / found.draws + rounding**2
+    if truth.moments is not None:
+        squares += _variance_under_no_bias(truth.moments, apart, parts) / truth.moments.draws
+    freedom = min(found.draws, truth.moments.draws if truth.moments else found.draws) - 1
+    products = [_Products.of(found, truth, part) for part in parts]
+    whole = _Products(*(np.sum(of_all, axis=0) for of_all in zip(*products, strict=True)))
+    total = float(np.sum(squares))
+    p_value = min(1.0, 2 * min(_p_of_largest(apart, squares, freedom), _p_of_norm(whole, apart, total, freedom)))
+    extra = [float(np.linalg.norm(rounding[part])) for part in parts]
+    overall = whole.interval(float(np.linalg.norm(extra)), p_value < LEVEL)
+    return Bias(p_value, overall, tuple(p.interval(e) for p, e in zip(products, extra, strict=True)))
+
+
+def _rounding(found: Moments, truth: Reference, parts: Sequence[slice], eps: np.ndarray | float) -> np.ndarray:
+    size = np.maximum(np.abs(found.mean), np.abs(truth.mean))
+    of_leaf = np.concatenate([np.full(part.stop - part.start, np.max(size[part], initial=0.0)) for part in parts])
+    return eps * (_ROUNDING * of_leaf + np.max(size))
+
+
+def _variance_under_no_bias(of: Moments, moved: np.ndarray, parts: Sequence[slice]) -> np.ndarray:
+    """Of one gradient, if its mean were `moved` further; an element that never varied is thought as skewed as any of its leaf."""
+    lean = np.divide(of.third, of.variance, out=np.zeros_like(of.mean), where=of.variance > 0)
+    rise = np.maximum(lean * moved, 0.0)
+    for part in parts:
+        never = of.variance[part] == 0
+        rise[part][never] = np.max(np.abs(lean[part]), initial=0.0) * np.abs(moved[part][never])
+    return of.variance + rise
+
+
+def _p_of_largest(apart: np.ndarray, squares: np.ndarray, freedom: int) -> float:
+    from scipy.special import stdtr
+
+    moved = apart != 0
+    if not moved.any():
+        return 1.0
+    z = np.max(np.abs(apart[moved]) / np.sqrt(squares[moved]))
+    return float(-np.expm1(len(apart) * np.log1p(-min(2 * stdtr(freedom, -z), 1 - 1e-12))))
+
+
+def _p_of_norm(products: _Products, apart: np.ndarray, total: float, freedom: int) -> float:
+    from scipy.special import fdtrc
+
+    if total == 0:
+        return 1.0
+    nu = float(np.clip(total**2 / max(products.trace_of_square, 1e-300), 1.0, len(apart)))
+    return float(fdtrc(nu, nu * freedom, float(apart @ apart) / total))
+
+
+class _Products(NamedTuple):
+    """Inner products over one leaf (or, added up, over all): of batch means less the truth.
+
+    `gram`: among the candidate's batches; `of_truth`: among the truth's own; `cross`: of the former with the latter.
+    """
+
+    gram: Float[np.ndarray, "k k"]
+    of_truth: Float[np.ndarray, "n n"]
+    cross: Float[np.ndarray, "k n"]
+
+    @classmethod
+    def of(cls, found: Moments, truth: Reference, part: slice) -> _Products:
+        mine = found.batches[:, part] - truth.mean[part]
+        if truth.moments is None:
+            return cls(mine @ mine.T, np.zeros((1, 1)), np.zeros((len(mine), 1)))
+        theirs = truth.moments.batches[:, part] - truth.mean[part]
+        return cls(mine @ mine.T, theirs @ theirs.T, mine @ theirs.T)
+
+    @property
+    def trace_of_square(self) -> float:
+        """tr S^2, for the covariance S of the difference of the two means."""
+        k, n = self.cross.shape
+        mixed = np.sum(_centred(self.cross) ** 2) / (max(k - 1, 1) * max(n - 1, 1))
+        return _trace_of_square(self.gram) / k**2 + _trace_of_square(self.of_truth) / n**2 + 2 * mixed / (k * n)
+
+    def interval(self, rounding: float, significant: bool = True) -> Interval:
+        """Of |bias|, with a normal approximation to the estimate of its square; from 0 if it is not significant."""
+        from scipy.special import stdtrit
+
+        k, n = self.cross.shape
+        square = _off_diagonal_mean(self.gram) + _off_diagonal_mean(self.of_truth) - 2 * float(np.mean(self.cross))
+        along = np.var(np.mean(self.gram, 0) - np.mean(self.cross, 1), ddof=1) / k  # d S d
+        if n > 1:
+            along += np.var(np.mean(self.cross, 0), ddof=1) / n
+        noise, z2 = 2 * self.trace_of_square, float(stdtrit(k - 1, (1 + _CONFIDENCE) / 2)) ** 2
+        size = float(np.mean(self.gram))  # |d|^2
+        spread = min(along / size, math.sqrt(noise / 2)) if size > 0 else 0.0  # the variance of d along itself
+        low = square - math.sqrt(z2 * max(4 * along - noise, noise))
+        high = square + math.sqrt(z2 * (noise + 4 * max(square, 0.0) * spread)) + z2 * spread
+        low, middle, high = (math.sqrt(max(x, 0.0)) for x in (low, square, high))
+        return Interval(middle, max(low - rounding, 0.0) if significant else 0.0, high + rounding)
+
+
+def _centred(x: np.ndarray) -> np.ndarray:
+    """Less its means along each axis that has more than one entry."""
+    for axis in (0, 1):
+        if x.shape[axis] > 1:
+            x = x - np.mean(x, axis, keepdims=True)
+    return x
+
+
+def _off_diagonal_mean(gram: np.ndarray) -> float:
+    n = len(gram)
+    return float(np.sum(gram) - np.trace(gram)) / (n * (n - 1)) if n > 1 else 0.0
+
+
+def _trace_of_square(gram: np.ndarray) -> float:
+    """tr C^2 for the covariance C of n vectors, from their Gram matrix."""
+    n = len(gram)
+    if n < 3:
+        return 0.0
+    centred = _centred(gram)
+    square, trace = np.sum(centred**2) / (n - 1) ** 2, np.trace(centred) / (n - 1)
+    raw = (n - 1) ** 2 / ((n + 1) * (n - 2)) * (square - trace**2 / (n - 1))
+    return float(max(raw, square / n))

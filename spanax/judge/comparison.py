@@ -1,0 +1,67 @@
+"""What `compare` found: the rows, what they were held against, and what follows."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ._json import to_json
+from ._page import page
+from ._table import table
+from .rows import Interval as Interval, Row as Row, Truth as Truth
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Bridges of one program, or whole alternatives to it, ranked by their time to a given accuracy.
+
+    - `rows`: one for each candidate, the best first;
+    - `truth`: what the bias is measured against;
+    - `draws`: gradients of each candidate; `accuracy`: what the time is to, a share of the truth's norm;
+    - `recommendation`: one sentence with its reason; `code`: what it recommends, to paste;
+    - `warnings`: what a reader should know before believing a row;
+    - `histograms`: "coordinates" (the names of up to 4 elements of the gradient), "truth" (their true values) and "draws"
+      (label -> an array of n <= 2,000 gradients by coordinates), for pictures.
+    """
+
+    rows: tuple[Row, ...]
+    truth: Truth
+    draws: int
+    accuracy: float
+    recommendation: str
+    code: str
+    warnings: tuple[str, ...]
+    histograms: dict[str, Any]
+
+    def __str__(self) -> str:
+        return table(self.rows, self.truth, self.draws, self.accuracy, self.notes())
+
+    __repr__ = __str__
+
+    def notes(self) -> list[tuple[str, str]]:
+        """(what it is, text): the recommendation, the code to paste, and the warnings."""
+        told = [("recommended", self.recommendation)]
+        if self.code:
+            told.append(("code", self.code))
+        return told + [("warning", text) for text in self.warnings]
+
+    def plot(self, path: str | os.PathLike) -> None:
+        """Draws the bias-variance plane and the histograms into a file (needs matplotlib: `pip install 'spanax[plots]'`)."""
+        from .plots import draw
+
+        draw(self, Path(path))
+
+    def to_json(self) -> str:
+        """One JSON object: "format" ("spanax.comparison"), "version" (1), and the fields of this class.
+
+        NaN is null, an infinity the string "inf" or "-inf". Of the truth only its norm is kept, and of the histograms the counts
+        in 40 bins of equal width that span all candidates' draws of a coordinate.
+        """
+        return to_json(self.rows, self.truth, self.draws, self.accuracy, self.notes(), self.histograms)
+
+    def to_html(self, path: str | os.PathLike) -> None:
+        """Writes one page that needs no other file, no network and no script."""
+        text = page(self.rows, self.truth, self.draws, self.accuracy, self.notes())
+        Path(path).write_text(text, encoding="utf-8")

@@ -1,0 +1,69 @@
+"""The picture of a comparison: the bias-variance plane, and the gradients against the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._errors import SpanaxError
+from .._jaxprs import here
+from ._histograms import draw_histograms
+from ._plane import draw_plane, key_of_plane
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".pdf", ".svg")
+SHOWN = 12  # candidates of a large comparison that are drawn, from the best one on
+_ROW = 0.52  # inches
+
+
+def draw(comparison: Any, path: str | Path) -> None:
+    """Writes the picture of a `Comparison` to `path`, a .png, .pdf or .svg.
+
+    Above, the bias-variance plane: the squared bias against the variance that is left after one second of gradients
+    (variance times seconds a gradient), with lines of equal time to accuracy. Below, the histograms of single gradients in
+    up to 4 coordinates, with the truth. The first 12 candidates are drawn; markers and line styles tell what is what, and no
+    colour is needed.
+
+    Raises `SpanaxError` for another suffix, and where matplotlib is not installed.
+    """
+    check(path)
+    figure_of(comparison).savefig(path, dpi=150)
+
+
+def check(path: str | Path) -> None:
+    """Raises what `draw` would, before the long work that a picture comes after."""
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise SpanaxError(f"a picture {str(path)!r}", here(), *(f"{Path(path).stem}{suffix}" for suffix in SUFFIXES))
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise SpanaxError("a picture needs matplotlib", here(), "pip install 'spanax[plots]'") from error
+
+
+def figure_of(comparison: Any) -> Figure:
+    """The picture as a matplotlib figure, that no `pyplot` knows of."""
+    from matplotlib.figure import Figure
+
+    rows = comparison.rows[:SHOWN]
+    drawn = [row.label for row in rows if row.label in comparison.histograms["draws"]]
+    coordinates = len(comparison.histograms["coordinates"]) if drawn else 0
+    below = 0.7 + _ROW * len(drawn) if coordinates else 0.0
+    figure = Figure(figsize=(9.0, 4.8 + below), layout="constrained", facecolor="white")
+    figure.suptitle(_title(comparison, len(rows)), fontsize=10)
+    parts = figure.subfigures(
+        1 + bool(coordinates), 1, height_ratios=[4.4, below][: 1 + bool(coordinates)], squeeze=False
+    )
+    plane, key = parts[0, 0].subplots(1, 2, width_ratios=[5, 3])
+    draw_plane(plane, comparison, rows)
+    key_of_plane(key, comparison, rows)
+    if coordinates:
+        draw_histograms(parts[1, 0], comparison.histograms, drawn)
+    return figure
+
+
+def _title(comparison: Any, shown: int) -> str:
+    total = len(comparison.rows)
+    candidates = f"{total} candidates" if shown == total else f"the {shown} best of {total} candidates"
+    return f"Bias, variance and cost of {candidates}; {comparison.draws:,} draws each; truth: {comparison.truth.kind}"

@@ -1,0 +1,139 @@
+"""`recommend`: which bridges to take for a program, found within a time budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jaxtyping import Array, Key
+
+from .._errors import SpanaxError
+from .._jaxprs import defined, here
+from ..gaps.find import find_gaps
+from ..gaps.report import MEANING
+from ..gaps.traced import with_key
+from ..stochastic.sampling import check_key
+from ._arguments import Arguments
+from ._halving import Trial
+from ._proposals import Proposal
+from ._search import Ranking, Search
+from ._sites import draws_of
+from ._verdicts import recommended
+from .compare import compare
+from .comparison import Comparison
+
+SEARCH = 0.6  # of the budget; the rest is for comparing the finalists
+ACCURACY = 0.1
+MOST_REMEDIES = 7
+DRAWS = (200, 1000)  # of the finalists, at the least and at the most
+TRUTH = 4  # times as many draws as of a finalist are for the reference gradient
+
+
+def recommend(
+    f: Callable[..., Any],
+    *args: Any,
+    key: Key[Array, ""],
+    budget_seconds: float = 30.0,
+    argnums: int | Sequence[int] = 0,
+    **kwargs: Any,
+) -> Comparison:
+    """Tries the bridges that fit the named draws of `f`, and compares the best of them.
+
+    `f(*args, key=key, **kwargs)` is a program with draws `sx.sample(..., name="z")`, as `sx.expectation` takes it. At each
+    name, whichever of `Pathwise`, `DisARM`, `LeaveOneOut`, `Enumerate` (up to 1,024 values), `ScoreFunction` (with 4 replicates,
+    for its baseline), `ReinMax`, `GumbelSoftmax` and `StraightThrough` f can be differentiated with is tried, and f as it is
+    written. Successive halving keeps what has the shortest time to a root mean square error of 10% of the gradient's norm: two
+    unbiased candidates and the best other one, which `compare` then judges; its `code` is what to paste. With more than 16
+    combinations of bridges the names are gone through one after the other, while the others keep the best bridge so far: the
+    best combination may then be missed.
+
+    `budget_seconds` are for all of it, compilation included, but the last comparison is finished in any case. Where the budget
+    ends before every candidate was tried, a warning in the result says how many were not. On a terminal, progress is shown on
+    stderr. A draw without a name keeps the bridge that it has, and a warning says so.
+
+    Raises `SpanaxError` where no draw has a name, where no bridge fits one, and where f has no draw at all: then with the
+    remedies for its hard steps, if it has any.
+
+    Successive halving: Jamieson and Talwalkar 2016 (arXiv:1502.07943).
+    """
+    where, start = here(), time.perf_counter()
+    check_key(key, where)
+    if not (isinstance(budget_seconds, int | float) and budget_seconds > 0):
+        raise SpanaxError(f"recommend(budget_seconds={budget_seconds!r})", where, "a positive number of seconds")
+    f = getattr(f, "expectation_of", f)
+    arguments = Arguments.of(f, args, kwargs, argnums, where)
+    draws = draws_of(f, args, kwargs, key)
+    if not draws:
+        raise _without_draws(f, args, with_key(f, key, args, kwargs), argnums)
+    unnamed = list(dict.fromkeys(draw.where for draw in draws if draw.name is None))
+    if all(draw.name is None for draw in draws):
+        raise SpanaxError(
+            "no draw has a name, by which its bridge could be replaced", unnamed[0], 'name="z" in sx.sample'
+        )
+    for_search, for_comparison = jax.random.split(key)
+    search = Search(f, arguments, draws, for_search, accuracy=ACCURACY)
+    with search.progress:
+        finalists = search.best(start + SEARCH * budget_seconds)
+        search.progress.show("comparing the best")
+        finalists, count = _affordable(finalists, start + budget_seconds - time.perf_counter())
+        vias = {proposal.label: proposal.function(f) for proposal, _ in finalists}
+        found = compare(
+            f,
+            *args,
+            key=for_comparison,
+            vias=vias,
+            draws=count,
+            truth=_truth(*finalists[0]),
+            argnums=argnums,
+            accuracy=ACCURACY,
+            **kwargs,
+        )
+    told = [*search.warnings(budget_seconds), *([_of_unnamed(unnamed)] if unnamed else [])]
+    return dataclasses.replace(found, code=_code(f, found, finalists), warnings=(*found.warnings, *told))
+
+
+def _affordable(finalists: Ranking, seconds: float) -> tuple[Ranking, int]:
+    """As many of the finalists, the best one in any case, and as many draws of each as there is time for."""
+    fewest, most = DRAWS
+    while True:
+        each, compiling = [trial.second for _, trial in finalists], [trial.compiling for _, trial in finalists]
+        one = sum(each) + TRUTH * max(each)
+        count = int((seconds - sum(compiling) - max(compiling)) / one)
+        if count >= fewest or len(finalists) == 1:
+            return finalists, min(max(count, fewest), most)
+        finalists = finalists[:-1]
+
+
+def _truth(best: Proposal, trial: Trial) -> Any:
+    """The best candidate's bridges, where their mean can stand for the truth and is not exact anyway."""
+    usable = best.sound and best.samples == 1 and best.via and trial.variance > 0
+    return dict(best.via) if usable else "auto"
+
+
+def _code(f: Callable[..., Any], found: Comparison, finalists: Ranking) -> str:
+    best, _ = recommended(found.rows, found.accuracy)
+    name = getattr(f, "__name__", "f")
+    return next(
+        (p.code(name if name.isidentifier() else "f") for p, _ in finalists if best and p.label == best.label), ""
+    )
+
+
+def _of_unnamed(places: Sequence[str]) -> str:
+    return f"draws without a name keep their bridge: {', '.join(places)}"
+
+
+def _without_draws(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int]) -> SpanaxError:
+    """For a program without `sx.sample`: what is known about its hard steps."""
+    report = find_gaps(f, *args, argnums=argnums, **kwargs)
+    problem = "f has no draws (sx.sample) whose bridges could be chosen"
+    gaps = [gap for gap in report.gaps if gap.kind != "intended"]
+    if not gaps:
+        remedies = ["jax.grad(f)"] if report.verdict == "alive" else []
+        return SpanaxError(f"{problem}, and {MEANING[report.verdict]}", defined(f), *remedies)
+    listed = ", ".join(f"{gap.operation} at {gap.place}" for gap in gaps)
+    remedies = list(dict.fromkeys(remedy for gap in gaps for remedy in gap.remedies))[:MOST_REMEDIES]
+    judged = 'sx.compare(f, ..., vias={"soft": g, "smooth": h}), to judge such alternatives'
+    return SpanaxError(f"{problem}; its hard steps are: {listed}", defined(f), *remedies, judged)

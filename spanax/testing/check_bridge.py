@@ -1,0 +1,97 @@
+"""`check_bridge`: the public contract of bridges, as named checks."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jaxtyping import Array, Key, PyTree
+
+from .._errors import SpanaxError
+from .._jaxprs import here
+from ..bridges import Bridge, Drawing, Manual, Probing, Step
+from ..stochastic.sampling import check_key
+from . import _draws, _general, _host, _probing, _steps
+from ._report import ContractError, Outcome, Report, outcome, outcomes, require
+
+
+def check_bridge(
+    bridge: Bridge,
+    *,
+    key: Key[Array, ""] | None = None,
+    draws: int = 20_000,
+    f: Callable[[Any], Any] | None = None,
+    x: PyTree[Any] | None = None,
+) -> Report:
+    """Checks everything that a bridge promises, and returns a `Report` of about 30 named checks.
+
+    - every bridge: complete facts, a docstring with a source, a repr that can be read, a pytree that jit takes, pickling,
+      immutability; no check changes a global setting;
+    - of a draw (`Local`, `Score`, `Branching`), on Bernoulli, Categorical and Normal draws as far as it takes them: draws,
+      value and gradient as `facts.unbiased` says, against enumeration and quadrature, in float32 and float64; second derivatives
+      right, or a `SpanaxError`; two draws, draws in a scan, two replicates; finite at logits of 50 and scales of 1e-3 and
+      1e3; no silent zero; the same under jit and vmap. Of a biased bridge: a linear cost grows along its gradient, and a relaxed
+      draw has the derivative of its own value, unless `facts.unbiased_for` says "nothing";
+    - of a hard operation (`Step`), on floor, round, greater, argmax and sort likewise;
+    - of a whole function (`Probing`): points, derivatives of a linear and a quadratic function, dropped points, transposing,
+      a black box; at `x`, a pytree of floats, or at one with two leaves;
+    - `Manual`: linear, and the derivative of `f` at `x`; nothing of that without them.
+
+    `draws`: independent estimates that each mean is taken over; means are allowed 5 standard errors, so that a right bridge
+    fails in fewer than 1 of 1,000 runs. A mean so noisy that half of its truth could be missing fails as well, with the
+    advice to take more. The default `key` is fixed, and so is the answer. Not checked: draws of other distributions, that
+    pickle finds the class of a bridge by its name, and third derivatives.
+
+    Raises `ContractError`, which is a `SpanaxError` and an `AssertionError`, with every check that failed and what it saw.
+
+    >>> import spanax as sx
+    >>> report = check_bridge(sx.StraightThrough(), draws=2_000)
+    >>> report.failed, "extreme parameters" in report.passed
+    ((), True)
+    """
+    where = here()
+    _check_arguments(bridge, draws, where)
+    key = jax.random.key(0) if key is None else key
+    check_key(key, where)
+    importlib.import_module("numpyro.distributions")  # which changes the filters of warnings
+    before = _general.settings()
+    found = outcomes(_general.checks(bridge))
+    found += _of_draws_and_steps(bridge, key, draws)
+    if isinstance(bridge, Probing):
+        found += outcomes(_probing.checks(bridge, key, x))
+    if isinstance(bridge, Manual):
+        found += outcomes(_host.checks(bridge, key, f, x))
+    same = _general.settings() == before
+    found += (outcome("global settings", lambda: require(same, "JAX's, NumPy's or Python's settings changed")),)
+    report = Report(_shown(bridge), found)
+    if report.failed:
+        raise ContractError(report)
+    return report
+
+
+def _of_draws_and_steps(bridge: Bridge, key: Key[Array, ""], draws: int) -> tuple[Outcome, ...]:
+    """A bridge of both has to take one of them."""
+    parts = []
+    if isinstance(bridge, Drawing):
+        parts.append(outcomes(_draws.checks(bridge, key, draws)))
+    if isinstance(bridge, Step):
+        parts.append(outcomes(_steps.checks(bridge, key)))
+    taken = [part for part in parts if part[0].problem is None]
+    return sum(taken or parts, ())
+
+
+def _check_arguments(bridge: Any, draws: Any, where: str) -> None:
+    if not isinstance(bridge, Bridge):
+        hint = f"{bridge.__name__}()" if isinstance(bridge, type) else "an instance of a class derived from sx.Bridge"
+        raise SpanaxError(f"check_bridge({bridge!r}): that is no bridge", where, hint)
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1000:
+        raise SpanaxError(f"check_bridge(draws={draws!r})", where, "a Python integer, 1000 or more")
+
+
+def _shown(bridge: Bridge) -> str:
+    try:
+        return repr(bridge)
+    except Exception:  # a check of its own says so
+        return type(bridge).__name__

@@ -1,0 +1,194 @@
+"""The picture of a comparison, looked at through matplotlib's own objects."""
+
+import math
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from spanax import SpanaxError
+from spanax.judge import plots
+from spanax.judge._histograms import shown_range
+from spanax.judge._plane import MARKERS, scale_of
+from spanax.judge.comparison import Comparison
+from spanax.judge.rows import Interval, Row, Truth
+
+TRUTH = np.array([0.8, -0.6, 0.0, 0.1])  # norm 1.005
+ACCURACY = 0.1
+LIMIT = ACCURACY**2 * float(np.sum(TRUTH**2))
+SECOND = 1e-6
+
+
+def row(label, bias, variance, microseconds, verdict):
+    return Row(label, Interval(*bias), {}, 0.5, variance, ("p", 1.0), 1.0, 1.0, microseconds, 1.0, 1.0, verdict)
+
+
+# Three of them stand at nearly the same place.
+ROWS = (
+    row("exact", (0.0, 0.0, 1e-7), 0.0, 40.0, "unbiased"),
+    row("a", (0.01, 0.0, 0.05), 2.0, 35.0, "unbiased"),
+    row("b", (0.01, 0.0, 0.05), 2.1, 36.0, "unbiased"),
+    row("c", (0.01, 0.0, 0.05), 0.5, 146.0, "unbiased"),
+    row("slight", (0.02, 0.01, 0.03), 0.35, 22.0, "biased"),
+    row("far off", (0.6, 0.58, 0.62), 0.2, 19.0, "biased"),
+    row("noisy", (0.3, 0.0, 0.9), 300.0, 20.0, "undecided"),
+    row("broken $x$", (math.nan, math.nan, math.nan), math.nan, 20.0, "biased"),
+)
+SPREADS = {
+    "exact": 0.0,
+    "a": 0.7,
+    "b": 0.7,
+    "c": 0.35,
+    "slight": 0.3,
+    "far off": 0.2,
+    "noisy": 8.0,
+    "broken $x$": np.nan,
+}
+
+
+def comparison(rows=ROWS, coordinates=2, truth=TRUTH):
+    random = np.random.default_rng(0)
+    draws = {r.label: truth[:2] + SPREADS[r.label] * random.normal(size=(500, 2)) for r in rows}
+    names = [f"params['layer'].weight[{k}, 0]" for k in range(coordinates)]
+    histograms = {"coordinates": names, "truth": truth[:2], "draws": draws if coordinates else {}}
+    held = Truth("enumeration", "all 16 paths", {"w": truth[:3], "b": truth[3:]}, 0.0)
+    return Comparison(rows, held, 1000, ACCURACY, "take exact", "", (), histograms)
+
+
+@pytest.fixture(scope="module")
+def figure():
+    figure = plots.figure_of(comparison())
+    FigureCanvasAgg(figure).draw()
+    return figure
+
+
+@pytest.fixture(scope="module")
+def plane(figure):
+    return figure.subfigs[0].axes[0]
+
+
+def numbers(plane):
+    return {text.get_text(): text for text in plane.texts if text.get_text().isdigit()}
+
+
+@pytest.mark.parametrize(("suffix", "head"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".SVG", b"<?xml")])
+def test_the_suffix_says_what_is_written(tmp_path, suffix, head):
+    import matplotlib
+
+    before, pyplot = dict(matplotlib.rcParams), "matplotlib.pyplot" in sys.modules
+    comparison(ROWS[:2], coordinates=0).plot(tmp_path / f"p{suffix}")
+    assert (tmp_path / f"p{suffix}").read_bytes().startswith(head)
+    assert dict(matplotlib.rcParams) == before and ("matplotlib.pyplot" in sys.modules) == pyplot
+
+
+def test_another_suffix_and_a_missing_matplotlib_are_said_before_anything_is_drawn(tmp_path, monkeypatch):
+    with pytest.raises(SpanaxError, match=r"(?s)'.*p\.gif'.*p\.png"):
+        comparison().plot(tmp_path / "p.gif")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(SpanaxError, match=r"pip install 'spanax\[plots\]'"):
+        plots.check("p.png")
+
+
+def test_each_candidate_stands_at_its_squared_bias_and_its_variance_after_a_second(plane):
+    points = {
+        (line.get_marker(), line.get_markerfacecolor(), *np.round(line.get_xydata()[0], 6))
+        for line in plane.lines
+        if len(line.get_xdata()) == 1 and line.get_marker() != "|"
+    }
+    none_found, zero = plane.get_xticks()[0], plane.get_yticks()[0]
+    expected = set()
+    for r in ROWS[:-1]:
+        x = math.log10(r.bias.estimate**2) if r.verdict == "biased" else none_found
+        y = math.log10(r.variance * r.microseconds * SECOND) if r.variance else zero
+        expected.add((*MARKERS[r.verdict], *np.round((x, y), 6)))
+    assert points == expected
+    assert [label.get_text() for label in (plane.get_xticklabels()[0], plane.get_yticklabels()[0])] == [
+        "none\nfound",
+        "0",
+    ]
+
+
+def test_verdicts_differ_by_shape():
+    assert len({marker for marker, _ in MARKERS.values()}) == len(MARKERS) == 3
+
+
+def test_whiskers_reach_the_upper_end_of_the_bias(plane):
+    ends = {round(10 ** line.get_xdata()[0], 9) for line in plane.lines if line.get_marker() == "|"}
+    assert {round(r.bias.high**2, 9) for r in ROWS[1:-1]} <= ends
+
+
+def test_lines_of_equal_time_are_that(plane):
+    lines = [line for line in plane.lines if len(line.get_xdata()) > 10]
+    written = [text.get_text().strip() for text in plane.texts]
+    assert len(lines) >= 3
+    for line in lines:
+        x, y = line.get_xydata().T
+        squared_bias = np.where(x < plane.get_xticks()[1], 0.0, 10**x)
+        seconds = 10**y / (
+            LIMIT - squared_bias
+        )  # variance of one gradient / (limit - bias^2), times seconds a gradient
+        k = round(math.log10(seconds[0]))
+        np.testing.assert_allclose(seconds[1:], 10.0**k, rtol=1e-3)
+        assert {-4: "100 µs", -3: "1 ms", -2: "10 ms", -1: "100 ms", 0: "1 s"}[k] in written
+
+
+def test_no_two_numbers_overlap_and_none_covers_a_marker(plane, figure):
+    shown = numbers(plane)
+    assert sorted(shown, key=int) == [str(k) for k in range(1, len(ROWS))]
+    boxes = [text.get_window_extent() for text in shown.values()]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    markers = [line for line in plane.lines if len(line.get_xdata()) == 1 and line.get_marker() != "|"]
+    places = plane.transData.transform([line.get_xydata()[0] for line in markers])
+    assert not any(box.contains(x, y) for box in boxes for x, y in places)
+    frame = plane.get_window_extent()
+    assert all(frame.contains(box.x0, box.y0) and frame.contains(box.x1, box.y1) for box in boxes)
+
+
+def test_the_key_names_every_candidate_and_what_could_not_be_drawn(figure):
+    texts = [text.get_text().replace("\n", " ") for text in figure.subfigs[0].axes[1].get_legend().get_texts()]
+    assert [text for text in texts if text in SPREADS] == [r.label for r in ROWS[:-1]]
+    assert texts[-1] == r"broken \$x\$ (not finite: not drawn)"
+
+
+def test_histograms_show_all_draws_or_say_how_many_are_missing(figure):
+    grid = np.reshape(figure.subfigs[1].axes, (len(ROWS), 2))
+    told = {r.label: ax.texts[0].get_text() for r, ax in zip(ROWS, grid[:, 0], strict=True)}
+    assert told["slight"] == "" and told["broken $x$"] == "100% not finite"
+    draws = comparison().histograms["draws"]
+    low, high = grid[0, 0].get_xlim()
+    outside = np.mean((draws["noisy"][:, 0] < low) | (draws["noisy"][:, 0] > high))
+    assert told["noisy"] == f"{100 * outside:.0f}% outside" and outside > 0.5
+    truth_line, mean = grid[1, 1].lines
+    assert truth_line.get_xdata()[0] == TRUTH[1]
+    assert mean.get_xdata()[0] == pytest.approx(draws["a"][:, 1].mean())
+
+
+def test_the_shown_range_is_that_of_the_middle_candidate():
+    random = np.random.default_rng(1)
+    draws = [scale * random.normal(size=1000) for scale in (0.0, 1.0, 1.0, 1000.0)]
+    low, high = shown_range(draws, 0.0)
+    assert 2 < high < 4 and low == -high
+    assert shown_range([np.ones(5)], 1.0) == (pytest.approx(-0.2), pytest.approx(2.2))
+
+
+def test_nothing_finite_a_truth_of_zero_and_many_candidates_are_drawn_all_the_same():
+    plots.figure_of(comparison(ROWS[-1:]))
+    plane = plots.figure_of(comparison(truth=0 * TRUTH)).subfigs[0].axes[0]
+    assert not [line for line in plane.lines if len(line.get_xdata()) > 10]
+    many = plots.figure_of(comparison(ROWS[1:2] * 40, coordinates=0))
+    assert "the 12 best of 40" in many.get_suptitle() and len(numbers(many.subfigs[0].axes[0])) == 12
+
+
+def test_a_scale_holds_all_positive_values_and_has_a_place_for_zero():
+    scale = scale_of([0.0, 3e-5, 0.2, math.nan, math.inf])
+    assert scale.low < math.log10(3e-5) and scale.high > math.log10(0.2)
+    assert scale.ends[0] < scale.at(0.0) == scale.zero < scale.low and scale.at(0.2) == math.log10(0.2)
+    assert scale_of([]).ends[0] < -3
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-3, 14.8, 1e9])
+def test_a_truth_of_any_size_can_be_drawn(scale):
+    plane = plots.figure_of(comparison(ROWS[1:3], coordinates=0, truth=scale * TRUTH)).subfigs[0].axes[0]
+    lines = [line.get_xydata() for line in plane.lines if len(line.get_xdata()) > 10]
+    assert all(np.all(np.isfinite(line)) for line in lines)

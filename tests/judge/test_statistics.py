@@ -1,0 +1,188 @@
+"""The tests and intervals behind the verdicts: on gradients whose distribution is known."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+from scipy.stats import binom
+
+import spanax as sx
+from spanax.judge._moments import moments
+from spanax.judge._statistics import LEVEL, Reference, bias
+
+
+class Recorded:
+    """Gradients that are there already."""
+
+    def __init__(self, rows):
+        self.given = np.asarray(rows, np.float64)
+        self.arguments = self
+
+    @property
+    def size(self):
+        return self.given.shape[1]
+
+    def rows(self, key, start, stop):
+        return self.given[start:stop].copy()
+
+
+def of(rows, toward=None):
+    return moments(Recorded(rows), None, len(rows), toward, (0,))
+
+
+def judged(rows, truth, leaves=None):
+    truth = truth if isinstance(truth, Reference) else Reference(np.asarray(truth, np.float64), None)
+    size = len(rows[0])
+    parts = [slice(j, j + 1) for j in range(size)] if leaves else [slice(0, size)]
+    return bias(of(rows), truth, parts, 1e-7)
+
+
+# -- moments
+
+
+def test_moments_are_those_of_all_rows_at_once(monkeypatch):
+    rows = np.random.default_rng(0).gamma(0.5, size=(1003, 7)) + 1e3
+    monkeypatch.setattr("spanax.judge._moments._IN_MEMORY", 7 * 6)  # chunks of 6, within batches of about 20
+    toward = np.arange(7.0) - 3
+    found = of(rows, toward)
+    np.testing.assert_allclose(found.mean, rows.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(found.variance, rows.var(0, ddof=1), rtol=1e-10)
+    np.testing.assert_allclose(found.third, ((rows - rows.mean(0)) ** 3).mean(0), rtol=1e-9)
+    ends = np.linspace(0, 1003, 51).round().astype(int)
+    want = [rows[a:b].mean(0) for a, b in itertools.pairwise(ends)]
+    np.testing.assert_allclose(found.batches, want, rtol=1e-12)
+    cosines = rows @ toward / np.linalg.norm(rows, axis=1) / np.linalg.norm(toward)
+    np.testing.assert_allclose(found.cosine, cosines.mean(), rtol=1e-12)
+    np.testing.assert_array_equal(found.picked, rows[:, :1])
+
+
+def test_gradients_that_are_all_alike_have_no_variance():
+    found = of(np.full((200, 3), 0.1))
+    assert not found.variance.any() and not found.third.any()
+    assert np.all(found.mean == 0.1)
+
+
+def test_gradients_that_are_not_finite_are_counted_and_in_no_mean():
+    rows = np.random.default_rng(0).normal(size=(200, 3))
+    rows[5, 1], rows[77, 2], rows[150] = np.nan, np.inf, -np.inf
+    found = of(rows)
+    assert found.not_finite == 3 and found.draws == 197
+    assert found.bad.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(found.mean, np.delete(rows, [5, 77, 150], 0).mean(0))
+
+
+# -- the level: an unbiased gradient is called biased at most once in 100 times
+
+SEEDS, DRAWS = 200, 400
+
+
+def program(theta, *, key, via):
+    z = sx.sample(key, dist.Bernoulli(logits=theta).to_event(1), via=via)
+    return (z @ jnp.array([1.0, -2.0, 0.5]) - 0.3) ** 2 + jnp.sum(z) * theta[0]
+
+
+def gradients(via, theta, seed):
+    """For all seeds: one compiled program."""
+    keys = jax.random.split(jax.random.key(seed), SEEDS * DRAWS)
+    slope = jax.grad(sx.expectation(lambda theta, *, key: program(theta, key=key, via=via)))
+    rows = jax.jit(jax.vmap(lambda key: slope(theta, key=key)))(keys)
+    return np.asarray(rows, np.float64).reshape(SEEDS, DRAWS, 3)
+
+
+THETA = jnp.array([0.4, -1.0, 3.0])  # the last is 1 in 95 of 100 draws: its gradients are skewed
+UNBIASED = [sx.ScoreFunction(), sx.LeaveOneOut(), sx.DisARM()]
+
+
+@pytest.fixture(scope="module")
+def truth():
+    exact = sx.expectation(lambda theta, *, key: program(theta, key=key, via=sx.Enumerate()))
+    return np.asarray(jax.grad(exact)(THETA, key=jax.random.key(0)), np.float64)
+
+
+@pytest.mark.parametrize("via", UNBIASED, ids=repr)
+def test_unbiased_bridges_are_called_biased_once_in_100_times(via, truth):
+    found = gradients(via, THETA, 0)
+    biased = sum(judged(rows, truth).significant for rows in found)
+    assert biased <= binom.ppf(0.9995, SEEDS, LEVEL)  # false alarms of this test: 1 in 2,000
+    caught = sum(judged(rows * 2, truth).significant for rows in found)
+    assert caught > 10 * biased + 20  # a factor of two, also through the noise of the score function
+
+
+def test_a_noisy_truth_raises_no_false_alarms():
+    found = gradients(sx.LeaveOneOut(), THETA, 1)
+    other = gradients(sx.ScoreFunction(), THETA, 2)
+    biased = 0
+    for rows, reference in zip(found, other, strict=True):
+        known = of(reference)
+        biased += judged(rows, Reference(known.mean, known)).significant
+    assert biased <= binom.ppf(0.9995, SEEDS, LEVEL)
+
+
+# -- the intervals
+
+
+def coverage(size, of_bias, scale=1.0, noisy=False):
+    """How often the interval of |bias| holds it: Gaussian gradients, with one direction of large variance."""
+    rng, hits = np.random.default_rng(size), 0
+    for _ in range(SEEDS):
+        noise = rng.normal(size=(DRAWS, size)) + scale * rng.normal(size=(DRAWS, 1))
+        truth = Reference(np.zeros(size), None)
+        if noisy:
+            known = of(rng.normal(size=(2 * DRAWS, size)))
+            truth = Reference(known.mean, known)
+        low, high = judged(noise + of_bias / np.sqrt(size), truth).overall[1:]
+        hits += low <= of_bias <= high
+    return hits
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize("of_bias", [0.0, 0.3, 2.0])
+@pytest.mark.parametrize("size", [1, 20])
+def test_intervals_hold_the_bias_in_95_of_100_times(size, of_bias, noisy):
+    assert coverage(size, of_bias, noisy=noisy) >= binom.ppf(0.0005, SEEDS, 0.95)  # false alarms: 1 in 2,000 each
+
+
+# -- what is found
+
+
+def test_a_bias_of_one_element_among_many_is_found():
+    rows = np.random.default_rng(0).normal(size=(1000, 5000))
+    assert not judged(rows, np.zeros(5000)).significant
+    rows[:, 17] += 0.3  # 9 standard errors, and 0.09 of a squared distance whose expectation is 5
+    assert judged(rows, np.zeros(5000)).significant
+
+
+def test_a_bias_that_is_spread_thin_is_found():
+    rows = np.random.default_rng(0).normal(size=(1000, 5000))
+    rows += 0.015  # half a standard error of each element
+    found = judged(rows, np.zeros(5000))
+    assert found.significant and found.overall.low <= 0.015 * np.sqrt(5000) <= found.overall.high
+
+
+def test_elements_that_are_seldom_other_than_zero_raise_no_false_alarm():
+    """10 events in 1,000 draws are expected of each of 50 elements: Student's t would be wrong in 1 of 3 gradients."""
+    rng, rate = np.random.default_rng(0), 0.01
+    biased = 0
+    for _ in range(SEEDS):
+        rows = (rng.random((1000, 50)) < rate).astype(float)
+        biased += judged(rows, np.full(50, rate)).significant
+    assert biased <= binom.ppf(0.9995, SEEDS, LEVEL)
+
+
+def test_rounding_is_no_bias_and_more_is():
+    rows = np.full((100, 2), 0.3)
+    assert not judged(rows, [0.3 + 3e-7, 0.3]).significant
+    assert judged(rows, [0.3 + 3e-4, 0.3]).significant
+    assert judged(np.zeros((100, 2)), [1e-3, 0.0]).p_value < 1e-6  # a silent zero
+    assert judged(np.zeros((100, 2)), [0.0, 0.0]).p_value == 1.0
+
+
+def test_the_bias_of_each_leaf_is_its_own():
+    rows = np.random.default_rng(0).normal(size=(1000, 2)) * 0.1
+    rows[:, 1] += 1.0
+    first, second = judged(rows, np.zeros(2), leaves=True).by_part
+    assert first.low == 0 and first.high < 0.02
+    assert second.low < 1 < second.high < 1.05
