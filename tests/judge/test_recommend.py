@@ -1,5 +1,6 @@
 """`recommend`: which bridges fit, which are kept, and what is said."""
 
+import importlib
 import io
 import time
 
@@ -11,12 +12,14 @@ import pytest
 
 import spanax as sx
 from spanax import SpanaxError
-from spanax.judge import _proposals, _search, recommend as module
+from spanax.judge import _proposals, _search
 from spanax.judge._arguments import Arguments
 from spanax.judge._halving import FIRST, Trial, halve, ranked
 from spanax.judge._search import Search
 from spanax.judge._sites import draws_of
 from spanax.judge.recommend import recommend
+
+module = importlib.import_module("spanax.judge.recommend")  # beside the function of the same name
 
 LOGITS = jnp.linspace(-1.0, 1.0, 3)
 
