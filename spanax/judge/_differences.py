@@ -22,6 +22,7 @@ _STEPS = 3  # h, h/2 and h/4
 # From the central differences d(h) at these: sixth order, for two steps of extrapolation (Richardson 1911).
 _WEIGHTS = np.array([1, -20, 64]) / 45
 _AMPLIFIED = float(np.abs(_WEIGHTS) @ 2.0 ** np.arange(_STEPS))  # noise of 1 in each value, at its worst, times 1/h
+_GRADIENTS = 32  # units in the last place of a gradient: its own rounding
 _EXTRAPOLATED = 15  # a fourth-order difference errs by a 15th of its change when the step is halved
 
 
@@ -51,8 +52,8 @@ def chosen_steps(
     step, the one with the least sum of noise, curvature and rounding.
     """
     steps = LARGEST / 2.0 ** np.arange(LADDER)
-    slopes, central, size = _central(program, along, np.broadcast_to(steps, (len(along), LADDER)), keys)
-    chosen = [_choose(slopes[:, j], central[:, j], steps, size, draws) for j in range(len(along))]
+    slopes, central, unit = _central(program, along, np.broadcast_to(steps, (len(along), LADDER)), keys)
+    chosen = [_choose(slopes[:, j], central[:, j], steps, unit, draws) for j in range(len(along))]
     if not all(np.isfinite(tolerance) for _, tolerance in chosen):
         raise SpanaxError(
             "check_gradient(f): f is NaN or infinite at its arguments, or on both sides of them however near",
@@ -63,8 +64,8 @@ def chosen_steps(
     return np.array([step for step, _ in chosen]), np.array([tolerance for _, tolerance in chosen])
 
 
-def _choose(slopes, central, steps, size, draws) -> tuple[float, float]:
-    """Of one line: `slopes` (n,), central differences (n, LADDER) at `steps`; `size`: the rounding of one value."""
+def _choose(slopes, central, steps, unit: tuple[float, float], draws: int) -> tuple[float, float]:
+    """Of one line: `slopes` (n,), central differences (n, LADDER) at `steps`; `unit`: in the last place, of 1 and of a value."""
     n = len(central)
     with np.errstate(all="ignore"):
         fourth = (4 * central[:, 1:] - central[:, :-1]) / 3
@@ -77,7 +78,8 @@ def _choose(slopes, central, steps, size, draws) -> tuple[float, float]:
         rungs = len(steps) - _STEPS
         left = np.maximum(change[:rungs], change[1 : rungs + 1]) / _EXTRAPOLATED
         noise = np.std(np.where(np.isfinite(slopes), slopes, 0)[:, None] - sixth[:, :rungs], axis=0) / np.sqrt(draws)
-        rounding = np.array([_rounding(central, sixth[:, r], steps, size) for r in range(rungs)]) / steps[:rungs]
+        rounding = np.array([_rounding(central, sixth[:, r], steps, unit[1]) for r in range(rungs)]) / steps[:rungs]
+        rounding += _GRADIENTS * unit[0] * typical[:rungs]
         total = noise + left + rounding
     good = np.flatnonzero(steady[:rungs] & steady[1 : rungs + 1] & np.isfinite(total))
     finite = np.where(np.isfinite(total), total, np.inf)
@@ -93,15 +95,16 @@ def _rounding(central, sixth, steps, size) -> float:
     return _AMPLIFIED * max(float(np.median(at_smallest)), 4 * size)
 
 
-def _central(program, along, steps, keys) -> tuple[np.ndarray, np.ndarray, float]:
-    """Slopes (n, k), central differences (n, k, steps), and one unit in the last place of a value."""
+def _central(program, along, steps, keys) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
+    """Slopes (n, k), central differences (n, k, steps), and a unit in the last place, of 1 and of a typical value."""
     leaves = [jnp.stack(rows) for rows in zip(*(line.v for line in along), strict=True)]
     parts = for_all(_of_one_key, program.at_once, keys, program, leaves, jnp.asarray(steps, jnp.result_type(float)))
     slopes, values = (np.concatenate([np.asarray(x, np.float64) for x in each]) for each in zip(*parts, strict=True))
     with np.errstate(all="ignore"):
         central = (values[..., 0] - values[..., 1]) / (2 * steps)
     typical = float(np.mean(np.abs(values), where=np.isfinite(values))) if np.any(np.isfinite(values)) else np.inf
-    return slopes, central, float(np.finfo(parts[0][1].dtype).eps) * typical
+    eps = float(np.finfo(parts[0][1].dtype).eps)
+    return slopes, central, (eps, eps * typical)
 
 
 def _of_one_key(key, program: Program, leaves, steps):

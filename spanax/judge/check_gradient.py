@@ -109,14 +109,14 @@ def check_gradient(
     gradient below about 5 standard errors is not found either: `decided` says whether a gradient of zero would have been. A mean
     that varies within a hundredth of the largest step, under noise that hides it there, is taken for the wrong one.
 
-    f runs about 13 times `directions` times `draws`. Raises `SpanaxError` for arguments that do
-    not fit, an f that is no floating-point scalar, and one that is not finite however near to the arguments.
+    f runs about 13 times `directions` times `draws`. Raises `SpanaxError` for arguments that do not fit, an f that is no
+    floating-point scalar, and one that is not finite however near to the arguments.
 
     Common random numbers: Glasserman and Yao 1992 (Management Science 38, 884).
 
     >>> import jax, numpyro.distributions as dist, spanax as sx
     >>> def f(theta, *, key):
-    ...     return (sx.sample(key, dist.Bernoulli(logits=theta), name="z") - 0.25) ** 2
+    ...     return (sx.sample(key, dist.Bernoulli(logits=theta), name="z") - 0.25) ** 4
     >>> check = lambda f: check_gradient(f, 0.3, key=jax.random.key(0)).agrees()
     >>> check(sx.expectation(f, samples=2)), check(sx.expectation(f, via={"z": sx.StraightThrough()}))
     (True, False)

@@ -53,7 +53,7 @@ def compare(
       differentiated by `jax.grad`.
 
     The gradient is that of `argnums`: every floating-point leaf there. Each candidate is compiled once, and run for `draws` keys
-    (at least 100) and for its time; only moments are kept, which take the memory of some 130 gradients in float64 (50 where they are large).
+    (at least 100) and for its time; only moments are kept, which take the memory of some 200 gradients in float64.
 
     `truth` is what the bias is measured against:
 

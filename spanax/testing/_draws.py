@@ -91,8 +91,8 @@ def _law(tried: Tried) -> None:
 def _same_key(tried: Tried) -> None:
     for family in tried.families:
         distribution = family.make(jnp.asarray(family.theta))
-        again = [np.asarray(tried.bridge.draw(tried.keys[0], distribution)) for _ in range(2)]
-        require(np.array_equal(*again), f"two {family.name} draws with the same key differ")
+        one, two = (np.asarray(tried.bridge.draw(tried.keys[0], distribution)) for _ in range(2))
+        require(np.array_equal(one, two), f"two {family.name} draws with the same key differ")
         require(np.ptp(tried.weights(family), 0).any(), f"{family.name} draws do not depend on the key")
 
 

@@ -34,8 +34,9 @@ def _called(bridge: Manual, f: Any, x: Any) -> tuple[Callable[[Any], Any], PyTre
     x = jax.tree.map(np.asarray, x)
     y = jax.tree.map(np.asarray, f(x))
     if bridge.vjp is not None:
-        return lambda ct: bridge.vjp(x, y, ct), y, x
-    return lambda v: bridge.jvp(x, y, v), x, y
+        return functools.partial(bridge.vjp, x, y), y, x
+    assert bridge.jvp is not None
+    return functools.partial(bridge.jvp, x, y), x, y
 
 
 def _some(like: PyTree[np.ndarray], shift: float) -> PyTree[np.ndarray]:

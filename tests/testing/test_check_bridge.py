@@ -4,6 +4,8 @@ Keys are fixed. Each check that is statistical allows 5 standard errors: see `sp
 """
 
 import inspect
+import pathlib
+import re
 import threading
 
 import jax
@@ -15,8 +17,6 @@ from jax import lax
 
 import spanax as sx
 from spanax.testing import ContractError, check_bridge
-from spanax.testing._report import Broken
-from spanax.testing._statistics import require_mean
 
 
 def square(x):
@@ -34,14 +34,13 @@ def its_jvp(x, y, v):
 BRIDGES = [
     sx.Pathwise(),
     sx.ScoreFunction(),
-    sx.ScoreFunction(sx.MovingAverage(0.9).update(0.4)),
     sx.Enumerate(),
     sx.LeaveOneOut(),
     sx.DisARM(),
     sx.GumbelSoftmax(0.5),
     sx.GumbelSoftmax(jnp.array(0.5), hard=True),
     sx.StraightThrough(),
-    sx.StraightThrough(sx.Perturbed(0.1)),
+    sx.StraightThrough(sx.Perturbed(0.1, samples=10)),
     sx.ReinMax(),
     sx.Soft(0.1),
     sx.Perturbed(0.1),
@@ -292,3 +291,34 @@ def test_a_broken_bridge_is_named(mutant):
     assert MUTANTS[mutant] <= failed
     assert all(f"FAILED {name}" in str(error.value) for name in failed)
     assert isinstance(error.value, AssertionError) and isinstance(error.value, sx.SpanaxError)
+
+
+PAGE = pathlib.Path(__file__).parent.parent.parent / "docs" / "own-bridge.md"
+
+
+def test_the_bridge_of_the_documentation_passes():
+    """Its class is made by exec, and so in no module that pickle could import it from."""
+    examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (text,) = (example for example in examples if "class Cautious(" in example)
+    namespace: dict = {}
+    exec(text.partition("def f(")[0], namespace)
+    assert not check_bridge(namespace["Cautious"](), draws=5_000).failed
+
+
+ERRORS = [
+    ("that is no bridge", lambda: check_bridge(3)),  # pyright: ignore[reportArgumentType]
+    ("that is no bridge", lambda: check_bridge(sx.DisARM)),  # pyright: ignore[reportArgumentType]
+    ("draws=10", lambda: check_bridge(sx.ScoreFunction(), draws=10)),
+    ("one PRNG key", lambda: check_bridge(sx.ScoreFunction(), key=3)),  # pyright: ignore[reportArgumentType]
+]
+
+
+@pytest.mark.parametrize("words, call", ERRORS)
+def test_errors(words, call):
+    with pytest.raises(sx.SpanaxError, match=words):
+        call()
+
+
+def test_a_mean_that_is_too_noisy_is_said_to_be(key):
+    with pytest.raises(ContractError, match=r"too noisy to be checked.*draws="):
+        check_bridge(sx.ScoreFunction(1e3), draws=1000)

@@ -1,0 +1,229 @@
+"""`check_gradient` accepts right gradients at the stated rate and rejects wrong ones.
+
+Keys are fixed. Where a right gradient is judged once, it is at level 1e-4.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+from jax import lax
+
+import spanax as sx
+from spanax.judge.check_gradient import _two_sided, check_gradient
+
+THETA = jnp.array([0.3, -0.2, 1.0])
+
+
+def bernoullis(via):
+    def bernoulli_program(theta, *, key):
+        z = sx.sample(key, dist.Bernoulli(logits=theta).to_event(1), via=via)
+        return (jnp.sum(z * jnp.array([1.0, -0.5, 2.0])) - 0.3) ** 2 + jnp.sum(theta**2)
+
+    return sx.expectation(bernoulli_program)
+
+
+def kinks(theta, *, key):
+    z = jax.random.normal(key)
+    return jnp.abs(theta[0] + z) + jnp.maximum(theta[1] * z, theta[2])
+
+
+def waves(theta, *, key):
+    return jnp.sin(6 * theta[0] + jax.random.normal(key) * theta[1]) * jnp.exp(theta[2])
+
+
+def altered(f, change):
+    """The value of f, and `change` of its gradient with respect to the first argument."""
+
+    def wrong(x, *, key):
+        value, gradient = jax.value_and_grad(f)(jax.tree.map(lax.stop_gradient, x), key=key)
+        seen = jax.tree.map(change, gradient)
+        moved = jax.tree.map(lambda g, x: jnp.sum(g * (x - lax.stop_gradient(x))), seen, x)
+        return lax.stop_gradient(value) + sum(jax.tree.leaves(moved))
+
+    return wrong
+
+
+RIGHT = {
+    "score function": bernoullis(sx.ScoreFunction()),
+    "DisARM": bernoullis(sx.DisARM()),
+    "enumerated": bernoullis(sx.Enumerate()),
+    "relaxed, of the relaxed program": bernoullis(sx.GumbelSoftmax(0.5)),
+    "kinks": kinks,
+    "waves": waves,
+}
+
+
+@pytest.mark.parametrize("name", ["score function", "kinks", "waves"])
+def test_a_right_gradient_is_called_wrong_no_more_often_than_stated(name):
+    """200 keys at level .05: more than 21 have a chance of 1e-3 if the rate is .05; the rate may be lower."""
+    checks = [check_gradient(RIGHT[name], THETA, key=jax.random.key(k), draws=500) for k in range(200)]
+    assert sum(check.p_value < 0.05 for check in checks) <= 21
+    assert sum(check.p_value < 0.01 for check in checks) <= 8  # as rare if the rate is .01
+    assert sum(check.decided for check in checks) > 180
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_gradients_agree(name, key):
+    check = check_gradient(RIGHT[name], THETA, key=key)
+    assert check.agrees(1e-4) and "agrees" in str(check)
+
+
+WRONG = {
+    "sign": lambda g: -g,
+    "factor 2": lambda g: 2 * g,
+    "silent zero": lambda g: 0 * g,
+    "half": lambda g: g / 2,
+    "forgotten dependence": lambda g: g * jnp.array([1.0, 1.0, 0.0]),
+}
+
+
+@pytest.mark.parametrize("change", WRONG)
+@pytest.mark.parametrize("name", RIGHT)
+def test_wrong_gradients_are_found(name, change, key):
+    f = altered(RIGHT[name], WRONG[change])
+    check = check_gradient(f, THETA, key=key, draws=4000 if name in ("score function", "DisARM") else 1000)
+    assert not check.agrees() and check.p_value < 1e-4 and "NOT" in str(check)
+
+
+def test_a_biased_bridge_is_found_and_so_is_a_jump_that_the_gradient_does_not_see(key):
+    straight = lambda via: lambda theta, *, key: jnp.sin(3 * sx.sample(key, dist.Bernoulli(logits=theta), via=via))
+    assert not check_gradient(sx.expectation(straight(sx.StraightThrough())), 0.4, key=key).agrees()
+    jump = lambda x, *, key: jnp.where(jax.random.uniform(key) < x, 1.0, 0.0)
+    check = check_gradient(jump, 0.3, key=key)
+    assert check.slopes[0] == 0 and abs(abs(check.changes[0]) - 1) < 5 * check.standard_errors[0] and not check.agrees()
+
+
+def test_slopes_and_changes_are_those_along_the_directions(key):
+    """Of sum_i c_i x_i + noise: the gradient is c, and along itself its slope is |c|."""
+    c = np.array([1.0, -2.0, 0.5])
+    check = check_gradient(lambda x, *, key: jnp.sum(x * c.astype(np.float32)) + jax.random.normal(key), THETA, key=key)
+    assert check.directions[0] == "the mean gradient" and check.directions[1:] == ("x", "x")
+    np.testing.assert_allclose(check.slopes[0], np.linalg.norm(c), rtol=1e-5)
+    np.testing.assert_allclose(check.slopes, check.changes, rtol=1e-3, atol=1e-3)
+    assert check.draws == 1000 and check.evaluations == 2 * 3 * (3 * 1000 + 16 * 200)
+
+
+def test_the_direction_of_a_leaf_that_is_forgotten_is_named(key):
+    params = {"w": THETA, "b": jnp.float32(0.3)}
+
+    def forgetful(params, *, key):
+        return (
+            jnp.sum(params["w"] * jax.random.normal(key)) + jnp.sum(params["w"]) + lax.stop_gradient(params["b"]) ** 2
+        )
+
+    check = check_gradient(forgetful, params, key=key)
+    assert check.directions[check.worst] == "params['b']" and not check.agrees()
+    assert "along params['b']" in str(check)
+
+
+def test_argnums_keyword_arguments_and_others(key):
+    def f(n, x, y, *, key, power):
+        return jnp.sum(x**power) * n + jnp.sum(y) * jax.random.normal(key)
+
+    check = lambda **more: check_gradient(f, 2, THETA, THETA, key=key, power=3, **more)
+    assert check(argnums=1).agrees() and check(argnums=(1, 2)).agrees() and check(argnums=-1, directions=1).agrees()
+    assert check(argnums=(1, 2)).directions[1:] == ("x", "y", "x")
+
+
+class Model(eqx.Module):
+    weight: jax.Array
+    scale: float = 2.0
+
+    def __call__(self, x):
+        return jnp.sum(jnp.tanh(self.weight * x)) * self.scale
+
+
+def test_modules(key, dtype):
+    model = Model(jnp.asarray([0.3, -0.4], dtype))
+    f = lambda model, *, key: model(jax.random.normal(key, (2,), dtype))
+    check = check_gradient(lambda m, *, key: f(m, key=key) * m.weight[0], model, key=key)
+    assert check.agrees() and set(check.directions[1:]) == {"m.weight"}
+
+
+SMOOTH = {
+    "sine": (lambda x: jnp.sum(jnp.sin(x)), THETA),
+    "a small scale": (lambda x: jnp.tanh(x / 1e-3), jnp.float32(2e-4)),
+    "near the edge": (lambda x: jnp.log(x), jnp.float32(1e-3)),
+    "a large one": (lambda x: jnp.log(x), jnp.float32(1e5)),
+    "a black box": (
+        sx.blackbox(
+            lambda x: np.sum(x**2), jax.ShapeDtypeStruct((), np.float32), via=sx.Manual(vjp=lambda x, y, ct: 2 * x * ct)
+        ),
+        THETA,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_without_noise_it_is_equality_to_rounding(name, key):
+    f, x = SMOOTH[name]
+    check = check_gradient(f, x, key=key)
+    assert check.p_value == 1 and check.agrees()
+    assert np.max(check.tolerances) < 0.01 * np.max(np.abs(check.changes))
+    if not isinstance(f, sx.BlackBox):
+        wrong = altered(lambda x, *, key: f(x), lambda g: 1.05 * g)
+        assert check_gradient(wrong, x, key=key).p_value == 0
+
+
+def test_a_constant_is_decided(key):
+    check = check_gradient(lambda x: jnp.float32(3.0) + 0 * x, 0.3, key=key)
+    assert check.agrees() and check.p_value == 1
+
+
+def test_too_noisy_is_no_agreement(key):
+    noisy = lambda x, *, key: 1e-3 * x + x**2 * jax.random.normal(key)
+    check = check_gradient(altered(noisy, lambda g: 0 * g), 1.0, key=key, draws=100)
+    assert check.p_value > 0.01 and not check.decided and not check.agrees() and "too noisy" in str(check)
+
+
+def test_gradients_that_are_nan_are_counted(key):
+    def sometimes(x, *, key):
+        z = jax.random.normal(key)
+        return x + jnp.sqrt(x * jnp.where(z > 0, 1.0, 0.0))  # the derivative of the square root at 0, times 0
+
+    check = check_gradient(sometimes, 0.3, key=key)
+    assert 400 < check.not_finite < 600 and check.p_value == 0 and not check.agrees()
+    assert f"{check.not_finite} of 1000 gradients are NaN" in str(check)
+
+
+def test_what_cannot_be_vmapped_is_evaluated_in_turn(key):
+    def host(x, *, key):
+        shape = jax.ShapeDtypeStruct((), np.float32)
+        noise = jax.pure_callback(lambda u: np.float32(np.sin(u)), shape, jax.random.uniform(key))
+        return x**2 * (1 + noise)
+
+    assert check_gradient(host, jnp.float32(0.7), key=key, draws=100).agrees()
+
+
+def test_double_precision(key, x64):
+    check = check_gradient(lambda x: jnp.sum(jnp.exp(x)), jnp.asarray([0.3, -1.0]), key=key)
+    assert check.agrees() and np.max(check.tolerances) < 1e-8
+
+
+ERRORS = {
+    "draws=10": lambda key: check_gradient(waves, THETA, key=key, draws=10),
+    "directions=0": lambda key: check_gradient(waves, THETA, key=key, directions=0),
+    "argnums=1, and there are 1": lambda key: check_gradient(waves, THETA, key=key, argnums=1),
+    "argnums='x'": lambda key: check_gradient(waves, THETA, key=key, argnums="x"),  # pyright: ignore[reportArgumentType]
+    "no floating-point number": lambda key: check_gradient(lambda n: n * 1.0, 3, key=key),
+    "a floating-point scalar": lambda key: check_gradient(lambda x: x, THETA, key=key),
+    "one PRNG key": lambda key: check_gradient(waves, THETA, key=3),  # pyright: ignore[reportArgumentType]
+    "NaN or infinite at its arguments": lambda key: check_gradient(lambda x: jnp.log(x), -1.0, key=key),
+}
+
+
+@pytest.mark.parametrize("words", ERRORS)
+def test_errors(words, key):
+    with pytest.raises(sx.SpanaxError, match=words) as error:
+        ERRORS[words](key)
+    assert "test_check_gradient.py" in error.value.where and error.value.remedies
+
+
+def test_two_sided_probabilities():
+    """Student's t with 99 and 499 degrees of freedom, from SciPy."""
+    for t, freedom, p in ((1.0, 99, 0.3197479), (2.6264055, 99, 0.01), (3.3914, 99, 0.001), (2.5857, 499, 0.01)):
+        assert _two_sided(t, freedom) == pytest.approx(p, rel=1e-3)
+    assert _two_sided(0.0, 0) == 1 and _two_sided(np.inf, 0) == 0
