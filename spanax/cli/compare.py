@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import shutil
-import sys
-import traceback
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +10,8 @@ import typer
 
 from .._errors import SpanaxError
 from ._bridge_text import bridges_of
-from .find import FORMS, INTERRUPTED, UNUSABLE, _fitting, _folded, _load, _positions, _signature, _told
+from ._calls import FORMS, fitting, load_function, load_value, positions, signature_of
+from ._messages import ending, fitted, told
 
 if TYPE_CHECKING:
     from ..judge.comparison import Comparison
@@ -35,7 +31,7 @@ def compare(
     draws: Annotated[int, typer.Option(min=100, help="Gradients of each candidate.")] = 1000,
     budget: Annotated[float, typer.Option(help="Seconds to search for, where no bridges are given.")] = 30.0,
     argnums: Annotated[
-        tuple, typer.Option(parser=_positions, metavar="N,N", help="The arguments to differentiate in, from 0.")
+        tuple, typer.Option(parser=positions, metavar="N,N", help="The arguments to differentiate in, from 0.")
     ] = "0",  # pyright: ignore[reportArgumentType]
     seed: Annotated[int, typer.Option(min=0, help="Fixes the draws, where the arguments hold no key.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -51,21 +47,12 @@ def compare(
     Without --vias and --via, the bridges that fit are searched for. The status is 2 where nothing can be compared.
     What the function's module prints goes to stderr.
     """
-    try:
-        with redirect_stdout(sys.stderr):
-            _check_files(html, plot)
-            found = _compared(function, args, vias, via or [], argnums, seed, draws, budget)
-            _write(found, html, plot)
-            text = found.to_json() if as_json else str(found)
-    except KeyboardInterrupt as error:
-        typer.echo("spanax: interrupted", err=True)
-        raise typer.Exit(INTERRUPTED) from error
-    except Exception as error:
-        if show_traceback:
-            traceback.print_exception(error)
-        typer.echo(f"spanax: {error}", err=True)
-        raise typer.Exit(UNUSABLE) from error
-    typer.echo(text if as_json or not sys.stdout.isatty() else _folded(text, shutil.get_terminal_size().columns))
+    with ending(show_traceback):
+        _check_files(html, plot)
+        found = _compared(function, args, vias, via or [], argnums, seed, draws, budget)
+        _write(found, html, plot)
+        text = found.to_json() if as_json else str(found)
+    typer.echo(text if as_json else fitted(text))
     if fail_on_bias and any(row.verdict == "biased" for row in found.rows):
         raise typer.Exit(BIASED)
 
@@ -84,9 +71,9 @@ def _compared(
     key = kwargs.pop("key", None)
     key = jax.random.key(seed) if key is None else key
     nums = argnums[0] if len(argnums) == 1 else argnums
-    with _told("--via"):  # what a bridge says of its arguments has no place of the user's
+    with told("--via"):  # what a bridge says of its arguments has no place of the user's
         vias = _vias(vias_name) if vias_name else bridges_of(via)
-    with _told(f"{name} cannot be compared"):
+    with told(f"{name} cannot be compared"):
         if vias:
             return compare(f, *args, key=key, vias=vias, draws=draws, argnums=nums, **kwargs)
         return recommend(f, *args, key=key, budget_seconds=budget, argnums=nums, **kwargs)
@@ -94,25 +81,15 @@ def _compared(
 
 def _call(name: str, args_name: str) -> tuple[Any, tuple, dict[str, Any]]:
     """The function and its arguments; the keyword `key` is among them only where the user gave one."""
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    f, example = _load(name), _load(args_name)
-    if not callable(f):
-        raise SpanaxError(f"{name} is no function: it is a value of type {type(f).__name__}")
-    if callable(example):
-        with _told(f"calling {args_name}() failed"):
-            example = example()
-    signature = _signature(f)
+    f = load_function(name)
+    signature = signature_of(f)
     takes_key = signature is not None and "key" in signature.parameters
-    args, kwargs = _fitting(name, functools.partial(f, key=None) if takes_key else f, args_name, example)
-    return f, args, kwargs
+    without_key = functools.partial(f, key=None) if takes_key else f
+    return f, *fitting(name, without_key, args_name, load_value(args_name))
 
 
 def _vias(name: str) -> Any:
-    vias = _load(name)
-    if callable(vias):
-        with _told(f"calling {name}() failed"):
-            vias = vias()
+    vias = load_value(name)
     if not isinstance(vias, dict) or not vias:
         raise SpanaxError(f"{name} gives a value of type {type(vias).__name__}", "", VIAS)
     return vias
@@ -123,7 +100,7 @@ def _check_files(html: Path | None, plot: Path | None) -> None:
     from ..judge.plots import check
 
     if plot is not None:
-        with _told("--plot"):
+        with told("--plot"):
             check(plot)
     for path in filter(None, (html, plot)):
         if not path.parent.is_dir():

@@ -7,10 +7,9 @@ import typer
 
 from .._errors import SpanaxError
 from ..gallery._names import VaeBridge
+from ._messages import INTERRUPTED
 from ._progress import show_progress
 from ._vae_table import print_vae_table
-
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 gallery = typer.Typer(no_args_is_help=True)
 

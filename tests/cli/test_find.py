@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spanax.cli._app import app
-from spanax.cli.find import _folded
+from spanax.cli._messages import folded
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -218,10 +218,10 @@ def test_the_whole_error_with_traceback():
 
 def test_long_lines_are_folded_for_a_narrow_terminal():
     report = find("thing:partial", "thing:two").stdout
-    folded = _folded(report, 60)
-    assert max(map(len, folded.splitlines())) <= 60 < max(map(len, report.splitlines()))
-    assert folded.split() == report.split()
-    assert _folded(report, 120) == report.rstrip("\n")
+    short = folded(report, 60)
+    assert max(map(len, short.splitlines())) <= 60 < max(map(len, report.splitlines()))
+    assert short.split() == report.split()
+    assert folded(report, 120) == report.rstrip("\n")
 
 
 def test_ctrl_c_ends_with_130_and_no_traceback(user_code):

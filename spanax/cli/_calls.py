@@ -1,0 +1,87 @@
+"""What a command is to look at, as a user names it: `package.module:name`, and the arguments to call it with."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any
+
+import typer
+
+from .._errors import SpanaxError
+from ._messages import told
+
+FORMS = "a tuple of arguments, a dict of keyword arguments, or a function without arguments that returns either"
+
+
+def positions(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise typer.BadParameter(f"{text!r} is no list of positions, such as 0 or 0,2")
+    return tuple(map(int, text.split(",")))
+
+
+def load_function(name: str) -> Callable[..., Any]:
+    function = _load(name)
+    if not callable(function):
+        raise SpanaxError(f"{name} is no function: it is {_a(function)}")
+    return function
+
+
+def load_value(name: str) -> Any:
+    """What `package.module:name` names, or what it returns if it is a function."""
+    value = _load(name)
+    if callable(value):
+        with told(f"calling {name}() failed"):
+            value = value()
+    return value
+
+
+def _load(name: str) -> Any:
+    """The object that `package.module:dotted.name` names."""
+    module, colon, path = name.partition(":")
+    if not (module and colon and path):
+        raise SpanaxError(
+            f"{name!r} has no module and name", "", "write package.module:name, with a colon between them"
+        )
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    with told(f"importing {module} failed"):
+        found = importlib.import_module(module)
+    walked = module
+    for piece in path.split("."):
+        if not hasattr(found, piece):
+            near = [f"{walked}{colon}{match}" for match in get_close_matches(piece, dir(found), 3)]
+            raise SpanaxError(f"{walked} has no {piece!r}", "", *near)
+        found, walked, colon = getattr(found, piece), f"{walked}{colon}{piece}", "."
+    return found
+
+
+def fitting(name: str, function: Callable, args_name: str, example: Any) -> tuple[tuple, dict[str, Any]]:
+    """Positional and keyword arguments; what can be given by position is, so that `argnums` can name it."""
+    if not isinstance(example, (tuple, dict)):
+        raise SpanaxError(f"{args_name} gives {_a(example)}", "", f"make it {FORMS}")
+    args, kwargs = ((), example) if isinstance(example, dict) else (example, {})
+    signature = signature_of(function)
+    if signature is None:
+        return args, kwargs
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise SpanaxError(f"{args_name} does not fit {name}{signature}: {error}") from error
+    return bound.args, bound.kwargs
+
+
+def signature_of(function: Callable) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):  # some functions written in C do not tell
+        return None
+
+
+def _a(value: Any) -> str:
+    return f"a value of type {type(value).__name__}"
