@@ -39,7 +39,7 @@ class Arguments:
         flat, tree = jax.tree_util.tree_flatten_with_path((args, kwargs))
         flat_leaves = tuple(leaf for _, leaf in flat)
         chosen = tuple(k for k, (path, leaf) in enumerate(flat) if _is_in(path, nums) and _is_float(path, leaf))
-        if not chosen:
+        if not any(np.size(flat_leaves[k]) for k in chosen):
             raise SpanaxError(
                 f"argnums={argnums!r} has no floating-point leaf to differentiate", where, "floats, or arrays of floats"
             )
@@ -104,15 +104,27 @@ class Arguments:
 
     def as_vector(self, tree: PyTree, where: str) -> Float[np.ndarray, " size"]:
         """The inverse of `as_tree`; leaves that are not floating-point are not looked at."""
-        given = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree) if _is_float(path, leaf)]
-        if [np.shape(g) for g in given] != [leaf.shape for leaf in self.leaves]:
+        vector = np.zeros(self.size)
+        wanted, found = (_shapes(x) for x in (self.as_tree(vector), tree))
+        if found != wanted:
             raise SpanaxError(
-                f"truth= has leaves of shapes {[np.shape(g) for g in given]}, and the gradient {[x.shape for x in self.leaves]}",
+                f"truth= has floating-point leaves of shapes {_said(found)}, and the gradient {_said(wanted)}",
                 where,
                 "a gradient as jax.grad(f, argnums) returns it",
                 'truth="auto"',
             )
+        given = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree) if _is_float(path, leaf)]
         return np.concatenate([np.asarray(g, np.float64).ravel() for g in given])
+
+
+def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    """Of the floating-point leaves, by their paths."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in leaves if _is_float(path, leaf)}
+
+
+def _said(shapes: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{path} {shape}".strip() for path, shape in shapes.items()) or "none"
 
 
 def _within(elements: np.ndarray, part: slice) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,19 +15,23 @@ from .._errors import SpanaxError
 from ..bridges import Bridge, Drawing
 from ..stochastic.expectation import expectation
 from ._gradients import takes_key
-from ._sites import Draw, evaluations
+from ._sites import Draw, bridge_at, evaluations
 
 LIMIT = 64  # combinations of bridges
 
 
 class Candidate(NamedTuple):
-    """A function to differentiate, `(*args, key=key) -> scalar`. `via` is None for a function of the user's."""
+    """A function to differentiate, `(*args, key=key) -> scalar`.
+
+    `via` is None for a function of the user's. `promises`: are its bridges unbiased, by their facts? None where it is not known.
+    """
 
     label: str
     function: Callable[..., Any]
     code: str
     via: Mapping[str, Drawing] | None
     evaluations: float | None
+    promises: bool | None
 
 
 def candidates(f: Callable, vias: Any, draws: list[Draw], where: str) -> tuple[list[Candidate], list[str]]:
@@ -34,7 +39,7 @@ def candidates(f: Callable, vias: Any, draws: list[Draw], where: str) -> tuple[l
     if not isinstance(vias, Mapping) or not vias:
         raise _bad(vias, where)
     if all(callable(value) and not isinstance(value, Bridge | type) for value in vias.values()):
-        return [Candidate(str(label), g, _called(g, f"vias[{label!r}]"), None, None) for label, g in vias.items()], []
+        return _functions(vias), []
     _check_bridges(vias, where)
     if not takes_key(f):
         raise SpanaxError("f takes no `key`", where, "def f(*args, key): ..., with the key of its draws")
@@ -46,9 +51,32 @@ def candidates(f: Callable, vias: Any, draws: list[Draw], where: str) -> tuple[l
         via = dict(zip(vias, combination, strict=True))
         puts = ", ".join(f'"{site}": {_code(bridge)}' for site, bridge in via.items())
         code = f"sx.expectation({_called(f)}, via={{{puts}}})"
-        found.append(Candidate(label, expectation(f, via=via), code, via, evaluations(draws, via)))
+        promises = all(bridge_at(draw, via).facts.unbiased for draw in draws)
+        found.append(Candidate(label, expectation(f, via=via), code, via, evaluations(draws, via), promises))
     total = _product(vias)
     return found, [f"only the first {LIMIT} of {total:,} combinations are compared"] if total > LIMIT else []
+
+
+def _functions(vias: Mapping[Any, Callable]) -> list[Candidate]:
+    """Labels on one line each; the code is a function's name where that says which it is."""
+    labels = _unique([" ".join(str(label).split()) or repr(label) for label in vias])
+    names = [getattr(g, "__name__", "") for g in vias.values()]
+    codes = [
+        f"vias[{label!r}]" if names.count(name) > 1 else _called(g, f"vias[{label!r}]")
+        for (label, g), name in zip(vias.items(), names, strict=True)
+    ]
+    return [
+        Candidate(label, g, code, None, None, None) for label, g, code in zip(labels, vias.values(), codes, strict=True)
+    ]
+
+
+def said(error: Exception) -> str:
+    """What went wrong, in one line."""
+    if isinstance(error, SpanaxError):
+        return error.problem
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = lines[-1] if "Traceback" in str(error) else "".join(lines[:1])  # of a callback's, the last line names it
+    return textwrap.shorten(f"{type(error).__name__}: {told}", 300, placeholder=" …")
 
 
 def _product(vias: Mapping[str, Sequence]) -> int:
@@ -91,11 +119,10 @@ def _called(f: Callable, otherwise: str = "f") -> str:
 
 
 def _unique(labels: list[str]) -> list[str]:
-    seen: dict[str, int] = {}
-    out = []
+    out: list[str] = []
     for label in labels:
-        seen[label] = seen.get(label, 0) + 1
-        out.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
+        others = (f"{label} ({k})" for k in itertools.count(2))
+        out.append(next(other for other in itertools.chain([label], others) if other not in out))
     return out
 
 

@@ -14,18 +14,21 @@ from ..bridges._distributions import family
 from ..stochastic.expectation import expectation
 from ._arguments import Arguments
 from ._gradients import Gradient
+from ._numbers import share
 from ._quadrature import MOST, ORDERS, GaussHermite, scalars
 from ._sites import Draw
 
 AGREE = {4: 1e-4, 8: 1e-7}  # relative difference of two orders, by the bytes of a float
+_MARGIN = 2.0  # at a kink two orders may be nearer to each other than to the truth
 
 
 class Exact(NamedTuple):
-    """`gradient` is None where there is none, and `how` says why."""
+    """`gradient` is None where there is none, and `how` says why. `off`: what a quadrature may be off by."""
 
     kind: Literal["enumeration", "quadrature"]
     how: str
     gradient: Gradient | None
+    off: float = 0.0
 
 
 def exact(f: Callable[..., Any], arguments: Arguments, sites: Sequence[Draw]) -> Exact:
@@ -48,9 +51,11 @@ def _by_quadrature(f: Callable, arguments: Arguments, sites: Sequence[Draw], cou
     first, second = (_tried(f, arguments, sites, nodes) for nodes in ORDERS[count])
     a, b = (gradient.rows(jax.random.key(0), 0, 1)[0] for gradient in (first, second))
     tolerance = AGREE[min(np.dtype(leaf.dtype).itemsize for leaf in arguments.leaves)]
-    if not np.linalg.norm(a - b) <= tolerance * np.linalg.norm(b):
+    size = float(np.linalg.norm(b))
+    if not np.linalg.norm(a - b) <= tolerance * size:
         return Exact("quadrature", "quadrature does not converge: the program may jump in a Normal draw", None)
-    return Exact("quadrature", f"Gauss-Hermite quadrature, {ORDERS[count]} nodes an axis agree", second)
+    how = f"Gauss-Hermite quadrature, {ORDERS[count]} nodes an axis agree to {share(tolerance, 1.0)}"
+    return Exact("quadrature", how, second, _MARGIN * tolerance * size)
 
 
 def _tried(f: Callable, arguments: Arguments, sites: Sequence[Draw], nodes: int) -> Gradient:

@@ -50,8 +50,9 @@ def to_json(
 
 
 def norm(truth: Truth) -> float:
-    """|truth|, its own noise included."""
-    return math.sqrt(sum(float(np.sum(np.asarray(x, np.float64) ** 2)) for x in jax.tree.leaves(truth.gradient)))
+    """|truth|, without what its own noise adds; 0 where that is all."""
+    square = sum(float(np.sum(np.asarray(x, np.float64) ** 2)) for x in jax.tree.leaves(truth.gradient))
+    return math.sqrt(max(square - truth.standard_error**2, 0.0))
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -73,12 +74,19 @@ def _counted(histograms: Mapping[str, Any]) -> list[dict[str, Any]]:
         draws = {label: np.asarray(x)[:, j] for label, x in histograms["draws"].items()}
         finite = {label: x[np.isfinite(x)] for label, x in draws.items()}
         everything = np.concatenate([*finite.values(), [histograms["truth"][j]]])
-        edges = np.histogram_bin_edges(everything, BINS)
+        edges = np.histogram_bin_edges(everything, BINS, _ends(everything))
         counts = {label: np.histogram(x, edges)[0].tolist() for label, x in finite.items()}
         out.append(
             {"coordinate": name, "truth": float(histograms["truth"][j]), "edges": edges.tolist(), "counts": counts}
         )
     return out
+
+
+def _ends(x: np.ndarray) -> tuple[float, float]:
+    """The least and the largest, apart by enough for bins that differ."""
+    low, high = float(np.min(x)), float(np.max(x))
+    least = 1e-12 * max(abs(low), abs(high))
+    return (low - least, high + least) if high - low < least else (low, high)
 
 
 def _plain(x: Any) -> Any:

@@ -19,7 +19,8 @@ _OF_BATCHES = 1 << 25  # numbers of all batch means
 class Moments(NamedTuple):
     """What is kept of `draws` independent gradients, as float64 vectors over all elements of all leaves.
 
-    - `mean`, `variance` (unbiased, exactly 0 where all draws are alike), `third` (the third central moment): of each element;
+    - `mean`, `variance` (unbiased, exactly 0 where all draws are alike), `third` (the third central moment) and `largest` (the
+      largest distance of a draw from the mean): of each element;
     - `batches`: the means of (almost) equal, consecutive batches of draws: 50 of them, fewer for very large gradients;
     - `cosine`: the mean over draws of the cosine with the vector given as `toward`;
     - `picked`: the chosen coordinates of the first 2,000 draws;
@@ -30,6 +31,7 @@ class Moments(NamedTuple):
     mean: Float[np.ndarray, " size"]
     variance: Float[np.ndarray, " size"]
     third: Float[np.ndarray, " size"]
+    largest: Float[np.ndarray, " size"]
     batches: Float[np.ndarray, "batches size"]
     cosine: float
     picked: Float[np.ndarray, "kept coordinates"]
@@ -69,6 +71,7 @@ class _Total:
     def __init__(self, size: int, toward: np.ndarray | None, coordinates: Sequence[int]):
         self.count, self.origin = 0, None
         self.apart, self.squares, self.cubes = np.zeros(size), np.zeros(size), np.zeros(size)
+        self.low, self.high = np.zeros(size), np.zeros(size)  # of the draws, less the first
         self.toward = toward
         self.cosines, self.not_finite = 0.0, 0
         self.bad = np.zeros(size, bool)
@@ -84,6 +87,8 @@ class _Total:
         if self.origin is None:
             self.origin = rows[0].copy()
         rows -= self.origin
+        np.minimum(self.low, rows.min(0), out=self.low)
+        np.maximum(self.high, rows.max(0), out=self.high)
         mean = rows.mean(0)
         rows -= mean
         squares = np.einsum("ij,ij->j", rows, rows)
@@ -119,6 +124,7 @@ class _Total:
             origin + self.apart,
             self.squares / max(self.count - 1, 1),
             self.cubes / max(self.count, 1),
+            np.maximum(self.high - self.apart, self.apart - self.low),
             origin + batches,
             self.cosines / max(self.count, 1),
             np.concatenate(self.picked)[:KEPT],

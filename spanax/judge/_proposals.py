@@ -23,7 +23,7 @@ from ..bridges import (
 )
 from ..stochastic.expectation import expectation
 from ._candidates import short
-from ._sites import Draw, bridge_at
+from ._sites import Draw, bridge_at, evaluations
 
 REPLICATES = 4  # of the whole program, where a draw goes by a `Score` bridge, whose baseline is the other replicates
 ENUMERATED = 1024  # values of a draw at the most, for which enumeration is proposed
@@ -58,6 +58,7 @@ class Proposal(NamedTuple):
     @property
     def label(self) -> str:
         named = ", ".join(f"{name}={short(bridge)}" for name, bridge in self.via.items()) or "as written"
+        named = " ".join(named.split())
         return named if self.samples == 1 else f"{named}, samples={self.samples}"
 
     def code(self, name: str) -> str:
@@ -65,6 +66,11 @@ class Proposal(NamedTuple):
         bridges = ", ".join(f'"{site}": sx.{short(bridge)}' for site, bridge in self.via.items())
         samples = "" if self.samples == 1 else f", samples={self.samples}"
         return f"sx.expectation({name}{samples}{f', via={{{bridges}}}' if bridges else ''})"
+
+    def evaluations(self, draws: Sequence[Draw]) -> float | None:
+        """Runs of the program for one gradient; None where that is not known."""
+        once = evaluations(draws, self.via)
+        return None if once is None else once * self.samples
 
     def function(self, f: Callable[..., Any]) -> Callable[..., Any]:
         return expectation(f, samples=self.samples, via=self.via)

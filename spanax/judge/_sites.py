@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -46,7 +46,7 @@ def bridge_at(draw: Draw, via: Mapping[str, Drawing]) -> Drawing:
     return via.get(draw.name, draw.own) if draw.name else draw.own
 
 
-def evaluations(draws: list[Draw], via: Mapping[str, Drawing]) -> float | None:
+def evaluations(draws: Sequence[Draw], via: Mapping[str, Drawing]) -> float | None:
     """How many times the program runs, counted at its last draw, for one gradient of `expectation(f, via=via)`.
 
     Branching draws multiply. None where a bridge cannot say it from shapes alone.

@@ -9,8 +9,12 @@ The p-value is twice the smaller of the two, so that at level 1% an unbiased gra
 times. The variance of a skewed element is moved to where it would be if the mean were the truth, by d_j times third moment by
 variance, where that raises it (Johnson 1978, Journal of the American Statistical Association 73, 536): a gradient that is
 seldom other than 0 shows few large values and a small variance by the same chance, and Student's t alone would cry wolf.
-Rounding, 100 eps of the largest element of the leaf, is added as well. An element whose rare values have not been seen in any
-draw is a constant to these tests.
+Rounding, 100 eps of the largest element of the leaf, is added as well, and the error of a quadrature.
+
+Rare values that no draw has shown are invisible to both. If values at a distance of M from the mean made up the difference d_j,
+they would come at a rate of |d_j|/M, and be missing in all n draws with probability exp(-n |d_j|/M): below that the p-value of an
+element does not go, with the largest distance seen in its leaf for M. A leaf all of whose rare values are missing is a constant
+to these tests.
 
 tr S^2 is that of batch means (Bai and Saranadasa 1996, equation 3.2). |bias|^2 is estimated without bias from products of
 different batches; its standard error is that at either end of the interval.
@@ -34,10 +38,14 @@ _CONFIDENCE = 0.95
 
 
 class Reference(NamedTuple):
-    """The truth as one vector, and the moments of its own draws; None where it is exact."""
+    """The truth as one vector, and the moments of its own draws; None where it has none.
+
+    `off`: what a method without draws may be off by in each element.
+    """
 
     mean: Float[np.ndarray, " size"]
     moments: Moments | None
+    off: float = 0.0
 
     @property
     def squared_error(self) -> float:
@@ -71,14 +79,26 @@ def bias(found: Moments, truth: Reference, parts: Sequence[slice], eps: Float[np
     products = [_Products.of(found, truth, part) for part in parts]
     whole = _Products(*(np.sum(of_all, axis=0) for of_all in zip(*products, strict=True)))
     total = float(np.sum(squares))
-    p_value = min(1.0, 2 * min(_p_of_largest(apart, squares, freedom), _p_of_norm(whole, apart, total, freedom)))
+    unseen = _p_of_unseen(apart, found, parts)
+    if truth.moments is not None:
+        unseen = np.maximum(unseen, _p_of_unseen(apart, truth.moments, parts))
+    p_value = min(
+        1.0, 2 * min(_p_of_largest(apart, squares, freedom, unseen), _p_of_norm(whole, apart, total, freedom))
+    )
     extra = [float(np.linalg.norm(rounding[part])) for part in parts]
     overall = whole.interval(float(np.linalg.norm(extra)), p_value < LEVEL)
     return Bias(p_value, overall, tuple(p.interval(e) for p, e in zip(products, extra, strict=True)))
 
 
 def _rounding(found: Moments, truth: Reference, parts: Sequence[slice], eps: np.ndarray | float) -> np.ndarray:
-    size = np.maximum(np.abs(found.mean), np.abs(truth.mean))
+    return rounding_of(np.maximum(np.abs(found.mean), np.abs(truth.mean)), parts, eps) + truth.off
+
+
+def rounding_of(
+    gradient: Float[np.ndarray, " size"], parts: Sequence[slice], eps: Float[np.ndarray, " size"] | float
+) -> Float[np.ndarray, " size"]:
+    """What rounding may do to each element: 100 eps of the largest of its leaf, and eps of the largest of all."""
+    size = np.abs(gradient)
     of_leaf = np.concatenate([np.full(part.stop - part.start, np.max(size[part], initial=0.0)) for part in parts])
     return eps * (_ROUNDING * of_leaf + np.max(size))
 
@@ -93,14 +113,24 @@ def _variance_under_no_bias(of: Moments, moved: np.ndarray, parts: Sequence[slic
     return of.variance + rise
 
 
-def _p_of_largest(apart: np.ndarray, squares: np.ndarray, freedom: int) -> float:
+def _p_of_unseen(apart: np.ndarray, of: Moments, parts: Sequence[slice]) -> np.ndarray:
+    """The probability that values as large as any in the leaf make up the difference, and that no draw shows one."""
+    found = np.zeros(len(apart))
+    for part in parts:
+        if largest := float(np.max(of.largest[part], initial=0.0)):
+            found[part] = np.exp(-of.draws * np.abs(apart[part]) / largest)
+    return found
+
+
+def _p_of_largest(apart: np.ndarray, squares: np.ndarray, freedom: int, least: np.ndarray) -> float:
     from scipy.special import stdtr
 
     moved = apart != 0
     if not moved.any():
         return 1.0
-    z = np.max(np.abs(apart[moved]) / np.sqrt(squares[moved]))
-    return float(-np.expm1(len(apart) * np.log1p(-min(2 * stdtr(freedom, -z), 1 - 1e-12))))
+    z = np.abs(apart[moved]) / np.sqrt(squares[moved])
+    p = float(np.min(np.maximum(2 * stdtr(freedom, -z), least[moved])))
+    return float(-np.expm1(len(apart) * np.log1p(-min(p, 1 - 1e-12))))
 
 
 def _p_of_norm(products: _Products, apart: np.ndarray, total: float, freedom: int) -> float:

@@ -26,7 +26,7 @@ def heading(truth: Truth, draws: int) -> str:
 
 
 def head(accuracy: float) -> list[str]:
-    return ["bias/|truth|", "variance", "snr", "cosine", "a gradient", "runs", f"to {accuracy:.0%}", "verdict"]
+    return ["bias/|truth|", "variance", "snr", "cosine", "a gradient", "runs", f"to {100 * accuracy:.3g}%", "verdict"]
 
 
 def cells(row: Row, size: float) -> list[str]:
@@ -47,7 +47,17 @@ def _columns(rows: Sequence[Row], truth: Truth, accuracy: float) -> list[str]:
     body = [head(accuracy), *(cells(row, size) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*body, strict=True)]
     room = min(max(len(row.label) for row in rows), WIDTH - sum(widths) - 2 * len(widths))
-    labels = ["", *(abridged(row.label, room) for row in rows)]
+    labels = [abridged(row.label, max(room, 1)) for row in rows]
+    if len(set(labels)) < len(rows):  # abridged, they are no longer apart: each on a line of its own
+        figures = _lined(["", *[" "] * len(rows)], body, widths, 1)
+        named = [
+            line for row, of_row in zip(rows, figures[1:], strict=True) for line in (*_wrapped(row.label, "  "), of_row)
+        ]
+        return [figures[0], *named]
+    return _lined(["", *labels], body, widths, room)
+
+
+def _lined(labels: Sequence[str], body: Sequence[Sequence[str]], widths: Sequence[int], room: int) -> list[str]:
     return [
         "  ".join([label.ljust(room), *(c.rjust(w) for c, w in zip(line, widths, strict=True))]).rstrip()
         for label, line in zip(labels, body, strict=True)

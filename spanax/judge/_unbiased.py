@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,11 +10,13 @@ import numpy as np
 from .._errors import SpanaxError
 from ..bridges import Drawing, Local, ScoreFunction
 from ._candidates import is_ours, short
+from ._numbers import share
 from ._problem import Answer, Problem, Tried, told
 from ._sites import bridge_at
-from ._statistics import Reference, bias
+from ._statistics import Bias, Reference, bias
 
 SAMPLES = 4  # of the score function, with leave-one-out
+WEAK = 0.5  # of the truth's norm: a jump that may hide so much is warned of
 
 
 def by_unbiased(problem: Problem, tried: Sequence[Tried], reason: str) -> Answer:
@@ -60,6 +63,22 @@ def _by_score(problem: Problem, reason: str) -> Answer:
     return told("unbiased bridge", how, reference, problem)
 
 
+def unless_quadrature_misses(problem: Problem, reference: Reference) -> Answer | None:
+    """The score function's answer, where it says that a quadrature misses something, such as a peak between its nodes."""
+    try:
+        answer = _by_score(problem, "quadrature misses a part of it")
+    except SpanaxError:
+        return None
+    found = _held_against(answer[0], reference, problem)
+    return answer if found and found.significant else None
+
+
+def _held_against(other: Reference, reference: Reference, problem: Problem) -> Bias | None:
+    """The bias of `other`, if it is random."""
+    parts, eps = problem.arguments.parts, problem.arguments.eps
+    return bias(other.moments, reference, parts, eps) if other.moments else None
+
+
 def _no_truth(problem: Problem, why: str, where: str) -> SpanaxError:
     return SpanaxError(
         f"no truth to compare with: {why}",
@@ -81,9 +100,10 @@ def _unless_it_jumps(problem: Problem, best: Tried, reference: Reference, how: s
             problem,
             [f"{best.label} is the truth if the program has no jump: {error.problem}"],
         )
-    if (
-        other.moments is not None
-        and bias(other.moments, reference, problem.arguments.parts, problem.arguments.eps).significant
-    ):
+    found = _held_against(other, reference, problem)
+    if found and found.significant:
         return other, of_other, [f"{best.label} misses a part of the gradient: the program jumps in a draw"]
-    return told("unbiased bridge", f"{how}; the score function does not contradict it", reference, problem)
+    within = found.overall.high / max(math.sqrt(reference.squared_norm), 1e-300) if found else 0.0
+    doubts = [f"{best.label} is the truth if the program has no jump: the score function is too noisy to tell"]
+    how = f"{how}; the score function, to within {share(within, 1.0)}, does not contradict it"
+    return told("unbiased bridge", how, reference, problem, doubts if within > WEAK else [])

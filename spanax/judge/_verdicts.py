@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ._arguments import Arguments
 from ._candidates import Candidate
 from ._moments import Moments
 from ._numbers import duration, number, share
-from ._statistics import Bias, Reference, bias
+from ._statistics import Bias, Reference, rounding_of
 from .rows import Interval, Row, Verdict
 
 DOMINATED = 0.9  # share of the variance in one leaf, from which on it is named
@@ -19,12 +19,18 @@ _FASTER = 2.0  # times that a biased candidate must be faster to be mentioned be
 
 
 def row_of(
-    candidate: Candidate, found: Moments, truth: Reference, arguments: Arguments, seconds: float, accuracy: float
+    candidate: Candidate,
+    found: Moments,
+    measured: Bias | None,
+    truth: Reference,
+    arguments: Arguments,
+    seconds: float,
+    accuracy: float,
 ) -> Row:
-    variance, norm = float(np.sum(found.variance)), math.sqrt(truth.squared_norm)
-    if found.not_finite:
+    """`measured` is None where a gradient was not finite."""
+    if measured is None:
         return _not_finite(candidate, arguments, seconds)
-    measured = bias(found, truth, arguments.parts, arguments.eps)
+    variance, norm = float(np.sum(found.variance)), math.sqrt(truth.squared_norm)
     known = measured.overall.estimate if measured.significant else 0.0
     return Row(
         label=candidate.label,
@@ -38,7 +44,7 @@ def row_of(
         microseconds=1e6 * seconds,
         evaluations=candidate.evaluations,
         time_to_accuracy=seconds * _gradients_needed(variance, known, accuracy * norm),
-        verdict=_verdict(measured, norm, variance),
+        verdict=_verdict(measured, norm, variance, truth),
     )
 
 
@@ -66,9 +72,11 @@ def _gradients_needed(variance: float, bias: float, error: float) -> float:
     return max(1.0, variance / room)
 
 
-def _verdict(measured: Bias, norm: float, variance: float) -> Verdict:
+def _verdict(measured: Bias, norm: float, variance: float, truth: Reference) -> Verdict:
     if measured.significant:
         return "biased"
+    if not norm and truth.moments is not None:  # it may have any size below its own error
+        return "undecided"
     scale = norm or math.sqrt(variance)  # a truth of 0 has no size of its own
     return "undecided" if measured.overall.high > 0.5 * scale else "unbiased"
 
@@ -115,30 +123,57 @@ def _against(best: Row, other: Row) -> str:
 
 
 def warnings_of(
-    rows: Sequence[Row], found: dict[str, Moments], truth: Reference, arguments: Arguments, draws: int
+    rows: Sequence[Row],
+    found: Mapping[str, Moments],
+    truth: Reference,
+    arguments: Arguments,
+    draws: int,
+    promises: Mapping[str, bool | None],
 ) -> list[str]:
+    """`promises`: are the bridges of a candidate unbiased by their facts?"""
     norm = math.sqrt(truth.squared_norm)
     said = []
     if not norm:
         noise = " within its error" if truth.moments else ""
         said.append(f"the true gradient is 0 here{noise}: an accuracy relative to it means nothing")
+    said += _of_small_leaves(truth, arguments)
     for row in rows:
-        said += _warnings_of_row(row, found[row.label], truth, arguments, draws, norm)
+        said += _warnings_of_row(row, found[row.label], truth, arguments, draws, norm, promises[row.label])
     return said
 
 
+def _of_small_leaves(truth: Reference, arguments: Arguments) -> list[str]:
+    """Leaves whose gradient is so much smaller than another's that nothing but rounding might be in it."""
+    rounding = rounding_of(truth.mean, arguments.parts, arguments.eps)
+    small = [
+        name
+        for name, part in zip(arguments.names, arguments.parts, strict=True)
+        if 0 < np.linalg.norm(truth.mean[part]) <= np.linalg.norm(rounding[part])
+    ]
+    if not small:
+        return []
+    return [f"no bias can be seen in {', '.join(small)}: that gradient is below the rounding of the largest one"]
+
+
+def biased_by_facts(row: Row, norm: float) -> str:
+    """A warning for a recommended row."""
+    return f"{row.label} is biased by its facts; here the bias is below {share(row.bias.high, norm)}"
+
+
 def _warnings_of_row(
-    row: Row, found: Moments, truth: Reference, arguments: Arguments, draws: int, norm: float
+    row: Row, found: Moments, truth: Reference, arguments: Arguments, draws: int, norm: float, promised: bool | None
 ) -> list[str]:
     if found.not_finite:
         leaves = arguments.names_at(found.bad)
         return [f"{row.label}: {found.not_finite} of {draws:,} gradients are NaN or infinite (in {leaves})"]
     said = []
     if row.verdict == "biased":
-        said.append(_of_bias(row, found, truth, arguments, draws, norm))
+        but = "; yet its bridges are unbiased by their facts: the program may jump in a draw, or the truth be wrong"
+        said.append(_of_bias(row, found, truth, arguments, draws, norm) + (but if promised else ""))
     if row.verdict == "undecided":
+        of = " of the gradient" if norm else ""
         said.append(
-            f"{row.label}: {draws:,} draws are too few to tell; the bias may be {share(row.bias.high, norm)} of the gradient"
+            f"{row.label}: {draws:,} draws are too few to tell; the bias may be {share(row.bias.high, norm)}{of}"
         )
     if len(arguments.names) > 1 and row.worst_leaf[1] > DOMINATED:
         said.append(f"{row.label}: {row.worst_leaf[1]:.0%} of the variance is that of {row.worst_leaf[0]}")

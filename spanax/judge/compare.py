@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,14 +17,14 @@ from .._jaxprs import here
 from ..bridges import Bridge, Drawing
 from ..stochastic.sampling import check_key
 from ._arguments import Arguments
-from ._candidates import Candidate, candidates
+from ._candidates import Candidate, candidates, said
 from ._gradients import Gradient
 from ._moments import Moments, moments
 from ._problem import Problem, Tried
 from ._sites import draws_of
-from ._statistics import Reference
+from ._statistics import Reference, bias
 from ._timing import medians
-from ._verdicts import ranked, recommended, row_of, warnings_of
+from ._verdicts import biased_by_facts, ranked, recommended, row_of, warnings_of
 from .comparison import Comparison
 from .truth import find_truth
 
@@ -47,8 +48,7 @@ def compare(
     What is compared, `vias`, is either
 
     - `{site: [bridges]}`: f is a program with `sx.sample(..., name=site)`, `f(*args, key=key, **kwargs) -> scalar`, and each
-      candidate is `sx.expectation(f, via={site: bridge})`, with one sample; of several sites all combinations, at most 64. A
-      bridge that does not fit its site is left out, with a warning;
+      candidate is `sx.expectation(f, via={site: bridge})`, with one sample; of several sites all combinations, at most 64;
     - `{label: function}`: each function takes the arguments of f, and a `key` if it is random, returns a scalar, and is
       differentiated by `jax.grad`.
 
@@ -59,11 +59,13 @@ def compare(
 
     - "auto": the derivative of E[f]. If f has `sx.sample` sites: enumeration of all draws where their supports are finite and
       together have at most 10,000 values, else Gauss-Hermite quadrature for up to 3 scalar Normals (beside enumerated
-      draws; two orders must agree), else the mean of 4 `draws` gradients of the cheapest unbiased bridge among the candidates,
-      or of the score function with leave-one-out. If it has none and takes a `key`: the mean of its own derivative, which is
-      then taken to be unbiased, and that is not checked. If it takes no `key`: its own derivative, unless `find_gaps` finds it
-      cut, which raises;
+      draws; two orders must agree, and the score function must not contradict them), else the mean of 4 `draws` gradients of
+      the cheapest unbiased bridge among the candidates, or of the score function with leave-one-out. If it has none and takes
+      a `key`: the mean of its own derivative, which is then taken to be unbiased, and that is not checked. If it takes no
+      `key`: its own derivative, unless `find_gaps` finds it cut, which raises;
     - a gradient as `jax.grad` returns it; a bridge, or a dictionary of them; a function as in `vias`: taken as right.
+
+    A candidate that raises, whatever it is, is left out with a warning; Ctrl-C keeps nothing of what was measured.
 
     The truth's own error is added to every interval and test. A verdict "biased" is at level 1% for each candidate,
     "unbiased" says that no bias was found and that one of half the truth's norm is excluded with 97.5% confidence, "undecided"
@@ -96,15 +98,30 @@ def compare(
     tried = [Tried(c.label, c.via, p.gradient, p.price) for c, p in pilots]
     reference, told, doubts = find_truth(truth, problem, tried)
     chosen = _coordinates(reference, [p.variance for _, p in pilots])
-    seconds = medians({c.label: functools.partial(p.gradient, for_pilot) for c, p in pilots})
-    found, rows = {}, []
+    found, biases, failed = {}, {}, []
     for c, p in pilots:
-        of_all = moments(p.gradient, for_draws, draws, reference.mean, chosen)
-        rows.append(row_of(c, of_all, reference, arguments, seconds[c.label], accuracy))
+        try:
+            of_all = moments(p.gradient, for_draws, draws, reference.mean, chosen)
+        except Exception as error:
+            failed.append(f"{c.label} is left out: {said(error)}")
+            continue
+        if not of_all.not_finite:
+            biases[c.label] = bias(of_all, reference, arguments.parts, arguments.eps)
         found[c.label] = of_all.without_batches()
-    rows = ranked(rows)
+    _check_some(found, failed, where)
+    left = [(c, p) for c, p in pilots if c.label in found]
+    seconds = medians({c.label: functools.partial(p.gradient, for_pilot) for c, p in left})
+    rows = ranked(
+        [
+            row_of(c, found[c.label], biases.get(c.label), reference, arguments, seconds[c.label], accuracy)
+            for c, _ in left
+        ]
+    )
     best, sentence = recommended(rows, accuracy)
-    doubts += warnings_of(rows, found, reference, arguments, draws)
+    promises = {c.label: c.promises for c, _ in left}
+    doubts += warnings_of(rows, found, reference, arguments, draws, promises)
+    if best and promises[best.label] is False:
+        doubts.append(biased_by_facts(best, math.sqrt(reference.squared_norm)))
     return Comparison(
         rows=tuple(rows),
         truth=told,
@@ -112,13 +129,13 @@ def compare(
         accuracy=accuracy,
         recommendation=sentence,
         code=next((c.code for c, _ in pilots if best and c.label == best.label), ""),
-        warnings=(*warnings, *unfit, *doubts),
+        warnings=(*warnings, *unfit, *failed, *doubts),
         histograms=_histograms(arguments, reference, chosen, found),
     )
 
 
 def _check_numbers(draws: Any, accuracy: Any, where: str) -> None:
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < LEAST:
+    if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < LEAST:
         raise SpanaxError(f"compare(draws={draws!r})", where, f"an integer, {LEAST} or more")
     if isinstance(accuracy, bool) or not isinstance(accuracy, int | float) or not 0 < accuracy < np.inf:
         raise SpanaxError(f"compare(accuracy={accuracy!r})", where, "accuracy=0.1, a share of the gradient's norm")
@@ -135,23 +152,34 @@ class _Pilot(NamedTuple):
 def _pilots(
     given: Sequence[Candidate], arguments: Arguments, key: Key[Array, ""], where: str
 ) -> tuple[list[tuple[Candidate, _Pilot]], list[str]]:
-    """Those candidates that fit, and a warning for each that does not; raises the last one's error where none does."""
+    """Those candidates that run, and a warning for each that does not; raises the last one's error where none does."""
     fit, unfit, last = [], [], None
     for candidate in given:
         gradient = Gradient(candidate.function, arguments)
         try:
             gradient.rows(key, 0, 1)
-        except SpanaxError as error:
-            unfit.append(f"{candidate.label} is left out: {error.problem}")
+            start = time.perf_counter()
+            rows = gradient.rows(key, 1, PILOT)
+        except Exception as error:  # whatever a user's program raises: the others are still to be judged
+            unfit.append(f"{candidate.label} is left out: {said(error)}")
             last = error
             continue
-        start = time.perf_counter()
-        variance = np.var(gradient.rows(key, 1, PILOT), axis=0)
+        with np.errstate(all="ignore"):
+            variance = np.var(rows, axis=0)
         price = float(np.sum(variance)) * (time.perf_counter() - start)
         fit.append((candidate, _Pilot(gradient, variance, price)))
-    if last is not None and not fit:
+    if isinstance(last, SpanaxError) and not fit:
         raise SpanaxError(f"no candidate fits: {last.problem}", last.where or where, *last.remedies) from last
+    if last is not None and not fit:
+        raise SpanaxError(f"no candidate runs: {said(last)}", where, "jax.grad of one of them, by itself") from last
     return fit, unfit
+
+
+def _check_some(found: Mapping[str, Moments], failed: Sequence[str], where: str) -> None:
+    if not found:
+        raise SpanaxError(
+            f"no candidate ran to the end: {'; '.join(failed)}", where, "jax.grad of one of them, by itself"
+        )
 
 
 def _coordinates(reference: Reference, variances: Sequence[Float[np.ndarray, " size"]]) -> list[int]:

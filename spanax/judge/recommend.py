@@ -18,10 +18,11 @@ from ..gaps.traced import with_key
 from ..stochastic.sampling import check_key
 from ._arguments import Arguments
 from ._halving import Trial
+from ._json import norm
 from ._proposals import Proposal
 from ._search import Ranking, Search
 from ._sites import draws_of
-from ._verdicts import recommended
+from ._verdicts import biased_by_facts, recommended
 from .compare import compare
 from .comparison import Comparison
 
@@ -92,7 +93,13 @@ def recommend(
             **kwargs,
         )
     told = [*search.warnings(budget_seconds), *([_of_unnamed(unnamed)] if unnamed else [])]
-    return dataclasses.replace(found, code=_code(f, found, finalists), warnings=(*found.warnings, *told))
+    proposals = {proposal.label: proposal for proposal, _ in finalists}
+    best, _ = recommended(found.rows, ACCURACY)
+    if best and not proposals[best.label].unbiased:
+        told.append(biased_by_facts(best, norm(found.truth)))
+    rows = [dataclasses.replace(row, evaluations=proposals[row.label].evaluations(draws)) for row in found.rows]
+    code = proposals[best.label].code(_name(f)) if best else ""
+    return dataclasses.replace(found, rows=tuple(rows), code=code, warnings=(*found.warnings, *told))
 
 
 def _affordable(finalists: Ranking, seconds: float) -> tuple[Ranking, int]:
@@ -101,9 +108,9 @@ def _affordable(finalists: Ranking, seconds: float) -> tuple[Ranking, int]:
     while True:
         each, compiling = [trial.second for _, trial in finalists], [trial.compiling for _, trial in finalists]
         one = sum(each) + TRUTH * max(each)
-        count = int((seconds - sum(compiling) - max(compiling)) / one)
+        count = min((seconds - sum(compiling) - max(compiling)) / one, most)
         if count >= fewest or len(finalists) == 1:
-            return finalists, min(max(count, fewest), most)
+            return finalists, int(max(count, fewest))
         finalists = finalists[:-1]
 
 
@@ -113,12 +120,9 @@ def _truth(best: Proposal, trial: Trial) -> Any:
     return dict(best.via) if usable else "auto"
 
 
-def _code(f: Callable[..., Any], found: Comparison, finalists: Ranking) -> str:
-    best, _ = recommended(found.rows, found.accuracy)
+def _name(f: Callable[..., Any]) -> str:
     name = getattr(f, "__name__", "f")
-    return next(
-        (p.code(name if name.isidentifier() else "f") for p, _ in finalists if best and p.label == best.label), ""
-    )
+    return name if name.isidentifier() else "f"
 
 
 def _of_unnamed(places: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from ._gradients import Gradient, takes_key
 from ._problem import Answer, Problem, Tried, of_draws, told
 from ._sites import bridge_at
 from ._statistics import Reference
-from ._unbiased import by_unbiased
+from ._unbiased import by_unbiased, unless_quadrature_misses
 
 
 def find_truth(truth: Any, problem: Problem, tried: Sequence[Tried]) -> Answer:
@@ -61,7 +61,9 @@ def _found(problem: Problem, tried: Sequence[Tried]) -> Answer:
         return _of_plain(problem, gradient) if gradient.is_random else _of_deterministic(problem, gradient)
     found = exact(problem.f, problem.arguments, problem.sites)
     if found.gradient is not None:
-        reference = problem.sampled(found.gradient)
+        reference = problem.sampled(found.gradient)._replace(off=found.off)
+        if found.kind == "quadrature" and (better := unless_quadrature_misses(problem, reference)):
+            return better
         if reference.moments is None:
             return told(found.kind, found.how, reference, problem)
         how = f"{found.how}; the mean of {reference.moments.draws:,} keys for what else is random"

@@ -130,3 +130,92 @@ def test_one_key_is_needed():
         compare(f, 0.5, key=jax.random.split(KEY), vias=Z)
     old = compare(f, 0.5, key=jax.random.PRNGKey(0), vias=Z, draws=100)
     assert old.rows[0].verdict == "unbiased"
+
+
+# -- candidates and labels that are odd
+
+
+def square(p):
+    return jnp.sum(p**2)
+
+
+def times(factor):
+    @jax.custom_vjp
+    def g(p):
+        return square(p)
+
+    g.defvjp(lambda p: (square(p), p), lambda p, ct: (ct * 2 * p * factor,))
+    return g
+
+
+def test_a_candidate_that_raises_is_left_out():
+    def broken(p):
+        raise TypeError("a slip\nof mine")
+
+    calls = []
+
+    def late(p):
+        def host(x):
+            calls.append(x)
+            if len(calls) > 50:
+                raise RuntimeError("no more")
+            return x
+
+        return jnp.sum(p * jax.pure_callback(host, jax.ShapeDtypeStruct((2,), p.dtype), jax.lax.stop_gradient(p)))
+
+    p = jnp.array([0.3, 0.7])
+    found = compare(square, p, key=KEY, vias={"a": square, "broken": broken, "late": late}, draws=100)
+    assert [row.label for row in found.rows] == ["a"]
+    assert "broken is left out: TypeError: a slip" in found.warnings
+    assert any(text.startswith("late is left out: ") and "no more" in text for text in found.warnings)
+    with pytest.raises(sx.SpanaxError, match="no candidate runs: TypeError: a slip") as error:
+        compare(square, p, key=KEY, vias={"broken": broken}, draws=100)
+    assert "test_compare_output.py" in error.value.where
+
+
+def test_infinite_pilots_raise_no_warning():
+    f = lambda p, *, key: jnp.where(jax.random.uniform(key) < 0.5, jnp.inf, 1.0) * jnp.sum(p)
+    found = compare(square, jnp.ones(2), key=KEY, vias={"a": square, "b": f}, draws=100)
+    assert {row.label: math.isnan(row.variance) for row in found.rows} == {"a": False, "b": True}
+
+
+def test_labels_stay_apart_and_on_one_line():
+    vias = {1: square, "1": times(0.5), "a\n b": square}
+    found = compare(square, jnp.ones(2), key=KEY, vias=vias, draws=100)
+    assert {row.label: row.verdict for row in found.rows} == {"1": "unbiased", "1 (2)": "biased", "a b": "unbiased"}
+
+
+def test_long_labels_that_an_ellipsis_makes_alike_are_written_out():
+    vias = {f"{'x' * 40} {k} {'y' * 40}": times(factor) for k, factor in enumerate((1.0, 2.0))}
+    found = compare(square, jnp.ones(2), key=KEY, vias=vias, draws=100)
+    lines = str(found).splitlines()
+    assert set(vias) <= set(lines) and max(map(len, lines)) <= 100
+
+
+def test_small_accuracies_have_a_heading():
+    found = compare(square, jnp.ones(2), key=KEY, vias={"a": square}, draws=100, accuracy=0.001)
+    assert "to 0.1%" in str(found)
+
+
+def test_a_last_place_apart_has_a_histogram(x64):
+    found = compare(square, jnp.ones(2), key=KEY, vias={"a": times(1 + 2.3e-16)}, draws=100)
+    assert found.rows[0].verdict == "unbiased"
+    assert all(sum(h["counts"]["a"]) == 100 for h in json.loads(found.to_json())["histograms"])
+
+
+def test_arguments_without_a_number_are_refused():
+    with pytest.raises(sx.SpanaxError, match="no floating-point leaf"):
+        compare(square, jnp.zeros((0, 3)), key=KEY, vias={"a": square}, draws=100)
+
+
+def test_a_leaf_below_the_rounding_of_another_is_named():
+    f = lambda p: 1e8 * p["a"] + p["b"]
+    found = compare(f, {"a": 1.0, "b": 2.0}, key=KEY, vias={"zero in b": lambda p: 1e8 * p["a"]}, draws=100)
+    assert "no bias can be seen in p['b']: that gradient is below the rounding of the largest one" in found.warnings
+
+
+def test_a_bias_that_facts_promise_but_draws_do_not_show_is_told():
+    coin = lambda theta, *, key: 3 * sx.sample(key, dist.Bernoulli(logits=theta), name="z")  # linear: it has none here
+    found = compare(coin, 0.5, key=KEY, vias={"z": [sx.StraightThrough()]}, draws=100)
+    assert found.rows[0].verdict == "unbiased"
+    assert any(text.startswith("z=StraightThrough() is biased by its facts") for text in found.warnings)

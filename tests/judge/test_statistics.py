@@ -186,3 +186,29 @@ def test_the_bias_of_each_leaf_is_its_own():
     first, second = judged(rows, np.zeros(2), leaves=True).by_part
     assert first.low == 0 and first.high < 0.02
     assert second.low < 1 < second.high < 1.05
+
+
+@pytest.mark.parametrize("draws, chance", [(100, 0.05), (1000, 0.0025)])
+def test_events_that_no_draw_has_shown_raise_no_false_alarm(draws, chance):
+    """The score function of saturated coins: in 1 of 10 gradients or more, some of the 20 elements never showed a large value."""
+    rng, biased = np.random.default_rng(0), 0
+    for _ in range(SEEDS):
+        z = rng.random((draws, 20)) < chance
+        rows = (z - chance) * (5 + z.sum(1, keepdims=True))  # of E[5 + sum of z]
+        found = judged(rows, np.full(20, chance * (1 - chance)))
+        biased += found.significant
+    assert biased <= binom.ppf(0.9995, SEEDS, LEVEL)
+
+
+def test_heavy_tails_raise_no_false_alarm_where_a_leaf_shows_them():
+    rng = np.random.default_rng(0)
+    true = np.full(50, np.exp(1.5**2 / 2))
+    biased = sum(judged(np.exp(1.5 * rng.normal(size=(100, 50))), true).significant for _ in range(SEEDS))
+    assert biased <= binom.ppf(0.9995, SEEDS, LEVEL)
+
+
+def test_what_the_truth_may_be_off_by_is_no_bias():
+    rows = np.random.default_rng(0).normal(size=(1000, 1)) * 1e-3 + 1.0
+    assert judged(rows, [1.001]).significant
+    found = judged(rows, Reference(np.array([1.001]), None, 0.002))
+    assert not found.significant and found.overall.high > 0.002
