@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,8 +48,12 @@ def moments(
     draws: int,
     toward: Float[np.ndarray, " size"] | None = None,
     coordinates: Sequence[int] = (),
+    advance: Callable[[int], None] = lambda done: None,
 ) -> Moments:
-    """The moments of the first `draws` gradients of a key, merged chunk by chunk (Pebay 2008, SAND2008-6212, equation 2.1)."""
+    """The moments of the first `draws` gradients of a key, merged chunk by chunk (Pebay 2008, SAND2008-6212, equation 2.1).
+
+    `advance` is told how many draws were added, after each chunk.
+    """
     size = gradient.arguments.size
     count = min(draws, int(np.clip(_OF_BATCHES // size, 20, 50)))
     chunk = max(1, _IN_MEMORY // size)
@@ -59,7 +63,9 @@ def moments(
     for k, (start, end) in enumerate(itertools.pairwise(ends.tolist())):
         before, mean_before = total.count, total.apart.copy()
         for begin in range(start, end, chunk):
-            total.add(gradient.rows(key, begin, min(begin + chunk, end)))
+            rows = gradient.rows(key, begin, min(begin + chunk, end))
+            total.add(rows)
+            advance(len(rows))
         added = max(total.count - before, 1)
         batches[k] = mean_before + (total.apart - mean_before) * (total.count / added)
     return total.moments(batches)

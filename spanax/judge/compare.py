@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from .._errors import SpanaxError
 from .._jaxprs import here
+from ..blackbox._progress import progress
 from ..bridges import Bridge, Drawing
 from ..stochastic.sampling import check_key
 from ._arguments import Arguments
@@ -22,7 +23,7 @@ from ._gradients import Gradient
 from ._moments import Moments, moments
 from ._problem import Problem, Tried
 from ._sites import draws_of
-from ._statistics import Reference, bias
+from ._statistics import Bias, Reference, bias
 from ._timing import medians
 from ._verdicts import biased_by_facts, ranked, recommended, row_of, warnings_of
 from .comparison import Comparison
@@ -98,16 +99,7 @@ def compare(
     tried = [Tried(c.label, c.via, p.gradient, p.price) for c, p in pilots]
     reference, told, doubts = find_truth(truth, problem, tried)
     chosen = _coordinates(reference, [p.variance for _, p in pilots])
-    found, biases, failed = {}, {}, []
-    for c, p in pilots:
-        try:
-            of_all = moments(p.gradient, for_draws, draws, reference.mean, chosen)
-        except Exception as error:
-            failed.append(f"{c.label} is left out: {said(error)}")
-            continue
-        if not of_all.not_finite:
-            biases[c.label] = bias(of_all, reference, arguments.parts, arguments.eps)
-        found[c.label] = of_all.without_batches()
+    found, biases, failed = _measured(pilots, for_draws, draws, reference, chosen)
     _check_some(found, failed, where)
     left = [(c, p) for c, p in pilots if c.label in found]
     seconds = medians({c.label: functools.partial(p.gradient, for_pilot) for c, p in left})
@@ -180,6 +172,28 @@ def _check_some(found: Mapping[str, Moments], failed: Sequence[str], where: str)
         raise SpanaxError(
             f"no candidate ran to the end: {'; '.join(failed)}", where, "jax.grad of one of them, by itself"
         )
+
+
+def _measured(
+    pilots: Sequence[tuple[Candidate, _Pilot]],
+    key: Key[Array, ""],
+    draws: int,
+    reference: Reference,
+    chosen: Sequence[int],
+) -> tuple[dict[str, Moments], dict[str, Bias], list[str]]:
+    """Moments, and biases where all gradients are finite, by label; and a warning for each candidate that raised."""
+    found, biases, failed = {}, {}, []
+    with progress(draws * len(pilots), "spanax: comparing") as advance:
+        for c, p in pilots:
+            try:
+                of_all = moments(p.gradient, key, draws, reference.mean, chosen, advance)
+            except Exception as error:
+                failed.append(f"{c.label} is left out: {said(error)}")
+                continue
+            if not of_all.not_finite:
+                biases[c.label] = bias(of_all, reference, p.gradient.arguments.parts, p.gradient.arguments.eps)
+            found[c.label] = of_all.without_batches()
+    return found, biases, failed
 
 
 def _coordinates(reference: Reference, variances: Sequence[Float[np.ndarray, " size"]]) -> list[int]:

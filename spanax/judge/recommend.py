@@ -78,20 +78,18 @@ def recommend(
     search = Search(f, arguments, draws, for_search, accuracy=ACCURACY)
     with search.progress:
         finalists = search.best(start + SEARCH * budget_seconds)
-        search.progress.show("comparing the best")
-        finalists, count = _affordable(finalists, start + budget_seconds - time.perf_counter())
-        vias = {proposal.label: proposal.function(f) for proposal, _ in finalists}
-        found = compare(
-            f,
-            *args,
-            key=for_comparison,
-            vias=vias,
-            draws=count,
-            truth=_truth(*finalists[0]),
-            argnums=argnums,
-            accuracy=ACCURACY,
-            **kwargs,
-        )
+    finalists, count = _affordable(finalists, start + budget_seconds - time.perf_counter())
+    found = compare(
+        f,
+        *args,
+        key=for_comparison,
+        vias={proposal.label: proposal.function(f) for proposal, _ in finalists},
+        draws=count,
+        truth=_truth(*finalists[0]),
+        argnums=argnums,
+        accuracy=ACCURACY,
+        **kwargs,
+    )
     told = [*search.warnings(budget_seconds), *([_of_unnamed(unnamed)] if unnamed else [])]
     proposals = {proposal.label: proposal for proposal, _ in finalists}
     best, _ = recommended(found.rows, ACCURACY)
