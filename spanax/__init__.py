@@ -1,6 +1,6 @@
 """Gradients across the steps of a program that have none. The public names."""
 
-from . import hard as hard
+from . import control as control, hard as hard
 from ._errors import SpanaxError as SpanaxError, SpanaxWarning as SpanaxWarning
 from .blackbox import (
     BlackBox as BlackBox,

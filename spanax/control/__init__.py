@@ -1,0 +1,14 @@
+"""Environments, differentiable or not, and training in them."""
+
+from .bptt import BPTT as BPTT
+from .env import Box as Box, Discrete as Discrete, Env as Env
+from .evaluate import evaluate as evaluate
+from .gymnasium import GymnasiumEnv as GymnasiumEnv, GymState as GymState, from_gymnasium as from_gymnasium
+from .policies import MLPPolicy as MLPPolicy
+from .policy_gradient import PolicyGradient as PolicyGradient
+from .problems.cartpole import CartPole as CartPole
+from .problems.pendulum import Pendulum as Pendulum
+from .result import Result as Result, TrainingError as TrainingError
+from .rollout import Trajectory as Trajectory, rollout as rollout
+from .train import train as train
+from .wrappers import AutoReset as AutoReset, Batched as Batched, TimeLimit as TimeLimit

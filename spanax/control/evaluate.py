@@ -1,0 +1,62 @@
+"""What a policy earns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from .._errors import SpanaxError
+from .._jaxprs import here
+from .env import Env, State
+from .rollout import Policy, rollout
+
+
+def evaluate(
+    env: Env, policy: Policy, starts: State | int, *, key: Key[Array, ""] | None = None
+) -> Float[np.ndarray, " n"]:
+    """The return of one episode from each start, of at most `env.max_steps` steps: the plain sum of its rewards.
+
+    `starts`: states with a leading axis, as `jax.vmap(env.reset)` gives them, or how many to reset with `key`. A policy that
+    draws does not: it is called without a key. States in float64 are simulated in float64.
+
+    Raises `SpanaxError` for an environment without `max_steps`, and where a number of starts comes without a key.
+
+    >>> import jax
+    >>> from spanax import control
+    >>> pendulum = control.Pendulum()
+    >>> policy = control.MLPPolicy(pendulum, key=jax.random.key(0))
+    >>> control.evaluate(pendulum, policy, 3, key=jax.random.key(1)).shape
+    (3,)
+    """
+    where = here()
+    if env.max_steps is None:
+        raise SpanaxError(
+            "the environment says no number of steps (max_steps) of an episode", where, "control.TimeLimit(env, 200)"
+        )
+    if not isinstance(starts, int):
+        return _returns_from(env, policy, starts)
+    if starts < 1 or key is None:
+        raise SpanaxError(f"evaluate(starts={starts!r}, key={key!r})", where, "100 starts, with a key", "start states")
+    together = min(starts, getattr(env, "n", starts))
+    keys = jax.random.split(key, -(-starts // together) * together).reshape(-1, together)
+    return np.concatenate([_returns(env, policy, some) for some in keys])[:starts]
+
+
+def _returns(env: Env, policy: Any, keys: Key[Array, " n"]) -> Float[np.ndarray, " n"]:
+    return _returns_from(env, policy, jax.vmap(env.reset)(keys))
+
+
+def _returns_from(env: Env, policy: Any, states: State) -> Float[np.ndarray, " n"]:
+    with env.telling():
+        return np.asarray(_played(env, policy, states))
+
+
+@eqx.filter_jit
+def _played(env: Env, policy: Any, states: State) -> Float[Array, " n"]:
+    steps = env.max_steps
+    assert steps is not None
+    return jax.vmap(lambda state: rollout(env, policy, state, steps).rewards.sum())(states)

@@ -1,0 +1,156 @@
+"""Policy gradients: the score function of what the policy draws, which asks nothing of the environment."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Key
+
+from .._errors import SpanaxError
+from .._jaxprs import here
+from ..bridges import ScoreFunction
+from ..stochastic.expectation import expectation
+from ..stochastic.sampling import cost, sample
+from ._critic import Critic
+from ._method import Method, Seen, Task
+from .wrappers import where
+
+
+class _Episode(NamedTuple):
+    """One episode; after its end rewards and costs are 0."""
+
+    observations: Float[Array, "steps ..."]
+    rewards: Float[Array, " steps"]
+    costs: Float[Array, " steps"]
+    alive: Bool[Array, " steps"]
+
+
+class PolicyGradient(Method):
+    """The score-function (REINFORCE) gradient of the expected return over whole episodes.
+
+    An update plays `batch` episodes from fresh resets, of at most `env.max_steps` steps. The objective is the expectation of
+    -sum_t discount^t r_t (or of `loss` in the place of -r) less `entropy` times the sum of the entropies of what the policy draws
+    from, each per step of `env.max_steps`; its gradient is unbiased. Each action answers to what comes after it (reward-to-go,
+    from `expectation`), less a baseline:
+
+    - "critic": a learned value of the observation and the share of time left (a small network, fitted to the returns seen
+      before this update);
+    - "leave-one-out": the mean over the other episodes of the batch, at the same step (Kool et al. 2019);
+    - None: none.
+
+    `discount` below 1 weights a reward at step t by discount^t, in the objective and so in the gradient: actions late in a
+    long episode then hardly count. (Other libraries leave out that factor before late actions, and what they follow is the
+    gradient of no objective: Nota and Thomas 2020, arXiv:1906.07073.)
+
+    The policy has a method `distribution(observation)`, such as `MLPPolicy` has. The environment may be a black box
+    (`from_gymnasium`).
+
+    Williams 1992; reward-to-go and critics: Sutton et al. 1999.
+    """
+
+    baseline: Literal["critic", "leave-one-out"] | None = eqx.field(default="critic", static=True)
+    discount: float = 1.0
+    entropy: float = 0.0
+
+    def __check_init__(self):
+        if self.baseline not in ("critic", "leave-one-out", None):
+            raise SpanaxError(
+                f"PolicyGradient(baseline={self.baseline!r})", here(), '"critic"', '"leave-one-out"', "None"
+            )
+        if not 0 < self.discount <= 1:
+            raise SpanaxError(f"PolicyGradient(discount={self.discount!r})", here(), "a number in (0, 1]")
+        if not self.entropy >= 0:
+            raise SpanaxError(f"PolicyGradient(entropy={self.entropy!r})", here(), "0, or a small positive number")
+
+    def check(self, task, policy):
+        if not hasattr(policy, "distribution"):
+            raise SpanaxError(
+                f"PolicyGradient needs to know what the policy draws from, and {type(policy).__name__} does not say",
+                here(),
+                "a method distribution(observation) that returns a numpyro distribution of actions",
+                "control.MLPPolicy(env, key=key)",
+            )
+        if task.env.max_steps is None:
+            raise SpanaxError(
+                "the environment says no number of steps (max_steps) of an episode",
+                here(),
+                "control.TimeLimit(env, 200)",
+            )
+        if self.baseline == "leave-one-out" and task.batch < 2:
+            raise SpanaxError('baseline="leave-one-out" with batch=1 has no others', here(), "batch=8, or more")
+
+    def start(self, task, policy, key):
+        return Critic.new(task.env, key) if self.baseline == "critic" else None
+
+    def objective(self, task, policy, carry, key):
+        """The mean over the batch; the critic that comes back has learnt from it, and was not changed before."""
+        one = expectation(
+            lambda policy, critic, *, key: self._episode(task, policy, critic, key),
+            samples=task.batch if self.baseline == "leave-one-out" else 1,
+            has_aux=True,
+        )
+        if self.baseline == "leave-one-out":
+            value, episodes = one(policy, carry, key=key)
+        else:
+            keys = jax.random.split(key, task.batch)
+            values, episodes = jax.vmap(lambda key: one(policy, carry, key=key))(keys)
+            value, episodes = jnp.mean(values), jax.tree.map(lambda x: x[:, 0], episodes)
+        episodes = lax.stop_gradient(episodes)
+        critic = (
+            carry if carry is None else carry.fitted(episodes.observations, self._togo(episodes.costs), episodes.alive)
+        )
+        ended = jnp.asarray(task.batch, jnp.int32)
+        return value, (critic, Seen(jnp.sum(episodes.alive, dtype=jnp.int32), ended, ended, jnp.sum(episodes.rewards)))
+
+    def _episode(self, task: Task, policy: Any, critic: Critic | None, key: Key[Array, ""]) -> tuple[Array, _Episode]:
+        env, limit = task.env, task.env.max_steps
+        assert limit is not None
+        first, acting = jax.random.split(key)
+
+        def one(state, now):
+            t, key = now
+            observation = env.observe(state)
+            alive = ~env.done(state)
+            distribution = _where_alive(alive, policy.distribution(observation))
+            weight = jnp.asarray(self.discount, float) ** t
+            expected = None if critic is None else weight * critic(observation, t / limit) / limit
+            action = sample(key, distribution, via=self._bridge(expected), name="action")
+            arrived = env.step(state, action)
+            reward = env.reward(state, action, arrived)
+            spent = jnp.asarray(task.cost(state, action, arrived, reward), float)
+            cost(jnp.where(alive, weight * spent, 0) / limit)
+            if self.entropy:
+                cost(jnp.where(alive, -self.entropy * jnp.asarray(distribution.entropy(), float), 0) / limit)
+            seen = _Episode(
+                observation, jnp.where(alive, jnp.asarray(reward, float), 0), jnp.where(alive, spent, 0), alive
+            )
+            return where(alive, arrived, state), seen
+
+        _, episode = lax.scan(one, env.reset(first), (jnp.arange(limit, dtype=float), jax.random.split(acting, limit)))
+        return jnp.zeros((), float), episode
+
+    def _bridge(self, expected: Float[Array, ""] | None) -> ScoreFunction:
+        if self.baseline == "leave-one-out":
+            return ScoreFunction()
+        return ScoreFunction(None if expected is None else lax.stop_gradient(expected))
+
+    def _togo(self, costs: Float[Array, "batch steps"]) -> Float[Array, "batch steps"]:
+        """What is to come from each step on, discounted from there."""
+
+        def before(later, spent):
+            togo = spent + self.discount * later
+            return togo, togo
+
+        _, togo = lax.scan(before, jnp.zeros(costs.shape[0], costs.dtype), costs.T, reverse=True)
+        return togo.T
+
+
+def _where_alive(alive: Bool[Array, ""], distribution: Any) -> Any:
+    """What is drawn after the end of the episode changes nothing: it has no derivative, and no noise in one."""
+    return jax.tree.map(
+        lambda x: jnp.where(alive, x, lax.stop_gradient(x)) if eqx.is_inexact_array(x) else x, distribution
+    )

@@ -1,0 +1,81 @@
+"""Swinging a pendulum up with too little torque: the rules of Gymnasium's Pendulum-v1."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from ..env import Box, Env
+
+
+class Pendulum(Env):
+    """A rod on a motor, to be held upright: Gymnasium's Pendulum-v1, number for number.
+
+    The state is (angle, angular velocity), in rad from upright and rad/s; the action is one torque in N m. A step of `dt` seconds,
+
+        velocity' = clip(velocity + dt (3 g / (2 l) sin(angle) + 3 / (m l^2) torque), -max_speed, max_speed)
+        angle'    = angle + dt velocity',
+
+    earns -(wrapped angle^2 + 0.1 velocity^2 + 0.001 torque^2), all of before the step. The torque is clamped to `max_torque` in
+    the motion and in the reward alike. The angle of a state is not wrapped: that of the reward is, to [-pi, pi). An episode
+    starts at an angle in [-pi, pi] and a velocity in [-1, 1], uniform; no rule ends it, and it has 200 steps.
+
+    Derivatives are those of these formulas. Beyond a clamp they are zero: a torque outside +-`max_torque` has no gradient at all
+    (let the policy bound it, as `tanh` does), and a step that hits `max_speed` passes on the gradient of the angle and none of
+    the velocity or the torque. Exactly at a bound it is the mean of both sides. The reward has a kink where the pendulum hangs
+    straight down (its slope by the angle jumps by 4 pi): the derivative there is of the side at -pi.
+
+    Every field can be differentiated and replaced; the specs need plain numbers in `max_torque` and `max_speed`.
+    """
+
+    g: float = 10.0
+    m: float = 1.0
+    l: float = 1.0  # noqa: E741
+    dt: float = 0.05
+    max_torque: float = 2.0
+    max_speed: float = 8.0
+
+    def reset(self, key: Key[Array, ""]) -> Float[Array, " 2"]:
+        high = jnp.array([jnp.pi, 1.0])
+        return jax.random.uniform(key, (2,), minval=-high, maxval=high)
+
+    def step(self, state: Float[Array, " 2"], action: Float[Array, " 1"]) -> Float[Array, " 2"]:
+        angle, velocity = state
+        pull = 3 * self.g / (2 * self.l) * jnp.sin(angle) + 3.0 / (self.m * self.l**2) * self._torque(action)
+        velocity = jnp.clip(velocity + pull * self.dt, -self.max_speed, self.max_speed)
+        return jnp.stack([angle + velocity * self.dt, velocity])
+
+    def observe(self, state: Float[Array, " 2"]) -> Float[Array, " 3"]:
+        """(cos angle, sin angle, angular velocity), in the dtype of the state (Gymnasium rounds it to float32)."""
+        angle, velocity = state
+        return jnp.stack([jnp.cos(angle), jnp.sin(angle), velocity])
+
+    def reward(
+        self, state: Float[Array, " 2"], action: Float[Array, " 1"], next_state: Float[Array, " 2"]
+    ) -> Float[Array, ""]:
+        """Between -16.28 and 0; `next_state` has no part in it."""
+        angle, velocity = state
+        return -(_wrapped(angle) ** 2 + 0.1 * velocity**2 + 0.001 * self._torque(action) ** 2)
+
+    def _torque(self, action: Float[Array, " 1"]) -> Float[Array, ""]:
+        return jnp.clip(action, -self.max_torque, self.max_torque)[0]
+
+    @property
+    def action_spec(self) -> Box:
+        return Box([-self.max_torque], [self.max_torque])
+
+    @property
+    def observation_spec(self) -> Box:
+        high = np.array([1.0, 1.0, self.max_speed])
+        return Box(-high, high)
+
+    @property
+    def max_steps(self) -> int:
+        return 200
+
+
+def _wrapped(angle: Float[Array, ""]) -> Float[Array, ""]:
+    """The angle in [-pi, pi)."""
+    return (angle + jnp.pi) % (2 * jnp.pi) - jnp.pi

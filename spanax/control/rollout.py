@@ -1,0 +1,97 @@
+"""What a policy does in an environment, step by step."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Key
+
+from .._errors import SpanaxError
+from .._jaxprs import here
+from .env import Discrete, Env, State
+from .wrappers import where
+
+Policy = Callable[..., Array]
+
+
+class Trajectory(NamedTuple):
+    """The steps of one episode; each array has a leading axis of length `steps`.
+
+    - `states`, `observations`, `actions`: before each step, and what was done; `rewards`: what it earned;
+    - `alive`: whether the episode was still going on. After its end the state stands still, and rewards are 0;
+    - `final`: the state after the last step.
+    """
+
+    states: State
+    observations: Float[Array, "steps ..."]
+    actions: Array
+    rewards: Float[Array, " steps"]
+    alive: Bool[Array, " steps"]
+    final: State
+
+
+def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Array, ""] | None = None) -> Trajectory:
+    """One episode from `state`, of `steps` steps or until the environment is done.
+
+    `policy(observation) -> action`, or `policy(observation, key=key)` if it has a parameter `key`: with a `key` here each step
+    has one of its own, without one it gets None. A pure function: it works under jit, vmap and grad, and the derivative of
+    what it returns is that of the simulation, as far as environment and policy have one. In reverse mode the memory grows with
+    the steps.
+
+    Raises `SpanaxError` for a policy whose actions have another shape than the environment's `action_spec`.
+    """
+    policy_at = acting(policy, env)
+    keys = None if key is None else jax.random.split(key, steps)
+
+    def one(state, key):
+        observation = env.observe(state)
+        action = policy_at(observation, key)
+        moved = advance(env, state, action)
+        return moved.state, (state, observation, action, moved.reward, moved.alive)
+
+    final, (states, observations, actions, rewards, alive) = lax.scan(one, state, keys, steps)
+    return Trajectory(states, observations, actions, rewards, alive, final)
+
+
+class Moved(NamedTuple):
+    state: State
+    reward: Float[Array, ""]
+    alive: Bool[Array, ""]
+
+
+def advance(env: Env, state: State, action: Array) -> Moved:
+    """One step of an episode that may be over: then the state stands still, and the reward is 0."""
+    alive = ~env.done(state)
+    arrived = env.step(state, action)
+    reward = env.reward(state, action, arrived)
+    return Moved(where(alive, arrived, state), jnp.where(alive, reward, 0), alive)
+
+
+def takes_key(policy: Policy) -> bool:
+    """Does the policy draw?"""
+    try:
+        return "key" in inspect.signature(policy).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def acting(policy: Policy, env: Env) -> Callable[[Array, Any], Array]:
+    """`policy` as a function of observation and key, whose actions fit the environment."""
+    spec, drawn, place = env.action_spec, takes_key(policy), here()
+
+    def act(observation, key):
+        action = jnp.asarray(policy(observation, key=key) if drawn else policy(observation))
+        if action.shape != spec.shape and not (isinstance(spec, Discrete) and action.shape == (spec.n,)):
+            raise SpanaxError(
+                f"the policy's action has shape {list(action.shape)}, and the environment's is {list(spec.shape)} ({spec!r})",
+                place,
+                "an action of that shape for ONE observation: batches are made by vmap",
+            )
+        return action
+
+    return act

@@ -1,0 +1,213 @@
+"""`train`: a policy through an environment, whatever the gap."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from .._errors import SpanaxError
+from .._jaxprs import here
+from ..blackbox._progress import progress as shown
+from ..stochastic.sampling import check_key
+from ._checkpoint import Standing, load, save
+from ._method import Method, Task
+from ._training import ROWS, Progress, Training
+from .env import Env
+from .result import Result, TrainingError
+from .rollout import Policy
+
+if TYPE_CHECKING:
+    import optax
+
+PIECE = 0.5  # seconds between two looks at how far it is
+BETWEEN_SAVES = 5.0  # seconds
+LARGEST = 1e6
+
+
+def train(
+    env: Env,
+    policy: Policy,
+    *,
+    via: Method,
+    key: Key[Array, ""],
+    updates: int,
+    batch: int,
+    optimizer: optax.GradientTransformation | None = None,
+    loss: Callable[[Any, Array, Any], Float[Array, ""]] | None = None,
+    progress: bool = True,
+    checkpoint: str | os.PathLike | None = None,
+) -> Result:
+    """Trains a policy in an environment.
+
+    `policy` is any callable Equinox module, `policy(observation) -> action`, and its floating-point arrays are what is trained;
+    `via` says how the gradient comes about (`BPTT`, `PolicyGradient`). There are `updates` updates, each from `batch` episodes
+    or windows of them at once. `loss(state, action, next_state) -> scalar`, if given, is minimised in the place of -reward. The
+    `optimizer` is one of optax, which minimises (None: Adam at 3e-3 after clipping to a norm of 1).
+
+    Everything is compiled into one program. On a terminal a line on stderr shows progress (`progress=False`: none). With
+    `checkpoint`, a path, what was learnt is written there every few seconds and at the end, whatever the end is; where the file
+    exists, training goes on from it, to `updates` in all, as if it had never stopped. Ctrl-C ends it early: the result says
+    `interrupted`.
+
+    Raises `TrainingError`, which holds the `Result` until then, where a gradient is no number or its norm is above 1e6, and
+    `SpanaxError` for arguments that do not fit, for a checkpoint of another training, and for what a black-box environment
+    raises.
+    """
+    where = here()
+    check_key(key, where)
+    _check(env, via, updates, batch, loss, where)
+    training, first = _started(env, policy, via, key, batch, optimizer or _default_optimizer(), loss, where)
+    return _Run(training, first, updates, None if checkpoint is None else Path(checkpoint), progress, where).result()
+
+
+def _check(env: Any, via: Any, updates: Any, batch: Any, loss: Any, where: str) -> None:
+    if not isinstance(env, Env):
+        raise SpanaxError(
+            f"{env!r} is no control.Env", where, "control.from_gymnasium(env)", "a subclass of control.Env"
+        )
+    if not isinstance(via, Method):
+        raise SpanaxError(f"train(via={via!r})", where, "control.BPTT(horizon=40)", "control.PolicyGradient()")
+    for name, number in (("updates", updates), ("batch", batch)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise SpanaxError(f"train({name}={number!r})", where, "an integer, 1 or more")
+    if loss is not None and not callable(loss):
+        raise SpanaxError(f"train(loss={loss!r})", where, "loss(state, action, next_state) -> scalar")
+
+
+def _default_optimizer() -> optax.GradientTransformation:
+    import optax
+
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(3e-3))
+
+
+def _started(
+    env: Env,
+    policy: Any,
+    via: Method,
+    key: Key[Array, ""],
+    batch: int,
+    optimizer: optax.GradientTransformation,
+    loss: Any,
+    where: str,
+) -> tuple[Training, Progress]:
+    arrays, static = eqx.partition(policy, lambda x: eqx.is_inexact_array(x) and isinstance(x, jax.Array))
+    if not jax.tree.leaves(arrays):
+        raise SpanaxError("the policy has no floating-point arrays that could be trained", where, "an Equinox module")
+    task, (begin, go) = Task(env, batch, loss), jax.random.split(key)
+    via.check(task, policy)
+    carry = via.start(task, policy, begin)
+    training = Training(task, via, optimizer, static, go, jnp.asarray(LARGEST, float))
+    return training, Progress(arrays, optimizer.init(arrays), carry, jnp.zeros((), jnp.int32))
+
+
+class _Run:
+    """One training, piece by piece."""
+
+    def __init__(self, training: Training, first: Progress, updates: int, path: Path | None, shows: bool, where: str):
+        self.training, self.first, self.updates, self.path, self.where = training, first, updates, path, where
+        self.shows = shows
+        start = time.perf_counter()
+        self.compiled = _compiled(training, first)
+        self.compile_seconds = time.perf_counter() - start
+        log = jax.eval_shape(training.updates, first, jnp.zeros((), jnp.int32))[1]
+        empty = jax.tree.map(lambda x: np.zeros((0, *x.shape[1:]), x.dtype), log)
+        self.standing = Standing(first, empty, 0.0)
+        if path is not None and path.exists():
+            self.standing = load(path, first, log, where)
+        self.saved = time.perf_counter()
+
+    def result(self) -> Result:
+        interrupted, usable = False, True
+        try:
+            with shown(self.updates - self.made if self.shows else 0, "training") as advance:
+                usable = self._updates(advance if self.shows else lambda done: None)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            self._save()
+        found = self._found(interrupted)
+        if not usable:
+            raise self._stopped(found)
+        return found
+
+    @property
+    def made(self) -> int:
+        return len(self.standing.log.norms)
+
+    def _updates(self, advance: Callable[[int], None]) -> bool:
+        """All that are left; False where a gradient cannot be used."""
+        count = 1
+        while self.made < self.updates:
+            start = time.perf_counter()
+            before = self.made
+            if not self._piece(min(count, self.updates - before)):
+                return False
+            seconds = time.perf_counter() - start
+            count = max(1, min(ROWS, int(PIECE * count / max(seconds, 1e-6))))
+            advance(self.made - before)
+            if time.perf_counter() - self.saved > BETWEEN_SAVES:
+                self._save()
+        return True
+
+    def _piece(self, count: int) -> bool:
+        start = time.perf_counter()
+        with self.training.task.env.telling():
+            progress, log, made, usable = self.compiled(self.standing.progress, jnp.asarray(count, jnp.int32))
+            usable = bool(usable)
+        rows = jax.tree.map(
+            lambda old, new: np.concatenate([old, np.asarray(new)[: int(made)]]), self.standing.log, log
+        )
+        self.standing = Standing(progress, rows, self.standing.seconds + time.perf_counter() - start)
+        return usable
+
+    def _save(self) -> None:
+        self.saved = time.perf_counter()
+        if self.path is not None:
+            save(self.path, self.standing)
+
+    def _found(self, interrupted: bool) -> Result:
+        policy = eqx.combine(self.standing.progress.arrays, self.training.static)
+        return Result(
+            self.training,
+            self.first,
+            policy,
+            self.standing.log,
+            self.compile_seconds,
+            self.standing.seconds,
+            interrupted,
+        )
+
+    def _stopped(self, found: Result) -> TrainingError:
+        norm, value = float(found.gradient_norms[-1]), float(found.objectives[-1])
+        what = f"its norm is {norm:.3g}, and the objective {value:.3g}"
+        if math.isfinite(norm):
+            what = f"its norm, {norm:.3g}, is above {LARGEST:.0e}"
+        before = [float(n) for n in found.gradient_norms[-4:-1]]
+        told = f"; the norms before it: {', '.join(f'{n:.3g}' for n in before)}" if before else ""
+        return TrainingError(
+            found,
+            f"the gradient of update {self.made} cannot be used: {what}{told}",
+            self.where,
+            "a shorter horizon: control.BPTT(horizon=20)",
+            "a smaller step, or clipping: optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))",
+            "error.result.policy: what was learnt before it",
+            "jax.config.update('jax_debug_nans', True), to see where a NaN comes from",
+        )
+
+
+def _compiled(training: Training, first: Progress) -> Callable[..., Any]:
+    """`training.updates` for arrays like these, compiled now."""
+    arrays, static = eqx.partition(training, eqx.is_array)
+    run = jax.jit(lambda arrays, progress, count: eqx.combine(arrays, static).updates(progress, count))
+    program = run.lower(arrays, first, jnp.zeros((), jnp.int32)).compile()
+    return lambda progress, count: program(arrays, progress, count)

@@ -1,0 +1,165 @@
+"""Wrappers of environments: a time limit, many at once, and a new episode as soon as one is over."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, Key
+
+from .._errors import SpanaxError
+from .._jaxprs import here
+from .env import Env, State
+
+
+class _Wrapper(Env):
+    env: Env
+
+    @property
+    def black_box(self):
+        return self.env.black_box
+
+    @property
+    def action_spec(self):
+        return self.env.action_spec
+
+    @property
+    def observation_spec(self):
+        return self.env.observation_spec
+
+    @property
+    def max_steps(self):
+        return self.env.max_steps
+
+    def telling(self):
+        return self.env.telling()
+
+
+class Timed(NamedTuple):
+    """The state of a `TimeLimit`: the environment's own, and the steps since the reset."""
+
+    state: State
+    steps: Int[Array, ""]
+
+
+class TimeLimit(_Wrapper):
+    """An episode has at most `steps` steps (None: the environment's `max_steps`).
+
+    `done` is true where a rule ended the episode or the time is over; `truncated` where only the time is, so that what could
+    still have been earned can be told from what could not.
+    """
+
+    steps: int
+
+    def __init__(self, env: Env, steps: int | None = None):
+        self.env = env
+        self.steps = _positive("TimeLimit(steps)", env.max_steps if steps is None else steps)
+
+    @property
+    def max_steps(self):
+        return self.steps
+
+    def reset(self, key):
+        return Timed(self.env.reset(key), jnp.zeros((), jnp.int32))
+
+    def step(self, state, action):
+        return Timed(self.env.step(state.state, action), state.steps + 1)
+
+    def observe(self, state):
+        return self.env.observe(state.state)
+
+    def reward(self, state, action, next_state):
+        return self.env.reward(state.state, action, next_state.state)
+
+    def done(self, state):
+        return self.env.done(state.state) | (state.steps >= self.steps)
+
+    def truncated(self, state: Timed) -> Bool[Array, ""]:
+        """Is the time over, and no rule ended the episode?"""
+        return (state.steps >= self.steps) & ~self.env.done(state.state)
+
+
+class Batched(_Wrapper):
+    """`n` independent environments: every method has a leading axis of length `n` in states, actions and results."""
+
+    n: int
+
+    def __init__(self, env: Env, n: int):
+        self.env, self.n = env, _positive("Batched(n)", n)
+
+    def reset(self, key):
+        return jax.vmap(self.env.reset)(jax.random.split(key, self.n))
+
+    def step(self, state, action):
+        return jax.vmap(self.env.step)(state, action)
+
+    def observe(self, state):
+        return jax.vmap(self.env.observe)(state)
+
+    def reward(self, state, action, next_state):
+        return jax.vmap(self.env.reward)(state, action, next_state)
+
+    def done(self, state):
+        return jax.vmap(self.env.done)(state)
+
+
+class Resetting(NamedTuple):
+    """The state of an `AutoReset`.
+
+    - `state`: where the next step starts: the first state of a new episode, if the last step ended one;
+    - `arrived`: where the last step arrived, the terminal state if it ended an episode; at a reset, `state`;
+    - `ended`: whether the last step ended an episode.
+    """
+
+    state: State
+    arrived: State
+    ended: Bool[Array, ""]
+    key: Key[Array, ""]
+
+
+class AutoReset(_Wrapper):
+    """A step that ends an episode goes on to the first state of the next one, in the same step.
+
+    `observe` gives the new episode's first observation, `terminal_observation` the one that the step arrived at; the reward is
+    that of the step, and `done` says that it ended an episode. Put a `TimeLimit` inside, and `Batched` outside. Around a
+    Gymnasium environment it would reset at every step: not for those.
+    """
+
+    env: Env
+
+    def reset(self, key):
+        first, others = jax.random.split(key)
+        state = self.env.reset(first)
+        return Resetting(state, state, jnp.zeros((), bool), others)
+
+    def step(self, state, action):
+        arrived = self.env.step(state.state, action)
+        ended = self.env.done(arrived)
+        now, others = jax.random.split(state.key)
+        following = where(ended, self.env.reset(now), arrived)
+        return Resetting(following, arrived, ended, where(ended, others, state.key))
+
+    def observe(self, state):
+        return self.env.observe(state.state)
+
+    def terminal_observation(self, state: Resetting) -> Array:
+        """What the last step arrived at: the terminal observation, if it ended an episode."""
+        return self.env.observe(state.arrived)
+
+    def reward(self, state, action, next_state):
+        return self.env.reward(state.state, action, next_state.arrived)
+
+    def done(self, state):
+        return state.ended
+
+
+def where(condition: Bool[Array, ""], one: State, other: State) -> State:
+    """One state or the other, leaf by leaf."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
+
+
+def _positive(what: str, number: object) -> int:
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise SpanaxError(f"{what}={number!r}", here(), "an integer, 1 or more")
+    return number

@@ -1,0 +1,245 @@
+"""Ours as Gymnasium environments: Gymnasium's checker, our own rollout step for step, seeds, time limits, what is refused."""
+
+import pickle
+import subprocess
+import sys
+import warnings
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import spanax as sx
+from spanax.control._to_gymnasium import to_gymnasium
+from spanax.control.env import Box, Env
+from spanax.control.problems.cartpole import CartPole
+from spanax.control.problems.pendulum import Pendulum
+from spanax.control.wrappers import AutoReset, Batched, TimeLimit
+
+
+class Drift(Env):
+    """A point pushed about; bounded in all that Gymnasium's checker wants bounded."""
+
+    gain: float = 0.1
+    limit: int | None = None
+
+    def reset(self, key):
+        return {"at": 0.5 * jax.random.normal(key, (2, 3))}
+
+    def step(self, state, action):
+        return {"at": jnp.clip(state["at"] + self.gain * action, -9.0, 9.0)}
+
+    def observe(self, state):
+        return state["at"]
+
+    def reward(self, state, action, next_state):
+        return -jnp.sum(next_state["at"] ** 2)
+
+    def done(self, state):
+        return state["at"][0, 0] > 1.0
+
+    @property
+    def action_spec(self):
+        return Box(-np.ones((2, 3)), np.ones((2, 3)))
+
+    @property
+    def observation_spec(self):
+        return Box(np.full((2, 3), -9.0), np.full((2, 3), 9.0))
+
+    @property
+    def max_steps(self):
+        return self.limit
+
+
+ENVS = {"CartPole-v1": CartPole(), "Pendulum-v1": Pendulum(), "drift": Drift(limit=20)}
+every = pytest.mark.parametrize("name", ENVS)
+
+
+def complaints(env):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_env(env, skip_render_check=True)
+    return {str(warning.message) for warning in caught}
+
+
+@every
+def test_gymnasiums_checker_says_nothing_that_it_does_not_say_of_its_own(name, dtype):
+    expected = complaints(gymnasium.make(name).unwrapped) if name in gymnasium.registry else set()
+    assert complaints(to_gymnasium(ENVS[name])) == expected
+
+
+@every
+def test_its_spec_makes_another_one(name):
+    env = to_gymnasium(ENVS[name])
+    made = gymnasium.make(env.spec)
+    made.reset(seed=0)
+    made.step(made.action_space.sample())
+    made.close()
+    assert isinstance(made.unwrapped, type(env))
+
+
+@every
+def test_steps_are_those_of_the_environment(name, dtype):
+    env, ours = ENVS[name], to_gymnasium(ENVS[name], seed=3)
+    ours.action_space.seed(3)
+    rng, over = np.random.default_rng(3), True
+    for _ in range(60):
+        if over:
+            observation, info = ours.reset()
+            state = env.reset(jax.random.key(rng.integers(2**32, dtype=np.uint32)))
+            np.testing.assert_allclose(observation, env.observe(state), rtol=1e-6)
+            steps = 0
+        action = ours.action_space.sample()
+        observation, reward, terminated, truncated, info = ours.step(action)
+        after = env.step(state, jnp.asarray(action))
+        steps += 1
+        # Compiled, sums are taken in another order.
+        np.testing.assert_allclose(observation, env.observe(after), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(reward, env.reward(state, jnp.asarray(action), after), rtol=1e-5)
+        assert (terminated, truncated, info) == (bool(env.done(after)), steps == env.max_steps, {})
+        assert observation.dtype == dtype == ours.observation_space.dtype
+        assert type(reward) is float and type(terminated) is bool and type(truncated) is bool
+        state, over = ours.state, terminated or truncated
+
+
+def test_spaces_are_gymnasiums_own():
+    for name in ("CartPole-v1", "Pendulum-v1"):
+        ours, theirs = to_gymnasium(ENVS[name]), gymnasium.make(name)
+        assert ours.observation_space == theirs.observation_space
+        assert ours.action_space == theirs.action_space
+        assert ours.spec.max_episode_steps == theirs.spec.max_episode_steps
+
+
+def test_cartpole_ends_where_gymnasiums_does():
+    ours, theirs = to_gymnasium(CartPole()), gymnasium.make("CartPole-v1")
+    for seed in range(20):
+        observation, _ = ours.reset(seed=seed)
+        theirs.reset(seed=seed)
+        theirs.unwrapped.state = observation.astype(float)
+        over, rng = False, np.random.default_rng(seed)
+        while not over:
+            action = rng.integers(2)
+            observation, *ended = ours.step(action)
+            expected, *their_end = theirs.step(action)
+            np.testing.assert_allclose(observation, expected, rtol=1e-4, atol=1e-5)
+            assert ended == their_end
+            over = ended[1] or ended[2]
+
+
+def test_seeds():
+    ours, again = to_gymnasium(CartPole(), seed=7), to_gymnasium(CartPole(), seed=7)
+    first = [ours.reset()[0] for _ in range(3)]
+    np.testing.assert_array_equal(first, [again.reset()[0] for _ in range(3)])
+    assert len({tuple(x) for x in first}) == 3
+    np.testing.assert_array_equal(ours.reset(seed=7)[0], first[0])  # a seed begins the sequence again
+    np.testing.assert_array_equal(ours.reset()[0], first[1])
+    assert not np.array_equal(ours.reset(seed=8)[0], first[0])
+    assert not np.array_equal(to_gymnasium(CartPole()).reset()[0], to_gymnasium(CartPole()).reset()[0])
+    ours.np_random = np.random.default_rng(7)  # gymnasium's own stream, from seed 7
+    np.testing.assert_array_equal(ours.reset()[0], first[0])
+    np.testing.assert_array_equal(gymnasium.make(again.spec).reset()[0], first[0])
+
+
+def test_a_time_limit_truncates_and_a_rule_terminates():
+    ours = to_gymnasium(TimeLimit(CartPole(), 4))
+    ours.reset(seed=0)
+    assert [ours.step(i % 2)[2:4] for i in range(4)] == [(False, False)] * 3 + [(False, True)]
+    assert ours.spec.max_episode_steps == 4
+    ours = to_gymnasium(CartPole())
+    ours.reset(seed=0)
+    steps = [ours.step(1)]
+    while not steps[-1][2]:
+        steps.append(ours.step(1))
+    assert 5 < len(steps) < 20 and not any(truncated for *_, truncated, _ in steps)
+    endless = to_gymnasium(Drift())
+    endless.reset(seed=0)
+    assert not any(endless.step(-np.ones((2, 3), np.float32))[3] for _ in range(300))
+
+
+def test_what_it_gives_belongs_to_the_caller():
+    ours = to_gymnasium(CartPole())
+    observation, info = ours.reset(seed=0)
+    kept = observation.copy()
+    observation[:] = 9.0
+    info["mine"] = 1
+    after, *_, other = ours.step(1)
+    assert abs(after[0]) < 0.1 and other == {}
+    np.testing.assert_allclose(after[0], kept[0] + 0.02 * kept[1], rtol=1e-5)
+
+
+def test_it_can_be_copied_to_another_process():
+    ours = to_gymnasium(Drift(gain=0.3, limit=9), seed=1)
+    ours.reset()
+    copy = pickle.loads(pickle.dumps(ours))
+    action = np.ones((2, 3), np.float32)
+    np.testing.assert_array_equal(copy.step(action)[0], ours.step(action)[0])
+    np.testing.assert_array_equal(copy.reset()[0], ours.reset()[0])
+
+
+def test_several_in_gymnasiums_vector():
+    envs = gymnasium.vector.SyncVectorEnv([lambda: to_gymnasium(CartPole())] * 3)
+    envs.reset(seed=1)
+    ends = [envs.step(np.array([1, 0, 1]))[2] for _ in range(30)]
+    assert np.any(ends, 0).all()  # all three fell, and were reset
+    envs.close()
+
+
+@pytest.mark.parametrize("action", [2, -1, 0.7, np.array([1]), np.array([0.0, 1.0])])
+def test_an_action_that_is_none(action):
+    ours = to_gymnasium(CartPole())
+    ours.reset(seed=0)
+    with pytest.raises(sx.SpanaxError, match=r"(?s)the action .*Discrete\(2\).*test_to_gymnasium"):
+        ours.step(action)
+
+
+def test_a_box_action_of_another_shape():
+    ours = to_gymnasium(Pendulum())
+    ours.reset(seed=0)
+    with pytest.raises(sx.SpanaxError, match=r"(?s)the action 0\.5.*Box"):
+        ours.step(0.5)
+
+
+def test_a_step_outside_of_an_episode():
+    ours = to_gymnasium(TimeLimit(Pendulum(), 2))
+    action = np.zeros(1, np.float32)
+    for _ in range(2):
+        with pytest.raises(sx.SpanaxError, match=r"(?s)over or has not begun.*test_to_gymnasium.*reset"):
+            ours.step(action)
+        ours.reset(seed=0)
+        ours.step(action)
+        ours.step(action)
+    with pytest.raises(sx.SpanaxError, match="options"):
+        ours.reset(options={"low": -1})
+    ours.reset(options={})
+
+
+@pytest.mark.parametrize(
+    "env, match",
+    [
+        (Batched(CartPole(), 3), "Batched.*env.env"),
+        (AutoReset(TimeLimit(CartPole())), "AutoReset"),
+        (gymnasium.make("CartPole-v1"), "no control.Env"),
+    ],
+)
+def test_what_it_refuses(env, match):
+    with pytest.raises(sx.SpanaxError, match=f"(?s){match}"):
+        to_gymnasium(env)
+
+
+def test_without_gymnasium_it_says_what_to_install():
+    script = """
+import sys
+sys.modules["gymnasium"] = None
+import spanax as sx
+from spanax.control._to_gymnasium import to_gymnasium
+from spanax.control.problems.cartpole import CartPole
+try:
+    to_gymnasium(CartPole())
+except sx.SpanaxError as error:
+    print(error)
+"""
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "pip install 'spanax[gym]'" in out.stdout

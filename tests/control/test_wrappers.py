@@ -1,0 +1,74 @@
+"""Time limits, batches, and episodes that begin again."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spanax import SpanaxError, control
+
+from .envs import Coins, Line
+
+
+def test_a_time_limit_is_told_from_an_end(dtype):
+    env = control.TimeLimit(Line(edge=3.0), 2)
+    state = env.reset(jax.random.key(0))
+    once = env.step(state, jnp.ones((1,)))
+    assert not env.done(once)
+    twice = env.step(once, jnp.ones((1,)))
+    assert env.done(twice)
+    assert env.truncated(twice)
+    beyond = env.step(once, jnp.full((1,), 5.0))
+    assert env.done(beyond)
+    assert not env.truncated(beyond)
+    assert env.max_steps == 2
+    assert env.reward(state, jnp.ones((1,)), once) == -(once.state**2)
+    assert env.observe(once).dtype == dtype
+
+
+def test_a_batch_is_many_environments(key):
+    env = control.Batched(Line(), 5)
+    state = env.reset(key)
+    np.testing.assert_array_equal(state, [Line().reset(k) for k in jax.random.split(key, 5)])
+    action = jnp.linspace(-1.0, 1.0, 5)[:, None]
+    after = env.step(state, action)
+    np.testing.assert_allclose(after, 0.9 * state + action[:, 0], rtol=1e-6)
+    assert env.observe(after).shape == (5, 1)
+    assert env.reward(state, action, after).shape == env.done(after).shape == (5,)
+
+
+def test_a_new_episode_begins_in_the_step_that_ended_one(key):
+    env = control.AutoReset(control.TimeLimit(Coins(stops=True), 2))
+    state = env.reset(key)
+    assert not env.done(state)
+    ended = jax.jit(env.step)(state, jnp.ones(()))
+    assert env.done(ended)
+    np.testing.assert_array_equal(env.observe(ended), [0, 0])
+    np.testing.assert_array_equal(env.terminal_observation(ended), [1, 1])
+    assert env.reward(state, jnp.ones(()), ended) == 1 - 3 + 0.5
+    going = env.step(ended, jnp.zeros(()))
+    assert not env.done(going)
+    np.testing.assert_array_equal(env.observe(going), env.terminal_observation(going))
+
+
+def test_each_new_episode_has_a_start_of_its_own(key):
+    env = control.Batched(control.AutoReset(control.TimeLimit(Line(), 1)), 3)
+    state, starts = env.reset(key), []
+    for _ in range(4):
+        starts.append(np.asarray(env.observe(state)))
+        state = env.step(state, jnp.zeros((3, 1)))
+    assert len(np.unique(starts)) == 12
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: control.Batched(Line(), 0), "Batched"),
+        (lambda: control.TimeLimit(Line(), 2.5), "TimeLimit"),
+        (lambda: control.Discrete(1), "Discrete"),
+        (lambda: control.Box([1.0], [0.0]), "Box"),
+    ],
+)
+def test_numbers_that_cannot_be(make, said):
+    with pytest.raises(SpanaxError, match=said):
+        make()
