@@ -274,10 +274,11 @@ def pmf(distribution: Distribution) -> tuple[Array, Float[Array, " n"]]:
     """
     values, shape = _values(distribution), distribution.shape()
     m = math.prod(shape)
-    index = jnp.asarray(np.indices((len(values),) * m).reshape(m, -1).T)  # (n, m): which value each element takes
+    n = len(values) ** m
+    index = jnp.asarray(np.indices((len(values),) * m).reshape(m, n).T)  # (n, m): which value each element takes
     table = jnp.broadcast_to(_weights(distribution, values), (*shape, len(values))).reshape(m, len(values))
     weights = jnp.prod(table[jnp.arange(m), index], -1)
-    z = jnp.asarray(values)[index].reshape((-1, *shape))
+    z = jnp.asarray(values)[index].reshape((n, *shape))
     return z.astype(jnp.result_type(_parameter(distribution), float)) if is_bernoulli(distribution) else z, weights
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 
 import jax
@@ -12,7 +13,8 @@ from jaxtyping import Array, Key
 
 from .._errors import SpanaxError
 from ..bridges import Branching, Drawing, Local, Score
-from ._families import CURVED, FAMILIES, LINEAR, Family, expected_cost, expected_joint, later
+from . import _calls, _tracing
+from ._families import CURVED, FAMILIES, LINEAR, Family, Numbers, expected_cost, expected_joint, later
 from ._programs import in_a_loop, one_draw, second_derivative, two_draws, two_replicates
 from ._report import NotApplicable, require
 from ._statistics import LIMIT, require_mean
@@ -25,13 +27,13 @@ def checks(bridge: Drawing, key: Key[Array, ""], draws: int) -> dict[str, Callab
     tried = Tried(bridge, key, draws)
     named: dict[str, Callable[[Tried], None]] = {
         "distributions": _distributions,
-        "shape and dtype of a draw": _shapes,
         "distribution of the draws": _law,
         "same key, same draw": _same_key,
-        "evaluations": _evaluations,
         "value": _value,
         "gradient": functools.partial(_gradient, dtype="float64"),
         "gradient in float32": functools.partial(_gradient, dtype="float32"),
+        "gradient at logits of 0": _gradient_at_zero,
+        "gradient of a linear cost": _gradient_of_linear,
         "second derivative": _second_derivative,
         "derivative of its own value": _own_derivative,
         "silent zero": _silent_zero,
@@ -42,7 +44,14 @@ def checks(bridge: Drawing, key: Key[Array, ""], draws: int) -> dict[str, Callab
         "draws in a loop": functools.partial(_joint, program=in_a_loop),
         "two replicates": _replicates,
     }
-    return {name: functools.partial(check, tried) for name, check in named.items()}
+    found = {name: functools.partial(check, tried) for name, check in named.items()}
+    return found | _calls.checks(tried) | _tracing.checks(bridge, functools.partial(_used, tried))
+
+
+def _used(tried: Tried, bridge: Drawing) -> Array:
+    """The gradient of one program with this bridge."""
+    family, (key, at) = tried.families[0], (tried.keys[0], jnp.asarray(tried.families[0].theta, "float32"))
+    return jax.grad(lambda theta: one_draw(bridge, family, theta, jnp.asarray(CURVED, theta.dtype), key))(at)
 
 
 def _unbiased(tried: Tried) -> None:
@@ -62,24 +71,12 @@ def _distributions(tried: Tried) -> None:
         require(False, f"it takes none of Bernoulli, Categorical and Normal draws ({reasons})")
 
 
-def _shapes(tried: Tried) -> None:
-    for family in tried.families:
-        for dtype in ("float32", "float64"):
-            with jax.enable_x64(dtype == "float64"):
-                theta = jnp.asarray(family.theta, dtype)
-                z = tried.cast(dtype).draw(tried.keys[0], family.make(theta))
-            weights = (3,) if family.name == "Categorical" else None
-            require(z.shape in (family.shape, weights), f"a {family.name} draw has shape {z.shape}, not {family.shape}")
-            index = family.name == "Categorical" and z.shape == () and jnp.issubdtype(z.dtype, jnp.integer)
-            require(index or z.dtype == dtype, f"a {family.name} draw with {dtype} parameters is {z.dtype}")
-
-
 def _law(tried: Tried) -> None:
     for family in tried.families:
         w = tried.weights(family)
         if not tried.is_hard(family):
             require(np.all((w >= 0) & (w <= 1)), f"a relaxed {family.name} draw leaves [0, 1]")
-            sums = family.name != "Categorical" or np.allclose(w.sum(1), 1)
+            sums = family.name != "Categorical" or np.allclose(w.reshape(-1, 3).sum(1), 1)
             require(sums, "relaxed Categorical weights do not sum to 1")
             continue
         with jax.enable_x64(True):
@@ -96,18 +93,6 @@ def _same_key(tried: Tried) -> None:
         require(np.ptp(tried.weights(family), 0).any(), f"{family.name} draws do not depend on the key")
 
 
-def _evaluations(tried: Tried) -> None:
-    stated = tried.bridge.facts.evaluations
-    if not isinstance(tried.bridge, Branching):
-        require(not isinstance(tried.bridge, Local) or stated == "1", f"a Local bridge runs once, not {stated!r}")
-        return
-    for family in tried.families:
-        found = tried.bridge.branches(family.make(jnp.asarray(family.theta)))
-        counted = isinstance(found, int) and not isinstance(found, bool) and found >= 1
-        require(counted, f"branches() is {found!r} for a {family.name} draw, not a positive integer")
-        require(not stated.isdigit() or int(stated) == found, f"facts.evaluations is {stated}, and branches() {found}")
-
-
 def _exact(f: Callable, theta: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The value, the gradient and the second derivative along `direction` of an exact expectation."""
     with jax.enable_x64(True):
@@ -117,8 +102,8 @@ def _exact(f: Callable, theta: tuple[float, ...]) -> tuple[np.ndarray, np.ndarra
 
 
 @functools.cache
-def _exact_cost(family: Family, mix=CURVED):
-    return _exact(lambda t: expected_cost(family, t, jnp.asarray(mix, t.dtype)), family.theta)
+def _exact_cost(family: Family, mix=CURVED, theta: Numbers | None = None):
+    return _exact(lambda t: expected_cost(family, t, jnp.asarray(mix, t.dtype)), theta or family.theta)
 
 
 @functools.cache
@@ -147,6 +132,28 @@ def _gradient(tried: Tried, dtype: str) -> None:
     for family in tried.families:
         what = f"the gradient of a {family.name} program"
         require_mean(what, tried.cost(family, dtype)[1], _exact_cost(family)[1], rounding=ROUNDING[dtype])
+
+
+def _gradient_at_zero(tried: Tried) -> None:
+    """Where the usual formulas of log p have a kink: numpyro's Bernoulli.log_prob has a wrong derivative there."""
+    _unbiased(tried)
+    discrete = [family for family in tried.families if family.discrete]
+    if not discrete:
+        raise NotApplicable("it takes no draws with logits")
+    for family in discrete:
+        zeros = (0.0,) * len(family.theta)
+        what = f"the gradient of a {family.name} program at logits of 0"
+        require_mean(what, tried.cost(family, theta=zeros)[1], _exact_cost(family, CURVED, zeros)[1], rounding=1e-10)
+
+
+def _gradient_of_linear(tried: Tried) -> None:
+    """Of a biased bridge that `facts.unbiased_for` calls right there."""
+    facts = tried.bridge.facts
+    if not facts.unbiased and not re.match("f (linear|quadratic)", facts.unbiased_for):
+        raise NotApplicable('facts.unbiased_for does not begin with "f linear" or "f quadratic"')
+    for family in tried.families:
+        what = f"the gradient of a linear cost of {family.name} draws"
+        require_mean(what, tried.cost(family, mix=LINEAR)[1], _exact_cost(family, LINEAR)[1], rounding=1e-10)
 
 
 def _second_derivative(tried: Tried) -> None:

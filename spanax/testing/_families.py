@@ -19,7 +19,7 @@ class Family:
     """A draw with parameters theta. The cost sees it as m weights: Bernoulli elements, one-hot categories, or the number itself.
 
     `outcomes(theta)` are all weights, (n, m), and their probabilities, (n,); `shape`: of a draw; `along`: what each weight adds
-    to the number u that the cost depends on.
+    to the number u that the cost depends on. `other`: the same draw in another shape, `other_shape`.
     """
 
     name: str
@@ -30,6 +30,8 @@ class Family:
     shape: tuple[int, ...]
     along: Numbers
     extremes: tuple[Numbers, ...]
+    other: Callable[[Array], Any]
+    other_shape: tuple[int, ...]
 
     @property
     def discrete(self) -> bool:
@@ -45,16 +47,34 @@ def _bernoulli(theta):
     return dist.Bernoulli(logits=theta).to_event(1)
 
 
+def _one_bernoulli(theta):
+    import numpyro.distributions as dist
+
+    return dist.Bernoulli(logits=theta[0])
+
+
 def _categorical(theta):
     import numpyro.distributions as dist
 
-    return dist.Categorical(logits=theta)
+    return dist.Categorical(logits=theta.reshape(2, 3))
+
+
+def _one_categorical(theta):
+    import numpyro.distributions as dist
+
+    return dist.Categorical(logits=theta[:3])
 
 
 def _normal(theta):
     import numpyro.distributions as dist
 
     return dist.Normal(theta[0], jnp.exp(theta[1]))
+
+
+def _normals(theta):
+    import numpyro.distributions as dist
+
+    return dist.Normal(theta[:1, None], jnp.exp(theta)[None])
 
 
 def _bernoulli_outcomes(theta):
@@ -64,7 +84,10 @@ def _bernoulli_outcomes(theta):
 
 
 def _categorical_outcomes(theta):
-    return jnp.eye(3, dtype=theta.dtype), jax.nn.softmax(theta)
+    """Two independent draws: one in the batch must not see the other."""
+    one, p = jnp.eye(3, dtype=theta.dtype), jax.nn.softmax(theta.reshape(2, 3))
+    both = jnp.concatenate([jnp.repeat(one, 3, 0), jnp.tile(one, (3, 1))], axis=1)
+    return both, (p[0][:, None] * p[1][None]).ravel()
 
 
 def _normal_outcomes(theta):
@@ -75,7 +98,7 @@ def _normal_outcomes(theta):
 
 
 def _one_hot(z):
-    return z if z.ndim else jax.nn.one_hot(z, 3)
+    return jnp.ravel(z if z.ndim == 2 else jax.nn.one_hot(z, 3))
 
 
 BERNOULLI = Family(
@@ -87,16 +110,20 @@ BERNOULLI = Family(
     (2,),
     (1.0, -0.6),
     ((50.0, -50.0), (-50.0, 0.0), (0.0, 0.0)),
+    _one_bernoulli,
+    (),
 )
 CATEGORICAL = Family(
     "Categorical",
     _categorical,
     _one_hot,
     _categorical_outcomes,
-    (0.3, -0.4, 0.1),
+    (0.3, -0.4, 0.1, -0.2, 0.5, 0.0),
+    (2,),
+    (0.2, -0.9, 0.8, 0.3, -0.5, 0.6),
+    ((50.0, -50.0, 0.0, -50.0, -50.0, 0.0), (0.0,) * 6),
+    _one_categorical,
     (),
-    (0.2, -0.9, 1.1),
-    ((50.0, -50.0, 0.0), (-50.0, -50.0, 0.0), (0.0, 0.0, 0.0)),
 )
 NORMAL = Family(
     "Normal",
@@ -107,6 +134,8 @@ NORMAL = Family(
     (),
     (0.8,),
     ((0.3, float(np.log(1e-3))), (1e3, float(np.log(1e3)))),
+    _normals,
+    (1, 2),
 )
 FAMILIES = (BERNOULLI, CATEGORICAL, NORMAL)
 

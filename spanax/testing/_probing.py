@@ -15,22 +15,24 @@ from jaxtyping import Array, Float, Key, PyTree
 from .._errors import SpanaxError
 from ..blackbox import blackbox
 from ..bridges import Probing, Tuned
+from . import _tracing
+from ._calls import stated
 from ._report import NotApplicable, require
 from ._statistics import require_mean
 
 X = {"a": np.array([0.7, -1.2]), "b": np.array(0.4)}
 CT = (1.0, -0.5)
-DRAWS = 2000
 
 
-def checks(bridge: Probing, key: Key[Array, ""], x: PyTree[Any] | None) -> dict[str, Callable[[], None]]:
-    tried = Tried(bridge, key, X if x is None else x)
+def checks(bridge: Probing, key: Key[Array, ""], draws: int, x: PyTree[Any] | None) -> dict[str, Callable[[], None]]:
+    tried = Tried(bridge, key, draws, X if x is None else x)
     named: dict[str, Callable[[Tried], None]] = {
         "points": _points,
         "points without a key": _key,
         "shape and dtype of a derivative": _shapes,
         "a linear function": _linear,
         "a quadratic function": _quadratic,
+        "unbiased for a wave": _unbiased,
         "linear in the cotangent": _cotangent,
         "transpose": _transpose,
         "dropped points": _dropped,
@@ -39,8 +41,15 @@ def checks(bridge: Probing, key: Key[Array, ""], x: PyTree[Any] | None) -> dict[
         "black box": _black_box,
         "second derivative of a black box": _second_derivative,
         "pilot": _pilot,
+        "evaluations of a derivative": _evaluations,
     }
-    return {name: functools.partial(check, tried) for name, check in named.items()}
+    found = {name: functools.partial(check, tried) for name, check in named.items()}
+    return found | _tracing.checks(bridge, functools.partial(_used, tried))
+
+
+def _used(tried: Tried, bridge: Probing) -> PyTree[Array]:
+    """A derivative with this bridge."""
+    return Tried(bridge, tried.key, 1, tried.given).derivative(quadratic, tried.x(), tried.key)
 
 
 def flat(tree: PyTree[Array]) -> Float[Array, " size"]:
@@ -62,6 +71,11 @@ def quadratic(x: PyTree[Array]) -> dict[str, Array]:
     return jax.tree.map(lambda value: jnp.square(value + 0.7) / 2, linear(x))
 
 
+def wave(scale: float, x: PyTree[Array]) -> dict[str, Array]:
+    """Curved on this scale."""
+    return jax.tree.map(lambda value: jnp.sin(value / scale) * scale, linear(x))
+
+
 def cotangent(dtype: Any, weights=CT) -> dict[str, Array]:
     p, q = (jnp.asarray(w, dtype) for w in weights)
     return {"p": p[None], "q": q}
@@ -70,9 +84,9 @@ def cotangent(dtype: Any, weights=CT) -> dict[str, Array]:
 class Tried:
     """A bridge, a point, and its derivatives there."""
 
-    def __init__(self, bridge: Probing, key: Key[Array, ""], x: PyTree[Any]):
+    def __init__(self, bridge: Probing, key: Key[Array, ""], draws: int, x: PyTree[Any]):
         self.bridge, self.key, self.given = bridge, key, x
-        self.keys = jax.random.split(key, DRAWS)
+        self.keys = jax.random.split(key, draws)
 
     def x(self, dtype: str = "float32") -> PyTree[Array]:
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), self.given)
@@ -168,6 +182,24 @@ def _quadratic(tried: Tried) -> None:
     require_mean("the derivative of a quadratic function", found, truth, rounding=1e-6 + min(float(allowed), 0.2))
 
 
+def _unbiased(tried: Tried) -> None:
+    """On a function that is curved on the scale of its points."""
+    if not tried.bridge.facts.unbiased:
+        raise NotApplicable("facts.unbiased is False")
+    f = functools.partial(wave, max(tried.means(linear)[1], 1e-3))
+    require_mean("the derivative of sin(x / size of its moves)", tried.means(f)[0], tried.slope(f), rounding=1e-6)
+
+
+def _evaluations(tried: Tried) -> None:
+    """The rows of `points`, where the facts state a number of them; those of a pilot stand after a comma, or are not stated."""
+    x = tried.x()
+    found = len(jax.tree.leaves(tried.evaluated(linear, x, tried.key)[1])[0])
+    number, text = stated(tried.bridge, **{"size(x)": flat(x).size}), tried.bridge.facts.evaluations
+    if number is None:
+        raise NotApplicable(f"facts.evaluations is {text!r}, no product of numbers, fields and size(x)")
+    require(number == found, f"facts.evaluations is {text!r}, {number} here, and points() has {found} rows")
+
+
 def _cotangent(tried: Tried) -> None:
     x = tried.x()
     bridge, X, Y, y = tried.evaluated(quadratic, x, tried.key)
@@ -228,8 +260,10 @@ def _usable(tried: Tried) -> None:
 
 
 def _jit_and_vmap(tried: Tried) -> None:
-    x = tried.x()
-    plain = flat(tried.derivative(quadratic, x, tried.keys[1]))
+    x, key = tried.x(), tried.keys[1]
+    bridge = tried.evaluated(quadratic, x, key)[0]
+    X = bridge.points(x, key)
+    plain = flat(bridge.combine(x, X, jax.vmap(quadratic)(X), cotangent("float32"), y=quadratic(x)))
     compiled = jax.jit(jax.vmap(lambda key: flat(tried.derivative(quadratic, x, key))))(tried.keys[:3])[1]
     require(np.allclose(plain, compiled, rtol=0.02, atol=0.02), f"{plain} as it is, {compiled} under jit and vmap")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Callable, Mapping
 
 from .._errors import SpanaxError
@@ -32,7 +33,7 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """All outcomes, in the order of the checks."""
+    """All outcomes, in the order of the checks. As text: what failed, or else what passed and what did not apply."""
 
     bridge: str
     outcomes: tuple[Outcome, ...]
@@ -48,9 +49,16 @@ class Report:
     def __str__(self) -> str:
         skipped = [o for o in self.outcomes if o.skipped is not None]
         counts = f"{len(self.passed)} checks passed, {len(self.failed)} failed, {len(skipped)} did not apply"
-        lines = [f"{self.bridge}: {counts}"]
-        lines += [f"  FAILED {o.name}: {o.problem}" for o in self.failed]
-        lines += [f"  skipped {o.name}: {o.skipped}" for o in skipped]
+        lines = _wrapped(f"{self.bridge}: {counts}", "")
+        problems: dict[str, list[str]] = {}
+        for o in self.failed:
+            problems.setdefault(o.problem or "", []).append(o.name)
+        for problem, names in problems.items():
+            lines += _wrapped(f"FAILED {'; '.join(names)}", "  ") + _wrapped(problem, "    ")
+        if not problems:
+            for o in skipped:
+                lines += _wrapped(f"skipped {o.name}: {o.skipped}", "  ")
+            lines += _wrapped(f"passed: {'; '.join(self.passed)}", "  ")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -59,9 +67,21 @@ class Report:
 class ContractError(SpanaxError, AssertionError):
     """A bridge breaks its contract; `report` has every check, the message each one that failed."""
 
-    def __init__(self, report: Report):
-        super().__init__(str(report))
+    def __init__(self, report: Report, where: str = ""):
+        super().__init__(
+            str(report),
+            where,
+            "mend the bridge, what comes first first",
+            "let facts claim less, where a check holds it to a claim that is not meant",
+            "docs/own-bridge.md says what each check asks",
+        )
         self.report = report
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text, 80, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def outcome(name: str, check: Callable[[], None]) -> Outcome:

@@ -27,12 +27,25 @@ def require_mean(what: str, drawn: np.ndarray, truth: Any, *, rounding: float, s
     k = np.unravel_index(np.argmax(off), off.shape)
     require(
         off[k] <= 0,
-        f"the mean of {what} is {mean[k]:.4g} +- {error[k] / LIMIT:.2g}, and it should be {truth[k]:.4g}",
+        f"the mean of {what} is {mean[k]:.4g} +- {error[k] / LIMIT:.2g}, and it should be {truth[k]:.4g}"
+        + _factor(mean, error, truth),
     )
+    k = np.unravel_index(np.argmax(error), error.shape)
     require(
-        np.max(error) <= 0.5 * size,
-        f"{what} is too noisy to be checked (mean {mean[k]:.3g} +- {error[k] / LIMIT:.2g}): give draws=...",
+        error[k] <= 0.5 * size,
+        f"{what} is too noisy to be checked (mean {mean[k]:.3g} +- {error[k] / LIMIT:.2g}): give draws=..., more of them",
     )
+
+
+def _factor(mean: np.ndarray, error: np.ndarray, truth: np.ndarray) -> str:
+    """Says so where all elements are wrong by one factor, such as a wrong sign or a forgotten half."""
+    square = float(np.sum(truth**2))
+    if not square or truth.size == 1:
+        return ""
+    factor = float(np.sum(mean * truth)) / square
+    uncertain = float(np.sqrt(np.sum((error * truth) ** 2))) / square
+    alike = np.all(np.abs(mean - factor * truth) <= error + (uncertain + 1e-6) * np.abs(truth))
+    return f" (it is about {factor:.2g} times that)" if alike and uncertain < 0.2 * abs(factor) else ""
 
 
 def _share(bad: np.ndarray) -> str:

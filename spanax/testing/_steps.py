@@ -14,8 +14,9 @@ from jaxtyping import Array, Float, Key
 
 from .. import hard
 from .._errors import SpanaxError
-from ..bridges import Step
+from ..bridges import Drawing, Step
 from ..judge.check_gradient import GradientCheck, check_gradient
+from . import _tracing
 from ._report import NotApplicable, require
 
 OPERATIONS: dict[str, Callable[..., Array]] = {
@@ -33,12 +34,11 @@ RISING = ("floor", "round", "greater")  # element by element, so that no derivat
 X = np.array([0.35, -0.62, 1.17, 0.81])
 # At steps and ties, far from them, large and small.
 EXTREMES = ([0.5, 1.0, 0.0, -0.5], [2.0, 2.0, 2.0, 2.0], [50.0, -50.0, 1e3, -1e3], [1e-3, -1e-3, 1e-6, 0.0])
-DRAWS = 200
 LEVEL = 1e-5  # of the checks that are statistical: two of them, so that a right bridge fails in 2 of 100,000 runs
 
 
-def checks(bridge: Step, key: Key[Array, ""]) -> dict[str, Callable[[], None]]:
-    tried = Tried(bridge, key)
+def checks(bridge: Step, key: Key[Array, ""], draws: int) -> dict[str, Callable[[], None]]:
+    tried = Tried(bridge, key, draws)
     named: dict[str, Callable[[Tried], None]] = {
         "operations": _operations,
         "key of an operation": _key,
@@ -50,8 +50,16 @@ def checks(bridge: Step, key: Key[Array, ""]) -> dict[str, Callable[[], None]]:
         "direction of a step": _direction,
         "derivative of its own mean value": _own_derivative,
         "second derivative of a step": _second_derivative,
+        "unbiasedness of a step": _unbiased,
     }
-    return {name: functools.partial(check, tried) for name, check in named.items()}
+    found = {name: functools.partial(check, tried) for name, check in named.items()}
+    return found | _tracing.checks(bridge, functools.partial(_used, tried), " of a step")
+
+
+def _used(tried: Tried, bridge: Step) -> Array:
+    """The derivative of one operation with this bridge."""
+    name, x = tried.quick[0], jnp.asarray(X, "float32")
+    return jax.grad(lambda x: _weighted(bridge, name, x, tried.key)[0])(x)
 
 
 @eqx.filter_jit
@@ -74,8 +82,8 @@ def _weighted(bridge: Step, name: str, x: Float[Array, " 4"], key) -> tuple[Floa
 class Tried:
     """A bridge, and the operations that it takes."""
 
-    def __init__(self, bridge: Step, key: Key[Array, ""]):
-        self.bridge, self.key = bridge, key
+    def __init__(self, bridge: Step, key: Key[Array, ""], draws: int):
+        self.bridge, self.key, self.draws = bridge, key, draws
         self.keys = jax.random.split(key, 64)
         self.run = functools.cache(self._run)
         self.refusal = functools.cache(self._refusal)
@@ -108,13 +116,11 @@ class Tried:
 
     @functools.cached_property
     def relaxed(self) -> tuple[str, ...]:
-        """The operations whose value is not the hard one."""
+        """The operations whose value is not the hard one, but for the rounding of hard + soft - soft."""
         with jax.enable_x64(True):
             exact = {name: OPERATIONS[name](jnp.asarray(X)) for name in self.names}
         found = self.run("float64")
-        return tuple(
-            n for n in self.names if not np.array_equal(found[n][0][1], np.broadcast_to(exact[n], found[n][0][1].shape))
-        )
+        return tuple(n for n in self.names if not np.allclose(found[n][0][1], exact[n][None], rtol=0, atol=1e-12))
 
 
 def _operations(tried: Tried) -> None:
@@ -200,9 +206,20 @@ def _silent_zero(tried: Tried) -> None:
 def _direction(tried: Tried) -> None:
     rising = {name: slopes for name, slopes in _slopes_over_a_unit(tried).items() if name in RISING}
     for name, slopes in rising.items():
-        require(np.mean(slopes) > 0, f"{name} rises, and its derivative is negative on the whole")
+        require(np.mean(slopes) > 0, f"{name} rises, and its derivative is not positive on the whole")
     if not rising:
         raise NotApplicable("it takes none of " + ", ".join(RISING))
+
+
+def _unbiased(tried: Tried) -> None:
+    """The derivative of a hard operation itself is 0 almost everywhere, and nothing else is unbiased for it."""
+    if isinstance(tried.bridge, Drawing):
+        raise NotApplicable("its facts are those of draws as well")
+    require(
+        not tried.bridge.facts.unbiased,
+        "facts.unbiased is True, and the derivative of the hard operation itself is 0: say False, and in facts.unbiased_for "
+        "what the derivative is right for",
+    )
 
 
 def _own_derivative(tried: Tried) -> None:
@@ -212,7 +229,7 @@ def _own_derivative(tried: Tried) -> None:
     if "nothing" in tried.bridge.facts.unbiased_for:
         raise NotApplicable("facts claim none")
     found = _judged(tried, _total, tried.relaxed)
-    require(found.p_value >= LEVEL, f"the derivative is not that of the mean value: {_line(found)}")
+    _require_agreement("the derivative is not that of the mean value", found)
 
 
 def _second_derivative(tried: Tried) -> None:
@@ -229,7 +246,7 @@ def _second_derivative(tried: Tried) -> None:
             require(orders != 1, f"facts.orders is 1, and a second derivative of {name} does not raise SpanaxError")
     if not raised and tried.relaxed and "nothing" not in tried.bridge.facts.unbiased_for:
         found = _judged(tried, _slope, tuple(name for name in tried.quick if name in tried.relaxed) or tried.relaxed)
-        require(found.p_value >= LEVEL, f"it is not the derivative of the mean of the first: {_line(found)}")
+        _require_agreement("it is not the derivative of the mean of the first", found)
 
 
 @eqx.filter_jit
@@ -255,8 +272,13 @@ def _judged(tried: Tried, number: Callable[..., Array], names: tuple[str, ...]) 
         def total(x, *, key):
             return sum(number(bridge, name, x[name], key) for name in names)
 
-        return check_gradient(total, x, key=tried.key, draws=DRAWS, directions=len(x) + 1)
+        return check_gradient(total, x, key=tried.key, draws=tried.draws, directions=len(x) + 1)
 
 
-def _line(found: GradientCheck) -> str:
-    return str(found).splitlines()[-1].strip()
+def _require_agreement(problem: str, found: GradientCheck) -> None:
+    """Slopes so small that rounding rules may agree to a thousandth and have a p-value of 0."""
+    if np.all(np.abs(found.slopes - found.changes) <= 1e-3 * np.abs(found.changes)):
+        return
+    along = str(found).splitlines()[-1].strip()
+    require(found.p_value >= LEVEL, f"{problem}: {along}")
+    require(found.decided, f"too noisy to be checked ({along}): give draws=..., more of them")

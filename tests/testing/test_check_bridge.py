@@ -47,13 +47,13 @@ BRIDGES = [
     sx.Smoothing(),
     sx.FiniteDifference(),
     sx.FiniteDifference(scheme="complex"),
-    sx.SPSA(0.1),
+    sx.SPSA({"a": 0.1, "b": jnp.array(0.05)}),
 ]
 
 
 @pytest.mark.parametrize("bridge", BRIDGES, ids=repr)
 def test_it_keeps_the_contract(bridge):
-    report = check_bridge(bridge)
+    report = check_bridge(bridge, draws=10_000 if isinstance(bridge, sx.Probing) else 5_000)
     assert not report.failed and len(report.passed) >= 22
     assert len({outcome.name for outcome in report.outcomes}) == len(report.outcomes)
 
@@ -70,7 +70,7 @@ def test_every_public_bridge_is_here():
     assert {type(b) for b in BRIDGES} | {sx.Manual} == {cls for cls in public if not inspect.isabstract(cls)}
 
 
-def facts(unbiased=True, orders=1, for_what="E[f]"):
+def facts(unbiased: bool = True, orders: int | None = 1, for_what: str = "E[f]"):
     return sx.Facts(for_what, unbiased, "1", orders, "Bernoulli", "Williams 1992")
 
 
@@ -152,42 +152,30 @@ class OneKey(Scored):
         return super().draw(jax.random.key(7), distribution)
 
 
-class NoDocstring(Scored):
-    def advantage(self, togo, others):
-        return togo
+KEPT = []
 
 
-class NoSource(Scored):
-    """Unbiased."""
-
-    @property
-    def facts(self):
-        return sx.Facts("E[f]", True, "samples", None, "any", "me")
-
-
-class HalfFacts(Scored):
-    """Its facts leave out what it is unbiased for (Williams 1992)."""
-
-    @property
-    def facts(self):
-        return sx.Facts("", True, "samples", None, "any", "Williams 1992")
-
-
-class Unpicklable(Scored):
-    """Holds a lock (Williams 1992)."""
-
+class Careless(Scored):  # and without a docstring
     lock: threading.Lock
+    seen: int
 
     def __init__(self):
-        self.lock = threading.Lock()
+        self.lock, self.seen = threading.Lock(), 0
 
-
-class Loud(Scored):
-    """Sets a switch of NumPy's (Williams 1992)."""
+    @property
+    def facts(self):
+        return sx.Facts("", True, "7", None, "any", "me")
 
     def draw(self, key, distribution):
         np.random.seed(0)
-        return super().draw(key, distribution)
+        object.__setattr__(self, "seen", self.seen + 1)
+        if isinstance(distribution, dist.Normal):
+            raise TypeError("Normal")
+        return super().draw(key, distribution).astype("float32")
+
+    def advantage(self, togo, others):
+        KEPT[:] = [togo]
+        return togo.astype("float32")
 
 
 class ClaimsToBeUnbiased(sx.Local):
@@ -251,13 +239,78 @@ class Miscounts(OneKeyInside):
         return sx.LeaveOneOut(3).objective(key, distribution, rest)
 
 
-class TypeErrors(Scored):
-    """Refuses Normal draws, but not with a SpanaxError (Williams 1992)."""
+class RunsMore(OneKeyInside):
+    """Says that it runs twice, runs five times, and gives float32 (Kool et al. 2019)."""
+
+    def objective(self, key, distribution, rest):
+        return sx.LeaveOneOut(5).objective(key, distribution, rest).astype("float32")
+
+
+class DoubleSlope(sx.Local):
+    """Straight-through, of twice the mean (Bengio et al. 2013)."""
+
+    @property
+    def facts(self):
+        return facts(False, None, "f linear in the draw")
 
     def draw(self, key, distribution):
-        if isinstance(distribution, dist.Normal):
-            raise TypeError("Normal")
-        return super().draw(key, distribution)
+        z = sx.StraightThrough().draw(key, only_bernoulli(distribution))
+        return 2 * z - lax.stop_gradient(z)
+
+
+class FirstOfTheBatch(sx.Local):
+    """Gives all of a batch the category of the first, as z + p - p, which is rounded (Bengio et al. 2013)."""
+
+    @property
+    def facts(self):
+        return facts(False, None, "nothing exactly")
+
+    def draw(self, key, distribution):
+        if getattr(distribution, "probs", jnp.zeros(1)).shape[-1] != 3:
+            raise sx.SpanaxError("for Categorical draws")
+        p = distribution.probs  # pyright: ignore[reportAttributeAccessIssue]
+        z = jax.nn.one_hot(jnp.ravel(jax.random.categorical(key, jnp.log(p)))[0], 3, dtype=p.dtype)
+        return lax.stop_gradient(jnp.broadcast_to(z, p.shape)) + p - lax.stop_gradient(p)
+
+
+class Branches(Scored):
+    """Asks a field in Python (Williams 1992)."""
+
+    share: float = 1.0
+
+    def advantage(self, togo, others):
+        return togo if self.share > 0 else 0 * togo
+
+
+class StepTwice(sx.Step):
+    """A relaxed comparison with twice its derivative, and says that it is unbiased (Berthet et al. 2020)."""
+
+    @property
+    def facts(self):
+        return sx.Facts("E[op(x + sigma z)]", True, "10", None, "comparisons", "Berthet et al. 2020")
+
+    def step(self, operation, x, key):
+        if operation.name != "greater":
+            raise sx.SpanaxError("for comparisons")
+        value = sx.Perturbed(0.3, samples=10).step(operation, x, key)
+        return 2 * value - lax.stop_gradient(value)
+
+
+class BadProbes(sx.Probing):
+    """Forgets what was dropped, miscounts, and says that it is unbiased (Spall 1992)."""
+
+    @property
+    def facts(self):
+        return sx.Facts("f", True, "2 size(x)", 1, "none: any function", "Spall 1992")
+
+    def points(self, x, key):
+        return sx.SPSA(0.1).points(x, key)
+
+    def combine(self, x, X, Y, ct=1.0, *, y, kept=None):
+        return jax.tree.map(lambda g: g.astype("float32"), sx.SPSA(0.1).combine(x, X, Y, ct, y=y))
+
+    def usable(self, kept):
+        return True
 
 
 MUTANTS = {
@@ -269,17 +322,36 @@ MUTANTS = {
     OwnBaseline: {"gradient"},
     OthersTwice: {"two replicates"},
     OneKey: {"same key, same draw", "distribution of the draws", "value"},
-    NoDocstring: {"docstring"},
-    NoSource: {"source"},
-    HalfFacts: {"facts are complete"},
-    Unpicklable: {"pickle"},
-    Loud: {"global settings"},
     ClaimsToBeUnbiased: {"gradient"},
     ClaimsFirstOrder: {"second derivative"},
     HalfRelaxed: {"derivative of its own value"},
     OneKeyInside: {"value"},
     Miscounts: {"evaluations"},
-    TypeErrors: {"distributions"},
+    RunsMore: {"evaluations", "advantage or objective"},
+    DoubleSlope: {"gradient of a linear cost"},
+    FirstOfTheBatch: {"distribution of the draws", "value"},
+    Branches: {"traced settings"},
+    StepTwice: {"derivative of its own mean value", "second derivative of a step", "unbiasedness of a step"},
+    BadProbes: {
+        "unbiased for a wave",
+        "dropped points",
+        "usable",
+        "evaluations of a derivative",
+        "shape and dtype of a derivative",
+    },
+    Careless: {
+        "docstring",
+        "source",
+        "facts are complete",
+        "pickle",
+        "unchanged by its use",
+        "global settings",
+        "distributions",
+        "shape and dtype of a draw",
+        "advantage or objective",
+        "evaluations",
+        "tracers stay inside",
+    },
 }
 
 
@@ -289,26 +361,77 @@ def test_a_broken_bridge_is_named(mutant):
         check_bridge(mutant(), draws=5_000)
     failed = {outcome.name for outcome in error.value.report.failed}
     assert MUTANTS[mutant] <= failed
-    assert all(f"FAILED {name}" in str(error.value) for name in failed)
+    words = " ".join(str(error.value).split())
+    assert "FAILED" in words and all(name in words for name in failed) and "test_check_bridge.py" in error.value.where
     assert isinstance(error.value, AssertionError) and isinstance(error.value, sx.SpanaxError)
 
 
 PAGE = pathlib.Path(__file__).parent.parent.parent / "docs" / "own-bridge.md"
 
 
-def test_the_bridge_of_the_documentation_passes():
-    """Its class is made by exec, and so in no module that pickle could import it from."""
-    examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    (text,) = (example for example in examples if "class Cautious(" in example)
+def examples():
+    """What the page defines: made by exec, and so in no module that pickle could import it from."""
     namespace: dict = {}
-    exec(text.partition("def f(")[0], namespace)
-    assert not check_bridge(namespace["Cautious"](), draws=5_000).failed
+    for example in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):
+        exec(example.partition("\ndef f(")[0].partition("\ntry:")[0], namespace)
+    return namespace
+
+
+@pytest.mark.parametrize("name", ["Cautious", "Damped", "Pair", "Blend", "OnePair"])
+def test_the_bridges_of_the_documentation_pass(name):
+    assert not check_bridge(examples()[name](), draws=5_000).failed
+
+
+def test_a_bridge_takes_15_lines():
+    (example,) = re.findall(r"(class Cautious.*?)\n\ndef f", PAGE.read_text(), re.DOTALL)
+    assert len(example.splitlines()) <= 15
+
+
+class Numpyro(sx.Branching):
+    """With the score that numpyro has (Williams 1992)."""
+
+    @property
+    def facts(self):
+        return sx.Facts("E[f]", True, "1", None, "Bernoulli", "Williams 1992")
+
+    def draw(self, key, distribution):
+        return sx.DisARM().draw(key, only_bernoulli(distribution))
+
+    def branches(self, distribution):
+        return 1
+
+    def objective(self, key, distribution, rest):
+        z = self.draw(key, distribution)
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            log_p = jnp.asarray(distribution.log_prob(z))
+        cost = rest(z)
+        return cost + jnp.expm1(log_p - lax.stop_gradient(log_p)).astype(cost.dtype) * cost
+
+
+def test_a_derivative_that_is_wrong_at_logits_of_0_only():
+    """NumPyro clips logits, and the derivative of the clipped ones is 0 or 1 for -1/2 or 1/2 there."""
+    with pytest.raises(ContractError) as error:
+        check_bridge(Numpyro(), draws=5_000)
+    assert {outcome.name for outcome in error.value.report.failed} == {"gradient at logits of 0"}
+
+
+def test_manual_by_functions_without_a_name():
+    report = check_bridge(sx.Manual(vjp=lambda x, y, ct: 2 * x * ct), f=square, x=np.arange(3.0))
+    assert {"pickle", "repr"} <= set(report.passed)
+
+
+def test_a_report_fits_the_screen():
+    report = check_bridge(sx.Manual(vjp=its_vjp))
+    assert all(len(line) <= 80 for line in str(report).splitlines()) and "skipped" in str(report)
 
 
 ERRORS = [
     ("that is no bridge", lambda: check_bridge(3)),  # pyright: ignore[reportArgumentType]
     ("that is no bridge", lambda: check_bridge(sx.DisARM)),  # pyright: ignore[reportArgumentType]
     ("draws=10", lambda: check_bridge(sx.ScoreFunction(), draws=10)),
+    ("check_bridge\\(x=", lambda: check_bridge(sx.ScoreFunction(), x=1.0)),
+    ("pytree of finite floats", lambda: check_bridge(sx.SPSA(0.1), x=3)),
+    ("check_bridge\\(f=", lambda: check_bridge(sx.SPSA(0.1), f=square)),
     ("one PRNG key", lambda: check_bridge(sx.ScoreFunction(), key=3)),  # pyright: ignore[reportArgumentType]
 ]
 
@@ -319,6 +442,13 @@ def test_errors(words, call):
         call()
 
 
+class OffByAThousand(Scored):
+    """With a baseline that only adds noise (Williams 1992)."""
+
+    def advantage(self, togo, others):
+        return togo - 1e3
+
+
 def test_a_mean_that_is_too_noisy_is_said_to_be(key):
-    with pytest.raises(ContractError, match=r"too noisy to be checked.*draws="):
-        check_bridge(sx.ScoreFunction(1e3), draws=1000)
+    with pytest.raises(ContractError, match=r"(?s)too noisy to be checked.*draws="):
+        check_bridge(OffByAThousand(), draws=1000)
