@@ -1,5 +1,7 @@
 """`spanax gallery`: the worked problems."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -7,16 +9,44 @@ import typer
 
 from .._errors import SpanaxError
 from ..gallery._names import VaeBridge
+from ._control_tables import print_cartpole, print_pendulum
 from ._messages import INTERRUPTED
 from ._progress import show_progress
 from ._vae_table import print_vae_table
 
 gallery = typer.Typer(no_args_is_help=True)
 
+Quick = Annotated[bool, typer.Option("--quick", help="A short training: under a minute on two cores.")]
+Seed = Annotated[int, typer.Option(min=0, help="Fixes the initial parameters and the draws.")]
+Out = Annotated[Path, typer.Option(help="The folder for the pictures and result.json.")]
+
 
 @gallery.callback()
 def _gallery() -> None:
-    """Worked problems on real data."""
+    """Worked problems on real data, and in simulated worlds."""
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors as one message; Ctrl-C where nothing was learnt yet, or a second one."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        typer.echo("spanax: interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from error
+    except (SpanaxError, OSError) as error:
+        typer.echo(f"spanax: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _ended(interrupted: bool) -> None:
+    if interrupted:
+        typer.echo("spanax: interrupted; these are the results so far", err=True)
+        raise typer.Exit(INTERRUPTED)
+
+
+def _show(stage: str) -> None:
+    typer.echo(stage, err=True)
 
 
 @gallery.command()
@@ -46,21 +76,65 @@ def vae(
     """
     from ..gallery.vae import run
 
-    try:
-        with show_progress() as on_progress:
-            result = run(
-                out,
-                quick=quick,
-                via=via or tuple(VaeBridge),
-                steps=steps,
-                samples=samples,
-                seed=seed,
-                on_progress=on_progress,
-            )
-    except (SpanaxError, OSError) as error:
-        typer.echo(f"spanax: {error}", err=True)
-        raise typer.Exit(1) from error
+    with _told(), show_progress() as on_progress:
+        result = run(
+            out,
+            quick=quick,
+            via=via or tuple(VaeBridge),
+            steps=steps,
+            samples=samples,
+            seed=seed,
+            on_progress=on_progress,
+        )
     print_vae_table(result)
-    if result.interrupted:
-        typer.echo("spanax: interrupted; these are the results so far", err=True)
-        raise typer.Exit(INTERRUPTED)
+    _ended(result.interrupted)
+
+
+@gallery.command()
+def pendulum(
+    out: Out = Path("gallery-out/pendulum"),
+    quick: Quick = False,
+    updates: Annotated[
+        int | None, typer.Option(min=1, help="Updates of the policy.", show_default="500, or 300 with --quick")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Episodes at once.")] = 32,
+    horizon: Annotated[int, typer.Option(min=1, help="Steps that a gradient goes back through.")] = 40,
+    seed: Seed = 0,
+) -> None:
+    """Swing a pendulum up by backpropagation through time, and judge the policy in Gymnasium's own Pendulum-v1.
+
+    Ctrl-C ends the training early and reports what was learnt until then.
+    """
+    from ..gallery.pendulum import run
+
+    with _told():
+        result = run(out, quick=quick, updates=updates, batch=batch, horizon=horizon, seed=seed, on_stage=_show)
+    print_pendulum(result)
+    _ended(result.interrupted)
+
+
+@gallery.command()
+def cartpole(
+    out: Out = Path("gallery-out/cartpole"),
+    quick: Quick = False,
+    updates: Annotated[
+        int, typer.Option(min=1, help="Updates of backpropagation through time: 4 steps of one episode each.")
+    ] = 125,
+    gradient_updates: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Updates of the policy gradient: 16 episodes each.", show_default="100, or 70 with --quick"
+        ),
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Balance a pole: through the simulator with a straight-through action, and by a policy gradient, as a black box.
+
+    Ctrl-C ends the training early and reports what was learnt until then.
+    """
+    from ..gallery.cartpole import run
+
+    with _told():
+        result = run(out, quick=quick, updates=updates, gradient_updates=gradient_updates, seed=seed, on_stage=_show)
+    print_cartpole(result)
+    _ended(result.interrupted)

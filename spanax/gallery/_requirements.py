@@ -4,9 +4,10 @@ from importlib.util import find_spec
 
 from .._errors import SpanaxError
 
+PACKAGES = {"matplotlib": "matplotlib", "sklearn": "scikit-learn"}
 
-def check_requirements() -> None:
-    """Raises `SpanaxError` with the pip command if matplotlib or scikit-learn is not installed."""
-    packages = {"matplotlib": "matplotlib", "sklearn": "scikit-learn"}
-    if missing := [package for module, package in packages.items() if find_spec(module) is None]:
+
+def check_requirements(*modules: str) -> None:
+    """Raises `SpanaxError` with the pip command if matplotlib, or one of the other `modules`, is not installed."""
+    if missing := [PACKAGES[module] for module in ("matplotlib", *modules) if find_spec(module) is None]:
         raise SpanaxError(f"the gallery needs {' and '.join(missing)}", "", "pip install 'spanax[gallery]'")

@@ -1,20 +1,17 @@
 """What a VAE run found out, and the files it leaves."""
 
 import dataclasses
-import json
 import math
-import platform
 import statistics
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from ._digits import Digits
 from ._figures import learning_curves, reconstructions
 from ._names import VaeBridge
+from ._report import write_report
 from ._vae_model import reconstruct
 from ._vae_training import Training
 
@@ -89,34 +86,6 @@ def write_figures(out: Path, data: Digits, seed: int, trainings: list[Training])
 
 
 def write_json(out: Path, settings: Settings, bridges: tuple[BridgeFigures, ...], interrupted: bool) -> Path:
-    """Writes result.json into `out`; a figure that is not finite is null there."""
-    path = out / "result.json"
-    content = {
-        "problem": "vae",
-        "interrupted": interrupted,
-        "settings": dataclasses.asdict(settings),
-        "versions": {name: _version(name) for name in ("spanax", "jax", "jaxlib", "numpyro", "equinox", "optax")},
-        "python": platform.python_version(),
-        "device": jax.devices()[0].device_kind,
-        "bridges": [dataclasses.asdict(figures) for figures in bridges],
-    }
-    path.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    return path
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # run from a source tree
-        return "not installed"
-
-
-def _finite(content):
-    match content:
-        case dict():
-            return {name: _finite(value) for name, value in content.items()}
-        case list() | tuple():
-            return [_finite(value) for value in content]
-        case float() if not math.isfinite(content):
-            return None
-    return content
+    """Writes result.json into `out`."""
+    rows = [dataclasses.asdict(figures) for figures in bridges]
+    return write_report(out, "vae", dataclasses.asdict(settings), interrupted, bridges=rows)

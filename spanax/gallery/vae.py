@@ -51,7 +51,7 @@ def run(
     The same `seed` gives the same split, initial parameters and draws. Ctrl-C (`KeyboardInterrupt`) ends the training
     early: what was trained until then is judged and written, and the result says `interrupted`.
     """
-    check_requirements()
+    check_requirements("sklearn")
     if steps is None:
         steps = QUICK_STEPS if quick else STEPS
     settings = _settings(via, steps, samples, seed, variance_repeats)

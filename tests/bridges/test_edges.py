@@ -319,3 +319,18 @@ def test_score_function_of_a_transform_with_a_fixed_support(name, key):
     score, pathwise = slopes(sx.ScoreFunction()), slopes(sx.Pathwise())
     error = jnp.sqrt((jnp.var(score) + jnp.var(pathwise)) / len(score))
     assert jnp.abs(jnp.mean(score) - jnp.mean(pathwise)) < 5 * error
+
+
+def test_nothing_is_enumerated_as_one_value(key):
+    def f(theta, *, key):
+        z = sx.sample(key, dist.Bernoulli(logits=theta), via=sx.Enumerate())
+        return jnp.sum(z) + 3.0
+
+    value, slope = jax.value_and_grad(sx.expectation(f))(jnp.zeros((0,)), key=key)
+    assert value == 3
+    assert slope.shape == (0,)
+
+
+def test_reinmax_promises_nothing_at_another_temperature():
+    assert sx.ReinMax().facts.unbiased_for.startswith("f quadratic")
+    assert sx.ReinMax(2.0).facts.unbiased_for.startswith("nothing exactly")
