@@ -137,7 +137,8 @@ def ppo(seed: int, rollout: int = 2048, most: int = 40) -> Trained | None:
         judging += time.perf_counter()
         if score >= SOLVED:
             break
-    return Trained(score, agent._episode_num, agent.num_timesteps, 0.0, time.perf_counter() - start - judging)
+    begun = 1 + len(agent.get_env().envs[0].get_episode_lengths())
+    return Trained(score, begun, agent.num_timesteps, 0.0, time.perf_counter() - start - judging)
 
 
 def _best(agent, observations: np.ndarray) -> np.ndarray:

@@ -41,8 +41,8 @@ class Gated(eqx.Module):
 
     def __init__(self, env: control.Pendulum, key):
         keys = jax.random.split(key)
-        self.motion = eqx.nn.MLP(3, 1, 64, 2, jax.nn.swish, key=keys[0])
-        self.gate = eqx.nn.MLP(3, HEADS, 64, 2, jax.nn.relu, key=keys[1])
+        self.motion = _network(1, jax.nn.swish, keys[0])
+        self.gate = _network(HEADS, jax.nn.relu, keys[1])
         self.torque = env.max_torque
 
     def __call__(self, observation: Float[Array, " 3"]) -> Float[Array, " 1"]:
@@ -57,6 +57,19 @@ class Gated(eqx.Module):
 
     def logits(self, observation: Float[Array, " 3"]) -> Float[Array, " heads"]:
         return self.gate(_scaled(observation))
+
+
+def _network(outputs: int, activation, key) -> eqx.nn.MLP:
+    """Weights normal with the standard deviation 1/sqrt(inputs), biases 0 (LeCun et al. 1998)."""
+    network = eqx.nn.MLP(3, outputs, 64, 2, activation, key=key)
+    arrays, rest = eqx.partition(network, eqx.is_array)
+    leaves, tree = jax.tree.flatten(arrays)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [
+        jax.random.normal(k, x.shape) / x.shape[1] ** 0.5 if x.ndim == 2 else jnp.zeros_like(x)
+        for k, x in zip(keys, leaves, strict=True)
+    ]
+    return eqx.combine(jax.tree.unflatten(tree, drawn), rest)
 
 
 def _scaled(observation):
@@ -75,16 +88,19 @@ class Memory(NamedTuple):
 class Choice(Method):
     """The choice by the expectation over it, the motion by backpropagation through time.
 
+    Both are the derivatives of what is said here, and not of an episode's return: it is policy iteration, in which the policy that
+    acts later is held fixed, and what a choice costs was found out under slightly earlier policies.
+
     The first `motion` updates train the network: each minimises the mean cost of `window` steps from `starts` resets. All later
-    ones train the gate. Every `fits`-th of these looks at `batch` states that chains of steps meet on their way (a chain begins at a
-    reset and lasts `chain` looks of up to `advance` steps; with probability `explore` it goes on with a random head). At each
-    state every head is held for k steps, k uniform from 1 to `hold`, and then the policy followed, `horizon` steps in all: that
-    is what a choice costs. What was found out is kept for `rows` looks. The gate minimises E[cost of the choice] - weight H, H the
-    entropy of the choice, over `minibatch` of the states kept; the weight goes from `entropy[0]` to `entropy[1]`.
+    ones train the gate. Every `fits`-th of these looks at `batch` states that chains of steps meet on their way (a chain begins
+    at a reset and lasts `chain` looks of up to `advance` steps; with probability `explore` it goes on with a random head). At
+    each state every head is held for k steps, k uniform from 1 to `hold`, and then the policy followed, `horizon` steps in all:
+    that is what a choice costs. What was found out is kept for `rows` looks. The gate minimises E[cost of the choice] - weight H,
+    H the entropy of the choice, over `minibatch` of the states kept; the weight goes from `entropy[0]` to `entropy[1]`.
     """
 
     motion: int = 500
-    choice: int = 4000
+    choice: int = 8000
     starts: int = 32
     window: int = 40
     batch: int = 32
@@ -221,7 +237,7 @@ def bptt(seed: int, updates: int) -> Run:
 def gated(seed: int, choice: int) -> Run:
     env, key, way = control.Pendulum(), jax.random.key(seed), Choice(choice=choice)
     policy = Gated(env, key)
-    each = {"motion": _adam(1e-2, way.motion), "gate": _after(way.motion, _adam(1e-2, choice))}
+    each: dict[Any, Any] = {"motion": _adam(1e-2, way.motion), "gate": _after(way.motion, _adam(1e-2, choice))}
     optimizer = optax.multi_transform(each, _labels)
     return _run(env, policy, way, jax.random.fold_in(key, 1), way.updates, way.batch, optimizer)
 
@@ -230,17 +246,17 @@ def _labels(policy):
     return jax.tree_util.tree_map_with_path(lambda path, _: str(path[0].name), policy)
 
 
-def _after(updates: int, optimizer):
+def _after(wait: int, optimizer):
     """An optimizer that begins after some updates."""
 
-    def update(gradient, state, parameters=None):
+    def update(updates, state, params=None):
         count, inner = state
-        change, moved = optimizer.update(gradient, inner, parameters)
-        begun = count >= updates
+        change, moved = optimizer.update(updates, inner, params)
+        begun = count >= wait
         change = jax.tree.map(lambda x: jnp.where(begun, x, jnp.zeros_like(x)), change)
         return change, (count + 1, jax.tree.map(lambda new, old: jnp.where(begun, new, old), moved, inner))
 
-    return optax.GradientTransformation(lambda p: (jnp.zeros((), jnp.int32), optimizer.init(p)), update)
+    return optax.GradientTransformation(lambda params: (jnp.zeros((), jnp.int32), optimizer.init(params)), update)
 
 
 def _run(env, policy, way, key, updates: int, batch: int, optimizer) -> Run:
@@ -269,7 +285,7 @@ WAYS = {
     )
     for updates in counts
 }
-HEADLINE = "and a choice, 4000"
+HEADLINE = "and a choice, 8000"
 
 
 def main():

@@ -16,8 +16,12 @@ def test_examples_run(page):
         exec(example, {})
 
 
+def public(module):
+    return {name for name, value in vars(module).items() if callable(value) and not name.startswith("_")}
+
+
 def test_reference_is_complete():
     (page,) = (p for p in PAGES if p.stem == "api")
     named = set(re.findall(r"::: spanax\.(\w+)", page.read_text()))
-    public = {name for name, value in vars(sx).items() if callable(value) and not name.startswith("_")}
-    assert named == public | {"hard", "testing"}
+    assert named == public(sx) | {"hard", "control", "testing"}
+    assert set(re.findall(r"::: spanax\.control\.(\w+)", page.read_text())) == public(sx.control)

@@ -1,5 +1,6 @@
 """Environments, differentiable or not, and training in them."""
 
+from ._to_gymnasium import to_gymnasium as to_gymnasium
 from .bptt import BPTT as BPTT
 from .env import Box as Box, Discrete as Discrete, Env as Env
 from .evaluate import evaluate as evaluate

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ._throw_steps import Method, Slope, State
+from ._throw_steps import Method, Slope
 from ._trebuchet_machine import Scalar
 
 Event = Callable[[Any], tuple[Scalar, Array]]  # state -> (what falls through 0 at the event, whether the state is sound)
@@ -25,18 +25,21 @@ class Path(NamedTuple):
     passed: Any
 
 
-def until(event: Event, method: Method, slope: Slope, state: State, length: float, most: int, record: bool) -> Path:
-    """At most `most` steps of `length`, the last one cut at the event.
+def until(
+    event: Event, method: Method, slope: Slope, state: Any, length: float, longest: float, most: int, record: bool
+) -> Path:
+    """Steps of `length` up to the event, for `longest` seconds and `most` steps, whichever ends first. `state.time` is the time.
 
-    How much of that step is left is the root of the event along it, by `lax.custom_root`: its derivatives, of any order, are
-    those of the implicit function. Where the event did not come, the state means nothing.
+    The last step is cut at the event, at a root by `lax.custom_root`: its derivatives, of any order, are those of the implicit
+    function. Where the event did not come, the state means nothing.
     """
-    whole = jnp.asarray(length, state[0].dtype)
+    whole = jnp.asarray(length, state.time.dtype)
+    end = lax.stop_gradient(state.time) + longest
     passed = jax.tree.map(lambda y: jnp.zeros(most, y.dtype), state) if record else None
 
     def going(carry):
-        n, _, _, _, value, sound = carry
-        return (value > 0) & sound & (n < most)
+        n, _, ahead, _, value, sound = carry
+        return (value > 0) & sound & (n < most) & (ahead.time < end)
 
     def go(carry):
         n, _, state, passed, _, _ = carry

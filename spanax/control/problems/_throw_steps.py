@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -52,7 +53,8 @@ def _rk4_step(slope: Slope, state: State, length: Scalar) -> State:
 
 def _cubic(slope: Slope, state: State, ahead: State, length: Scalar) -> Callable[[Scalar], State]:
     """Hermite's: both ends and the slopes there."""
-    slopes = slope(state), slope(ahead)
+    both = lax.map(slope, jax.tree.map(lambda *ends: jnp.stack(ends), state, ahead))
+    slopes = [jax.tree.map(operator.itemgetter(end), both) for end in (0, 1)]
 
     def at(part):
         left = 1 - part

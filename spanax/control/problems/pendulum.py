@@ -13,7 +13,7 @@ from ..env import Box, Env
 class Pendulum(Env):
     """A rod on a motor, to be held upright: Gymnasium's Pendulum-v1, number for number.
 
-    The state is (angle, angular velocity), in rad from upright and rad/s; the action is one torque in N m. A step of `dt` seconds,
+    The state is (angle, angular velocity), in rad from upright and rad/s; the action is one torque in N m. A step of `dt` s,
 
         velocity' = clip(velocity + dt (3 g / (2 l) sin(angle) + 3 / (m l^2) torque), -max_speed, max_speed)
         angle'    = angle + dt velocity',
