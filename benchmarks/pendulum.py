@@ -288,10 +288,36 @@ WAYS = {
 HEADLINE = "and a choice, 8000"
 
 
+def _draw(runs: dict[str, list[Run]], path: str) -> None:
+    """Regret against steps of the simulator: medians, and all seeds as dots."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    ax = figure.add_subplot()
+    for label, prefix, style in (
+        ("backpropagation through time", "BPTT", "o--"),
+        ("and a choice", "and a choice", "s-"),
+    ):
+        points = [some for name, some in runs.items() if name.startswith(prefix)]
+        steps = [some[0].steps for some in points]
+        ax.plot(steps, [np.median([r.regret for r in some]) for some in points], style, color="black", label=label)
+        for x, some in zip(steps, points, strict=True):
+            ax.plot([x] * len(some), [r.regret for r in some], ".", color="0.6", markersize=4)
+    ax.axhline(TARGET_MEDIAN, color="0.4", linewidth=0.8, linestyle=":")
+    ax.set(xscale="log", yscale="log", xlabel="steps of the simulator", ylabel="regret to the optimum")
+    ax.set_title(
+        "Pendulum-v1, 100 fixed starts: a jump that no derivative sees, and a choice that crosses it", fontsize=10
+    )
+    ax.grid(alpha=0.3, which="both")
+    ax.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+
+
 def main():
     options = _timing.parser(__doc__, repeats=1)
     options.add_argument("--seeds", type=int, default=SEEDS, help="(default: %(default)s)")
     options.add_argument("--headline", action="store_true", help="only the recipe that the figures are for")
+    options.add_argument("--plot", help="draw both curves into this file")
     args = options.parse_args()
     _timing.limit_cores(args.cores)
     _timing.versions("spanax", "jax", "equinox", "optax")
@@ -306,6 +332,8 @@ def main():
         seconds = [f"{np.median([r.seconds for r in some]):.1f}", f"{np.median([r.compiling for r in some]):.1f}"]
         rows.append([name, *steps, *seconds])
     _timing.table(["updates", "regret, median", "worst", "10^6 steps", "s with compile", "s compile"], rows)
+    if args.plot:
+        _draw(runs, args.plot)
     last = runs[HEADLINE]
     _timing.verdict("regret, median", float(np.median([r.regret for r in last])), TARGET_MEDIAN)
     _timing.verdict("regret, worst", max(r.regret for r in last), TARGET_WORST)

@@ -1,6 +1,7 @@
 """Environments, differentiable or not, and training in them."""
 
 from ._to_gymnasium import to_gymnasium as to_gymnasium
+from .aim import Aim as Aim, aim as aim
 from .bptt import BPTT as BPTT
 from .env import Box as Box, Discrete as Discrete, Env as Env
 from .evaluate import evaluate as evaluate
@@ -9,6 +10,7 @@ from .policies import MLPPolicy as MLPPolicy
 from .policy_gradient import PolicyGradient as PolicyGradient
 from .problems.cartpole import CartPole as CartPole
 from .problems.pendulum import Pendulum as Pendulum
+from .problems.trebuchet import Throw as Throw, Trebuchet as Trebuchet, shoot as shoot, throw as throw
 from .result import Result as Result, TrainingError as TrainingError
 from .rollout import Trajectory as Trajectory, rollout as rollout
 from .train import train as train
