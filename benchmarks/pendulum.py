@@ -88,8 +88,8 @@ class Memory(NamedTuple):
 class Choice(Method):
     """The choice by the expectation over it, the motion by backpropagation through time.
 
-    Both are the derivatives of what is said here, and not of an episode's return: it is policy iteration, in which the policy that
-    acts later is held fixed, and what a choice costs was found out under slightly earlier policies.
+    Both are the derivatives of what is said here, and not of an episode's return: it is policy iteration, in which the policy
+    that acts later is held fixed, and what a choice costs was found out under slightly earlier policies.
 
     The first `motion` updates train the network: each minimises the mean cost of `window` steps from `starts` resets. All later
     ones train the gate. Every `fits`-th of these looks at `batch` states that chains of steps meet on their way (a chain begins

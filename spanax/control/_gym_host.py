@@ -127,7 +127,7 @@ class _Thread:
     """
 
     def __init__(self, name: str):
-        self.name, self.hangs = name, False
+        self.name, self.hangs, self.asked = name, False, 0
         self.work: queue.SimpleQueue = queue.SimpleQueue()
         self.results: queue.SimpleQueue = queue.SimpleQueue()
         self.running: threading.Thread | None = None
@@ -138,22 +138,23 @@ class _Thread:
         if self.running is None:
             self.running = threading.Thread(target=self._run, name=f"spanax {self.name}", daemon=True)
             self.running.start()
-        self.work.put(work)
-        try:
-            value, error = self.results.get(timeout=seconds)
-        except queue.Empty:
-            self.hangs = True
-            raise TimeoutError from None
-        except BaseException:  # Ctrl-C: the answer that is on its way belongs to nobody
-            self.hangs = True
-            raise
+        self.asked += 1
+        self.work.put((self.asked, work))
+        answered, value, error = 0, None, None
+        while answered < self.asked:  # an answer that Ctrl-C did not wait for belongs to nobody
+            try:
+                answered, value, error = self.results.get(timeout=seconds)
+            except queue.Empty:
+                self.hangs = True
+                raise TimeoutError from None
         if error is not None:
             raise error
         return value
 
     def _run(self) -> None:
         while True:
+            asked, work = self.work.get()
             try:
-                self.results.put((self.work.get()(), None))
+                self.results.put((asked, work(), None))
             except BaseException as error:
-                self.results.put((None, error))
+                self.results.put((asked, None, error))

@@ -152,5 +152,7 @@ def _check(**given: Any) -> None:
     for name, value in given.items():
         if is_traced(value) or np.shape(value) != () or not np.isfinite(value):
             raise SpanaxError(
-                f"{name}={value!r} is not one number", here(), "aim for one target at a time, outside jax.jit and jax.vmap"
+                f"{name}={value!r} is not one number",
+                here(),
+                "aim for one target at a time, outside jax.jit and jax.vmap",
             )

@@ -85,9 +85,9 @@ class BPTT(Method):
 
     def start(self, task, policy, key):
         lanes = jax.vmap(lambda key: self._begun(task, key))(jax.random.split(key, task.batch))
-        if not self.truncate:
+        if not self.truncate or self.horizon is None:
             return lanes
-        windows = -(-task.env.max_steps // self.horizon)
+        windows = -(-self._limit(task) // self.horizon)
         spread = jnp.arange(task.batch, dtype=jnp.int32) * windows // task.batch
         return lanes._replace(limit=lanes.limit - self.horizon * spread)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -129,8 +130,8 @@ class _Run:
     def result(self) -> Result:
         interrupted, usable = False, True
         try:
-            with shown(self.updates - self.made if self.shows else 0, "training") as advance:
-                usable = self._updates(advance if self.shows else lambda done: None)
+            with self._line() as advance:
+                usable = self._updates(advance)
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -140,11 +141,16 @@ class _Run:
             raise self._stopped(found)
         return found
 
+    def _line(self) -> contextlib.AbstractContextManager[Callable[..., None]]:
+        if self.shows:
+            return shown(self.updates - self.made, "training")
+        return contextlib.nullcontext(lambda done: None)
+
     @property
     def made(self) -> int:
         return len(self.standing.log.norms)
 
-    def _updates(self, advance: Callable[[int], None]) -> bool:
+    def _updates(self, advance: Callable[..., None]) -> bool:
         """All that are left; False where a gradient cannot be used."""
         count = 1
         while self.made < self.updates:

@@ -79,7 +79,9 @@ def _with_columns(f: Function, moving: tuple[int, ...]) -> Function:
             return f(*filled)
 
         def column(direction):
-            y, dy, aux = jax.jvp(moved, at, tuple(jnp.broadcast_to(d, x.shape) for d, x in zip(direction, at)), has_aux=True)
+            y, dy, aux = jax.jvp(
+                moved, at, tuple(jnp.broadcast_to(d, x.shape) for d, x in zip(direction, at)), has_aux=True
+            )
             return (y, aux), dy
 
         at = tuple(numbers[i] for i in moving)

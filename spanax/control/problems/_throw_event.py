@@ -13,7 +13,9 @@ from jax import Array, lax
 from ._throw_steps import Method, Slope
 from ._trebuchet_machine import Scalar
 
-Event = Callable[[Any], tuple[Scalar, Array]]  # state -> (what falls through 0 at the event, whether the state is sound)
+Event = Callable[
+    [Any], tuple[Scalar, Array]
+]  # state -> (what falls through 0 at the event, whether the state is sound)
 
 
 class Path(NamedTuple):

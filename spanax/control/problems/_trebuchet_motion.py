@@ -1,12 +1,14 @@
 """Equations of motion of a trebuchet in its three phases: the projectile slides, hangs in the sling, flies.
 
-Source: http://www.virtualtrebuchet.com/#documentation_EquationsOfMotion, with the letters of `Body`.
+Source: http://www.virtualtrebuchet.com/#documentation_EquationsOfMotion, with the letters of `Body`. What a program calls often
+is under `jit`, so that it is traced once.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -46,6 +48,7 @@ def start(body: Body) -> Swing:
     return Swing(rest, arm, -arm, jnp.pi - slope, rest, rest, rest)
 
 
+@jax.jit
 def sliding(body: Body, s: Swing) -> Swing:
     """The derivative by time while the projectile slides along the ground."""
     return _sliding(body, s, _angles(s))
@@ -67,6 +70,7 @@ def _sliding(body: Body, s: Swing, at: _Angles) -> Swing:
     return Swing(jnp.ones_like(arm), s.arm_rate, s.weight_rate, s.sling_rate, arm, weight, sling)
 
 
+@jax.jit
 def hanging(body: Body, s: Swing) -> Swing:
     """The derivative by time while the projectile hangs in the sling, off the ground."""
     b, e, m, g = body.b, body.e, body.projectile, body.gravity
@@ -122,6 +126,7 @@ def _weight_and_arm(body: Body, s: Swing, at: _Angles) -> tuple[Scalar, Scalar, 
     return m11, m12, m22, r1, r2
 
 
+@jax.jit
 def flying(body: Body, wind: Scalar, p: Flight) -> Flight:
     """The derivative by time in the air, which moves with `wind`: drag grows with the square of the speed in it."""
     vx = p.vx - wind
@@ -155,6 +160,7 @@ def weight_position(body: Body, s: Swing) -> Vector:
     return x + body.d * sin, y - body.d * cos
 
 
+@jax.jit
 def lift(body: Body, s: Swing) -> tuple[Scalar, Array]:
     """Falls through 0 when the sling lifts the projectile: m g - T cos(phi), T the tension, phi the angle to the vertical.
 
@@ -169,6 +175,7 @@ def lift(body: Body, s: Swing) -> tuple[Scalar, Array]:
     return body.projectile * body.gravity + tension * at.cos_sling_up, tension >= 0
 
 
+@jax.jit
 def turned(body: Body, release: Vector, s: Swing) -> tuple[Scalar, Array]:
     """Falls through 0 when the projectile moves in the direction `release`, upwards or downwards in front, or in its opposite.
 

@@ -25,7 +25,7 @@ class Pendulum(Env):
     Derivatives are those of these formulas. Beyond a clamp they are zero: a torque outside +-`max_torque` has no gradient at all
     (let the policy bound it, as `tanh` does), and a step that hits `max_speed` passes on the gradient of the angle and none of
     the velocity or the torque. Exactly at a bound it is the mean of both sides. The reward has a kink where the pendulum hangs
-    straight down (its slope by the angle jumps by 4 pi): the derivative there is of the side at -pi.
+    straight down (its slope by the angle jumps by 4 pi): the derivative there is that just above -pi.
 
     Every field can be differentiated and replaced; the specs need plain numbers in `max_torque` and `max_speed`.
     """
