@@ -9,7 +9,7 @@ import typer
 
 from .._errors import SpanaxError
 from ..gallery._names import VaeBridge
-from ._control_tables import print_cartpole, print_pendulum
+from ._control_tables import print_aim, print_cartpole, print_pendulum, print_trebuchet
 from ._messages import INTERRUPTED
 from ._progress import show_progress
 from ._vae_table import print_vae_table
@@ -97,8 +97,8 @@ def pendulum(
     updates: Annotated[
         int | None, typer.Option(min=1, help="Updates of the policy.", show_default="500, or 300 with --quick")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Episodes at once.")] = 32,
-    horizon: Annotated[int, typer.Option(min=1, help="Steps that a gradient goes back through.")] = 40,
+    batch: Annotated[int, typer.Option(min=1, help="Starts of one update.")] = 32,
+    horizon: Annotated[int, typer.Option(min=1, help="Steps from a start that a gradient goes back through.")] = 40,
     seed: Seed = 0,
 ) -> None:
     """Swing a pendulum up by backpropagation through time, and judge the policy in Gymnasium's own Pendulum-v1.
@@ -138,3 +138,42 @@ def cartpole(
         result = run(out, quick=quick, updates=updates, gradient_updates=gradient_updates, seed=seed, on_stage=_show)
     print_cartpole(result)
     _ended(result.interrupted)
+
+
+@gallery.command()
+def trebuchet(
+    out: Out = Path("gallery-out/trebuchet"),
+    quick: Quick = False,
+    updates: Annotated[
+        int | None, typer.Option(min=1, help="Updates, of 64 throws each.", show_default="2000, or 500 with --quick")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Train a network that aims a trebuchet in wind, through the simulator of the throw.
+
+    Ctrl-C ends the training early and reports what was learnt until then.
+    """
+    from ..gallery.trebuchet import run
+
+    with _told():
+        result = run(out, quick=quick, updates=updates, seed=seed, on_stage=_show)
+    print_trebuchet(result)
+    _ended(result.interrupted)
+
+
+@gallery.command()
+def aim(
+    target: Annotated[float, typer.Option(help="How far to throw, in metres.")] = 90.0,
+    wind: Annotated[float, typer.Option(help="In m/s; from behind is positive.")] = -2.0,
+    out: Out = Path("gallery-out/aim"),
+    quick: Quick = False,
+) -> None:
+    """Aim one throw of a trebuchet in wind, by the gradient of the throw.
+
+    There is no training, so --quick changes nothing.
+    """
+    from ..gallery.aim import run
+
+    with _told():
+        result = run(out, target=target, wind=wind, on_stage=_show)
+    print_aim(result)

@@ -6,6 +6,7 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from ._digits import Digits

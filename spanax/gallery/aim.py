@@ -1,0 +1,124 @@
+"""Aiming one throw of the trebuchet by its gradient: no network, no training.
+
+Newton's steps with the derivative of where the projectile lands find a release angle and a counterweight that hit the target.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .._errors import SpanaxError
+from ..control.aim import aim
+from ..control.problems.trebuchet import Throw, throw
+from ._report import write_report
+from ._requirements import check_requirements
+
+TARGET, WIND, START = 90.0, -2.0, (45.0, 200.0)
+TOLERANCE = 1e-3  # metres
+FIRST = 64.0  # metres: the tolerance is halved from here, which shows the throws on the way one by one
+
+
+@dataclass(frozen=True)
+class Settings:
+    target: float
+    wind: float
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Try:
+    """One throw on the way to the target: angle in degrees, weight in pounds, distance in metres."""
+
+    iteration: int
+    angle: float
+    weight: float
+    distance: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """The throws from the start to the one that hits, `seconds` that aiming took once compiled, and the files written."""
+
+    settings: Settings
+    tries: tuple[Try, ...]
+    compile_s: float
+    run_s: float
+    files: tuple[Path, ...]
+
+
+def run(
+    out: str | Path,
+    *,
+    target: float = TARGET,
+    wind: float = WIND,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Result:
+    """Aims at `target` (m) in `wind` (m/s), and writes aim.png, aim.gif and result.json into `out`.
+
+    `on_stage`: called with "aiming" and "drawing" before each. Raises `SpanaxError` where the target is out of reach.
+    """
+    check_requirements()
+    settings = Settings(target, wind, TOLERANCE)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    on_stage("aiming")
+    compile_s, run_s = _seconds(settings), _seconds(settings)
+    tries = _tries(settings)
+    on_stage("drawing")
+    pictures = _draw(out, settings, tries)
+    report = write_report(
+        out,
+        "aim",
+        asdict(settings),
+        False,
+        tries=[asdict(one) for one in tries],
+        error_m=tries[-1].distance - target,
+        compile_s=compile_s - run_s,
+        run_s=run_s,
+    )
+    return Result(settings, tries, compile_s - run_s, run_s, (*pictures, report))
+
+
+def _seconds(settings: Settings) -> float:
+    start = time.perf_counter()
+    _aimed(settings, settings.tolerance)
+    return time.perf_counter() - start
+
+
+def _aimed(settings: Settings, tolerance: float) -> Try:
+    try:
+        found = aim(settings.target, settings.wind, angle=START[0], weight=START[1], tolerance=tolerance)
+    except SpanaxError as error:  # its place would be a line of ours
+        raise SpanaxError(error.problem, "", *error.remedies) from error
+    return Try(found.iterations, found.angle, found.weight, found.distance)
+
+
+def _tries(settings: Settings) -> tuple[Try, ...]:
+    """The start, and every throw at which a coarser tolerance would have ended."""
+    tolerances = [FIRST]
+    while tolerances[-1] > settings.tolerance:
+        tolerances.append(max(tolerances[-1] / 2, settings.tolerance))
+    found = {one.iteration: one for one in (_aimed(settings, tolerance) for tolerance in tolerances)}
+    return tuple(found[iteration] for iteration in sorted(found))
+
+
+def _draw(out: Path, settings: Settings, tries: tuple[Try, ...]) -> tuple[Path, Path]:
+    from ._throw_pictures import approach, motion
+    from ._throw_scene import scene
+
+    still, moving = out / "aim.png", out / "aim.gif"
+    scenes = [scene(_thrown(settings, one)) for one in tries]
+    labels = [f"{one.iteration}: {one.angle:.2f}°, {one.weight:.1f} lb, {one.distance:.3f} m" for one in tries]
+    approach(still, scenes, labels, target=settings.target, wind=settings.wind)
+    last = tries[-1]
+    notes = f"release at {last.angle:.1f}°", f"counterweight {last.weight:.0f} lb"
+    title = "A throw aimed by its gradient"
+    motion(moving, scenes[-1], target=settings.target, wind=settings.wind, title=title, notes=notes)
+    return still, moving
+
+
+def _thrown(settings: Settings, one: Try) -> Throw:
+    return throw(settings.wind, one.angle, one.weight)

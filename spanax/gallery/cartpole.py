@@ -1,0 +1,189 @@
+"""Balancing a pole on a cart, twice: through the simulator, and with the simulator as a black box.
+
+The cart is pushed left or right: a step, which a straight-through bridge carries the gradient across. Backpropagation through
+time then needs a few episodes. A policy gradient asks nothing of the simulator, and needs some hundred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+import spanax as sx
+
+from .. import control
+from ..control.rollout import Policy
+from ._judging import Judgement, judged
+from ._report import PACKAGES, write_report
+from ._requirements import check_requirements
+from ._trained import Training, figures
+
+UPDATES, GRADIENT_UPDATES, QUICK_GRADIENT_UPDATES = 125, 100, 70
+HORIZON, BATCH, RATE, GRADIENT_RATE = 4, 16, 3e-2, 1e-2
+STARTS = np.random.default_rng(0).uniform(-0.05, 0.05, (100, 4))
+UNITS = np.array([2.4, 2.0, 0.21, 2.0])  # of an observation: about the largest that a pole which stays up has
+
+
+class Mirrored(eqx.Module):
+    """The sign of a small network that starts at 0; of the mirror image of a state it says the opposite, as the problem is."""
+
+    network: eqx.nn.MLP
+
+    def __init__(self, key: Key[Array, ""]):
+        network = eqx.nn.MLP(4, 1, 32, 1, jnp.tanh, key=key)
+        self.network = eqx.tree_at(
+            lambda n: (n.layers[-1].weight, n.layers[-1].bias), network, replace_fn=jnp.zeros_like
+        )
+
+    def __call__(self, observation: Float[Array, " 4"]) -> Float[Array, ""]:
+        x = observation / UNITS.astype(observation.dtype)
+        logit = self.network(x) - self.network(-x)
+        return sx.hard.greater(logit[0] / 2, 0.0, via=sx.StraightThrough(sx.Soft(0.5)))
+
+
+def lean(state: Float[Array, " 4"], action: Array, after: Float[Array, " 4"]) -> Float[Array, ""]:
+    """The pole is to lean against the cart's place and motion, and not to turn: smooth, unlike the reward."""
+    place, velocity, angle, rate = after
+    return (angle + 0.05 * place + 0.1 * velocity + 0.2 * rate) ** 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    updates: int
+    gradient_updates: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Learner:
+    """One way of training, the policy that it gave, and how that was judged."""
+
+    training: Training
+    judgement: Judgement
+    policy: Policy
+
+
+@dataclass(frozen=True)
+class Result:
+    """The learners with at least one update, if only in part (`interrupted`), and the files written."""
+
+    settings: Settings
+    learners: tuple[Learner, ...]
+    interrupted: bool
+    files: tuple[Path, ...]
+
+
+def run(
+    out: str | Path,
+    *,
+    quick: bool = False,
+    updates: int = UPDATES,
+    gradient_updates: int | None = None,
+    seed: int = 0,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Result:
+    """Trains both policies, judges them, and writes cartpole.png, cartpole.gif and result.json into `out`.
+
+    - `updates`: of backpropagation through time, one for 4 steps of one episode;
+    - `gradient_updates`: of the policy gradient, one for 16 episodes; 100, or 70 if `quick`;
+    - `on_stage`: called with what comes next: "training: BPTT", "judging: BPTT", ..., "drawing".
+
+    Ctrl-C (`KeyboardInterrupt`) ends the training early: what was learnt until then is judged and drawn, and the result says
+    `interrupted`.
+    """
+    check_requirements()
+    if gradient_updates is None:
+        gradient_updates = QUICK_GRADIENT_UPDATES if quick else GRADIENT_UPDATES
+    settings = Settings(updates, gradient_updates, seed)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    learners, interrupted = _learners(settings, on_stage)
+    pictures = ()
+    if learners:
+        on_stage("drawing")
+        pictures = _draw(out, learners)
+    report = write_report(
+        out,
+        "cartpole",
+        asdict(settings),
+        interrupted,
+        packages=(*PACKAGES, "gymnasium"),
+        learners=[{**asdict(one.training), "judgement": asdict(one.judgement)} for one in learners],
+    )
+    return Result(settings, learners, interrupted, (*pictures, report))
+
+
+def _learners(settings: Settings, on_stage: Callable[[str], None]) -> tuple[tuple[Learner, ...], bool]:
+    """Those of at least one update, and whether Ctrl-C cut them short."""
+    learners: list[Learner] = []
+    try:
+        for name, train in (("BPTT", _through_the_simulator), ("policy gradient", _as_a_black_box)):
+            on_stage(f"training: {name}")
+            via, batch, trained = train(settings)
+            if len(trained.returns):
+                on_stage(f"judging: {name}")
+                judgement = judged("CartPole-v1", control.CartPole(), trained.policy, STARTS)
+                learners.append(Learner(_figures(name, via, batch, trained), judgement, trained.policy))
+            if trained.interrupted:
+                return tuple(learners), True
+    except KeyboardInterrupt:
+        return tuple(learners), True
+    return tuple(learners), False
+
+
+def _figures(name: str, via: Any, batch: int, trained: control.Result) -> Training:
+    """The check of a policy gradient is left out: of 64 batches it is mostly noise, and takes longer than the training."""
+    return figures(name, via, batch, trained, check=isinstance(via, control.BPTT))
+
+
+def _through_the_simulator(settings: Settings) -> tuple[Any, int, control.Result]:
+    import optax
+
+    first, rest = jax.random.split(jax.random.key(settings.seed))
+    via = control.BPTT(horizon=HORIZON)
+    optimizer = optax.adam(optax.cosine_decay_schedule(RATE, settings.updates))
+    trained = control.train(
+        control.CartPole(),
+        Mirrored(first),
+        via=via,
+        loss=lean,
+        optimizer=optimizer,
+        key=rest,
+        updates=settings.updates,
+        batch=1,
+    )
+    return via, 1, trained
+
+
+def _as_a_black_box(settings: Settings) -> tuple[Any, int, control.Result]:
+    import optax
+
+    first, rest = jax.random.split(jax.random.key(settings.seed))
+    env, via = control.CartPole(), control.PolicyGradient()
+    trained = control.train(
+        env,
+        control.MLPPolicy(env, key=first, width=32),
+        via=via,
+        optimizer=optax.adam(GRADIENT_RATE),
+        key=rest,
+        updates=settings.gradient_updates,
+        batch=BATCH,
+    )
+    return via, BATCH, trained
+
+
+def _draw(out: Path, learners: tuple[Learner, ...]) -> tuple[Path, Path]:
+    from ._cartpole_pictures import motion, picture
+
+    still, moving = out / "cartpole.png", out / "cartpole.gif"
+    picture(still, [(one.training, one.judgement) for one in learners])
+    motion(moving, control.CartPole(), learners[0].policy)
+    return still, moving

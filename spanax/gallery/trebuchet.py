@@ -1,0 +1,179 @@
+"""Aiming a trebuchet in wind: a network that is trained through the simulator of the throw.
+
+It sees the wind and the target, and says release angle and counterweight. The derivative of where the projectile lands, through
+lift-off, release and landing, is what trains it. Far targets against the wind are out of reach; it is judged on the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .. import control
+from ..control.problems.trebuchet import Shot, Trebuchet, shoot, throw
+from ..control.rollout import Policy
+from ._report import write_report
+from ._requirements import check_requirements
+from ._trained import Training, figures
+
+UPDATES, QUICK_UPDATES, BATCH, RATE = 2000, 500, 64, 5e-3
+CASES = 1000  # winds and targets that it is judged by, those in reach of them
+SCALE = (0.2, 0.02)  # of wind and target
+WIND, TARGET = -4.0, 60.0  # of the throw that is shown
+
+
+def miss(state: Shot, action: Float[Array, " 2"], after: Shot) -> Float[Array, ""]:
+    """Huber's loss of the miss in metres: the derivative of a far one is no larger than that of one by a metre."""
+    missed = jnp.abs(after.distance - after.target)
+    return jnp.where(missed < 1, 0.5 * missed**2, missed - 0.5)
+
+
+@dataclass(frozen=True)
+class Settings:
+    updates: int
+    batch: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Misses:
+    """By how many metres throws at targets in reach land off them: |distance - target|, over the same `cases` for every run."""
+
+    drawn: int
+    cases: int
+    mean: float
+    median: float
+    percentile_95: float
+    worst: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was learnt, if only in part (`interrupted`), how well it aims, and the files written."""
+
+    settings: Settings
+    training: Training | None
+    misses: Misses | None
+    interrupted: bool
+    files: tuple[Path, ...]
+
+
+def run(
+    out: str | Path,
+    *,
+    quick: bool = False,
+    updates: int | None = None,
+    seed: int = 0,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Result:
+    """Trains a network that aims, judges it, and writes trebuchet.png, trebuchet.gif and result.json into `out`.
+
+    - `quick`: 500 updates of 64 throws each instead of 2000, and no check of the gradient; `updates` overrides the former;
+    - `on_stage`: called with "training", "judging" and "drawing" before each.
+
+    Ctrl-C (`KeyboardInterrupt`) ends the training early: what was learnt until then is judged and drawn, and the result says
+    `interrupted`.
+    """
+    check_requirements()
+    settings = Settings((QUICK_UPDATES if quick else UPDATES) if updates is None else updates, BATCH, seed)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    env, via = Trebuchet(), control.BPTT(horizon=1, truncate=False)
+    trained = _trained(env, via, settings, on_stage)
+    interrupted = trained is None or trained.interrupted
+    if trained is None or not len(trained.returns):
+        report = write_report(out, "trebuchet", asdict(settings), interrupted)
+        return Result(settings, None, None, interrupted, (report,))
+    on_stage("judging")
+    training = figures("BPTT", via, BATCH, trained, check=not quick)
+    winds, targets, missed = _judged(env, trained.policy)
+    misses = _summary(missed)
+    on_stage("drawing")
+    pictures = _draw(out, trained.policy, winds, targets, missed)
+    report = write_report(
+        out, "trebuchet", asdict(settings), interrupted, misses_m=asdict(misses), training=asdict(training)
+    )
+    return Result(settings, training, misses, interrupted, (*pictures, report))
+
+
+def _trained(
+    env: Trebuchet, via: control.BPTT, settings: Settings, on_stage: Callable[[str], None]
+) -> control.Result | None:
+    """None where Ctrl-C came before the first update."""
+    import optax
+
+    first, rest = jax.random.split(jax.random.key(settings.seed))
+    policy = control.MLPPolicy(env, key=first, scale=SCALE)
+    schedule = optax.cosine_decay_schedule(RATE, settings.updates)
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
+    try:
+        on_stage("training")
+        return control.train(
+            env,
+            policy,
+            via=via,
+            loss=miss,
+            optimizer=optimizer,
+            key=rest,
+            updates=settings.updates,
+            batch=settings.batch,
+        )
+    except KeyboardInterrupt:
+        return None
+
+
+def _judged(
+    env: Trebuchet, policy: Policy
+) -> tuple[Float[np.ndarray, " cases"], Float[np.ndarray, " cases"], Float[np.ndarray, " cases"]]:
+    """Winds and targets in reach, and by how many metres the throws miss; always the same cases."""
+    drawn = jax.vmap(env.reset)(jax.random.split(jax.random.key(2019), CASES))
+    nearest, farthest = _reach(env, np.asarray(drawn.wind))
+    targets = np.asarray(drawn.target)
+    inside = (targets > nearest) & (targets < farthest)
+    cases = jax.tree.map(lambda x: x[inside], drawn)
+    landed = jax.jit(jax.vmap(lambda case: env.step(case, policy(env.observe(case))).distance))(cases)
+    return np.asarray(cases.wind), targets[inside], np.abs(np.asarray(landed) - targets[inside])
+
+
+def _reach(env: Trebuchet, winds: Float[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest and the farthest landing of each wind, over angles of whole degrees, with the lightest and heaviest weight."""
+    (first, lightest), (last, heaviest) = env.action_spec.low, env.action_spec.high
+    angles, some = jnp.arange(first, last + 1), jnp.linspace(winds.min(), winds.max(), 25)
+    weights = jnp.array([lightest, heaviest])
+    shot = lambda wind, angle, weight: shoot(wind, angle, weight, machine=env.machine)  # noqa: E731
+    each = jax.vmap(jax.vmap(jax.vmap(shot, (None, None, 0)), (None, 0, None)), (0, None, None))
+    far = np.asarray(jax.jit(each)(some, angles, weights)).reshape(len(some), -1)
+    return np.interp(winds, some, far.min(axis=1)), np.interp(winds, some, far.max(axis=1))
+
+
+def _summary(missed: Float[np.ndarray, " cases"]) -> Misses:
+    return Misses(
+        CASES,
+        len(missed),
+        float(np.mean(missed)),
+        float(np.median(missed)),
+        float(np.percentile(missed, 95)),
+        float(np.max(missed)),
+    )
+
+
+def _draw(out: Path, policy: Policy, winds: np.ndarray, targets: np.ndarray, missed: np.ndarray) -> tuple[Path, Path]:
+    from ._throw_pictures import misses, motion
+    from ._throw_scene import scene
+
+    still, moving = out / "trebuchet.png", out / "trebuchet.gif"
+    misses(still, winds, targets, missed)
+    angle, weight = policy(jnp.array([WIND, TARGET]))
+    thrown = scene(throw(WIND, angle, weight))
+    motion(moving, thrown, target=TARGET, wind=WIND, title="A throw aimed by a network", notes=_notes(angle, weight))
+    return still, moving
+
+
+def _notes(angle: Array, weight: Array) -> tuple[str, str]:
+    return f"release at {float(angle):.1f}°", f"counterweight {float(weight):.0f} lb"

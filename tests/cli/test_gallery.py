@@ -1,0 +1,85 @@
+"""`spanax gallery pendulum|cartpole|aim`, as a user types it."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from spanax.cli._app import app
+
+
+def spanax(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def table(result):
+    rows = result.stdout.splitlines()
+    return [row for row in rows if not row.startswith("Wrote ")]
+
+
+def test_the_pendulum_prints_a_table_of_80_columns_and_writes_its_files(tmp_path):
+    result = spanax("gallery", "pendulum", "--updates", 5, "--batch", 2, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert max(map(len, table(result))) <= 80
+    text = " ".join(result.stdout.split())
+    assert "Gymnasium's Pendulum-v1, 100 fixed starts" in text and "5 updates, 400 steps, 10 episodes" in text
+    names = ["pendulum.png", "pendulum.gif", "result.json"]
+    assert [row for row in result.stdout.splitlines() if row.startswith("Wrote ")] == [
+        f"Wrote {tmp_path / n}" for n in names
+    ]
+    assert result.stderr.split() == ["training", "judging", "drawing"]
+
+
+def test_the_cartpole_prints_both_learners(tmp_path):
+    result = spanax("gallery", "cartpole", "--updates", 3, "--gradient-updates", 1, "--seed", 1, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert max(map(len, table(result))) <= 80
+    assert [row.split()[0] for row in table(result) if "BPTT  " in row or "policy gradient  " in row] == [
+        "BPTT",
+        "policy",
+    ]
+    assert {path.name for path in tmp_path.iterdir()} == {"cartpole.png", "cartpole.gif", "result.json"}
+    assert json.loads((tmp_path / "result.json").read_text())["settings"]["seed"] == 1
+
+
+@pytest.mark.parametrize("problem", ["pendulum", "cartpole", "trebuchet"])
+def test_mistakes_are_one_message(problem):
+    result = spanax("gallery", problem, "--out", "/dev/null/out")
+    assert result.exit_code == 1 and result.stdout == ""
+    assert "Not a directory" in result.stderr and "Traceback" not in result.stderr
+    assert spanax("gallery", problem, "--updates", 0).exit_code == 2
+
+
+def test_aim_prints_its_throws_and_says_what_the_reach_is(tmp_path):
+    result = spanax("gallery", "aim", "--target", 80, "--wind", -3, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert max(map(len, table(result))) <= 80
+    assert " 80.000 " in result.stdout and "Aiming at 80 m in a wind of -3 m/s" in result.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"aim.png", "aim.gif", "result.json"}
+    far = spanax("gallery", "aim", "--target", 500, "--out", tmp_path)
+    assert far.exit_code == 1 and far.stdout == ""
+    assert "500 m cannot be hit" in far.stderr and "the reach of 500 lb" in far.stderr
+
+
+def test_ctrl_c_ends_the_training_with_130_and_what_was_learnt(tmp_path):
+    # A shell's background jobs ignore SIGINT, and so would a child of the tests.
+    script = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from spanax.cli import main; main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "gallery", "cartpole", "--updates", "20", "--out", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    while not process.stderr.readline().startswith("training: policy gradient"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)  # it is being compiled, or trained
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted; these are the results so far" in err and "BPTT" in out
+    assert json.loads((tmp_path / "result.json").read_text())["interrupted"] is True
