@@ -16,22 +16,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .. import control
-from ..control.problems.trebuchet import Shot, Trebuchet, shoot, throw
+from ..control.problems.trebuchet import Trebuchet, throw
 from ..control.rollout import Policy
+from ._aimer import BATCH, Reach, reach, train
 from ._report import write_report
 from ._requirements import check_requirements
 from ._trained import Training, figures
 
-UPDATES, QUICK_UPDATES, BATCH, RATE = 2000, 500, 64, 5e-3
+UPDATES, QUICK_UPDATES = 3000, 300
 CASES = 1000  # winds and targets that it is judged by, those in reach of them
-SCALE = (0.2, 0.02)  # of wind and target
 WIND, TARGET = -4.0, 60.0  # of the throw that is shown
-
-
-def miss(state: Shot, action: Float[Array, " 2"], after: Shot) -> Float[Array, ""]:
-    """Huber's loss of the miss in metres: the derivative of a far one is no larger than that of one by a metre."""
-    missed = jnp.abs(after.distance - after.target)
-    return jnp.where(missed < 1, 0.5 * missed**2, missed - 0.5)
 
 
 @dataclass(frozen=True)
@@ -74,7 +68,7 @@ def run(
 ) -> Result:
     """Trains a network that aims, judges it, and writes trebuchet.png, trebuchet.gif and result.json into `out`.
 
-    - `quick`: 500 updates of 64 throws each instead of 2000, and no check of the gradient; `updates` overrides the former;
+    - `quick`: 300 updates of 256 throws each instead of 3,000, and no check of the gradient; `updates` overrides the former;
     - `on_stage`: called with "training", "judging" and "drawing" before each.
 
     Ctrl-C (`KeyboardInterrupt`) ends the training early: what was learnt until then is judged and drawn, and the result says
@@ -84,15 +78,16 @@ def run(
     settings = Settings((QUICK_UPDATES if quick else UPDATES) if updates is None else updates, BATCH, seed)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    env, via = Trebuchet(), control.BPTT(horizon=1, truncate=False)
-    trained = _trained(env, via, settings, on_stage)
+    env = Trebuchet()
+    in_reach = reach(env)
+    trained = _trained(in_reach, settings, on_stage)
     interrupted = trained is None or trained.interrupted
     if trained is None or not len(trained.returns):
         report = write_report(out, "trebuchet", asdict(settings), interrupted)
         return Result(settings, None, None, interrupted, (report,))
     on_stage("judging")
-    training = figures("BPTT", via, BATCH, trained, check=not quick)
-    winds, targets, missed = _judged(env, trained.policy)
+    training = figures("BPTT", control.BPTT(horizon=1, truncate=False), BATCH, trained, check=not quick)
+    winds, targets, missed = _judged(env, in_reach, trained.policy)
     misses = _summary(missed)
     on_stage("drawing")
     pictures = _draw(out, trained.policy, winds, targets, missed)
@@ -102,54 +97,25 @@ def run(
     return Result(settings, training, misses, interrupted, (*pictures, report))
 
 
-def _trained(
-    env: Trebuchet, via: control.BPTT, settings: Settings, on_stage: Callable[[str], None]
-) -> control.Result | None:
+def _trained(in_reach: Reach, settings: Settings, on_stage: Callable[[str], None]) -> control.Result | None:
     """None where Ctrl-C came before the first update."""
-    import optax
-
-    first, rest = jax.random.split(jax.random.key(settings.seed))
-    policy = control.MLPPolicy(env, key=first, scale=SCALE)
-    schedule = optax.cosine_decay_schedule(RATE, settings.updates)
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
     try:
         on_stage("training")
-        return control.train(
-            env,
-            policy,
-            via=via,
-            loss=miss,
-            optimizer=optimizer,
-            key=rest,
-            updates=settings.updates,
-            batch=settings.batch,
-        )
+        return train(in_reach, settings.updates, jax.random.key(settings.seed))
     except KeyboardInterrupt:
         return None
 
 
 def _judged(
-    env: Trebuchet, policy: Policy
+    env: Trebuchet, in_reach: Reach, policy: Policy
 ) -> tuple[Float[np.ndarray, " cases"], Float[np.ndarray, " cases"], Float[np.ndarray, " cases"]]:
     """Winds and targets in reach, and by how many metres the throws miss; always the same cases."""
     drawn = jax.vmap(env.reset)(jax.random.split(jax.random.key(2019), CASES))
-    nearest, farthest = _reach(env, np.asarray(drawn.wind))
     targets = np.asarray(drawn.target)
-    inside = (targets > nearest) & (targets < farthest)
+    inside = in_reach.has(np.asarray(drawn.wind), targets)
     cases = jax.tree.map(lambda x: x[inside], drawn)
     landed = jax.jit(jax.vmap(lambda case: env.step(case, policy(env.observe(case))).distance))(cases)
     return np.asarray(cases.wind), targets[inside], np.abs(np.asarray(landed) - targets[inside])
-
-
-def _reach(env: Trebuchet, winds: Float[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest and the farthest landing of each wind, over angles of whole degrees, with the lightest and heaviest weight."""
-    (first, lightest), (last, heaviest) = env.action_spec.low, env.action_spec.high
-    angles, some = jnp.arange(first, last + 1), jnp.linspace(winds.min(), winds.max(), 25)
-    weights = jnp.array([lightest, heaviest])
-    shot = lambda wind, angle, weight: shoot(wind, angle, weight, machine=env.machine)  # noqa: E731
-    each = jax.vmap(jax.vmap(jax.vmap(shot, (None, None, 0)), (None, 0, None)), (0, None, None))
-    far = np.asarray(jax.jit(each)(some, angles, weights)).reshape(len(some), -1)
-    return np.interp(winds, some, far.min(axis=1)), np.interp(winds, some, far.max(axis=1))
 
 
 def _summary(missed: Float[np.ndarray, " cases"]) -> Misses:

@@ -1,5 +1,7 @@
 """Aiming: the throw lands there, by the reference's simulation too; what cannot be reached is said."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -49,6 +51,7 @@ def test_targets_out_of_reach_raise_with_the_reach():
 def test_what_is_no_number_or_no_start_raises():
     with pytest.raises(SpanaxError, match="no start"):
         aim(60.0, 0.0, weight=20.0)
+    bad: Any
     for bad in (np.ones(2), float("nan")):
         with pytest.raises(SpanaxError, match="not one number"):
             aim(bad, 0.0)

@@ -36,7 +36,7 @@ def _free(y, weight):
 
 
 def _grounded(y, weight):
-    """The same machine, held at y = -A by a force on the projectile: one multiplier more, and the height's second derivative 0."""
+    """The same machine, held on the ground by a force on the projectile: one multiplier more, the height without acceleration."""
     a, _, s, da, _, ds = y
     row = np.array([-B * np.sin(a) - E * np.sin(a + s), 0, -E * np.sin(a + s)])  # d height / d angles
     curvature = -B * np.cos(a) * da**2 - E * np.cos(a + s) * (da + ds) ** 2

@@ -2,12 +2,13 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from spanax.control.aim import reach
 from spanax.control.problems.trebuchet import Trebuchet
-from spanax.gallery import trebuchet
+from spanax.gallery import _aimer, trebuchet
 
 from .pictures import check_motion, check_picture
 
@@ -23,13 +24,13 @@ def test_a_tiny_run_is_judged_and_drawn(tiny):
     result, out, stages = tiny
     assert stages == ["training", "judging", "drawing"] and not result.interrupted
     training, misses = result.training, result.misses
-    assert (training.updates, training.env_steps, training.episodes) == (2, 128, 128)
+    assert (training.updates, training.env_steps, training.episodes) == (2, 512, 512)
     assert training.gradient_check is None  # quick
     assert 0 < misses.median < misses.percentile_95 < misses.worst < 150
     # 20 to 100 m with wind N(0, 5): about one in ten is out of reach.
     assert misses.drawn == 1000 and 850 < misses.cases < 970
     content = json.loads((out / "result.json").read_text())
-    assert content["settings"] == {"updates": 2, "batch": 64, "seed": 0}
+    assert content["settings"] == {"updates": 2, "batch": 256, "seed": 0}
     assert content["misses_m"]["mean"] == misses.mean
     assert result.files == tuple(out / name for name in ("trebuchet.png", "trebuchet.gif", "result.json"))
     check_picture(out / "trebuchet.png")
@@ -38,8 +39,18 @@ def test_a_tiny_run_is_judged_and_drawn(tiny):
 
 def test_the_reach_over_whole_degrees_is_that_of_the_best_angle():
     winds = np.array([-10.0, 0.0, 5.0])
-    _, farthest = trebuchet._reach(Trebuchet(), winds)
+    found = _aimer.reach(Trebuchet())
+    assert np.all(np.isfinite(found.nearest)) and np.all(found.nearest < found.farthest)
+    farthest = np.interp(winds, found.winds, found.farthest)
     np.testing.assert_allclose(farthest, [reach(wind).distance for wind in winds], atol=0.05)
+
+
+def test_what_is_trained_on_can_be_hit(key):
+    found = _aimer.reach(Trebuchet())
+    drawn = jax.vmap(_aimer.InReach(reach=found).reset)(jax.random.split(key, 2000))
+    wind, target = np.asarray(drawn.wind), np.asarray(drawn.target)
+    assert np.mean(found.has(wind, target)) > 0.99  # but for rounding, and winds beyond the table
+    assert np.std(wind) > 6
 
 
 def test_ctrl_c_before_the_first_update_writes_only_the_report(tmp_path):

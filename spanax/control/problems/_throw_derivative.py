@@ -28,15 +28,14 @@ def by_forward_mode(f: Function, check: Callable[[Any], None]) -> Function:
 def _differentiable(f: Function, batched: Function, check: Callable[[Any], None]) -> Function:
     """`batched` is f with a leading axis on all numbers and results."""
 
-    @jax.jit
-    @custom_vmap
-    def compiled(*numbers):
-        return f(*numbers)
+    mapped = custom_vmap(lambda *numbers: f(*numbers))
 
-    @compiled.__wrapped__.def_vmap
+    @mapped.def_vmap
     def _(size, are_batched, *numbers):
         out = batched(*(x if b else jnp.broadcast_to(x, size) for x, b in zip(numbers, are_batched, strict=True)))
         return out, jax.tree.map(lambda _: True, out)
+
+    compiled = jax.jit(mapped)
 
     @jax.custom_jvp
     def value(*numbers):
@@ -79,9 +78,8 @@ def _with_columns(f: Function, moving: tuple[int, ...]) -> Function:
             return f(*filled)
 
         def column(direction):
-            y, dy, aux = jax.jvp(
-                moved, at, tuple(jnp.broadcast_to(d, x.shape) for d, x in zip(direction, at)), has_aux=True
-            )
+            tangents = tuple(jnp.broadcast_to(d, x.shape) for d, x in zip(direction, at, strict=True))
+            y, dy, aux = jax.jvp(moved, at, tangents, has_aux=True)
             return (y, aux), dy
 
         at = tuple(numbers[i] for i in moving)

@@ -11,13 +11,17 @@ from ._trebuchet_machine import Scalar
 
 
 @jax.jit  # so that it is traced once
-@jax.custom_jvp
 def sincos(x: Scalar) -> tuple[Scalar, Scalar]:
     """(sin(x), cos(x)) for moderate angles, a thousand turns or less, to about one unit in the last place of 1.
 
     Quarter turns are taken off in two parts (Cody and Waite, 1980), so that they cancel without rounding; what is left lies
     within pi/4, where the Taylor series end early.
     """
+    return _sincos(x)
+
+
+@jax.custom_jvp
+def _sincos(x):
     digits = jnp.finfo(x.dtype).nmant
     coarse = 2.0 ** (digits // 2)
     high = round(math.pi / 2 * coarse) / coarse
@@ -31,7 +35,7 @@ def sincos(x: Scalar) -> tuple[Scalar, Scalar]:
     return jnp.where(upside_down, -first, first), jnp.where(upside_down ^ odd, -second, second)
 
 
-@sincos.__wrapped__.defjvp
+@_sincos.defjvp
 def _sincos_jvp(primals, tangents):
     sin, cos = sincos(*primals)
     (dx,) = tangents

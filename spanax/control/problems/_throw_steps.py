@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from jax import lax
 
 from ._trebuchet_machine import Scalar
 
-State = TypeVar("State")  # a pytree of numbers
+State = Any  # a pytree of numbers
 Slope = Callable[[State], State]
 
 

@@ -55,7 +55,7 @@ class Body(NamedTuple):
 def body(machine: Machine, weight: Scalar) -> Body:
     """`weight` in pounds; every field of the machine is an array of its dtype."""
     a, b, c, d, e, z = (
-        FOOT * x
+        FOOT * jnp.asarray(x)
         for x in (
             machine.pivot_height,
             machine.long_arm,
@@ -65,15 +65,15 @@ def body(machine: Machine, weight: Scalar) -> Body:
             machine.projectile_radius,
         )
     )
-    arm, projectile = POUND * machine.arm_mass, POUND * machine.projectile_mass
+    arm, projectile = POUND * jnp.asarray(machine.arm_mass), POUND * jnp.asarray(machine.projectile_mass)
     return Body(
         *(a, b, c, d, e),
         arm=arm,
         projectile=projectile,
         weight=POUND * weight,
-        arm_inertia=POUND * FOOT**2 * machine.inertia,
+        arm_inertia=POUND * FOOT**2 * jnp.asarray(machine.inertia),
         weight_inertia=arm * (b + c) ** 2 / 12,
         centre=(b - c) / 2,
         gravity=jnp.asarray(machine.gravity),
-        drag=machine.air_density * machine.drag_coefficient * jnp.pi * z**2 / (2 * projectile),
+        drag=jnp.asarray(machine.air_density) * machine.drag_coefficient * jnp.pi * z**2 / (2 * projectile),
     )

@@ -15,7 +15,7 @@ from ..._errors import SpanaxError
 from ..._jaxprs import here, is_traced
 from ..env import Box, Env
 from ._throw_derivative import by_forward_mode
-from ._throw_phases import INTEGRATORS, LONGEST_FLIGHT, LONGEST_SWING, Phases, simulate
+from ._throw_phases import INTEGRATORS, LONGEST_FLIGHT, LONGEST_SWING, simulate
 from ._throw_record import Throw, distance, fired, recorded
 from ._trebuchet_machine import Machine
 
