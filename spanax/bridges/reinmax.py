@@ -24,8 +24,8 @@ class ReinMax(Local):
 
     With pi the probabilities at temperature 1, z the one-hot draw, pi1 = (softmax(logits / temperature) + z)/2 and
     J(q) v = q (v - <q, v>), the derivative is 2 J(pi1) - J(pi)/2. At temperature 1 it is exact in expectation for f
-    quadratic in the draw, biased at the third order of f otherwise; another temperature trades bias (of linear f too) for variance. A
-    Bernoulli draw is 0. or 1.; a Categorical draw comes as one-hot weights, with the categories on a new last axis.
+    quadratic in the draw, biased at the third order of f otherwise; another temperature trades bias, of a linear f too, for
+    variance. A Bernoulli draw is 0. or 1.; a Categorical draw comes as one-hot weights, with the categories on a new last axis.
     First derivatives only: a second one raises. Give `logits`: with `probs` of exactly 0 or 1 the derivative is NaN.
     Recommended among the biased bridges with hard draws.
 

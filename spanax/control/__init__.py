@@ -1,13 +1,14 @@
 """Environments, differentiable or not, and training in them."""
 
 from ._to_gymnasium import to_gymnasium as to_gymnasium
-from .aim import Aim as Aim, aim as aim
+from .aim import Aim as Aim, Reach as Reach, aim as aim, reach as reach
 from .bptt import BPTT as BPTT
 from .env import Box as Box, Discrete as Discrete, Env as Env
 from .evaluate import evaluate as evaluate
 from .gymnasium import GymnasiumEnv as GymnasiumEnv, GymState as GymState, from_gymnasium as from_gymnasium
 from .policies import MLPPolicy as MLPPolicy
 from .policy_gradient import PolicyGradient as PolicyGradient
+from .problems._trebuchet_machine import Machine as Machine
 from .problems.cartpole import CartPole as CartPole
 from .problems.pendulum import Pendulum as Pendulum
 from .problems.trebuchet import Throw as Throw, Trebuchet as Trebuchet, shoot as shoot, throw as throw
