@@ -95,21 +95,20 @@ def test_a_critic_takes_variance_away(key):
     assert variance(method, critic) < 0.85 * variance(control.PolicyGradient(baseline=None), None)
 
 
-def test_a_policy_learns_to_balance_and_is_judged_in_gymnasium(key):
-    env = control.CartPole()
-    policy = control.MLPPolicy(env, key=key, width=32)
+def test_it_solves_a_black_box(key):
+    """Gymnasium's own CartPole-v1, from the first step to the judgement; ours is not in it."""
+    env = control.from_gymnasium("CartPole-v1", n=16)
     found = control.train(
         env,
-        policy,
+        control.MLPPolicy(env, key=key, width=32),
         via=control.PolicyGradient(),
         key=key,
-        updates=70,
+        updates=60,
         batch=16,
         optimizer=optax.adam(1e-2),
         progress=False,
     )
-    real = control.from_gymnasium("CartPole-v1", n=10)
-    assert np.mean(control.evaluate(real, found.policy, 20, key=key)) >= 475
+    assert np.mean(control.evaluate(env, found.policy, 32, key=jax.random.key(1))) >= 475
 
 
 @pytest.mark.parametrize(
