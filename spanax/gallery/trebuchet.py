@@ -18,12 +18,12 @@ from jaxtyping import Array, Float
 from .. import control
 from ..control.problems.trebuchet import Trebuchet, throw
 from ..control.rollout import Policy
-from ._aimer import BATCH, Reach, reach, train
+from ._aimer import BATCH, reach, train
 from ._report import write_report
 from ._requirements import check_requirements
 from ._trained import Training, figures
 
-UPDATES, QUICK_UPDATES = 3000, 300
+UPDATES, QUICK_UPDATES = 2000, 300
 CASES = 1000  # winds and targets that it is judged by, those in reach of them
 WIND, TARGET = -4.0, 60.0  # of the throw that is shown
 
@@ -68,7 +68,7 @@ def run(
 ) -> Result:
     """Trains a network that aims, judges it, and writes trebuchet.png, trebuchet.gif and result.json into `out`.
 
-    - `quick`: 300 updates of 256 throws each instead of 3,000, and no check of the gradient; `updates` overrides the former;
+    - `quick`: 300 updates of 256 throws each instead of 2,000, and no check of the gradient; `updates` overrides the former;
     - `on_stage`: called with "training", "judging" and "drawing" before each.
 
     Ctrl-C (`KeyboardInterrupt`) ends the training early: what was learnt until then is judged and drawn, and the result says
@@ -79,15 +79,14 @@ def run(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     env = Trebuchet()
-    in_reach = reach(env)
-    trained = _trained(in_reach, settings, on_stage)
+    trained = _trained(settings, on_stage)
     interrupted = trained is None or trained.interrupted
     if trained is None or not len(trained.returns):
         report = write_report(out, "trebuchet", asdict(settings), interrupted)
         return Result(settings, None, None, interrupted, (report,))
     on_stage("judging")
     training = figures("BPTT", control.BPTT(horizon=1, truncate=False), BATCH, trained, check=not quick)
-    winds, targets, missed = _judged(env, in_reach, trained.policy)
+    winds, targets, missed = _judged(env, trained.policy)
     misses = _summary(missed)
     on_stage("drawing")
     pictures = _draw(out, trained.policy, winds, targets, missed)
@@ -97,22 +96,22 @@ def run(
     return Result(settings, training, misses, interrupted, (*pictures, report))
 
 
-def _trained(in_reach: Reach, settings: Settings, on_stage: Callable[[str], None]) -> control.Result | None:
+def _trained(settings: Settings, on_stage: Callable[[str], None]) -> control.Result | None:
     """None where Ctrl-C came before the first update."""
     try:
         on_stage("training")
-        return train(in_reach, settings.updates, jax.random.key(settings.seed))
+        return train(settings.updates, jax.random.key(settings.seed))
     except KeyboardInterrupt:
         return None
 
 
 def _judged(
-    env: Trebuchet, in_reach: Reach, policy: Policy
+    env: Trebuchet, policy: Policy
 ) -> tuple[Float[np.ndarray, " cases"], Float[np.ndarray, " cases"], Float[np.ndarray, " cases"]]:
     """Winds and targets in reach, and by how many metres the throws miss; always the same cases."""
     drawn = jax.vmap(env.reset)(jax.random.split(jax.random.key(2019), CASES))
     targets = np.asarray(drawn.target)
-    inside = in_reach.has(np.asarray(drawn.wind), targets)
+    inside = reach(env).has(np.asarray(drawn.wind), targets)
     cases = jax.tree.map(lambda x: x[inside], drawn)
     landed = jax.jit(jax.vmap(lambda case: env.step(case, policy(env.observe(case))).distance))(cases)
     return np.asarray(cases.wind), targets[inside], np.abs(np.asarray(landed) - targets[inside])
