@@ -376,8 +376,7 @@ def examples():
     return namespace
 
 
-# The page checks the other one, Cautious, itself.
-@pytest.mark.parametrize("name", ["Damped", "Pair", "Blend", "OnePair"])
+@pytest.mark.parametrize("name", ["Cautious", "Damped", "Pair", "Blend", "OnePair"])
 def test_the_bridges_of_the_documentation_pass(name):
     assert not check_bridge(examples()[name](), draws=5_000).failed
 
