@@ -103,7 +103,7 @@ def test_it_solves_a_black_box(key):
         control.MLPPolicy(env, key=key, width=32),
         via=control.PolicyGradient(),
         key=key,
-        updates=60,
+        updates=50,
         batch=16,
         optimizer=optax.adam(1e-2),
         progress=False,

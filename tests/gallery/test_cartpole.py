@@ -39,7 +39,7 @@ def test_through_the_simulator_it_is_solved_in_ten_episodes(tiny):
 def test_result_json_holds_settings_and_both_learners(tiny):
     result, out, _ = tiny
     content = json.loads((out / "result.json").read_text())
-    assert content["settings"] == {"updates": 125, "gradient_updates": 2, "seed": 0}
+    assert content["settings"] == {"updates": 150, "gradient_updates": 2, "seed": 0}
     for written, learner in zip(content["learners"], result.learners, strict=True):
         assert written["name"] == learner.training.name
         assert written["judgement"]["mean"] == learner.judgement.mean
