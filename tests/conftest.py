@@ -22,6 +22,11 @@ hypothesis.settings.register_profile("spanax", deadline=None, derandomize=True, 
 hypothesis.settings.load_profile("spanax")
 
 
+def pytest_collection_modifyitems(items):
+    """The longest tests first: they are done in young processes, and none is left over for one worker at the end."""
+    items.sort(key=lambda item: "tests/testing/" not in item.nodeid)
+
+
 def pytest_collection_finish():
     """What is imported stays: the garbage collector need not look at it again and again."""
     gc.collect()
