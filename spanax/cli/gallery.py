@@ -118,8 +118,11 @@ def cartpole(
     out: Out = Path("gallery-out/cartpole"),
     quick: Quick = False,
     updates: Annotated[
-        int, typer.Option(min=1, help="Updates of backpropagation through time: 4 steps of one episode each.")
-    ] = 125,
+        int | None,
+        typer.Option(
+            min=1, help="Updates of backpropagation through time: 4 steps of one episode each.", show_default="150"
+        ),
+    ] = None,
     gradient_updates: Annotated[
         int | None,
         typer.Option(
@@ -145,7 +148,7 @@ def trebuchet(
     out: Out = Path("gallery-out/trebuchet"),
     quick: Quick = False,
     updates: Annotated[
-        int | None, typer.Option(min=1, help="Updates, of 64 throws each.", show_default="2000, or 500 with --quick")
+        int | None, typer.Option(min=1, help="Updates, of 256 throws each.", show_default="2000, or 300 with --quick")
     ] = None,
     seed: Seed = 0,
 ) -> None:

@@ -167,7 +167,12 @@ def _made(name: str, where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise SpanaxError(f"{name} cannot be made: {type(error).__name__}: {error}", where) from error
+        raise SpanaxError(
+            f"{name} cannot be made: {type(error).__name__}: {error}",
+            where,
+            "gymnasium.pprint_registry(), which lists all ids",
+            "the package that registers it, imported first",
+        ) from error
 
 
 # -- the equations that call the host; rows first, as vmap folds them

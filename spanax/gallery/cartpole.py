@@ -86,14 +86,14 @@ def run(
     out: str | Path,
     *,
     quick: bool = False,
-    updates: int = UPDATES,
+    updates: int | None = None,
     gradient_updates: int | None = None,
     seed: int = 0,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> Result:
     """Trains both policies, judges them, and writes cartpole.png, cartpole.gif and result.json into `out`.
 
-    - `updates`: of backpropagation through time, one for 4 steps of one episode;
+    - `updates`: of backpropagation through time, one for 4 steps of one episode; 150 if None;
     - `gradient_updates`: of the policy gradient, one for 16 episodes; 100, or 70 if `quick`;
     - `on_stage`: called with what comes next: "training: BPTT", "judging: BPTT", ..., "drawing".
 
@@ -103,7 +103,7 @@ def run(
     check_requirements()
     if gradient_updates is None:
         gradient_updates = QUICK_GRADIENT_UPDATES if quick else GRADIENT_UPDATES
-    settings = Settings(updates, gradient_updates, seed)
+    settings = Settings(UPDATES if updates is None else updates, gradient_updates, seed)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     learners, interrupted = _learners(settings, on_stage)
