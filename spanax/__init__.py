@@ -63,5 +63,6 @@ from .judge import (
     compare as compare,
     recommend as recommend,
 )
+from .program import gradient as gradient, lift as lift, value_and_gradient as value_and_gradient
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample

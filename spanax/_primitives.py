@@ -193,6 +193,15 @@ _forward_only_p = _elementwise("spanax_forward_only", lambda x: x)
 set_jvp(_zero_valued_p, lambda primals, tangents: (_zero_valued_p.bind(*primals), list(tangents)))
 
 
+_any_lane_p = new_primitive("spanax_any_lane", lambda x: [x], lambda x: [x])
+set_batching(_any_lane_p, lambda xs, dims: (_any_lane_p.bind(xs[0].any(dims[0])), [None]))
+
+
+def any_lane(flag: Array) -> Array:
+    """The flag; under vmap the disjunction of all lanes' flags, the same for all: a branch on it stays a branch."""
+    return _any_lane_p.bind(flag)[0]
+
+
 def zero_valued(x: Array) -> Array:
     """0, with the derivatives of x: `x - stop_gradient(x)` for a finite x, and no need to compute x for its value."""
     return _zero_valued_p.bind(x)[0]

@@ -1,0 +1,256 @@
+"""Calls inside a lifted program: functions with source are lifted in turn, those of NumPy and Python have counterparts here."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import sysconfig
+import types
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._errors import SpanaxError
+from . import _scipy
+from ._builtins import CALLS, REFUSED, listed
+from ._cells import changing
+from ._compile import is_lifted, with_hooks
+from ._masked import Masked
+from ._random import GENERATORS, draw
+from ._session import session, unliftable
+from ._text import Text, deferred, formatted, is_log
+from ._values import Value, as_jax
+from .numpy_calls import RULES, apply, has_unknown, has_value, rewrapped, unwrapped
+
+_WRITING = frozenset(
+    "append extend insert remove pop clear sort reverse update setdefault popitem add discard".split()
+)
+_LIBRARIES = ("jax", "jaxlib", "equinox", "optax", "numpyro", "spanax", "numpy", "scipy", "matplotlib", "pandas", "torch")
+_JAX = ("jax", "jaxlib", "equinox", "optax", "numpyro")
+_IMPURE = {"time", "socket", "subprocess", "urllib", "requests", "sqlite3", "zlib", "ctypes", "datetime", "secrets", "uuid"}
+_STANDARD = frozenset(sys.stdlib_module_names)
+
+
+def call(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """`function(*args, **kwargs)`."""
+    try:
+        rule = CALLS.get(function) or RULES.get(function)
+    except TypeError:  # not hashable
+        rule = None
+    if rule is not None:
+        return rule(*args, **kwargs)
+    return _dispatched(function, args, kwargs)
+
+
+def start(function: Callable, args: tuple, kwargs: dict) -> Any:
+    """The call of the whole program: its own function is lifted wherever it comes from."""
+    while isinstance(function, functools.partial):
+        args, kwargs = (*function.args, *args), {**function.keywords, **kwargs}
+        function = function.func
+    if isinstance(function, types.MethodType):
+        return lifted(function.__func__)(function.__self__, *args, **kwargs)
+    if isinstance(function, types.FunctionType):
+        wrapped_ = getattr(function, "__wrapped__", None)
+        return lifted(wrapped_ if isinstance(wrapped_, types.FunctionType) else function)(*args, **kwargs)
+    return call(function, *args, **kwargs)
+
+
+def _dispatched(function: Any, args: tuple, kwargs: dict) -> Any:
+    if isinstance(function, functools.partial):
+        return call(function.func, *function.args, *args, **{**function.keywords, **kwargs})
+    if is_log(function):
+        return deferred(function, args, kwargs)
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, GENERATORS):
+        return draw(function, args, kwargs)
+    if isinstance(owner, (list, dict, set)):
+        return _container_method(function, owner, args, kwargs)
+    if isinstance(owner, str):
+        return _text_method(function, owner, args, kwargs)
+    if isinstance(function, type):
+        return _construct(function, args, kwargs)
+    if isinstance(function, types.MethodType):
+        return call(function.__func__, owner, *args, **kwargs)
+    if isinstance(function, types.FunctionType):
+        return _function(function, args, kwargs)
+    return _other(function, args, kwargs)
+
+
+# -- functions of the program
+
+
+def _function(function: types.FunctionType, args: tuple, kwargs: dict) -> Any:
+    if is_lifted(function) or function.__closure__ and function.__module__ == __name__:
+        return function(*args, **kwargs)
+    module = function.__module__ or ""
+    top = module.partition(".")[0]
+    if top in _LIBRARIES or not session().recursive:
+        return _library(function, top, args, kwargs)
+    if top in _STANDARD and not _is_program(function):
+        return _standard(function, args, kwargs)
+    if hasattr(function, "__wrapped__") and function.__code__.co_filename == functools.__file__:
+        return call(function.__wrapped__, *args, **kwargs)
+    return lifted(function)(*args, **kwargs)
+
+
+_STDLIB = sysconfig.get_paths()["stdlib"]
+
+
+def _is_program(function: types.FunctionType) -> bool:
+    """`__main__` and the like, and modules that only share a name with a standard one."""
+    file = function.__code__.co_filename
+    return not (file.startswith(_STDLIB) or file.startswith("<frozen")) or "site-packages" in file
+
+
+def lifted(function: types.FunctionType) -> Callable:
+    """The function with hooks."""
+    session().functions[id(function)] = function
+    return with_hooks(function, session().rules.hooks)  # type: ignore[attr-defined]
+
+
+def _standard(function: Callable, args: tuple, kwargs: dict) -> Any:
+    _refuse_impure(function)
+    return rewrapped(function(*args, **kwargs))
+
+
+def _construct(kind: type, args: tuple, kwargs: dict) -> Any:
+    """An instance of a class: what its `__init__` does is lifted."""
+    new, init = kind.__new__, kind.__init__
+    if issubclass(kind, BaseException) or kind.__module__.partition(".")[0] in _LIBRARIES:
+        return _other(kind, args, kwargs)
+    if issubclass(kind, tuple) or new is not object.__new__ or type(kind) is not type:
+        return session().born(kind(*args, **kwargs)) if not issubclass(kind, tuple) else kind(*args, **kwargs)
+    if not isinstance(init, types.FunctionType) or not _has_source(init):
+        made = kind(*args, **kwargs)
+        return session().born(made) if hasattr(made, "__dict__") or isinstance(made, (list, dict, set)) else made
+    instance = session().born(object.__new__(kind))
+    call(init, instance, *args, **kwargs)
+    return instance
+
+
+def _has_source(function: types.FunctionType) -> bool:
+    """Methods that dataclasses write have none."""
+    return not function.__code__.co_filename.startswith("<")
+
+
+# -- functions of others
+
+
+def _library(function: Callable, top: str, args: tuple, kwargs: dict) -> Any:
+    if top == "numpy":
+        return apply(function, args, kwargs) if _mentions_values(args, kwargs) else rewrapped(function(*args, **kwargs))
+    if top == "scipy":
+        return _scipy.apply(function, args, kwargs)
+    if top in _JAX:
+        return rewrapped(function(*_for_jax(args), **_for_jax(kwargs)))
+    return rewrapped(function(*args, **kwargs))
+
+
+def _for_jax(x: Any) -> Any:
+    return jax.tree.map(lambda p: as_jax(p) if isinstance(p, Value) else p, x, is_leaf=lambda p: isinstance(p, Value))
+
+
+def _mentions_values(args: tuple, kwargs: dict) -> bool:
+    return has_value((args, kwargs)) or any(isinstance(a, Masked) for a in args)
+
+
+def _other(function: Any, args: tuple, kwargs: dict) -> Any:
+    """Built-in functions, instances with `__call__`, and compiled code."""
+    if isinstance(function, np.ufunc):
+        return function(*args, **kwargs) if has_value((args, kwargs)) or any(isinstance(a, Masked) for a in args) else rewrapped(function(*args, **kwargs))
+    if _is_refused(function):
+        raise unliftable(
+            f"{getattr(function, '__name__', function)}() {REFUSED[function]}: a lifted program only computes",
+            "what it reads as an argument",
+            "sx.blackbox around it, with a bridge",
+        )
+    top = (getattr(function, "__module__", None) or type(function).__module__ or "").partition(".")[0]
+    kind_top = type(function).__module__.partition(".")[0]
+    if "scipy" in (top, kind_top):
+        return _scipy.apply(function, args, kwargs)
+    if {top, kind_top} & set(_JAX):
+        return rewrapped(function(*_for_jax(args), **_for_jax(kwargs)))
+    if top == "numpy":
+        return _numpy_builtin(function, args, kwargs)
+    _refuse_impure(function)
+    inner = getattr(type(function), "__call__", None)
+    if isinstance(inner, types.FunctionType):
+        return call(inner, function, *args, **kwargs)
+    if isinstance(getattr(function, "__wrapped__", None), types.FunctionType):  # such as functools.lru_cache
+        return call(function.__wrapped__, *args, **kwargs)
+    try:
+        return rewrapped(function(*args, **kwargs))
+    except SpanaxError:
+        raise
+    except Exception as error:
+        if not _mentions_values(args, kwargs) or not has_unknown((args, kwargs)) or isinstance(function, type):
+            raise
+        raise unliftable(
+            f"{_name(function)} is compiled code, and was given a value that depends on the arguments"
+            f" ({type(error).__name__}: {error})",
+            "sx.blackbox around it, with a bridge",
+        ) from error
+
+
+def _is_refused(function: Any) -> bool:
+    try:
+        return function in REFUSED
+    except TypeError:  # not hashable
+        return False
+
+
+def _numpy_builtin(function: Callable, args: tuple, kwargs: dict) -> Any:
+    if function in (np.random.default_rng, np.random.RandomState):
+        return session().born(function(*unwrapped(args), **unwrapped(kwargs)))
+    if has_unknown((args, kwargs)):
+        return apply(function, args, kwargs)
+    result = function(*unwrapped(args), **unwrapped(kwargs))
+    return session().born(result) if isinstance(result, GENERATORS) else rewrapped(result)
+
+
+def _name(function: Any) -> str:
+    module = getattr(function, "__module__", None)
+    return f"{module + '.' if module and module != 'builtins' else ''}{getattr(function, '__qualname__', type(function).__name__)}"
+
+
+def _refuse_impure(function: Any) -> None:
+    owner = getattr(function, "__self__", None)
+    module = getattr(function, "__module__", None) or getattr(owner, "__name__", "") or ""
+    if isinstance(module, str) and module.partition(".")[0] in _IMPURE:
+        raise unliftable(
+            f"{_name(function)}() looks at the world or is compiled code: a lifted program only computes",
+            "what it returns as an argument",
+            "sx.blackbox around it, with a bridge",
+        )
+
+
+# -- methods of containers and texts
+
+
+def _container_method(method: Callable, owner: Any, args: tuple, kwargs: dict) -> Any:
+    name = method.__name__
+    if name not in _WRITING:
+        session().reads(owner)
+        made = method(*args, **kwargs)
+        return session().born(made) if name in ("copy", "fromkeys", "union") else made
+    changing(owner)
+    if name == "sort":
+        ordered = CALLS[sorted](owner, **kwargs)
+        owner[:] = ordered
+        return None
+    if name == "extend":
+        owner.extend(listed(args[0]))
+        return None
+    if name == "pop":
+        session().reads(owner)
+    return method(*args, **kwargs)
+
+
+def _text_method(method: Callable, owner: str, args: tuple, kwargs: dict) -> Any:
+    if method.__name__ == "format":
+        return formatted(owner, args, kwargs)
+    if any(isinstance(a, Text) for a in args) or has_unknown((args, kwargs)):
+        raise unliftable(f"str.{method.__name__}() on text that depends on the arguments", "an f-string, to be printed")
+    return method(*args, **kwargs)

@@ -1,0 +1,66 @@
+"""Tracing a block of the program on its own: its outputs, what it writes, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from .._jaxprs import evaluate_jaxpr
+from ._session import Cell, Raised, session
+from ._structure import snapshot
+
+
+@dataclass
+class Capture:
+    """One way through a block. `state`: snapshots of the names that it hands on; `cells`: of what it wrote."""
+
+    program: Any  # a closed jaxpr
+    state: tuple
+    cells: dict[Any, tuple[Cell, Any]]
+    read: set[int]
+    lost: list
+    raised: Raised | None
+    result: Any = None
+
+    def run(self, *args) -> list:
+        return evaluate_jaxpr(self.program.jaxpr, self.program.consts, *args)
+
+
+def capture(
+    block: Callable[..., Any],
+    get: Callable[[], tuple],
+    set_: Callable[[tuple], None],
+    examples: Sequence[jax.Array] = (),
+    also: Sequence[Cell] = (),
+) -> Capture:
+    """Traces `block(*examples)`, which may run any number of times, and undoes what it did.
+
+    What it returns is handed on, too. `also`: cells that are handed on in any case.
+    """
+    now = session()
+    state = get()
+    found: dict[str, Any] = {}
+
+    def traced(*leaves):
+        outputs: list = []
+        with now.block() as writes, now.stage():
+            try:
+                raised, result = None, None
+                try:
+                    result = block(*leaves)
+                except Raised as error:
+                    raised = error
+                written = {c.key: c for c, _ in writes.before.values()} | {c.key: c for c in also}
+                found["state"] = tuple(snapshot(v, outputs, writes.start) for v in get())
+                found["cells"] = {k: (c, snapshot(c.read(), outputs, writes.start)) for k, c in written.items()}
+                found["result"] = snapshot(result, outputs, writes.start)
+                found["read"], found["lost"], found["raised"] = writes.read, list(writes.lost), raised
+            finally:
+                set_(state)
+        return outputs
+
+    program = jax.make_jaxpr(traced)(*examples)
+    return Capture(program, **found)

@@ -1,0 +1,70 @@
+"""Lists, dictionaries, attributes and variables of functions around, as cells: places that a block may write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ._session import MISSING, session
+
+
+class Container:
+    """What a list, a dict or a set holds."""
+
+    name = "a list or a dictionary"
+
+    def __init__(self, container: Any):
+        self.container, self.key = container, ("container", id(container))
+        self.born = session().age(container)
+
+    def read(self) -> Any:
+        return self.container.copy()
+
+    def write(self, value: Any) -> None:
+        self.container.clear()
+        (self.container.extend if isinstance(self.container, list) else self.container.update)(value)
+
+
+class Attribute:
+    """An object's attribute."""
+
+    def __init__(self, owner: Any, name: str):
+        self.owner, self.name, self.key = owner, name, ("attribute", id(owner), name)
+        self.born = session().age(owner)
+
+    def read(self) -> Any:
+        return getattr(self.owner, self.name, MISSING)
+
+    def write(self, value: Any) -> None:
+        if value is MISSING:
+            delattr(self.owner, self.name)
+        else:
+            setattr(self.owner, self.name, value)
+
+
+class Variable:
+    """A name of a function around, that a function inside gives a new value to."""
+
+    born = 0
+
+    def __init__(self, name: str, get: Callable, set_: Callable):
+        self.name, self.get, self.set = name, get, set_
+        self.key = "variable", id(set_.__closure__[set_.__code__.co_freevars.index(name)])
+
+    def read(self) -> Any:
+        return self.get()
+
+    def write(self, value: Any) -> None:
+        self.set(value)
+
+
+def changing(container: Any) -> None:
+    """It is about to be written."""
+    session().record(Container(container), session().age(container))
+
+
+def set_attribute(owner: Any, name: str, value: Any) -> None:
+    """`owner.name = value`."""
+    cell = Attribute(owner, name)
+    session().record(cell, cell.born)
+    setattr(owner, name, value)

@@ -1,0 +1,293 @@
+"""What the hooks in a rewritten function do: `_sx_.call(f, x)` and the like."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import operator
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._errors import SpanaxError
+from .._jaxprs import here
+from . import _calls, _indexing, _text, _ufuncs, control_flow, loops, numpy_calls
+from ._builtins import listed
+from ._cells import Variable, changing, set_attribute
+from ._iterables import Items, items_of
+from ._masked import Masked
+from ._session import Raised, session, unliftable
+from ._structure import Partial, Undefined, Unusable, settled
+from ._values import Array, Number, Value, as_jax, is_unknown
+from .control_flow import truth
+
+if_, choose, while_, for_ = control_flow.if_, control_flow.choose, loops.while_, loops.for_
+call, store = _calls.call, _indexing.store
+joined, percent = _text.joined, _text.percent
+slice = builtins.slice
+_UNSETTLED = (Undefined, Unusable, Partial)
+
+
+def ld(value: Any) -> Any:
+    """A name that is read."""
+    if isinstance(value, _UNSETTLED):
+        return settled(value, "a name", here)
+    if isinstance(value, (list, dict, set)):
+        session().reads(value)
+    elif isinstance(value, np.ndarray):
+        return _adopted(value)
+    return value
+
+
+def _adopted(array: np.ndarray) -> Any:
+    """What stands for an array of the world outside: the program may write it, and the world does not see it."""
+    if array.dtype.kind not in "biufc":
+        return array
+    adopted = session().adopted
+    if id(array) not in adopted:
+        stand_in = Array(array)
+        stand_in.born = 0
+        adopted[id(array)] = array, stand_in
+    return adopted[id(array)][1]
+
+
+def attribute(owner: Any, name: str, *default: Any) -> Any:
+    """`owner.name`."""
+    return ld(attribute_unread(owner, name, *default))
+
+
+def attribute_unread(owner: Any, name: str, *default: Any) -> Any:
+    if isinstance(owner, _text.Text):
+        _text.refuse_number(owner)
+    return getattr(owner, name, *default)
+
+
+def item(target: Any, index: Any) -> Any:
+    """`target[index]`."""
+    if isinstance(target, Masked):
+        return target[index]
+    if isinstance(target, Items):
+        return target.known(index)
+    return ld(_indexing.item(target, index))
+
+
+def result(value: Any, returned: Any) -> Any:
+    """What a function returns that may end early, or without a value."""
+    if isinstance(value, Undefined):
+        return None
+    if isinstance(value, Partial):
+        session().check(
+            ~as_jax(value.defined), "a function ended without a `return`, as the arguments decide", here(), "a `return` on all ways"
+        )
+        return value.value
+    return ld(value)
+
+
+def returned(value: Any) -> Any:
+    """The program's result, once each part of it has a value."""
+    value = ld(value)
+    if isinstance(value, _text.Text):
+        _text.refuse_number(value)
+    if isinstance(value, Masked):
+        return value[0]
+    if isinstance(value, Items):
+        return [returned(part) for part in value]
+    if isinstance(value, (list, tuple)):
+        parts = [returned(part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return {key: returned(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+# -- truth
+
+
+def not_(value: Any) -> Any:
+    chosen = truth(value)
+    return not chosen if isinstance(chosen, bool) else Number(~chosen, bool)
+
+
+def and_(first: Any, *others: Callable[[], Any]) -> Any:
+    """`first and others[0]() and ...`."""
+    for n, other in enumerate(others):
+        chosen = truth(first)
+        if isinstance(chosen, bool):
+            if not chosen:
+                return first
+            first = other()
+        else:
+            rest = others[n:]
+            return choose(first, lambda: and_(rest[0](), *rest[1:]), lambda: first)
+    return first
+
+
+def or_(first: Any, *others: Callable[[], Any]) -> Any:
+    """`first or others[0]() or ...`."""
+    for n, other in enumerate(others):
+        chosen = truth(first)
+        if isinstance(chosen, bool):
+            if chosen:
+                return first
+            first = other()
+        else:
+            rest = others[n:]
+            return choose(first, lambda: first, lambda: or_(rest[0](), *rest[1:]))
+    return first
+
+
+_COMPARED: dict[str, Callable] = {
+    "Eq": operator.eq,
+    "NotEq": operator.ne,
+    "Lt": operator.lt,
+    "LtE": operator.le,
+    "Gt": operator.gt,
+    "GtE": operator.ge,
+    "Is": operator.is_,
+    "IsNot": operator.is_not,
+    "In": lambda x, container: _contains(container, x),
+    "NotIn": lambda x, container: not_(_contains(container, x)),
+}
+
+
+def compare(left: Any, *pairs: Any) -> Any:
+    """`left < a() < b()`: pairs of an operator's name and a function."""
+    name, other = pairs[0], pairs[1]()
+    result = _COMPARED[name](left, other)
+    return result if len(pairs) == 2 else and_(result, lambda: compare(other, *pairs[2:]))
+
+
+def _contains(container: Any, x: Any) -> Any:
+    if isinstance(container, Value):
+        return (container == x).any()
+    if is_unknown(x) or numpy_calls.has_unknown(container if isinstance(container, (list, tuple)) else ()):
+        if isinstance(container, (list, tuple, range)):
+            values = [as_jax(x) == as_jax(v) for v in container]
+            return Number(jnp.any(jnp.stack(values)), bool) if values else False
+        raise unliftable(f"a value that depends on the arguments is looked for in a {type(container).__name__}", "an array")
+    return x in container
+
+
+# -- writing
+
+_AUGMENTED: dict[str, Callable] = {
+    "Add": operator.iadd,
+    "Sub": operator.isub,
+    "Mult": operator.imul,
+    "Div": operator.itruediv,
+    "FloorDiv": operator.ifloordiv,
+    "Mod": operator.imod,
+    "Pow": operator.ipow,
+    "MatMult": operator.imatmul,
+    "BitAnd": operator.iand,
+    "BitOr": operator.ior,
+    "BitXor": operator.ixor,
+    "LShift": operator.ilshift,
+    "RShift": operator.irshift,
+}
+
+
+def augment(op: str, target: Any, value: Any) -> Any:
+    """`target op= value`: the new value, which is the old object where it can be written in place."""
+    if isinstance(target, (list, dict, set)):
+        changing(target)
+        value = listed(value) if isinstance(target, list) and op == "Add" else value
+    return _AUGMENTED[op](target, value)
+
+
+def augment_item(op: str, target: Any, index: Any, value: Any) -> None:
+    old = item(target, index)
+    changed = _OPERATED if isinstance(target, Array) else _AUGMENTED
+    store(target, index, changed[op](old, value))
+
+
+_OPERATED = {name: getattr(operator, f.__name__.replace("i", "", 1) + ("_" if name in ("BitAnd", "BitOr") else "")) for name, f in _AUGMENTED.items()}
+
+
+def augment_attribute(op: str, owner: Any, name: str, value: Any) -> None:
+    set_attribute(owner, name, augment(op, attribute(owner, name), value))
+
+
+def append(target: Any, value: Any) -> Any:
+    """`target.append(value)`."""
+    if isinstance(target, list):
+        changing(target)
+        target.append(value)
+        return None
+    return call(target.append, value)
+
+
+def delete(target: Any, index: Any) -> None:
+    """`del target[index]`."""
+    if isinstance(target, (list, dict)):
+        changing(target)
+    del target[index]
+
+
+def rebinding(name: str, get: Callable, set_: Callable) -> None:
+    """A function inside is about to give a name of the function around a new value."""
+    session().record(Variable(name, get, set_), 0)
+
+
+def fresh(container: Any) -> Any:
+    """A list, a dict or a set that the program has just made."""
+    return session().born(container)
+
+
+def iterate(iterable: Any) -> Any:
+    """For a comprehension: items that are known, one by one."""
+    return listed(iterable) if items_of(iterable) is not None else iterable
+
+
+# -- errors
+
+
+def assert_(test: Any, message: Callable[[], Any] | None) -> None:
+    """`assert test, message()`."""
+    chosen = truth(test)
+    if isinstance(chosen, bool):
+        if not chosen:
+            raise raised(AssertionError(*([message()] if message else [])))
+        return
+    text = f": {_text.message(message())}" if message else ""
+    session().check(~chosen, f"an assertion does not hold{text}", here())
+
+
+def raised(error: Any) -> BaseException:
+    """What `raise error` raises: in a branch that the arguments decide on, a note for whoever traces it."""
+    if isinstance(error, type):
+        error = error()
+    return Raised(error, here()) if session().staged else error
+
+
+@contextlib.contextmanager
+def trying(*kinds: Any):
+    """The body of a `try` with handlers: an error that depends on values cannot be caught there."""
+    flat = [k for kind in kinds for k in (kind if isinstance(kind, tuple) else (kind,))]
+    matters = any(issubclass(e, k) or issubclass(k, e) for k in flat for e in _ARITHMETIC)
+    now = session()
+    now.guarded += matters
+    try:
+        yield
+    finally:
+        now.guarded -= matters
+
+
+_ARITHMETIC = (ArithmeticError, ValueError, IndexError, np.linalg.LinAlgError, AssertionError)
+
+
+passing = (SpanaxError, Raised)  # no handler of the program's catches these
+
+
+class Rules:
+    """What values ask for: see `_session.Rules`."""
+
+    ufunc = staticmethod(_ufuncs.apply)
+    function = staticmethod(numpy_calls.apply)
+    item = staticmethod(_indexing.item)
+    store = staticmethod(_indexing.store)
+    method = staticmethod(numpy_calls.method)
+    call = staticmethod(_calls.call)
+    attribute = staticmethod(attribute)
+    hooks = sys.modules[__name__]

@@ -1,0 +1,286 @@
+"""Reading and writing `x[i]`: NumPy's views stay views, and an index that is not known until the program runs is checked then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._jaxprs import here
+from ._cells import changing
+from ._masked import Masked, is_mask
+from ._session import Unliftable, session, unliftable
+from ._values import Array, Number, Value, as_jax, canonical, is_unknown, raw, wrapped
+
+
+def item(target: Any, index: Any) -> Any:
+    """`target[index]`."""
+    if isinstance(target, (np.ndarray, jax.Array)) and not isinstance(target, Value):
+        if not _has_unknown(index) and not isinstance(target, jax.Array):
+            return wrapped(target[_known_index(index)])
+        target = Array(target)
+    if isinstance(target, Array):
+        return _array_item(target, index)
+    if isinstance(target, (list, tuple, str, range)) and isinstance(index, Number):
+        return _sequence_item(target, index)
+    if isinstance(index, Array) and index.size == 1 and isinstance(target, (list, tuple, str, range)):
+        index = index.__index__()
+    return target[index]
+
+
+def _sequence_item(target: Any, index: Number) -> Any:
+    """An element of a list whose number is not known: of stacked numbers."""
+    if isinstance(target, range):
+        _check_bounds(index, len(target))
+        return target.start + index * target.step
+    try:
+        stacked = session().rules.function(np.array, (list(target),), {})
+    except (TypeError, ValueError, Unliftable):
+        stacked = None
+    if not isinstance(stacked, Array):
+        raise unliftable(
+            f"an element of a {type(target).__name__} is chosen by {index.described}, and they are not all numbers",
+            "an array of numbers",
+            "the index as a static argument",
+        )
+    return _array_item(stacked, index)
+
+
+def _parts(index: Any) -> tuple:
+    return index if isinstance(index, tuple) else (index,)
+
+
+def _has_unknown(index: Any) -> bool:
+    if isinstance(index, slice):
+        return any(map(is_unknown, (index.start, index.stop, index.step)))
+    if isinstance(index, (tuple, list)):
+        return any(map(_has_unknown, index))
+    return is_unknown(index) or isinstance(index, Masked)
+
+
+def _known_index(index: Any) -> Any:
+    if isinstance(index, tuple):
+        return tuple(map(_known_index, index))
+    if isinstance(index, list):
+        return list(map(_known_index, index))
+    if isinstance(index, slice):
+        return slice(*map(raw, (index.start, index.stop, index.step)))
+    return raw(index)
+
+
+def _is_basic(part: Any) -> bool:
+    if isinstance(part, (Array, np.ndarray, jax.Array)):
+        return part.ndim == 0 and part.dtype.kind in "iu"
+    if isinstance(part, Number):
+        return part.dtype.kind in "iu"
+    return part is None or part is Ellipsis or isinstance(part, (slice, int, np.integer)) and not isinstance(part, bool)
+
+
+def _array_item(target: Array, index: Any) -> Any:
+    if is_mask(index, target):
+        return Masked(target, index)
+    parts, axes = _resolved(target, index)
+    if all(map(_is_basic, _parts(index))):
+        get, put = _reader(parts), _writer(parts)
+        data = get(target.data)
+        if data.ndim == 0 and Ellipsis not in [p for p in _parts(index) if p is Ellipsis]:
+            return data[()] if isinstance(data, np.ndarray) else _scalar(data)
+        return Array(base=target, get=get, put=put)
+    data = _reader(parts)(target.data)
+    return wrapped(data)
+
+
+def _scalar(data: Any) -> Any:
+    return Number(data) if isinstance(data, jax.Array) else data
+
+
+def _reader(parts: tuple) -> Callable:
+    def get(data: Any) -> Any:
+        if isinstance(data, np.ndarray) and not any(isinstance(p, jax.Array) for p in parts):
+            return np.asarray(data[parts])
+        return jnp.asarray(data).at[parts].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+    return get
+
+
+def _writer(parts: tuple) -> Callable:
+    def put(data: Any, new: Any) -> Any:
+        if isinstance(data, np.ndarray) and isinstance(new, np.ndarray) and not any(isinstance(p, jax.Array) for p in parts):
+            changed = data.copy()
+            changed[parts] = new
+            return changed
+        data = jnp.asarray(data)
+        return data.at[parts].set(
+            jnp.asarray(new, data.dtype), mode="promise_in_bounds", wrap_negative_indices=False
+        )
+
+    return put
+
+
+def _resolved(target: Value, index: Any) -> tuple[tuple, int]:
+    """The index with known numbers as they are, and unknown ones checked and counted from the start."""
+    parts, axis = [], 0
+    given = _parts(index)
+    used = sum(_axes_of(p) for p in given)
+    for part in given:
+        if part is Ellipsis:
+            parts.append(part)
+            axis += target.ndim - used
+        elif part is None:
+            parts.append(None)
+        else:
+            if axis >= target.ndim:
+                raise IndexError(f"too many indices: the array has {target.ndim} axes")
+            parts.append(_resolved_part(part, target.shape[axis]))
+            axis += _axes_of(part)
+    return tuple(parts), axis
+
+
+def _axes_of(part: Any) -> int:
+    if part is None or part is Ellipsis:
+        return 0
+    dtype = getattr(part, "dtype", None)
+    return part.ndim if dtype is not None and np.dtype(dtype).kind == "b" else 1
+
+
+def _resolved_part(part: Any, size: int) -> Any:
+    if isinstance(part, slice):
+        return _resolved_slice(part, size)
+    if isinstance(part, list):
+        part = session().rules.function(np.array, (part,), {}) if _has_unknown(part) else np.asarray(_known_index(part))
+        part = part.astype(int) if isinstance(part, np.ndarray) and not part.size else part
+    if not is_unknown(part):
+        known = raw(part)
+        if isinstance(known, np.ndarray) and known.dtype.kind not in "biu":
+            raise IndexError("arrays used as indices must be of integer (or boolean) type")
+        if isinstance(known, (int, np.integer)) and not -size <= known < size:
+            raise IndexError(f"index {known} is out of bounds for an axis of size {size}")
+        if isinstance(known, np.ndarray) and known.dtype.kind in "iu":
+            return np.where(known < 0, known + size, known)  # JAX counts from the end in this mode no more
+        return known + size if isinstance(known, (int, np.integer)) and not isinstance(known, bool) and known < 0 else known
+    if part.dtype.kind == "b":
+        raise unliftable(
+            "a selection by a mask whose number of elements is not known while the program is traced",
+            "np.where(mask, x, other)",
+            "sums by weights: (mask * x).sum()",
+        )
+    if part.dtype.kind not in "iu":
+        raise IndexError("only integers, slices, and integer or boolean arrays are valid indices")
+    _check_bounds(part, size)
+    data = as_jax(part)
+    if isinstance(part, Number) and part.span and part.span[0] >= 0:
+        return data
+    return jnp.where(data < 0, data + size, data)
+
+
+def _check_bounds(part: Value, size: int) -> None:
+    if isinstance(part, Number) and part.span and -size <= part.span[0] and part.span[1] < size:
+        return
+    data = as_jax(part)
+    outside = jnp.any((data < -size) | (data >= size))
+    session().check(outside, f"an index is out of bounds for an axis of size {size}", here(), "a check before it")
+
+
+def _resolved_slice(part: slice, size: int) -> Any:
+    start, stop, step = part.start, part.stop, part.step
+    if not any(map(is_unknown, (start, stop, step))):
+        return slice(*map(raw, (start, stop, step)))
+    if step is None and isinstance(start, Number) and (length := _distance(start, stop)) is not None:
+        data = jnp.clip(as_jax(start, canonical(int)), 0, size)
+        session().check(
+            (data != as_jax(start)) | (data + length > size), f"a slice reaches beyond an axis of size {size}", here()
+        )
+        return data + np.arange(max(length, 0))
+    raise unliftable(
+        "a slice whose length is not known while the program is traced",
+        "a mask: np.where(np.arange(n) < k, x, 0)",
+        "the bound as a static argument",
+    )
+
+
+def _distance(start: Number, stop: Any) -> int | None:
+    """How far apart two bounds are that are the same unknown number, shifted."""
+    if isinstance(stop, Number) and start.span and stop.span and start.span[1] - start.span[0] == stop.span[1] - stop.span[0]:
+        return stop.span[0] - start.span[0] if _same_origin(start, stop) else None
+    return None
+
+
+def _same_origin(x: Number, y: Number) -> bool:
+    return (x.origin or x) is (y.origin or y)
+
+
+# -- writing
+
+
+def store(target: Any, index: Any, value: Any) -> None:
+    """`target[index] = value`."""
+    if isinstance(target, Array):
+        _array_store(target, index, value)
+        return
+    if isinstance(target, (list, dict)):
+        if isinstance(index, Value):
+            index = index.__index__() if isinstance(target, list) else hash(index)
+        changing(target)
+        target[index] = value
+        return
+    if isinstance(target, np.ndarray) and (_has_unknown(index) or is_unknown(value) or isinstance(value, Value)):
+        raise unliftable(
+            "a NumPy array of the world outside is written with a value that depends on the arguments",
+            "the array made inside the program, or given to it as an argument",
+        )
+    if isinstance(target, jax.Array):
+        raise TypeError("JAX arrays cannot be written in place: x = x.at[i].set(v)")
+    target[_known_index(index)] = raw(value)
+
+
+def _array_store(target: Array, index: Any, value: Any) -> None:
+    if isinstance(value, (list, tuple)):
+        value = session().rules.function(np.array, (value,), {})
+    if index is Ellipsis or index == slice(None) if isinstance(index, slice) else index is Ellipsis:
+        target.write(_filled(target, value))
+        return
+    if is_mask(index, target):
+        target.write(_mask_filled(target, index, value))
+        return
+    parts, _ = _resolved(target, index)
+    if is_unknown(target) or is_unknown(value) or any(isinstance(p, jax.Array) for p in parts):
+        data = as_jax(target)
+        target.write(
+            data.at[parts].set(_cast(value, data.dtype), mode="promise_in_bounds", wrap_negative_indices=False)
+        )
+        return
+    changed = np.array(target.data)
+    changed[parts] = raw(value)
+    target.write(changed)
+
+
+def _cast(value: Any, dtype: Any) -> jax.Array:
+    if np.dtype(raw(value).dtype if hasattr(raw(value), "dtype") else type(raw(value))).kind == "c" and dtype.kind != "c":
+        raise TypeError("a complex number cannot be written into an array of real ones")
+    return as_jax(value, dtype)
+
+
+def _filled(target: Array, value: Any) -> Any:
+    if is_unknown(value):
+        return jnp.broadcast_to(_cast(value, target.dtype), target.shape)
+    filled = np.empty(target.shape, target.dtype)
+    filled[...] = raw(value)
+    return filled
+
+
+def _mask_filled(target: Array, mask: Any, value: Any) -> Any:
+    chosen = as_jax(mask)
+    data = as_jax(target)
+    chosen = chosen.reshape(*chosen.shape, *[1] * (data.ndim - chosen.ndim))
+    if isinstance(value, Masked):
+        value = value.spread(mask)
+    value = _cast(value, data.dtype)
+    if value.ndim > data.ndim - as_jax(mask).ndim and value.size != 1 and value.shape != data.shape:
+        raise unliftable(
+            "as many values as a mask chooses, whose number is not known while the program is traced",
+            "np.where(mask, values, x) with values of the shape of x",
+        )
+    return jnp.where(chosen, value, data)

@@ -1,0 +1,63 @@
+"""Loops of a traced program: of a known number of rounds, or until a flag falls, with a bound.
+
+Both are scans, so that derivatives of every order pass. A loop with a bound is a scan of scans; the inner ones are computed again
+in reverse mode, which keeps the state of about 2 sqrt(bound) rounds and costs one more run (Griewank 1992, one level). Rounds that
+are not needed are skipped: bound/100 or so, each the price of a branch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from .._primitives import any_lane
+
+LEAN = 4096  # a loop of more rounds than these keeps few of its states
+
+
+def known_rounds(step: Callable, state: Sequence, xs: Any, length: int) -> tuple[list, Any]:
+    """`state, y = step(state, x)` for each of the `length` slices of `xs`."""
+    if length <= LEAN:
+        final, ys = lax.scan(step, list(state), xs, length=length)
+        return final, ys
+    inner = math.isqrt(length)
+    whole = inner * (length // inner)
+    cut = jax.tree.map(lambda x: x[:whole].reshape(-1, inner, *x.shape[1:]), xs)
+    outer = jax.checkpoint(lambda s, part: lax.scan(step, s, part, length=inner))
+    state, ys = lax.scan(outer, list(state), cut, length=length // inner)
+    ys = jax.tree.map(lambda y: y.reshape(whole, *y.shape[2:]), ys)
+    state, more = lax.scan(step, state, jax.tree.map(lambda x: x[whole:], xs), length=length - whole)
+    return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ys, more)
+
+
+def rounds_until(step: Callable, state: Sequence, going: Any, bound: int) -> tuple[list, Any]:
+    """`state, going = step(state)` while `going` holds, `bound` times at most: the last of both."""
+    inner = max(1, math.isqrt(bound))
+    outer = -(-bound // inner)
+
+    def one(carry, k):
+        state, going = carry
+        runs = going & (k < bound)
+        new = lax.cond(any_lane(runs), lambda: _kept(runs, step, state, going), lambda: (state, going))
+        return new, None
+
+    @jax.checkpoint
+    def some(carry, k):
+        return lax.scan(one, carry, k * inner + jnp.arange(inner))[0]
+
+    def many(carry, k):
+        return lax.cond(any_lane(carry[1]), lambda: some(carry, k), lambda: carry), None
+
+    (state, going), _ = lax.scan(many, (list(state), going), jnp.arange(outer))
+    return state, going
+
+
+def _kept(runs: Any, step: Callable, state: list, going: Any) -> tuple[list, Any]:
+    """The step, undone where this lane does not run any more."""
+    new, more = step(state)
+    return [jnp.where(runs, b, a) for a, b in zip(state, new, strict=True)], jnp.where(runs, more, going)

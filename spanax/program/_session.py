@@ -1,0 +1,205 @@
+"""What happens while a lifted program is traced: which state it writes, and what may go wrong when it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._errors import SpanaxError
+from .._jaxprs import here, is_traced
+
+MISSING = object()  # of an attribute or a key that does not exist
+
+
+class Unliftable(SpanaxError):
+    """A construct that has no counterpart in a traced program."""
+
+
+class Raised(Exception):
+    """The program's own `raise` or `assert`, on its way out of a traced branch."""
+
+    def __init__(self, error: BaseException, where: str):
+        self.error, self.where = error, where
+
+
+def unliftable(problem: str, *remedies: str) -> Unliftable:
+    """The error, with the user's line that is being traced."""
+    return Unliftable(problem, here(), *remedies)
+
+
+class Cell(Protocol):
+    """A place that outlives the block that writes it: an array's contents, an attribute, a list."""
+
+    key: Any
+    name: str  # for messages
+    born: int  # when what holds it was made; 0 where that was before the program
+
+    def read(self) -> Any: ...
+
+    def write(self, value: Any) -> None:
+        """Without a record of it."""
+        ...
+
+
+class Rules(Protocol):
+    """What operations on values of the program mean."""
+
+    def ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any: ...
+
+    def function(self, function: Callable, args: tuple, kwargs: dict) -> Any: ...
+
+    def item(self, target: Any, index: Any) -> Any: ...
+
+    def store(self, target: Any, index: Any, value: Any) -> None: ...
+
+    def method(self, target: Any, name: str) -> Callable: ...
+
+
+@dataclass
+class Writes:
+    """The cells that one block of the program has written, with their contents before."""
+
+    start: int  # what was made later belongs to the block
+    before: dict[Any, tuple[Cell, Any]] = field(default_factory=dict)
+    read: set[int] = field(default_factory=set)  # containers, by `id`
+    lost: list[Any] = field(default_factory=list)  # arrays that were written under another name
+
+
+class Fault:
+    """The cell that holds which fault came first: 0, or the number of its message."""
+
+    key, name, born = "fault", "fault", 0
+
+    def __init__(self):
+        self.code: Any = 0
+        self.messages: list[tuple[str, str, tuple[str, ...]]] = []  # problem, where, remedies
+
+    def read(self) -> Any:
+        return self.code
+
+    def write(self, value: Any) -> None:
+        self.code = value
+
+
+class Session:
+    """One tracing of a lifted program."""
+
+    def __init__(self, rules: Rules, max_iterations: int, recursive: bool):
+        self.rules, self.max_iterations, self.recursive = rules, max_iterations, recursive
+        self.fault = Fault()
+        self.blocks: list[Writes] = []
+        self.clock = 0
+        self.newborn: dict[int, tuple[int, Any]] = {}  # containers and objects made by the program, kept alive
+        self.adopted: dict[int, tuple[Any, Any]] = {}  # NumPy arrays of the world outside, and what stands for them
+        self.staged = 0  # how many traced branches and loops are around
+        self.guarded = 0  # `try` statements around
+        self.probing = False  # is a block only looked at, and undone?
+        self.copies = 1  # how often unrolled loops repeat what is traced now
+        self.hints: dict[Any, Any] = {}  # what earlier rounds learnt of a loop, by its place
+        self.functions: dict[int, Any] = {}  # the functions that were lifted
+
+    def tick(self) -> int:
+        self.clock += 1
+        return self.clock
+
+    # -- state
+
+    def born(self, container: Any) -> Any:
+        """A container or an object that the program has just made."""
+        self.newborn[id(container)] = self.tick(), container
+        return container
+
+    def age(self, container: Any) -> int:
+        return self.newborn.get(id(container), (0, None))[0]
+
+    def record(self, cell: Cell, born: int) -> None:
+        """A cell is about to be written."""
+        for block in self.blocks:
+            if born <= block.start and cell.key not in block.before:
+                block.before[cell.key] = cell, cell.read()
+
+    def lose(self, array: Any) -> None:
+        """Reading it is an error from now on."""
+        if not array.lost:
+            array.lost = True
+            for block in self.blocks:
+                block.lost.append(array)
+
+    def commit(self, cell: Cell, value: Any) -> None:
+        """Writes a cell for good, as far as the blocks around are concerned."""
+        self.record(cell, cell.born)
+        cell.write(value)
+
+    def reads(self, container: Any) -> None:
+        for block in self.blocks:
+            block.read.add(id(container))
+
+    @contextlib.contextmanager
+    def block(self) -> Iterator[Writes]:
+        """What is written inside is undone at the end; the record tells what it was."""
+        writes = Writes(self.tick())
+        self.blocks.append(writes)
+        try:
+            yield writes
+        finally:
+            self.blocks.pop()
+            for cell, before in writes.before.values():
+                cell.write(before)
+            for array in writes.lost:
+                array.lost = False
+
+    @contextlib.contextmanager
+    def stage(self) -> Iterator[None]:
+        """What is traced inside may run any number of times."""
+        self.staged += 1
+        try:
+            yield
+        finally:
+            self.staged -= 1
+
+    # -- faults of the running program
+
+    def check(self, failed: Any, problem: str, where: str, *remedies: str) -> None:
+        """If the traced condition `failed` holds when the program runs, the call ends in this error."""
+        fault = self.fault
+        if not is_traced(failed) and isinstance(failed, (bool, np.bool_)):
+            if failed:
+                raise SpanaxError(problem, where, *remedies)
+            return
+        message = problem, where, remedies
+        if message not in fault.messages:
+            fault.messages.append(message)
+        code = fault.messages.index(message) + 1
+        self.record(fault, 0)
+        before = jnp.asarray(fault.code, jnp.int32)
+        fault.code = jnp.where((before == 0) & failed, jnp.int32(code), before)
+
+
+_LOCAL = threading.local()
+
+
+def session() -> Session:
+    """The one under way in this thread."""
+    stack = getattr(_LOCAL, "stack", None)
+    if not stack:
+        raise SpanaxError("a value of a lifted program was used after the program had ended", here())
+    return stack[-1]
+
+
+def is_lifting() -> bool:
+    return bool(getattr(_LOCAL, "stack", None))
+
+
+@contextlib.contextmanager
+def under(new: Session) -> Iterator[Session]:
+    _LOCAL.stack = [*getattr(_LOCAL, "stack", ()), new]
+    try:
+        yield new
+    finally:
+        _LOCAL.stack = _LOCAL.stack[:-1]

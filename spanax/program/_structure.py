@@ -1,0 +1,303 @@
+"""What a traced block hands on: its numbers become the outputs of a traced program, the rest must be the same on all ways."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._session import session, unliftable
+from ._values import SCALARS, Array, Number, as_jax, canonical, is_unknown, raw
+
+
+@dataclass(frozen=True)
+class Undefined:
+    """A name that has no value (yet)."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """What a name would be bound to has no counterpart; reading it is the error."""
+
+    problem: str
+
+
+@dataclass(frozen=True)
+class Partial:
+    """A value that exists only where the traced `defined` holds."""
+
+    value: Any
+    defined: Any
+
+
+# -- snapshots: what a value was when a block ended
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A number or an array. `output`: its place among the outputs of the block, None where `known` holds it."""
+
+    value: Any
+    output: int | None
+    known: Any
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    python: type | None
+    array: bool
+
+
+@dataclass(frozen=True)
+class Node:
+    """A tuple, a list, a dict or an object made by the block, with its parts."""
+
+    value: Any
+    kind: type
+    keys: tuple
+    parts: tuple
+
+
+@dataclass(frozen=True)
+class Sometimes:
+    """A `Partial`."""
+
+    value: Any
+    part: Any
+    defined: Leaf
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Anything else: it cannot differ."""
+
+    value: Any
+
+
+def snapshot(value: Any, outputs: list, since: int) -> Any:
+    """Of a value; its unknown numbers are added to `outputs`. What was made after `since` belongs to the block."""
+    if isinstance(value, (Number, Array)) or (isinstance(value, SCALARS) and not isinstance(value, np.void)):
+        return _leaf(value, outputs)
+    if isinstance(value, (jax.Array, np.ndarray)) and np.dtype(value.dtype).kind in "biufc":
+        return _leaf(value, outputs)
+    if isinstance(value, Partial):
+        return Sometimes(value, snapshot(value.value, outputs, since), _leaf(value.defined, outputs))
+    keys = _keys(value, since)
+    if keys is None:
+        return Fixed(value)
+    return Node(value, type(value), keys, tuple(snapshot(_part(value, k), outputs, since) for k in keys))
+
+
+def _leaf(value: Any, outputs: list) -> Leaf:
+    data = raw(value)
+    unknown = is_unknown(value)
+    if unknown:
+        outputs.append(data)
+    python = value.python if isinstance(value, Number) else type(value) if type(value) in (bool, int, float, complex) else None
+    dtype = np.dtype(data.dtype) if hasattr(data, "dtype") else np.dtype(type(data))
+    is_array = isinstance(value, (Array, np.ndarray)) or (isinstance(value, jax.Array) and value.ndim > 0)
+    return Leaf(value, len(outputs) - 1 if unknown else None, None if unknown else data, np.shape(data), dtype, python, is_array)
+
+
+def _keys(value: Any, since: int) -> tuple | None:
+    """Of the parts of a container, or of an object that the block has made; None where it is neither."""
+    if isinstance(value, (tuple, list)):
+        return tuple(range(len(value)))
+    if type(value) is dict:
+        return tuple(value)
+    if session().age(value) > since and hasattr(value, "__dict__"):
+        return tuple(vars(value))
+    return None
+
+
+def _part(value: Any, key: Any) -> Any:
+    if isinstance(value, (tuple, list, dict)):
+        return value[key]
+    return vars(value)[key]
+
+
+def _made(kind: type, keys: tuple, parts: Sequence) -> Any:
+    if issubclass(kind, tuple):
+        return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
+    if kind is list:
+        return session().born(list(parts))
+    if kind is dict:
+        return session().born(dict(zip(keys, parts, strict=True)))
+    new = object.__new__(kind)
+    vars(new).update(zip(keys, parts, strict=True))
+    return session().born(new)
+
+
+# -- plans: how the snapshots of several ways become one value
+
+
+@dataclass
+class Plan:
+    """The leaves that ways hand on: for each, how every way gives it, and its dtype."""
+
+    sources: list[tuple[Leaf | None, ...]] = field(default_factory=list)
+    forms: list[tuple[tuple[int, ...], np.dtype]] = field(default_factory=list)
+
+    def leaf(self, sources: tuple[Leaf | None, ...], shape: tuple[int, ...], dtype: np.dtype) -> int:
+        self.sources.append(sources)
+        self.forms.append((shape, canonical(dtype)))
+        return len(self.sources) - 1
+
+    def outputs(self, way: int, given: Sequence) -> list[jax.Array]:
+        """The leaves of one way, from the outputs of its block."""
+        found = []
+        for sources, (shape, dtype) in zip(self.sources, self.forms, strict=True):
+            leaf = sources[way]
+            if leaf is None:
+                found.append(jnp.zeros(shape, dtype))
+            else:
+                data = leaf.known if leaf.output is None else given[leaf.output]
+                found.append(jnp.broadcast_to(jnp.asarray(data, dtype), shape))
+        return found
+
+
+Builder = Callable[[Sequence], Any]
+
+
+def join(plan: Plan, ways: Sequence[Any], name: str, *, carried: bool = False) -> Builder:
+    """How to make the value of `name` from the leaves of the plan, given its snapshot on each way.
+
+    `carried`: known numbers become leaves as well, since they will change.
+    """
+    if not carried and all(w.value is ways[0].value for w in ways):
+        same = ways[0].value
+        return lambda leaves: same
+    if all(isinstance(w, Leaf) for w in ways):
+        return _join_leaves(plan, ways, name, carried)
+    if all(isinstance(w, Node) for w in ways) and len({(w.kind, w.keys) for w in ways}) == 1:
+        parts = [join(plan, p, f"{name}[{k!r}]", carried=carried) for k, p in zip(ways[0].keys, zip(*(w.parts for w in ways), strict=True), strict=True)]
+        kind, keys = ways[0].kind, ways[0].keys
+        return lambda leaves: _made(kind, keys, [part(leaves) for part in parts])
+    if any(isinstance(w, Sometimes) or (isinstance(w, Fixed) and isinstance(w.value, Undefined)) for w in ways):
+        return _join_partial(plan, ways, name, carried)
+    if all(isinstance(w, Fixed) for w in ways) and all(_equal(w.value, ways[0].value) for w in ways):
+        same = ways[0].value
+        return lambda leaves: same
+    unusable = Unusable(f"{name} is {' on one way and '.join(map(_describe, ways))} on another, as the arguments decide")
+    return lambda leaves: unusable
+
+
+def _equal(x: Any, y: Any) -> bool:
+    try:
+        return x is y or (type(x) is type(y) and bool(x == y))
+    except Exception:
+        return False
+
+
+def _describe(way: Any) -> str:
+    if isinstance(way, Leaf):
+        return f"an array of shape {way.shape}" if way.array else "a number"
+    if isinstance(way, Node):
+        return f"a {way.kind.__name__} of {len(way.keys)}"
+    if isinstance(way, Sometimes) or isinstance(way.value, Undefined):
+        return "not assigned"
+    return f"{way.value!r}"[:60]
+
+
+def _join_leaves(plan: Plan, ways: Sequence[Leaf], name: str, carried: bool) -> Builder:
+    first = ways[0]
+    if not carried and not first.array and all(w.output is None and _same_number(w, first) for w in ways):
+        known = first.value
+        return lambda leaves: known
+    shapes = {w.shape for w in ways}
+    if len(shapes) > 1:
+        unusable = Unusable(f"{name} has the shape {' on one way and '.join(map(str, sorted(shapes)))} on another, as the arguments decide")
+        return lambda leaves: unusable
+    python, dtype = _promoted(ways)
+    index = plan.leaf(tuple(ways), first.shape, dtype)
+    if not any(w.array for w in ways):
+        return lambda leaves: Number(leaves[index], python)
+    aliases = [w.value for w in ways if isinstance(w.value, Array)]
+    return lambda leaves: _new_array(leaves[index], aliases)
+
+
+def _new_array(data: jax.Array, aliases: list[Array]) -> Array:
+    new = Array(data)
+    new.stands_for = aliases
+    return new
+
+
+def _same_number(x: Leaf, y: Leaf) -> bool:
+    both_nan = isinstance(x.known, float) and isinstance(y.known, float) and math.isnan(x.known) and math.isnan(y.known)
+    return type(x.known) is type(y.known) and (bool(x.known == y.known) or both_nan)
+
+
+_ORDER = (bool, int, float, complex)
+
+
+def _promoted(ways: Sequence[Leaf]) -> tuple[type | None, np.dtype]:
+    """The Python type, where all are Python's numbers, and the dtype that holds all of them."""
+    if all(w.python for w in ways):
+        python = max((w.python for w in ways if w.python), key=_ORDER.index)
+        return python, np.dtype(python)
+    strong = [w.dtype for w in ways if not w.python]
+    weak = [np.zeros((), w.dtype).item() for w in ways if w.python]
+    return None, np.result_type(*strong, *weak)
+
+
+def _join_partial(plan: Plan, ways: Sequence[Any], name: str, carried: bool) -> Builder:
+    """A value on some ways only."""
+    values = [w.part if isinstance(w, Sometimes) else None if isinstance(w, Fixed) and isinstance(w.value, Undefined) else w for w in ways]
+    there = [v for v in values if v is not None]
+    if not there:
+        undefined = ways[0].value
+        return lambda leaves: undefined
+    filled = [there[0] if v is None else v for v in values]
+    inner = join(plan, _without_known(filled, values), name, carried=True)
+    flags = tuple(_defined(w) for w in ways)
+    index = plan.leaf(flags, (), np.dtype(bool))
+    return lambda leaves: _partial(inner(leaves), leaves[index])
+
+
+def _partial(value: Any, defined: Any) -> Any:
+    return value if isinstance(value, Unusable) else Partial(value, defined)
+
+
+def _without_known(filled: list, values: list) -> list:
+    """On the ways that have no value, its form with zeros for numbers."""
+    return [_zeros(f) if v is None else f for f, v in zip(filled, values, strict=True)]
+
+
+def _zeros(way: Any) -> Any:
+    if isinstance(way, Leaf):
+        return Leaf(None, None, np.zeros(way.shape, way.dtype), way.shape, way.dtype, way.python, way.array)
+    if isinstance(way, Node):
+        return Node(None, way.kind, way.keys, tuple(map(_zeros, way.parts)))
+    if isinstance(way, Sometimes):
+        return _zeros(way.part)
+    return way
+
+
+def _defined(way: Any) -> Leaf:
+    if isinstance(way, Sometimes):
+        return way.defined
+    known = not (isinstance(way, Fixed) and isinstance(way.value, Undefined))
+    return Leaf(known, None, known, (), np.dtype(bool), bool, False)
+
+
+# -- reading
+
+
+def settled(value: Any, name: str, where: Callable[[], str]) -> Any:
+    """The value of a name that is read; an error where it has none."""
+    if isinstance(value, Undefined):
+        raise UnboundLocalError(f"{value.name} is read before it is assigned")
+    if isinstance(value, Unusable):
+        raise unliftable(value.problem, "the same kind of value on all ways", "np.where instead of `if`")
+    if isinstance(value, Partial):
+        session().check(~as_jax(value.defined), f"{name} is read where it was not assigned", where(), "a value before the `if` or the loop")
+        return value.value
+    return value
+
+
+__all__ = ["Fixed", "Leaf", "Node", "Partial", "Plan", "Undefined", "Unusable", "join", "settled", "snapshot"]

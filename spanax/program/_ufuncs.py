@@ -1,0 +1,234 @@
+"""NumPy's universal functions on values of a lifted program, with NumPy's own rules of promotion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.special
+import numpy as np
+from jax import lax
+
+from ._session import session, unliftable
+from ._values import PYTHON, Array, Number, as_jax, canonical, is_unknown, raw, wrapped
+
+_ARITHMETIC = {np.add, np.subtract, np.multiply, np.floor_divide, np.remainder, np.power, np.negative, np.positive}
+_REDUCED = {
+    "add": jnp.sum,
+    "multiply": jnp.prod,
+    "maximum": jnp.max,
+    "minimum": jnp.min,
+    "logical_and": jnp.all,
+    "logical_or": jnp.any,
+}
+_ACCUMULATED = {"add": lax.cumsum, "multiply": lax.cumprod, "maximum": lax.cummax, "minimum": lax.cummin}
+
+
+def apply(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
+    """`method` is that of NumPy's protocol, or "operator" where Python's operator was used on Python's numbers, perhaps."""
+    out = kwargs.pop("out", None)
+    inputs = tuple(session().rules.function(np.array, (x,), {}) if isinstance(x, (list, tuple)) else x for x in inputs)
+    if method == "at":
+        return _at(ufunc, *inputs)
+    call = _CALLS.get(method)
+    if call is None:
+        raise unliftable(f"np.{ufunc.__name__}.{method} is not lifted", "a loop, or another NumPy function")
+    where = kwargs.pop("where", True)
+    if method == "operator" and ufunc in _ARITHMETIC:
+        inputs = tuple(map(_counted, inputs)) if all(map(weak_type, inputs)) else inputs
+    if any(map(is_unknown, (*inputs, where, *kwargs.values()))):
+        if session().guarded:
+            raise unliftable(
+                "a `try` statement around arithmetic on values that depend on the arguments: which handler runs is not known",
+                "a test before it: if x == 0: ...",
+                "sx.blackbox around the function, with a bridge",
+            )
+        result = _checked(ufunc, inputs) or call(ufunc, inputs, kwargs)
+        result = _python_kind(result, inputs) if method == "operator" else result
+    else:
+        given = {name: raw(value) for name, value in kwargs.items()}
+        name = "__call__" if method == "operator" else method
+        result = _each(wrapped, getattr(ufunc, name)(*map(raw, inputs), **given))
+    return _written(result, out, where)
+
+
+def _each(function: Callable, result: Any) -> Any:
+    return tuple(map(function, result)) if isinstance(result, tuple) else function(result)
+
+
+def _written(result: Any, out: Any, where: Any) -> Any:
+    """Into `out=`, and only `where=`."""
+    targets = out if isinstance(out, tuple) else (out,)
+    if targets[0] is None:
+        if where is True:
+            return result
+        raise unliftable("where= without out= leaves numbers that nobody has set", "out=np.zeros_like(x)")
+    for target, one in zip(targets, result if isinstance(result, tuple) else (result,), strict=True):
+        store = session().rules.store
+        if where is True:
+            store(target, Ellipsis, one)
+        else:
+            store(target, Ellipsis, session().rules.function(np.where, (where, one, target), {}))
+    return out if isinstance(out, tuple) and len(out) > 1 else targets[0]
+
+
+def _checked(ufunc: np.ufunc, inputs: tuple) -> None:
+    if any(isinstance(x, np.ndarray) and x.dtype == object for x in inputs):
+        raise unliftable(f"np.{ufunc.__name__} on an array of objects", "an array of numbers")
+
+
+# -- dtypes
+
+
+def weak_type(x: Any) -> type | None:
+    """The Python type that a Python scalar, known or not, has in promotion."""
+    if isinstance(x, Number):
+        return x.python
+    return type(x) if type(x) in (bool, int, float, complex) else None
+
+
+def dtypes(ufunc: np.ufunc, inputs: tuple) -> tuple[np.dtype, ...]:
+    """Those of the inputs and results, as NumPy has them."""
+    given = []
+    for x in inputs:
+        kind = weak_type(x)
+        given.append(np.dtype(bool) if kind is bool else kind or np.dtype(raw(x).dtype))
+    try:
+        return ufunc.resolve_dtypes((*given, *[None] * ufunc.nout))
+    except TypeError as error:
+        raise TypeError(f"np.{ufunc.__name__}: {error}") from None
+
+
+def _python_kind(result: Any, inputs: tuple) -> Any:
+    """What an operator makes of Python's numbers is one of them."""
+    if isinstance(result, Number) and all(weak_type(x) for x in inputs):
+        result.python = PYTHON[result.dtype.kind]
+    return result
+
+
+def _counted(x: Any) -> Any:
+    """Python's own booleans are the numbers 0 and 1 in arithmetic."""
+    if weak_type(x) is not bool:
+        return x
+    return Number(as_jax(x, int), int) if isinstance(x, Number) else int(x)
+
+
+# -- the methods
+
+
+def _call(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
+    rule = _RULES.get(ufunc.__name__)
+    types = dtypes(ufunc, inputs)
+    if (dtype := kwargs.pop("dtype", None)) is not None:
+        types = (*[np.dtype(dtype)] * len(inputs), *types[len(inputs) :])
+    for name in ("casting", "order", "subok"):
+        kwargs.pop(name, None)
+    if kwargs:
+        raise unliftable(f"np.{ufunc.__name__}({', '.join(kwargs)}=...) is not lifted", "the same without it")
+    if rule is not None and (done := rule(*inputs)) is not None:
+        return done if isinstance(done, Number) else wrapped(done)
+    function = _namesake(ufunc)
+    return _each(wrapped, function(*(as_jax(x, t) for x, t in zip(inputs, types, strict=False))))
+
+
+def _namesake(ufunc: np.ufunc) -> Callable:
+    for module in (jnp, jax.scipy.special):
+        if function := getattr(module, ufunc.__name__, None):
+            if module is jnp and getattr(np, ufunc.__name__, None) is not ufunc and ufunc.__name__ not in _PRIVATE:
+                continue
+            return function
+    raise unliftable(
+        f"{ufunc.__name__} has no counterpart in JAX", "sx.blackbox around it, with a bridge", "other functions"
+    )
+
+
+_PRIVATE = {"clip", "_ones_like"}
+
+
+def _reduce(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
+    function = _REDUCED.get(ufunc.__name__)
+    if function is None:
+        raise unliftable(f"np.{ufunc.__name__}.reduce is not lifted", "a loop")
+    axis = kwargs.get("axis", 0)
+    return wrapped(function(as_jax(*inputs[:1]), axis=axis, keepdims=kwargs.get("keepdims", False)))
+
+
+def _accumulate(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
+    function = _ACCUMULATED.get(ufunc.__name__)
+    if function is None:
+        raise unliftable(f"np.{ufunc.__name__}.accumulate is not lifted", "a loop")
+    x = as_jax(inputs[0])
+    return wrapped(function(x, axis=kwargs.get("axis", 0) % x.ndim))
+
+
+def _outer(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
+    x, y = (Array(as_jax(one)) for one in inputs)
+    return _call(ufunc, (Array(x.data.reshape(*x.shape, *[1] * y.ndim)), y), kwargs)
+
+
+def _at(ufunc: np.ufunc, target: Array, index: Any, *values: Any) -> None:
+    """`np.add.at` and the like: repeated indices count each time."""
+    data, index = as_jax(target), jax.tree.map(raw, index, is_leaf=lambda x: not isinstance(x, tuple))
+    changed = {"add": "add", "subtract": "add", "multiply": "multiply", "maximum": "max", "minimum": "min"}
+    if ufunc.__name__ not in changed:
+        raise unliftable(f"np.{ufunc.__name__}.at is not lifted", "a loop")
+    value = as_jax(values[0], data.dtype)
+    value = -value if ufunc is np.subtract else value
+    target.write(getattr(data.at[index], changed[ufunc.__name__])(value))
+
+
+_CALLS = {"__call__": _call, "operator": _call, "reduce": _reduce, "accumulate": _accumulate, "outer": _outer}
+
+
+# -- functions that differ from their namesakes, or may be cheaper
+
+
+def _power(x: Any, n: Any) -> Any:
+    """A known whole exponent: a product of factors, whose derivative is exact everywhere."""
+    if not is_unknown(n) and np.ndim(raw(n)) == 0 and is_unknown(x):
+        exponent = raw(n)
+        if not isinstance(exponent, complex) and float(exponent).is_integer() and abs(exponent) <= 64:
+            dtype = dtypes(np.power, (x, n))[-1]
+            if dtype.kind in "fc" or exponent >= 0:
+                return lax.integer_pow(as_jax(x, dtype), int(exponent))
+            if weak_type(x) and weak_type(n):
+                return lax.integer_pow(as_jax(x, canonical(float)), int(exponent))
+    return None
+
+
+def _matmul(x: Any, y: Any) -> Any:
+    dtype = dtypes(np.matmul, (x, y))[-1]
+    return jnp.matmul(as_jax(x, dtype), as_jax(y, dtype), precision=lax.Precision.HIGHEST)
+
+
+def _span(sign: int) -> Callable:
+    """The range of an index stays known when a known int is added to it."""
+
+    def shifted(x: Any, y: Any) -> Any:
+        if isinstance(x, Number) and x.span and type(y) is int:
+            known, index = sign * y, x
+        elif isinstance(y, Number) and y.span and type(x) is int and sign > 0:
+            known, index = x, y
+        else:
+            return None
+        low, high = index.span
+        result = Number(as_jax(index) + canonical(int).type(known), int, (low + known, high + known))
+        result.origin = index.origin or index
+        return result
+
+    return shifted
+
+
+def _square(x: Any) -> Any:
+    return lax.integer_pow(as_jax(x), 2) if raw(x).dtype.kind in "fc" else None
+
+
+_RULES: dict[str, Callable] = {
+    "power": _power,
+    "square": _square,
+    "matmul": _matmul,
+    "add": _span(1),
+    "subtract": _span(-1),
+}

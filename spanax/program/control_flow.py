@@ -1,0 +1,98 @@
+"""`if` on values that are known only when the program runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ._capture import Capture, capture
+from ._session import Cell, Raised, session
+from ._structure import Plan, join
+from ._values import as_jax, is_unknown, raw
+
+Get = Callable[[], tuple]
+Set = Callable[[tuple], None]
+
+
+def truth(value: Any) -> bool | jax.Array:
+    """A Python bool, or a traced one."""
+    if not is_unknown(value):
+        return bool(raw(value)) if hasattr(value, "dtype") else bool(value)
+    data = as_jax(value)
+    if data.size != 1:
+        raise ValueError("the truth value of an array with more than one element is ambiguous: use .any() or .all()")
+    data = data.reshape(())
+    return data if data.dtype == bool else data != 0
+
+
+def if_(test: Any, then: Callable, orelse: Callable, get: Get, set_: Set, names: Sequence[str]) -> None:
+    """`if test: then() else: orelse()`, which hand on the names."""
+    chosen = truth(test)
+    if isinstance(chosen, bool):
+        (then if chosen else orelse)()
+    else:
+        set_(_branch(chosen, then, orelse, get, set_, names)[0])
+
+
+def choose(test: Any, then: Callable, orelse: Callable) -> Any:
+    """`then() if test else orelse()`."""
+    chosen = truth(test)
+    if isinstance(chosen, bool):
+        return then() if chosen else orelse()
+    return _branch(chosen, then, orelse, tuple, lambda new: None, ())[1]
+
+
+def _branch(
+    chosen: jax.Array, then: Callable, orelse: Callable, get: Get, set_: Set, names: Sequence[str]
+) -> tuple[tuple, Any]:
+    """Both branches traced, one of them run: the names' new values and the result. What they wrote is written."""
+    ways = [capture(then, get, set_), capture(orelse, get, set_)]
+    written = {key: cell for way in ways for key, (cell, _) in way.cells.items()}
+    if any(way.cells.keys() != written.keys() for way in ways):
+        ways = [capture(f, get, set_, also=list(written.values())) for f in (then, orelse)]
+    kept = [way for way in ways if way.raised is None]
+    raised = next((way.raised for way in ways if way.raised), None)
+    if not kept:
+        assert raised is not None
+        raise raised
+    plan = Plan()
+    parts = zip(names, zip(*(way.state for way in kept), strict=True), strict=True) if names else ()
+    state = [join(plan, values, name) for name, values in parts]
+    cells = [(cell, join(plan, [way.cells[key][1] for way in kept], cell.name)) for key, cell in written.items()]
+    result = join(plan, [way.result for way in kept], "the value")
+    leaves = _run(chosen, ways, kept, plan)
+    _commit([(cell, make(leaves)) for cell, make in cells], [array for way in kept for array in way.lost])
+    if raised:
+        note_fault(raised, chosen if ways[0].raised else ~chosen)
+    return tuple(make(leaves) for make in state), result(leaves)
+
+
+def _commit(cells: Sequence[tuple[Cell, Any]], lost: Sequence) -> None:
+    for cell, value in cells:
+        session().commit(cell, value)
+    for array in lost:
+        session().lose(array)
+
+
+def note_fault(raised: Raised, failed: Any) -> None:
+    """The program's own error, where the traced `failed` holds."""
+    error = raised.error
+    session().check(failed, f"the program raised {type(error).__name__}: {error}", raised.where)
+
+
+def _run(chosen: jax.Array, ways: Sequence[Capture], kept: Sequence[Capture], plan: Plan) -> Sequence[jax.Array]:
+    if not plan.forms and not any(way.program.effects for way in ways):
+        return []
+    if len(kept) == 2:
+        return lax.cond(chosen, *(_outputs(plan, i, way) for i, way in enumerate(kept)))
+    # The other branch ends in an error: this one is run where it is right, lest it do harm where it is not.
+    right = chosen if kept[0] is ways[0] else ~chosen
+    return lax.cond(right, _outputs(plan, 0, kept[0]), lambda: [jnp.zeros(*form) for form in plan.forms])
+
+
+def _outputs(plan: Plan, index: int, way: Capture) -> Callable:
+    return lambda: plan.outputs(index, way.run())

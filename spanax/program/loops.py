@@ -1,0 +1,426 @@
+"""`while` and `for` on values that are known only when the program runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from .._errors import SpanaxError
+from .._jaxprs import here
+from .._primitives import any_lane
+from ._capture import Capture, capture
+from ._cells import Container
+from ._iterables import Items, UnknownCounts, items_of
+from ._rounds import known_rounds, rounds_until
+from ._session import Cell, Unliftable, session, unliftable
+from ._structure import Fixed, Leaf, Node, Plan, Unusable, join, snapshot
+from ._values import Array, Number, Slice, as_jax, canonical
+from .control_flow import Get, Set, if_, truth
+
+SHORT = 8  # a loop of no more rounds is written out ...
+COPIES = 32  # ... as long as loops inside loops make no more copies than these
+KNOWN = 8  # rounds of a `while` whose test is known, after which it is tried as a loop
+PEELED = 3  # first rounds that are written out before the others, which may be alike
+UNROLLED = 3000  # most rounds that are written out where a loop cannot stay one
+
+
+# What tracing a round may end in where the rounds are not alike.
+FAILED = (SpanaxError, TypeError, ValueError, IndexError, KeyError, AttributeError, UnboundLocalError)
+
+
+def _not_alike(why: str) -> Unliftable:
+    return unliftable(
+        f"the rounds of a loop are not alike: {why}",
+        "values that keep their shape and kind from round to round",
+        "a loop of a known number of rounds, which is written out",
+    )
+
+
+def for_(iterable: Any, going: Callable | None, body: Callable, get: Get, set_: Set, names: Sequence[str]) -> None:
+    """`for item in iterable: body(item)`, while `going()` holds."""
+    items = items_of(iterable)
+    loop = _Loop(body, going, get, set_, names)
+    if items is None:
+        _written_out(loop, list(iterable))
+    elif isinstance(items, UnknownCounts):
+        loop.unknown_counts(items)
+    else:
+        _through(loop, items)
+
+
+def _written_out(loop: _Loop, items: Sequence) -> None:
+    now = session()
+    now.copies *= max(1, len(items))
+    try:
+        for item in items:
+            if not loop.once(item):
+                return
+    finally:
+        now.copies //= max(1, len(items))
+
+
+def _through(loop: _Loop, items: Items) -> None:
+    now = session()
+    if items.length <= SHORT and items.length * now.copies <= COPIES or loop.is_known(lambda: items.known(0)):
+        _written_out(loop, list(items))
+        return
+    reason: Exception | None = None
+    hint = "unlike", loop.site
+    peeled = 0
+    while peeled < PEELED and hint not in now.hints:
+        try:
+            loop.through(items, peeled)
+            return
+        except FAILED as error:
+            reason = error
+        if not loop.once(items.known(peeled)):
+            return
+        peeled += 1
+    now.hints[hint] = True
+    rest = range(peeled, items.length)
+    if len(rest) * now.copies > UNROLLED:
+        raise unliftable(
+            f"a loop of {items.length} rounds, which are not alike: {reason}",
+            "rounds that keep shapes and kinds of values, and append to lists at most",
+            "a shorter loop, which is written out",
+        ) from reason
+    _written_out(loop, [items.known(i) for i in rest])
+
+
+def while_(test: Callable, body: Callable, get: Get, set_: Set, names: Sequence[str]) -> None:
+    """`while test(): body()`."""
+    loop = _Loop(lambda _: body(), test, get, set_, names)
+    rounds, staged = 0, False
+    while True:
+        going = truth(test())
+        if not isinstance(going, bool):
+            loop.until(going)
+            return
+        if not going:
+            return
+        if rounds >= KNOWN and not staged and loop.has_unknown():
+            staged = True
+            if loop.tried_until(jnp.asarray(True)):
+                return
+        body()
+        rounds += 1
+        if rounds > session().max_iterations:
+            session().check(True, loop.bound_message(), loop.where, *loop.bound_remedies())
+
+
+@dataclass
+class _Carry:
+    """What rounds hand to each other: names, by their places, and cells."""
+
+    names: dict[int, list] = field(default_factory=dict)  # snapshots: at the start, and after a round
+    cells: dict[Any, tuple[Cell, list]] = field(default_factory=dict)
+
+
+class _Loop:
+    def __init__(self, body: Callable, going: Callable | None, get: Get, set_: Set, names: Sequence[str]):
+        self.body, self.going, self.get, self.set, self.names = body, going, get, set_, names
+        self.where = here()
+        self.site = body.__code__, self.where
+
+    # -- rounds that are written out
+
+    def once(self, item: Any) -> bool:
+        """One round; may another follow?"""
+        if self.going is None:
+            self.body(item)
+            return True
+        going = truth(self.going())
+        if isinstance(going, bool):
+            if going:
+                self.body(item)
+            return going
+        if_(Number(going, bool), lambda: self.body(item), lambda: None, self.get, self.set, self.names)
+        return True
+
+    def has_unknown(self) -> bool:
+        outputs: list = []
+        for value in self.get():
+            snapshot(value, outputs, session().clock)
+        return bool(outputs)
+
+    def is_known(self, item: Callable[[], Any]) -> bool:
+        """Does a round compute with known numbers only?"""
+        if session().hints.get(("unknown", self.site)):
+            return False
+        entry = self.get()
+        now = session()
+        before, now.probing = now.probing, True
+        try:
+            way = capture(lambda: self.body(item()), self.get, self.set)
+        except Exception:
+            return False
+        finally:
+            now.probing = before
+        shots = [s for s, e in zip(way.state, entry, strict=True) if s.value is not e]
+        shots += [s for _, s in way.cells.values()]
+        known = not any(map(_has_unknown, shots)) and not way.program.effects and way.raised is None
+        session().hints["unknown", self.site] = not known
+        return known
+
+    # -- rounds that stay a loop
+
+    def through(self, items: Items, first: int) -> None:
+        """The items from `first` on."""
+        for views in (False, True):
+            stacked = items.stacked(views)
+            if stacked is None:
+                raise _not_alike("its items differ in shape or kind")
+            columns, make = stacked
+            columns = [c[first:] for c in columns]
+            going = None if self.going is None else truth(self.going())
+            if going is False:
+                return
+            touched: list[Array] = []
+            state, way, carry, plan, makers = self.settle([c[0] for c in columns], lambda row: _watched(make(row), touched), going)
+            if not any(row.touched for row in touched):
+                break
+        self.finish(*self.scan(way, plan, columns, state, items.length - first, going), way, carry, makers)
+
+    def scan(self, way: Capture, plan: Plan, columns: list, state: list, length: int, going: Any):
+        appended, builders = _appended(way, self.entry_cells)
+
+        def step(leaves, row):
+            outs = way.run(*leaves, *row)
+            return plan.outputs(1, outs), appended.outputs(0, outs)
+
+        if going is None:
+            return *known_rounds(step, state, columns, length), builders
+
+        def guarded(carried, row):
+            leaves, runs = carried
+
+            def run():
+                outs = way.run(*leaves, *row)
+                new = plan.outputs(1, outs)
+                return [jnp.where(runs, b, a) for a, b in zip(leaves, new, strict=True)], jnp.where(runs, _going(way, outs), runs)
+
+            return lax.cond(any_lane(runs), run, lambda: (leaves, runs)), ()
+
+        final, _ = known_rounds(lambda c, row: _pair(guarded, c, row), [*state, jnp.asarray(going)], columns, length)
+        return final[:-1], (), builders
+
+    def until(self, going: jax.Array) -> None:
+        """While the test holds, up to the bound."""
+        self.bounded(going, [], lambda row: None)
+
+    def tried_until(self, going: jax.Array) -> bool:
+        try:
+            self.until(going)
+        except FAILED:
+            return False
+        return True
+
+    def bounded(self, going: jax.Array, extra: list, make: Callable) -> None:
+        state, way, carry, plan, makers = self.settle(extra, make, going)
+        if any(isinstance(cell, Container) for _, (cell, _) in way.cells.items() if cell.key not in carry.cells):
+            raise unliftable("a list grows in a loop whose number of rounds is not known", "an array of a fixed size")
+
+        def step(leaves):
+            outs = way.run(*leaves)
+            return plan.outputs(1, outs), _going(way, outs)
+
+        final, still = rounds_until(step, state, going, session().max_iterations)
+        self.finish(final, (), [], way, carry, makers)
+        session().check(still, self.bound_message(), self.where, *self.bound_remedies())
+
+    def bound_message(self) -> str:
+        return f"a loop reached its bound of {session().max_iterations} rounds, and its test still held"
+
+    def bound_remedies(self) -> tuple[str, ...]:
+        return ("sx.lift(f, max_iterations=...)", "a test that fails sooner, such as a looser tolerance")
+
+    def unknown_counts(self, counts: UnknownCounts) -> None:
+        """`for i in range(n)` with an unknown n: a while loop with a counter of its own."""
+        step = counts.step
+        box = [Number(as_jax(counts.start, canonical(int)), int)]
+        now = session()
+        now.born(box)
+
+        def test():
+            more = box[0] < counts.stop if step > 0 else box[0] > counts.stop
+            if self.going is None:
+                return more
+            return Number(as_jax(truth(more)) & as_jax(truth(self.going())), bool)
+
+        def body():
+            index = box[0]
+            now.record(Container(box), now.age(box))
+            box[0] = index + step
+            self.body(index)
+
+        while_(test, body, self.get, self.set, self.names)
+
+    # -- what the rounds hand on
+
+    def settle(self, extra: list, make: Callable, going: Any):
+        """Traces the body until what it is given has the form of what it gives."""
+        entry = self.get()
+        carry = self.guess(entry)
+        for _ in range(9):
+            outputs = self.entry_outputs
+            plan, makers = self.plan(carry)
+            state = plan.outputs(0, outputs)
+            way = capture(
+                lambda *leaves, m=makers, n=len(state): self.round(entry, carry, m, leaves[:n], make(leaves[n:])),
+                self.get,
+                self.set,
+                examples=[*state, *extra],
+                also=[cell for cell, _ in carry.cells.values()],
+            )
+            if way.raised:
+                raise _not_alike("each ends in an error") from way.raised.error
+            if self.is_settled(entry, carry, way, plan, going):
+                session().hints["carry", self.site] = set(carry.names), [cell for cell, _ in carry.cells.values()]
+                return state, way, carry, self.plan(carry)[0], makers
+        raise _not_alike("values change their form again and again")
+
+    def guess(self, entry: tuple) -> _Carry:
+        """Names with numbers that the body assigns; arrays may stay where they are, and be written in place."""
+        self.entry_outputs: list = []
+        since = session().clock
+        self.entry_state = [snapshot(v, self.entry_outputs, since) for v in entry]
+        self.entry_cells: dict[Any, Any] = {}
+        names, cells = session().hints.get(("carry", self.site), (None, []))
+        carry = _Carry()
+        for i, shot in enumerate(self.entry_state):
+            if i in names if names is not None else isinstance(shot, Leaf) and not shot.array:
+                carry.names[i] = [shot]
+        for cell in cells:
+            self.add_cell(carry, cell)
+        return carry
+
+    def add_cell(self, carry: _Carry, cell: Cell) -> None:
+        shot = snapshot(cell.read(), self.entry_outputs, session().clock)
+        carry.cells[cell.key] = cell, [shot]
+
+    def plan(self, carry: _Carry) -> tuple[Plan, dict]:
+        plan, makers = Plan(), {}
+        for i, shots in carry.names.items():
+            makers[i] = join(plan, _two(shots), self.names[i], carried=True)
+        for key, (cell, shots) in carry.cells.items():
+            makers[key] = join(plan, _two(shots), cell.name, carried=True)
+        return plan, makers
+
+    def round(self, entry: tuple, carry: _Carry, makers: dict, leaves: Sequence, item: Any) -> Any:
+        state = list(entry)
+        for i in carry.names:
+            state[i] = makers[i](leaves)
+        self.set(tuple(state))
+        for key, (cell, _) in carry.cells.items():
+            session().commit(cell, _usable(makers[key](leaves), cell))
+        self.body(item)
+        if self.going is None:
+            return None
+        going = truth(self.going())
+        return Number(jnp.asarray(going), bool)
+
+    def is_settled(self, entry: tuple, carry: _Carry, way: Capture, plan: Plan, going: Any) -> bool:
+        settled = True
+        for i, shot in enumerate(way.state):
+            if i in carry.names:
+                carry.names[i] = [carry.names[i][0], shot]
+            elif not _unchanged(self.entry_state[i], shot, entry[i]):
+                carry.names[i] = [self.entry_state[i], shot]
+                settled = False
+        for key, (cell, shot) in way.cells.items():
+            if key in carry.cells:
+                carry.cells[key] = cell, [carry.cells[key][1][0], shot]
+            elif not (going is None and self.is_appended(cell, shot, way)):
+                self.entry_cells.pop(key, None)
+                self.add_cell(carry, cell)
+                carry.cells[key] = cell, [carry.cells[key][1][0], shot]
+                settled = False
+        return settled and self.plan(carry)[0].forms == plan.forms
+
+    def is_appended(self, cell: Cell, shot: Any, way: Capture) -> bool:
+        """Does a round only add to the end of a list that it does not read?"""
+        if not isinstance(cell, Container) or not isinstance(cell.container, list) or id(cell.container) in way.read:
+            return False
+        before = cell.container
+        same = len(shot.parts) > len(before) and all(p.value is b for p, b in zip(shot.parts, before, strict=False))
+        if not same or not all(isinstance(p, (Leaf, Node)) for p in shot.parts[len(before) :]):
+            return False
+        self.entry_cells[cell.key] = len(before)
+        return True
+
+    def finish(self, final: Sequence, ys: Any, builders: list, way: Capture, carry: _Carry, makers: dict) -> None:
+        state = list(self.get())
+        for i in carry.names:
+            state[i] = makers[i](final)
+        self.set(tuple(state))
+        for key, (cell, _) in carry.cells.items():
+            session().commit(cell, _usable(makers[key](final), cell))
+        for array in way.lost:
+            session().lose(array)
+        for cell, makes in builders:
+            session().record(cell, cell.born)
+            for k in range(len(ys[0]) if ys else 0):
+                cell.container.extend(make([Slice(y, k) for y in ys]) for make in makes)
+
+
+def _pair(guarded: Callable, carried: list, row: Any):
+    (leaves, runs), ys = guarded((carried[:-1], carried[-1]), row)
+    return [*leaves, runs], ys
+
+
+def _two(shots: list) -> list:
+    """At the start, and after a round: the form that both fit."""
+    return shots if len(shots) > 1 else [shots[0], shots[0]]
+
+
+def _usable(value: Any, cell: Cell) -> Any:
+    if isinstance(value, Unusable) and isinstance(cell, Container):
+        raise unliftable(value.problem, "the same structure on all ways", "an array of a fixed size")
+    return value
+
+
+def _going(way: Capture, outs: Sequence) -> jax.Array:
+    leaf = way.result
+    return jnp.asarray(leaf.known if leaf.output is None else outs[leaf.output], bool).reshape(())
+
+
+def _has_unknown(shot: Any) -> bool:
+    if isinstance(shot, Leaf):
+        return shot.output is not None
+    if isinstance(shot, Node):
+        return any(map(_has_unknown, shot.parts))
+    return not isinstance(shot, Fixed)
+
+
+def _unchanged(before: Any, after: Any, value: Any) -> bool:
+    if after.value is value:
+        return True
+    if isinstance(before, Leaf) and isinstance(after, Leaf) and not after.array and not before.array:
+        same = before.output is None and after.output is None and type(before.known) is type(after.known)
+        return same and bool(before.known == after.known)
+    if isinstance(before, Fixed) and isinstance(after, Fixed):
+        return type(before.value) is type(after.value) and before.value == after.value
+    return False
+
+
+def _watched(item: Any, rows: list) -> Any:
+    """Keeps the rows of arrays, to see whether they are written."""
+    for part in item if isinstance(item, tuple) else (item,):
+        if isinstance(part, Array) and part.stands_for:
+            rows.append(part)
+    return item
+
+
+def _appended(way: Capture, lengths: dict) -> tuple[Plan, list]:
+    """What a round adds to lists, as leaves, and how to make it of them."""
+    plan, builders = Plan(), []
+    for key, (cell, shot) in way.cells.items():
+        if key in lengths:
+            new = shot.parts[lengths[key] :]
+            builders.append((cell, [join(plan, [part], "an item", carried=True) for part in new]))
+    return plan, builders
