@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import sysconfig
 import types
@@ -22,7 +23,7 @@ from ._random import GENERATORS, draw
 from ._session import session, unliftable
 from ._text import Text, deferred, formatted, is_log
 from ._values import Value, as_jax
-from .numpy_calls import RULES, apply, has_unknown, has_value, rewrapped, unwrapped
+from .numpy_calls import RULES, apply, has_unknown, has_value, no_counterpart, rewrapped, unwrapped
 
 _WRITING = frozenset(
     "append extend insert remove pop clear sort reverse update setdefault popitem add discard".split()
@@ -72,6 +73,8 @@ def _dispatched(function: Any, args: tuple, kwargs: dict) -> Any:
     if isinstance(function, type):
         return _construct(function, args, kwargs)
     if isinstance(function, types.MethodType):
+        if type(owner).__module__.startswith("scipy."):
+            return _scipy.apply(function, args, kwargs)
         return call(function.__func__, owner, *args, **kwargs)
     if isinstance(function, types.FunctionType):
         return _function(function, args, kwargs)
@@ -136,6 +139,14 @@ def _has_source(function: types.FunctionType) -> bool:
 
 
 # -- functions of others
+
+
+def source(function: Any) -> Callable:
+    """A library's function in Python, with hooks; `Unliftable` where it is compiled."""
+    inner = inspect.unwrap(function) if callable(function) else function
+    if not isinstance(inner, types.FunctionType):
+        raise no_counterpart(function)
+    return lifted(inner)
 
 
 def _library(function: Callable, top: str, args: tuple, kwargs: dict) -> Any:

@@ -43,13 +43,15 @@ class Attribute:
 
 
 class Variable:
-    """A name of a function around, that a function inside gives a new value to."""
+    """A name of a function around, or a global one, that a function gives a new value to."""
 
     born = 0
 
     def __init__(self, name: str, get: Callable, set_: Callable):
         self.name, self.get, self.set = name, get, set_
-        self.key = "variable", id(set_.__closure__[set_.__code__.co_freevars.index(name)])
+        code = set_.__code__
+        held = set_.__closure__[code.co_freevars.index(name)] if name in code.co_freevars else set_.__globals__
+        self.key = "variable", id(held), name
 
     def read(self) -> Any:
         return self.get()

@@ -42,6 +42,8 @@ def _compiled(function: types.FunctionType) -> types.CodeType | None:
         return None
     code = function.__code__
     new = rewritten(tree, code.co_filename, _class_name(code))
+    if isinstance(new, ast.FunctionDef):
+        new.name = f"{HOOKS}function"  # its own name, inside of it, is the global one or that of its closure
     statement = new if isinstance(new, ast.FunctionDef) else ast.copy_location(ast.Expr(new), new)
     factory = ast.FunctionDef(
         "_sx_factory",

@@ -114,7 +114,7 @@ def traced_run(program: Program, args: tuple, kwargs: dict) -> tuple[Outcome, Se
     """The function on values, in a traced program."""
     with under(Session(_hooks.Rules(), program.max_iterations, program.recursive)) as now:
         args, kwargs = jax.tree.map(lambda x: x() if isinstance(x, _Later) else x, (args, kwargs))
-        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        with now.block(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             try:
                 result = _calls.start(program.function, args, kwargs)
             except Raised as error:

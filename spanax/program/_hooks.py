@@ -290,4 +290,5 @@ class Rules:
     method = staticmethod(numpy_calls.method)
     call = staticmethod(_calls.call)
     attribute = staticmethod(attribute)
+    source = staticmethod(_calls.source)
     hooks = sys.modules[__name__]

@@ -10,11 +10,11 @@ SCOPES = (ast.FunctionDef, ast.Lambda, ast.ClassDef, ast.AsyncFunctionDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-def annotate(body: list[ast.stmt]) -> None:
+def annotate(body: list[ast.stmt], elsewhere: set[str]) -> None:
     """Gives each `if` and each loop an attribute `state`: the names that it assigns and that are needed after it or, in a loop,
-    by its next round."""
+    by its next round; without those that live `elsewhere`, in functions around or in the module."""
     captured = {n for s in body for node in ast.walk(s) if isinstance(node, SCOPES) for n in loads(node)}
-    _Liveness(captured).block(body, set())
+    _Liveness(captured, elsewhere).block(body, set())
 
 
 def loads(node: ast.AST) -> set[str]:
@@ -55,8 +55,8 @@ def _own_without_comprehensions(node: ast.AST):
 
 
 class _Liveness:
-    def __init__(self, captured: set[str]):
-        self.captured = captured
+    def __init__(self, captured: set[str], elsewhere: set[str]):
+        self.captured, self.elsewhere = captured, elsewhere
 
     def block(self, statements: list[ast.stmt], after: set[str]) -> set[str]:
         """The names needed before the block, given those needed after it."""
@@ -100,7 +100,7 @@ class _Liveness:
         return head
 
     def note(self, node: ast.stmt, needed: set[str]) -> None:
-        node.state = sorted(assigned(node) & (needed | self.captured))  # type: ignore[attr-defined]
+        node.state = sorted((assigned(node) - self.elsewhere) & (needed | self.captured))  # type: ignore[attr-defined]
 
     def certainly_assigned(self, node: ast.stmt) -> set[str]:
         if isinstance(node, (ast.Assign, ast.AnnAssign, ast.Delete, ast.Import, ast.ImportFrom)):

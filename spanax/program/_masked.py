@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from .._jaxprs import here
 from ._session import session, unliftable
 from ._values import SCALARS, Value, as_jax, is_unknown, wrapped
 
@@ -32,8 +33,13 @@ class Masked:
 
     def spread(self, mask: Value) -> Value:
         """The values in their places, for writing where the same mask holds."""
-        if as_jax(mask) is not as_jax(self.mask):
-            raise unliftable("what one mask chooses is written where another holds", "one mask for both")
+        ours, theirs = as_jax(self.mask), as_jax(mask)
+        if ours.shape != theirs.shape:
+            raise unliftable("what one mask chooses is combined with what another does", "one mask for both")
+        if ours is not theirs:
+            session().check(
+                jnp.any(ours != theirs), "what one mask chooses is combined with what another does", here(), "one mask for both"
+            )
         return self.values
 
     def _apply(self, ufunc: np.ufunc, inputs: tuple) -> Masked:

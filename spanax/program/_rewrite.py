@@ -63,7 +63,8 @@ class _Rewriter(ast.NodeTransformer):
         self.numbers = count(1)
         self.locals: set[str] = set()  # of the function and of those around it, in the same source
         self.first: str | None = None  # its first parameter
-        self.rebound: set[str] = set()  # names of functions around, that this one gives new values to
+        self.rebound: set[str] = set()  # names of functions around, and global ones, that this one gives new values to
+        self.globals: set[str] = set()  # the global ones of them
 
     # -- functions
 
@@ -86,30 +87,29 @@ class _Rewriter(ast.NodeTransformer):
                 argument.annotation = None
 
     def body_of(self, node: ast.FunctionDef) -> ast.FunctionDef:
-        before = self.locals, self.first, self.rebound
+        before = self.locals, self.first, self.rebound, self.globals
         parameters = _parameters(node.args)
-        declared = {name for n in own_nodes(node) if isinstance(n, (ast.Global, ast.Nonlocal)) for name in n.names}
-        self.refuse_globals(node)
-        statements = [s for s in node.body if not isinstance(s, ast.Nonlocal)]
-        names = set().union(*map(assigned, statements)) - declared
-        self.rebound = {name for n in own_nodes(node) if isinstance(n, ast.Nonlocal) for name in n.names}
+        self.rebound = {name for n in own_nodes(node) if isinstance(n, (ast.Global, ast.Nonlocal)) for name in n.names}
+        self.globals = {name for n in own_nodes(node) if isinstance(n, ast.Global) for name in n.names}
+        statements = [s for s in node.body if not isinstance(s, (ast.Nonlocal, ast.Global))]
+        names = set().union(*map(assigned, statements)) - self.rebound
         lowered = lower_jumps(statements) if statements else [_at(node, ast.Pass())]
         names |= {n for s in lowered for n in assigned(s) if n.startswith(HOOKS)}
-        annotate(lowered)
+        annotate(lowered, self.rebound)
         self.locals = self.locals | names | set(parameters)
         self.first = parameters[0] if parameters else None
-        start: list[ast.stmt] = [ast.Nonlocal(sorted(self.rebound))] if self.rebound else []
+        start = self.declared(self.rebound)
         start += [self.setter(name) for name in sorted(self.rebound)]
         start += self.undefined(sorted(names - set(parameters)))
         docstring, lowered = _docstring(lowered)
         node.body = docstring + _at(node, start) + self.statements(lowered)
-        self.locals, self.first, self.rebound = before
+        self.locals, self.first, self.rebound, self.globals = before
         return node
 
-    def refuse_globals(self, node: ast.FunctionDef) -> None:
-        for n in own_nodes(node):
-            if isinstance(n, ast.Global):
-                self.refuse(n, f"global {', '.join(n.names)}: a lifted program does not write global variables")
+    def declared(self, names: set[str]) -> list[ast.stmt]:
+        """Those of the names that live elsewhere, as such."""
+        outer, world = sorted(names & (self.rebound - self.globals)), sorted(names & self.globals)
+        return [*([ast.Nonlocal(outer)] if outer else []), *([ast.Global(world)] if world else [])]
 
     def refuse(self, node: ast.AST, problem: str, *remedies: str) -> None:
         place = f"{self.file}:{getattr(node, 'lineno', 0)}"
@@ -119,9 +119,8 @@ class _Rewriter(ast.NodeTransformer):
         return [ast.Assign([_store(n)], hook("Undefined", ast.Constant(n))) for n in names]
 
     def setter(self, name: str) -> ast.stmt:
-        return _define(
-            f"_sx_set_{name}", [ast.Nonlocal([name]), ast.Assign([_store(name)], _load("_sx_new"))], ("_sx_new",)
-        )
+        write = ast.Assign([_store(name)], _load("_sx_new"))
+        return _define(f"_sx_set_{name}", [*self.declared({name}), write], ("_sx_new",))
 
     def statements(self, block: list[ast.stmt]) -> list[ast.stmt]:
         done: list[ast.stmt] = []
@@ -178,8 +177,9 @@ class _Rewriter(ast.NodeTransformer):
 
     def inner(self, name: str, body: list[ast.stmt], state: list[str], args: tuple[str, ...] = (), extra=()) -> ast.stmt:
         """A block as a function: what it hands on belongs to the function around, other names to itself."""
-        own = set().union(set(), *map(assigned, body)) - set(state)
-        start = [*_outside(state, set(state)), *self.undefined(sorted(own))]
+        written = set().union(set(), *map(assigned, body))
+        own = written - set(state) - self.rebound
+        start = [*_outside(state, set(state)), *self.declared(written), *self.undefined(sorted(own))]
         return _define(name, [*start, *extra, *self.statements(body)], args)
 
     def visit_If(self, node: ast.If) -> Any:
@@ -326,11 +326,10 @@ class _Rewriter(ast.NodeTransformer):
                 done.append(ast.Delete([target]))
         return done
 
-    def visit_Global(self, node: ast.Global) -> Any:
-        return self.refuse(node, "a lifted program does not write global variables")
-
     def visit_Nonlocal(self, node: ast.Nonlocal) -> Any:
         return None
+
+    visit_Global = visit_Nonlocal
 
     def visit_Expr(self, node: ast.Expr) -> Any:
         call = node.value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._session import unliftable
-from ._values import Number, as_jax, raw, wrapped
+from ._interpolators import interpolator
+from ._session import session, unliftable
+from ._values import as_jax, raw
 from .numpy_calls import has_unknown, rewrapped, unwrapped
 
+_LIFTED = ("integrate", "special")  # their functions in Python are lifted
 _MODULES = ("special", "linalg", "stats", "integrate", "signal", "fft", "interpolate", "cluster")
 
 
@@ -21,9 +23,13 @@ def apply(function: Any, args: tuple, kwargs: dict) -> Any:
     """`function(*args, **kwargs)`."""
     if not has_unknown((args, kwargs)):
         return rewrapped(function(*unwrapped(args), **unwrapped(kwargs)))
-    if (rule := _interpolator(function)) is not None:
+    if type(function).__module__.startswith("scipy.stats") and hasattr(function, "name"):
+        return Frozen(function, args, kwargs)
+    if (rule := interpolator(function)) is not None:
         return rule(*args, **kwargs)
     namesake = _namesake(function)
+    if namesake is None and isinstance(function, types.FunctionType) and function.__module__.split(".")[1] in _LIFTED:
+        return session().rules.source(function)(*args, **kwargs)  # type: ignore[attr-defined]
     if namesake is None:
         name = getattr(function, "__qualname__", type(function).__name__)
         raise unliftable(
@@ -45,12 +51,24 @@ def _array(x: Any) -> Any:
     return as_jax(x) if not isinstance(raw(x), np.ndarray) or raw(x).dtype.kind in "biufc" else raw(x)
 
 
+class Frozen:
+    """A distribution with given parameters, such as norm(loc, scale)."""
+
+    def __init__(self, family: Any, args: tuple, kwargs: dict):
+        self.family, self.args, self.kwargs = family, args, kwargs
+
+    def __getattr__(self, name: str):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *given, **named: apply(getattr(self.family, name), (*given, *self.args), {**self.kwargs, **named})
+
+
 def _namesake(function: Any) -> Callable | None:
     owner = getattr(function, "__self__", None)
     if owner is not None and type(owner).__module__.startswith("scipy.stats") and hasattr(owner, "name"):
         return getattr(getattr(jax.scipy.stats, owner.name, None), function.__name__, None)
     parts = (getattr(function, "__module__", None) or "").split(".")
-    name = getattr(function, "__name__", "")
+    name = _RENAMED.get(getattr(function, "__name__", ""), getattr(function, "__name__", ""))
     if len(parts) < 2 or parts[0] != "scipy" or parts[1] not in _MODULES:
         return None
     module = getattr(jax.scipy, parts[1], None)
@@ -62,42 +80,4 @@ def _namesake(function: Any) -> Callable | None:
     return found
 
 
-def _interpolator(function: Any) -> Callable | None:
-    kind = type(function)
-    if not kind.__module__.startswith("scipy.interpolate"):
-        return None
-    module = importlib.import_module("scipy.interpolate")
-    if isinstance(function, module.PPoly):
-        return lambda x, nu=0, extrapolate=None: _piecewise(function.derivative(nu) if nu else function, x)
-    if isinstance(function, module.BSpline):
-        return lambda x, nu=0, extrapolate=None: _piecewise(module.PPoly.from_spline(function.derivative(nu) if nu else function), x)
-    if isinstance(function, module.interp1d) and function._kind == "linear" and function.y.ndim == 1:
-        return lambda x: _linear(function, x)
-    return None
-
-
-def _piecewise(polynomial: Any, x: Any) -> Any:
-    """Of the piece that x lies in, by Horner's rule; the outer pieces go on outside."""
-    data = as_jax(x, np.result_type(as_jax(x).dtype, float))
-    breaks, coefficients = (jnp.asarray(v, data.dtype) for v in (polynomial.x, polynomial.c))
-    piece = jnp.clip(jnp.searchsorted(breaks, jax.lax.stop_gradient(data), side="right") - 1, 0, len(breaks) - 2)
-    offset = data - breaks[piece]
-    value = jnp.zeros_like(data)
-    for row in coefficients:
-        value = value * offset + row[piece]
-    return wrapped(value) if value.ndim else Number(value)
-
-
-def _linear(function: Any, x: Any) -> Any:
-    data = as_jax(x, np.result_type(as_jax(x).dtype, float))
-    xs, ys = jnp.asarray(function.x, data.dtype), jnp.asarray(function.y, data.dtype)
-    piece = jnp.clip(jnp.searchsorted(xs, jax.lax.stop_gradient(data), side="right") - 1, 0, len(xs) - 2)
-    slope = (ys[piece + 1] - ys[piece]) / (xs[piece + 1] - xs[piece])
-    value = ys[piece] + slope * (data - xs[piece])
-    outside = (data < xs[0]) | (data > xs[-1])
-    fill = function.fill_value
-    if isinstance(fill, str) and fill == "extrapolate":
-        return wrapped(value)
-    low, high = fill if isinstance(fill, tuple) else (fill, fill)
-    filled = jnp.where(data < xs[0], jnp.asarray(low, data.dtype), jnp.asarray(high, data.dtype))
-    return wrapped(jnp.where(outside, filled, value))
+_RENAMED = {"psi": "digamma"}

@@ -84,7 +84,7 @@ class Fault:
         return self.code
 
     def write(self, value: Any) -> None:
-        self.code = value
+        self.code = getattr(value, "data", value) if not isinstance(value, int) else value
 
 
 class Session:

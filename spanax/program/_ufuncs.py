@@ -95,6 +95,8 @@ def dtypes(ufunc: np.ufunc, inputs: tuple) -> tuple[np.dtype, ...]:
     for x in inputs:
         kind = weak_type(x)
         given.append(np.dtype(bool) if kind is bool else kind or np.dtype(raw(x).dtype))
+    if all(kind is int for kind in given):  # for comparisons of Python's integers NumPy has objects
+        given = [np.dtype(int)] * len(given)
     try:
         return ufunc.resolve_dtypes((*given, *[None] * ufunc.nout))
     except TypeError as error:
@@ -135,7 +137,7 @@ def _call(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
 
 def _namesake(ufunc: np.ufunc) -> Callable:
     for module in (jnp, jax.scipy.special):
-        if function := getattr(module, ufunc.__name__, None):
+        if function := getattr(module, {"psi": "digamma"}.get(ufunc.__name__, ufunc.__name__), None):
             if module is jnp and getattr(np, ufunc.__name__, None) is not ufunc and ufunc.__name__ not in _PRIVATE:
                 continue
             return function

@@ -22,12 +22,17 @@ SCALARS = (bool, int, float, complex, np.generic)
 
 def _binary(ufunc: np.ufunc) -> tuple[Callable, Callable]:
     def forward(self, other):
-        return session().rules.ufunc(ufunc, "operator", (self, other), {}) if is_operand(other) else NotImplemented
+        return session().rules.ufunc(ufunc, "operator", (self, other), {}) if _fits(self, other) else NotImplemented
 
     def backward(self, other):
-        return session().rules.ufunc(ufunc, "operator", (other, self), {}) if is_operand(other) else NotImplemented
+        return session().rules.ufunc(ufunc, "operator", (other, self), {}) if _fits(self, other) else NotImplemented
 
     return forward, backward
+
+
+def _fits(self: Value, other: Any) -> bool:
+    """May an operator combine them? Python's numbers leave lists and tuples alone."""
+    return is_numeric(other) or (isinstance(other, (list, tuple, np.ndarray)) and getattr(self, "python", None) is None)
 
 
 def _unary(ufunc: np.ufunc) -> Callable:
@@ -36,7 +41,7 @@ def _unary(ufunc: np.ufunc) -> Callable:
 
 def _compared(ufunc: np.ufunc) -> Callable:
     def compare(self, other):
-        return session().rules.ufunc(ufunc, "operator", (self, other), {}) if is_operand(other) else NotImplemented
+        return session().rules.ufunc(ufunc, "operator", (self, other), {}) if _fits(self, other) else NotImplemented
 
     return compare
 
@@ -345,7 +350,7 @@ class Contents:
         return self.array._contents
 
     def write(self, value: Any) -> None:
-        self.array._contents = value
+        self.array._contents = raw(value)
 
 
 # -- reading and making values
@@ -362,11 +367,6 @@ def is_unknown(x: Any) -> bool:
 
 def is_numeric(x: Any) -> bool:
     return isinstance(x, (Value, *SCALARS, jax.Array)) or (isinstance(x, np.ndarray) and x.dtype.kind in "biufc")
-
-
-def is_operand(x: Any) -> bool:
-    """May an operator combine a value with it?"""
-    return is_numeric(x) or isinstance(x, (list, tuple, np.ndarray))
 
 
 def raw(x: Any) -> Any:

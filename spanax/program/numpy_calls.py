@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._jaxprs import here
 from ._session import session, unliftable
 from ._values import SCALARS, Array, Number, Slice, Value, as_jax, canonical, is_unknown, raw, wrapped
 
@@ -58,12 +59,26 @@ def apply(function: Callable, args: tuple, kwargs: dict) -> Any:
     out = kwargs.pop("out", None)
     if not has_unknown((args, kwargs)):
         result = rewrapped(function(*unwrapped(args), **unwrapped(kwargs)))
+    elif (namesake := _namesake(function)) is not None:
+        result = rewrapped(_called(namesake, args, kwargs))
     else:
-        result = rewrapped(_namesake(function)(*_arrays(args), **_arrays(kwargs)))
+        result = session().rules.source(function)(*args, **kwargs)
     if out is None:
         return result
     session().rules.store(out, Ellipsis, result)
     return out
+
+
+def _called(function: Callable, args: tuple, kwargs: dict) -> Any:
+    """A function of jax.numpy; lists of known numbers are axes, shapes or, where it says so, arrays."""
+    given = {name: value for name, value in _arrays(kwargs).items() if name not in ("kind", "order", "subok", "like")}
+    try:
+        return function(*_arrays(args), **given)
+    except TypeError as error:
+        if "list" not in str(error):
+            raise
+        as_arrays = tuple(np.asarray(a) if isinstance(a, list) else a for a in _arrays(args))
+        return function(*as_arrays, **given)
 
 
 def _arrays(x: Any) -> Any:
@@ -92,12 +107,11 @@ def _is_array(x: Any) -> bool:
 _MODULES = {"numpy": jnp, "numpy.linalg": jnp.linalg, "numpy.fft": jnp.fft}
 
 
-def _namesake(function: Callable) -> Callable:
-    module = _MODULES.get(getattr(function, "__module__", "") or "", None)
-    found = getattr(module, function.__name__, None) if module else None
-    if found is None or function in UNSIZED:
+def _namesake(function: Callable) -> Callable | None:
+    if function in UNSIZED:
         raise no_counterpart(function)
-    return found
+    module = _MODULES.get(getattr(function, "__module__", "") or "", None)
+    return getattr(module, function.__name__, None) if module else None
 
 
 def no_counterpart(function: Callable) -> Exception:
@@ -394,7 +408,7 @@ def _joined(function: Callable) -> Callable:
             return rewrapped(function(unwrapped(arrays), *args, **kwargs))
         values = [asarray(a) for a in arrays]
         dtype = np.result_type(*(v.dtype for v in values))
-        return rewrapped(_namesake(function)([as_jax(v, dtype) for v in values], *unwrapped(args), **unwrapped(kwargs)))
+        return rewrapped(getattr(jnp, function.__name__)([as_jax(v, dtype) for v in values], *unwrapped(args), **unwrapped(kwargs)))
 
     return join
 
@@ -470,7 +484,18 @@ def _in1d(element: Any, test_elements: Any, **kwargs: Any) -> Any:
     return rewrapped(jnp.isin(as_jax(asarray(element)), as_jax(asarray(test_elements)), **kwargs))
 
 
+def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
+    if not minlength:
+        raise unliftable(
+            "np.bincount: the length of its result depends on the arguments' values", "minlength=n, for numbers below n"
+        )
+    numbers = as_jax(x)
+    session().check(jnp.any(numbers >= minlength), f"np.bincount of a number that is not below minlength={minlength}", here())
+    return wrapped(jnp.bincount(numbers, None if weights is None else as_jax(weights), length=minlength))
+
+
 RULES: dict[Any, Callable] = {
+    np.bincount: _known_or(_bincount, np.bincount),
     np.array: array,
     np.asarray: asarray,
     np.asanyarray: asarray,
@@ -580,11 +605,14 @@ def _sort_method(x: Array, axis: int = -1, **kwargs: Any) -> None:
 
 
 def _item_method(x: Value, *index: Any) -> Any:
-    if index:
-        return session().rules.item(x, index if len(index) > 1 else index[0])
-    if isinstance(x, Array):
-        return _python(session().rules.item(reshape(x, -1), 0))
-    return _python(x)
+    if not isinstance(x, Array):
+        return _python(x)
+    place = index[0] if len(index) == 1 else index or 0
+    if not isinstance(place, tuple):  # counted along all axes
+        if not index and x.size != 1:
+            raise ValueError("can only convert an array of size 1 to a Python scalar")
+        return _python(session().rules.item(reshape(x, -1), place))
+    return _python(session().rules.item(x, place))
 
 
 def _python(x: Any) -> Any:
