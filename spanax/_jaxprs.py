@@ -84,6 +84,12 @@ def below(eqn: JaxprEqn, test: Callable[[JaxprEqn], bool]) -> JaxprEqn | None:
     return None
 
 
+def operations(program: ClosedJaxpr) -> int:
+    """How many equations it holds, those of its sub-programs among them."""
+    inner = (p for eqn in program.jaxpr.eqns for p in jaxprs_in_params(eqn.params))
+    return len(program.jaxpr.eqns) + sum(operations(ClosedJaxpr(p, ())) for p in inner)
+
+
 def without_dead_code(program: ClosedJaxpr) -> ClosedJaxpr:
     """The same program, without what reaches no result of it; in loops, branches and calls as well."""
     jaxpr, _ = partial_eval.dce_jaxpr(program.jaxpr, True, instantiate=True)

@@ -17,6 +17,7 @@ import numpy as np
 
 from ._cells import set_attribute
 from ._iterables import Items, backwards, counted, enumerated, items_of, zipped
+from ._masked import Masked
 from ._session import session, unliftable
 from ._structure import settled
 from ._text import Text, deferred, text_of
@@ -195,8 +196,8 @@ def _reduce(function: Callable, iterable: Any, *initial: Any) -> Any:
     return functools.reduce(lambda x, y: call(function, x, y), listed(iterable), *initial)
 
 
-def _len(x: Any) -> int:
-    return len(x)
+def _len(x: Any) -> Any:
+    return x.count if isinstance(x, Masked) else len(x)
 
 
 def _getattr(owner: Any, name: str, *default: Any) -> Any:
@@ -366,6 +367,8 @@ for _name in "exp log sqrt sin cos".split():
         wrapped(getattr(jnp, n)(as_jax(x, complex))) if has_unknown(x) else f(unwrapped(x))
     )
 REFUSED: dict[Any, str] = {
+    **dict.fromkeys((np.loadtxt, np.genfromtxt, np.load, np.fromfile), "reads a file"),
+    **dict.fromkeys((np.save, np.savez, np.savetxt), "writes a file"),
     open: "opens a file",
     input: "reads from the terminal",
     builtins.compile: "compiles code",

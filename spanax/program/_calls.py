@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import random
 import sys
 import sysconfig
 import types
@@ -19,8 +20,8 @@ from ._builtins import CALLS, REFUSED, listed
 from ._cells import changing
 from ._compile import is_lifted, with_hooks
 from ._masked import Masked
-from ._random import GENERATORS, draw
-from ._session import session, unliftable
+from ._random import GENERATORS, draw, made, seed
+from ._session import Raised, session, unliftable
 from ._text import Text, deferred, formatted, is_log
 from ._values import Value, as_jax
 from .numpy_calls import RULES, apply, has_unknown, has_value, no_counterpart, rewrapped, unwrapped
@@ -66,6 +67,16 @@ def _dispatched(function: Any, args: tuple, kwargs: dict) -> Any:
     owner = getattr(function, "__self__", None)
     if isinstance(owner, GENERATORS):
         return draw(function, args, kwargs)
+    if function is np.random.seed:
+        return seed(*args, **kwargs)
+    if function in (np.random.default_rng, np.random.RandomState, random.Random):
+        return made(function, args, kwargs)
+    if _is_refused(function):
+        raise unliftable(
+            f"{getattr(function, '__name__', function)}() {REFUSED[function]}: a lifted program only computes",
+            "what it reads as an argument",
+            "sx.blackbox around it, with a bridge",
+        )
     if isinstance(owner, (list, dict, set)):
         return _container_method(function, owner, args, kwargs)
     if isinstance(owner, str):
@@ -115,7 +126,7 @@ def lifted(function: types.FunctionType) -> Callable:
 
 def _standard(function: Callable, args: tuple, kwargs: dict) -> Any:
     _refuse_impure(function)
-    return rewrapped(function(*args, **kwargs))
+    return native(function, args, kwargs)
 
 
 def _construct(kind: type, args: tuple, kwargs: dict) -> Any:
@@ -124,7 +135,8 @@ def _construct(kind: type, args: tuple, kwargs: dict) -> Any:
     if issubclass(kind, BaseException) or kind.__module__.partition(".")[0] in _LIBRARIES:
         return _other(kind, args, kwargs)
     if issubclass(kind, tuple) or new is not object.__new__ or type(kind) is not type:
-        return session().born(kind(*args, **kwargs)) if not issubclass(kind, tuple) else kind(*args, **kwargs)
+        made_ = native(kind, args, kwargs)
+        return made_ if isinstance(made_, tuple) else session().born(made_)
     if not isinstance(init, types.FunctionType) or not _has_source(init):
         made = kind(*args, **kwargs)
         return session().born(made) if hasattr(made, "__dict__") or isinstance(made, (list, dict, set)) else made
@@ -153,10 +165,10 @@ def _library(function: Callable, top: str, args: tuple, kwargs: dict) -> Any:
     if top == "numpy":
         return apply(function, args, kwargs) if _mentions_values(args, kwargs) else rewrapped(function(*args, **kwargs))
     if top == "scipy":
-        return _scipy.apply(function, args, kwargs)
+        return _scipy.apply(function, args, kwargs) if has_unknown((args, kwargs)) else native(function, unwrapped(args), unwrapped(kwargs))
     if top in _JAX:
         return rewrapped(function(*_for_jax(args), **_for_jax(kwargs)))
-    return rewrapped(function(*args, **kwargs))
+    return native(function, args, kwargs)
 
 
 def _for_jax(x: Any) -> Any:
@@ -171,12 +183,6 @@ def _other(function: Any, args: tuple, kwargs: dict) -> Any:
     """Built-in functions, instances with `__call__`, and compiled code."""
     if isinstance(function, np.ufunc):
         return function(*args, **kwargs) if has_value((args, kwargs)) or any(isinstance(a, Masked) for a in args) else rewrapped(function(*args, **kwargs))
-    if _is_refused(function):
-        raise unliftable(
-            f"{getattr(function, '__name__', function)}() {REFUSED[function]}: a lifted program only computes",
-            "what it reads as an argument",
-            "sx.blackbox around it, with a bridge",
-        )
     top = (getattr(function, "__module__", None) or type(function).__module__ or "").partition(".")[0]
     kind_top = type(function).__module__.partition(".")[0]
     if "scipy" in (top, kind_top):
@@ -191,17 +197,23 @@ def _other(function: Any, args: tuple, kwargs: dict) -> Any:
         return call(inner, function, *args, **kwargs)
     if isinstance(getattr(function, "__wrapped__", None), types.FunctionType):  # such as functools.lru_cache
         return call(function.__wrapped__, *args, **kwargs)
+    return native(function, args, kwargs)
+
+
+def native(function: Callable, args: tuple, kwargs: dict) -> Any:
+    """The call as it is: of compiled code, or of a library that is not lifted."""
     try:
         return rewrapped(function(*args, **kwargs))
-    except SpanaxError:
+    except Raised:
         raise
     except Exception as error:
-        if not _mentions_values(args, kwargs) or not has_unknown((args, kwargs)) or isinstance(function, type):
+        if not isinstance(error, SpanaxError) and not has_unknown((args, kwargs)):
             raise
         raise unliftable(
-            f"{_name(function)} is compiled code, and was given a value that depends on the arguments"
-            f" ({type(error).__name__}: {error})",
+            f"{_name(function)} is compiled or a library's, is not lifted, and met a value that depends on the arguments"
+            f" ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})",
             "sx.blackbox around it, with a bridge",
+            "the same in NumPy, which is lifted",
         ) from error
 
 
@@ -213,8 +225,6 @@ def _is_refused(function: Any) -> bool:
 
 
 def _numpy_builtin(function: Callable, args: tuple, kwargs: dict) -> Any:
-    if function in (np.random.default_rng, np.random.RandomState):
-        return session().born(function(*unwrapped(args), **unwrapped(kwargs)))
     if has_unknown((args, kwargs)):
         return apply(function, args, kwargs)
     result = function(*unwrapped(args), **unwrapped(kwargs))

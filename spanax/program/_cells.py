@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ._session import MISSING, session
+from ._session import MISSING, session, unliftable
+from ._structure import Unusable
 
 
 class Container:
@@ -18,9 +19,13 @@ class Container:
         self.born = session().age(container)
 
     def read(self) -> Any:
-        return self.container.copy()
+        return session().broken.get(id(self.container)) or self.container.copy()
 
     def write(self, value: Any) -> None:
+        if isinstance(value, Unusable):
+            session().broken[id(self.container)] = value
+            return
+        session().broken.pop(id(self.container), None)
         self.container.clear()
         (self.container.extend if isinstance(self.container, list) else self.container.update)(value)
 
@@ -58,6 +63,12 @@ class Variable:
 
     def write(self, value: Any) -> None:
         self.set(value)
+
+
+def usable(container: Any) -> None:
+    """An error where it differs in structure, as the arguments decide."""
+    if (broken := session().broken.get(id(container))) is not None:
+        raise unliftable(broken.problem, "the same structure on all ways", "an array of a fixed size")
 
 
 def changing(container: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import SpanaxError
-from .._jaxprs import here
+from .._jaxprs import defined
 from . import _calls, _hooks
 from ._guard import Unknown, state_of
 from ._session import Raised, Session, under
@@ -60,6 +61,7 @@ class Static:
 class _Entry:
     compiled: Callable
     functions: list  # those that were lifted, whose surroundings are looked at
+    objects: list  # static arguments, and what a bound method belongs to
     state: Any
 
 
@@ -99,11 +101,12 @@ class Program:
             functions.update(session.functions)
             return outcome
 
-        compiled = jax.jit(functools.partial(_with_gradients, run) if self.derive else run)
+        compiled = jax.jit(functools.partial(_with_gradients, run, _place(self.function)) if self.derive else run)
         outcome = compiled(given)
         found = list(functions.values())
         try:
-            entries.append(_Entry(compiled, found, state_of(found)))
+            objects = [self.function, *(s.value for s in static)]
+            entries.append(_Entry(compiled, found, objects, state_of(found, objects, keep=True)))
         except Unknown:
             pass
         del entries[:-4]
@@ -127,34 +130,38 @@ def traced_run(program: Program, args: tuple, kwargs: dict) -> tuple[Outcome, Se
     return Outcome(arrays, code, tree, rest, tuple(now.fault.messages)), now
 
 
-def _with_gradients(run: Callable, given: list) -> Outcome:
+def _with_gradients(run: Callable, where: str, given: list) -> Outcome:
     """The outcome, with the derivatives of its value by all numbers given."""
     inexact = [jnp.issubdtype(x.dtype, jnp.inexact) for x in given]
 
     def value(chosen: list) -> tuple[jax.Array, Outcome]:
         numbers = iter(chosen)
         outcome = run([next(numbers) if d else x for x, d in zip(given, inexact, strict=True)])
-        return scalar_of(outcome), outcome
+        return scalar_of(outcome, where), outcome
 
     gradients, outcome = jax.grad(value, has_aux=True)([x for x, d in zip(given, inexact, strict=True) if d])
     return dataclasses.replace(outcome, gradients=gradients)
 
 
-def scalar_of(outcome: Outcome) -> jax.Array:
+def scalar_of(outcome: Outcome, where: str) -> jax.Array:
     """The value, which is to be one real number."""
     if len(outcome.leaves) != 1 or outcome.rest or outcome.leaves[0].size != 1:
         forms = [f"an array of shape {x.shape}" if x.ndim else "a number" for x in outcome.leaves]
         forms += [repr(x.value) for _, x in outcome.rest]
         raise SpanaxError(
             f"a gradient is that of one number; the function returns {', '.join(forms) or 'None'}",
-            here(),
+            where,
             "one number: a sum, a mean, or one part of the result",
             "jax.jacobian(sx.lift(f))",
         )
     leaf = outcome.leaves[0].reshape(())
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
-        raise SpanaxError("a gradient is that of a real number; the function returns a complex one", here(), ".real, or abs()")
+        raise SpanaxError("a gradient is that of a real number; the function returns a complex one", where, ".real, or abs()")
     return leaf if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.asarray(leaf, float)
+
+
+def _place(function: Any) -> str:
+    return defined(function) if isinstance(function, (types.FunctionType, types.MethodType)) else ""
 
 
 class _Later:
@@ -204,6 +211,6 @@ def _dynamic(x: Any) -> Any:
 
 def _same_state(entry: _Entry) -> bool:
     try:
-        return state_of(entry.functions) == entry.state
+        return state_of(entry.functions, entry.objects) == entry.state
     except Unknown:
         return False

@@ -12,6 +12,7 @@ import numpy as np
 from .._jaxprs import is_traced
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
+_LIBRARIES = ("numpy", "scipy", "jax", "jaxlib", "math", "builtins")
 _DEPTH = 6
 
 
@@ -19,15 +20,19 @@ class Unknown(Exception):
     """The state cannot be told."""
 
 
-def state_of(functions: Iterable[types.FunctionType]) -> list:
-    """Something that is equal as long as the globals, closures and defaults of the functions are the same."""
-    found: list = []
+def state_of(functions: Iterable[types.FunctionType], objects: Iterable[Any] = (), *, keep: bool = False) -> list:
+    """Something that is equal as long as what the functions read is the same: globals, closures, defaults, attributes of modules
+    and classes that they name, and the given objects. `keep`: with copies of arrays, to be compared with later."""
+    functions = list(functions)
+    names = {name for function in functions for name in _names(function.__code__)}
+    reader = _Reader(names, keep)
     for function in functions:
-        names, scope = _names(function.__code__), function.__globals__
-        found += [_state(scope[n], _DEPTH) for n in names if n in scope]
-        found += [_cell(c) for c in function.__closure__ or ()]
-        found += [_state(d, _DEPTH) for d in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())]
-    return found
+        scope = function.__globals__
+        reader.read_all(scope[n] for n in _names(function.__code__) if n in scope)
+        reader.read_all(map(_contents, function.__closure__ or ()))
+        reader.read_all((*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()))
+    reader.read_all(objects)
+    return reader.found
 
 
 _NAMES: dict[types.CodeType, tuple[str, ...]] = {}
@@ -41,33 +46,61 @@ def _names(code: types.CodeType) -> tuple[str, ...]:
     return _NAMES[code]
 
 
-def _cell(cell: Any) -> Any:
+def _contents(cell: Any) -> Any:
     try:
-        return _state(cell.cell_contents, _DEPTH)
+        return cell.cell_contents
     except ValueError:  # empty
         return None
 
 
-def _state(x: Any, depth: int) -> Any:
-    if isinstance(x, _PLAIN):
-        return type(x), x if x == x else "nan"
-    if isinstance(x, np.ndarray):
-        return id(x), x.shape, x.dtype.str, x.tobytes() if x.dtype != object else None
-    if is_traced(x):
-        raise Unknown
-    if isinstance(x, (types.FunctionType, types.ModuleType, types.BuiltinFunctionType, type, jax.Array)):
-        return _Same(x)
-    if depth == 0:
-        return _Same(x)
-    if isinstance(x, (list, tuple, set, frozenset)):
-        return type(x), [_state(part, depth - 1) for part in x]
-    if isinstance(x, dict):
-        return [(_state(k, depth - 1), _state(v, depth - 1)) for k, v in x.items()]
-    if isinstance(x, types.MethodType):
-        return _Same(x.__func__), _state(x.__self__, depth - 1)
-    if hasattr(x, "__dict__") and not type(x).__module__.startswith(("numpy", "jax", "scipy")):
-        return _Same(x), [(n, _state(v, depth - 1)) for n, v in vars(x).items()]
-    return _Same(x)
+class _Reader:
+    def __init__(self, names: set[str], keep: bool):
+        self.names, self.keep = names, keep
+        self.found: list = []
+        self.seen: set[int] = set()
+
+    def read_all(self, values: Iterable[Any]) -> None:
+        for value in values:
+            self.read(value, _DEPTH)
+
+    def read(self, x: Any, depth: int) -> None:
+        if isinstance(x, _PLAIN):
+            self.found.append((type(x), x if x == x else "nan"))
+        elif isinstance(x, np.ndarray):
+            self.found.append(_Contents(x, self.keep))
+        elif is_traced(x):
+            raise Unknown
+        else:
+            self.found.append(_Same(x))
+            if depth and id(x) not in self.seen:
+                self.seen.add(id(x))
+                for part in self.parts(x):
+                    self.read(part, depth - 1)
+
+    def parts(self, x: Any) -> Iterable[Any]:
+        """What an object holds, as far as a program may read it."""
+        if isinstance(x, (list, tuple, set, frozenset)):
+            return [len(x), *x]
+        if isinstance(x, dict):
+            return [len(x), *x.keys(), *x.values()]
+        if isinstance(x, types.MethodType):
+            return [x.__func__, x.__self__]
+        if isinstance(x, (types.FunctionType, types.BuiltinFunctionType, jax.Array)) or _is_library(x):
+            return []
+        if isinstance(x, (types.ModuleType, type)):
+            return [vars(x)[n] for n in sorted(self.names & vars(x).keys())]
+        slots = [getattr(x, n, None) for kind in type(x).__mro__ for n in _slots(kind)]
+        return [*getattr(x, "__dict__", {}).values(), *slots, type(x)]
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = vars(kind).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def _is_library(x: Any) -> bool:
+    owner = x.__name__ if isinstance(x, types.ModuleType) else x.__module__ if isinstance(x, type) else type(x).__module__
+    return str(owner).partition(".")[0] in _LIBRARIES
 
 
 class _Same:
@@ -78,5 +111,18 @@ class _Same:
 
     def __eq__(self, other):
         return isinstance(other, _Same) and self.x is other.x
+
+    __hash__ = object.__hash__
+
+
+class _Contents:
+    """Equal to that of an array of the same contents."""
+
+    def __init__(self, array: np.ndarray, keep: bool):
+        self.array = array.copy() if keep else array
+
+    def __eq__(self, other):
+        same_form = isinstance(other, _Contents) and self.array.dtype == other.array.dtype
+        return same_form and self.array.shape == other.array.shape and np.array_equal(self.array, other.array, equal_nan=self.array.dtype.kind in "fc")
 
     __hash__ = object.__hash__

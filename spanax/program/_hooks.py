@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import dataclasses
 import operator
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from .._errors import SpanaxError
 from .._jaxprs import here
 from . import _calls, _indexing, _text, _ufuncs, control_flow, loops, numpy_calls
 from ._builtins import listed
-from ._cells import Variable, changing, set_attribute
+from ._cells import Variable, changing, set_attribute, usable
 from ._iterables import Items, items_of
 from ._masked import Masked
 from ._session import Raised, session, unliftable
@@ -34,9 +35,10 @@ _UNSETTLED = (Undefined, Unusable, Partial)
 def ld(value: Any) -> Any:
     """A name that is read."""
     if isinstance(value, _UNSETTLED):
-        return settled(value, "a name", here)
+        return settled(value, here)
     if isinstance(value, (list, dict, set)):
         session().reads(value)
+        usable(value)
     elif isinstance(value, np.ndarray):
         return _adopted(value)
     return value
@@ -78,12 +80,7 @@ def result(value: Any, returned: Any) -> Any:
     """What a function returns that may end early, or without a value."""
     if isinstance(value, Undefined):
         return None
-    if isinstance(value, Partial):
-        session().check(
-            ~as_jax(value.defined), "a function ended without a `return`, as the arguments decide", here(), "a `return` on all ways"
-        )
-        return value.value
-    return ld(value)
+    return dataclasses.replace(value, absent=None) if isinstance(value, Partial) else ld(value)
 
 
 def returned(value: Any) -> Any:
@@ -102,6 +99,13 @@ def returned(value: Any) -> Any:
 
 
 # -- truth
+
+
+def is_none(value: Any) -> Any:
+    """`value is None`, of a name that may be None as the arguments decide."""
+    if isinstance(value, Partial) and value.absent is None:
+        return Number(~as_jax(value.defined), bool)
+    return ld(value) is None
 
 
 def not_(value: Any) -> Any:
@@ -213,7 +217,8 @@ def append(target: Any, value: Any) -> Any:
     """`target.append(value)`."""
     if isinstance(target, list):
         changing(target)
-        target.append(value)
+        if id(target) not in session().broken:
+            target.append(value)
         return None
     return call(target.append, value)
 

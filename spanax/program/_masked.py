@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from .._jaxprs import here
 from ._session import session, unliftable
-from ._values import SCALARS, Value, as_jax, is_unknown, wrapped
+from ._values import SCALARS, Number, Value, as_jax, canonical, is_unknown, wrapped
 
 
 def is_mask(index: Any, target: Value) -> bool:
@@ -60,8 +61,8 @@ class Masked:
 
     def __array_function__(self, function, types, args, kwargs):
         name = function.__name__.removeprefix("a") if function in (np.amax, np.amin) else function.__name__
-        if name in _REDUCTIONS and len(args) == 1 and not kwargs and args[0] is self:
-            return getattr(self, name)()
+        if name in _REDUCTIONS and args and args[0] is self:
+            return self.reduced(name, *args[1:], **kwargs)
         raise _no_length()
 
     def _over(self, values: Any) -> Any:
@@ -69,40 +70,30 @@ class Masked:
         mask = as_jax(self.mask)
         return jnp.broadcast_to(mask.reshape(*mask.shape, *[1] * (values.ndim - mask.ndim)), values.shape)
 
-    def _reduced(self, function: Callable) -> Any:
-        return wrapped(function(as_jax(self.values), where=self._over(self.values)))
-
-    def sum(self):
-        return self._reduced(jnp.sum)
-
-    def mean(self):
-        return self._reduced(jnp.mean)
-
-    def prod(self):
-        return self._reduced(jnp.prod)
-
-    def std(self):
-        return self._reduced(jnp.std)
-
-    def var(self):
-        return self._reduced(jnp.var)
-
-    def any(self):
-        return self._reduced(jnp.any)
-
-    def all(self):
-        return self._reduced(jnp.all)
-
-    def max(self):
-        return self._reduced(lambda x, where: jnp.max(x, where=where, initial=_least(x.dtype)))
-
-    def min(self):
-        return self._reduced(lambda x, where: -jnp.max(-x, where=where, initial=_least(x.dtype)))
+    def reduced(self, name: str, axis: int | None = None, **kwargs: Any) -> Any:
+        """`self.sum(axis)` and the like; the selection's first axis is that of its elements."""
+        data = as_jax(self.values)
+        if axis is not None and self.mask.ndim > 1:
+            raise unliftable("one axis of a selection by a mask of several axes", "np.where(mask, x, 0).sum(axis)")
+        where = self._over(self.values)
+        if name == "max":
+            return wrapped(jnp.max(data, axis, where=where, initial=_least(data.dtype), **kwargs))
+        if name == "min":
+            return wrapped(-jnp.max(-data, axis, where=where, initial=_least(data.dtype), **kwargs))
+        return wrapped(getattr(jnp, name)(data, axis, where=where, **kwargs))
 
     @property
-    def size(self):
-        rest = int(np.prod(self.values.shape[self.mask.ndim :], dtype=int))
-        return wrapped(as_jax(self.mask).sum()) * rest
+    def count(self) -> Number:
+        """How many elements the mask chooses: its `len`."""
+        return Number(as_jax(self.mask).sum().astype(canonical(int)), int)
+
+    @property
+    def size(self) -> Any:
+        return self.count * int(np.prod(self.values.shape[self.mask.ndim :], dtype=int))
+
+    @property
+    def shape(self) -> tuple:
+        return (self.count, *self.values.shape[self.mask.ndim :])
 
     def copy(self):
         return self
@@ -119,6 +110,8 @@ class Masked:
     def __getattr__(self, name: str):
         if name.startswith("__"):
             raise AttributeError(name)
+        if name in _REDUCTIONS:
+            return functools.partial(self.reduced, name)
         raise _no_length()
 
     def __neg__(self):

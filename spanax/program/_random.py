@@ -50,6 +50,7 @@ def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
     now = session()
     age = now.age(generator)
     if name == "seed":
+        now.record(State(generator), 0)
         now.born(generator)
         method(*unwrapped(args), **unwrapped(kwargs))
         return None
@@ -76,6 +77,26 @@ def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
             "standard numbers, shifted and scaled",
         )
     return rule(generator, *args, **kwargs)
+
+
+def seed(*args: Any, **kwargs: Any) -> None:
+    """`np.random.seed`: of the generator behind NumPy's own functions."""
+    generator = np.random.random.__self__  # type: ignore[attr-defined]
+    session().record(State(generator), 0)
+    session().born(generator)
+    np.random.seed(*unwrapped(args), **unwrapped(kwargs))
+
+
+def made(kind: Callable, args: tuple, kwargs: dict) -> Any:
+    """A new generator; without a seed it would differ in every run, and be the same in each of the compiled program."""
+    if not args and not kwargs or args == (None,):
+        raise unliftable(
+            f"{getattr(kind, '__name__', kind)}() without a seed: the numbers would be the same in every run of the compiled program",
+            "a seed",
+            "the random numbers as an argument",
+            "sx.sample with a key",
+        )
+    return session().born(kind(*unwrapped(args), **unwrapped(kwargs)))
 
 
 def _located(standard: str, first: str, second: str, *, span: bool = False) -> Callable:

@@ -408,6 +408,9 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_Compare(self, node: ast.Compare) -> Any:
         operators = [type(o).__name__ for o in node.ops]
+        if operators in (["Is"], ["IsNot"]) and isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None:
+            test = hook("is_none", self.unread(node.left))
+            return _at(node, test if operators == ["Is"] else hook("not_", test))
         if len(operators) == 1 and operators[0] not in ("In", "NotIn"):
             node.left, node.comparators = self.visit(node.left), [self.visit(node.comparators[0])]
             return node

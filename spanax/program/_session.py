@@ -14,6 +14,7 @@ import numpy as np
 from .._errors import SpanaxError
 from .._jaxprs import here, is_traced
 
+DEEPEST = 40
 MISSING = object()  # of an attribute or a key that does not exist
 
 
@@ -97,6 +98,7 @@ class Session:
         self.clock = 0
         self.newborn: dict[int, tuple[int, Any]] = {}  # containers and objects made by the program, kept alive
         self.adopted: dict[int, tuple[Any, Any]] = {}  # NumPy arrays of the world outside, and what stands for them
+        self.broken: dict[int, Any] = {}  # containers whose structure depends on the arguments, and why
         self.staged = 0  # how many traced branches and loops are around
         self.guarded = 0  # `try` statements around
         self.probing = False  # is a block only looked at, and undone?
@@ -157,6 +159,12 @@ class Session:
     @contextlib.contextmanager
     def stage(self) -> Iterator[None]:
         """What is traced inside may run any number of times."""
+        if self.staged >= DEEPEST:
+            raise unliftable(
+                f"more than {DEEPEST} branches and loops inside each other: a recursion that ends as the arguments decide, perhaps",
+                "a while loop",
+                "the number that it counts with as a static argument",
+            )
         self.staged += 1
         try:
             yield

@@ -31,10 +31,12 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Partial:
-    """A value that exists only where the traced `defined` holds."""
+    """A value that exists only where the traced `defined` holds; elsewhere it is `absent`: None, or not assigned."""
 
     value: Any
     defined: Any
+    absent: Undefined | None
+    name: str
 
 
 # -- snapshots: what a value was when a block ended
@@ -67,7 +69,7 @@ class Node:
 class Sometimes:
     """A `Partial`."""
 
-    value: Any
+    value: Partial
     part: Any
     defined: Leaf
 
@@ -178,13 +180,22 @@ def join(plan: Plan, ways: Sequence[Any], name: str, *, carried: bool = False) -
         parts = [join(plan, p, f"{name}[{k!r}]", carried=carried) for k, p in zip(ways[0].keys, zip(*(w.parts for w in ways), strict=True), strict=True)]
         kind, keys = ways[0].kind, ways[0].keys
         return lambda leaves: _made(kind, keys, [part(leaves) for part in parts])
-    if any(isinstance(w, Sometimes) or (isinstance(w, Fixed) and isinstance(w.value, Undefined)) for w in ways):
+    if any(isinstance(w, Sometimes) or _is_absent(w) for w in ways):
         return _join_partial(plan, ways, name, carried)
     if all(isinstance(w, Fixed) for w in ways) and all(_equal(w.value, ways[0].value) for w in ways):
         same = ways[0].value
         return lambda leaves: same
-    unusable = Unusable(f"{name} is {' on one way and '.join(map(_describe, ways))} on another, as the arguments decide")
+    unusable = Unusable(f"{shown(name)} is {' on one way and '.join(map(_describe, ways))} on another, as the arguments decide")
     return lambda leaves: unusable
+
+
+def shown(name: str) -> str:
+    """A name as the program's author knows it."""
+    return "the returned value" if name.startswith("_sx_") else name
+
+
+def _is_absent(way: Any) -> bool:
+    return isinstance(way, Fixed) and (way.value is None or isinstance(way.value, Undefined))
 
 
 def _equal(x: Any, y: Any) -> bool:
@@ -211,7 +222,7 @@ def _join_leaves(plan: Plan, ways: Sequence[Leaf], name: str, carried: bool) -> 
         return lambda leaves: known
     shapes = {w.shape for w in ways}
     if len(shapes) > 1:
-        unusable = Unusable(f"{name} has the shape {' on one way and '.join(map(str, sorted(shapes)))} on another, as the arguments decide")
+        unusable = Unusable(f"{shown(name)} has the shape {' on one way and '.join(map(str, sorted(shapes)))} on another, as the arguments decide")
         return lambda leaves: unusable
     python, dtype = _promoted(ways)
     index = plan.leaf(tuple(ways), first.shape, dtype)
@@ -247,20 +258,21 @@ def _promoted(ways: Sequence[Leaf]) -> tuple[type | None, np.dtype]:
 
 def _join_partial(plan: Plan, ways: Sequence[Any], name: str, carried: bool) -> Builder:
     """A value on some ways only."""
-    values = [w.part if isinstance(w, Sometimes) else None if isinstance(w, Fixed) and isinstance(w.value, Undefined) else w for w in ways]
+    values = [w.part if isinstance(w, Sometimes) else None if _is_absent(w) else w for w in ways]
     there = [v for v in values if v is not None]
+    absent = next(w.value.absent if isinstance(w, Sometimes) else w.value for w in ways if isinstance(w, Sometimes) or _is_absent(w))
     if not there:
-        undefined = ways[0].value
-        return lambda leaves: undefined
+        return lambda leaves: absent
     filled = [there[0] if v is None else v for v in values]
     inner = join(plan, _without_known(filled, values), name, carried=True)
     flags = tuple(_defined(w) for w in ways)
     index = plan.leaf(flags, (), np.dtype(bool))
-    return lambda leaves: _partial(inner(leaves), leaves[index])
 
+    def make(leaves: Sequence) -> Any:
+        value = inner(leaves)
+        return value if isinstance(value, Unusable) else Partial(value, leaves[index], absent, name)
 
-def _partial(value: Any, defined: Any) -> Any:
-    return value if isinstance(value, Unusable) else Partial(value, defined)
+    return make
 
 
 def _without_known(filled: list, values: list) -> list:
@@ -281,21 +293,23 @@ def _zeros(way: Any) -> Any:
 def _defined(way: Any) -> Leaf:
     if isinstance(way, Sometimes):
         return way.defined
-    known = not (isinstance(way, Fixed) and isinstance(way.value, Undefined))
+    known = not _is_absent(way)
     return Leaf(known, None, known, (), np.dtype(bool), bool, False)
 
 
 # -- reading
 
 
-def settled(value: Any, name: str, where: Callable[[], str]) -> Any:
+def settled(value: Any, where: Callable[[], str]) -> Any:
     """The value of a name that is read; an error where it has none."""
     if isinstance(value, Undefined):
         raise UnboundLocalError(f"{value.name} is read before it is assigned")
     if isinstance(value, Unusable):
         raise unliftable(value.problem, "the same kind of value on all ways", "np.where instead of `if`")
     if isinstance(value, Partial):
-        session().check(~as_jax(value.defined), f"{name} is read where it was not assigned", where(), "a value before the `if` or the loop")
+        what = "None" if value.absent is None else "not assigned"
+        remedies = "a value before the `if` or the loop", f"`if {shown(value.name)} is not None`, where it may be None"
+        session().check(~as_jax(value.defined), f"{shown(value.name)} is used where it is {what}", where(), *remedies)
         return value.value
     return value
 

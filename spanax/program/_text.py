@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -116,7 +117,7 @@ def is_log(function: Any) -> bool:
     return isinstance(owner, (logging.Logger, logging.LoggerAdapter)) or function in _LOGS
 
 
-_LOGS = {logging.debug, logging.info, logging.warning, logging.error, logging.critical, logging.exception, logging.log}
+_LOGS = {warnings.warn, logging.debug, logging.info, logging.warning, logging.error, logging.critical, logging.exception, logging.log}
 
 
 def message(x: Any) -> str:

@@ -11,19 +11,19 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._errors import SpanaxError
-from .._jaxprs import here
+from .._jaxprs import here, operations
 from .._primitives import any_lane
 from ._capture import Capture, capture
 from ._cells import Container
 from ._iterables import Items, UnknownCounts, items_of
 from ._rounds import known_rounds, rounds_until
 from ._session import Cell, Unliftable, session, unliftable
-from ._structure import Fixed, Leaf, Node, Plan, Unusable, join, snapshot
+from ._structure import Fixed, Leaf, Node, Plan, join, snapshot
 from ._values import Array, Number, Slice, as_jax, canonical
 from .control_flow import Get, Set, if_, truth
 
 SHORT = 8  # a loop of no more rounds is written out ...
-COPIES = 32  # ... as long as loops inside loops make no more copies than these
+COPIES, SMALL = 32, 200  # ... as long as loops inside loops make no more copies than these, and they no more operations
 KNOWN = 8  # rounds of a `while` whose test is known, after which it is tried as a loop
 PEELED = 3  # first rounds that are written out before the others, which may be alike
 UNROLLED = 3000  # most rounds that are written out where a loop cannot stay one
@@ -66,7 +66,7 @@ def _written_out(loop: _Loop, items: Sequence) -> None:
 
 def _through(loop: _Loop, items: Items) -> None:
     now = session()
-    if items.length <= SHORT and items.length * now.copies <= COPIES or loop.is_known(lambda: items.known(0)):
+    if items.length <= 1 or loop.is_short(items) or loop.is_known(lambda: items.known(0)):
         _written_out(loop, list(items))
         return
     reason: Exception | None = None
@@ -148,19 +148,35 @@ class _Loop:
             snapshot(value, outputs, session().clock)
         return bool(outputs)
 
+    def is_short(self, items: Items) -> bool:
+        """Is it worth while to write its rounds out?"""
+        copies = items.length * session().copies
+        if items.length > SHORT or copies > COPIES:
+            return False
+        if ("size", self.site) not in session().hints:
+            way = self.probe(lambda: items.known(0))
+            session().hints["size", self.site] = 0 if way is None else operations(way.program)
+        return session().hints["size", self.site] * copies <= SMALL
+
+    def probe(self, item: Callable[[], Any]) -> Capture | None:
+        """A round that is traced, looked at, and undone; None where that fails."""
+        now = session()
+        before, now.probing = now.probing, True
+        try:
+            return capture(lambda: self.body(item()), self.get, self.set)
+        except Exception:
+            return None
+        finally:
+            now.probing = before
+
     def is_known(self, item: Callable[[], Any]) -> bool:
         """Does a round compute with known numbers only?"""
         if session().hints.get(("unknown", self.site)):
             return False
         entry = self.get()
-        now = session()
-        before, now.probing = now.probing, True
-        try:
-            way = capture(lambda: self.body(item()), self.get, self.set)
-        except Exception:
+        way = self.probe(item)
+        if way is None:
             return False
-        finally:
-            now.probing = before
         shots = [s for s, e in zip(way.state, entry, strict=True) if s.value is not e]
         shots += [s for _, s in way.cells.values()]
         known = not any(map(_has_unknown, shots)) and not way.program.effects and way.raised is None
@@ -222,9 +238,6 @@ class _Loop:
 
     def bounded(self, going: jax.Array, extra: list, make: Callable) -> None:
         state, way, carry, plan, makers = self.settle(extra, make, going)
-        if any(isinstance(cell, Container) for _, (cell, _) in way.cells.items() if cell.key not in carry.cells):
-            raise unliftable("a list grows in a loop whose number of rounds is not known", "an array of a fixed size")
-
         def step(leaves):
             outs = way.run(*leaves)
             return plan.outputs(1, outs), _going(way, outs)
@@ -317,7 +330,7 @@ class _Loop:
             state[i] = makers[i](leaves)
         self.set(tuple(state))
         for key, (cell, _) in carry.cells.items():
-            session().commit(cell, _usable(makers[key](leaves), cell))
+            session().commit(cell, makers[key](leaves))
         self.body(item)
         if self.going is None:
             return None
@@ -359,7 +372,7 @@ class _Loop:
             state[i] = makers[i](final)
         self.set(tuple(state))
         for key, (cell, _) in carry.cells.items():
-            session().commit(cell, _usable(makers[key](final), cell))
+            session().commit(cell, makers[key](final))
         for array in way.lost:
             session().lose(array)
         for cell, makes in builders:
@@ -376,12 +389,6 @@ def _pair(guarded: Callable, carried: list, row: Any):
 def _two(shots: list) -> list:
     """At the start, and after a round: the form that both fit."""
     return shots if len(shots) > 1 else [shots[0], shots[0]]
-
-
-def _usable(value: Any, cell: Cell) -> Any:
-    if isinstance(value, Unusable) and isinstance(cell, Container):
-        raise unliftable(value.problem, "the same structure on all ways", "an array of a fixed size")
-    return value
 
 
 def _going(way: Capture, outs: Sequence) -> jax.Array:

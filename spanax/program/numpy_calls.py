@@ -74,6 +74,12 @@ def _called(function: Callable, args: tuple, kwargs: dict) -> Any:
     given = {name: value for name, value in _arrays(kwargs).items() if name not in ("kind", "order", "subok", "like")}
     try:
         return function(*_arrays(args), **given)
+    except jax.errors.ConcretizationTypeError as error:
+        raise unliftable(
+            f"np.{function.__name__} needs to know a number that depends on the arguments while the program is traced: a shape, perhaps",
+            "the number as a static argument: a closure, or functools.partial",
+            "sx.blackbox around the function that needs it, with a bridge",
+        ) from error
     except TypeError as error:
         if "list" not in str(error):
             raise
@@ -181,7 +187,10 @@ def _stacked(parts: Any) -> jax.Array:
     runs = _runs(parts)
     if len(runs) == 1 and isinstance(runs[0], jax.Array):
         return runs[0]
-    dtype = canonical(np.result_type(*map(_weak_form, _flat(parts))))
+    dtype = np.result_type(*map(_weak_form, _flat(parts)))
+    if dtype.kind not in "biufc":
+        raise unliftable("an array of objects", "an array of numbers, or a list")
+    dtype = canonical(dtype)
     blocks = [r.astype(dtype) if isinstance(r, jax.Array) else jnp.stack([_stacked(p).astype(dtype) for p in r]) for r in runs]
     return blocks[0] if len(blocks) == 1 else jnp.concatenate(blocks)
 

@@ -132,17 +132,13 @@ def test_a_throw_is_the_whole_motion(x64):
 
 def test_the_trajectory_can_be_differentiated(x64):
     def seen(weight):
-        far = throw(-2.0, 45.0, weight)
+        far = _throw(-2.0, 45.0, weight)
         return far.event_times, far.projectile[30], far.velocity[-2]
 
     slopes = jax.jit(jax.jacfwd(seen))(200.0)
     h = 1e-3
-    for slope, more, less in zip(slopes, _seen(seen, 200 + h), _seen(seen, 200 - h), strict=True):
+    for slope, more, less in zip(slopes, seen(200 + h), seen(200 - h), strict=True):
         np.testing.assert_allclose(slope, (more - less) / (2 * h), rtol=1e-5, atol=1e-9)
-
-
-def _seen(seen, weight):
-    return [np.asarray(x) for x in seen(weight)]
 
 
 def test_it_works_in_both_precisions(dtype):

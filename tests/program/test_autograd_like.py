@@ -1,0 +1,82 @@
+"""HIPS/autograd's examples, and the functions of NumPy and SciPy that its tests cover, with plain `import numpy as np`."""
+
+import numpy as np
+
+import spanax as sx
+
+from .autograd_like import PROGRAMS, scalar
+
+REQUIRED = 0.95  # of the programs
+
+
+def leaves(tree):
+    """The numbers and arrays in lists, tuples and dictionaries, in order, that of a dictionary's sorted keys."""
+    if isinstance(tree, dict):
+        tree = [tree[key] for key in sorted(tree)]
+    return [leaf for branch in tree for leaf in leaves(branch)] if isinstance(tree, list | tuple) else [tree]
+
+
+def moved(tree, steps):
+    """The tree with each leaf moved by the next of `steps`."""
+    if isinstance(tree, dict):
+        return {key: moved(tree[key], steps) for key in sorted(tree)}
+    if isinstance(tree, list | tuple):
+        return type(tree)(moved(branch, steps) for branch in tree)
+    x = tree + next(steps)
+    return x if np.ndim(tree) else float(x)
+
+
+def along(f, args, direction, h=2e-3):
+    """The derivative of f along one direction of all arguments: central differences, extrapolated."""
+
+    def at(k):
+        return float(f(*moved(args, iter([k * d for d in direction]))))
+
+    coarse, fine = ((at(k) - at(-k)) / (2 * k) for k in (h, h / 2))
+    finer = (at(h / 4) - at(-h / 4)) / (h / 2)
+    better, best = fine + (fine - coarse) / 3, finer + (finer - fine) / 3
+    return best + (best - better) / 15
+
+
+def check(function, args):
+    def f(*args):
+        return scalar(function(*args))
+
+    value, gradient = sx.value_and_gradient(f, *args)
+    np.testing.assert_allclose(value, f(*args), rtol=1e-10)
+    slopes = leaves(gradient)
+    assert [np.shape(slope) for slope in slopes] == [np.shape(x) for x in leaves(args)]
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        direction = [rng.standard_normal(np.shape(x)) for x in leaves(args)]
+        expected = along(f, args, direction)
+        got = sum(np.sum(slope * d) for slope, d in zip(slopes, direction, strict=True))
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_share_that_works():
+    """Value equal to NumPy's, gradient to central differences along three random directions of all arguments."""
+    assert len(PROGRAMS) >= 120
+    failures = {}
+    for name, (function, args) in PROGRAMS.items():
+        try:
+            check(function, args)
+        except Exception as error:
+            failures[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    share = 1 - len(failures) / len(PROGRAMS)
+    report = "\n".join(
+        [f"{share:.1%} of {len(PROGRAMS)}; not: ", *(f"  {name}: {why}" for name, why in failures.items())]
+    )
+    print(report)
+    assert share >= REQUIRED, report
+
+
+def test_the_check_can_fail():
+    """A sine whose derivative is somebody else's: the comparison tells."""
+
+    def wrong(x):
+        return np.sum(np.sin(x))
+
+    expected = along(wrong, (np.ones(2),), [np.ones(2)])
+    np.testing.assert_allclose(expected, 2 * np.cos(1.0), rtol=1e-9)
+    assert abs(expected - along(lambda x: np.sum(np.sinh(x)), (np.ones(2),), [np.ones(2)])) > 0.1
