@@ -116,6 +116,7 @@ class Program:
 def traced_run(program: Program, args: tuple, kwargs: dict) -> tuple[Outcome, Session]:
     """The function on values, in a traced program."""
     with under(Session(_hooks.Rules(), program.max_iterations, program.recursive)) as now:
+        now.place = _place(program.function)
         args, kwargs = jax.tree.map(lambda x: x() if isinstance(x, _Later) else x, (args, kwargs))
         with now.block(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             try:

@@ -66,8 +66,9 @@ class _Liveness:
 
     def statement(self, node: ast.stmt, after: set[str]) -> set[str]:
         if isinstance(node, ast.If):
-            self.note(node, after)
-            return loads(node.test) | self.block(node.body, after) | self.block(node.orelse, after)
+            inside = self.block(node.body, after) | self.block(node.orelse, after)
+            self.note(node, inside | after)
+            return loads(node.test) | inside
         if isinstance(node, (ast.While, ast.For)):
             return self.loop(node, after)
         if isinstance(node, ast.With):

@@ -31,7 +31,7 @@ class Raised(Exception):
 
 def unliftable(problem: str, *remedies: str) -> Unliftable:
     """The error, with the user's line that is being traced."""
-    return Unliftable(problem, here(), *remedies)
+    return Unliftable(problem, here() or (session().place if is_lifting() else ""), *remedies)
 
 
 class Cell(Protocol):
@@ -92,6 +92,7 @@ class Session:
     """One tracing of a lifted program."""
 
     def __init__(self, rules: Rules, max_iterations: int, recursive: bool):
+        self.place = ""  # where the program is defined
         self.rules, self.max_iterations, self.recursive = rules, max_iterations, recursive
         self.fault = Fault()
         self.blocks: list[Writes] = []
@@ -103,6 +104,7 @@ class Session:
         self.guarded = 0  # `try` statements around
         self.probing = False  # is a block only looked at, and undone?
         self.copies = 1  # how often unrolled loops repeat what is traced now
+        self.undone: list[tuple[int, int]] = []  # when what was made in blocks was made: it is no more
         self.hints: dict[Any, Any] = {}  # what earlier rounds learnt of a loop, by its place
         self.functions: dict[int, Any] = {}  # the functions that were lifted
 
@@ -119,6 +121,10 @@ class Session:
 
     def age(self, container: Any) -> int:
         return self.newborn.get(id(container), (0, None))[0]
+
+    def is_alive(self, born: int) -> bool:
+        """Was it made outside of all blocks that are undone?"""
+        return not any(start < born <= end for start, end in self.undone)
 
     def record(self, cell: Cell, born: int) -> None:
         """A cell is about to be written."""
@@ -151,6 +157,7 @@ class Session:
             yield writes
         finally:
             self.blocks.pop()
+            self.undone.append((writes.start, self.clock))
             for cell, before in writes.before.values():
                 cell.write(before)
             for array in writes.lost:

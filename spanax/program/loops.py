@@ -72,7 +72,7 @@ def _through(loop: _Loop, items: Items) -> None:
     reason: Exception | None = None
     hint = "unlike", loop.site
     peeled = 0
-    while peeled < PEELED and hint not in now.hints:
+    while peeled < min(PEELED, items.length) and hint not in now.hints:
         try:
             loop.through(items, peeled)
             return
@@ -309,7 +309,8 @@ class _Loop:
             if i in names if names is not None else isinstance(shot, Leaf) and not shot.array:
                 carry.names[i] = [shot]
         for cell in cells:
-            self.add_cell(carry, cell)
+            if session().is_alive(cell.born):
+                self.add_cell(carry, cell)
         return carry
 
     def add_cell(self, carry: _Carry, cell: Cell) -> None:

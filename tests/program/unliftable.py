@@ -210,7 +210,17 @@ def growing_list(x):
     values = []
     for i in range(int(x)):  # <- here
         values.append(i * x)  # <- here
-    return np.std(np.array(values))
+    return np.std(np.array(values))  # <- here
+
+
+def list_until_a_break(x):
+    losses = []
+    for _ in range(5):
+        losses.append(x**2)  # <- here
+        if losses[-1] < 0.1:  # <- here
+            break  # <- here
+        x = 0.7 * x
+    return losses[-1]  # <- here
 
 
 def repeated(x):
@@ -381,6 +391,7 @@ BEFORE_THE_RUN = [
     Unliftable(first_k, (np.array([1.0, -2.0, 3.0]), 2.0), "slice|shape|length|size", "static|where|mask|argument"),
     Unliftable(growing_array, (np.array([1.0, 2.0]),), "shape|size|length"),
     Unliftable(growing_list, (3.0,), "list|append|range|length|longer|grow"),
+    Unliftable(list_until_a_break, (1.0,), "list|losses"),
     Unliftable(repeated, (3.0,), "repeat|shape|length|size"),
     Unliftable(key_in_one_branch, (2.0,), "root|key|dict"),
     Unliftable(list_in_one_branch, (2.0,), "list|seen|append|length|longer"),

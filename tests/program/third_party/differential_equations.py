@@ -155,10 +155,10 @@ def bouncing_ball(height, restitution):
 
 def heat_equation(conductivity, left):
     """Crank-Nicolson by the Thomas algorithm, in place."""
-    n, r = 30, conductivity * 0.5
+    n, r = 20, conductivity * 0.5
     u = np.zeros(n)
     u[n // 3 : 2 * n // 3] = 1.0
-    for _ in range(25):
+    for _ in range(12):
         rhs = u.copy()
         rhs[1:-1] += r / 2 * (u[2:] - 2 * u[1:-1] + u[:-2])
         rhs[0] = left

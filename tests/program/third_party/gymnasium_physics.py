@@ -84,7 +84,7 @@ def acrobot(state):
     env.reset(seed=2)
     env.state = state
     height = 0.0
-    for step in range(8):
+    for step in range(4):
         env.step(step % 3)
         s = env.state
         height += -np.cos(s[0]) - np.cos(s[1] + s[0])
