@@ -18,10 +18,9 @@ import numpy as np
 from ._cells import set_attribute
 from ._iterables import Items, backwards, counted, enumerated, items_of, zipped
 from ._masked import Masked
-from ._session import session, unliftable
-from ._structure import settled
+from ._session import line, session, unliftable
 from ._text import Text, deferred, text_of
-from ._values import SCALARS, Array, Number, Value, as_jax, canonical, is_unknown, raw, wrapped
+from ._values import SCALARS, Array, Number, Value, as_jax, canonical, is_unknown, wrapped
 from .control_flow import choose, truth
 from .numpy_calls import asarray, has_unknown, unwrapped
 
@@ -88,7 +87,13 @@ def _extreme(known: Callable, better: Callable) -> Callable:
 
 
 def _sum(iterable: Any, start: Any = 0) -> Any:
-    if isinstance(iterable, Array) and iterable.ndim == 1 and is_unknown(iterable) and not has_unknown(start) and start == 0:
+    if (
+        isinstance(iterable, Array)
+        and iterable.ndim == 1
+        and is_unknown(iterable)
+        and not has_unknown(start)
+        and start == 0
+    ):
         return np.sum(iterable)
     return functools.reduce(operator.add, listed(iterable), start)
 
@@ -127,7 +132,9 @@ def _sorted(iterable: Any, *, key: Any = None, reverse: bool = False) -> list:
         order = sorted(range(len(values)), key=lambda i: unwrapped(keys[i]), reverse=reverse)
         return session().born([values[i] for i in order])
     if key is not None and not all(_is_number(v) for v in values):
-        raise unliftable("sorted() by keys that depend on the arguments, of things that are no numbers", "np.argsort on an array")
+        raise unliftable(
+            "sorted() by keys that depend on the arguments, of things that are no numbers", "np.argsort on an array"
+        )
     order = np.argsort(asarray(list(keys)), kind="stable")
     ordered = np.take(asarray(values), order if not reverse else np.flip(order))
     return session().born(list(ordered))
@@ -244,7 +251,12 @@ _RENAMED = {
     "pow": "power",
     "fabs": "absolute",
 }
-_SPECIAL = {"erf": jax.scipy.special.erf, "erfc": jax.scipy.special.erfc, "lgamma": jax.scipy.special.gammaln, "gamma": jax.scipy.special.gamma}
+_SPECIAL = {
+    "erf": jax.scipy.special.erf,
+    "erfc": jax.scipy.special.erfc,
+    "lgamma": jax.scipy.special.gammaln,
+    "gamma": jax.scipy.special.gamma,
+}
 _DOMAINS: dict[str, Callable] = {
     "sqrt": lambda x: x < 0,
     "log": lambda x: x <= 0,
@@ -264,10 +276,15 @@ def _mathematical(name: str, function: Callable) -> Callable:
             return function(*unwrapped(args))
         data = [as_jax(_float(x)) for x in args]
         if name in _DOMAINS:
-            from .._jaxprs import here
-
-            session().check(_DOMAINS[name](data[0]), f"math.{name} outside of its domain", here(), f"np.{_RENAMED.get(name, name)}, which gives NaN")
-        return Number(_SPECIAL[name](*data) if name in _SPECIAL else getattr(jnp, _RENAMED.get(name, name))(*data), _kind(name))
+            session().check(
+                _DOMAINS[name](data[0]),
+                f"math.{name} outside of its domain",
+                line(),
+                f"np.{_RENAMED.get(name, name)}, which gives NaN",
+            )
+        return Number(
+            _SPECIAL[name](*data) if name in _SPECIAL else getattr(jnp, _RENAMED.get(name, name))(*data), _kind(name)
+        )
 
     return apply
 
@@ -360,7 +377,11 @@ CALLS: dict[Any, Callable] = {
 }
 for _name in dir(math):
     _function = getattr(math, _name)
-    if callable(_function) and _function not in CALLS and (_name in _SPECIAL or hasattr(jnp, _RENAMED.get(_name, _name))):
+    if (
+        callable(_function)
+        and _function not in CALLS
+        and (_name in _SPECIAL or hasattr(jnp, _RENAMED.get(_name, _name)))
+    ):
         CALLS[_function] = _mathematical(_name, _function)
 for _name in "exp log sqrt sin cos".split():
     CALLS[getattr(cmath, _name)] = lambda x, f=getattr(cmath, _name), n=_name: (

@@ -26,12 +26,34 @@ from ._text import Text, deferred, formatted, is_log
 from ._values import Value, as_jax
 from .numpy_calls import RULES, apply, has_unknown, has_value, no_counterpart, rewrapped, unwrapped
 
-_WRITING = frozenset(
-    "append extend insert remove pop clear sort reverse update setdefault popitem add discard".split()
+_WRITING = frozenset("append extend insert remove pop clear sort reverse update setdefault popitem add discard".split())
+_LIBRARIES = (
+    "jax",
+    "jaxlib",
+    "equinox",
+    "optax",
+    "numpyro",
+    "spanax",
+    "numpy",
+    "scipy",
+    "matplotlib",
+    "pandas",
+    "torch",
 )
-_LIBRARIES = ("jax", "jaxlib", "equinox", "optax", "numpyro", "spanax", "numpy", "scipy", "matplotlib", "pandas", "torch")
 _JAX = ("jax", "jaxlib", "equinox", "optax", "numpyro")
-_IMPURE = {"time", "socket", "subprocess", "urllib", "requests", "sqlite3", "zlib", "ctypes", "datetime", "secrets", "uuid"}
+_IMPURE = {
+    "time",
+    "socket",
+    "subprocess",
+    "urllib",
+    "requests",
+    "sqlite3",
+    "zlib",
+    "ctypes",
+    "datetime",
+    "secrets",
+    "uuid",
+}
 _STANDARD = frozenset(sys.stdlib_module_names)
 
 
@@ -96,7 +118,7 @@ def _dispatched(function: Any, args: tuple, kwargs: dict) -> Any:
 
 
 def _function(function: types.FunctionType, args: tuple, kwargs: dict) -> Any:
-    if is_lifted(function) or function.__closure__ and function.__module__ == __name__:
+    if is_lifted(function) or (function.__closure__ and function.__module__ == __name__):
         return function(*args, **kwargs)
     module = function.__module__ or ""
     top = module.partition(".")[0]
@@ -165,7 +187,11 @@ def _library(function: Callable, top: str, args: tuple, kwargs: dict) -> Any:
     if top == "numpy":
         return apply(function, args, kwargs) if _mentions_values(args, kwargs) else rewrapped(function(*args, **kwargs))
     if top == "scipy":
-        return _scipy.apply(function, args, kwargs) if has_unknown((args, kwargs)) else native(function, unwrapped(args), unwrapped(kwargs))
+        return (
+            _scipy.apply(function, args, kwargs)
+            if has_unknown((args, kwargs))
+            else native(function, unwrapped(args), unwrapped(kwargs))
+        )
     if top in _JAX:
         return rewrapped(function(*_for_jax(args), **_for_jax(kwargs)))
     return native(function, args, kwargs)
@@ -182,7 +208,11 @@ def _mentions_values(args: tuple, kwargs: dict) -> bool:
 def _other(function: Any, args: tuple, kwargs: dict) -> Any:
     """Built-in functions, instances with `__call__`, and compiled code."""
     if isinstance(function, np.ufunc):
-        return function(*args, **kwargs) if has_value((args, kwargs)) or any(isinstance(a, Masked) for a in args) else rewrapped(function(*args, **kwargs))
+        return (
+            function(*args, **kwargs)
+            if has_value((args, kwargs)) or any(isinstance(a, Masked) for a in args)
+            else rewrapped(function(*args, **kwargs))
+        )
     top = (getattr(function, "__module__", None) or type(function).__module__ or "").partition(".")[0]
     kind_top = type(function).__module__.partition(".")[0]
     if "scipy" in (top, kind_top):

@@ -8,15 +8,15 @@ import types
 from typing import Any
 
 from ._rewrite import HOOKS, rewritten
+from ._session import HOOKED
 from ._source import function_tree, is_generator
 
 _COMPILED: dict[types.CodeType, types.CodeType | None] = {}
-_LIFTED: set[types.CodeType] = set()  # code with hooks, that of functions inside as well
 _LOCK = threading.RLock()
 
 
 def is_lifted(function: types.FunctionType) -> bool:
-    return function.__code__ in _LIFTED
+    return function.__code__ in HOOKED
 
 
 def with_hooks(function: types.FunctionType, hooks: Any) -> types.FunctionType:
@@ -79,5 +79,5 @@ def _named(code: types.CodeType, name: str, qualified: str) -> types.CodeType:
             inside[constant] = _named(constant, constant.co_name, f"{qualified}.<locals>.{constant.co_name}")
     consts = tuple(inside.get(c, c) if isinstance(c, types.CodeType) else c for c in code.co_consts)
     new = code.replace(co_name=name, co_qualname=qualified, co_consts=consts)
-    _LIFTED.add(new)
+    HOOKED.add(new)
     return new

@@ -157,7 +157,9 @@ def scalar_of(outcome: Outcome, where: str) -> jax.Array:
         )
     leaf = outcome.leaves[0].reshape(())
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
-        raise SpanaxError("a gradient is that of a real number; the function returns a complex one", where, ".real, or abs()")
+        raise SpanaxError(
+            "a gradient is that of a real number; the function returns a complex one", where, ".real, or abs()"
+        )
     return leaf if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.asarray(leaf, float)
 
 

@@ -99,7 +99,9 @@ def _slots(kind: type) -> tuple[str, ...]:
 
 
 def _is_library(x: Any) -> bool:
-    owner = x.__name__ if isinstance(x, types.ModuleType) else x.__module__ if isinstance(x, type) else type(x).__module__
+    owner = (
+        x.__name__ if isinstance(x, types.ModuleType) else x.__module__ if isinstance(x, type) else type(x).__module__
+    )
     return str(owner).partition(".")[0] in _LIBRARIES
 
 
@@ -123,6 +125,10 @@ class _Contents:
 
     def __eq__(self, other):
         same_form = isinstance(other, _Contents) and self.array.dtype == other.array.dtype
-        return same_form and self.array.shape == other.array.shape and np.array_equal(self.array, other.array, equal_nan=self.array.dtype.kind in "fc")
+        return (
+            same_form
+            and self.array.shape == other.array.shape
+            and np.array_equal(self.array, other.array, equal_nan=self.array.dtype.kind in "fc")
+        )
 
     __hash__ = object.__hash__

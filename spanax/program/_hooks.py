@@ -14,13 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import SpanaxError
-from .._jaxprs import here
 from . import _calls, _indexing, _text, _ufuncs, control_flow, loops, numpy_calls
 from ._builtins import listed
 from ._cells import Variable, changing, set_attribute, usable
 from ._iterables import Items, items_of
 from ._masked import Masked
-from ._session import Raised, session, unliftable
+from ._session import Raised, line, session, unliftable
 from ._structure import Partial, Undefined, Unusable, settled
 from ._values import Array, Number, Value, as_jax, is_unknown
 from .control_flow import truth
@@ -35,7 +34,7 @@ _UNSETTLED = (Undefined, Unusable, Partial)
 def ld(value: Any) -> Any:
     """A name that is read."""
     if isinstance(value, _UNSETTLED):
-        return settled(value, here)
+        return settled(value, line)
     if isinstance(value, (list, dict, set)):
         session().reads(value)
         usable(value)
@@ -169,7 +168,9 @@ def _contains(container: Any, x: Any) -> Any:
         if isinstance(container, (list, tuple, range)):
             values = [as_jax(x) == as_jax(v) for v in container]
             return Number(jnp.any(jnp.stack(values)), bool) if values else False
-        raise unliftable(f"a value that depends on the arguments is looked for in a {type(container).__name__}", "an array")
+        raise unliftable(
+            f"a value that depends on the arguments is looked for in a {type(container).__name__}", "an array"
+        )
     return x in container
 
 
@@ -206,7 +207,10 @@ def augment_item(op: str, target: Any, index: Any, value: Any) -> None:
     store(target, index, changed[op](old, value))
 
 
-_OPERATED = {name: getattr(operator, f.__name__.replace("i", "", 1) + ("_" if name in ("BitAnd", "BitOr") else "")) for name, f in _AUGMENTED.items()}
+_OPERATED = {
+    name: getattr(operator, f.__name__.replace("i", "", 1) + ("_" if name in ("BitAnd", "BitOr") else ""))
+    for name, f in _AUGMENTED.items()
+}
 
 
 def augment_attribute(op: str, owner: Any, name: str, value: Any) -> None:
@@ -256,14 +260,14 @@ def assert_(test: Any, message: Callable[[], Any] | None) -> None:
             raise raised(AssertionError(*([message()] if message else [])))
         return
     text = f": {_text.message(message())}" if message else ""
-    session().check(~chosen, f"an assertion does not hold{text}", here())
+    session().check(~chosen, f"an assertion does not hold{text}", line())
 
 
 def raised(error: Any) -> BaseException:
     """What `raise error` raises: in a branch that the arguments decide on, a note for whoever traces it."""
     if isinstance(error, type):
         error = error()
-    return Raised(error, here()) if session().staged else error
+    return Raised(error, line()) if session().staged else error
 
 
 @contextlib.contextmanager

@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._jaxprs import here
 from ._cells import changing
 from ._masked import Masked, is_mask
-from ._session import Unliftable, session, unliftable
+from ._session import Unliftable, line, session, unliftable
 from ._values import Array, Number, Value, as_jax, canonical, is_unknown, raw, wrapped
 
 
@@ -76,7 +75,9 @@ def _is_basic(part: Any) -> bool:
         return part.ndim == 0 and part.dtype.kind in "iu"
     if isinstance(part, Number):
         return part.dtype.kind in "iu"
-    return part is None or part is Ellipsis or isinstance(part, (slice, int, np.integer)) and not isinstance(part, bool)
+    return (
+        part is None or part is Ellipsis or (isinstance(part, (slice, int, np.integer)) and not isinstance(part, bool))
+    )
 
 
 def _array_item(target: Array, index: Any) -> Any:
@@ -108,14 +109,16 @@ def _reader(parts: tuple) -> Callable:
 
 def _writer(parts: tuple) -> Callable:
     def put(data: Any, new: Any) -> Any:
-        if isinstance(data, np.ndarray) and isinstance(new, np.ndarray) and not any(isinstance(p, jax.Array) for p in parts):
+        if (
+            isinstance(data, np.ndarray)
+            and isinstance(new, np.ndarray)
+            and not any(isinstance(p, jax.Array) for p in parts)
+        ):
             changed = data.copy()
             changed[parts] = new
             return changed
         data = jnp.asarray(data)
-        return data.at[parts].set(
-            jnp.asarray(new, data.dtype), mode="promise_in_bounds", wrap_negative_indices=False
-        )
+        return data.at[parts].set(jnp.asarray(new, data.dtype), mode="promise_in_bounds", wrap_negative_indices=False)
 
     return put
 
@@ -160,7 +163,11 @@ def _resolved_part(part: Any, size: int) -> Any:
             raise IndexError(f"index {known} is out of bounds for an axis of size {size}")
         if isinstance(known, np.ndarray) and known.dtype.kind in "iu":
             return np.where(known < 0, known + size, known)  # JAX counts from the end in this mode no more
-        return known + size if isinstance(known, (int, np.integer)) and not isinstance(known, bool) and known < 0 else known
+        return (
+            known + size
+            if isinstance(known, (int, np.integer)) and not isinstance(known, bool) and known < 0
+            else known
+        )
     if part.dtype.kind == "b":
         raise unliftable(
             "a selection by a mask whose number of elements is not known while the program is traced",
@@ -181,7 +188,7 @@ def _check_bounds(part: Value, size: int) -> None:
         return
     data = as_jax(part)
     outside = jnp.any((data < -size) | (data >= size))
-    session().check(outside, f"an index is out of bounds for an axis of size {size}", here(), "a check before it")
+    session().check(outside, f"an index is out of bounds for an axis of size {size}", line(), "a check before it")
 
 
 def _resolved_slice(part: slice, size: int) -> Any:
@@ -191,7 +198,7 @@ def _resolved_slice(part: slice, size: int) -> Any:
     if step is None and isinstance(start, Number) and (length := _distance(start, stop)) is not None:
         data = jnp.clip(as_jax(start, canonical(int)), 0, size)
         session().check(
-            (data != as_jax(start)) | (data + length > size), f"a slice reaches beyond an axis of size {size}", here()
+            (data != as_jax(start)) | (data + length > size), f"a slice reaches beyond an axis of size {size}", line()
         )
         return data + np.arange(max(length, 0))
     raise unliftable(
@@ -203,7 +210,12 @@ def _resolved_slice(part: slice, size: int) -> Any:
 
 def _distance(start: Number, stop: Any) -> int | None:
     """How far apart two bounds are that are the same unknown number, shifted."""
-    if isinstance(stop, Number) and start.span and stop.span and start.span[1] - start.span[0] == stop.span[1] - stop.span[0]:
+    if (
+        isinstance(stop, Number)
+        and start.span
+        and stop.span
+        and start.span[1] - start.span[0] == stop.span[1] - stop.span[0]
+    ):
         return stop.span[0] - start.span[0] if _same_origin(start, stop) else None
     return None
 
@@ -258,7 +270,10 @@ def _array_store(target: Array, index: Any, value: Any) -> None:
 
 
 def _cast(value: Any, dtype: Any) -> jax.Array:
-    if np.dtype(raw(value).dtype if hasattr(raw(value), "dtype") else type(raw(value))).kind == "c" and dtype.kind != "c":
+    if (
+        np.dtype(raw(value).dtype if hasattr(raw(value), "dtype") else type(raw(value))).kind == "c"
+        and dtype.kind != "c"
+    ):
         raise TypeError("a complex number cannot be written into an array of real ones")
     return as_jax(value, dtype)
 

@@ -30,7 +30,9 @@ def interpolator(function: Any) -> Callable | None:
     if isinstance(function, module.interp1d) and function._kind == "linear" and function.y.ndim == 1:
         return _linear(function.x, function.y, function.fill_value)
     if isinstance(function, module.RegularGridInterpolator) and function.method == "linear":
-        ours = jax.scipy.interpolate.RegularGridInterpolator(function.grid, function.values, bounds_error=False, fill_value=function.fill_value)
+        ours = jax.scipy.interpolate.RegularGridInterpolator(
+            function.grid, function.values, bounds_error=False, fill_value=function.fill_value
+        )
         return lambda points: wrapped(ours(as_jax(points)))
     return None
 
@@ -80,10 +82,14 @@ def _through(kind: Any, x: Any, y: Any, args: tuple, kwargs: dict) -> Piecewise:
         raise unliftable(f"scipy.interpolate.{kind.__name__} at places that depend on the arguments", "np.interp")
     places, values = np.asarray(raw(x), float), as_jax(y)
     if values.ndim != 1:
-        raise unliftable(f"scipy.interpolate.{kind.__name__} through values of several axes", "one interpolator for each row")
+        raise unliftable(
+            f"scipy.interpolate.{kind.__name__} through values of several axes", "one interpolator for each row"
+        )
     if kind.__name__ == "interp1d":
         if (args and args[0] != "linear") or kwargs.get("kind", "linear") != "linear":
-            raise unliftable("scipy.interpolate.interp1d of another kind than 'linear'", "scipy.interpolate.CubicSpline")
+            raise unliftable(
+                "scipy.interpolate.interp1d of another kind than 'linear'", "scipy.interpolate.CubicSpline"
+            )
         fill = kwargs.get("fill_value", np.nan)
         return _linear(places, values, fill)
     unit = kind(places, np.eye(len(places)), *args, **kwargs)

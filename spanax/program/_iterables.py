@@ -186,7 +186,9 @@ def zipped(*iterables: Any, strict: bool = False) -> Items:
         finite = min((len(_items(i)) for i in iterables if not hasattr(i, "__next__")), default=None)
         if finite is None:
             return Listed(list(zip(*iterables, strict=strict)))
-        iterables = tuple([x for x, _ in zip(i, range(finite), strict=False)] if hasattr(i, "__next__") else i for i in iterables)
+        iterables = tuple(
+            [x for x, _ in zip(i, range(finite), strict=False)] if hasattr(i, "__next__") else i for i in iterables
+        )
     parts = list(map(_items, iterables))
     if strict and len({p.length for p in parts}) > 1:
         raise ValueError("zip() arguments have different lengths")

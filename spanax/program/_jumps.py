@@ -40,7 +40,9 @@ def _not_set(flags: list[str], at: ast.AST) -> ast.expr:
 
 def blocks(node: ast.stmt) -> list[list[ast.stmt]]:
     """The blocks of statements inside a statement."""
-    found = [getattr(node, name) for name in ("body", "orelse", "finalbody") if isinstance(getattr(node, name, None), list)]
+    found = [
+        getattr(node, name) for name in ("body", "orelse", "finalbody") if isinstance(getattr(node, name, None), list)
+    ]
     found += [part.body for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ()))]
     return found if not isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)) else []
 

@@ -35,9 +35,7 @@ def assigned(node: ast.AST) -> set[str]:
             found.add(n.name)
         elif isinstance(n, (ast.Import, ast.ImportFrom)):
             found |= {(alias.asname or alias.name).split(".")[0] for alias in n.names}
-        elif isinstance(n, ast.ExceptHandler) and n.name:
-            found.add(n.name)
-        elif isinstance(n, (ast.MatchAs, ast.MatchStar)) and n.name:
+        elif (isinstance(n, ast.ExceptHandler) and n.name) or (isinstance(n, (ast.MatchAs, ast.MatchStar)) and n.name):
             found.add(n.name)
     return found
 
@@ -83,7 +81,7 @@ class _Liveness:
         """What may end anywhere inside: whatever is read in it or needed after it is needed throughout."""
         everything = after | loads(node)
         for child in ast.iter_child_nodes(node):
-            for block in ([child.body] if isinstance(child, (ast.ExceptHandler, ast.match_case)) else []):
+            for block in [child.body] if isinstance(child, (ast.ExceptHandler, ast.match_case)) else []:
                 self.block(block, everything)
         for name in ("body", "orelse", "finalbody"):
             self.block(getattr(node, name, []), everything)

@@ -9,8 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._jaxprs import here
-from ._session import session, unliftable
+from ._session import line, session, unliftable
 from ._values import SCALARS, Number, Value, as_jax, canonical, is_unknown, wrapped
 
 
@@ -39,7 +38,10 @@ class Masked:
             raise unliftable("what one mask chooses is combined with what another does", "one mask for both")
         if ours is not theirs:
             session().check(
-                jnp.any(ours != theirs), "what one mask chooses is combined with what another does", here(), "one mask for both"
+                jnp.any(ours != theirs),
+                "what one mask chooses is combined with what another does",
+                line(),
+                "one mask for both",
             )
         return self.values
 

@@ -89,7 +89,7 @@ def seed(*args: Any, **kwargs: Any) -> None:
 
 def made(kind: Callable, args: tuple, kwargs: dict) -> Any:
     """A new generator; without a seed it would differ in every run, and be the same in each of the compiled program."""
-    if not args and not kwargs or args == (None,):
+    if (not args and not kwargs) or args == (None,):
         raise unliftable(
             f"{getattr(kind, '__name__', kind)}() without a seed: the numbers would be the same in every run of the compiled program",
             "a seed",
@@ -132,7 +132,9 @@ def _shuffle(generator: Any, x: Any, axis: int = 0) -> None:
 
 def _choice(generator: Any, a: Any, size: Any = None, replace: bool = True, p: Any = None, **kwargs: Any) -> Any:
     if has_unknown((size, p)):
-        raise unliftable("choice() whose probabilities depend on the arguments", "sx.sample of a Categorical, with a bridge")
+        raise unliftable(
+            "choice() whose probabilities depend on the arguments", "sx.sample of a Categorical, with a bridge"
+        )
     return asarray(a)[generator.choice(len(asarray(a)), size, replace, unwrapped(p), **kwargs)]
 
 

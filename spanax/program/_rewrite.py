@@ -113,7 +113,9 @@ class _Rewriter(ast.NodeTransformer):
 
     def refuse(self, node: ast.AST, problem: str, *remedies: str) -> None:
         place = f"{self.file}:{getattr(node, 'lineno', 0)}"
-        raise Unliftable(problem, place, *(remedies or ("an argument and a result instead", "an attribute of an object")))
+        raise Unliftable(
+            problem, place, *(remedies or ("an argument and a result instead", "an attribute of an object"))
+        )
 
     def undefined(self, names: list[str]) -> list[ast.stmt]:
         return [ast.Assign([_store(n)], hook("Undefined", ast.Constant(n))) for n in names]
@@ -175,7 +177,9 @@ class _Rewriter(ast.NodeTransformer):
         write: list[ast.stmt] = [*_outside(names, set(names)), ast.Assign([target], _load("_sx_new"))] if names else []
         return [_define(get, [read]), _define(set_, write, ("_sx_new",))], get, set_
 
-    def inner(self, name: str, body: list[ast.stmt], state: list[str], args: tuple[str, ...] = (), extra=()) -> ast.stmt:
+    def inner(
+        self, name: str, body: list[ast.stmt], state: list[str], args: tuple[str, ...] = (), extra=()
+    ) -> ast.stmt:
         """A block as a function: what it hands on belongs to the function around, other names to itself."""
         written = set().union(set(), *map(assigned, body))
         own = written - set(state) - self.rebound
@@ -219,7 +223,16 @@ class _Rewriter(ast.NodeTransformer):
         if flags:
             test = self.name("test")
             values = [_negated(f) for f in flags]
-            before = [_define(test, [ast.Return(self.visit(_at(node.iter, values[0] if len(values) == 1 else ast.BoolOp(ast.And(), values))))])]
+            before = [
+                _define(
+                    test,
+                    [
+                        ast.Return(
+                            self.visit(_at(node.iter, values[0] if len(values) == 1 else ast.BoolOp(ast.And(), values)))
+                        )
+                    ],
+                )
+            ]
             ended = _load(test)
         bind = ast.Assign([node.target], _load("_sx_item"))
         item = _at(node.target, bind)
@@ -333,7 +346,12 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_Expr(self, node: ast.Expr) -> Any:
         call = node.value
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "append" and len(call.args) == 1:
+        if (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Attribute)
+            and call.func.attr == "append"
+            and len(call.args) == 1
+        ):
             # Appending does not read the list: a loop may stay a loop.
             node.value = _at(call, hook("append", self.unread(call.func.value), self.visit(call.args[0])))
             return node
@@ -368,7 +386,9 @@ class _Rewriter(ast.NodeTransformer):
 
     def index(self, node: ast.expr) -> ast.expr:
         if isinstance(node, ast.Slice):
-            bounds = [self.visit(b) if b else _at(node, ast.Constant(None)) for b in (node.lower, node.upper, node.step)]
+            bounds = [
+                self.visit(b) if b else _at(node, ast.Constant(None)) for b in (node.lower, node.upper, node.step)
+            ]
             return _at(node, hook("slice", *bounds))
         if isinstance(node, ast.Tuple):
             return _at(node, ast.Tuple([self.index(e) for e in node.elts], ast.Load()))
@@ -399,7 +419,11 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
         operand = self.visit(node.operand)
-        return _at(node, hook("not_", operand)) if isinstance(node.op, ast.Not) else _at(node, ast.UnaryOp(node.op, operand))
+        return (
+            _at(node, hook("not_", operand))
+            if isinstance(node.op, ast.Not)
+            else _at(node, ast.UnaryOp(node.op, operand))
+        )
 
     def visit_IfExp(self, node: ast.IfExp) -> Any:
         self.no_walrus(node.body), self.no_walrus(node.orelse)
@@ -408,7 +432,11 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_Compare(self, node: ast.Compare) -> Any:
         operators = [type(o).__name__ for o in node.ops]
-        if operators in (["Is"], ["IsNot"]) and isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None:
+        if (
+            operators in (["Is"], ["IsNot"])
+            and isinstance(node.comparators[0], ast.Constant)
+            and node.comparators[0].value is None
+        ):
             test = hook("is_none", self.unread(node.left))
             return _at(node, test if operators == ["Is"] else hook("not_", test))
         if len(operators) == 1 and operators[0] not in ("In", "NotIn"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -29,9 +31,22 @@ class Raised(Exception):
         self.error, self.where = error, where
 
 
+HOOKED: set[types.CodeType] = set()  # the code of lifted functions
+
+
+def line() -> str:
+    """`file:line (function)` of the program's line that is being traced."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code in HOOKED:
+            return f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_name})"
+        frame = frame.f_back
+    return here() or (session().place if is_lifting() else "")
+
+
 def unliftable(problem: str, *remedies: str) -> Unliftable:
     """The error, with the user's line that is being traced."""
-    return Unliftable(problem, here() or (session().place if is_lifting() else ""), *remedies)
+    return Unliftable(problem, line(), *remedies)
 
 
 class Cell(Protocol):

@@ -25,10 +25,15 @@ def function_tree(function: types.FunctionType) -> Function:
             "the function in a file, or in a notebook's cell",
             "sx.blackbox around it, with a bridge",
         )
-    for node in ast.walk(_parsed(source, code.co_filename)):
-        if isinstance(node, (ast.FunctionDef, ast.Lambda)) and _is_of(node, code):
-            return node
-    kind = "an async function" if code.co_flags & 0x80 else "not in the text of its file, which may have changed since it was imported"
+    nodes = ast.walk(_parsed(source, code.co_filename))
+    found = [n for n in nodes if isinstance(n, (ast.FunctionDef, ast.Lambda)) and _is_of(n, code)]
+    if found:
+        return found[-1]  # of lambdas inside each other, in one line, the innermost
+    kind = (
+        "an async function"
+        if code.co_flags & 0x80
+        else "not in the text of its file, which may have changed since it was imported"
+    )
     raise Unliftable(f"{code.co_name} is {kind}", where, "a plain function", "the program started anew")
 
 
@@ -47,7 +52,9 @@ def _is_of(node: Function, code: types.CodeType) -> bool:
 def _spans(node: ast.Lambda, code: types.CodeType) -> bool:
     """Does the code's body lie where the lambda's body does? Several may stand in one line."""
     body = node.body
-    places = [p for p in code.co_positions() if p[0] is not None and p[2] is not None and p[3]]  # a prologue has no width
+    places = [
+        p for p in code.co_positions() if p[0] is not None and p[2] is not None and p[3]
+    ]  # a prologue has no width
     names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
     if names != list(code.co_varnames[: len(names)]):
         return False

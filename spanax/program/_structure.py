@@ -100,10 +100,18 @@ def _leaf(value: Any, outputs: list) -> Leaf:
     unknown = is_unknown(value)
     if unknown:
         outputs.append(data)
-    python = value.python if isinstance(value, Number) else type(value) if type(value) in (bool, int, float, complex) else None
+    python = (
+        value.python
+        if isinstance(value, Number)
+        else type(value)
+        if type(value) in (bool, int, float, complex)
+        else None
+    )
     dtype = np.dtype(data.dtype) if hasattr(data, "dtype") else np.dtype(type(data))
     is_array = isinstance(value, (Array, np.ndarray)) or (isinstance(value, jax.Array) and value.ndim > 0)
-    return Leaf(value, len(outputs) - 1 if unknown else None, None if unknown else data, np.shape(data), dtype, python, is_array)
+    return Leaf(
+        value, len(outputs) - 1 if unknown else None, None if unknown else data, np.shape(data), dtype, python, is_array
+    )
 
 
 def _keys(value: Any, since: int) -> tuple | None:
@@ -177,7 +185,10 @@ def join(plan: Plan, ways: Sequence[Any], name: str, *, carried: bool = False) -
     if all(isinstance(w, Leaf) for w in ways):
         return _join_leaves(plan, ways, name, carried)
     if all(isinstance(w, Node) for w in ways) and len({(w.kind, w.keys) for w in ways}) == 1:
-        parts = [join(plan, p, f"{name}[{k!r}]", carried=carried) for k, p in zip(ways[0].keys, zip(*(w.parts for w in ways), strict=True), strict=True)]
+        parts = [
+            join(plan, p, f"{name}[{k!r}]", carried=carried)
+            for k, p in zip(ways[0].keys, zip(*(w.parts for w in ways), strict=True), strict=True)
+        ]
         kind, keys = ways[0].kind, ways[0].keys
         return lambda leaves: _made(kind, keys, [part(leaves) for part in parts])
     if any(isinstance(w, Sometimes) or _is_absent(w) for w in ways):
@@ -185,7 +196,9 @@ def join(plan: Plan, ways: Sequence[Any], name: str, *, carried: bool = False) -
     if all(isinstance(w, Fixed) for w in ways) and all(_equal(w.value, ways[0].value) for w in ways):
         same = ways[0].value
         return lambda leaves: same
-    unusable = Unusable(f"{shown(name)} is {' on one way and '.join(map(_describe, ways))} on another, as the arguments decide")
+    unusable = Unusable(
+        f"{shown(name)} is {' on one way and '.join(map(_describe, ways))} on another, as the arguments decide"
+    )
     return lambda leaves: unusable
 
 
@@ -222,7 +235,9 @@ def _join_leaves(plan: Plan, ways: Sequence[Leaf], name: str, carried: bool) -> 
         return lambda leaves: known
     shapes = {w.shape for w in ways}
     if len(shapes) > 1:
-        unusable = Unusable(f"{shown(name)} has the shape {' on one way and '.join(map(str, sorted(shapes)))} on another, as the arguments decide")
+        unusable = Unusable(
+            f"{shown(name)} has the shape {' on one way and '.join(map(str, sorted(shapes)))} on another, as the arguments decide"
+        )
         return lambda leaves: unusable
     python, dtype = _promoted(ways)
     index = plan.leaf(tuple(ways), first.shape, dtype)
@@ -260,7 +275,11 @@ def _join_partial(plan: Plan, ways: Sequence[Any], name: str, carried: bool) -> 
     """A value on some ways only."""
     values = [w.part if isinstance(w, Sometimes) else None if _is_absent(w) else w for w in ways]
     there = [v for v in values if v is not None]
-    absent = next(w.value.absent if isinstance(w, Sometimes) else w.value for w in ways if isinstance(w, Sometimes) or _is_absent(w))
+    absent = next(
+        w.value.absent if isinstance(w, Sometimes) else w.value
+        for w in ways
+        if isinstance(w, Sometimes) or _is_absent(w)
+    )
     if not there:
         return lambda leaves: absent
     filled = [there[0] if v is None else v for v in values]

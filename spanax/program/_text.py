@@ -75,11 +75,26 @@ def percent(left: Any, right: Any) -> Any:
 
 def formatted(template: str, args: tuple, kwargs: dict) -> str | Text:
     """`template.format(...)`."""
-    return _settled(Text((((args, kwargs), lambda v: template.format(*map(_python, v[0]), **{k: _python(x) for k, x in v[1].items()})),)))
+    return _settled(
+        Text(
+            (
+                (
+                    (args, kwargs),
+                    lambda v: template.format(*map(_python, v[0]), **{k: _python(x) for k, x in v[1].items()}),
+                ),
+            )
+        )
+    )
 
 
 def _plain(v: Any) -> Any:
-    return tuple(map(_python, v)) if isinstance(v, tuple) else {k: _python(x) for k, x in v.items()} if isinstance(v, dict) else _python(v)
+    return (
+        tuple(map(_python, v))
+        if isinstance(v, tuple)
+        else {k: _python(x) for k, x in v.items()}
+        if isinstance(v, dict)
+        else _python(v)
+    )
 
 
 def _settled(text: Text) -> str | Text:
@@ -117,7 +132,16 @@ def is_log(function: Any) -> bool:
     return isinstance(owner, (logging.Logger, logging.LoggerAdapter)) or function in _LOGS
 
 
-_LOGS = {warnings.warn, logging.debug, logging.info, logging.warning, logging.error, logging.critical, logging.exception, logging.log}
+_LOGS = {
+    warnings.warn,
+    logging.debug,
+    logging.info,
+    logging.warning,
+    logging.error,
+    logging.critical,
+    logging.exception,
+    logging.log,
+}
 
 
 def message(x: Any) -> str:

@@ -226,7 +226,9 @@ class Array(Value):
 
     __slots__ = ("_contents", "base", "born", "get", "lost", "put", "stands_for", "touched")
 
-    def __init__(self, data: Any = None, base: Array | None = None, get: Callable | None = None, put: Callable | None = None):
+    def __init__(
+        self, data: Any = None, base: Array | None = None, get: Callable | None = None, put: Callable | None = None
+    ):
         self._contents, self.base, self.get, self.put = data, base, get, put
         self.born = session().tick()
         self.lost = False  # was it written under another name, whose link to this one a branch or a loop has cut?

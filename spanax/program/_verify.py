@@ -17,7 +17,16 @@ TOLERANCES = {4: 1e-4, 8: 1e-9}  # by the bytes of a number
 
 def check_values(f: Callable, args: tuple, kwargs: dict, result: Any) -> None:
     """Runs f on copies of the arguments, as NumPy arrays, and compares; `SpanaxError` where they differ."""
-    given, named = jax.tree.map(lambda x: np.array(x) if isinstance(x, jax.Array) and x.ndim else x.item() if isinstance(x, jax.Array) else copy.deepcopy(x), (args, kwargs))
+    given, named = jax.tree.map(
+        lambda x: (
+            np.array(x)
+            if isinstance(x, jax.Array) and x.ndim
+            else x.item()
+            if isinstance(x, jax.Array)
+            else copy.deepcopy(x)
+        ),
+        (args, kwargs),
+    )
     expected = f(*given, **named)
     pairs = zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=False)
     same_form = len(jax.tree.leaves(result)) == len(jax.tree.leaves(expected))

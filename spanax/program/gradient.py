@@ -141,7 +141,9 @@ def _in_place(args: tuple, gradients: list, ints: str) -> tuple:
     def one(x: Any) -> Any:
         if type(x) is int and ints == "float":
             return float(next(given))
-        if isinstance(x, (float, complex, np.ndarray, np.generic, jax.Array)) and np.issubdtype(np.result_type(x), np.inexact):
+        if isinstance(x, (float, complex, np.ndarray, np.generic, jax.Array)) and np.issubdtype(
+            np.result_type(x), np.inexact
+        ):
             return _plain_like(next(given), x)
         return None
 
@@ -217,7 +219,9 @@ def _smoothed(f: Callable, args: tuple, sigma: float, key: Any, pairs: int, max_
     chosen, given = _numbers(args)
     places = tuple(i for i, c in enumerate(chosen) if c)
     if not places:
-        raise SpanaxError("no argument is a real number: there is nothing to smooth", here(), "floats instead of text or objects")
+        raise SpanaxError(
+            "no argument is a real number: there is nothing to smooth", here(), "floats instead of text or objects"
+        )
     lifted = f if is_jax(f) else lift(f, max_iterations=max_iterations)
 
     def program(x: tuple) -> Array:
@@ -225,7 +229,11 @@ def _smoothed(f: Callable, args: tuple, sigma: float, key: Any, pairs: int, max_
         for place, part in zip(places, x, strict=True):
             full[place] = part
         value = lifted(*full)
-        return jnp.asarray(value, float) if not jnp.issubdtype(jnp.result_type(value), jnp.inexact) else jnp.reshape(value, ())
+        return (
+            jnp.asarray(value, float)
+            if not jnp.issubdtype(jnp.result_type(value), jnp.inexact)
+            else jnp.reshape(value, ())
+        )
 
     smoothed = smooth(program, via=Smoothing(sigma=sigma, pairs=pairs))
     value, found = jax.value_and_grad(lambda x: smoothed(x, key=key))(tuple(given[i] for i in places))

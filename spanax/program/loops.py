@@ -11,13 +11,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._errors import SpanaxError
-from .._jaxprs import here, operations
+from .._jaxprs import operations
 from .._primitives import any_lane
 from ._capture import Capture, capture
 from ._cells import Container
 from ._iterables import Items, UnknownCounts, items_of
 from ._rounds import known_rounds, rounds_until
-from ._session import Cell, Unliftable, session, unliftable
+from ._session import Cell, Unliftable, line, session, unliftable
 from ._structure import Fixed, Leaf, Node, Plan, join, snapshot
 from ._values import Array, Number, Slice, as_jax, canonical
 from .control_flow import Get, Set, if_, truth
@@ -124,7 +124,7 @@ class _Carry:
 class _Loop:
     def __init__(self, body: Callable, going: Callable | None, get: Get, set_: Set, names: Sequence[str]):
         self.body, self.going, self.get, self.set, self.names = body, going, get, set_, names
-        self.where = here()
+        self.where = line()
         self.site = body.__code__, self.where
 
     # -- rounds that are written out
@@ -197,7 +197,9 @@ class _Loop:
             if going is False:
                 return
             touched: list[Array] = []
-            state, way, carry, plan, makers = self.settle([c[0] for c in columns], lambda row: _watched(make(row), touched), going)
+            state, way, carry, plan, makers = self.settle(
+                [c[0] for c in columns], lambda row: _watched(make(row), touched), going
+            )
             if not any(row.touched for row in touched):
                 break
         self.finish(*self.scan(way, plan, columns, state, items.length - first, going), way, carry, makers)
@@ -218,7 +220,9 @@ class _Loop:
             def run():
                 outs = way.run(*leaves, *row)
                 new = plan.outputs(1, outs)
-                return [jnp.where(runs, b, a) for a, b in zip(leaves, new, strict=True)], jnp.where(runs, _going(way, outs), runs)
+                return [jnp.where(runs, b, a) for a, b in zip(leaves, new, strict=True)], jnp.where(
+                    runs, _going(way, outs), runs
+                )
 
             return lax.cond(any_lane(runs), run, lambda: (leaves, runs)), ()
 
@@ -238,6 +242,7 @@ class _Loop:
 
     def bounded(self, going: jax.Array, extra: list, make: Callable) -> None:
         state, way, carry, plan, makers = self.settle(extra, make, going)
+
         def step(leaves):
             outs = way.run(*leaves)
             return plan.outputs(1, outs), _going(way, outs)

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._jaxprs import here
-from ._session import session, unliftable
+from ._session import line, session, unliftable
 from ._values import SCALARS, Array, Number, Slice, Value, as_jax, canonical, is_unknown, raw, wrapped
 
 _CONTAINERS = (list, tuple)
@@ -116,7 +115,7 @@ _MODULES = {"numpy": jnp, "numpy.linalg": jnp.linalg, "numpy.fft": jnp.fft}
 def _namesake(function: Callable) -> Callable | None:
     if function in UNSIZED:
         raise no_counterpart(function)
-    module = _MODULES.get(getattr(function, "__module__", "") or "", None)
+    module = _MODULES.get(getattr(function, "__module__", "") or "")
     return getattr(module, function.__name__, None) if module else None
 
 
@@ -149,7 +148,16 @@ UNSIZED = {
 # -- making arrays
 
 
-def array(object: Any, dtype: Any = None, *, copy: Any = True, order: Any = None, subok: bool = False, ndmin: int = 0, like: Any = None) -> Any:
+def array(
+    object: Any,
+    dtype: Any = None,
+    *,
+    copy: Any = True,
+    order: Any = None,
+    subok: bool = False,
+    ndmin: int = 0,
+    like: Any = None,
+) -> Any:
     """`np.array`."""
     del order, subok, like
     made = _array(object, dtype)
@@ -160,7 +168,9 @@ def array(object: Any, dtype: Any = None, *, copy: Any = True, order: Any = None
 
 
 def _array(object: Any, dtype: Any) -> Any:
-    if hasattr(object, "__next__") or type(object).__module__.startswith("spanax.program") and not isinstance(object, Value):
+    if hasattr(object, "__next__") or (
+        type(object).__module__.startswith("spanax.program") and not isinstance(object, Value)
+    ):
         object = list(object)
     if isinstance(object, Value) or isinstance(object, jax.Array):
         if dtype is None or np.dtype(dtype) == object.dtype:
@@ -191,7 +201,9 @@ def _stacked(parts: Any) -> jax.Array:
     if dtype.kind not in "biufc":
         raise unliftable("an array of objects", "an array of numbers, or a list")
     dtype = canonical(dtype)
-    blocks = [r.astype(dtype) if isinstance(r, jax.Array) else jnp.stack([_stacked(p).astype(dtype) for p in r]) for r in runs]
+    blocks = [
+        r.astype(dtype) if isinstance(r, jax.Array) else jnp.stack([_stacked(p).astype(dtype) for p in r]) for r in runs
+    ]
     return blocks[0] if len(blocks) == 1 else jnp.concatenate(blocks)
 
 
@@ -281,7 +293,9 @@ def _arange(*bounds: Any, dtype: Any = None, **kwargs: Any) -> Any:
     return Array(np.arange(*map(raw, bounds), dtype=dtype))
 
 
-def _linspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0) -> Any:
+def _linspace(
+    start: Any, stop: Any, num: Any = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
+) -> Any:
     num = num.__index__()
     if not has_unknown((start, stop)):
         return rewrapped(np.linspace(raw(start), raw(stop), num, endpoint, retstep, dtype, axis))
@@ -386,7 +400,9 @@ def _weak(x: Any) -> Any:
     return raw(x) if isinstance(x, SCALARS) else x.dtype
 
 
-def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None, **kwargs: Any) -> Any:
+def _clip(
+    a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None, **kwargs: Any
+) -> Any:
     low, high = a_min if min is None else min, a_max if max is None else max
     result = a
     if low is not None:
@@ -417,7 +433,9 @@ def _joined(function: Callable) -> Callable:
             return rewrapped(function(unwrapped(arrays), *args, **kwargs))
         values = [asarray(a) for a in arrays]
         dtype = np.result_type(*(v.dtype for v in values))
-        return rewrapped(getattr(jnp, function.__name__)([as_jax(v, dtype) for v in values], *unwrapped(args), **unwrapped(kwargs)))
+        return rewrapped(
+            getattr(jnp, function.__name__)([as_jax(v, dtype) for v in values], *unwrapped(args), **unwrapped(kwargs))
+        )
 
     return join
 
@@ -499,7 +517,9 @@ def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
             "np.bincount: the length of its result depends on the arguments' values", "minlength=n, for numbers below n"
         )
     numbers = as_jax(x)
-    session().check(jnp.any(numbers >= minlength), f"np.bincount of a number that is not below minlength={minlength}", here())
+    session().check(
+        jnp.any(numbers >= minlength), f"np.bincount of a number that is not below minlength={minlength}", line()
+    )
     return wrapped(jnp.bincount(numbers, None if weights is None else as_jax(weights), length=minlength))
 
 

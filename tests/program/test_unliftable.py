@@ -67,7 +67,7 @@ def test_results_without_a_gradient(case):
     assert re.search(r"unliftable\.py:\d+", error.where), str(error)
 
 
-@pytest.mark.parametrize("function, good", [(asserted, 1.0), (index_out_of_range, 1.0), (raised, 2.0)])
+@pytest.mark.parametrize("function, good", [(asserted, 1.0), (index_out_of_range, 1.5), (raised, 2.0)])
 def test_the_same_programs_where_nothing_fails(function, good):
     """The checks cost no gradient."""
     value, (slope,) = sx.value_and_gradient(function, good)

@@ -352,7 +352,7 @@ def evaluated_text(x):
     return eval(f"{x} * 2")  # <- here
 
 
-def endless_recursion(x):
+def endless_recursion(x):  # <- here
     if x < 1:  # <- here
         return 1.0
     return x * endless_recursion(x - 1)  # <- here

@@ -37,7 +37,7 @@ def n_body_in_loops(mass):
     n = len(START)
     x = START.copy()
     v = VELOCITY.copy()
-    for _ in range(20):
+    for _ in range(8):
         force = np.zeros_like(x)
         for i in range(n):
             for j in range(i + 1, n):
