@@ -90,6 +90,11 @@ def operations(program: ClosedJaxpr) -> int:
     return len(program.jaxpr.eqns) + sum(operations(ClosedJaxpr(p, ())) for p in inner)
 
 
+def has_loop(program: ClosedJaxpr) -> bool:
+    """Is there a loop in it, at any depth?"""
+    return any(below(eqn, lambda e: e.primitive in (P.scan_p, P.while_p)) for eqn in program.jaxpr.eqns)
+
+
 def without_dead_code(program: ClosedJaxpr) -> ClosedJaxpr:
     """The same program, without what reaches no result of it; in loops, branches and calls as well."""
     jaxpr, _ = partial_eval.dce_jaxpr(program.jaxpr, True, instantiate=True)

@@ -23,6 +23,7 @@ _JAX = os.path.dirname(jax.__file__) + os.sep
 _EQUINOX = os.path.dirname(equinox.__file__) + os.sep
 _SPANAX = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _HARD = os.path.join(_SPANAX, "hard") + os.sep
+_LIFTED = os.path.join(_SPANAX, "program") + os.sep  # compiles programs of the user's, under their own lines
 _LIBRARIES = tuple(
     {
         _JAX,
@@ -81,6 +82,11 @@ def is_called(place: Place | None, function: str) -> bool:
 
 def is_library_file(file: str) -> bool:
     return file.startswith(_LIBRARIES)
+
+
+def is_library_program(file: str) -> bool:
+    """Does a compiled program whose function stands in that file do what a library wrote?"""
+    return is_library_file(file) and not file.startswith(_LIFTED)
 
 
 def is_users(frame: Frame) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._jaxprs import CUSTOM_RULES, Jaxpr, JaxprEqn, P, below, body, jaxprs_in_params, programs, source_file
 from ..stochastic.sampling import cost_p, sample_p
-from .places import Place, is_called, is_library_file, is_not_jax, is_users, place
+from .places import Place, is_called, is_library_file, is_library_program, is_not_jax, is_users, place
 
 
 class UserCode:
@@ -60,4 +60,4 @@ class UserCode:
             for inner in jaxprs_in_params(eqn.params):
                 if id(inner) not in seen:
                     file = source_file(inner) if eqn.primitive is P.jit_p else ""
-                    self._locate(inner, is_library_file(file) if file else compiled, seen)
+                    self._locate(inner, is_library_program(file) if file else compiled, seen)

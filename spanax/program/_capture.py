@@ -21,6 +21,7 @@ class Capture:
     state: tuple
     cells: dict[Any, tuple[Cell, Any]]
     read: set[int]
+    ends: dict[int, int]
     lost: list
     raised: Raised | None
     result: Any = None
@@ -57,7 +58,8 @@ def capture(
                 found["state"] = tuple(snapshot(v, outputs, writes.start) for v in get())
                 found["cells"] = {k: (c, snapshot(c.read(), outputs, writes.start)) for k, c in written.items()}
                 found["result"] = snapshot(result, outputs, writes.start)
-                found["read"], found["lost"], found["raised"] = writes.read, list(writes.lost), raised
+                found["read"], found["ends"], found["raised"] = writes.read, writes.ends, raised
+                found["lost"] = list(writes.lost)
             finally:
                 set_(state)
         return outputs

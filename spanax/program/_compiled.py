@@ -66,9 +66,12 @@ class _Entry:
 
 
 class Program:
-    """A function with its options, and its compiled forms."""
+    """A function with its options, and its compiled forms.
 
-    def __init__(self, function: Callable, max_iterations: int, recursive: bool, derive: bool = False):
+    `derive`: "gradient" for the derivatives alone, "both" for the value as well, "" for the value.
+    """
+
+    def __init__(self, function: Callable, max_iterations: int, recursive: bool, derive: str = ""):
         if not callable(function):
             raise SpanaxError(f"lift() takes a function, not {function!r}", "", "sx.lift(f)(x)")
         if isinstance(max_iterations, bool) or not isinstance(max_iterations, int) or max_iterations < 1:
@@ -101,7 +104,7 @@ class Program:
             functions.update(session.functions)
             return outcome
 
-        compiled = jax.jit(functools.partial(_with_gradients, run, _place(self.function)) if self.derive else run)
+        compiled = jax.jit(functools.partial(_with_gradients, run, _place(self.function), self.derive) if self.derive else run)
         outcome = compiled(given)
         found = list(functions.values())
         try:
@@ -131,7 +134,7 @@ def traced_run(program: Program, args: tuple, kwargs: dict) -> tuple[Outcome, Se
     return Outcome(arrays, code, tree, rest, tuple(now.fault.messages)), now
 
 
-def _with_gradients(run: Callable, where: str, given: list) -> Outcome:
+def _with_gradients(run: Callable, where: str, derive: str, given: list) -> Outcome:
     """The outcome, with the derivatives of its value by all numbers given."""
     inexact = [jnp.issubdtype(x.dtype, jnp.inexact) for x in given]
 
@@ -141,7 +144,8 @@ def _with_gradients(run: Callable, where: str, given: list) -> Outcome:
         return scalar_of(outcome, where), outcome
 
     gradients, outcome = jax.grad(value, has_aux=True)([x for x, d in zip(given, inexact, strict=True) if d])
-    return dataclasses.replace(outcome, gradients=gradients)
+    leaves = outcome.leaves if derive == "both" else []  # what is not asked for is not computed
+    return dataclasses.replace(outcome, leaves=leaves, gradients=gradients)
 
 
 def scalar_of(outcome: Outcome, where: str) -> jax.Array:

@@ -68,6 +68,11 @@ def attribute_unread(owner: Any, name: str, *default: Any) -> Any:
 
 def item(target: Any, index: Any) -> Any:
     """`target[index]`."""
+    if type(target) is list and type(index) is int and -len(target) <= index < 0:
+        session().reads_end(target, len(target) + index)
+        usable(target)
+        return ld(target[index])
+    target = ld(target)
     if isinstance(target, Masked):
         return target[index]
     if isinstance(target, Items):

@@ -382,7 +382,7 @@ class _Rewriter(ast.NodeTransformer):
         return _at(node, hook("attribute", self.visit(node.value), ast.Constant(self.mangled(node.attr))))
 
     def visit_Subscript(self, node: ast.Subscript) -> Any:
-        return _at(node, hook("item", self.visit(node.value), self.index(node.slice)))
+        return _at(node, hook("item", self.unread(node.value), self.index(node.slice)))
 
     def index(self, node: ast.expr) -> ast.expr:
         if isinstance(node, ast.Slice):
@@ -418,6 +418,8 @@ class _Rewriter(ast.NodeTransformer):
                 self.refuse(n, ":= in a part of an expression that may not be evaluated", "an assignment before it")
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
+        if isinstance(node.operand, ast.Constant) and not isinstance(node.op, ast.Not):
+            return node
         operand = self.visit(node.operand)
         return (
             _at(node, hook("not_", operand))

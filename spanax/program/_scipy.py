@@ -23,7 +23,7 @@ def apply(function: Any, args: tuple, kwargs: dict) -> Any:
     """`function(*args, **kwargs)`."""
     if not has_unknown((args, kwargs)):
         return rewrapped(function(*unwrapped(args), **unwrapped(kwargs)))
-    if type(function).__module__.startswith("scipy.stats") and hasattr(function, "name"):
+    if type(function).__module__.startswith("scipy.stats") and _family(function):
         return Frozen(function, args, kwargs)
     if (rule := interpolator(function)) is not None:
         return rule(*args, **kwargs)
@@ -51,6 +51,12 @@ def _array(x: Any) -> Any:
     return as_jax(x) if not isinstance(raw(x), np.ndarray) or raw(x).dtype.kind in "biufc" else raw(x)
 
 
+def _family(distribution: Any) -> str:
+    """The name of a distribution, such as norm; "" for anything else."""
+    kind = type(distribution).__name__
+    return getattr(distribution, "name", None) or (kind.removesuffix("_gen") if kind.endswith("_gen") else "")
+
+
 class Frozen:
     """A distribution with given parameters, such as norm(loc, scale)."""
 
@@ -65,8 +71,8 @@ class Frozen:
 
 def _namesake(function: Any) -> Callable | None:
     owner = getattr(function, "__self__", None)
-    if owner is not None and type(owner).__module__.startswith("scipy.stats") and hasattr(owner, "name"):
-        return getattr(getattr(jax.scipy.stats, owner.name, None), function.__name__, None)
+    if owner is not None and type(owner).__module__.startswith("scipy.stats"):
+        return getattr(getattr(jax.scipy.stats, _family(owner), None), function.__name__, None)
     parts = (getattr(function, "__module__", None) or "").split(".")
     name = _RENAMED.get(getattr(function, "__name__", ""), getattr(function, "__name__", ""))
     if len(parts) < 2 or parts[0] != "scipy" or parts[1] not in _MODULES:

@@ -84,6 +84,7 @@ class Writes:
     start: int  # what was made later belongs to the block
     before: dict[Any, tuple[Cell, Any]] = field(default_factory=dict)
     read: set[int] = field(default_factory=set)  # containers, by `id`
+    ends: dict[int, int] = field(default_factory=dict)  # of lists that are read near their end only: the first place that is
     lost: list[Any] = field(default_factory=list)  # arrays that were written under another name
 
 
@@ -162,6 +163,11 @@ class Session:
     def reads(self, container: Any) -> None:
         for block in self.blocks:
             block.read.add(id(container))
+
+    def reads_end(self, items: list, place: int) -> None:
+        """An element is read that is counted from the end; from the start it has this place."""
+        for block in self.blocks:
+            block.ends[id(items)] = min(place, block.ends.get(id(items), place))
 
     @contextlib.contextmanager
     def block(self) -> Iterator[Writes]:

@@ -35,7 +35,7 @@ def gradient(
     >>> sx.gradient(lambda x: 3 * x**2 + 2 * x + 1, 5)
     (32.0,)
     """
-    return value_and_gradient(f, *args, sigma=sigma, key=key, pairs=pairs, max_iterations=max_iterations)[1]
+    return _derived("gradient", f, args, sigma, key, pairs, max_iterations)[1]
 
 
 def value_and_gradient(
@@ -75,20 +75,26 @@ def value_and_gradient(
     >>> print(round(value, 3), round(by_speed, 3))
     10.172 1.017
     """
-    _check_options(sigma, key, pairs)
+    return _derived("both", f, args, sigma, key, pairs, max_iterations)
+
+
+def _derived(derive: str, f: Callable, args: tuple, sigma: Any, key: Any, pairs: int, max_iterations: int) -> tuple[Any, tuple]:
+    """The value, None where it is not asked for, and the gradients."""
+    _check_options(sigma, key)
     with _precision(args):
         if sigma is not None:
             return _smoothed(f, args, sigma, key, pairs, max_iterations)
         if is_jax(f):
             return _of_jax(f, args)
-        program = _program(f, max_iterations)
+        program = _program(f, max_iterations, derive)
         outcome, ints = _outcome(program, args)
         if outcome.messages:
             raise_fault(outcome)
-        return _plain(outcome.leaves[0].reshape(()), args), _in_place(args, outcome.gradients, ints)
+        value = _plain(outcome.leaves[0].reshape(()), args) if outcome.leaves else None
+        return value, _in_place(args, outcome.gradients, ints)
 
 
-def _check_options(sigma: Any, key: Any, pairs: Any) -> None:
+def _check_options(sigma: Any, key: Any) -> None:
     if sigma is None and key is not None:
         raise SpanaxError("a key without sigma: an exact gradient draws nothing", here(), "sigma=0.1", "no key")
     if sigma is not None and key is None:
@@ -105,17 +111,17 @@ def _precision(args: tuple) -> contextlib.AbstractContextManager:
 _PROGRAMS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def _program(f: Callable, max_iterations: int) -> Program:
+def _program(f: Callable, max_iterations: int, derive: str) -> Program:
     """That of an earlier call with the same function."""
     owner = getattr(f, "__self__", None) if isinstance(f, types.MethodType) else None
     function = f.__func__ if isinstance(f, types.MethodType) else f
     try:
         programs = _PROGRAMS.setdefault(function, {})
     except TypeError:  # no weak reference, or not hashable
-        return Program(f, max_iterations, True, derive=True)
-    name = id(owner), max_iterations
+        return Program(f, max_iterations, True, derive)
+    name = id(owner), max_iterations, derive
     if name not in programs:
-        programs[name] = Program(f, max_iterations, True, derive=True)
+        programs[name] = Program(f, max_iterations, True, derive)
         for old in list(programs)[:-8]:
             del programs[old]
     return programs[name]

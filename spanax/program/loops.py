@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .._errors import SpanaxError
-from .._jaxprs import operations
+from .._errors import SpanaxError, SpanaxWarning, diagnosis
+from .._jaxprs import has_loop, operations
 from .._primitives import any_lane
 from ._capture import Capture, capture
 from ._cells import Container
@@ -27,6 +28,7 @@ COPIES, SMALL = 32, 200  # ... as long as loops inside loops make no more copies
 KNOWN = 8  # rounds of a `while` whose test is known, after which it is tried as a loop
 PEELED = 3  # first rounds that are written out before the others, which may be alike
 UNROLLED = 3000  # most rounds that are written out where a loop cannot stay one
+LONG = 200  # rounds that are not written out without a warning
 
 
 # What tracing a round may end in where the rounds are not alike.
@@ -89,6 +91,8 @@ def _through(loop: _Loop, items: Items) -> None:
             "rounds that keep shapes and kinds of values, and append to lists at most",
             "a shorter loop, which is written out",
         ) from reason
+    if len(rest) * now.copies > LONG and not now.probing:
+        warnings.warn(SpanaxWarning(diagnosis(f"a loop of {items.length} rounds is written out, which takes long to compile: {reason}", loop.where, "rounds that keep shapes and kinds of values, and read no more of a list than its last elements")), stacklevel=2)
     _written_out(loop, [items.known(i) for i in rest])
 
 
@@ -119,6 +123,17 @@ class _Carry:
 
     names: dict[int, list] = field(default_factory=dict)  # snapshots: at the start, and after a round
     cells: dict[Any, tuple[Cell, list]] = field(default_factory=dict)
+    ends: dict[Any, _End] = field(default_factory=dict)
+
+
+@dataclass
+class _End:
+    """The last elements of a list that rounds append to, and read no more of. `fresh`: what they are in the round."""
+
+    cell: Container
+    length: int
+    shots: list
+    fresh: list = field(default_factory=list)
 
 
 class _Loop:
@@ -212,7 +227,7 @@ class _Loop:
             return plan.outputs(1, outs), appended.outputs(0, outs)
 
         if going is None:
-            return *known_rounds(step, state, columns, length), builders
+            return *known_rounds(step, state, columns, length, nested=has_loop(way.program)), builders
 
         def guarded(carried, row):
             leaves, runs = carried
@@ -328,6 +343,8 @@ class _Loop:
             makers[i] = join(plan, _two(shots), self.names[i], carried=True)
         for key, (cell, shots) in carry.cells.items():
             makers[key] = join(plan, _two(shots), cell.name, carried=True)
+        for key, end in carry.ends.items():
+            makers["end", key] = join(plan, _two(end.shots), "the end of a list", carried=True)
         return plan, makers
 
     def round(self, entry: tuple, carry: _Carry, makers: dict, leaves: Sequence, item: Any) -> Any:
@@ -337,6 +354,10 @@ class _Loop:
         self.set(tuple(state))
         for key, (cell, _) in carry.cells.items():
             session().commit(cell, makers[key](leaves))
+        for key, end in carry.ends.items():
+            session().record(end.cell, end.cell.born)
+            end.fresh = makers["end", key](leaves)
+            end.cell.container[-end.length :] = end.fresh
         self.body(item)
         if self.going is None:
             return None
@@ -354,22 +375,33 @@ class _Loop:
         for key, (cell, shot) in way.cells.items():
             if key in carry.cells:
                 carry.cells[key] = cell, [carry.cells[key][1][0], shot]
-            elif not (going is None and self.is_appended(cell, shot, way)):
+            elif not (going is None and self.is_appended(carry, cell, shot, way)):
                 self.entry_cells.pop(key, None)
+                carry.ends.pop(key, None)
                 self.add_cell(carry, cell)
                 carry.cells[key] = cell, [carry.cells[key][1][0], shot]
                 settled = False
         return settled and self.plan(carry)[0].forms == plan.forms
 
-    def is_appended(self, cell: Cell, shot: Any, way: Capture) -> bool:
-        """Does a round only add to the end of a list that it does not read?"""
+    def is_appended(self, carry: _Carry, cell: Cell, shot: Any, way: Capture) -> bool:
+        """Does a round only add to the end of a list, of which it reads the last elements at most?"""
         if not isinstance(cell, Container) or not isinstance(cell.container, list) or id(cell.container) in way.read:
             return False
-        before = cell.container
+        end = carry.ends.get(cell.key)
+        before = list(cell.container)
+        if end:
+            before[-end.length :] = end.fresh
         same = len(shot.parts) > len(before) and all(p.value is b for p, b in zip(shot.parts, before, strict=False))
         if not same or not all(isinstance(p, (Leaf, Node)) for p in shot.parts[len(before) :]):
             return False
         self.entry_cells[cell.key] = len(before)
+        length = max(len(before) - way.ends.get(id(cell.container), len(before)), 0)
+        if length > (end.length if end else 0):
+            shots = [snapshot(cell.container[-length:], self.entry_outputs, session().clock)]
+            carry.ends[cell.key] = _End(cell, length, shots)
+        if cell.key in carry.ends:
+            end = carry.ends[cell.key]
+            end.shots = [end.shots[0], Node(None, list, tuple(range(end.length)), shot.parts[-end.length :])]
         return True
 
     def finish(self, final: Sequence, ys: Any, builders: list, way: Capture, carry: _Carry, makers: dict) -> None:

@@ -79,6 +79,12 @@ def _called(function: Callable, args: tuple, kwargs: dict) -> Any:
             "the number as a static argument: a closure, or functools.partial",
             "sx.blackbox around the function that needs it, with a bridge",
         ) from error
+    except NotImplementedError as error:
+        raise unliftable(
+            f"np.{function.__name__}: {str(error).splitlines()[0]}",
+            "np.linalg.eigvals, or np.linalg.eigh of a symmetric matrix" if "eig" in function.__name__ else "other functions",
+            "sx.blackbox around it, with a bridge",
+        ) from error
     except TypeError as error:
         if "list" not in str(error):
             raise
