@@ -241,7 +241,7 @@ class _Loop:
 
             return lax.cond(any_lane(runs), run, lambda: (leaves, runs)), ()
 
-        final, _ = known_rounds(lambda c, row: _pair(guarded, c, row), [*state, jnp.asarray(going)], columns, length)
+        final, _ = known_rounds(lambda c, row: _pair(guarded, c, row), [*state, jnp.asarray(going)], columns, length, nested=True)
         return final[:-1], (), builders
 
     def until(self, going: jax.Array) -> None:

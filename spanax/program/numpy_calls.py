@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..hard._sorting import sorted_rows
 from ._session import line, session, unliftable
 from ._values import SCALARS, Array, Number, Slice, Value, as_jax, canonical, is_unknown, raw, wrapped
 
@@ -529,7 +530,32 @@ def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
     return wrapped(jnp.bincount(numbers, None if weights is None else as_jax(weights), length=minlength))
 
 
+MANY = 2000  # entries from which NumPy's sort on the host is faster than XLA's, the way there included
+
+
+def _sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+    data, axis = _rows(a, axis)
+    if data.shape[axis] < MANY or data.dtype.kind != "f":
+        return wrapped(jnp.sort(data, axis))
+    return wrapped(jnp.moveaxis(sorted_rows(jnp.moveaxis(data, axis, -1)).values, -1, axis))
+
+
+def _argsort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+    data, axis = _rows(a, axis)
+    if data.shape[axis] < MANY or data.dtype.kind != "f":
+        return wrapped(jnp.argsort(data, axis, stable=True))
+    places = sorted_rows(jnp.moveaxis(jax.lax.stop_gradient(data), axis, -1)).order
+    return wrapped(jnp.moveaxis(places, -1, axis).astype(canonical(int)))
+
+
+def _rows(a: Any, axis: int | None) -> tuple[jax.Array, int]:
+    data = as_jax(asarray(a))
+    return (data.reshape(-1), 0) if axis is None else (data, axis)
+
+
 RULES: dict[Any, Callable] = {
+    np.sort: _known_or(_sort, np.sort),
+    np.argsort: _known_or(_argsort, np.argsort),
     np.bincount: _known_or(_bincount, np.bincount),
     np.array: array,
     np.asarray: asarray,
