@@ -17,12 +17,13 @@ import numpy as np
 
 from ._cells import set_attribute
 from ._iterables import Items, backwards, counted, enumerated, items_of, zipped
+from ._making import asarray
 from ._masked import Masked
 from ._session import line, session, unliftable
 from ._text import Text, deferred, text_of
+from ._trees import has_unknown, unwrapped
 from ._values import SCALARS, Array, Number, Value, as_jax, canonical, is_unknown, wrapped
 from .control_flow import choose, truth
-from .numpy_calls import asarray, has_unknown, unwrapped
 
 
 def listed(iterable: Any) -> list:

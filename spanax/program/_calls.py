@@ -21,10 +21,11 @@ from ._cells import changing
 from ._compile import is_lifted, with_hooks
 from ._masked import Masked
 from ._random import GENERATORS, draw, made, seed
-from ._session import Raised, session, unliftable
+from ._session import RaisedError, session, unliftable
 from ._text import Text, deferred, formatted, is_log
+from ._trees import has_unknown, has_value, rewrapped, unwrapped
 from ._values import Value, as_jax
-from .numpy_calls import RULES, apply, has_unknown, has_value, no_counterpart, rewrapped, unwrapped
+from .numpy_calls import RULES, apply, no_counterpart
 
 _WRITING = frozenset("append extend insert remove pop clear sort reverse update setdefault popitem add discard".split())
 _LIBRARIES = (
@@ -40,7 +41,7 @@ _LIBRARIES = (
     "pandas",
     "torch",
 )
-_JAX = ("jax", "jaxlib", "equinox", "optax", "numpyro")
+_JAX = ("jax", "jaxlib", "equinox", "optax", "numpyro", "spanax")
 _IMPURE = {
     "time",
     "socket",
@@ -75,9 +76,8 @@ def start(function: Callable, args: tuple, kwargs: dict) -> Any:
         function = function.func
     if isinstance(function, types.MethodType):
         return lifted(function.__func__)(function.__self__, *args, **kwargs)
-    if isinstance(function, types.FunctionType):
-        wrapped_ = getattr(function, "__wrapped__", None)
-        return lifted(wrapped_ if isinstance(wrapped_, types.FunctionType) else function)(*args, **kwargs)
+    if isinstance(function, types.FunctionType) and not is_of_jax(function):
+        return lifted(function)(*args, **kwargs)
     return call(function, *args, **kwargs)
 
 
@@ -120,6 +120,8 @@ def _dispatched(function: Any, args: tuple, kwargs: dict) -> Any:
 def _function(function: types.FunctionType, args: tuple, kwargs: dict) -> Any:
     if is_lifted(function) or (function.__closure__ and function.__module__ == __name__):
         return function(*args, **kwargs)
+    if is_of_jax(function):
+        return rewrapped(function(*_for_jax(args), **_for_jax(kwargs)))
     module = function.__module__ or ""
     top = module.partition(".")[0]
     if top in _LIBRARIES or not session().recursive:
@@ -176,7 +178,7 @@ def _has_source(function: types.FunctionType) -> bool:
 
 
 def source(function: Any) -> Callable:
-    """A library's function in Python, with hooks; `Unliftable` where it is compiled."""
+    """A library's function in Python, with hooks; `LiftError` where it is compiled."""
     inner = inspect.unwrap(function) if callable(function) else function
     if not isinstance(inner, types.FunctionType):
         raise no_counterpart(function)
@@ -192,9 +194,16 @@ def _library(function: Callable, top: str, args: tuple, kwargs: dict) -> Any:
             if has_unknown((args, kwargs))
             else native(function, unwrapped(args), unwrapped(kwargs))
         )
-    if top in _JAX:
-        return rewrapped(function(*_for_jax(args), **_for_jax(kwargs)))
     return native(function, args, kwargs)
+
+
+def is_of_jax(function: Any) -> bool:
+    """Does it compute with JAX's values: is it JAX's, Spanax's or a library's of theirs, or made by one of their transformations?"""
+    if isinstance(function, types.FunctionType):  # `functools.wraps` gives it the module of the user's function
+        modules = [function.__globals__.get("__name__", "")]
+    else:
+        modules = [getattr(function, "__module__", None) or "", type(function).__module__]
+    return any(str(m).partition(".")[0] in _JAX and not str(m).startswith("spanax.program._") for m in modules)
 
 
 def _for_jax(x: Any) -> Any:
@@ -217,7 +226,7 @@ def _other(function: Any, args: tuple, kwargs: dict) -> Any:
     kind_top = type(function).__module__.partition(".")[0]
     if "scipy" in (top, kind_top):
         return _scipy.apply(function, args, kwargs)
-    if {top, kind_top} & set(_JAX):
+    if is_of_jax(function):
         return rewrapped(function(*_for_jax(args), **_for_jax(kwargs)))
     if top == "numpy":
         return _numpy_builtin(function, args, kwargs)
@@ -234,7 +243,7 @@ def native(function: Callable, args: tuple, kwargs: dict) -> Any:
     """The call as it is: of compiled code, or of a library that is not lifted."""
     try:
         return rewrapped(function(*args, **kwargs))
-    except Raised:
+    except RaisedError:
         raise
     except Exception as error:
         if not isinstance(error, SpanaxError) and not has_unknown((args, kwargs)):

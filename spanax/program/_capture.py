@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from .._jaxprs import evaluate_jaxpr
-from ._session import Cell, Raised, session
+from ._session import Cell, RaisedError, session
 from ._structure import snapshot
 
 
@@ -23,7 +23,7 @@ class Capture:
     read: set[int]
     ends: dict[int, int]
     lost: list
-    raised: Raised | None
+    raised: RaisedError | None
     result: Any = None
 
     def run(self, *args) -> list:
@@ -52,7 +52,7 @@ def capture(
                 raised, result = None, None
                 try:
                     result = block(*leaves)
-                except Raised as error:
+                except RaisedError as error:
                     raised = error
                 written = {c.key: c for c, _ in writes.before.values()} | {c.key: c for c in also}
                 found["state"] = tuple(snapshot(v, outputs, writes.start) for v in get())

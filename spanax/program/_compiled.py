@@ -17,8 +17,8 @@ import numpy as np
 from .._errors import SpanaxError
 from .._jaxprs import defined
 from . import _calls, _hooks
-from ._guard import Unknown, state_of
-from ._session import Raised, Session, under
+from ._guard import UnknownStateError, state_of
+from ._session import RaisedError, Session, under
 from ._values import Array, Number, Value, as_jax
 
 
@@ -104,13 +104,15 @@ class Program:
             functions.update(session.functions)
             return outcome
 
-        compiled = jax.jit(functools.partial(_with_gradients, run, _place(self.function), self.derive) if self.derive else run)
+        compiled = jax.jit(
+            functools.partial(_with_gradients, run, _place(self.function), self.derive) if self.derive else run
+        )
         outcome = compiled(given)
         found = list(functions.values())
         try:
             objects = [self.function, *(s.value for s in static)]
             entries.append(_Entry(compiled, found, objects, state_of(found, objects, keep=True)))
-        except Unknown:
+        except UnknownStateError:
             pass
         del entries[:-4]
         return outcome
@@ -124,7 +126,7 @@ def traced_run(program: Program, args: tuple, kwargs: dict) -> tuple[Outcome, Se
         with now.block(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             try:
                 result = _calls.start(program.function, args, kwargs)
-            except Raised as error:
+            except RaisedError as error:
                 raise error.error from None
             result = _hooks.returned(result)
             leaves, tree = jax.tree.flatten(result)
@@ -219,5 +221,5 @@ def _dynamic(x: Any) -> Any:
 def _same_state(entry: _Entry) -> bool:
     try:
         return state_of(entry.functions, entry.objects) == entry.state
-    except Unknown:
+    except UnknownStateError:
         return False

@@ -16,7 +16,7 @@ _LIBRARIES = ("numpy", "scipy", "jax", "jaxlib", "math", "builtins")
 _DEPTH = 6
 
 
-class Unknown(Exception):
+class UnknownStateError(Exception):
     """The state cannot be told."""
 
 
@@ -69,7 +69,7 @@ class _Reader:
         elif isinstance(x, np.ndarray):
             self.found.append(_Contents(x, self.keep))
         elif is_traced(x):
-            raise Unknown
+            raise UnknownStateError
         else:
             self.found.append(_Same(x))
             if depth and id(x) not in self.seen:

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import SpanaxError
-from . import _calls, _indexing, _text, _ufuncs, control_flow, loops, numpy_calls
+from . import _calls, _indexing, _methods, _text, _trees, _ufuncs, control_flow, loops, numpy_calls
 from ._builtins import listed
 from ._cells import Variable, changing, set_attribute, usable
 from ._iterables import Items, items_of
 from ._masked import Masked
-from ._session import Raised, line, session, unliftable
+from ._session import RaisedError, line, session, unliftable
 from ._structure import Partial, Undefined, Unusable, settled
 from ._values import Array, Number, Value, as_jax, is_unknown
 from .control_flow import truth
@@ -169,7 +169,7 @@ def compare(left: Any, *pairs: Any) -> Any:
 def _contains(container: Any, x: Any) -> Any:
     if isinstance(container, Value):
         return (container == x).any()
-    if is_unknown(x) or numpy_calls.has_unknown(container if isinstance(container, (list, tuple)) else ()):
+    if is_unknown(x) or _trees.has_unknown(container if isinstance(container, (list, tuple)) else ()):
         if isinstance(container, (list, tuple, range)):
             values = [as_jax(x) == as_jax(v) for v in container]
             return Number(jnp.any(jnp.stack(values)), bool) if values else False
@@ -272,7 +272,7 @@ def raised(error: Any) -> BaseException:
     """What `raise error` raises: in a branch that the arguments decide on, a note for whoever traces it."""
     if isinstance(error, type):
         error = error()
-    return Raised(error, line()) if session().staged else error
+    return RaisedError(error, line()) if session().staged else error
 
 
 @contextlib.contextmanager
@@ -291,7 +291,7 @@ def trying(*kinds: Any):
 _ARITHMETIC = (ArithmeticError, ValueError, IndexError, np.linalg.LinAlgError, AssertionError)
 
 
-passing = (SpanaxError, Raised)  # no handler of the program's catches these
+passing = (SpanaxError, RaisedError)  # no handler of the program's catches these
 
 
 class Rules:
@@ -301,7 +301,7 @@ class Rules:
     function = staticmethod(numpy_calls.apply)
     item = staticmethod(_indexing.item)
     store = staticmethod(_indexing.store)
-    method = staticmethod(numpy_calls.method)
+    method = staticmethod(_methods.method)
     call = staticmethod(_calls.call)
     attribute = staticmethod(attribute)
     source = staticmethod(_calls.source)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ._cells import changing
 from ._masked import Masked, is_mask
-from ._session import Unliftable, line, session, unliftable
+from ._session import LiftError, line, session, unliftable
 from ._values import Array, Number, Value, as_jax, canonical, is_unknown, raw, wrapped
 
 
@@ -37,7 +37,7 @@ def _sequence_item(target: Any, index: Number) -> Any:
         return target.start + index * target.step
     try:
         stacked = session().rules.function(np.array, (list(target),), {})
-    except (TypeError, ValueError, Unliftable):
+    except (TypeError, ValueError, LiftError):
         stacked = None
     if not isinstance(stacked, Array):
         raise unliftable(

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ._making import asarray
 from ._session import session, unliftable
-from .numpy_calls import asarray, has_unknown, rewrapped, unwrapped
+from ._trees import has_unknown, rewrapped, unwrapped
 
 GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ._jumps import lower_jumps
 from ._liveness import annotate, assigned
-from ._session import Unliftable
+from ._session import LiftError
 from ._source import Function, is_generator, own_nodes
 
 HOOKS = "_sx_"
@@ -113,7 +113,7 @@ class _Rewriter(ast.NodeTransformer):
 
     def refuse(self, node: ast.AST, problem: str, *remedies: str) -> None:
         place = f"{self.file}:{getattr(node, 'lineno', 0)}"
-        raise Unliftable(
+        raise LiftError(
             problem, place, *(remedies or ("an argument and a result instead", "an attribute of an object"))
         )
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from ._interpolators import interpolator
 from ._session import session, unliftable
+from ._trees import has_unknown, rewrapped, unwrapped
 from ._values import as_jax, raw
-from .numpy_calls import has_unknown, rewrapped, unwrapped
 
 _LIFTED = ("integrate", "special")  # their functions in Python are lifted
 _MODULES = ("special", "linalg", "stats", "integrate", "signal", "fft", "interpolate", "cluster")

@@ -20,11 +20,11 @@ DEEPEST = 40
 MISSING = object()  # of an attribute or a key that does not exist
 
 
-class Unliftable(SpanaxError):
+class LiftError(SpanaxError):
     """A construct that has no counterpart in a traced program."""
 
 
-class Raised(Exception):
+class RaisedError(Exception):
     """The program's own `raise` or `assert`, on its way out of a traced branch."""
 
     def __init__(self, error: BaseException, where: str):
@@ -44,9 +44,9 @@ def line() -> str:
     return here() or (session().place if is_lifting() else "")
 
 
-def unliftable(problem: str, *remedies: str) -> Unliftable:
+def unliftable(problem: str, *remedies: str) -> LiftError:
     """The error, with the user's line that is being traced."""
-    return Unliftable(problem, line(), *remedies)
+    return LiftError(problem, line(), *remedies)
 
 
 class Cell(Protocol):
@@ -84,7 +84,9 @@ class Writes:
     start: int  # what was made later belongs to the block
     before: dict[Any, tuple[Cell, Any]] = field(default_factory=dict)
     read: set[int] = field(default_factory=set)  # containers, by `id`
-    ends: dict[int, int] = field(default_factory=dict)  # of lists that are read near their end only: the first place that is
+    ends: dict[int, int] = field(
+        default_factory=dict
+    )  # of lists that are read near their end only: the first place that is
     lost: list[Any] = field(default_factory=list)  # arrays that were written under another name
 
 

@@ -7,19 +7,19 @@ import functools
 import linecache
 import types
 
-from ._session import Unliftable
+from ._session import LiftError
 
 Function = ast.FunctionDef | ast.Lambda
 
 
 def function_tree(function: types.FunctionType) -> Function:
-    """Its definition or lambda expression; `Unliftable` where there is no source, or not that of the running code."""
+    """Its definition or lambda expression; `LiftError` where there is no source, or not that of the running code."""
     code = function.__code__
     where = f"{code.co_filename}:{code.co_firstlineno} ({code.co_name})"
     linecache.checkcache(code.co_filename)
     source = "".join(linecache.getlines(code.co_filename, function.__globals__))
     if not source:
-        raise Unliftable(
+        raise LiftError(
             f"{code.co_name} has no source text",
             where,
             "the function in a file, or in a notebook's cell",
@@ -34,7 +34,7 @@ def function_tree(function: types.FunctionType) -> Function:
         if code.co_flags & 0x80
         else "not in the text of its file, which may have changed since it was imported"
     )
-    raise Unliftable(f"{code.co_name} is {kind}", where, "a plain function", "the program started anew")
+    raise LiftError(f"{code.co_name} is {kind}", where, "a plain function", "the program started anew")
 
 
 @functools.lru_cache(maxsize=64)

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from ._session import session, unliftable
+from ._trees import has_unknown, unwrapped
 from ._values import Value, is_unknown, raw
-from .numpy_calls import has_unknown, unwrapped
 
 _CONVERSIONS = {-1: lambda x: x, 115: str, 114: repr, 97: ascii}
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ._capture import Capture, capture
-from ._session import Cell, Raised, session
+from ._session import Cell, RaisedError, session
 from ._structure import Plan, join
 from ._values import as_jax, is_unknown, raw
 
@@ -78,7 +78,7 @@ def _commit(cells: Sequence[tuple[Cell, Any]], lost: Sequence) -> None:
         session().lose(array)
 
 
-def note_fault(raised: Raised, failed: Any) -> None:
+def note_fault(raised: RaisedError, failed: Any) -> None:
     """The program's own error, where the traced `failed` holds."""
     error = raised.error
     session().check(failed, f"the program raised {type(error).__name__}: {error}", raised.where)

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +18,7 @@ from .._errors import SpanaxError
 from .._jaxprs import here, is_traced
 from ..bridges.smoothing import Smoothing
 from ..smoothing import smooth
+from ._calls import is_of_jax
 from ._compiled import Outcome, Program
 from .lift import MAX_ITERATIONS, lift, raise_fault
 
@@ -78,7 +80,9 @@ def value_and_gradient(
     return _derived("both", f, args, sigma, key, pairs, max_iterations)
 
 
-def _derived(derive: str, f: Callable, args: tuple, sigma: Any, key: Any, pairs: int, max_iterations: int) -> tuple[Any, tuple]:
+def _derived(
+    derive: str, f: Callable, args: tuple, sigma: Any, key: Any, pairs: int, max_iterations: int
+) -> tuple[Any, tuple]:
     """The value, None where it is not asked for, and the gradients."""
     _check_options(sigma, key)
     with _precision(args):
@@ -180,11 +184,11 @@ def _plain(value: jax.Array, args: tuple) -> Any:
 
 
 def is_jax(f: Callable) -> bool:
-    """Is it JAX's or Equinox's own, or a function that names them, and neither NumPy nor math?"""
-    if not isinstance(f, (types.FunctionType, types.MethodType)):
-        return type(f).__module__.partition(".")[0] in ("jax", "jaxlib", "equinox")
-    if hasattr(f, "__wrapped__") and (f.__module__ or "").startswith("spanax"):
+    """Is it JAX's, Equinox's or Spanax's own, or a function that names JAX, and neither NumPy nor math?"""
+    if isinstance(f, eqx.Module) or is_of_jax(f):
         return True
+    if not isinstance(f, (types.FunctionType, types.MethodType)):
+        return False
     scope = f.__globals__
     named = {_top(scope[n]) for n in f.__code__.co_names if n in scope}
     return bool(named & {"jax", "equinox", "optax"}) and not named & {"numpy", "math", "scipy"}

@@ -18,7 +18,7 @@ from ._capture import Capture, capture
 from ._cells import Container
 from ._iterables import Items, UnknownCounts, items_of
 from ._rounds import known_rounds, rounds_until
-from ._session import Cell, Unliftable, line, session, unliftable
+from ._session import Cell, LiftError, line, session, unliftable
 from ._structure import Fixed, Leaf, Node, Plan, join, snapshot
 from ._values import Array, Number, Slice, as_jax, canonical
 from .control_flow import Get, Set, if_, truth
@@ -35,7 +35,7 @@ LONG = 200  # rounds that are not written out without a warning
 FAILED = (SpanaxError, TypeError, ValueError, IndexError, KeyError, AttributeError, UnboundLocalError)
 
 
-def _not_alike(why: str) -> Unliftable:
+def _not_alike(why: str) -> LiftError:
     return unliftable(
         f"the rounds of a loop are not alike: {why}",
         "values that keep their shape and kind from round to round",
@@ -92,7 +92,16 @@ def _through(loop: _Loop, items: Items) -> None:
             "a shorter loop, which is written out",
         ) from reason
     if len(rest) * now.copies > LONG and not now.probing:
-        warnings.warn(SpanaxWarning(diagnosis(f"a loop of {items.length} rounds is written out, which takes long to compile: {reason}", loop.where, "rounds that keep shapes and kinds of values, and read no more of a list than its last elements")), stacklevel=2)
+        warnings.warn(
+            SpanaxWarning(
+                diagnosis(
+                    f"a loop of {items.length} rounds is written out, which takes long to compile: {reason}",
+                    loop.where,
+                    "rounds that keep shapes and kinds of values, and read no more of a list than its last elements",
+                )
+            ),
+            stacklevel=2,
+        )
     _written_out(loop, [items.known(i) for i in rest])
 
 
@@ -241,7 +250,9 @@ class _Loop:
 
             return lax.cond(any_lane(runs), run, lambda: (leaves, runs)), ()
 
-        final, _ = known_rounds(lambda c, row: _pair(guarded, c, row), [*state, jnp.asarray(going)], columns, length, nested=True)
+        final, _ = known_rounds(
+            lambda c, row: _pair(guarded, c, row), [*state, jnp.asarray(going)], columns, length, nested=True
+        )
         return final[:-1], (), builders
 
     def until(self, going: jax.Array) -> None:
