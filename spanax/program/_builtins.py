@@ -77,7 +77,7 @@ def _extreme(known: Callable, better: Callable) -> Callable:
             return known(values, **kwargs)
         if not values and "default" in kwargs:
             return kwargs["default"]
-        call = session().rules.call  # type: ignore[attr-defined]
+        call = session().rules.call
         best = values[0]
         for value in values[1:]:
             one, other = (value, best) if key is None else (call(key, value), call(key, best))
@@ -127,7 +127,7 @@ def _pow(x: Any, y: Any, *mod: Any) -> Any:
 
 def _sorted(iterable: Any, *, key: Any = None, reverse: bool = False) -> list:
     values = listed(iterable)
-    call = session().rules.call  # type: ignore[attr-defined]
+    call = session().rules.call
     keys = values if key is None else [call(key, v) for v in values]
     if not has_unknown(keys):
         order = sorted(range(len(values)), key=lambda i: unwrapped(keys[i]), reverse=reverse)
@@ -183,12 +183,12 @@ def _dict(*args: Any, **kwargs: Any) -> dict:
 
 
 def _map(function: Callable, *iterables: Any) -> list:
-    call = session().rules.call  # type: ignore[attr-defined]
+    call = session().rules.call
     return session().born([call(function, *items) for items in zip(*map(listed, iterables), strict=False)])
 
 
 def _filter(function: Callable | None, iterable: Any) -> list:
-    call = session().rules.call  # type: ignore[attr-defined]
+    call = session().rules.call
     kept = []
     for value in listed(iterable):
         chosen = truth(value if function is None else call(function, value))
@@ -200,7 +200,7 @@ def _filter(function: Callable | None, iterable: Any) -> list:
 
 
 def _reduce(function: Callable, iterable: Any, *initial: Any) -> Any:
-    call = session().rules.call  # type: ignore[attr-defined]
+    call = session().rules.call
     return functools.reduce(lambda x, y: call(function, x, y), listed(iterable), *initial)
 
 
@@ -209,7 +209,7 @@ def _len(x: Any) -> Any:
 
 
 def _getattr(owner: Any, name: str, *default: Any) -> Any:
-    return session().rules.attribute(owner, name, *default)  # type: ignore[attr-defined]
+    return session().rules.attribute(owner, name, *default)
 
 
 def _iter(x: Any, *sentinel: Any) -> Any:
@@ -292,6 +292,17 @@ def _mathematical(name: str, function: Callable) -> Callable:
 
 def _kind(name: str) -> type:
     return bool if name.startswith("is") else float
+
+
+def _complex_function(name: str) -> Callable:
+    """Of the cmath module."""
+
+    def apply(x: Any) -> Any:
+        if not has_unknown(x):
+            return getattr(cmath, name)(unwrapped(x))
+        return wrapped(getattr(jnp, name)(as_jax(x, complex)))
+
+    return apply
 
 
 def _whole(name: str) -> Callable:
@@ -385,9 +396,7 @@ for _name in dir(math):
     ):
         CALLS[_function] = _mathematical(_name, _function)
 for _name in "exp log sqrt sin cos".split():
-    CALLS[getattr(cmath, _name)] = lambda x, f=getattr(cmath, _name), n=_name: (
-        wrapped(getattr(jnp, n)(as_jax(x, complex))) if has_unknown(x) else f(unwrapped(x))
-    )
+    CALLS[getattr(cmath, _name)] = _complex_function(_name)
 REFUSED: dict[Any, str] = {
     **dict.fromkeys((np.loadtxt, np.genfromtxt, np.load, np.fromfile), "reads a file"),
     **dict.fromkeys((np.save, np.savez, np.savetxt), "writes a file"),

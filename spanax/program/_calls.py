@@ -145,7 +145,7 @@ def _is_program(function: types.FunctionType) -> bool:
 def lifted(function: types.FunctionType) -> Callable:
     """The function with hooks."""
     session().functions[id(function)] = function
-    return with_hooks(function, session().rules.hooks)  # type: ignore[attr-defined]
+    return with_hooks(function, session().rules.hooks)
 
 
 def _standard(function: Callable, args: tuple, kwargs: dict) -> Any:
@@ -231,12 +231,17 @@ def _other(function: Any, args: tuple, kwargs: dict) -> Any:
     if top == "numpy":
         return _numpy_builtin(function, args, kwargs)
     _refuse_impure(function)
-    inner = getattr(type(function), "__call__", None)
+    inner = _called_on(function)
     if isinstance(inner, types.FunctionType):
         return call(inner, function, *args, **kwargs)
     if isinstance(getattr(function, "__wrapped__", None), types.FunctionType):  # such as functools.lru_cache
         return call(function.__wrapped__, *args, **kwargs)
     return native(function, args, kwargs)
+
+
+def _called_on(instance: Any) -> Any:
+    """The function that calling an instance runs."""
+    return next((vars(kind)["__call__"] for kind in type(instance).__mro__ if "__call__" in vars(kind)), None)
 
 
 def native(function: Callable, args: tuple, kwargs: dict) -> Any:

@@ -55,7 +55,8 @@ class Variable:
     def __init__(self, name: str, get: Callable, set_: Callable):
         self.name, self.get, self.set = name, get, set_
         code = set_.__code__
-        held = set_.__closure__[code.co_freevars.index(name)] if name in code.co_freevars else set_.__globals__
+        cells = dict(zip(code.co_freevars, set_.__closure__ or (), strict=True))
+        held = cells.get(name, set_.__globals__)
         self.key = "variable", id(held), name
 
     def read(self) -> Any:

@@ -119,30 +119,12 @@ def not_(value: Any) -> Any:
 
 def and_(first: Any, *others: Callable[[], Any]) -> Any:
     """`first and others[0]() and ...`."""
-    for n, other in enumerate(others):
-        chosen = truth(first)
-        if isinstance(chosen, bool):
-            if not chosen:
-                return first
-            first = other()
-        else:
-            rest = others[n:]
-            return choose(first, lambda: and_(rest[0](), *rest[1:]), lambda: first)
-    return first
+    return choose(first, lambda: and_(others[0](), *others[1:]), lambda: first) if others else first
 
 
 def or_(first: Any, *others: Callable[[], Any]) -> Any:
     """`first or others[0]() or ...`."""
-    for n, other in enumerate(others):
-        chosen = truth(first)
-        if isinstance(chosen, bool):
-            if chosen:
-                return first
-            first = other()
-        else:
-            rest = others[n:]
-            return choose(first, lambda: first, lambda: or_(rest[0](), *rest[1:]))
-    return first
+    return choose(first, lambda: first, lambda: or_(others[0](), *others[1:])) if others else first
 
 
 _COMPARED: dict[str, Callable] = {
@@ -206,8 +188,26 @@ def augment(op: str, target: Any, value: Any) -> Any:
     return _AUGMENTED[op](target, value)
 
 
-def augment_item(op: str, target: Any, index: Any, value: Any) -> None:
-    old = item(target, index)
+def assign_item(value: Any, target: Any, index: Any) -> None:
+    """`target[index] = value`, in Python's order: the value comes first."""
+    store(target, index, value)
+
+
+def assign_attribute(value: Any, owner: Any, name: str) -> None:
+    set_attribute(owner, name, value)
+
+
+def item_place(target: Any, index: Any) -> tuple:
+    """What `target[index] += ...` adds to is read before what is added."""
+    return target, index, item(target, index)
+
+
+def attribute_place(owner: Any, name: str) -> tuple:
+    return owner, name, attribute(owner, name)
+
+
+def augment_item(op: str, place: tuple, value: Any) -> None:
+    target, index, old = place
     changed = _OPERATED if isinstance(target, Array) else _AUGMENTED
     store(target, index, changed[op](old, value))
 
@@ -218,8 +218,9 @@ _OPERATED = {
 }
 
 
-def augment_attribute(op: str, owner: Any, name: str, value: Any) -> None:
-    set_attribute(owner, name, augment(op, attribute(owner, name), value))
+def augment_attribute(op: str, place: tuple, value: Any) -> None:
+    owner, name, old = place
+    set_attribute(owner, name, augment(op, old, value))
 
 
 def append(target: Any, value: Any) -> Any:

@@ -83,7 +83,7 @@ def _is_basic(part: Any) -> bool:
 def _array_item(target: Array, index: Any) -> Any:
     if is_mask(index, target):
         return Masked(target, index)
-    parts, axes = _resolved(target, index)
+    parts, _ = _resolved(target, index)
     if all(map(_is_basic, _parts(index))):
         get, put = _reader(parts), _writer(parts)
         data = get(target.data)

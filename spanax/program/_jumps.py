@@ -97,7 +97,7 @@ class _Jumps:
         """Those that the statement may set, and that skip what follows it."""
         flags = [RETURNED] if _returns_early(node) else []
         if loop and not isinstance(node, (ast.For, ast.While)):
-            inner = [s for s in _inner(node)]
+            inner = list(_inner(node))
             flags += [loop.broken] if any(isinstance(s, ast.Break) for s in inner) else []
             flags += [loop.continued] if any(isinstance(s, ast.Continue) for s in inner) else []
         return flags

@@ -38,7 +38,7 @@ def _array(object: Any, dtype: Any) -> Any:
         type(object).__module__.startswith("spanax.program") and not isinstance(object, Value)
     ):
         object = list(object)
-    if isinstance(object, Value) or isinstance(object, jax.Array):
+    if isinstance(object, (Value, jax.Array)):
         if dtype is None or np.dtype(dtype) == object.dtype:
             return object if isinstance(object, Array) else Array(raw(object))
         return Array(as_jax(object, dtype)) if is_unknown(object) else Array(np.array(raw(object), dtype))

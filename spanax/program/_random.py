@@ -1,4 +1,4 @@
-"""Random numbers inside a lifted program: those of a generator that it seeds are drawn while it is traced, as NumPy draws them."""
+"""Random numbers inside a lifted program: those of a generator that it seeds are drawn, as NumPy does, while it is traced."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def made(kind: Callable, args: tuple, kwargs: dict) -> Any:
     """A new generator; without a seed it would differ in every run, and be the same in each of the compiled program."""
     if (not args and not kwargs) or args == (None,):
         raise unliftable(
-            f"{getattr(kind, '__name__', kind)}() without a seed: the numbers would be the same in every run of the compiled program",
+            f"{getattr(kind, '__name__', kind)}() without a seed: the numbers would be the same in every run",
             "a seed",
             "the random numbers as an argument",
             "sx.sample with a key",

@@ -1,8 +1,8 @@
 """Loops of a traced program: of a known number of rounds, or until a flag falls, with a bound.
 
-Both are scans, so that derivatives of every order pass. A loop with a bound is a scan of scans; the inner ones are computed again
-in reverse mode, which keeps the state of about 2 sqrt(bound) rounds and costs one more run (Griewank 1992, one level). Rounds that
-are not needed are skipped: bound/100 or so, each the price of a branch.
+Both are scans, so that derivatives of every order pass. A loop with a bound is a scan of scans; the inner ones are computed
+again in reverse mode, which keeps the state of about 2 sqrt(bound) rounds and costs one more run (Griewank 1992, one level).
+Rounds that are not needed are skipped: 2 sqrt(bound) at most, each the price of a branch.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def known_rounds(step: Callable, state: Sequence, xs: Any, length: int, *, neste
     return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ys, more)
 
 
-def rounds_until(step: Callable, state: Sequence, going: Any, bound: int) -> tuple[list, Any]:
+def rounds_until(step: Callable, state: Sequence, going: Any, bound: int) -> tuple[Sequence, Any]:
     """`state, going = step(state)` while `going` holds, `bound` times at most: the last of both."""
     inner = max(1, math.isqrt(bound))
     outer = -(-bound // inner)

@@ -29,7 +29,7 @@ def apply(function: Any, args: tuple, kwargs: dict) -> Any:
         return rule(*args, **kwargs)
     namesake = _namesake(function)
     if namesake is None and isinstance(function, types.FunctionType) and function.__module__.split(".")[1] in _LIFTED:
-        return session().rules.source(function)(*args, **kwargs)  # type: ignore[attr-defined]
+        return session().rules.source(function)(*args, **kwargs)
     if namesake is None:
         name = getattr(function, "__qualname__", type(function).__name__)
         raise unliftable(

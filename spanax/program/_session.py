@@ -74,7 +74,15 @@ class Rules(Protocol):
 
     def store(self, target: Any, index: Any, value: Any) -> None: ...
 
-    def method(self, target: Any, name: str) -> Callable: ...
+    def method(self, target: Any, name: str) -> Any: ...
+
+    def call(self, function: Any, *args: Any, **kwargs: Any) -> Any: ...
+
+    def attribute(self, owner: Any, name: str, *default: Any) -> Any: ...
+
+    def source(self, function: Any) -> Callable: ...
+
+    hooks: Any  # what the rewritten functions call
 
 
 @dataclass
@@ -191,7 +199,7 @@ class Session:
         """What is traced inside may run any number of times."""
         if self.staged >= DEEPEST:
             raise unliftable(
-                f"more than {DEEPEST} branches and loops inside each other: a recursion that ends as the arguments decide, perhaps",
+                f"more than {DEEPEST} branches and loops inside each other: a recursion that the arguments end, perhaps",
                 "a while loop",
                 "the number that it counts with as a static argument",
             )

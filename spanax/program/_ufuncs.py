@@ -210,12 +210,12 @@ def _span(sign: int) -> Callable:
 
     def shifted(x: Any, y: Any) -> Any:
         if isinstance(x, Number) and x.span and type(y) is int:
-            known, index = sign * y, x
+            known, index, span = sign * y, x, x.span
         elif isinstance(y, Number) and y.span and type(x) is int and sign > 0:
-            known, index = x, y
+            known, index, span = x, y, y.span
         else:
             return None
-        low, high = index.span
+        low, high = span
         result = Number(as_jax(index) + canonical(int).type(known), int, (low + known, high + known))
         result.origin = index.origin or index
         return result

@@ -145,7 +145,7 @@ class Value:
             raise AttributeError(name)
         return session().rules.method(self, name)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         raise unliftable(
             f"{self.described} is used as a key: its value is not known while the program is traced",
             "an array with an index instead of a dictionary",
@@ -186,7 +186,8 @@ class Number(Value):
     __slots__ = ("_data", "declared", "origin", "python", "span")
 
     def __init__(self, data: Any, python: type | None = None, span: tuple[int, int] | None = None):
-        self._data, self.python, self.span, self.origin = data, python, span, None
+        self._data, self.python, self.span = data, python, span
+        self.origin: Number | None = None
         self.declared: type | None = None  # what the program takes it for, where that differs
 
     @property
@@ -397,4 +398,6 @@ def as_jax(x: Any, dtype: Any = None) -> jax.Array:
         data = raw(session().rules.function(np.array, (data,), {}))
     if dtype is None:
         dtype = data.dtype if hasattr(data, "dtype") else np.asarray(data).dtype
+    if jnp.issubdtype(dtype, jax.dtypes.extended):  # PRNG keys
+        return data
     return jnp.asarray(data, canonical(dtype))

@@ -189,8 +189,9 @@ def is_jax(f: Callable) -> bool:
         return True
     if not isinstance(f, (types.FunctionType, types.MethodType)):
         return False
-    scope = f.__globals__
-    named = {_top(scope[n]) for n in f.__code__.co_names if n in scope}
+    function = f.__func__ if isinstance(f, types.MethodType) else f
+    scope = function.__globals__
+    named = {_top(scope[n]) for n in function.__code__.co_names if n in scope}
     return bool(named & {"jax", "equinox", "optax"}) and not named & {"numpy", "math", "scipy"}
 
 

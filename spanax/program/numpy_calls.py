@@ -42,7 +42,7 @@ def _called(function: Callable, args: tuple, kwargs: dict) -> Any:
         return function(*_arrays(args), **given)
     except jax.errors.ConcretizationTypeError as error:
         raise unliftable(
-            f"np.{function.__name__} needs to know a number that depends on the arguments while the program is traced: a shape, perhaps",
+            f"np.{function.__name__} needs to know, while the program is traced, a number that depends on the arguments",
             "the number as a static argument: a closure, or functools.partial",
             "sx.blackbox around the function that needs it, with a bridge",
         ) from error
@@ -75,7 +75,7 @@ def _array_like(x: Any) -> Any:
         return tuple(map(_array_like, x))
     if isinstance(x, Array) and is_unknown(x):
         return x.data
-    if isinstance(x, np.ndarray) or isinstance(x, Array):
+    if isinstance(x, (np.ndarray, Array)):
         return as_jax(x) if raw(x).dtype.kind in "biufc" else x
     return unwrapped(x)
 
@@ -211,7 +211,7 @@ def _vectorized(pyfunc: Any, *args: Any, **kwargs: Any) -> Any:
 def _apply_along_axis(func1d: Callable, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
     moved = moveaxis(arr, axis, -1)
     rows = reshape(moved, (-1, moved.shape[-1]))
-    results = [asarray(session().rules.call(func1d, row, *args, **kwargs)) for row in rows]  # type: ignore[attr-defined]
+    results = [asarray(session().rules.call(func1d, row, *args, **kwargs)) for row in rows]
     stacked = apply(np.stack, (results,), {})
     shaped = reshape(stacked, (*moved.shape[:-1], *results[0].shape))
     return moveaxis(shaped, -1, axis) if results[0].ndim else shaped
@@ -265,7 +265,7 @@ def _shape(a: Any) -> tuple:
 
 
 def _fromfunction(function: Callable, shape: Any, *, dtype: Any = float, **kwargs: Any) -> Any:
-    return session().rules.call(function, *map(wrapped, np.indices(known_shape(shape), dtype)), **kwargs)  # type: ignore[attr-defined]
+    return session().rules.call(function, *map(wrapped, np.indices(known_shape(shape), dtype)), **kwargs)
 
 
 def _in1d(element: Any, test_elements: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,70 @@
+"""Pieces of syntax trees: names, functions, and calls of hooks."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+HOOKS = "_sx_"
+
+
+def hook(name: str, *args: ast.expr, keywords: list[ast.keyword] | None = None) -> ast.Call:
+    return ast.Call(ast.Attribute(load(HOOKS), name, ast.Load()), list(args), keywords or [])
+
+
+def load(name: str) -> ast.Name:
+    return ast.Name(name, ast.Load())
+
+
+def store(name: str) -> ast.Name:
+    return ast.Name(name, ast.Store())
+
+
+def thunk(expression: ast.expr) -> ast.Lambda:
+    return ast.Lambda(ast.arguments([], [], None, [], [], None, []), expression)
+
+
+def at(place: ast.AST, node: Any) -> Any:
+    """New nodes, at the line of an old one; those that have a line keep it."""
+    nodes = node if isinstance(node, list) else [node]
+    for new in nodes:
+        for part in ast.walk(new):
+            if "lineno" in part._attributes and not hasattr(part, "lineno"):
+                ast.copy_location(part, place)
+    return node
+
+
+def define(name: str, body: list[ast.stmt], args: tuple[str, ...] = ()) -> ast.FunctionDef:
+    given = ast.arguments([], [ast.arg(a) for a in args], None, [], [], None, [])
+    return ast.FunctionDef(name, given, body or [ast.Pass()], [], None, None)
+
+
+def nonlocals(names: list[str], outer: set[str]) -> list[ast.stmt]:
+    return [ast.Nonlocal([n for n in names if n in outer])] if any(n in outer for n in names) else []
+
+
+def unpacked(target: ast.expr) -> list[ast.expr]:
+    """What a tuple assigns to, at any depth."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        return [part for element in target.elts for part in unpacked(element)]
+    return unpacked(target.value) if isinstance(target, ast.Starred) else [target]
+
+
+def negated(flag: str) -> ast.expr:
+    return ast.UnaryOp(ast.Not(), load(flag))
+
+
+def strings(names: list[str]) -> ast.expr:
+    return ast.Tuple([ast.Constant(n) for n in names], ast.Load())
+
+
+def parameters(args: ast.arguments) -> list[str]:
+    extra = [a.arg for a in (args.vararg, args.kwarg) if a]
+    return [a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs)] + extra
+
+
+def docstring(body: list[ast.stmt]) -> tuple[list[ast.stmt], list[ast.stmt]]:
+    first = body[0] if body else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        return body[:1], body[1:]
+    return [], body
