@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 from ._session import LiftError
-from ._syntax import at, hook, load, thunk
+from ._syntax import HOOKS, at, hook, load, thunk
 
 _NATIVE = frozenset("locals globals eval exec vars dir breakpoint".split())
 
