@@ -136,9 +136,9 @@ def _sorted(iterable: Any, *, key: Any = None, reverse: bool = False) -> list:
         raise unliftable(
             "sorted() by keys that depend on the arguments, of things that are no numbers", "np.argsort on an array"
         )
-    order = np.argsort(asarray(list(keys)), kind="stable")
-    ordered = np.take(asarray(values), order if not reverse else np.flip(order))
-    return session().born(list(ordered))
+    order = np.argsort(asarray(list(keys[::-1] if reverse else keys)), kind="stable")
+    order = np.flip(len(keys) - 1 - order) if reverse else order  # of equals, the first stays first
+    return session().born(list(np.take(asarray(values), order)))
 
 
 def _is_number(x: Any) -> bool:
@@ -337,6 +337,28 @@ def _dist(p: Any, q: Any) -> Any:
     return _hypot(*(a - b for a, b in zip(listed(p), listed(q), strict=True)))
 
 
+def _of_math(function: Callable, rule: Callable) -> Callable:
+    """`rule` where something is not known."""
+    return lambda *args: rule(*args) if has_unknown(args) else function(*unwrapped(args))
+
+
+def _remainder(x: Any, y: Any) -> Number:
+    """To the nearest multiple, of two equally near ones to the even one."""
+    a, b = as_jax(_float(x)), as_jax(_float(y))
+    return Number(a - b * jnp.round(a / b), float)
+
+
+def _modf(x: Any) -> tuple:
+    data = as_jax(_float(x))
+    return Number(data - jnp.trunc(data), float), Number(jnp.trunc(data), float)
+
+
+def _frexp(x: Any) -> tuple:
+    data = as_jax(_float(x))
+    exponent = jnp.frexp(jax.lax.stop_gradient(data))[1]
+    return Number(data * jnp.exp2(-exponent.astype(data.dtype)), float), Number(exponent.astype(canonical(int)), int)
+
+
 def _isclose(a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> Any:
     if not has_unknown((a, b)):
         return math.isclose(a, b, rel_tol=rel_tol, abs_tol=abs_tol)
@@ -344,6 +366,7 @@ def _isclose(a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> 
     return Number(jnp.abs(x - y) <= jnp.maximum(rel_tol * jnp.maximum(jnp.abs(x), jnp.abs(y)), abs_tol), bool)
 
 
+_WHOLE = {"gcd": math.gcd, "lcm": math.lcm}
 CALLS: dict[Any, Callable] = {
     float: _float,
     int: _int,
@@ -385,6 +408,11 @@ CALLS: dict[Any, Callable] = {
     math.hypot: _hypot,
     math.dist: _dist,
     math.isclose: _isclose,
+    math.remainder: _of_math(math.remainder, _remainder),
+    math.modf: _of_math(math.modf, _modf),
+    math.frexp: _of_math(math.frexp, _frexp),
+    math.ldexp: _of_math(math.ldexp, lambda x, n: Number(as_jax(_float(x)) * jnp.exp2(as_jax(_float(n))), float)),
+    **{f: _of_math(f, lambda *a, g=getattr(jnp, n): Number(g(*map(as_jax, a)), int)) for n, f in _WHOLE.items()},
     **{getattr(math, name): _whole(name) for name in ("floor", "ceil", "trunc")},
 }
 for _name in dir(math):

@@ -47,8 +47,8 @@ def capture(
 
     def traced(*leaves):
         outputs: list = []
-        with now.block() as writes, now.stage():
-            try:
+        try:
+            with now.block() as writes, now.stage():
                 raised, result = None, None
                 try:
                     result = block(*leaves)
@@ -60,8 +60,8 @@ def capture(
                 found["result"] = snapshot(result, outputs, writes.start)
                 found["read"], found["ends"], found["raised"] = writes.read, writes.ends, raised
                 found["lost"] = list(writes.lost)
-            finally:
-                set_(state)
+        finally:
+            set_(state)  # after the block is undone: a function inside may have written one of the names as well
         return outputs
 
     program = jax.make_jaxpr(traced)(*examples)

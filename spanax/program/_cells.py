@@ -74,7 +74,13 @@ def usable(container: Any) -> None:
 
 def changing(container: Any) -> None:
     """It is about to be written."""
-    session().record(Container(container), session().age(container))
+    now = session()
+    now.record(Container(container), now.age(container))
+    for other in now.links.get(id(container), ()):
+        for stale in (other, *now.links.get(id(other), ())):
+            if stale is not container and id(stale) not in now.broken:
+                problem = "a list or a dictionary is read under one name that was written under another"
+                now.commit(Container(stale), Unusable(f"{problem}, which a branch or a loop had bound to it"))
 
 
 def set_attribute(owner: Any, name: str, value: Any) -> None:

@@ -19,7 +19,9 @@ class Items:
     """A known number of items. `stacked()`: arrays with an item's leaves in each row, and how an item is made of a row; None
     where they are not alike."""
 
-    length: int
+    @property
+    def length(self) -> int:
+        raise NotImplementedError
 
     def known(self, i: int) -> Any:
         raise NotImplementedError
@@ -27,8 +29,15 @@ class Items:
     def stacked(self, views: bool) -> tuple[list, Callable[[Sequence], Any]] | None:
         raise NotImplementedError
 
+    def sources(self) -> list:
+        """The arrays and lists that the items are taken from, round by round."""
+        return []
+
     def __iter__(self) -> Iterator:
-        return (self.known(i) for i in range(self.length))
+        i = 0
+        while i < self.length:  # a list may grow
+            yield self.known(i)
+            i += 1
 
     def __len__(self) -> int:
         return self.length
@@ -36,7 +45,11 @@ class Items:
 
 class Counts(Items):
     def __init__(self, counts: range):
-        self.counts, self.length = counts, len(counts)
+        self.counts = counts
+
+    @property
+    def length(self) -> int:
+        return len(self.counts)
 
     def known(self, i: int) -> int:
         return self.counts[i]
@@ -50,7 +63,13 @@ class Counts(Items):
 class Rows(Items):
     def __init__(self, array: Any):
         self.array = array if isinstance(array, Array) else Array(array)
-        self.length = len(self.array)
+
+    @property
+    def length(self) -> int:
+        return len(self.array)
+
+    def sources(self) -> list:
+        return [self.array.root]
 
     def known(self, i: int) -> Any:
         return item(self.array, i)
@@ -74,7 +93,14 @@ def _row(data: jax.Array, array: Array) -> Array:
 
 class Listed(Items):
     def __init__(self, items: Sequence):
-        self.items, self.length = items, len(items)
+        self.items = items
+
+    @property
+    def length(self) -> int:
+        return len(self.items)
+
+    def sources(self) -> list:
+        return [self.items]
 
     def known(self, i: int) -> Any:
         return self.items[i]
@@ -102,7 +128,13 @@ def _alike(x: Any, y: Any) -> bool:
 class Zipped(Items):
     def __init__(self, parts: Sequence[Items]):
         self.parts = parts
-        self.length = min((p.length for p in parts), default=0)
+
+    @property
+    def length(self) -> int:
+        return min((p.length for p in self.parts), default=0)
+
+    def sources(self) -> list:
+        return [source for part in self.parts for source in part.sources()]
 
     def known(self, i: int) -> tuple:
         return tuple(p.known(i) for p in self.parts)
@@ -122,7 +154,14 @@ class Zipped(Items):
 
 class Backwards(Items):
     def __init__(self, items: Items):
-        self.items, self.length = items, items.length
+        self.items = items
+
+    @property
+    def length(self) -> int:
+        return self.items.length
+
+    def sources(self) -> list:
+        return self.items.sources()
 
     def known(self, i: int) -> Any:
         return self.items.known(self.length - 1 - i)

@@ -123,6 +123,8 @@ class _Jumps:
         for name in ("body", "orelse", "finalbody"):
             if isinstance(getattr(node, name, None), list):
                 setattr(node, name, self.block(getattr(node, name), loop))
+        if isinstance(node, ast.Try) and node.orelse and (flags := self.flags(node, loop)):  # not after a jump in the body
+            node.orelse = [ast.copy_location(ast.If(_not_set(flags, node), node.orelse, []), node)]
         for name in ("handlers", "cases"):
             if hasattr(node, name):
                 setattr(node, name, [_copied(part, body=self.block(part.body, loop)) for part in getattr(node, name)])

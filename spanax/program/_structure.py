@@ -152,6 +152,7 @@ class Plan:
 
     sources: list[tuple[Leaf | None, ...]] = field(default_factory=list)
     forms: list[tuple[tuple[int, ...], np.dtype]] = field(default_factory=list)
+    builders: dict[tuple[int, ...], Builder] = field(default_factory=dict)  # of what can be written, by its identity on each way
 
     def leaf(self, sources: tuple[Leaf | None, ...], shape: tuple[int, ...], dtype: np.dtype) -> int:
         self.sources.append(sources)
@@ -179,9 +180,34 @@ def join(plan: Plan, ways: Sequence[Any], name: str, *, carried: bool = False) -
 
     `carried`: known numbers become leaves as well, since they will change.
     """
-    if not carried and all(w.value is ways[0].value for w in ways):
+    if not carried and len(ways) > 1 and all(w.value is ways[0].value for w in ways):
         same = ways[0].value
         return lambda leaves: same
+    if all(isinstance(w, (Leaf, Node)) for w in ways) and any(_is_mutable(w) for w in ways):
+        same_things = tuple(id(w.value) for w in ways)  # two names of one array stay two names of one
+        if same_things not in plan.builders:
+            plan.builders[same_things] = _once(_join_alike(plan, ways, name, carried))
+        return plan.builders[same_things]
+    return _join_alike(plan, ways, name, carried)
+
+
+def _is_mutable(way: Leaf | Node) -> bool:
+    return way.value is not None and (way.array if isinstance(way, Leaf) else not issubclass(way.kind, tuple))
+
+
+def _once(build: Builder) -> Builder:
+    """The same object for the same leaves."""
+    last: list = [None, None]
+
+    def make(leaves: Sequence) -> Any:
+        if last[0] is not leaves:
+            last[:] = leaves, build(leaves)
+        return last[1]
+
+    return make
+
+
+def _join_alike(plan: Plan, ways: Sequence[Any], name: str, carried: bool) -> Builder:
     if all(isinstance(w, Leaf) for w in ways):
         return _join_leaves(plan, ways, name, carried)
     if all(isinstance(w, Node) for w in ways) and len({(w.kind, w.keys) for w in ways}) == 1:
@@ -190,7 +216,8 @@ def join(plan: Plan, ways: Sequence[Any], name: str, *, carried: bool = False) -
             for k, p in zip(ways[0].keys, zip(*(w.parts for w in ways), strict=True), strict=True)
         ]
         kind, keys = ways[0].kind, ways[0].keys
-        return lambda leaves: _made(kind, keys, [part(leaves) for part in parts])
+        originals = [w.value for w in ways if isinstance(w.value, (list, dict))]
+        return lambda leaves: _linked(_made(kind, keys, [part(leaves) for part in parts]), originals)
     if any(isinstance(w, Sometimes) or _is_absent(w) for w in ways):
         return _join_partial(plan, ways, name, carried)
     if all(isinstance(w, Fixed) for w in ways) and all(_equal(w.value, ways[0].value) for w in ways):
@@ -250,7 +277,18 @@ def _join_leaves(plan: Plan, ways: Sequence[Leaf], name: str, carried: bool) -> 
 def _new_array(data: jax.Array, aliases: list[Array]) -> Array:
     new = Array(data)
     new.stands_for = aliases
+    for other in aliases:
+        other.root.stand_ins.append(new)
     return new
+
+
+def _linked(made: Any, originals: list) -> Any:
+    """A list or a dict that is one or another, and those: writing one makes the others unusable."""
+    links = session().links
+    for other in originals:
+        links.setdefault(id(other), []).append(made)
+        links.setdefault(id(made), []).append(other)
+    return made
 
 
 def _same_number(x: Leaf, y: Leaf) -> bool:

@@ -225,7 +225,7 @@ class Array(Value):
     A view reads and writes the array that it is a view of: `get(data of the base)`, `put(data of the base, new data)`.
     """
 
-    __slots__ = ("_contents", "base", "born", "get", "lost", "put", "stands_for", "touched")
+    __slots__ = ("_contents", "base", "born", "get", "lost", "put", "stand_ins", "stands_for", "touched")
 
     def __init__(
         self, data: Any = None, base: Array | None = None, get: Callable | None = None, put: Callable | None = None
@@ -234,6 +234,7 @@ class Array(Value):
         self.born = session().tick()
         self.lost = False  # was it written under another name, whose link to this one a branch or a loop has cut?
         self.stands_for: list[Array] = []  # arrays of which it is one or another, or was one before a loop
+        self.stand_ins: list[Array] = []  # the arrays that stand for it, in turn
         self.touched = False  # was it written?
 
     @property
@@ -258,7 +259,11 @@ class Array(Value):
             self.base.write(self.put(self.base.data, data))  # type: ignore[misc]
             return
         for other in self.stands_for:
-            session().lose(other.root)
+            for stale in (other.root, *other.root.stand_ins):
+                if stale is not self:
+                    session().lose(stale)
+        for stale in self.stand_ins:
+            session().lose(stale)
         session().record(Contents(self), self.born)
         self._contents, self.touched = data, True
 

@@ -11,7 +11,7 @@ from jax import lax
 
 from ._capture import Capture, capture
 from ._session import Cell, RaisedError, session
-from ._structure import Plan, join
+from ._structure import Builder, Plan, join
 from ._values import as_jax, is_unknown, raw
 
 Get = Callable[[], tuple]
@@ -60,15 +60,20 @@ def _branch(
         assert raised is not None
         raise raised
     plan = Plan()
-    parts = zip(names, zip(*(way.state for way in kept), strict=True), strict=True) if names else ()
-    state = [join(plan, values, name) for name, values in parts]
+    joined = [_same([way.state[i] for way in ways]) or join(plan, [way.state[i] for way in kept], n) for i, n in enumerate(names)]
     cells = [(cell, join(plan, [way.cells[key][1] for way in kept], cell.name)) for key, cell in written.items()]
     result = join(plan, [way.result for way in kept], "the value")
     leaves = _run(chosen, ways, kept, plan)
     _commit([(cell, make(leaves)) for cell, make in cells], [array for way in kept for array in way.lost])
     if raised:
         note_fault(raised, chosen if ways[0].raised else ~chosen)
-    return tuple(make(leaves) for make in state), result(leaves)
+    return tuple(make(leaves) for make in joined), result(leaves)
+
+
+def _same(ways: Sequence) -> Builder | None:
+    """What all ways leave as it is, those that end in an error as well."""
+    value = ways[0].value
+    return (lambda leaves: value) if all(way.value is value for way in ways) else None
 
 
 def _commit(cells: Sequence[tuple[Cell, Any]], lost: Sequence) -> None:

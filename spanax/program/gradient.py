@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -20,7 +20,7 @@ from ..bridges.smoothing import Smoothing
 from ..smoothing import smooth
 from ._calls import is_of_jax
 from ._compiled import Outcome, Program
-from .lift import MAX_ITERATIONS, lift, raise_fault
+from .lift import MAX_ITERATIONS, raise_fault, raising
 
 
 def gradient(
@@ -107,9 +107,13 @@ def _check_options(sigma: Any, key: Any) -> None:
 
 def _precision(args: tuple) -> contextlib.AbstractContextManager:
     """Double precision, for arguments that are not JAX's."""
-    if any(isinstance(x, jax.Array) for x in jax.tree.leaves(args)):
-        return contextlib.nullcontext()
-    return jax.enable_x64(True)
+    return contextlib.nullcontext() if _has_jax_numbers(args) else jax.enable_x64(True)
+
+
+def _has_jax_numbers(args: tuple) -> bool:
+    """Keys, which have no precision, are none."""
+    arrays = [x for x in jax.tree.leaves(args) if isinstance(x, jax.Array)]
+    return any(not jnp.issubdtype(x.dtype, jax.dtypes.extended) for x in arrays)
 
 
 _PROGRAMS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -151,11 +155,7 @@ def _in_place(args: tuple, gradients: list, ints: str) -> tuple:
     def one(x: Any) -> Any:
         if type(x) is int and ints == "float":
             return float(next(given))
-        if isinstance(x, (float, complex, np.ndarray, np.generic, jax.Array)) and np.issubdtype(
-            np.result_type(x), np.inexact
-        ):
-            return _plain_like(next(given), x)
-        return None
+        return _plain_like(next(given), x) if _is_inexact(x) else None
 
     return tuple(_whole(jax.tree.map(one, arg)) for arg in args)
 
@@ -175,7 +175,7 @@ def _plain_like(x: jax.Array, like: Any) -> Any:
 
 
 def _plain(value: jax.Array, args: tuple) -> Any:
-    if is_traced(value) or any(isinstance(x, jax.Array) for x in jax.tree.leaves(args)):
+    if is_traced(value) or _has_jax_numbers(args):
         return value
     return np.asarray(value).item()
 
@@ -200,52 +200,70 @@ def _top(x: Any) -> str:
     return str(name).partition(".")[0]
 
 
-def _numbers(args: tuple) -> tuple[list[bool], tuple]:
-    """Which arguments have a derivative, and all of them as JAX takes them."""
-    given = tuple(jax.tree.map(lambda x: jnp.asarray(x, float) if type(x) in (int, float) else x, args))
-    return [bool(_inexact(arg)) for arg in given], given
-
-
-def _inexact(arg: Any) -> bool:
-    leaves = jax.tree.leaves(arg)
-    return bool(leaves) and all(hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.inexact) for x in leaves)
+def _is_inexact(x: Any) -> bool:
+    numbers = isinstance(x, (float, complex, np.ndarray, np.generic, jax.Array))
+    return numbers and jnp.issubdtype(getattr(x, "dtype", float), jnp.inexact)
 
 
 def _of_jax(f: Callable, args: tuple) -> tuple[Any, tuple]:
-    chosen, given = _numbers(args)
-    places = tuple(i for i, c in enumerate(chosen) if c)
-    value, found = jax.value_and_grad(f, argnums=places)(*given)
-    return _plain(value, args), _spread(args, places, found)
+    return _differentiated(lambda moving, fixed: jax.value_and_grad(lambda x: f(*eqx.combine(x, fixed)))(moving), args)
 
 
-def _spread(args: tuple, places: tuple[int, ...], found: tuple) -> tuple:
-    by_place = dict(zip(places, found, strict=True))
-    return tuple(jax.tree.map(_plain_like, by_place[i], arg) if i in by_place else None for i, arg in enumerate(args))
+def _differentiated(run: Callable[[tuple, tuple], tuple], args: tuple) -> tuple[Any, tuple]:
+    """The value and the gradients that `run` gives of the numbers with a derivative, and all else.
+
+    Integers are such numbers, unless that fails: then the program counts with them.
+    """
+    for given in (jax.tree.map(lambda x: float(x) if type(x) is int else x, args), args):
+        moving, fixed = eqx.partition(given, _is_inexact)
+        try:
+            value, found = run(jax.tree.map(jnp.asarray, moving), fixed)
+            break
+        except (SpanaxError, TypeError, ValueError, IndexError, KeyError, AttributeError):
+            if given is args or not any(type(x) is int for x in jax.tree.leaves(args)):
+                raise
+    one = lambda x, slope: None if slope is None else _plain_like(slope, x)
+    return _plain(value, args), tuple(_whole(jax.tree.map(one, *pair)) for pair in zip(args, found, strict=True))
 
 
 # -- smoothed
 
 
 def _smoothed(f: Callable, args: tuple, sigma: float, key: Any, pairs: int, max_iterations: int) -> tuple[Any, tuple]:
-    chosen, given = _numbers(args)
-    places = tuple(i for i, c in enumerate(chosen) if c)
-    if not places:
-        raise SpanaxError(
-            "no argument is a real number: there is nothing to smooth", here(), "floats instead of text or objects"
-        )
-    lifted = f if is_jax(f) else lift(f, max_iterations=max_iterations)
+    place, messages = here(), []
+    lifted = Program(f, max_iterations, True)
 
-    def program(x: tuple) -> Array:
-        full = list(args)
-        for place, part in zip(places, x, strict=True):
-            full[place] = part
-        value = lifted(*full)
-        return (
-            jnp.asarray(value, float)
-            if not jnp.issubdtype(jnp.result_type(value), jnp.inexact)
-            else jnp.reshape(value, ())
-        )
+    def value(*given: Any) -> Any:
+        if is_jax(f):
+            return f(*given)
+        outcome = lifted(given, {})
+        messages.extend(outcome.messages)
+        return raising(outcome)
 
-    smoothed = smooth(program, via=Smoothing(sigma=sigma, pairs=pairs))
-    value, found = jax.value_and_grad(lambda x: smoothed(x, key=key))(tuple(given[i] for i in places))
-    return _plain(value, args), _spread(args, places, found)
+    def run(moving: tuple, fixed: tuple) -> tuple:
+        if not jax.tree.leaves(moving):
+            raise SpanaxError(
+                "no argument is a real number: there is nothing to smooth", place, "floats instead of text or objects"
+            )
+        smoothed = smooth(lambda x: _as_float(value(*eqx.combine(x, fixed))), via=Smoothing(sigma=sigma, pairs=pairs))
+        with _faults(messages):
+            return jax.value_and_grad(lambda x: smoothed(x, key=key))(moving)
+
+    return _differentiated(run, args)
+
+
+def _as_float(value: Any) -> Array:
+    inexact = jnp.issubdtype(jnp.result_type(value), jnp.inexact)
+    return jnp.reshape(value, ()) if inexact else jnp.asarray(value, float)
+
+
+@contextlib.contextmanager
+def _faults(messages: list[tuple[str, str, tuple[str, ...]]]) -> Iterator[None]:
+    """Those of the program at any of the points, which come as JAX's errors, as what they are."""
+    try:
+        yield
+    except RuntimeError as error:
+        for problem, where, remedies in messages:
+            if problem in str(error) and where in str(error):
+                raise SpanaxError(problem, where, *remedies) from None
+        raise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,28 +50,28 @@ def for_(iterable: Any, going: Callable | None, body: Callable, get: Get, set_: 
     items = items_of(iterable)
     loop = _Loop(body, going, get, set_, names)
     if items is None:
-        _written_out(loop, list(iterable))
+        _written_out(loop, iterable, 1)
     elif isinstance(items, UnknownCounts):
         loop.unknown_counts(items)
     else:
         _through(loop, items)
 
 
-def _written_out(loop: _Loop, items: Sequence) -> None:
+def _written_out(loop: _Loop, items: Iterable, length: int) -> None:
     now = session()
-    now.copies *= max(1, len(items))
+    now.copies *= max(1, length)
     try:
         for item in items:
             if not loop.once(item):
                 return
     finally:
-        now.copies //= max(1, len(items))
+        now.copies //= max(1, length)
 
 
 def _through(loop: _Loop, items: Items) -> None:
     now = session()
     if items.length <= 1 or loop.is_short(items) or loop.is_known(lambda: items.known(0)):
-        _written_out(loop, list(items))
+        _written_out(loop, items, items.length)
         return
     reason: Exception | None = None
     hint = "unlike", loop.site
@@ -102,7 +104,7 @@ def _through(loop: _Loop, items: Items) -> None:
             ),
             stacklevel=2,
         )
-    _written_out(loop, [items.known(i) for i in rest])
+    _written_out(loop, itertools.islice(items, peeled, None), len(rest))
 
 
 def while_(test: Callable, body: Callable, get: Get, set_: Set, names: Sequence[str]) -> None:
@@ -221,11 +223,13 @@ class _Loop:
             if going is False:
                 return
             touched: list[Array] = []
-            state, way, carry, plan, makers = self.settle(
-                [c[0] for c in columns], lambda row: _watched(make(row), touched), going
-            )
-            if not any(row.touched for row in touched):
+            watched = functools.partial(_watched, make, touched)
+            state, way, carry, plan, makers = self.settle([c[0] for c in columns], watched, going)
+            written = {id(source) for source in items.sources()} & {key[1] for key in way.cells if key != "fault"}
+            if not written and not any(row.touched for row in touched):
                 break
+        if written and not all(isinstance(source, Array) for source in items.sources() if id(source) in written):
+            raise _not_alike("it goes through a list that it writes")
         self.finish(*self.scan(way, plan, columns, state, items.length - first, going), way, carry, makers)
 
     def scan(self, way: Capture, plan: Plan, columns: list, state: list, length: int, going: Any):
@@ -315,7 +319,7 @@ class _Loop:
             plan, makers = self.plan(carry)
             state = plan.outputs(0, outputs)
             way = capture(
-                lambda *leaves, m=makers, n=len(state): self.round(entry, carry, m, leaves[:n], make(leaves[n:])),
+                functools.partial(self.round, entry, carry, makers, make, len(state)),
                 self.get,
                 self.set,
                 examples=[*state, *extra],
@@ -358,7 +362,8 @@ class _Loop:
             makers["end", key] = join(plan, _two(end.shots), "the end of a list", carried=True)
         return plan, makers
 
-    def round(self, entry: tuple, carry: _Carry, makers: dict, leaves: Sequence, item: Any) -> Any:
+    def round(self, entry: tuple, carry: _Carry, makers: dict, make: Callable, count: int, *given: Any) -> Any:
+        leaves, row = given[:count], given[count:]
         state = list(entry)
         for i in carry.names:
             state[i] = makers[i](leaves)
@@ -369,7 +374,7 @@ class _Loop:
             session().record(end.cell, end.cell.born)
             end.fresh = makers["end", key](leaves)
             end.cell.container[-end.length :] = end.fresh
-        self.body(item)
+        self.body(make(row))
         if self.going is None:
             return None
         going = truth(self.going())
@@ -464,8 +469,9 @@ def _unchanged(before: Any, after: Any, value: Any) -> bool:
     return False
 
 
-def _watched(item: Any, rows: list) -> Any:
-    """Keeps the rows of arrays, to see whether they are written."""
+def _watched(make: Callable, rows: list, row: Sequence) -> Any:
+    """An item; keeps the rows of arrays, to see whether they are written."""
+    item = make(row)
     for part in item if isinstance(item, tuple) else (item,):
         if isinstance(part, Array) and part.stands_for:
             rows.append(part)
