@@ -266,6 +266,10 @@ _DOMAINS: dict[str, Callable] = {
     "log1p": lambda x: x <= -1,
     "asin": lambda x: jnp.abs(x) > 1,
     "acos": lambda x: jnp.abs(x) > 1,
+    "acosh": lambda x: x < 1,
+    "atanh": lambda x: jnp.abs(x) >= 1,
+    "fmod": lambda x, y: y == 0,
+    "pow": lambda x, y: (x < 0) & (y != jnp.floor(y)) | (x == 0) & (y < 0),
 }
 
 
@@ -278,7 +282,7 @@ def _mathematical(name: str, function: Callable) -> Callable:
         data = [as_jax(_float(x)) for x in args]
         if name in _DOMAINS:
             session().check(
-                _DOMAINS[name](data[0]),
+                _DOMAINS[name](*data),
                 f"math.{name} outside of its domain",
                 line(),
                 f"np.{_RENAMED.get(name, name)}, which gives NaN",

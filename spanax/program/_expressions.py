@@ -115,6 +115,8 @@ class Expressions(ast.NodeTransformer):
         left, right = self.visit(node.left), self.visit(node.right)
         if isinstance(node.op, ast.Mod) and isinstance(node.left, (ast.Constant, ast.JoinedStr)):
             return at(node, hook("percent", left, right))
+        if isinstance(node.op, ast.Pow) and isinstance(node.left, ast.Constant) and type(node.left.value) is int and _is_negated(node.right):
+            left = ast.Constant(float(node.left.value))  # 2 ** -k is a float, as a rule
         return at(node, ast.BinOp(left, node.op, right))
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> Any:
@@ -159,3 +161,7 @@ class Expressions(ast.NodeTransformer):
         if isinstance(node, ast.Attribute):
             return hook("attribute_unread", self.visit(node.value), ast.Constant(self.mangled(node.attr)))
         return self.visit(node)
+
+
+def _is_negated(node: ast.expr) -> bool:
+    return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)

@@ -119,11 +119,12 @@ class _Jumps:
     def inside(self, node: ast.stmt, loop: _Loop | None) -> ast.stmt:
         if not blocks(node):
             return node
+        flags = self.flags(node, loop)
         node = _copied(node)
         for name in ("body", "orelse", "finalbody"):
             if isinstance(getattr(node, name, None), list):
                 setattr(node, name, self.block(getattr(node, name), loop))
-        if isinstance(node, ast.Try) and node.orelse and (flags := self.flags(node, loop)):  # not after a jump in the body
+        if isinstance(node, ast.Try) and node.orelse and flags:  # not after a jump in the body
             node.orelse = [ast.copy_location(ast.If(_not_set(flags, node), node.orelse, []), node)]
         for name in ("handlers", "cases"):
             if hasattr(node, name):

@@ -75,7 +75,7 @@ def _stacked(parts: Any) -> jax.Array:
 
 def _runs(parts: Sequence) -> list:
     """Neighbours that a loop has stacked already, as the stack; others in lists."""
-    runs: list = []
+    runs: list[Any] = []
     i = 0
     while i < len(parts):
         first = getattr(parts[i], "form", None)

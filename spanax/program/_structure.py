@@ -152,7 +152,9 @@ class Plan:
 
     sources: list[tuple[Leaf | None, ...]] = field(default_factory=list)
     forms: list[tuple[tuple[int, ...], np.dtype]] = field(default_factory=list)
-    builders: dict[tuple[int, ...], Builder] = field(default_factory=dict)  # of what can be written, by its identity on each way
+    builders: dict[tuple[int, ...], Builder] = field(
+        default_factory=dict
+    )  # of what can be written, by its identity on each way
 
     def leaf(self, sources: tuple[Leaf | None, ...], shape: tuple[int, ...], dtype: np.dtype) -> int:
         self.sources.append(sources)

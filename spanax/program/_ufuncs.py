@@ -12,9 +12,12 @@ import numpy as np
 from jax import lax
 
 from ._session import session, unliftable
+from ._steady import steady
 from ._values import PYTHON, Array, Number, as_jax, canonical, is_unknown, raw, wrapped
+from ._whole import check_whole, whole_power
 
 _ARITHMETIC = {np.add, np.subtract, np.multiply, np.floor_divide, np.remainder, np.power, np.negative, np.positive}
+_ARITHMETIC |= {np.absolute, np.invert, np.left_shift, np.right_shift}
 _REDUCED = {
     "add": jnp.sum,
     "multiply": jnp.prod,
@@ -46,7 +49,7 @@ def apply(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
                 "sx.blackbox around the function, with a bridge",
             )
         result = _checked(ufunc, inputs) or call(ufunc, inputs, kwargs)
-        result = _python_kind(result, inputs) if method == "operator" else result
+        result = _python_kind(ufunc, result, inputs) if method == "operator" else result
     else:
         given = {name: raw(value) for name, value in kwargs.items()}
         name = "__call__" if method == "operator" else method
@@ -103,10 +106,11 @@ def dtypes(ufunc: np.ufunc, inputs: tuple) -> tuple[np.dtype, ...]:
         raise TypeError(f"np.{ufunc.__name__}: {error}") from None
 
 
-def _python_kind(result: Any, inputs: tuple) -> Any:
+def _python_kind(ufunc: np.ufunc, result: Any, inputs: tuple) -> Any:
     """What an operator makes of Python's numbers is one of them."""
     if isinstance(result, Number) and all(weak_type(x) for x in inputs):
         result.python = PYTHON[result.dtype.kind]
+        check_whole(ufunc, inputs, result)
     return result
 
 
@@ -131,8 +135,20 @@ def _call(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
         raise unliftable(f"np.{ufunc.__name__}({', '.join(kwargs)}=...) is not lifted", "the same without it")
     if rule is not None and (done := rule(*inputs)) is not None:
         return done if isinstance(done, Number) else wrapped(done)
-    function = _namesake(ufunc)
+    function = _careful(ufunc, inputs, types) or _namesake(ufunc)
     return _each(wrapped, function(*(as_jax(x, t) for x, t in zip(inputs, types, strict=False))))
+
+
+def _careful(ufunc: np.ufunc, inputs: tuple, types: tuple) -> Callable | None:
+    """A function with a domain, whose derivative outside of it is not to spoil others."""
+    name = ufunc.__name__
+    if types[0].kind != "f" or (name == "divide" and _is_safe(inputs[1])):
+        return None
+    return steady(name)
+
+
+def _is_safe(divisor: Any) -> bool:
+    return not is_unknown(divisor) and bool(np.all(raw(divisor) != 0))
 
 
 def _namesake(ufunc: np.ufunc) -> Callable:
@@ -189,6 +205,8 @@ _CALLS = {"__call__": _call, "operator": _call, "reduce": _reduce, "accumulate":
 
 def _power(x: Any, n: Any) -> Any:
     """A known whole exponent: a product of factors, whose derivative is exact everywhere."""
+    if is_unknown(n) and weak_type(x) is int and weak_type(n) is int:
+        return whole_power(x, n)
     if not is_unknown(n) and np.ndim(raw(n)) == 0 and is_unknown(x):
         exponent = raw(n)
         if not isinstance(exponent, complex) and float(exponent).is_integer() and abs(exponent) <= 64:
@@ -214,13 +232,28 @@ def _span(sign: int) -> Callable:
         elif isinstance(y, Number) and y.span and type(x) is int and sign > 0:
             known, index, span = x, y, y.span
         else:
-            return None
+            return _ranged(np.add if sign > 0 else np.subtract)(x, y)
         low, high = span
         result = Number(as_jax(index) + canonical(int).type(known), int, (low + known, high + known))
         result.origin = index.origin or index
         return result
 
     return shifted
+
+
+def _ranged(ufunc: np.ufunc) -> Callable:
+    """The range of an index stays known when it is combined with known ints and other indices."""
+
+    def combined(x: Any, y: Any) -> Number | None:
+        spans = [p.span if isinstance(p, Number) else (p, p) if type(p) is int else None for p in (x, y)]
+        if None in spans:
+            return None
+        ends = [int(ufunc(a, b)) for a in spans[0] for b in spans[1] if abs(a) < 2**31 and abs(b) < 2**31]
+        if len(ends) < 4 or max(map(abs, ends)) > np.iinfo(canonical(int)).max:
+            return None
+        return Number(getattr(jnp, ufunc.__name__)(as_jax(x), as_jax(y)), int, (min(ends), max(ends)))
+
+    return combined
 
 
 def _square(x: Any) -> Any:
@@ -233,4 +266,5 @@ _RULES: dict[str, Callable] = {
     "matmul": _matmul,
     "add": _span(1),
     "subtract": _span(-1),
+    "multiply": _ranged(np.multiply),
 }

@@ -60,7 +60,10 @@ def _branch(
         assert raised is not None
         raise raised
     plan = Plan()
-    joined = [_same([way.state[i] for way in ways]) or join(plan, [way.state[i] for way in kept], n) for i, n in enumerate(names)]
+    joined = [
+        _same([way.state[i] for way in ways]) or join(plan, [way.state[i] for way in kept], n)
+        for i, n in enumerate(names)
+    ]
     cells = [(cell, join(plan, [way.cells[key][1] for way in kept], cell.name)) for key, cell in written.items()]
     result = join(plan, [way.result for way in kept], "the value")
     leaves = _run(chosen, ways, kept, plan)

@@ -50,22 +50,24 @@ def value_and_gradient(
 ) -> tuple[Any, tuple]:
     """The value of a scalar function, and a tuple of its gradients, one for each argument.
 
-    f is a plain Python and NumPy function, which is lifted (see `lift`), or a JAX function, which is taken as it is. Numbers, arrays, and
-    lists, tuples and dicts of them have a gradient of the same form: floats for Python's numbers, NumPy arrays of the same
-    dtype for NumPy's, JAX arrays for JAX's. It is None for what has no derivative: text, None, booleans, arrays of integers, objects, and
-    integers that decide how often a loop runs or how large an array is. Other integers count as the real numbers that
-    they are. Unless an argument is a JAX array, the computation is in the precision of the arguments: double for Python's floats.
+    f is a plain Python and NumPy function, which is lifted (see `lift`), or a JAX function, which is taken as it is. Numbers,
+    arrays, and lists, tuples and dicts of them have a gradient of the same form: floats for Python's numbers, NumPy arrays of
+    the same dtype for NumPy's, JAX arrays for JAX's. It is None for what has no derivative: text, None, booleans, arrays of
+    integers, objects, and integers that decide how often a loop runs or how large an array is. Other integers count as the real
+    numbers that they are. Unless an argument is a JAX array, the computation is in the precision of the arguments: double for
+    Python's floats.
 
-    It is the derivative of the way that the arguments take: of a program with jumps it does not see the jumps. With `sigma` it is that
-    of the smoothed program, E[f(x + sigma u)], u standard normal, for all arguments that have a derivative; estimated from values
-    of f at `pairs` pairs of points, and unbiased for it (see `smooth`). The value is then the mean over all points. That needs a `key`.
+    It is the derivative of the way that the arguments take: of a program with jumps it does not see the jumps. With `sigma` it
+    is that of the smoothed program, E[f(x + sigma u)], u standard normal, for all arguments that have a derivative: estimated
+    from values of f at `pairs` pairs of points, and unbiased for it (see `smooth`). The value is then the mean over all points.
+    That needs a `key`.
 
     The program is traced in the first call, and kept with the function; it is traced again for arguments of another form, and
-    when a global variable, a closure or an attribute that it reads has changed. `max_iterations` bounds each `while` loop whose test
-    depends on the arguments.
+    when a global variable, a closure or an attribute that it reads has changed. `max_iterations` bounds each `while` loop whose
+    test depends on the arguments.
 
-    Raises `SpanaxError` for a result that is not one real number, for what cannot be lifted (see `lift`), and for what goes wrong when the
-    program runs: an assertion or a `raise` of its own, a loop at its bound, an index out of bounds.
+    Raises `SpanaxError` for a result that is not one real number, for what cannot be lifted (see `lift`), and for what goes wrong
+    when the program runs: an assertion or a `raise` of its own, a loop at its bound, an index out of bounds.
 
     >>> import numpy as np, spanax as sx
     >>> def path(v, angle):

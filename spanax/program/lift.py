@@ -28,9 +28,10 @@ def lift(
     changed, and neither are global arrays. Functions, methods and classes that f uses are lifted in turn, wherever they
     come from (`recursive=False`: only f itself). `print` and logging happen when the program runs.
 
-    - A `for` loop over a range, arrays, lists of numbers, `zip` or `enumerate` stays a loop (a scan) where its rounds are alike, and is
-      written out otherwise. A `while` loop whose test depends on the arguments runs `max_iterations` rounds at most; reverse mode
-      keeps the state of about 2 sqrt(max_iterations) of them. Where the bound is reached and the test still holds, the call fails.
+    - A `for` loop over a range, arrays, lists of numbers, `zip` or `enumerate` stays a loop (a scan) where its rounds are
+      alike, and is written out otherwise. A `while` loop whose test depends on the arguments runs `max_iterations` rounds at
+      most; reverse mode keeps the state of about 2 sqrt(max_iterations) of them. Where the bound is reached and the test still
+      holds, the call fails.
     - Arguments: numbers, arrays, and lists, tuples and dicts of them are traced; anything else is static (as are Python's ints
       and bools in a call that is not traced), and the program is traced again for each of its values. So it is when a global
       variable, a closure or an attribute that it reads has changed.
@@ -40,10 +41,10 @@ def lift(
 
     `verify`: each call that is not traced also runs f itself, on NumPy arrays, and compares.
 
-    Raises `SpanaxError`, with the line of f's source, for what has no counterpart: compiled code on traced values, files, shapes that
-    depend on values, names with values of different kinds on different ways, and so on; when the program runs, for a loop at its
-    bound, an assertion or a `raise` of its own, and an index out of bounds. Inside of the caller's jit that is JAX's runtime error,
-    with the same text.
+    Raises `SpanaxError`, with the line of f's source, for what has no counterpart: compiled code on traced values, files, shapes
+    that depend on values, names with values of different kinds on different ways, and so on; when the program runs, for a loop
+    at its bound, an assertion or a `raise` of its own, and an index out of bounds. Inside of the caller's jit that is JAX's
+    runtime error, with the same text.
 
     >>> import spanax as sx
     >>> def collatz(x):

@@ -1,0 +1,61 @@
+"""Functions with a domain, whose derivative is 0 where their value is not finite.
+
+JAX multiplies a derivative of infinity or NaN by the zero of a number that is not chosen, and has NaN: np.where(x > 0, np.sqrt(x), 0)
+has no gradient at x = -1. Here it has; a value that is not finite and IS chosen shows in the result itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+# By NumPy's name: an argument inside of the domain.
+_INSIDE = {
+    "sqrt": 1.0,
+    "log": 1.0,
+    "log2": 1.0,
+    "log10": 1.0,
+    "log1p": 1.0,
+    "divide": 1.0,
+    "reciprocal": 1.0,
+    "power": 1.0,
+    "float_power": 1.0,
+    "arcsin": 0.0,
+    "arccos": 0.0,
+    "arctanh": 0.0,
+    "arccosh": 2.0,
+}
+
+
+def steady(name: str) -> Callable[..., Array] | None:
+    """The function of that name, of arrays of one dtype; None where its derivative needs no care."""
+    return _STEADY.get(name)
+
+
+def _made(name: str, inside: float) -> Callable[..., Array]:
+    function = getattr(jnp, name)
+
+    @jax.custom_jvp
+    def run(*xs: Array) -> Array:
+        return function(*xs)
+
+    @run.defjvp
+    def derivative(primals, tangents):
+        value = run(*primals)
+        outside = ~jnp.isfinite(value)
+        chosen = [jnp.where(outside, jnp.full_like(x, inside), x) for x in primals]
+        slope = jax.jvp(function, chosen, list(tangents))[1]
+        return value, jnp.where(outside, jnp.zeros_like(slope), slope)
+
+    return lambda *xs: run(*_same_shape(xs))
+
+
+def _same_shape(xs: tuple[Array, ...]) -> list[Array]:
+    shape = jnp.broadcast_shapes(*(x.shape for x in xs))
+    return [x if x.shape == shape else jnp.broadcast_to(x, shape) for x in xs]
+
+
+_STEADY = {name: _made(name, inside) for name, inside in _INSIDE.items()}
