@@ -122,6 +122,8 @@ def _round(x: Any, digits: Any = None) -> Any:
 
 
 def _pow(x: Any, y: Any, *mod: Any) -> Any:
+    if mod and has_unknown((x, y, mod)):
+        return x**y % mod[0]
     return pow(x, y, *mod) if mod else x**y
 
 

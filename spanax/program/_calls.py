@@ -207,7 +207,30 @@ def is_of_jax(function: Any) -> bool:
 
 
 def _for_jax(x: Any) -> Any:
-    return jax.tree.map(lambda p: as_jax(p) if isinstance(p, Value) else p, x, is_leaf=lambda p: isinstance(p, Value))
+    def one(part: Any) -> Any:
+        if isinstance(part, Value):
+            return as_jax(part)
+        return _Given(part) if isinstance(part, types.FunctionType) and is_lifted(part) else part
+
+    return jax.tree.map(one, x, is_leaf=lambda p: isinstance(p, Value))
+
+
+class _Given:
+    """A function of the program that JAX calls, with its own values."""
+
+    def __init__(self, function: types.FunctionType):
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with session().block() as writes:
+            result = _for_jax(self.__wrapped__(*rewrapped(args), **rewrapped(kwargs)))  # type: ignore[attr-defined]
+        if writes.before:
+            raise unliftable(
+                "a function that JAX or Spanax calls may fail, or writes to what was made outside of it",
+                "a result that it returns",
+                "plain Python instead of the transformation",
+            )
+        return result
 
 
 def _mentions_values(args: tuple, kwargs: dict) -> bool:

@@ -115,7 +115,12 @@ class Expressions(ast.NodeTransformer):
         left, right = self.visit(node.left), self.visit(node.right)
         if isinstance(node.op, ast.Mod) and isinstance(node.left, (ast.Constant, ast.JoinedStr)):
             return at(node, hook("percent", left, right))
-        if isinstance(node.op, ast.Pow) and isinstance(node.left, ast.Constant) and type(node.left.value) is int and _is_negated(node.right):
+        if (
+            isinstance(node.op, ast.Pow)
+            and isinstance(node.left, ast.Constant)
+            and type(node.left.value) is int
+            and _is_negated(node.right)
+        ):
             left = ast.Constant(float(node.left.value))  # 2 ** -k is a float, as a rule
         return at(node, ast.BinOp(left, node.op, right))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Iterable
 from typing import Any
@@ -85,6 +86,8 @@ class _Reader:
             return [len(x), *x.keys(), *x.values()]
         if isinstance(x, types.MethodType):
             return [x.__func__, x.__self__]
+        if isinstance(x, functools.partial):
+            return [x.func, *x.args, *x.keywords.values()]
         if isinstance(x, (types.FunctionType, types.BuiltinFunctionType, jax.Array)) or _is_library(x):
             return []
         if isinstance(x, (types.ModuleType, type)):

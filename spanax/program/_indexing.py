@@ -83,6 +83,8 @@ def _is_basic(part: Any) -> bool:
 def _array_item(target: Array, index: Any) -> Any:
     if is_mask(index, target):
         return Masked(target, index)
+    if (found := _row(target, index)) is not None:
+        return found
     parts, _ = _resolved(target, index)
     if all(map(_is_basic, _parts(index))):
         get, put = _reader(parts), _writer(parts)
@@ -92,6 +94,17 @@ def _array_item(target: Array, index: Any) -> Any:
         return Array(base=target, get=get, put=put)
     data = _reader(parts)(target.data)
     return wrapped(data)
+
+
+def _row(target: Array, index: Any) -> Any:
+    """What a loop around has as its input already; None for anything else."""
+    first, *rest = _parts(index) or (None,)
+    if not session().columns or not isinstance(first, Number) or first.span is None:
+        return None
+    for columns in reversed(session().columns):
+        if (row := columns.row(target, first)) is not None:
+            return row if not rest else item(row, tuple(rest) if len(rest) > 1 else rest[0])
+    return None
 
 
 def _scalar(data: Any) -> Any:

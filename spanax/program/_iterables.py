@@ -57,7 +57,13 @@ class Counts(Items):
     def stacked(self, views: bool):
         numbers = np.arange(self.counts.start, self.counts.stop, self.counts.step)
         ends = (min(self.counts), max(self.counts)) if self.length else (0, 0)
-        return [jnp.asarray(numbers, canonical(int))], lambda row: Number(row[0], int, ends)
+
+        def make(row: Sequence) -> Number:
+            number = Number(row[0], int, ends)
+            number.counts = self.counts
+            return number
+
+        return [jnp.asarray(numbers, canonical(int))], make
 
 
 class Rows(Items):

@@ -16,7 +16,8 @@ from .._jaxprs import has_loop, operations
 from .._primitives import any_lane
 from ._capture import Capture, capture
 from ._cells import Container
-from ._iterables import Items
+from ._columns import Columns
+from ._iterables import Counts, Items, Zipped
 from ._rounds import known_rounds, rounds_until
 from ._session import Cell, LiftError, line, session, unliftable
 from ._structure import Fixed, Leaf, Node, Plan, join, snapshot
@@ -134,7 +135,9 @@ class Loop:
                 return
             touched: list[Array] = []
             watched = functools.partial(_watched, make, touched)
+            self.columns = Columns(_counts(items), first, items.length)
             state, way, carry, plan, makers = self.settle([c[0] for c in columns], watched, going)
+            columns += self.columns.cut()
             written = {id(source) for source in items.sources()} & {key[1] for key in way.cells if key != "fault"}
             if not written and not any(row.touched for row in touched):
                 break
@@ -181,6 +184,7 @@ class Loop:
         return True
 
     def bounded(self, going: jax.Array, extra: list, make: Callable) -> None:
+        self.columns = Columns(range(0))
         state, way, carry, plan, makers = self.settle(extra, make, going)
 
         def step(leaves):
@@ -207,16 +211,18 @@ class Loop:
             outputs = self.entry_outputs
             plan, makers = self.plan(carry)
             state = plan.outputs(0, outputs)
+            columns = [column[0] for column in self.columns.cut()]
             way = capture(
-                functools.partial(self.round, entry, carry, makers, make, len(state)),
+                functools.partial(self.round, entry, carry, makers, make, len(state), len(extra)),
                 self.get,
                 self.set,
-                examples=[*state, *extra],
+                examples=[*state, *extra, *columns],
                 also=[cell for cell, _ in carry.cells.values()],
             )
             if way.raised:
                 raise not_alike("each ends in an error") from way.raised.error
-            if self.is_settled(entry, carry, way, plan, going):
+            written = {key[1] for key in way.cells if key[0] == "array"}
+            if self.is_settled(entry, carry, way, plan, going) & self.columns.settle(written):
                 session().hints["carry", self.site] = set(carry.names), [cell for cell, _ in carry.cells.values()]
                 return state, way, carry, self.plan(carry)[0], makers
         raise not_alike("values change their form again and again")
@@ -251,8 +257,8 @@ class Loop:
             makers["end", key] = join(plan, _two(end.shots), "the end of a list", carried=True)
         return plan, makers
 
-    def round(self, entry: tuple, carry: _Carry, makers: dict, make: Callable, count: int, *given: Any) -> Any:
-        leaves, row = given[:count], given[count:]
+    def round(self, entry: tuple, carry: _Carry, makers: dict, make: Callable, count: int, width: int, *given: Any) -> Any:
+        leaves, row, rows = given[:count], given[count : count + width], given[count + width :]
         state = list(entry)
         for i in carry.names:
             state[i] = makers[i](leaves)
@@ -263,11 +269,14 @@ class Loop:
             session().record(end.cell, end.cell.born)
             end.fresh = makers["end", key](leaves)
             end.cell.container[-end.length :] = end.fresh
-        self.body(make(row))
-        if self.going is None:
-            return None
-        going = truth(self.going())
-        return Number(jnp.asarray(going), bool)
+        item = make(row)
+        self.columns.enter(item, rows)
+        session().columns.append(self.columns)
+        try:
+            self.body(item)
+            return None if self.going is None else Number(jnp.asarray(truth(self.going())), bool)
+        finally:
+            session().columns.pop()
 
     def is_settled(self, entry: tuple, carry: _Carry, way: Capture, plan: Plan, going: Any) -> bool:
         settled = True
@@ -322,6 +331,15 @@ class Loop:
             session().record(cell, cell.born)
             for k in range(len(ys[0]) if ys else 0):
                 cell.container.extend(make([Slice(y, k) for y in ys]) for make in makes)
+
+
+def _counts(items: Items) -> range:
+    """The values of the loop's index; none where it has none."""
+    if isinstance(items, Counts):
+        return items.counts
+    if isinstance(items, Zipped):
+        return next((part.counts for part in items.parts if isinstance(part, Counts)), range(0))
+    return range(0)
 
 
 def _pair(guarded: Callable, carried: list, row: Any):

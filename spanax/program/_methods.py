@@ -93,7 +93,10 @@ def _tolist(x: Value) -> Any:
 
 def _rounded(x: Value, digits: int | None = None) -> Any:
     if digits is None:
-        return Number(as_jax(x).astype(canonical(int)) if x.dtype.kind == "b" else jnp.round(as_jax(x)).astype(canonical(int)), int)
+        return Number(
+            as_jax(x).astype(canonical(int)) if x.dtype.kind == "b" else jnp.round(as_jax(x)).astype(canonical(int)),
+            int,
+        )
     return _kept_kind(x, jnp.round(as_jax(x), digits))
 
 

@@ -127,6 +127,7 @@ class Session:
         self.adopted: dict[int, tuple[Any, Any]] = {}  # NumPy arrays of the world outside, and what stands for them
         self.broken: dict[int, Any] = {}  # containers whose structure depends on the arguments, and why
         self.links: dict[int, list] = {}  # of lists and dicts: those that they stand for, or that stand for them
+        self.columns: list[Any] = []  # of the loops around: arrays that are read row by row
         self.staged = 0  # how many traced branches and loops are around
         self.guarded = 0  # `try` statements around
         self.probing = False  # is a block only looked at, and undone?

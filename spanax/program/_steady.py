@@ -1,7 +1,7 @@
-"""Functions with a domain, whose derivative is 0 where their value is not finite.
+"""Functions with a domain, whose derivative is 0 where their value is NaN.
 
-JAX multiplies a derivative of infinity or NaN by the zero of a number that is not chosen, and has NaN: np.where(x > 0, np.sqrt(x), 0)
-has no gradient at x = -1. Here it has; a value that is not finite and IS chosen shows in the result itself.
+JAX multiplies a derivative of NaN by the zero of a number that is not chosen, and has NaN: np.where(x > 0, np.sqrt(x), 0) has no
+gradient at x = -1. Here it has; a NaN that IS chosen shows in the result itself.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _made(name: str, inside: float) -> Callable[..., Array]:
     @run.defjvp
     def derivative(primals, tangents):
         value = run(*primals)
-        outside = ~jnp.isfinite(value)
+        outside = jnp.isnan(value)
         chosen = [jnp.where(outside, jnp.full_like(x, inside), x) for x in primals]
         slope = jax.jvp(function, chosen, list(tangents))[1]
         return value, jnp.where(outside, jnp.zeros_like(slope), slope)

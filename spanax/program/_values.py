@@ -183,11 +183,12 @@ class Number(Value):
     """A traced scalar. `python`: the Python type that it stands for, None for a NumPy scalar; `span`: an int's least and
     greatest value, where they are known; `origin`: the int that it differs from by a known number."""
 
-    __slots__ = ("_data", "declared", "origin", "python", "span")
+    __slots__ = ("_data", "counts", "declared", "origin", "python", "span")
 
     def __init__(self, data: Any, python: type | None = None, span: tuple[int, int] | None = None):
         self._data, self.python, self.span = data, python, span
         self.origin: Number | None = None
+        self.counts: range | None = None  # of the index of a loop: all its values
         self.declared: type | None = None  # what the program takes it for, where that differs
 
     @property

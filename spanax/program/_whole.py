@@ -36,7 +36,9 @@ def check_whole(ufunc: np.ufunc, inputs: tuple, result: Number) -> None:
         return
     floats = [jax.lax.stop_gradient(as_jax(x, canonical(float))) for x in inputs]
     fits = jnp.abs(_SIZES[ufunc.__name__](*floats)) < float(limits.max) * (1 - 1e-6)
-    problem = f"an integer does not fit into {limits.bits} bits, which a lifted program has where it depends on the arguments"
+    problem = (
+        f"an integer does not fit into {limits.bits} bits, which a lifted program has where it depends on the arguments"
+    )
     session().check(~fits, problem, here(), "floats: 1.0 instead of 1", "fewer rounds of the loop")
 
 

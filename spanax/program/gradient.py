@@ -87,7 +87,7 @@ def _derived(
 ) -> tuple[Any, tuple]:
     """The value, None where it is not asked for, and the gradients."""
     _check_options(sigma, key)
-    with _precision(args):
+    with _precision(args, key):
         if sigma is not None:
             return _smoothed(f, args, sigma, key, pairs, max_iterations)
         if is_jax(f):
@@ -107,9 +107,9 @@ def _check_options(sigma: Any, key: Any) -> None:
         raise SpanaxError("sigma needs a key: the smoothed gradient is an estimate", here(), "key=jax.random.key(0)")
 
 
-def _precision(args: tuple) -> contextlib.AbstractContextManager:
+def _precision(args: tuple, key: Any) -> contextlib.AbstractContextManager:
     """Double precision, for arguments that are not JAX's."""
-    return contextlib.nullcontext() if _has_jax_numbers(args) else jax.enable_x64(True)
+    return contextlib.nullcontext() if _has_jax_numbers(args) or is_traced(key) else jax.enable_x64(True)
 
 
 def _has_jax_numbers(args: tuple) -> bool:

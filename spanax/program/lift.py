@@ -8,6 +8,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 from .._errors import SpanaxError, diagnosis
 from .._jaxprs import is_traced
@@ -78,9 +79,11 @@ def raising(outcome: Outcome) -> Any:
         raise_fault(outcome)
         return result
     texts = [diagnosis(problem, where, *remedies) for problem, where, remedies in outcome.messages]
-    arrays, rest = eqx.partition(result, eqx.is_array)
-    checked = eqx.branched_error_if(arrays, outcome.code > 0, outcome.code - 1, texts)
-    return eqx.combine(checked, rest)
+    one, others = jnp.ones(()), eqx.filter(result, lambda x: eqx.is_array(x) and not eqx.is_inexact_array(x))
+    one, checked = eqx.branched_error_if((one, others), outcome.code > 0, outcome.code - 1, texts)
+    # Times one, so that the derivatives depend on the check as well: a compiled gradient leaves out what only the value needs.
+    numbers, rest = eqx.partition(result, eqx.is_inexact_array)
+    return eqx.combine(jax.tree.map(lambda x: x * one.astype(x.dtype), numbers), checked, rest)
 
 
 def raise_fault(outcome: Outcome) -> None:

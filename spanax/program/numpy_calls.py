@@ -13,6 +13,7 @@ from ..hard._sorting import sorted_rows
 from ._making import arange, array, asarray, full, full_like, known_shape, like, linspace, made_of
 from ._session import line, session, unliftable
 from ._trees import has_unknown, rewrapped, unwrapped
+from ._triangles import cholesky, eigh, eigvalsh
 from ._values import SCALARS, Array, Number, as_jax, canonical, is_unknown, raw, wrapped
 from ._views import atleast, expand_dims, flip, moveaxis, ravel, reshape, squeeze, swapaxes, transpose
 
@@ -310,6 +311,9 @@ def _rows(a: Any, axis: int | None) -> tuple[jax.Array, int]:
 RULES: dict[Any, Callable] = {
     np.sort: _known_or(_sort, np.sort),
     np.argsort: _known_or(_argsort, np.argsort),
+    np.linalg.cholesky: _known_or(cholesky, np.linalg.cholesky),
+    np.linalg.eigh: _known_or(eigh, np.linalg.eigh),
+    np.linalg.eigvalsh: _known_or(eigvalsh, np.linalg.eigvalsh),
     np.bincount: _known_or(_bincount, np.bincount),
     np.array: array,
     np.asarray: asarray,
