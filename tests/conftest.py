@@ -28,9 +28,23 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """What is imported stays: the garbage collector need not look at it again and again."""
+    """What is imported stays: the garbage collector need not look at it again and again, and seldom at what is traced."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+def pytest_sessionfinish():
+    """Pytest and Python collect several times at the end: once is enough in a large process."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def a_process_that_stays_small():
+    """What was compiled takes a megabyte or so each, and with gigabytes of it whatever comes after is a sixth slower."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture

@@ -13,10 +13,17 @@ from .pictures import check_motion, check_picture
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
+def reached():
+    return _aimer.reach(Trebuchet())
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory, reached):
     """A tiny run, its folder and the stages that it told of."""
     out, stages = tmp_path_factory.mktemp("trebuchet"), []
-    return trebuchet.run(out, quick=True, updates=2, on_stage=stages.append), out, stages
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trebuchet, "reach", lambda env: reached)
+        return trebuchet.run(out, quick=True, updates=2, on_stage=stages.append), out, stages
 
 
 def test_a_tiny_run_is_judged_and_drawn(tiny):
@@ -36,9 +43,8 @@ def test_a_tiny_run_is_judged_and_drawn(tiny):
     check_motion(out / "trebuchet.gif", frames=300, seconds=None)
 
 
-def test_the_reach_over_whole_degrees_is_that_of_the_best_angle():
-    winds = np.array([-10.0, 0.0, 5.0])
-    found = _aimer.reach(Trebuchet())
+def test_the_reach_over_whole_degrees_is_that_of_the_best_angle(reached):
+    winds, found = np.array([-10.0, 0.0, 5.0]), reached
     assert np.all(np.isfinite(found.nearest)) and np.all(found.nearest < found.farthest)
     farthest = np.interp(winds, found.winds, found.farthest)
     np.testing.assert_allclose(farthest, [reach(wind).distance for wind in winds], atol=0.05)
