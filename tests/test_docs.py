@@ -15,7 +15,12 @@ PAGES = sorted((pathlib.Path(__file__).parent.parent / "docs").glob("*.md"))
 def test_examples_run(page):
     for number, example in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)):
         name = f"<example {number} of {page.name}>"
-        linecache.cache[name] = len(example), None, example.splitlines(True), name  # as a notebook does: there is a source
+        linecache.cache[name] = (
+            len(example),
+            None,
+            example.splitlines(True),
+            name,
+        )  # as a notebook does: there is a source
         exec(compile(example, name, "exec"), {})
 
 

@@ -80,6 +80,11 @@ def is_called(place: Place | None, function: str) -> bool:
     return place is None or not place.through or place.through[0][1] == function
 
 
+def is_choice(place: Place) -> bool:
+    """Is a `cond` there the user's: one that they wrote, or an `if` of a lifted program?"""
+    return is_called(place, "cond") or is_called(place, "switch") or place.through[0][0].startswith(_LIFTED)
+
+
 def is_library_file(file: str) -> bool:
     return file.startswith(_LIBRARIES)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._jaxprs import CUSTOM_RULES, Jaxpr, JaxprEqn, P, below, body, jaxprs_in_params, programs, source_file
 from ..stochastic.sampling import cost_p, sample_p
-from .places import Place, is_called, is_library_file, is_library_program, is_not_jax, is_users, place
+from .places import Place, is_choice, is_library_file, is_library_program, is_not_jax, is_users, place
 
 
 class UserCode:
@@ -39,11 +39,7 @@ class UserCode:
             return True
         if eqn.primitive in CUSTOM_RULES:
             return False
-        if (
-            eqn.primitive is P.cond_p
-            and (mine := self.place(eqn))
-            and (is_called(mine, "cond") or is_called(mine, "switch"))
-        ):
+        if eqn.primitive is P.cond_p and (mine := self.place(eqn)) and is_choice(mine):
             return True  # the choice is the user's, whoever wrote the branches
         return not all(map(self.is_library, programs(eqn)))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import cmath
+import copy
+import dataclasses
 import functools
 import math
 import operator
@@ -15,10 +17,12 @@ import jax.numpy as jnp
 import jax.scipy.special
 import numpy as np
 
-from ._cells import set_attribute
+from ._cells import set_attribute, set_plainly
+from ._consuming import CHANGING, consumed
 from ._iterables import Items, backwards, counted, enumerated, items_of, zipped
 from ._making import asarray
 from ._masked import Masked
+from ._protocols import deep_copy, own_method, replaced
 from ._session import line, session, unliftable
 from ._text import Text, deferred, text_of
 from ._trees import has_unknown, unwrapped
@@ -29,6 +33,8 @@ from .control_flow import choose, truth
 def listed(iterable: Any) -> list:
     """The items of anything iterable."""
     items = items_of(iterable)
+    if items is None:
+        consumed(iterable)
     return list(items if isinstance(items, Items) else iterable)
 
 
@@ -114,7 +120,8 @@ def _all(iterable: Any) -> Any:
 
 
 def _abs(x: Any) -> Any:
-    return abs(x)
+    method = own_method(x, "__abs__")
+    return abs(x) if method is None else session().rules.call(method, x)
 
 
 def _round(x: Any, digits: Any = None) -> Any:
@@ -207,6 +214,8 @@ def _reduce(function: Callable, iterable: Any, *initial: Any) -> Any:
 
 
 def _len(x: Any) -> Any:
+    if (method := own_method(x, "__len__")) is not None:
+        return session().rules.call(method, x)
     return x.count if isinstance(x, Masked) else len(x)
 
 
@@ -215,7 +224,7 @@ def _getattr(owner: Any, name: str, *default: Any) -> Any:
 
 
 def _iter(x: Any, *sentinel: Any) -> Any:
-    return iter(listed(x)) if not sentinel and items_of(x) is not None else iter(x, *sentinel)
+    return session().born(iter(listed(x)) if not sentinel and items_of(x) is not None else iter(x, *sentinel))
 
 
 def _callable(x: Any) -> bool:
@@ -373,6 +382,12 @@ def _isclose(a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> 
 
 
 _WHOLE = {"gcd": math.gcd, "lcm": math.lcm}
+
+
+def _whole_numbers(name: str, *args: Any) -> Number:
+    return Number(getattr(jnp, name)(*map(as_jax, args)), int)
+
+
 CALLS: dict[Any, Callable] = {
     float: _float,
     int: _int,
@@ -407,6 +422,10 @@ CALLS: dict[Any, Callable] = {
     iter: _iter,
     getattr: _getattr,
     setattr: set_attribute,
+    copy.deepcopy: deep_copy,
+    dataclasses.replace: replaced,
+    **CHANGING,
+    object.__setattr__: set_plainly,
     hasattr: _hasattr,
     math.log: _log,
     math.fsum: _fsum,
@@ -418,7 +437,7 @@ CALLS: dict[Any, Callable] = {
     math.modf: _of_math(math.modf, _modf),
     math.frexp: _of_math(math.frexp, _frexp),
     math.ldexp: _of_math(math.ldexp, lambda x, n: Number(as_jax(_float(x)) * jnp.exp2(as_jax(_float(n))), float)),
-    **{f: _of_math(f, lambda *a, g=getattr(jnp, n): Number(g(*map(as_jax, a)), int)) for n, f in _WHOLE.items()},
+    **{f: _of_math(f, functools.partial(_whole_numbers, n)) for n, f in _WHOLE.items()},
     **{getattr(math, name): _whole(name) for name in ("floor", "ceil", "trunc")},
 }
 for _name in dir(math):

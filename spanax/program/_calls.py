@@ -17,9 +17,10 @@ import numpy as np
 from .._errors import SpanaxError
 from . import _scipy
 from ._builtins import CALLS, REFUSED, listed
-from ._cells import changing
+from ._cells import changing, set_plainly
 from ._compile import is_lifted, with_hooks
 from ._masked import Masked
+from ._protocols import made_dataclass, own_method
 from ._random import GENERATORS, draw, made, seed
 from ._session import RaisedError, session, unliftable
 from ._text import Text, deferred, formatted, is_log
@@ -60,6 +61,8 @@ _STANDARD = frozenset(sys.stdlib_module_names)
 
 def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     """`function(*args, **kwargs)`."""
+    if (method := own_method(function, "__call__")) is not None:
+        return call(method, function, *args, **kwargs)
     try:
         rule = CALLS.get(function) or RULES.get(function)
     except TypeError:  # not hashable
@@ -99,7 +102,9 @@ def _dispatched(function: Any, args: tuple, kwargs: dict) -> Any:
             "what it reads as an argument",
             "sx.blackbox around it, with a bridge",
         )
-    if isinstance(owner, (list, dict, set)):
+    if isinstance(function, types.MethodWrapperType) and function.__name__ == "__setattr__":
+        return set_plainly(owner, *args)
+    if isinstance(owner, (list, dict, set)) and not isinstance(function, types.MethodType):
         return _container_method(function, owner, args, kwargs)
     if isinstance(owner, str):
         return _text_method(function, owner, args, kwargs)
@@ -162,6 +167,8 @@ def _construct(kind: type, args: tuple, kwargs: dict) -> Any:
         made_ = native(kind, args, kwargs)
         return made_ if isinstance(made_, tuple) else session().born(made_)
     if not isinstance(init, types.FunctionType) or not _has_source(init):
+        if (made := made_dataclass(kind, args, kwargs)) is not None:
+            return made
         made = kind(*args, **kwargs)
         return session().born(made) if hasattr(made, "__dict__") or isinstance(made, (list, dict, set)) else made
     instance = session().born(object.__new__(kind))
@@ -198,7 +205,7 @@ def _library(function: Callable, top: str, args: tuple, kwargs: dict) -> Any:
 
 
 def is_of_jax(function: Any) -> bool:
-    """Does it compute with JAX's values: is it JAX's, Spanax's or a library's of theirs, or made by one of their transformations?"""
+    """Does it compute with JAX's values: is it JAX's, Spanax's or that of a library on them, or made by a transformation?"""
     if isinstance(function, types.FunctionType):  # `functools.wraps` gives it the module of the user's function
         modules = [function.__globals__.get("__name__", "")]
     else:
@@ -300,7 +307,8 @@ def _numpy_builtin(function: Callable, args: tuple, kwargs: dict) -> Any:
 
 def _name(function: Any) -> str:
     module = getattr(function, "__module__", None)
-    return f"{module + '.' if module and module != 'builtins' else ''}{getattr(function, '__qualname__', type(function).__name__)}"
+    prefix = f"{module}." if module and module != "builtins" else ""
+    return prefix + getattr(function, "__qualname__", type(function).__name__)
 
 
 def _refuse_impure(function: Any) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from ._protocols import setter
 from ._session import MISSING, session, unliftable
 from ._structure import Unusable
 
@@ -19,7 +21,8 @@ class Container:
         self.born = session().age(container)
 
     def read(self) -> Any:
-        return session().broken.get(id(self.container)) or self.container.copy()
+        kept = dict(self.container) if isinstance(self.container, dict) else self.container.copy()
+        return session().broken.get(id(self.container)) or kept
 
     def write(self, value: Any) -> None:
         if isinstance(value, Unusable):
@@ -27,7 +30,7 @@ class Container:
             return
         session().broken.pop(id(self.container), None)
         self.container.clear()
-        (self.container.extend if isinstance(self.container, list) else self.container.update)(value)
+        (self.container.extend if isinstance(self.container, (list, deque)) else self.container.update)(value)
 
 
 class Attribute:
@@ -41,10 +44,11 @@ class Attribute:
         return getattr(self.owner, self.name, MISSING)
 
     def write(self, value: Any) -> None:
+        kind = type if isinstance(self.owner, type) else object
         if value is MISSING:
-            delattr(self.owner, self.name)
+            kind.__delattr__(self.owner, self.name)
         else:
-            setattr(self.owner, self.name, value)
+            kind.__setattr__(self.owner, self.name, value)
 
 
 class Variable:
@@ -85,6 +89,16 @@ def changing(container: Any) -> None:
 
 def set_attribute(owner: Any, name: str, value: Any) -> None:
     """`owner.name = value`."""
+    if (own := setter(owner, name)) is not None:
+        own(value)
+        return
     cell = Attribute(owner, name)
     session().record(cell, cell.born)
     setattr(owner, name, value)
+
+
+def set_plainly(owner: Any, name: str, value: Any) -> None:
+    """`object.__setattr__(owner, name, value)`."""
+    cell = Attribute(owner, name)
+    session().record(cell, cell.born)
+    object.__setattr__(owner, name, value)

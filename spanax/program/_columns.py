@@ -1,6 +1,6 @@
 """Arrays that a loop reads row by row, at its own index: x[i], x[i - 1].
 
-They enter the scan as its inputs. Read by an index instead, each round of reverse mode would add a whole array of zeros and one row.
+They enter the scan as its inputs. Read by an index instead, each round of reverse mode would add a whole array for one row.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ._values import Array, Number, is_unknown
 
 
 class Columns:
-    """The arrays of one loop; which they are, its first rounds of tracing tell. `index`: the values of its index; `first` to `last`
-    are the rounds that stay a loop."""
+    """The arrays of one loop; which they are, its first rounds of tracing tell. `index`: the values of its index; the rounds from
+    `first` to `last` stay a loop."""
 
     def __init__(self, index: range, first: int = 0, last: int = 0):
         self.index, self.counts = index, index[first:last]

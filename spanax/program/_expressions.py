@@ -82,9 +82,9 @@ class Expressions(ast.NodeTransformer):
         if isinstance(node.operand, ast.Constant) and not isinstance(node.op, ast.Not):
             return node
         operand = self.visit(node.operand)
-        return (
-            at(node, hook("not_", operand)) if isinstance(node.op, ast.Not) else at(node, ast.UnaryOp(node.op, operand))
-        )
+        if isinstance(node.op, ast.Not):
+            return at(node, hook("not_", operand))
+        return at(node, hook("unary", ast.Constant(type(node.op).__name__), operand))
 
     def visit_IfExp(self, node: ast.IfExp) -> Any:
         self.no_walrus(node.body)
@@ -102,8 +102,10 @@ class Expressions(ast.NodeTransformer):
             test = hook("is_none", self.unread(node.left))
             return at(node, test if operators == ["Is"] else hook("not_", test))
         if len(operators) == 1 and operators[0] not in ("In", "NotIn"):
-            node.left, node.comparators = self.visit(node.left), [self.visit(node.comparators[0])]
-            return node
+            left, right = self.visit(node.left), self.visit(node.comparators[0])
+            if operators[0] in ("Is", "IsNot"):
+                return at(node, ast.Compare(left, node.ops, [right]))
+            return at(node, hook("compared", ast.Constant(operators[0]), left, right))
         for value in node.comparators[1:]:
             self.no_walrus(value)
         pairs: list[ast.expr] = []
@@ -122,7 +124,9 @@ class Expressions(ast.NodeTransformer):
             and _is_negated(node.right)
         ):
             left = ast.Constant(float(node.left.value))  # 2 ** -k is a float, as a rule
-        return at(node, ast.BinOp(left, node.op, right))
+        if isinstance(left, ast.Constant) and isinstance(right, ast.Constant):
+            return at(node, ast.BinOp(left, node.op, right))
+        return at(node, hook("binary", ast.Constant(type(node.op).__name__), left, right))
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> Any:
         parts: list[ast.expr] = []
@@ -151,6 +155,9 @@ class Expressions(ast.NodeTransformer):
         return self.fresh(node)
 
     def visit_DictComp(self, node: ast.DictComp) -> Any:
+        return self.fresh(node)
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> Any:
         return self.fresh(node)
 
     def visit_SetComp(self, node: ast.SetComp) -> Any:

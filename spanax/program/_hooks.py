@@ -5,8 +5,10 @@ from __future__ import annotations
 import builtins
 import contextlib
 import dataclasses
+import functools
 import operator
 import sys
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +21,16 @@ from ._builtins import listed
 from ._cells import Variable, changing, set_attribute, usable
 from ._iterables import Items, items_of
 from ._masked import Masked
+from ._protocols import (
+    binary as binary,
+    compared as compared,
+    in_place,
+    managed as managed,
+    own_method,
+    read_property,
+    setter,
+    unary as unary,
+)
 from ._session import RaisedError, line, session, unliftable
 from ._structure import Partial, Undefined, Unusable, settled
 from ._values import Array, Number, Value, as_jax, is_unknown
@@ -35,7 +47,7 @@ def ld(value: Any) -> Any:
     """A name that is read."""
     if isinstance(value, _UNSETTLED):
         return settled(value, line)
-    if isinstance(value, (list, dict, set)):
+    if isinstance(value, (list, dict, set, deque)):
         session().reads(value)
         usable(value)
     elif isinstance(value, np.ndarray):
@@ -63,7 +75,8 @@ def attribute(owner: Any, name: str, *default: Any) -> Any:
 def attribute_unread(owner: Any, name: str, *default: Any) -> Any:
     if isinstance(owner, _text.Text):
         _text.refuse_number(owner)
-    return getattr(owner, name, *default)
+    computed = read_property(owner, name)
+    return getattr(owner, name, *default) if computed is None else computed()
 
 
 def item(target: Any, index: Any) -> Any:
@@ -128,12 +141,7 @@ def or_(first: Any, *others: Callable[[], Any]) -> Any:
 
 
 _COMPARED: dict[str, Callable] = {
-    "Eq": operator.eq,
-    "NotEq": operator.ne,
-    "Lt": operator.lt,
-    "LtE": operator.le,
-    "Gt": operator.gt,
-    "GtE": operator.ge,
+    **{name: functools.partial(compared, name) for name in ("Eq", "NotEq", "Lt", "LtE", "Gt", "GtE")},
     "Is": operator.is_,
     "IsNot": operator.is_not,
     "In": lambda x, container: _contains(container, x),
@@ -151,6 +159,8 @@ def compare(left: Any, *pairs: Any) -> Any:
 def _contains(container: Any, x: Any) -> Any:
     if isinstance(container, Value):
         return (container == x).any()
+    if (method := own_method(container, "__contains__")) is not None:
+        return call(method, container, x)
     if is_unknown(x) or _trees.has_unknown(container if isinstance(container, (list, tuple)) else ()):
         if isinstance(container, (list, tuple, range)):
             values = [as_jax(x) == as_jax(v) for v in container]
@@ -182,10 +192,11 @@ _AUGMENTED: dict[str, Callable] = {
 
 def augment(op: str, target: Any, value: Any) -> Any:
     """`target op= value`: the new value, which is the old object where it can be written in place."""
-    if isinstance(target, (list, dict, set)):
+    if isinstance(target, (list, dict, set, deque)):
         changing(target)
         value = listed(value) if isinstance(target, list) and op == "Add" else value
-    return _AUGMENTED[op](target, value)
+    done = in_place(op, target, value)
+    return _AUGMENTED[op](target, value) if done is NotImplemented else done
 
 
 def assign_item(value: Any, target: Any, index: Any) -> None:
@@ -208,8 +219,9 @@ def attribute_place(owner: Any, name: str) -> tuple:
 
 def augment_item(op: str, place: tuple, value: Any) -> None:
     target, index, old = place
-    changed = _OPERATED if isinstance(target, Array) else _AUGMENTED
-    store(target, index, changed[op](old, value))
+    new = _OPERATED[op](old, value) if isinstance(target, Array) else augment(op, old, value)
+    if new is not old or own_method(target, "__setitem__"):
+        store(target, index, new)
 
 
 _OPERATED = {
@@ -220,7 +232,9 @@ _OPERATED = {
 
 def augment_attribute(op: str, place: tuple, value: Any) -> None:
     owner, name, old = place
-    set_attribute(owner, name, augment(op, old, value))
+    new = augment(op, old, value)
+    if new is not old or setter(owner, name):  # else it was written in place
+        set_attribute(owner, name, new)
 
 
 def append(target: Any, value: Any) -> Any:
@@ -235,9 +249,12 @@ def append(target: Any, value: Any) -> Any:
 
 def delete(target: Any, index: Any) -> None:
     """`del target[index]`."""
-    if isinstance(target, (list, dict)):
+    if isinstance(target, (list, dict, deque)):
         changing(target)
-    del target[index]
+    if (method := own_method(target, "__delitem__")) is not None:
+        call(method, target, index)
+    else:
+        del target[index]
 
 
 def rebinding(name: str, get: Callable, set_: Callable) -> None:

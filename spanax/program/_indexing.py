@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from ._cells import changing
 from ._masked import Masked, is_mask
+from ._protocols import own_method
 from ._session import LiftError, line, session, unliftable
 from ._values import Array, Number, Value, as_jax, canonical, is_unknown, raw, wrapped
 
@@ -27,7 +29,10 @@ def item(target: Any, index: Any) -> Any:
         return _sequence_item(target, index)
     if isinstance(index, Array) and index.size == 1 and isinstance(target, (list, tuple, str, range)):
         index = index.__index__()
-    return target[index]
+    if isinstance(target, defaultdict) and index not in target:
+        changing(target)
+    method = own_method(target, "__getitem__")
+    return target[index] if method is None else session().rules.call(method, target, index)
 
 
 def _sequence_item(target: Any, index: Number) -> Any:
@@ -245,9 +250,12 @@ def store(target: Any, index: Any, value: Any) -> None:
     if isinstance(target, Array):
         _array_store(target, index, value)
         return
-    if isinstance(target, (list, dict)):
+    if (method := own_method(target, "__setitem__")) is not None:
+        session().rules.call(method, target, index, value)
+        return
+    if isinstance(target, (list, dict, deque)):
         if isinstance(index, Value):
-            index = index.__index__() if isinstance(target, list) else hash(index)
+            index = hash(index) if isinstance(target, dict) else index.__index__()
         changing(target)
         target[index] = value
         return

@@ -257,7 +257,9 @@ class Loop:
             makers["end", key] = join(plan, _two(end.shots), "the end of a list", carried=True)
         return plan, makers
 
-    def round(self, entry: tuple, carry: _Carry, makers: dict, make: Callable, count: int, width: int, *given: Any) -> Any:
+    def round(
+        self, entry: tuple, carry: _Carry, makers: dict, make: Callable, count: int, width: int, *given: Any
+    ) -> Any:
         leaves, row, rows = given[:count], given[count : count + width], given[count + width :]
         state = list(entry)
         for i in carry.names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -86,9 +86,10 @@ def _runs(parts: Sequence) -> list:
             runs.append(first.stack[first.index : first.index + j - i])
             i = j
         else:
-            if not runs or isinstance(runs[-1], jax.Array):
-                runs.append([])
-            runs[-1].append(parts[i])
+            singles = runs[-1] if runs and isinstance(runs[-1], list) else []
+            if not singles:
+                runs.append(singles)
+            singles.append(parts[i])
             i += 1
     return runs
 
@@ -164,5 +165,5 @@ def linspace(
 ) -> Any:
     num = num.__index__()
     if not has_unknown((start, stop)):
-        return rewrapped(np.linspace(raw(start), raw(stop), num, endpoint, retstep, dtype, axis))
+        return rewrapped(cast(Any, np.linspace)(raw(start), raw(stop), num, endpoint, retstep, dtype, axis))
     return rewrapped(jnp.linspace(as_jax(start), as_jax(stop), num, endpoint, retstep, dtype, axis=axis))

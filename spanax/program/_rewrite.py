@@ -200,7 +200,9 @@ class _Rewriter(Expressions):
         return [*state, *at(node.iter, before), inner, at(node.iter, ast.Expr(run))]
 
     def visit_With(self, node: ast.With) -> Any:
-        node.items = [ast.withitem(self.visit(i.context_expr), i.optional_vars) for i in node.items]
+        node.items = [
+            ast.withitem(at(node, hook("managed", self.visit(i.context_expr))), i.optional_vars) for i in node.items
+        ]
         node.body = self.statements(node.body)
         return node
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,7 +117,7 @@ def _leaf(value: Any, outputs: list) -> Leaf:
 
 def _keys(value: Any, since: int) -> tuple | None:
     """Of the parts of a container, or of an object that the block has made; None where it is neither."""
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, (tuple, list)) or (type(value) is deque and value.maxlen is None):
         return tuple(range(len(value)))
     if type(value) is dict:
         return tuple(value)
@@ -126,7 +127,7 @@ def _keys(value: Any, since: int) -> tuple | None:
 
 
 def _part(value: Any, key: Any) -> Any:
-    if isinstance(value, (tuple, list, dict)):
+    if isinstance(value, (tuple, list, dict, deque)):
         return value[key]
     return vars(value)[key]
 
@@ -134,8 +135,8 @@ def _part(value: Any, key: Any) -> Any:
 def _made(kind: type, keys: tuple, parts: Sequence) -> Any:
     if issubclass(kind, tuple):
         return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
-    if kind is list:
-        return session().born(list(parts))
+    if kind in (list, deque):
+        return session().born(kind(parts))
     if kind is dict:
         return session().born(dict(zip(keys, parts, strict=True)))
     new = object.__new__(kind)

@@ -40,5 +40,7 @@ def rewrapped(x: Any) -> Any:
     """A result as the program sees it."""
     if isinstance(x, _CONTAINERS):
         parts = [rewrapped(part) for part in x]
+        if all(new is old for new, old in zip(parts, x, strict=True)):
+            return x
         return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
     return wrapped(x)

@@ -245,10 +245,10 @@ def _ranged(ufunc: np.ufunc) -> Callable:
     """The range of an index stays known when it is combined with known ints and other indices."""
 
     def combined(x: Any, y: Any) -> Number | None:
-        spans = [p.span if isinstance(p, Number) else (p, p) if type(p) is int else None for p in (x, y)]
-        if None in spans:
+        first, second = (p.span if isinstance(p, Number) else (p, p) if type(p) is int else None for p in (x, y))
+        if first is None or second is None:
             return None
-        ends = [int(ufunc(a, b)) for a in spans[0] for b in spans[1] if abs(a) < 2**31 and abs(b) < 2**31]
+        ends = [int(ufunc(a, b)) for a in first for b in second if abs(a) < 2**31 and abs(b) < 2**31]
         if len(ends) < 4 or max(map(abs, ends)) > np.iinfo(canonical(int)).max:
             return None
         return Number(getattr(jnp, ufunc.__name__)(as_jax(x), as_jax(y)), int, (min(ends), max(ends)))

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._session import session, unliftable
+from ._session import is_lifting, session, unliftable
 
 PYTHON = {"f": float, "i": int, "u": int, "b": bool, "c": complex}  # the Python type of a dtype's kind
 SCALARS = (bool, int, float, complex, np.generic)
@@ -199,6 +199,12 @@ class Number(Value):
     def form(self) -> Any:
         return self._data
 
+    def __deepcopy__(self, memo: dict) -> Number:
+        return self
+
+    def __copy__(self) -> Number:
+        return self
+
     def __bool__(self):
         raise _not_known(self, "a condition, in code that is not lifted or in a comprehension's `if`")
 
@@ -320,6 +326,12 @@ class Array(Value):
     def __repr__(self) -> str:
         return Value.__repr__(self) if is_unknown(self) else repr(self.data)
 
+    def __copy__(self) -> Array:
+        return Array(self.data)
+
+    def __deepcopy__(self, memo: dict) -> Array:
+        return Array(self.data)
+
     __hash__ = object.__hash__
 
 
@@ -371,7 +383,7 @@ def is_unknown(x: Any) -> bool:
         return True
     if isinstance(x, Array):
         return isinstance(x.form, (jax.Array, Slice))
-    return isinstance(x, jax.Array)
+    return isinstance(x, jax.Array) or (type(x) is np.ndarray and is_unknown(_written(x)))
 
 
 def is_numeric(x: Any) -> bool:
@@ -380,7 +392,15 @@ def is_numeric(x: Any) -> bool:
 
 def raw(x: Any) -> Any:
     """What a value holds; other things as they are."""
+    if type(x) is np.ndarray and (stand_in := _written(x)) is not None:
+        return stand_in.data
     return x.data if isinstance(x, Value) else x
+
+
+def _written(array: np.ndarray) -> Array | None:
+    """What stands for an array of the world outside, if the program has written it: a list may still hold the array."""
+    _, stand_in = session().adopted.get(id(array), (None, None)) if is_lifting() else (None, None)
+    return stand_in if stand_in is not None and stand_in.touched else None
 
 
 def wrapped(x: Any) -> Any:

@@ -224,8 +224,12 @@ def _differentiated(run: Callable[[tuple, tuple], tuple], args: tuple) -> tuple[
         except (SpanaxError, TypeError, ValueError, IndexError, KeyError, AttributeError):
             if given is args or not any(type(x) is int for x in jax.tree.leaves(args)):
                 raise
-    one = lambda x, slope: None if slope is None else _plain_like(slope, x)
-    return _plain(value, args), tuple(_whole(jax.tree.map(one, *pair)) for pair in zip(args, found, strict=True))
+    pairs_ = zip(args, found, strict=True)
+    return _plain(value, args), tuple(_whole(jax.tree.map(_slope_like, arg, slope)) for arg, slope in pairs_)
+
+
+def _slope_like(x: Any, slope: Any) -> Any:
+    return None if slope is None else _plain_like(slope, x)
 
 
 # -- smoothed
@@ -264,7 +268,7 @@ def _faults(messages: list[tuple[str, str, tuple[str, ...]]]) -> Iterator[None]:
     """Those of the program at any of the points, which come as JAX's errors, as what they are."""
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         for problem, where, remedies in messages:
             if problem in str(error) and where in str(error):
                 raise SpanaxError(problem, where, *remedies) from None

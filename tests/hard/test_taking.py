@@ -26,10 +26,12 @@ def test_take(index, axis):
     one, other = (np.eye(n, dtype=np.float32)[i % n] for i in (index, index + 1))
     mixed = 0.25 * one + 0.75 * other
     by_weights, by_index, of_both = jax.jit(lambda a: [hard.take(a, i, axis) for i in (one, index, mixed)])(A)
-    expected = np.take(A, index, axis)
+    expected = np.take(np.asarray(A), index, axis)
     np.testing.assert_allclose(by_weights, expected, rtol=1e-6)
     same(by_index, expected)
-    np.testing.assert_allclose(of_both, 0.25 * expected + 0.75 * np.take(A, (index + 1) % n, axis), rtol=1e-5)
+    np.testing.assert_allclose(
+        of_both, 0.25 * expected + 0.75 * np.take(np.asarray(A), (index + 1) % n, axis), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
