@@ -8,6 +8,7 @@ import random
 import sys
 import sysconfig
 import types
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from .._errors import SpanaxError
 from . import _scipy
 from ._builtins import CALLS, REFUSED, listed
-from ._cells import changing, set_plainly
+from ._cells import changing, set_plainly, usable
 from ._compile import is_lifted, with_hooks
 from ._masked import Masked
 from ._protocols import made_dataclass, own_method
@@ -28,7 +29,11 @@ from ._trees import has_unknown, has_value, rewrapped, unwrapped
 from ._values import Value, as_jax
 from .numpy_calls import RULES, apply, no_counterpart
 
-_WRITING = frozenset("append extend insert remove pop clear sort reverse update setdefault popitem add discard".split())
+_WRITING = frozenset(
+    "append appendleft extend extendleft insert remove pop popleft clear rotate sort reverse update setdefault popitem add "
+    "discard "
+    "difference_update intersection_update symmetric_difference_update subtract move_to_end".split()
+)
 _LIBRARIES = (
     "jax",
     "jaxlib",
@@ -104,7 +109,7 @@ def _dispatched(function: Any, args: tuple, kwargs: dict) -> Any:
         )
     if isinstance(function, types.MethodWrapperType) and function.__name__ == "__setattr__":
         return set_plainly(owner, *args)
-    if isinstance(owner, (list, dict, set)) and not isinstance(function, types.MethodType):
+    if isinstance(owner, (list, dict, set, deque)) and not isinstance(function, types.MethodType):
         return _container_method(function, owner, args, kwargs)
     if isinstance(owner, str):
         return _text_method(function, owner, args, kwargs)
@@ -135,7 +140,8 @@ def _function(function: types.FunctionType, args: tuple, kwargs: dict) -> Any:
         return _standard(function, args, kwargs)
     if hasattr(function, "__wrapped__") and function.__code__.co_filename == functools.__file__:
         return call(function.__wrapped__, *args, **kwargs)
-    return lifted(function)(*args, **kwargs)
+    result = lifted(function)(*args, **kwargs)
+    return session().born(result) if isinstance(result, types.GeneratorType) else result
 
 
 _STDLIB = sysconfig.get_paths()["stdlib"]
@@ -281,7 +287,8 @@ def native(function: Callable, args: tuple, kwargs: dict) -> Any:
     except RaisedError:
         raise
     except Exception as error:
-        if not isinstance(error, SpanaxError) and not has_unknown((args, kwargs)):
+        ours = str(getattr(function, "__module__", "")).startswith("spanax.")
+        if ours if isinstance(error, SpanaxError) else not has_unknown((args, kwargs)):
             raise
         raise unliftable(
             f"{_name(function)} is compiled or a library's, is not lifted, and met a value that depends on the arguments"
@@ -331,6 +338,7 @@ def _container_method(method: Callable, owner: Any, args: tuple, kwargs: dict) -
         session().reads(owner)
         made = method(*args, **kwargs)
         return session().born(made) if name in ("copy", "fromkeys", "union") else made
+    usable(owner)
     changing(owner)
     if name == "sort":
         ordered = CALLS[sorted](owner, **kwargs)
@@ -339,7 +347,7 @@ def _container_method(method: Callable, owner: Any, args: tuple, kwargs: dict) -
     if name == "extend":
         owner.extend(listed(args[0]))
         return None
-    if name == "pop":
+    if name in ("pop", "popleft", "popitem"):
         session().reads(owner)
     return method(*args, **kwargs)
 

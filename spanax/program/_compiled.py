@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,9 +119,12 @@ class Program:
         return outcome
 
 
+_ONE = threading.RLock()
+
+
 def traced_run(program: Program, args: tuple, kwargs: dict) -> tuple[Outcome, Session]:
-    """The function on values, in a traced program."""
-    with under(Session(_hooks.Rules(), program.max_iterations, program.recursive)) as now:
+    """The function on values, in a traced program. One at a time: it writes objects of the world, and takes that back."""
+    with _ONE, under(Session(_hooks.Rules(), program.max_iterations, program.recursive)) as now:
         now.place = _place(program.function)
         args, kwargs = jax.tree.map(lambda x: x() if isinstance(x, _Later) else x, (args, kwargs))
         with now.block(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):

@@ -11,7 +11,7 @@ from typing import Any
 
 from ._cells import changing
 from ._protocols import own_method
-from ._session import session, unliftable
+from ._session import HOOKED, session, unliftable
 
 _STORES = {"STORE_SUBSCR", "STORE_ATTR", "STORE_GLOBAL", "DELETE_SUBSCR", "DELETE_ATTR", "STORE_DEREF"}
 _WRITING = frozenset(
@@ -31,7 +31,7 @@ def consumed(iterator: Any) -> None:
             "a list and an index instead",
             "an iterator that is made where it is used",
         )
-    if isinstance(iterator, types.GeneratorType):
+    if isinstance(iterator, types.GeneratorType) and iterator.gi_code not in HOOKED:
         written = any(stand_in.touched for _, stand_in in now.adopted.values())
         if written or (inside and _writes(iterator.gi_code)):
             what = (

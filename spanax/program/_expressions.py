@@ -73,6 +73,15 @@ class Expressions(ast.NodeTransformer):
             self.no_walrus(value)
         return at(node, hook(name, first, *map(thunk, rest)))
 
+    def test(self, node: ast.expr) -> Any:
+        """A condition, of which only the truth counts."""
+        if not isinstance(node, ast.BoolOp):
+            return self.unread(node)
+        first, *rest = map(self.test, node.values)
+        for value in node.values[1:]:
+            self.no_walrus(value)
+        return at(node, hook("all_of" if isinstance(node.op, ast.And) else "any_of", first, *map(thunk, rest)))
+
     def no_walrus(self, node: ast.expr) -> None:
         for n in ast.walk(node):
             if isinstance(n, ast.NamedExpr):
@@ -81,16 +90,15 @@ class Expressions(ast.NodeTransformer):
     def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
         if isinstance(node.operand, ast.Constant) and not isinstance(node.op, ast.Not):
             return node
-        operand = self.visit(node.operand)
         if isinstance(node.op, ast.Not):
-            return at(node, hook("not_", operand))
-        return at(node, hook("unary", ast.Constant(type(node.op).__name__), operand))
+            return at(node, hook("not_", self.test(node.operand)))
+        return at(node, hook("unary", ast.Constant(type(node.op).__name__), self.visit(node.operand)))
 
     def visit_IfExp(self, node: ast.IfExp) -> Any:
         self.no_walrus(node.body)
         self.no_walrus(node.orelse)
         parts = thunk(self.visit(node.body)), thunk(self.visit(node.orelse))
-        return at(node, hook("choose", self.visit(node.test), *parts))
+        return at(node, hook("choose", self.test(node.test), *parts))
 
     def visit_Compare(self, node: ast.Compare) -> Any:
         operators = [type(o).__name__ for o in node.ops]
@@ -171,7 +179,9 @@ class Expressions(ast.NodeTransformer):
         if isinstance(node, ast.Name):
             return node
         if isinstance(node, ast.Attribute):
-            return hook("attribute_unread", self.visit(node.value), ast.Constant(self.mangled(node.attr)))
+            return at(node, hook("attribute_unread", self.visit(node.value), ast.Constant(self.mangled(node.attr))))
+        if isinstance(node, ast.Subscript):
+            return at(node, hook("item_unread", self.visit(node.value), self.index(node.slice)))
         return self.visit(node)
 
 

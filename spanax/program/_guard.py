@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +15,7 @@ from .._jaxprs import is_traced
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 _LIBRARIES = ("numpy", "scipy", "jax", "jaxlib", "math", "builtins")
-_DEPTH = 6
+_DEPTH = 200  # of objects that hold objects: what is deeper is not told apart from what has changed
 
 
 class UnknownStateError(Exception):
@@ -73,14 +74,16 @@ class _Reader:
             raise UnknownStateError
         else:
             self.found.append(_Same(x))
-            if depth and id(x) not in self.seen:
+            if id(x) not in self.seen:
                 self.seen.add(id(x))
+                if not depth:
+                    raise UnknownStateError
                 for part in self.parts(x):
                     self.read(part, depth - 1)
 
     def parts(self, x: Any) -> Iterable[Any]:
         """What an object holds, as far as a program may read it."""
-        if isinstance(x, (list, tuple, set, frozenset)):
+        if isinstance(x, (list, tuple, set, frozenset, deque)):
             return [len(x), *x]
         if isinstance(x, dict):
             return [len(x), *x.keys(), *x.values()]
@@ -91,7 +94,8 @@ class _Reader:
         if isinstance(x, (types.FunctionType, types.BuiltinFunctionType, jax.Array)) or _is_library(x):
             return []
         if isinstance(x, (types.ModuleType, type)):
-            return [vars(x)[n] for n in sorted(self.names & vars(x).keys())]
+            owners = x.__mro__ if isinstance(x, type) else (x,)
+            return [vars(o)[n] for o in owners if not _is_library(o) for n in sorted(self.names & vars(o).keys())]
         slots = [getattr(x, n, None) for kind in type(x).__mro__ for n in _slots(kind)]
         return [*getattr(x, "__dict__", {}).values(), *slots, type(x)]
 

@@ -61,7 +61,7 @@ def _adopted(array: np.ndarray) -> Any:
         return array
     adopted = session().adopted
     if id(array) not in adopted:
-        stand_in = Array(array)
+        stand_in = Array(array.view())  # another object than the array of the world
         stand_in.born = 0
         adopted[id(array)] = array, stand_in
     return adopted[id(array)][1]
@@ -75,22 +75,27 @@ def attribute(owner: Any, name: str, *default: Any) -> Any:
 def attribute_unread(owner: Any, name: str, *default: Any) -> Any:
     if isinstance(owner, _text.Text):
         _text.refuse_number(owner)
+    owner = settled(owner, line) if isinstance(owner, _UNSETTLED) else owner
     computed = read_property(owner, name)
     return getattr(owner, name, *default) if computed is None else computed()
 
 
 def item(target: Any, index: Any) -> Any:
     """`target[index]`."""
+    return ld(item_unread(target, index))
+
+
+def item_unread(target: Any, index: Any) -> Any:
     if type(target) is list and type(index) is int and -len(target) <= index < 0:
         session().reads_end(target, len(target) + index)
         usable(target)
-        return ld(target[index])
+        return target[index]
     target = ld(target)
     if isinstance(target, Masked):
         return target[index]
     if isinstance(target, Items):
         return target.known(index)
-    return ld(_indexing.item(target, index))
+    return _indexing.item(target, index)
 
 
 def result(value: Any, returned: Any) -> Any:
@@ -128,6 +133,21 @@ def is_none(value: Any) -> Any:
 def not_(value: Any) -> Any:
     chosen = truth(value)
     return not chosen if isinstance(chosen, bool) else Number(~chosen, bool)
+
+
+def all_of(first: Any, *others: Callable[[], Any]) -> Any:
+    """`first and others[0]() and ...`, of a condition: whether it holds."""
+    return choose(first, lambda: all_of(others[0](), *others[1:]), lambda: False) if others else _held(first)
+
+
+def any_of(first: Any, *others: Callable[[], Any]) -> Any:
+    """`first or others[0]() or ...`, of a condition."""
+    return choose(first, lambda: True, lambda: any_of(others[0](), *others[1:])) if others else _held(first)
+
+
+def _held(value: Any) -> Any:
+    chosen = truth(value)
+    return chosen if isinstance(chosen, bool) else Number(chosen, bool)
 
 
 def and_(first: Any, *others: Callable[[], Any]) -> Any:
@@ -239,6 +259,7 @@ def augment_attribute(op: str, place: tuple, value: Any) -> None:
 
 def append(target: Any, value: Any) -> Any:
     """`target.append(value)`."""
+    target = settled(target, line) if isinstance(target, _UNSETTLED) else target
     if isinstance(target, list):
         changing(target)
         if id(target) not in session().broken:

@@ -122,6 +122,8 @@ def _reader(parts: tuple) -> Callable:
             return np.asarray(data[parts])
         return jnp.asarray(data).at[parts].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
+    first = tuple(0 if isinstance(p, jax.Array) and not p.ndim else p for p in parts)
+    get.form = lambda data: np.asarray(data[first])  # of the same strides, whichever the index
     return get
 
 

@@ -12,14 +12,14 @@ import numpy as np
 from ._making import array
 from ._session import session, unliftable
 from ._values import PYTHON, Array, Number, Value, as_jax, canonical, is_unknown, raw, wrapped
-from ._views import ravel, reshape, swapaxes, transpose
+from ._views import flat, imag, ravel, real, reshape, swapaxes, transpose
 from .numpy_calls import apply
 
 _METHODS = {
     name: getattr(np, name)
     for name in (
         "sum prod mean std var min max argmin argmax any all cumsum cumprod clip round dot trace diagonal repeat take "
-        "swapaxes squeeze argsort searchsorted nonzero compress ptp conjugate ravel argpartition partition choose"
+        "swapaxes squeeze argsort searchsorted nonzero compress ptp conjugate ravel argpartition choose"
     ).split()
 }
 
@@ -65,6 +65,10 @@ def _sort_method(x: Array, axis: int = -1, **kwargs: Any) -> None:
     session().rules.store(x, Ellipsis, apply(np.sort, (x, axis), {}))
 
 
+def _partition_method(x: Array, kth: Any, axis: int = -1, **kwargs: Any) -> None:
+    session().rules.store(x, Ellipsis, apply(np.partition, (x, kth, axis), {}))
+
+
 def _item_method(x: Value, *index: Any) -> Any:
     if not isinstance(x, Array):
         return _python(x)
@@ -72,7 +76,7 @@ def _item_method(x: Value, *index: Any) -> Any:
     if not isinstance(place, tuple):  # counted along all axes
         if not index and x.size != 1:
             raise ValueError("can only convert an array of size 1 to a Python scalar")
-        return _python(session().rules.item(reshape(x, -1), place))
+        return _python(session().rules.item(flat(x), place))
     return _python(session().rules.item(x, place))
 
 
@@ -117,6 +121,7 @@ _OWN: dict[str, Callable] = {
     "reshape": _reshape_method,
     "transpose": _transpose_method,
     "sort": _sort_method,
+    "partition": _partition_method,
     "item": _item_method,
     "tolist": _tolist,
     "copy": lambda x, *args: array(x) if isinstance(x, Array) else x,
@@ -135,9 +140,9 @@ _OWN: dict[str, Callable] = {
 _PROPERTIES: dict[str, Callable] = {
     "T": transpose,
     "mT": lambda x: swapaxes(x, -1, -2),
-    "real": lambda x: wrapped(jnp.real(as_jax(x))) if is_unknown(x) else wrapped(raw(x).real),
-    "imag": lambda x: wrapped(jnp.imag(as_jax(x))) if is_unknown(x) else wrapped(raw(x).imag),
-    "flat": ravel,
+    "real": real,
+    "imag": imag,
+    "flat": flat,
     "itemsize": lambda x: x.dtype.itemsize,
     "nbytes": lambda x: x.size * x.dtype.itemsize,
     "base": lambda x: x.base,

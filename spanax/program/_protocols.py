@@ -1,4 +1,4 @@
-"""Methods that Python calls by itself, of the program's own classes: operators, items, properties. They are lifted like others."""
+"""Methods that Python calls by itself, of the program's own classes: operators, items, properties. They are lifted, too."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ class _Rewriter(Expressions):
         names = node.state  # type: ignore[attr-defined]
         state, get, set_ = self.state(names)
         then, orelse = self.name("then"), self.name("else")
-        run = hook("if_", self.visit(node.test), *map(load, (then, orelse, get, set_)), strings(names))
+        run = hook("if_", self.test(node.test), *map(load, (then, orelse, get, set_)), strings(names))
         return [
             *state,
             self.inner(then, node.body, names),
@@ -169,8 +169,8 @@ class _Rewriter(Expressions):
     def loop_test(self, node: ast.While) -> ast.expr:
         flags: list[str] = getattr(node, "flags", [])
         if not flags:
-            return self.visit(node.test)
-        return self.visit(at(node.test, ast.BoolOp(ast.And(), [*map(negated, flags), node.test])))
+            return self.test(node.test)
+        return self.test(at(node.test, ast.BoolOp(ast.And(), [*map(negated, flags), node.test])))
 
     def visit_For(self, node: ast.For) -> Any:
         names = node.state  # type: ignore[attr-defined]
@@ -229,7 +229,7 @@ class _Rewriter(Expressions):
 
     def visit_Assert(self, node: ast.Assert) -> Any:
         message = thunk(self.visit(node.msg)) if node.msg else ast.Constant(None)
-        return ast.Expr(hook("assert_", self.visit(node.test), message))
+        return ast.Expr(hook("assert_", self.test(node.test), message))
 
     def visit_Raise(self, node: ast.Raise) -> Any:
         if node.exc is None:

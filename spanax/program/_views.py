@@ -9,15 +9,41 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._making import asarray, known_shape
-from ._values import Array
+from ._session import session
+from ._trees import unwrapped
+from ._values import Array, as_jax, is_unknown, wrapped
 
 
 def view(x: Any, get: Callable, put: Callable) -> Array:
     return Array(base=asarray(x), get=get, put=put)
 
 
-def reshape(a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: Any = None) -> Array:
-    shape = known_shape(newshape if shape is None else shape)
+def reshape(a: Any, shape: Any = None, order: Any = "C", *, newshape: Any = None, copy: Any = None) -> Array:
+    """A view where NumPy has one; a copy elsewhere. Where that is not known, writing one makes reading the other an error."""
+    x, shape = asarray(a), known_shape(newshape if shape is None else shape)
+    form = _form(x)
+    if form is not None and np.may_share_memory(form.reshape(shape, order=order), form):
+        return flat(x, shape, order)
+    made = Array(x.data.reshape(shape, order=order))
+    if form is None:
+        made.stands_for = [x.root]
+        x.root.stand_ins.append(made)
+    return made
+
+
+def _form(x: Array) -> np.ndarray | None:
+    """Something with the strides of NumPy's array; None where they are not known."""
+    if x.base is None:
+        return np.empty(x.shape, bool)
+    base = _form(x.base)
+    if base is None or x.get is None:
+        return None
+    form = getattr(x.get, "form", x.get)(base)
+    return form if isinstance(form, np.ndarray) and np.may_share_memory(form, base) else None
+
+
+def flat(a: Any, shape: Any = -1, order: str = "C") -> Array:
+    """`a.flat`, or in another shape: in any case a view."""
     return view(a, lambda d: d.reshape(shape, order=order), lambda d, new: new.reshape(d.shape, order=order))
 
 
@@ -57,6 +83,47 @@ def atleast(function: Callable) -> Callable:
         return done[0] if len(done) == 1 else tuple(done)
 
     return made
+
+
+def real(x: Any) -> Any:
+    """`x.real`, a view."""
+    if not isinstance(x, Array):
+        return wrapped(jnp.real(as_jax(x))) if is_unknown(x) else np.real(x)
+    return view(x, lambda d: d.real, lambda d, new: new + 1j * d.imag if d.dtype.kind == "c" else new)
+
+
+def imag(x: Any) -> Any:
+    """`x.imag`: of complex numbers a view."""
+    if not isinstance(x, Array):
+        return wrapped(jnp.imag(as_jax(x))) if is_unknown(x) else np.imag(x)
+    return (
+        view(x, lambda d: d.imag, lambda d, new: d.real + 1j * new)
+        if x.dtype.kind == "c"
+        else Array(np.zeros(x.shape, x.dtype))
+    )
+
+
+def split(function: Callable, axis: int | None = None) -> Callable:
+    """`np.split` and the like: a list of views."""
+
+    def made(ary: Any, sections: Any, *along: int, **kwargs: Any) -> list:
+        x = asarray(ary)
+        place = kwargs.get("axis", along[0] if along else 0) if axis is None else axis if x.ndim > 1 else 0
+        parts = function(np.arange(x.shape[place]), unwrapped(sections))
+        slices = [slice(int(p[0]), int(p[-1]) + 1) if len(p) else slice(0, 0) for p in parts]
+        return session().born([session().rules.item(x, (*[slice(None)] * (place % x.ndim), s)) for s in slices])
+
+    return made
+
+
+def rotated(m: Any, k: int = 1, axes: tuple = (0, 1)) -> Array:
+    """`np.rot90`."""
+    turns = k % 4
+    if turns == 2:
+        return flip(flip(m, axes[0]), axes[1])
+    if turns == 0:
+        return asarray(m)[:]
+    return swapaxes(flip(m, axes[1]), *axes) if turns == 1 else flip(swapaxes(m, *axes), axes[1])
 
 
 def flip(m: Any, axis: Any = None) -> Array:

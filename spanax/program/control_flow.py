@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,8 +11,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from ._capture import Capture, capture
-from ._session import Cell, RaisedError, session
-from ._structure import Builder, Plan, join
+from ._cells import usable
+from ._session import Cell, RaisedError, line, session
+from ._structure import Builder, Partial, Plan, Undefined, Unusable, join, settled
 from ._values import as_jax, is_unknown, raw
 
 Get = Callable[[], tuple]
@@ -19,7 +21,15 @@ Set = Callable[[tuple], None]
 
 
 def truth(value: Any) -> bool | jax.Array:
-    """A Python bool, or a traced one."""
+    """A Python bool, or a traced one. None, and what is None on some ways, does not hold."""
+    if isinstance(value, Partial) and value.absent is None:
+        there = truth(value.value)
+        return as_jax(value.defined) & there if not isinstance(there, bool) or there else False
+    if isinstance(value, (Undefined, Unusable, Partial)):
+        return truth(settled(value, line))
+    if isinstance(value, (list, dict, set, deque)):
+        session().reads(value)
+        usable(value)
     if not is_unknown(value):
         return bool(raw(value)) if hasattr(value, "dtype") else bool(value)
     data = as_jax(value)

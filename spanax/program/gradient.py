@@ -20,7 +20,7 @@ from ..bridges.smoothing import Smoothing
 from ..smoothing import smooth
 from ._calls import is_of_jax
 from ._compiled import Outcome, Program
-from .lift import MAX_ITERATIONS, raise_fault, raising
+from .lift import MAX_ITERATIONS, checked, raising
 
 
 def gradient(
@@ -94,10 +94,9 @@ def _derived(
             return _of_jax(f, args)
         program = _program(f, max_iterations, derive)
         outcome, ints = _outcome(program, args)
-        if outcome.messages:
-            raise_fault(outcome)
-        value = _plain(outcome.leaves[0].reshape(()), args) if outcome.leaves else None
-        return value, _in_place(args, outcome.gradients, ints)
+        leaves, gradients = checked((outcome.leaves, outcome.gradients), outcome)
+        value = _plain(leaves[0].reshape(()), args) if leaves else None
+        return value, _in_place(args, gradients, ints)
 
 
 def _check_options(sigma: Any, key: Any) -> None:

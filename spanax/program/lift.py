@@ -72,7 +72,11 @@ def lift(
 
 def raising(outcome: Outcome) -> Any:
     """The result, once no fault has come up; inside of a traced program, a check of it."""
-    result = outcome.result
+    return checked(outcome.result, outcome)
+
+
+def checked(result: Any, outcome: Outcome) -> Any:
+    """Numbers and other things that are right if the run had no fault."""
     if not outcome.messages:
         return result
     if not is_traced(outcome.code):
@@ -80,10 +84,10 @@ def raising(outcome: Outcome) -> Any:
         return result
     texts = [diagnosis(problem, where, *remedies) for problem, where, remedies in outcome.messages]
     one, others = jnp.ones(()), eqx.filter(result, lambda x: eqx.is_array(x) and not eqx.is_inexact_array(x))
-    one, checked = eqx.branched_error_if((one, others), outcome.code > 0, outcome.code - 1, texts)
+    one, others = eqx.branched_error_if((one, others), outcome.code > 0, outcome.code - 1, texts)
     # Times one, so that the derivatives depend on the check as well: a compiled gradient leaves out what only the value needs.
     numbers, rest = eqx.partition(result, eqx.is_inexact_array)
-    return eqx.combine(jax.tree.map(lambda x: x * one.astype(x.dtype), numbers), checked, rest)
+    return eqx.combine(jax.tree.map(lambda x: x * one.astype(x.dtype), numbers), others, rest)
 
 
 def raise_fault(outcome: Outcome) -> None:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from .._errors import SpanaxWarning, diagnosis
 from ._cells import changing
+from ._consuming import consumed
 from ._iterables import Items, UnknownCounts, items_of
 from ._loop import FAILED, Loop
 from ._session import session, unliftable
@@ -26,6 +27,8 @@ LONG = 200  # rounds that are not written out without a warning
 def for_(iterable: Any, going: Callable | None, body: Callable, get: Get, set_: Set, names: Sequence[str]) -> None:
     """`for item in iterable: body(item)`, while `going()` holds."""
     items = items_of(iterable)
+    if items is None:
+        consumed(iterable)
     loop = Loop(body, going, get, set_, names)
     if items is None:
         _written_out(loop, iterable, 1)

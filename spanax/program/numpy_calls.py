@@ -15,7 +15,22 @@ from ._session import line, session, unliftable
 from ._trees import has_unknown, rewrapped, unwrapped
 from ._triangles import cholesky, eigh, eigvalsh
 from ._values import SCALARS, Array, Number, as_jax, canonical, is_unknown, raw, wrapped
-from ._views import atleast, expand_dims, flip, moveaxis, ravel, reshape, squeeze, swapaxes, transpose
+from ._views import (
+    atleast,
+    expand_dims,
+    flat,
+    flip,
+    imag,
+    moveaxis,
+    ravel,
+    real,
+    reshape,
+    rotated,
+    split,
+    squeeze,
+    swapaxes,
+    transpose,
+)
 
 
 def apply(function: Callable, args: tuple, kwargs: dict) -> Any:
@@ -128,13 +143,22 @@ def _copyto(dst: Array, src: Any, casting: str = "same_kind", where: Any = True)
     session().rules.store(dst, Ellipsis, src if where is True else apply(np.where, (where, src, dst), {}))
 
 
+def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    given = {"nan": raw(nan), "posinf": raw(posinf), "neginf": raw(neginf)}
+    result = wrapped(jnp.nan_to_num(as_jax(x), **given) if is_unknown(x) else np.nan_to_num(raw(x), **given))
+    if copy:
+        return result
+    session().rules.store(x, Ellipsis, result)
+    return x
+
+
 def _fill_diagonal(a: Array, val: Any, wrap: bool = False) -> None:
     n = min(a.shape)
     session().rules.store(a, tuple([np.arange(n)] * a.ndim), val)
 
 
 def _put(a: Array, ind: Any, v: Any, mode: str = "raise") -> None:
-    session().rules.store(ravel(a), ind, v)
+    session().rules.store(flat(a), ind, v)
 
 
 def _putmask(a: Array, mask: Any, values: Any) -> None:
@@ -341,6 +365,17 @@ RULES: dict[Any, Callable] = {
     np.atleast_2d: atleast(np.atleast_2d),
     np.atleast_3d: atleast(np.atleast_3d),
     np.flip: flip,
+    np.flipud: lambda m: flip(m, 0),
+    np.fliplr: lambda m: flip(m, 1),
+    np.rot90: rotated,
+    np.split: split(np.split),
+    np.array_split: split(np.array_split),
+    np.vsplit: split(np.split, 0),
+    np.hsplit: split(np.split, 1),
+    np.dsplit: split(np.split, 2),
+    np.real: real,
+    np.imag: imag,
+    np.nan_to_num: _nan_to_num,
     np.copyto: _copyto,
     np.fill_diagonal: _fill_diagonal,
     np.put: _put,
