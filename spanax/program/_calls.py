@@ -213,7 +213,8 @@ def _library(function: Callable, top: str, args: tuple, kwargs: dict) -> Any:
 def is_of_jax(function: Any) -> bool:
     """Does it compute with JAX's values: is it JAX's, Spanax's or that of a library on them, or made by a transformation?"""
     if isinstance(function, types.FunctionType):  # `functools.wraps` gives it the module of the user's function
-        is_example = function.__code__.co_filename.startswith("<doctest")  # it has the globals of the module that it explains
+        # An example has the globals of the module that it explains.
+        is_example = function.__code__.co_filename.startswith("<doctest")
         modules = [] if is_example else [function.__globals__.get("__name__", "")]
     else:
         modules = [getattr(function, "__module__", None) or "", type(function).__module__]
