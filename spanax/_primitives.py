@@ -186,11 +186,13 @@ def _elementwise(name: str, run: Callable) -> Primitive:
     return primitive
 
 
-_zero_valued_p = _elementwise("spanax_zero_valued", jax.numpy.zeros_like)
+zero_valued_p = _elementwise("spanax_zero_valued", jax.numpy.zeros_like)
 _undifferentiated_p = _elementwise("spanax_undifferentiated", lambda x: x)
 _forward_only_p = _elementwise("spanax_forward_only", lambda x: x)
 
-set_jvp(_zero_valued_p, lambda primals, tangents: (_zero_valued_p.bind(*primals), list(tangents)))
+set_jvp(
+    zero_valued_p, lambda primals, tangents, **params: (zero_valued_p.bind(*primals, **params), list(tangents))
+)
 
 
 _any_lane_p = new_primitive("spanax_any_lane", lambda x: [x], lambda x: [x])
@@ -202,9 +204,25 @@ def any_lane(flag: Array) -> Array:
     return _any_lane_p.bind(flag)[0]
 
 
-def zero_valued(x: Array) -> Array:
-    """0, with the derivatives of x: `x - stop_gradient(x)` for a finite x, and no need to compute x for its value."""
-    return _zero_valued_p.bind(x)[0]
+def zero_valued(x: Array, owner: int | None = None) -> Array:
+    """0, with the derivatives of x: `x - stop_gradient(x)` for a finite x, and no need to compute x for its value.
+
+    `owner` is kept as a parameter of the equation.
+    """
+    return zero_valued_p.bind(x, owner=owner)[0]
+
+
+def new_markers(name: str, transposed: str) -> tuple[Primitive, Primitive]:
+    """Two identities with parameters, linear, each the transpose of the other: marks that derivatives carry along."""
+    there, back = _elementwise(name, lambda x: x), _elementwise(transposed, lambda x: x)
+    set_linear(there, lambda cotangents, **params: back.bind(*cotangents, **params))
+    set_linear(back, lambda cotangents, **params: there.bind(*cotangents, **params))
+    return there, back
+
+
+def no_tangent(x: Array) -> Any:
+    """The tangent, for a derivative rule to return, of a result that has none."""
+    return ad.Zero(jax.typeof(x).to_tangent_aval())
 
 
 def _poison_jvp(primals, tangents, *, diagnosis):

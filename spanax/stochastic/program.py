@@ -31,20 +31,17 @@ from .._jaxprs import (
     evaluate_jaxpr,
     where,
 )
-from .._primitives import forward_only, without_derivative
-from ..bridges import Branching, Drawing, Score, ScoreFunction
+from .._primitives import forward_only, without_derivative, zero_valued, zero_valued_p
+from ..bridges import Branching, Drawing, Enumerate, Local, Score, ScoreFunction
 from ..bridges._distributions import family
 from .credit import Events, Others, surrogate
+from .estimates import leave, leave_p, new_estimate, unfolded
 from .flow import RESULT, Flow, Path
-from .sampling import Site, cost_p, draw, naming, parts, sample_p, site_score
+from .sampling import Site, cost_p, draw, naming, parts, sample_p, site_score, with_bridge
 
 LIMIT = 10_000  # runs of the rest of the program, over all branching sites
 
 Rest = Callable[[list, Events, int], Any]  # (outputs, events so far, runs so far) -> objective
-
-
-def _is_event(eqn: JaxprEqn) -> bool:
-    return eqn.primitive in (sample_p, cost_p)
 
 
 class Program:
@@ -56,9 +53,21 @@ class Program:
         self.dtype = aval(closed.jaxpr.outvars[0]).dtype  # of the objective: scores and costs are brought to it
         self._cached: dict[tuple[str, int], bool] = {}
         self._check_names()
+        self.estimate = new_estimate()
+        self.unfolded = unfolded(closed)
+        sites = [eqn.params["site"] for eqn in self.flow.sites.values()]
+        bridges = {site: self.bridge_at(site) for site in sites if self.takes(site)}
+        # The draws that an expectation around this one may have to take. What a branching draw runs again is not seen from there.
+        self.closed_off = any(isinstance(via, Branching) for via in bridges.values())
+        self.noisy = [site.where for site, via in bridges.items() if not isinstance(via, Local | Enumerate)]
+
+    def takes(self, site: Site) -> bool:
+        """Is the draw one of this program's, and not of an estimate that it uses as it is?"""
+        return site.estimate is None or site.estimate in self.unfolded or isinstance(_own_bridge(site), Local)
 
     def _check_names(self) -> None:
-        names = {eqn.params["site"].name for eqn in self.flow.sites.values()} - {None}
+        sites = [eqn.params["site"] for eqn in self.flow.sites.values()]
+        names = {site.name for site in sites if site.estimate is None} - {None}
         if unknown := sorted(set(self.vias) - names):
             raise SpanaxError(
                 f"via= names {unknown}, and no draw is called that; the names are {sorted(names)}",
@@ -76,6 +85,8 @@ class Program:
             return self.assemble(events)
 
         objective = self.run(jaxpr, self.closed.consts, [key], (), Events(), finish, 1)
+        if self.noisy:
+            objective = leave(objective, self.estimate, self.noisy[0] if self.closed_off else None)
         if aux and any(map(self.branches, jaxpr.eqns)):  # they came from inside a `rest`: draw once more, plainly
             aux = evaluate_jaxpr(jaxpr, lax.stop_gradient(self.closed.consts), key)[1:]
         return objective, [self._aux(jnp.asarray(x)) for x in aux]
@@ -91,8 +102,15 @@ class Program:
 
     # -- what an equation holds
 
+    def is_event(self, eqn: JaxprEqn) -> bool:
+        if eqn.primitive is sample_p:
+            return self.closed_off or self.takes(eqn.params["site"])
+        if eqn.primitive is zero_valued_p:
+            return eqn.params["owner"] in self.unfolded
+        return eqn.primitive is cost_p or (self.closed_off and eqn.primitive is leave_p)
+
     def holds_event(self, eqn: JaxprEqn) -> bool:
-        return self._remember("event", eqn, _is_event)
+        return self._remember("event", eqn, self.is_event)
 
     def branches(self, eqn: JaxprEqn) -> bool:
         """Does it hold a draw through a `Branching` bridge?"""
@@ -103,11 +121,11 @@ class Program:
 
     def bridge_at(self, site: Site) -> Drawing:
         """The bridge of a site; its array fields are placeholders."""
-        return self.override(site) or parts(site, [0.0] * len(site.static))[1]
+        return self.override(site) or _own_bridge(site)
 
     def override(self, site: Site) -> Drawing | None:
         """The bridge that `vias` puts at this site."""
-        return self.vias.get(site.name) if site.name else None
+        return self.vias.get(site.name) if site.name and site.estimate is None else None
 
     def _remember(self, what: str, eqn: JaxprEqn, test: Callable[[JaxprEqn], bool]) -> bool:
         if (what, id(eqn)) not in self._cached:
@@ -156,10 +174,14 @@ class Program:
         if not self.holds_event(eqn):
             return evaluate(eqn, ins)
         if eqn.primitive is sample_p:
-            return [self.score(eqn, ins, here, events)]
+            return [self.draw(eqn, ins, here, events)]
         if eqn.primitive is cost_p:
             events.costs[here] = jnp.sum(jnp.asarray(ins[0], self.dtype))
             return []
+        if eqn.primitive is zero_valued_p:
+            return [jnp.zeros_like(ins[0])]
+        if eqn.primitive is leave_p:
+            return [leave(*ins, eqn.params["estimate"], eqn.params["frozen"] or self.noisy[0])]
         if eqn.primitive not in RULES:
             raise SpanaxError(
                 f"a draw or a cost inside `{eqn.primitive.name}`, which Spanax cannot look into",
@@ -173,27 +195,38 @@ class Program:
 
     def place(self, eqn: JaxprEqn) -> str:
         """file:line of a draw or cost inside this equation."""
-        event = below(eqn, _is_event)
+        event = below(eqn, lambda e: e.primitive in (sample_p, cost_p))
         if event is None:
             return where(eqn)
         return event.params["site"].where if event.primitive is sample_p else event.params["where"]
 
     # -- draws
 
-    def score(self, eqn: JaxprEqn, ins: list, here: Path, events: Events) -> Array:
-        """A `Local` or `Score` draw, with its score."""
+    def draw(self, eqn: JaxprEqn, ins: list, here: Path, events: Events) -> Array:
+        """A `Local` or `Score` draw; the score of one that this program takes joins `events`."""
         site = eqn.params["site"]
         key, *leaves = ins
         override = self.override(site)
         via = override or parts(site, leaves)[1]
         with at(eqn):
-            z = self.conform(eqn, via, draw(site, override, key, *leaves))
-        if isinstance(via, Score):
-            _refuse_baseline_per_lane(site)
-            with at(eqn):
-                events.scores[here] = site_score(site, z, *leaves).astype(self.dtype)
-            events.bridges[here] = via
+            if self.closed_off:
+                z = draw(site, override, key, *leaves)
+            else:
+                own, arrays = with_bridge(site, via, leaves)
+                z = sample_p.bind(key, *arrays, site=own._replace(estimate=self.estimate))[0]
+            z = self.conform(eqn, via, z)
+            if isinstance(via, Score) and self.takes(site):
+                self.score(site, z, leaves, via, here, events)
         return z
+
+    def score(self, site: Site, z: Array, leaves: Sequence[Array], via: Score, here: Path, events: Events) -> None:
+        if site.estimate is None:
+            _refuse_baseline_per_lane(site)
+        else:
+            via = ScoreFunction()  # the baseline was for the costs of the inner expectation
+        score = site_score(site, z, *leaves).astype(self.dtype)
+        events.scores[here] = zero_valued(score, self.estimate) + lax.stop_gradient(score)  # which is 0, or NaN
+        events.bridges[here] = via
 
     def conform(self, eqn: JaxprEqn, via: Drawing, z: Array) -> Array:
         """z, if it has the dtype and shape that the program was traced for."""
@@ -279,6 +312,11 @@ class Program:
                     "an objective that is one floating-point scalar: a mean over its evaluations of `rest`",
                 )
         return jnp.asarray(objective, self.dtype)
+
+
+def _own_bridge(site: Site) -> Drawing:
+    """The bridge that `sample` was called with; its array fields are placeholders."""
+    return parts(site, [0.0] * len(site.static))[1]
 
 
 def _refuse_baseline_per_lane(site: Site) -> None:

@@ -14,7 +14,14 @@ from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
 from .._jaxprs import here
-from .._primitives import new_primitive, set_batching, set_batching_always, set_jvp, set_partial_evaluation
+from .._primitives import (
+    new_primitive,
+    no_tangent,
+    set_batching,
+    set_batching_always,
+    set_jvp,
+    set_partial_evaluation,
+)
 from ..bridges import Drawing, Local, Pathwise, ScoreFunction
 from ..bridges._distributions import score
 
@@ -34,6 +41,7 @@ class Site(NamedTuple):
     lanes: tuple[tuple[int | None, ...], ...]
     name: str | None
     where: str
+    estimate: int | None = None  # the expectation that the draw is a part of, where that has been taken already
 
     @property
     def label(self) -> str:
@@ -117,8 +125,28 @@ def _batch_sample(args, dims, *, site):
     return sample_p.bind(*args, site=site._replace(lanes=(*site.lanes, tuple(dims)))), [0]
 
 
+def with_bridge(site: Site, via: Drawing, leaves: Sequence[Array]) -> tuple[Site, list[Array]]:
+    """The site with another bridge, and its array leaves."""
+    distribution, own = parts(site, leaves)
+    tree, static, arrays = _flat(distribution, via)
+    kept = len(leaves) - sum(map(_is_array, jax.tree.leaves(own)))
+    more = (None,) * (len(arrays) - kept)
+    lanes = tuple((*axes[: 1 + kept], *more) for axes in site.lanes)
+    return site._replace(tree=tree, static=static, lanes=lanes), arrays
+
+
+def _flat(distribution: Distribution, via: Drawing) -> tuple[Any, tuple[Hashable, ...], list[Array]]:
+    """The tree of both, their leaves that are not arrays with ARRAY where one is, and the arrays."""
+    leaves, tree = jax.tree.flatten((distribution, via))
+    static = tuple(ARRAY if _is_array(leaf) else leaf for leaf in leaves)
+    return tree, static, [jnp.asarray(leaf) for leaf in leaves if _is_array(leaf)]
+
+
 def _jvp_sample(primals, tangents, *, site):
     _, via = parts(site, primals[1:])
+    if not isinstance(via, Local) and site.estimate is not None:  # the scores of the estimate have the derivative
+        z = sample_p.bind(*primals, site=site)[0]
+        return [z], [no_tangent(z)]
     if not isinstance(via, Local):
         raise SpanaxError(
             f"{site.label} via {via!r} is differentiated outside expectation, or by a derivative inside f: it would be a "
@@ -194,10 +222,8 @@ def sample(
     where = here()
     _check_call(key, distribution, via, where)
     via = via or (Pathwise() if distribution.has_rsample else ScoreFunction())
-    leaves, tree = jax.tree.flatten((distribution, via))
-    static = tuple(ARRAY if _is_array(leaf) else leaf for leaf in leaves)
-    site = Site(tree, static, (), name, where)
-    return sample_p.bind(key, *(jnp.asarray(leaf) for leaf in leaves if _is_array(leaf)), site=site)[0]
+    tree, static, arrays = _flat(distribution, via)
+    return sample_p.bind(key, *arrays, site=Site(tree, static, (), name, where))[0]
 
 
 def _check_call(key: Any, distribution: Any, via: Any, where: str) -> None:
