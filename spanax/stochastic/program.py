@@ -35,6 +35,7 @@ from .._primitives import forward_only, without_derivative, zero_valued, zero_va
 from ..bridges import Branching, Drawing, Enumerate, Local, Score, ScoreFunction
 from ..bridges._distributions import family
 from .credit import Events, Others, surrogate
+from .custom_rules import check_straight_through, crosses_a_draw, refuse_rule
 from .estimates import leave, leave_p, new_estimate, unfolded
 from .flow import RESULT, Flow, Path
 from .sampling import Site, cost_p, draw, naming, parts, sample_p, site_score, with_bridge
@@ -55,6 +56,7 @@ class Program:
         self._check_names()
         self.estimate = new_estimate()
         self.unfolded = unfolded(closed)
+        check_straight_through(closed.jaxpr, self.bridge_at)
         sites = [eqn.params["site"] for eqn in self.flow.sites.values()]
         bridges = {site: self.bridge_at(site) for site in sites if self.takes(site)}
         # The draws that an expectation around this one may have to take. What a branching draw runs again is not seen from there.
@@ -99,6 +101,10 @@ class Program:
             "return it in the scalar, or say sx.cost of it",
             "jax.lax.stop_gradient(aux), if a zero is meant",
         )
+
+    def scores(self, site: Site) -> bool:
+        """Is the draw one that costs answer for, beyond its own derivative?"""
+        return self.takes(site) and not isinstance(self.bridge_at(site), Local)
 
     # -- what an equation holds
 
@@ -352,6 +358,18 @@ def _custom_rule(program: Program, eqn: JaxprEqn, ins: list, here: Path):
             "whose own rule was written for another",
             replaced.params["site"].where,
             "give the bridge as via= in sample()",
+        )
+    crossed = below(eqn, lambda e: e.primitive is sample_p and program.scores(e.params["site"]))
+    if crossed is not None and crosses_a_draw(eqn, lambda ins: program.inner(body(eqn), ins, here)[0]):
+        site = crossed.params["site"]
+        raise refuse_rule(eqn, site, program.bridge_at(site))
+    if below(eqn, lambda e: e.primitive is zero_valued_p and program.is_event(e)) is not None:
+        raise SpanaxError(
+            f"an inner expectation inside `{eqn.primitive.name}`, whose estimate is not used linearly: its draws cannot be those "
+            "of the outer expectation there",
+            program.place(eqn),
+            "the inner expectation outside of the function with the custom rule",
+            "Enumerate() for its draws",
         )
     try:
         outs = evaluate(eqn, ins)

@@ -1,0 +1,198 @@
+"""Derivatives of the user's own that cross a draw: custom rules, and straight-through written by hand.
+
+A score would be added to such a derivative, and the sum is the gradient of nothing. What is refused: a custom rule that is not
+the derivative of its function with the draws held, and `z + p - stop_gradient(p)` around a draw z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._errors import SpanaxError
+from .._jaxprs import CALLS, Jaxpr, JaxprEqn, Literal, aval, evaluate, jaxprs_in_params, where
+from ..bridges import Drawing, Local
+from .sampling import Site, sample_p
+from .values import is_key
+
+_REMEDIES = (
+    "via=sx.StraightThrough() (or another Local bridge) in sample(): then no score is added",
+    "the draw alone, through its bridge, without the derivative by hand",
+)
+
+
+# -- custom rules
+
+
+def crosses_a_draw(eqn: JaxprEqn, held: Callable[[Sequence[Any]], list]) -> bool:
+    """Is the rule of a call with a custom derivative another one than that of its function with the draws held?
+
+    `held(ins)`: the outputs, with no derivative through the draws. Compared at random inputs, real, positive and between 0
+    and 1; where none gives finite numbers, the answer is yes.
+    """
+    with jax.ensure_compile_time_eval(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        verdicts = [_agree(eqn, held, _inputs(eqn, domain, seed)) for seed in range(2) for domain in _DOMAINS]
+    seen = [verdict for verdict in verdicts if verdict is not None]
+    return not (seen and all(seen))
+
+
+_DOMAINS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
+    lambda x: x,
+    np.exp,
+    lambda x: 1 / (1 + np.exp(-x)),
+)
+
+
+def _inputs(eqn: JaxprEqn, domain: Callable[[np.ndarray], np.ndarray], seed: int) -> list:
+    random = np.random.default_rng(seed)
+
+    def one(v):
+        if isinstance(v, Literal):
+            return v.val
+        a = aval(v)
+        if is_key(a):
+            return jax.random.split(jax.random.key(seed), a.shape)
+        if jnp.issubdtype(a.dtype, jnp.inexact):
+            return jnp.asarray(domain(random.normal(size=a.shape)), a.dtype)
+        return jnp.asarray(random.integers(2, size=a.shape), a.dtype)
+
+    return [one(v) for v in eqn.invars]
+
+
+def _agree(eqn: JaxprEqn, held: Callable[[Sequence[Any]], list], ins: list) -> bool | None:
+    """Do the two have the same derivative there? None where it is not finite."""
+    floats = [k for k, x in enumerate(ins) if jnp.issubdtype(getattr(x, "dtype", bool), jnp.inexact)]
+
+    def slopes(run):
+        def f(*xs):
+            given = dict(zip(floats, xs, strict=True))
+            outs = run([given.get(k, x) for k, x in enumerate(ins)])
+            weights = [np.cos(np.arange(x.size)).reshape(x.shape) for x in outs if _is_float(x)]
+            return sum(jnp.sum(x * w) for x, w in zip(filter(_is_float, outs), weights, strict=True))
+
+        return np.concatenate([np.ravel(g) for g in jax.grad(f, tuple(range(len(floats))))(*(ins[k] for k in floats))])
+
+    if not floats:
+        return True
+    rule, plain = (np.asarray(slopes(run), np.float64) for run in (lambda ins: evaluate(eqn, ins), held))
+    if not (np.isfinite(rule).all() and np.isfinite(plain).all()):
+        return None
+    return bool(np.allclose(rule, plain, rtol=1e-3, atol=1e-3 * np.max(np.abs(plain), initial=1e-6)))
+
+
+def _is_float(x: Any) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.inexact)
+
+
+def refuse_rule(eqn: JaxprEqn, site: Site, via: Drawing) -> SpanaxError:
+    return SpanaxError(
+        f"the rule of a `{eqn.primitive.name}` carries a derivative across {site.label}, and the score of {via!r} would be "
+        "added to it",
+        site.where,
+        *_REMEDIES,
+    )
+
+
+# -- z + p - stop_gradient(p), and its other spellings
+
+
+class _Term(NamedTuple):
+    """A value: the operation that made it, of which terms, and the draws with a score that are behind it.
+
+    `near`: how many operations away a draw is, up to NEAR: f(z) + h - stop_gradient(h) is a loss with a term of its own
+    gradient, and z + p - stop_gradient(p) a draw with another's.
+    """
+
+    name: str
+    of: tuple[Any, ...]  # equal where the values are
+    parts: tuple[_Term, ...]
+    draws: frozenset[Site]
+    near: Mapping[Site, int]
+
+    def operands(self, name: str) -> tuple[_Term, ...]:
+        return self.parts if self.name == name else ()
+
+
+def check_straight_through(jaxpr: Jaxpr, bridge_at: Callable[[Site], Drawing], ins: Sequence[_Term] = ()) -> list[_Term]:
+    """Raises where a draw with a score gets the derivative of something else, which was made without it.
+
+    `ins`: what the inputs are, where that is known. Returns what the outputs are.
+    """
+    env = dict(zip(jaxpr.invars, ins, strict=False))
+
+    def read(v):
+        if isinstance(v, Literal):
+            return _leaf(("literal", str(v.val)))
+        return env.setdefault(v, _leaf(("variable", id(v))))
+
+    for eqn in jaxpr.eqns:
+        given = list(map(read, eqn.invars))
+        outs = [_term(eqn, k, given, bridge_at) for k in range(len(eqn.outvars))]
+        for inner in jaxprs_in_params(eqn.params):
+            inside = check_straight_through(inner, bridge_at, given[-len(inner.invars) :] if inner.invars else ())
+            outs = inside if eqn.primitive in CALLS else outs
+        for hard, smooth in _straight_through(outs[0] if outs else None):
+            for site in hard.near.keys() - smooth.draws:
+                raise _refuse_by_hand(eqn, site, bridge_at(site))
+        env.update(zip(eqn.outvars, outs, strict=True))
+    return list(map(read, jaxpr.outvars))
+
+
+NEAR = 4
+_SAME = frozenset("convert_element_type copy reshape broadcast_in_dim squeeze".split())
+
+
+def _leaf(what: Hashable) -> _Term:
+    return _Term("", (what,), (), frozenset(), {})
+
+
+def _term(eqn: JaxprEqn, k: int, ins: Sequence[_Term], bridge_at: Callable[[Site], Drawing]) -> _Term:
+    name, draws = eqn.primitive.name, frozenset().union(*(x.draws for x in ins))
+    if name in _SAME:
+        return ins[0]
+    near = {site: n + 1 for x in ins for site, n in x.near.items() if n < NEAR}
+    if eqn.primitive is sample_p and not isinstance(bridge_at(eqn.params["site"]), Local):
+        site = eqn.params["site"]
+        draws, near = draws | {site}, {**near, site: 0}
+    params = tuple(eqn.params.items())
+    try:
+        what = hash((name, k, params, tuple(hash(x.of) for x in ins)))
+    except TypeError:
+        what = id(eqn), k
+    return _Term(name, (what,), tuple(ins), draws, near)
+
+
+def _straight_through(out: _Term | None) -> list[tuple[_Term, _Term]]:
+    """(what gives the value, what gives the derivative), where a sum is such an expression."""
+    pairs = []
+    if out and out.name == "sub":
+        total, taken = out.parts
+        pairs = [(z, p) for p in taken.operands("stop_gradient") for z, q in _both(total.operands("add")) if q.of == p.of]
+    elif out and out.name == "add":
+        for x, y in _both(out.parts):
+            for z, taken in _pair(y.operands("sub")):  # x + (z - stop(p)): p is z, or x
+                stopped = [p.of for p in taken.operands("stop_gradient")]
+                pairs += [(x, z)] * (z.of in stopped) + [(z, x)] * (x.of in stopped)
+            pairs += [(z, y) for w in x.operands("stop_gradient") for z, p in _pair(w.operands("sub")) if p.of == y.of]
+    return pairs
+
+
+def _pair(terms: tuple) -> list[tuple]:
+    return [terms] if len(terms) == 2 else []
+
+
+def _both(terms: tuple) -> list[tuple]:
+    return [terms, terms[::-1]] if len(terms) == 2 else []
+
+
+def _refuse_by_hand(eqn: JaxprEqn, site: Site, via: Drawing) -> SpanaxError:
+    return SpanaxError(
+        f"straight-through by hand (z + p - stop_gradient(p)) around {site.label}: the score of {via!r} would be added to the "
+        "derivative of p",
+        where(eqn) or site.where,
+        *_REMEDIES,
+    )
