@@ -218,7 +218,7 @@ class Program:
             if self.closed_off:
                 z = draw(site, override, key, *leaves)
             else:
-                own, arrays = with_bridge(site, via, leaves)
+                own, arrays = with_bridge(site, override, leaves) if override else (site, leaves)
                 z = sample_p.bind(key, *arrays, site=own._replace(estimate=self.estimate))[0]
             z = self.conform(eqn, via, z)
             if isinstance(via, Score) and self.takes(site):
