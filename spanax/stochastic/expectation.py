@@ -41,6 +41,15 @@ def expectation(
     baseline of `ScoreFunction` is the mean over the other replicates (leave-one-out). `via={name: bridge}` replaces the bridge
     at named sites.
 
+    Inside f another expectation may be estimated, and used in any way: the derivative is that of E[value of f]. Where the
+    estimate enters the costs linearly, given everything else, it stands for itself; anywhere else (its square, its logarithm, a
+    branch on it, a gradient step made of it) its draws become draws of f. That needs `ScoreFunction` or `Enumerate` draws
+    there, and raises otherwise. OUTSIDE of any expectation a nonlinear function of an estimate is biased, and so is its
+    gradient: E[log S] is not log E[S]. Draw more samples, or use `Enumerate`.
+
+    A derivative of your own that crosses a draw with a score (a `custom_jvp` straight-through, or `z + p - stop_gradient(p)`)
+    raises: the score would be added to it.
+
     Works under jit, vmap, grad, jvp. For a batch, put the vmap outside:
     `jnp.mean(jax.vmap(expectation(loss), in_axes=...)(..., key=keys))`; a batched loss inside is right, but each draw then
     answers to every example's cost, and a `SpanaxWarning` says so.
