@@ -13,6 +13,7 @@ PARTS = [
     "_errors",
     "_jaxprs",
     "_primitives",
+    "_functions",
     "bridges",
     "hard",
     "stochastic",

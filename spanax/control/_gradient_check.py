@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ._training import Progress, Training
-from .rollout import takes_key
+from .rollout import is_drawn
 
 DIRECTIONS = 16
 STEP = 1e-3  # of the size of the parameters
@@ -24,7 +24,9 @@ def gradient_check(training: Training, progress: Progress) -> float | None:
     """The cosine of g . v and central differences along v, over random directions v; None for a black box."""
     if training.task.env.black_box:
         return None
-    drawn = takes_key(eqx.combine(progress.arrays, training.static)) or not hasattr(training.method, "horizon")
+    drawn = is_drawn(eqx.combine(progress.arrays, training.static), training.task.env) or not hasattr(
+        training.method, "horizon"
+    )
     step, batches = (STEP_OF_DRAWS, BATCHES_OF_DRAWS) if drawn else (STEP, 1)
     return float(_cosine(training, progress, step, batches))
 

@@ -17,7 +17,7 @@ from ..stochastic.expectation import expectation
 from ..stochastic.sampling import cost
 from ._method import Method, Seen, Task
 from .env import State
-from .rollout import acting, takes_key
+from .rollout import acting, is_drawn
 from .wrappers import where
 
 
@@ -122,7 +122,7 @@ class BPTT(Method):
         return mean, window, lane.steps == 0
 
     def _mean_cost(self, task: Task, policy: Any, lane: Lane, key: Key[Array, ""]) -> tuple[Array, _Window]:
-        if not takes_key(policy):
+        if not is_drawn(policy, task.env):
             total, window = self._window(task, policy, lane, None, says=False)
             return total, window
         drawn = expectation(

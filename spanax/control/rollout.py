@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Key
 
 from .._errors import SpanaxError
+from .._functions import takes_key, with_key
 from .._jaxprs import here
 from .env import Discrete, Env, State
 from .wrappers import where
@@ -72,20 +72,18 @@ def advance(env: Env, state: State, action: Array) -> Moved:
     return Moved(where(alive, arrived, state), jnp.where(alive, reward, 0), alive)
 
 
-def takes_key(policy: Policy) -> bool:
-    """Does the policy draw?"""
-    try:
-        return "key" in inspect.signature(policy).parameters
-    except (TypeError, ValueError):
-        return False
+def is_drawn(policy: Policy, env: Env) -> bool:
+    """Does the policy take a key?"""
+    observation = jax.eval_shape(lambda: env.observe(env.reset(jax.random.key(0))))
+    return takes_key(policy, (observation,), {})
 
 
 def acting(policy: Policy, env: Env) -> Callable[[Array, Any], Array]:
     """`policy` as a function of observation and key, whose actions fit the environment."""
-    spec, drawn, place = env.action_spec, takes_key(policy), here()
+    spec, place = env.action_spec, here()
 
     def act(observation, key):
-        action = jnp.asarray(policy(observation, key=key) if drawn else policy(observation))
+        action = jnp.asarray(policy(observation, **with_key(policy, key, (observation,), {})))
         if action.shape != spec.shape and not (isinstance(spec, Discrete) and action.shape == (spec.n,)):
             raise SpanaxError(
                 f"the policy's action has shape {list(action.shape)}, and the environment's is {list(spec.shape)} ({spec!r})",

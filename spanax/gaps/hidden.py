@@ -12,12 +12,11 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from .._errors import SpanaxError
+from .._functions import at_many_points, with_key
 from .._jaxprs import evaluate_jaxpr, here
 from ..bridges._directions import gaussian, moved, norm
 from ..stochastic.sampling import check_key
 from .find import analysed
-from .many import many
-from .traced import with_key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +82,7 @@ def hidden_gradient(
             "sigma > 0, in the arguments' units",
             "pairs=512",
         )
-    analysis = analysed(f, args, with_key(f, key, args, kwargs), argnums)
+    analysis = analysed(f, args, with_key(f, jax.random.fold_in(key, 1), args, kwargs), argnums)
     program, x = analysis.program, analysis.program.concrete()
     dtype = jnp.result_type(float, *x)
 
@@ -103,7 +102,7 @@ def hidden_gradient(
 
     changes, alongs, seen = [], [], []
     keys = jax.random.split(key, 2 * (pairs // 2)).reshape(2, pairs // 2, *key.shape)
-    halves = [many(slope_along)(half) for half in keys]
+    halves = [jax.jit(lambda keys: at_many_points(slope_along, keys))(half) for half in keys]
     for mine, other in ((0, 1), (1, 0)):
         change, u = halves[other]
         v = [jnp.tensordot(change.astype(float), d.astype(float), 1).astype(d.dtype) / len(change) for d in u]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,14 +14,13 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from .._errors import SpanaxError
+from .._functions import at_many_points, with_key
 from .._jaxprs import evaluate_jaxpr, here
 from ..bridges._directions import gaussian, moved, norm
 from ..stochastic.sampling import check_key
 from .find import Analysis, analysed
-from .many import many
 from .record import Recorder
 from .report import Gap, finite, place_within, table, wrapped
-from .traced import with_key
 
 POINTS = 129  # a line
 CANDIDATES = 24  # intervals of a line that are looked into
@@ -131,7 +131,7 @@ def find_jumps(
         raise SpanaxError(
             f"find_jumps(radius={radius!r}, lines={lines!r})", where, "a positive radius, in the arguments' units"
         )
-    analysis = analysed(f, args, with_key(f, key, args, kwargs), argnums)
+    analysis = analysed(f, args, with_key(f, jax.random.fold_in(key, 1), args, kwargs), argnums)
     start = analysis.program.concrete()
     directions = [_direction(k, start) for k in jax.random.split(key, lines)]
     search = _Search(analysis, start, directions, float(radius))
@@ -152,7 +152,7 @@ class _Search:
         self.lines = len(directions)
         self.stacked = [jnp.stack(of_all) for of_all in zip(*directions, strict=True)]
         self.dtype = jnp.result_type(*start)
-        self.run = many(self.results)
+        self.run = jax.jit(functools.partial(at_many_points, self.results))
         self.at_once = max(1, NUMBERS // max(1, sum(x.size for x in start)))
         watched = [cut for cut, _ in analysis.found if cut.kind != "forward-only"]
         self.recorder = Recorder(analysis.program.closed, watched)

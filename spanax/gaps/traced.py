@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import SpanaxError
+from .._functions import Differentiated, needs_key
 from .._jaxprs import ClosedJaxpr, here
 from .rules import random_like
 
@@ -58,79 +58,20 @@ class Traced(NamedTuple):
 
 def traced(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int]) -> Traced:
     f = getattr(f, "expectation_of", f)
-    nums = _positions(argnums)
-    nums = tuple(n + len(args) if n < 0 else n for n in nums)
-    if any(not 0 <= n < len(args) for n in nums):
-        raise SpanaxError(f"argnums={argnums!r}, and there are {len(args)} positional arguments", here(), "argnums=0")
-    flat, tree = jax.tree_util.tree_flatten_with_path((args, kwargs))
-    chosen = [k for k, (path, leaf) in enumerate(flat) if _is_chosen(path, nums) and _is_float(path, leaf)]
-    if not chosen:
-        raise SpanaxError(
-            f"argnums={argnums!r} has no floating-point leaf to differentiate",
-            here(),
-            "argnums of an argument with floating-point arrays",
-        )
-    shapes = [k for k, (_, leaf) in enumerate(flat) if isinstance(leaf, jax.ShapeDtypeStruct) and k not in chosen]
+    if needs_key(f, args, kwargs):  # where a gradient is cut does not depend on it
+        kwargs = {**kwargs, "key": jax.random.key(0)}
+    at = Differentiated.of(f, args, kwargs, argnums, here())
+    shapes = [k for k, x in enumerate(at.flat) if isinstance(x, jax.ShapeDtypeStruct) and k not in at.chosen]
 
     def rebuild(leaves, others):
-        values = [leaf for _, leaf in flat]
-        for k, x in zip([*chosen, *shapes], [*leaves, *others], strict=True):
-            values[k] = x
-        return jax.tree.unflatten(tree, values)
+        return at.rebuilt(leaves, dict(zip(shapes, others, strict=True)))
 
     def run(leaves, others):
         args, kwargs = rebuild(leaves, others)
         return [x for x in jax.tree.leaves(f(*args, **kwargs)) if eqx.is_array_like(x)]
 
-    leaves, others = tuple(flat[k][1] for k in chosen), tuple(flat[k][1] for k in shapes)
-    names = _parameter_names(f, len(args))
-    labels = tuple(_label(flat[k][0], names) for k in chosen)
-    closed = jax.make_jaxpr(run)(leaves, others)
+    others = tuple(at.flat[k] for k in shapes)
+    closed = jax.make_jaxpr(run)(at.leaves, others)
     code = getattr(inspect.unwrap(f), "__code__", None)
-    return Traced(
-        closed, labels, leaves, others, f, rebuild, (code.co_filename, code.co_firstlineno) if code else ("", 0)
-    )
-
-
-def _is_chosen(path: tuple, nums: tuple[int, ...]) -> bool:
-    return path[0].idx == 0 and path[1].idx in nums
-
-
-def _positions(argnums: Any) -> tuple[int, ...]:
-    try:
-        return tuple(map(operator.index, argnums)) if isinstance(argnums, Sequence) else (operator.index(argnums),)
-    except TypeError as error:
-        raise SpanaxError(f"argnums={argnums!r}", here(), "a position, such as 0, or a tuple of them") from error
-
-
-def _is_float(path: tuple, leaf: Any) -> bool:
-    """An array of floats; a Python float too, unless it is an attribute of a module, which is a setting there."""
-    dtype = getattr(leaf, "dtype", None)
-    if dtype is not None:
-        return jnp.issubdtype(dtype, jnp.floating)
-    return isinstance(leaf, float) and not any(isinstance(step, jax.tree_util.GetAttrKey) for step in path)
-
-
-def _parameter_names(f: Callable, n: int) -> list[str]:
-    names = [p.name for p in _parameters(f).values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return [names[k] if k < len(names) else f"args[{k}]" for k in range(n)]
-
-
-def _label(path: tuple, names: list[str]) -> str:
-    return names[path[1].idx] + jax.tree_util.keystr(path[2:])
-
-
-def with_key(f: Callable, key: jax.Array, args: tuple, kwargs: dict) -> dict:
-    """The keyword arguments of f, with a key of its own where it takes one."""
-    try:
-        given = inspect.signature(f).bind_partial(*args, **kwargs).arguments
-    except (TypeError, ValueError):
-        return kwargs
-    return {**kwargs, "key": jax.random.fold_in(key, 1)} if "key" in _parameters(f) and "key" not in given else kwargs
-
-
-def _parameters(f: Callable) -> Mapping[str, inspect.Parameter]:
-    try:
-        return inspect.signature(f).parameters
-    except (TypeError, ValueError):  # it has none to read
-        return {}
+    place = (code.co_filename, code.co_firstlineno) if code else ("", 0)
+    return Traced(closed, at.names, at.leaves, others, f, rebuild, place)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
 from .._errors import SpanaxError
+from .._functions import Differentiated, is_float
 
 
 @dataclass(frozen=True)
@@ -28,41 +27,25 @@ class Arguments:
     leaves: tuple[Array, ...]
     arrays: tuple[Array, ...]
     argnums: int | tuple[int, ...]
-    _flat: tuple[Any, ...]
-    _tree: Any
-    _chosen: tuple[int, ...]
+    _of: Differentiated
     _others: tuple[int, ...]
 
     @classmethod
     def of(cls, f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int], where: str) -> Arguments:
-        nums = _positions(argnums, len(args), where)
-        flat, tree = jax.tree_util.tree_flatten_with_path((args, kwargs))
-        flat_leaves = tuple(leaf for _, leaf in flat)
-        chosen = tuple(k for k, (path, leaf) in enumerate(flat) if _is_in(path, nums) and _is_float(path, leaf))
-        if not any(np.size(flat_leaves[k]) for k in chosen):
-            raise SpanaxError(
-                f"argnums={argnums!r} has no floating-point leaf to differentiate", where, "floats, or arrays of floats"
-            )
-        others = tuple(k for k, leaf in enumerate(flat_leaves) if k not in chosen and isinstance(leaf, jax.Array))
-        given = _names_of_arguments(f, len(args))
+        of = Differentiated.of(f, args, kwargs, argnums, where)
+        others = tuple(k for k, x in enumerate(of.flat) if k not in of.chosen and isinstance(x, jax.Array))
         return cls(
-            tuple(given[flat[k][0][1].idx] + jax.tree_util.keystr(flat[k][0][2:]) for k in chosen),
-            tuple(jnp.asarray(flat_leaves[k]) for k in chosen),
-            tuple(flat_leaves[k] for k in others),
-            nums[0] if not isinstance(argnums, Sequence) else nums,
-            flat_leaves,
-            tree,
-            chosen,
+            of.names,
+            tuple(jnp.asarray(leaf) for leaf in of.leaves),
+            tuple(of.flat[k] for k in others),
+            of.nums[0] if not isinstance(argnums, Sequence) else of.nums,
+            of,
             others,
         )
 
     def rebuilt(self, leaves: Sequence[Any], arrays: Sequence[Any]) -> tuple[tuple, dict]:
         """(args, kwargs) with other leaves and arrays in their places."""
-        flat = list(self._flat)
-        for places, values in ((self._chosen, leaves), (self._others, arrays)):
-            for k, value in zip(places, values, strict=True):
-                flat[k] = value
-        return jax.tree.unflatten(self._tree, flat)
+        return self._of.rebuilt(leaves, dict(zip(self._others, arrays, strict=True)))
 
     # -- gradients as one vector
 
@@ -96,10 +79,10 @@ class Arguments:
 
     def as_tree(self, vector: Float[np.ndarray, " size"]) -> PyTree:
         """The structure of `args[argnums]`, with None where nothing is differentiated."""
-        flat: list[Any] = [None] * len(self._flat)
-        for k, leaf, part in zip(self._chosen, self.leaves, self.parts, strict=True):
+        flat: list[Any] = [None] * len(self._of.flat)
+        for k, leaf, part in zip(self._of.chosen, self.leaves, self.parts, strict=True):
             flat[k] = jnp.asarray(vector[part].reshape(leaf.shape), leaf.dtype)
-        args, _ = jax.tree.unflatten(self._tree, flat)
+        args, _ = jax.tree.unflatten(self._of.tree, flat)
         return args[self.argnums] if isinstance(self.argnums, int) else tuple(args[n] for n in self.argnums)
 
     def as_vector(self, tree: PyTree, where: str) -> Float[np.ndarray, " size"]:
@@ -113,14 +96,14 @@ class Arguments:
                 "a gradient as jax.grad(f, argnums) returns it",
                 'truth="auto"',
             )
-        given = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree) if _is_float(path, leaf)]
+        given = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree) if is_float(path, leaf)]
         return np.concatenate([np.asarray(g, np.float64).ravel() for g in given])
 
 
 def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
     """Of the floating-point leaves, by their paths."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in leaves if _is_float(path, leaf)}
+    return {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in leaves if is_float(path, leaf)}
 
 
 def _said(shapes: dict[str, tuple[int, ...]]) -> str:
@@ -129,35 +112,3 @@ def _said(shapes: dict[str, tuple[int, ...]]) -> str:
 
 def _within(elements: np.ndarray, part: slice) -> np.ndarray:
     return (elements >= part.start) & (elements < part.stop)
-
-
-def _positions(argnums: Any, count: int, where: str) -> tuple[int, ...]:
-    try:
-        nums = tuple(map(operator.index, argnums)) if isinstance(argnums, Sequence) else (operator.index(argnums),)
-    except TypeError:
-        nums = ()
-    nums = tuple(n + count if n < 0 else n for n in nums)
-    if not nums or len(set(nums)) < len(nums) or any(not 0 <= n < count for n in nums):
-        raise SpanaxError(f"argnums={argnums!r}, and there are {count} positional arguments", where, "argnums=0")
-    return nums
-
-
-def _is_in(path: tuple, nums: tuple[int, ...]) -> bool:
-    return path[0].idx == 0 and path[1].idx in nums
-
-
-def _is_float(path: tuple, leaf: Any) -> bool:
-    """An array of floats; a Python float too, unless it is an attribute of a module, which is a setting there."""
-    dtype = getattr(leaf, "dtype", None)
-    if dtype is not None:
-        return jnp.issubdtype(dtype, jnp.floating)
-    return isinstance(leaf, float) and not any(isinstance(step, jax.tree_util.GetAttrKey) for step in path)
-
-
-def _names_of_arguments(f: Callable, count: int) -> list[str]:
-    try:
-        parameters = list(inspect.signature(f).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    plain = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return [plain[i] if i < len(plain) else f"args[{i}]" for i in range(count)]

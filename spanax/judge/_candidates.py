@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import equinox as eqx
 
 from .._errors import SpanaxError
+from .._functions import may_take_key
 from ..bridges import Bridge, Drawing
 from ..stochastic.expectation import expectation
-from ._gradients import takes_key
 from ._sites import Draw, bridge_at, evaluations
 
 LIMIT = 64  # combinations of bridges
@@ -41,7 +41,7 @@ def candidates(f: Callable, vias: Any, draws: list[Draw], where: str) -> tuple[l
     if all(callable(value) and not isinstance(value, Bridge | type) for value in vias.values()):
         return _functions(vias), []
     _check_bridges(vias, where)
-    if not takes_key(f):
+    if not may_take_key(f):
         raise SpanaxError("f takes no `key`", where, "def f(*args, key): ..., with the key of its draws")
     _check_names(vias, draws, where)
     combinations = list(itertools.islice(itertools.product(*vias.values()), LIMIT))

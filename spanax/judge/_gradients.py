@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._errors import SpanaxError
+from .._functions import check_scalar, with_key
 from .._jaxprs import defined, without_dead_code
 from ._arguments import Arguments
 
@@ -25,12 +23,11 @@ class Gradient:
 
     def __init__(self, function: Callable[..., Any], arguments: Arguments):
         self.function, self.arguments = function, arguments
-        keyed = takes_key(function)
 
         def objective(leaves, arrays, key):
             args, kwargs = arguments.rebuilt(leaves, arrays)
-            value = function(*args, **kwargs, **({"key": key} if keyed else {}))
-            _check_scalar(value, function)
+            value = function(*args, **with_key(function, key, args, kwargs))
+            check_scalar("a program to compare", value, defined(function))
             return value
 
         self._run = jax.jit(
@@ -56,22 +53,3 @@ class Gradient:
             for part, leaf in zip(self.arguments.parts, leaves, strict=True):
                 row[part] = np.asarray(leaf).ravel()
         return found
-
-
-def takes_key(function: Callable) -> bool:
-    """Is it random, to be called with a keyword `key`?"""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False
-    return "key" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
-def _check_scalar(value: Any, function: Callable) -> None:
-    shape, dtype = jnp.shape(value), jnp.result_type(value)
-    if shape or not jnp.issubdtype(dtype, jnp.floating):
-        raise SpanaxError(
-            f"a program to compare must return a floating-point scalar, and this one returned {dtype}{list(shape)}",
-            defined(function),
-            "jnp.mean or jnp.sum of it",
-        )

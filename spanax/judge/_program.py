@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._errors import SpanaxError
+from .._functions import Differentiated, at_many_points, check_scalar, takes_key
 
 AT_ONCE = 256  # keys in one compiled call, for few arguments
 NUMBERS = 4_000_000  # of all their gradients
@@ -29,19 +28,13 @@ class Program(eqx.Module):
     is_random: bool = eqx.field(static=True)
 
     @classmethod
-    def of(cls, f: Callable, args: tuple, kwargs: dict, argnums: tuple[int, ...], where: str) -> Program:
-        flat, tree = jax.tree_util.tree_flatten_with_path((args, kwargs))
-        chosen = [k for k, (path, leaf) in enumerate(flat) if _moves(path, leaf, argnums)]
-        if not chosen:
-            raise SpanaxError(
-                f"argnums={argnums} has no floating-point number to differentiate",
-                where,
-                "argnums of an argument with floating-point arrays",
-            )
-        leaves = [jnp.asarray(flat[k][1]) for k in chosen]
-        others = [None if k in chosen else leaf for k, (_, leaf) in enumerate(flat)]
-        names = tuple(_name(f, flat[k][0]) for k in chosen)
-        return cls(f, leaves, others, tree, names, _takes_key(f))
+    def of(cls, f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int], where: str) -> Program:
+        at = Differentiated.of(f, args, kwargs, argnums, where)
+        filled = [i for i, x in enumerate(at.leaves) if np.size(x)]
+        chosen = [at.chosen[i] for i in filled]
+        leaves = [jnp.asarray(at.leaves[i]) for i in filled]
+        others = [None if k in chosen else leaf for k, leaf in enumerate(at.flat)]
+        return cls(f, leaves, others, at.tree, tuple(at.names[i] for i in filled), takes_key(f, args, kwargs))
 
     def value(self, leaves: Sequence[Array], key: Key[Array, ""]) -> Float[Array, ""]:
         given = iter(leaves)
@@ -53,13 +46,7 @@ class Program(eqx.Module):
 
     def check(self, key: Key[Array, ""], where: str) -> None:
         """Raises unless f returns a floating-point scalar; what f itself raises passes."""
-        out = eqx.filter_eval_shape(self.value, self.leaves, key)
-        if getattr(out, "shape", None) != () or not jnp.issubdtype(out.dtype, jnp.floating):
-            raise SpanaxError(
-                f"check_gradient(f): f must return a floating-point scalar, and it returned {jax.tree.map(str, out)}",
-                where,
-                "jnp.mean or jnp.sum of it",
-            )
+        check_scalar("check_gradient(f): f", eqx.filter_eval_shape(self.value, self.leaves, key), where)
 
     @property
     def at_once(self) -> int:
@@ -91,44 +78,6 @@ def for_all(one: Callable[..., Any], at_once: int, keys: Key[Array, " n"], *give
     ]
 
 
+@eqx.filter_jit
 def _part(one: Callable[..., Any], keys: Key[Array, " n"], given: tuple) -> Any:
-    try:
-        return _together(one, keys, given)
-    except (NotImplementedError, ValueError):  # a callback that does not say how it is vmapped
-        return _in_turn(one, keys, given)
-
-
-@eqx.filter_jit
-def _together(one, keys, given):
-    return jax.vmap(lambda key: one(key, *given))(keys)
-
-
-@eqx.filter_jit
-def _in_turn(one, keys, given):
-    return jax.lax.map(lambda key: one(key, *given), keys)
-
-
-def _moves(path: tuple, leaf: Any, argnums: tuple[int, ...]) -> bool:
-    """An array of floats; a Python float too, unless it is an attribute of a module, which is a setting there."""
-    if not (path[0].idx == 0 and path[1].idx in argnums) or np.size(leaf) == 0:
-        return False
-    if isinstance(leaf, jax.Array | np.ndarray | np.generic):
-        return jnp.issubdtype(leaf.dtype, jnp.floating)
-    return isinstance(leaf, float) and not any(isinstance(step, jax.tree_util.GetAttrKey) for step in path)
-
-
-def _name(f: Callable, path: tuple) -> str:
-    names = [p.name for p in _parameters(f) if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    k = path[1].idx
-    return (names[k] if k < len(names) else f"args[{k}]") + jax.tree_util.keystr(path[2:])
-
-
-def _parameters(f: Callable) -> list[inspect.Parameter]:
-    try:
-        return list(inspect.signature(f).parameters.values())
-    except (TypeError, ValueError):  # it has none to read
-        return []
-
-
-def _takes_key(f: Callable) -> bool:
-    return any(p.name == "key" or p.kind is p.VAR_KEYWORD for p in _parameters(f))
+    return at_many_points(lambda key: one(key, *given), keys)

@@ -9,11 +9,11 @@ import jax
 from jaxtyping import Array, Key
 
 from .._errors import SpanaxError
+from .._functions import takes_key
 from .._jaxprs import aval
 from ..bridges import Branching, Drawing
 from ..stochastic.flow import Flow
 from ..stochastic.sampling import parts
-from ._gradients import takes_key
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution
@@ -30,7 +30,7 @@ class Draw(NamedTuple):
 
 def draws_of(f: Callable[..., Any], args: tuple, kwargs: dict, key: Key[Array, ""]) -> list[Draw]:
     """The `sample` sites of f in program order; none where it takes no key."""
-    if not takes_key(f):
+    if not takes_key(f, args, kwargs):
         return []
     flow = Flow(jax.make_jaxpr(lambda key: f(*args, key=key, **kwargs))(key))
     found = []

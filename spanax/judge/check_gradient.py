@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -124,7 +123,7 @@ def check_gradient(
     where = here()
     check_key(key, where)
     _check_counts(where, draws=(draws, 100), directions=(directions, 1))
-    program = Program.of(f, args, kwargs, _positions(argnums, args, where), where)
+    program = Program.of(f, args, kwargs, argnums, where)
     program.check(key, where)
     for_pilot, for_lines, for_draws = jax.random.split(key, 3)
     count = draws if program.is_random else 1
@@ -133,16 +132,6 @@ def check_gradient(
     steps, tolerances = chosen_steps(program, along, pilot, count, where)
     found = measured(program, along, steps, jax.random.split(for_draws, count))
     return _judged(program, along, found, tolerances, len(pilot))
-
-
-def _positions(argnums: Any, args: tuple, where: str) -> tuple[int, ...]:
-    try:
-        given = tuple(map(operator.index, argnums)) if isinstance(argnums, Sequence) else (operator.index(argnums),)
-    except TypeError as error:
-        raise SpanaxError(f"argnums={argnums!r}", where, "a position, such as 0, or a tuple of them") from error
-    if not given or any(not -len(args) <= n < len(args) for n in given):
-        raise SpanaxError(f"argnums={argnums!r}, and there are {len(args)} positional arguments", where, "argnums=0")
-    return tuple(n % len(args) for n in given)
 
 
 def _check_counts(where: str, **counts: tuple[Any, int]) -> None:

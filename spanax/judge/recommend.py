@@ -11,10 +11,10 @@ import jax
 from jaxtyping import Array, Key
 
 from .._errors import SpanaxError
+from .._functions import with_key
 from .._jaxprs import defined, here
 from ..gaps.find import find_gaps
 from ..gaps.report import MEANING
-from ..gaps.traced import with_key
 from ..stochastic.sampling import check_key
 from ._arguments import Arguments
 from ._halving import Trial
@@ -68,7 +68,7 @@ def recommend(
     arguments = Arguments.of(f, args, kwargs, argnums, where)
     draws = draws_of(f, args, kwargs, key)
     if not draws:
-        raise _without_draws(f, args, with_key(f, key, args, kwargs), argnums)
+        raise _without_draws(f, args, with_key(f, jax.random.fold_in(key, 1), args, kwargs), argnums)
     unnamed = list(dict.fromkeys(draw.where for draw in draws if draw.name is None))
     if all(draw.name is None for draw in draws):
         raise SpanaxError(

@@ -8,12 +8,13 @@ from typing import Any
 import equinox as eqx
 
 from .._errors import SpanaxError
+from .._functions import with_key
 from .._jaxprs import defined
 from ..bridges import Bridge, Enumerate
 from ..gaps.find import find_gaps
 from ._candidates import short
 from ._exact import exact
-from ._gradients import Gradient, takes_key
+from ._gradients import Gradient
 from ._problem import Answer, Problem, Tried, of_draws, told
 from ._sites import bridge_at
 from ._statistics import Reference
@@ -73,8 +74,7 @@ def _found(problem: Problem, tried: Sequence[Tried]) -> Answer:
 
 def _of_deterministic(problem: Problem, gradient: Gradient) -> Answer:
     args, kwargs = problem.arguments.rebuilt(problem.arguments.leaves, problem.arguments.arrays)
-    if takes_key(problem.f):
-        kwargs = {**kwargs, "key": problem.key}
+    kwargs = with_key(problem.f, problem.key, args, kwargs)
     report = find_gaps(problem.f, *args, argnums=problem.arguments.argnums, **kwargs)
     cuts = [gap for gap in report.gaps if gap.kind != "intended"]
     if cuts and report.verdict in ("dead", "partial", "independent"):

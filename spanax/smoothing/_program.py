@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._errors import SpanaxError
+from .._functions import check_scalar, takes_key
 from .._jaxprs import defined, evaluate_jaxpr, here, is_traced
 from .._primitives import undifferentiated
 
@@ -25,7 +24,7 @@ class Program:
 
     def __init__(self, f: Callable[..., Any], x: PyTree[Array], key: Key[Array, ""], args: tuple, kwargs: dict):
         self.f, self.args, self.kwargs = f, args, kwargs
-        self.takes_key = _takes_key(f, args, kwargs)
+        self.takes_key = takes_key(f, (x, *args), kwargs)
         self.closed = jax.make_jaxpr(lambda x, key: _checked_scalar(self.source(x, key), f))(x, key)
         self._consts = guarded(self.closed.consts)
 
@@ -50,14 +49,6 @@ def guarded(tree: PyTree[Array]) -> PyTree[Array]:
         "put it into x, a pytree, with a sigma of its own",
         "jax.lax.stop_gradient of it",
     )
-
-
-def everywhere(run: Callable[[Any, Any], Any], X: PyTree[Array], keys: Key[Array, " n"]) -> Any:
-    """`run(x, key)` at many points: vmapped, or one after the other where it cannot be."""
-    try:
-        return jax.vmap(run)(X, keys)
-    except (NotImplementedError, ValueError):  # a callback that does not say how it is vmapped
-        return lax.map(lambda point: run(*point), (X, keys))
 
 
 def checked_point(x: Any) -> PyTree[Array]:
@@ -90,25 +81,6 @@ def check_finite(tree: PyTree[Array], what: str) -> None:
 
 
 def _checked_scalar(out: Any, f: Callable[..., Any]) -> Float[Array, ""]:
-    floating = isinstance(out, float) or jnp.issubdtype(getattr(out, "dtype", int), jnp.floating)
-    if not floating or jnp.shape(out) != ():
-        dtype = getattr(out, "dtype", None)
-        got = type(out).__name__ if dtype is None else f"{dtype}{list(jnp.shape(out))}"
-        raise SpanaxError(
-            f"smooth(f): f must return a floating-point scalar, and it returned {got}",
-            defined(f),
-            "jnp.mean or jnp.sum of it; .astype(float) of a count",
-            "smooth of each element by itself",
-        )
+    remedies = "jnp.mean or jnp.sum of it; .astype(float) of a count", "smooth of each element by itself"
+    check_scalar("smooth(f): f", out, defined(f), *remedies)
     return jnp.asarray(out)
-
-
-def _takes_key(f: Callable[..., Any], args: tuple, kwargs: dict) -> bool:
-    """Has f a parameter `key` that is still to be given?"""
-    try:
-        signature = inspect.signature(f)
-        given = signature.bind_partial(None, *args, **kwargs).arguments
-    except (TypeError, ValueError):  # nothing to read, or arguments that do not fit: f itself will say
-        return False
-    key = signature.parameters.get("key")
-    return key is not None and "key" not in given and (key.default is None or key.default is key.empty)

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._errors import SpanaxError
+from .._functions import at_many_points
 from .._jaxprs import defined
 from ..bridges.smoothing import Smoothing
-from ._program import Program, everywhere, paired_keys
+from ._program import Program, paired_keys
 from ._softened_guide import typical_sigma
 from .soften import softened
 
@@ -48,7 +49,7 @@ def softened_gradient(
 
 def _residual(soft, via, x, X, keys) -> PyTree[Array]:
     """The mean of H_k."""
-    Y, slopes = everywhere(jax.value_and_grad(soft), X, keys)
+    Y, slopes = at_many_points(jax.value_and_grad(soft), X, keys)
     return jax.tree.map(lambda g, slope: g - jnp.mean(slope, axis=0), via.combine(x, X, Y), slopes)
 
 
@@ -59,7 +60,7 @@ def _pilot_coefficient(program, soft, via, x, key) -> Float[Array, ""]:
     def pair(key):
         for_points, for_run = jax.random.split(key)
         X, keys = single.points(x, for_points), paired_keys(for_run, 1)
-        F = single.combine(x, X, everywhere(program, X, keys))
+        F = single.combine(x, X, at_many_points(program, X, keys))
         return single.standardised(F, x), single.standardised(_residual(soft, single, x, X, keys), x)
 
     F, H = jax.vmap(pair)(jax.random.split(key, _PILOT))

@@ -13,13 +13,14 @@ from jax import lax
 from jaxtyping import Array, Float, PyTree
 
 from .._errors import SpanaxError
+from .._functions import at_many_points
 from .._jaxprs import here
 from .._primitives import zero_valued
 from ..bridges._directions import widest
 from ..bridges._first_order import first_order
 from ..bridges.smoothing import Smoothing
 from ..stochastic.sampling import check_key
-from ._program import Program, check_finite, checked_point, everywhere, guarded, paired_keys
+from ._program import Program, check_finite, checked_point, guarded, paired_keys
 from ._softened_control import softened_gradient
 from ._softened_guide import softened_slope
 from .guide import Guide, check_same_form
@@ -90,7 +91,7 @@ def smooth(
         for_points, for_runs, for_control = jax.random.split(key, 3)
         program = Program(f, at, for_runs, args, kwargs)
         X, keys = bridge.points(at, for_points), paired_keys(for_runs, via.pairs)
-        Y = everywhere(program, X, keys)
+        Y = at_many_points(program, X, keys)
         if control_variate == "softened":
             slope = softened_gradient(program, bridge, at, X, Y, keys, for_control)
         elif control_variate == "auto" and guide is None:

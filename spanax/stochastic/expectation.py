@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
+from .._functions import may_take_key, takes_key
 from .._jaxprs import defined, here
 from ..bridges import Drawing
 from .batches import warn_of_batched_loss
@@ -70,14 +70,14 @@ def expectation(
     if via is not None and not (isinstance(via, Mapping) and all(isinstance(b, Drawing) for b in via.values())):
         raise SpanaxError(f"expectation(via={via!r})", "", 'a dictionary of bridges, such as via={"z": sx.DisARM()}')
 
-    if not _takes_key(f):
-        raise SpanaxError(
-            "expectation(f): f takes no `key`", defined(f), "def f(*args, key): ..., with the key of its draws"
-        )
+    if not may_take_key(f):
+        raise _without_key(f)
 
     @functools.wraps(f)
     def estimate(*args, key: Any = None, **kwargs):
         check_key(key, here())
+        if not takes_key(f, args, kwargs):
+            raise _without_key(f)
         closed, aux_tree = _trace(f, has_aux, key, args, kwargs)
         replicate = Program(closed, via or {}, functools.partial(_mean_of_others, samples))
         check_keys(closed, samples > 1, replicate.override)
@@ -94,12 +94,13 @@ def expectation(
     return estimate
 
 
-def _takes_key(f: Callable) -> bool:
-    try:
-        parameters = inspect.signature(f).parameters
-    except (TypeError, ValueError):  # it has none to read: f itself will say
-        return True
-    return "key" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+def _without_key(f: Callable) -> SpanaxError:
+    return SpanaxError(
+        "expectation(f): f takes no `key`",
+        defined(f),
+        "def f(*args, key): ..., with the key of its draws",
+        "functools.wraps(f) on a function that passes it on",
+    )
 
 
 _REPLICATES = "spanax_replicates"
