@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import os
@@ -69,11 +70,25 @@ def fitting(name: str, function: Callable, args_name: str, example: Any) -> tupl
     signature = signature_of(function)
     if signature is None:
         return args, kwargs
+    bound = _bound(signature, args, kwargs) or _bound(signature_of(key_later(function)), args, kwargs)
     try:
-        bound = signature.bind(*args, **kwargs)
+        bound = bound or signature.bind(*args, **kwargs)
     except TypeError as error:
         raise SpanaxError(f"{args_name} does not fit {name}{signature}: {error}") from error
     return bound.args, bound.kwargs
+
+
+def _bound(signature: inspect.Signature | None, args: tuple, kwargs: dict) -> inspect.BoundArguments | None:
+    try:
+        return signature.bind(*args, **kwargs) if signature else None
+    except TypeError:
+        return None
+
+
+def key_later(function: Callable) -> Callable:
+    """The function, for `fitting`: a `key` that is not among the arguments is given to it later."""
+    signature = signature_of(function)
+    return functools.partial(function, key=None) if signature and "key" in signature.parameters else function
 
 
 def signature_of(function: Callable) -> inspect.Signature | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from .._errors import SpanaxError
 from ._bridge_text import bridges_of
-from ._calls import FORMS, fitting, load_function, load_value, positions, signature_of
+from ._calls import FORMS, fitting, key_later, load_function, load_value, positions
 from ._messages import ending, fitted, told
 
 if TYPE_CHECKING:
@@ -82,10 +81,7 @@ def _compared(
 def _call(name: str, args_name: str) -> tuple[Any, tuple, dict[str, Any]]:
     """The function and its arguments; the keyword `key` is among them only where the user gave one."""
     f = load_function(name)
-    signature = signature_of(f)
-    takes_key = signature is not None and "key" in signature.parameters
-    without_key = functools.partial(f, key=None) if takes_key else f
-    return f, *fitting(name, without_key, args_name, load_value(args_name))
+    return f, *fitting(name, key_later(f), args_name, load_value(args_name))
 
 
 def _vias(name: str) -> Any:

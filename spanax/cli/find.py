@@ -80,7 +80,11 @@ def _jumps(call: _Call, radius: float, seed: int) -> JumpReport:
 
     import spanax as sx
 
+    from .._functions import with_key
+
     with told(f"looking for jumps of {call.name} failed"):
+        keyed = with_key(call.function, jax.random.key(seed), call.args, call.kwargs)
+        call = call._replace(kwargs=keyed)
         chosen = [call.args[number] for number in call.argnums]
         return sx.find_jumps(_of_chosen(call), *chosen, key=jax.random.key(seed), radius=radius)
 

@@ -3,6 +3,10 @@
 Without `via` the weights are taken as they are, as the probabilities of independent events: the value is exact where
 they are 0 or 1, and the derivative is that of the probability. With `via` each weight is first tested for being above 1/2, by
 `hard.greater(x, 0.5, via=via)`: the value is then hard again with `StraightThrough`. `Perturbed` needs `key`.
+
+A weight outside [0, 1] is not a chance, and raises `SpanaxError` where its value is known when the function is called: in
+plain calls and under `jax.grad`. Where it is not (under `jit` or `vmap`), it is clipped into [0, 1], and its derivative is 0
+there. What rounding takes out of [0, 1] is clipped always, and keeps its derivative.
 """
 
 from __future__ import annotations
@@ -22,11 +26,46 @@ Truth = Float[Array, "*s"] | Bool[Array, "*s"]
 
 def _weights(via: Via, key: MaybeKey, *xs: Truth) -> list[Array]:
     """The truth weights, each tested by `via`, if there is one."""
-    arrays = [jnp.asarray(x) for x in xs]
+    arrays = [_within(jnp.asarray(x)) for x in xs]
     if via is None:
         return arrays
     keys: list[Key[Array, ""]] | list[None] = [None] * len(xs) if key is None else list(jax.random.split(key, len(xs)))
     return [greater(x, 0.5, via=via, key=k) for x, k in zip(arrays, keys, strict=True)]
+
+
+def _within(x: Array) -> Array:
+    """The weight in [0, 1]; raises where it is known to lie outside."""
+    if x.dtype == bool or not (jnp.issubdtype(x.dtype, jnp.integer) or jnp.issubdtype(x.dtype, jnp.floating)):
+        return x
+    try:
+        known = bool(jnp.any(_is_outside(x)))
+    except jax.errors.ConcretizationTypeError:  # traced: the value is not known now
+        known = False
+    if known:
+        raise SpanaxError(
+            "a truth weight outside [0, 1]",
+            here(),
+            "hard.greater(x, threshold, via=via), for a weight of a number",
+            "hard.not_equal(x, 0), where anything but 0 is to be true",
+        )
+    return _clipped(x) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.clip(x, 0, 1)
+
+
+def _is_outside(x: Array) -> Bool[Array, "*s"]:
+    """By more than rounding; not NaN, which stays one."""
+    slack = min(32 * float(jnp.finfo(x.dtype).eps), 0.01) if jnp.issubdtype(x.dtype, jnp.floating) else 0
+    return (x < -slack) | (x > 1 + slack)
+
+
+@jax.custom_jvp
+def _clipped(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    return lax.clamp(jnp.zeros((), x.dtype), x, jnp.ones((), x.dtype))
+
+
+@_clipped.defjvp
+def _clipped_jvp(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    return _clipped(x), jnp.where(_is_outside(x), jnp.zeros_like(dx), dx)
 
 
 def logical_not(x: Truth, *, via: Via = None, key: MaybeKey = None) -> Float[Array, "*s"]:

@@ -70,6 +70,61 @@ def test_a_bridge_makes_weights_hard_again():
     np.testing.assert_allclose(noisy, 0.75, atol=1e-6)
 
 
+# -- what is not a chance
+
+OF_ONE = {
+    "logical_not": hard.logical_not,
+    "logical_and": lambda w, **how: hard.logical_and(w, 0.5, **how),
+    "logical_or": lambda w, **how: hard.logical_or(0.5, w, **how),
+    "logical_xor": lambda w, **how: hard.logical_xor(w, True, **how),
+    "all": lambda w, **how: hard.all(jnp.stack([jnp.asarray(w), jnp.asarray(w)]), **how),
+    "any": lambda w, **how: hard.any(jnp.stack([jnp.asarray(w), jnp.asarray(w)]), 0, **how),
+    "where": lambda w, **how: hard.where(w, 3.0, 5.0, **how),
+    "select": lambda w, **how: hard.select([w, False], [3.0, 4.0], 5.0, **how),
+}
+OUTSIDE = [1.7, -0.2, np.inf, -np.inf, 2, -1, np.float16(1.5), np.float64(1.01)]
+
+
+@pytest.mark.parametrize("name", OF_ONE)
+def test_a_weight_outside_is_refused_where_it_is_known(name):
+    f = OF_ONE[name]
+    for via in (None, sx.StraightThrough(), sx.Soft(0.1)):
+        for w in OUTSIDE:
+            with pytest.raises(sx.SpanaxError, match=r"outside \[0, 1\]\n  at .*test_logic"):
+                f(w, via=via)
+        with pytest.raises(sx.SpanaxError, match="outside"):
+            jax.grad(lambda w: f(w, via=via))(1.2)  # noqa: B023
+    for w in (jnp.asarray(1.7, jnp.bfloat16), np.array([0.5, 1.5]), jnp.array([0.5, -0.5])):
+        with pytest.raises(sx.SpanaxError, match="outside"):
+            f(w)
+
+
+@pytest.mark.parametrize("name", OF_ONE)
+def test_a_traced_weight_outside_is_clipped(name):
+    """With the derivative of the clipped function; at 0 and 1, and where only rounding leads out, with that inside."""
+    f = OF_ONE[name]
+    off = 4e-7
+    w = jnp.array([-np.inf, -3.0, -off, 0.0, 0.4, 1.0, 1.0 + off, 1.2, np.inf, np.nan])
+    inside = jnp.clip(w[:-1], 0, 1)
+    run = jax.jit(jax.vmap(lambda w: (f(w), jax.jvp(f, (w,), (jnp.ones(()),))[1], jax.grad(f)(w))))
+    (values, forward, reverse), (expected, slopes, _) = run(w), run(inside)
+    np.testing.assert_allclose(values[:-1], expected, rtol=1e-6)
+    assert np.isnan(values[-1])
+    kept = np.array([0, 0, 1, 1, 1, 1, 1, 0, 0], bool)
+    for slope in (forward, reverse):
+        np.testing.assert_allclose(slope[:-1], np.where(kept, slopes, 0), rtol=1e-6)
+    assert jax.jit(f)(jnp.asarray(7)) == f(1)
+
+
+def test_what_rounding_takes_out_is_a_weight():
+    for w, inside in ((1 + 1e-7, 1.0), (-1e-7, 0.0)):
+        assert hard.logical_not(w) == 1 - inside
+        assert jax.grad(hard.logical_not)(w) == -1
+    assert hard.logical_not(jnp.asarray(1.0078, jnp.bfloat16)) == 0
+    assert np.isnan(hard.logical_not(np.nan))
+    assert sx.find_gaps(lambda w: hard.where(w, 1.0, 2.0), 0.5).gaps == ()
+
+
 # -- where
 
 

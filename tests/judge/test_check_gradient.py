@@ -210,7 +210,7 @@ ERRORS = {
     "directions=0": lambda key: check_gradient(waves, THETA, key=key, directions=0),
     "argnums=1, and there are 1": lambda key: check_gradient(waves, THETA, key=key, argnums=1),
     "argnums='x'": lambda key: check_gradient(waves, THETA, key=key, argnums="x"),  # pyright: ignore[reportArgumentType]
-    "no floating-point number": lambda key: check_gradient(lambda n: n * 1.0, 3, key=key),
+    "no floating-point leaf": lambda key: check_gradient(lambda n: n * 1.0, 3, key=key),
     "a floating-point scalar": lambda key: check_gradient(lambda x: x, THETA, key=key),
     "one PRNG key": lambda key: check_gradient(waves, THETA, key=3),  # pyright: ignore[reportArgumentType]
     "NaN or infinite at its arguments": lambda key: check_gradient(lambda x: jnp.log(x), -1.0, key=key),
