@@ -33,7 +33,8 @@ def find(
 ) -> None:
     """Say which lines of a function cut its gradient.
 
-    The status is 1 where the gradient is dead or partly cut, and 2 where the function cannot be looked at.
+    The status is 1 where the gradient is dead, partly cut, or 0 at and around the arguments, and 2 where the function cannot
+    be looked at.
     What the function's module prints goes to stderr.
     """
     with ending(show_traceback):
@@ -41,7 +42,7 @@ def find(
         gaps = _gaps(call)
         found = _jumps(call, radius, seed) if jumps else None
     typer.echo(_object(gaps, found) if as_json else _text(gaps, found))
-    if gaps.verdict in ("dead", "partial"):
+    if gaps.verdict in ("dead", "partial") or gaps.flat:
         raise typer.Exit(CUT)
 
 

@@ -1,7 +1,13 @@
-"""Where a training stands, in a file, so that it can go on."""
+"""Where a training stands, in a file, so that it can go on.
+
+The file: a line that names the format, the SHA-256 of all that follows, and this: a line of JSON (the fingerprint of the
+training, its updates and seconds) and the arrays, as NumPy writes them. No pickle.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import tempfile
@@ -14,9 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import SpanaxError
+from ._fingerprint import Entries, differences
 from ._training import Log, Progress
 
-FORMAT = "spanax.training.1"
+FORMAT = b"spanax.training.2\n"
+_OLDER = b'{"format": "spanax.training.1"'
+_SHOWN = 3  # differences
 
 
 class Standing(NamedTuple):
@@ -27,45 +36,110 @@ class Standing(NamedTuple):
     seconds: float
 
 
-def save(path: Path, standing: Standing) -> None:
-    """Writes a line of JSON and the arrays after it; whoever reads sees the old file or the new one, whole."""
+def save(path: Path, standing: Standing, fingerprint: Entries) -> bytes:
+    """Writes the file, whose checksum it returns; whoever reads sees the old one or the new one, whole."""
+    head = {"updates": len(standing.log.norms), "seconds": standing.seconds, "fingerprint": fingerprint}
+    content = io.BytesIO()
+    content.write(json.dumps(head).encode() + b"\n")
+    eqx.tree_serialise_leaves(content, _without_keys((standing.progress, standing.log)))
+    digest = hashlib.sha256(content.getbuffer()).digest()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            head = {"format": FORMAT, "updates": len(standing.log.norms), "seconds": standing.seconds}
-            file.write(json.dumps(head).encode() + b"\n")
-            eqx.tree_serialise_leaves(file, _without_keys((standing.progress, standing.log)))
+            file.write(FORMAT + digest)
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    _synchronise(path.parent)
+    return digest
 
 
-def load(path: Path, progress: Progress, log: Log, where: str) -> Standing:
-    """What was saved. `progress` and `log` (of any number of rows) say what is expected.
-
-    `SpanaxError` where the file is of another training, or of something else.
-    """
+def checksum(path: Path) -> bytes | None:
+    """That the file says of itself; None where there is none."""
     try:
         with path.open("rb") as file:
-            head = json.loads(file.readline())
-            if head["format"] != FORMAT:
-                raise ValueError(f"format {head['format']!r}")
-            rows = jax.tree.map(lambda x: np.zeros((head["updates"], *x.shape[1:]), x.dtype), log)
-            like = progress, rows
-            found = eqx.tree_deserialise_leaves(file, _without_keys(like))
-    except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError) as error:
-        raise SpanaxError(
-            f"the checkpoint {str(path)!r} does not fit: {str(error).strip().splitlines()[-1]}",
+            return file.read(len(FORMAT) + 32)[len(FORMAT) :]
+    except FileNotFoundError:
+        return None
+
+
+def load(path: Path, progress: Progress, log: Log, fingerprint: Entries, where: str) -> Standing:
+    """What was saved. `progress` and `log` (of any number of rows) say what is expected.
+
+    `SpanaxError`, and the file stays, where it cannot be read, is damaged, of another format, or of another training.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _unfit(path, f"it cannot be read ({error.strerror or error})", where, "the rights to read it") from error
+    head, arrays = _checked(path, content, where)
+    if changed := differences(head["fingerprint"], fingerprint):
+        more = f"; and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+        raise _unfit(
+            path,
+            f"it is of another training: {'; '.join(changed[:_SHOWN])}{more}",
             where,
-            "the environment, policy, optimizer, batch and precision that it was written with",
-            "another path, or no checkpoint there",
-        ) from error
+            "the environment, policy, optimizer, loss, batch, key and precision that it was written with",
+        )
+    rows = jax.tree.map(lambda x: np.zeros((head["updates"], *x.shape[1:]), x.dtype), log)
+    like = progress, rows
+    try:
+        found = eqx.tree_deserialise_leaves(arrays, _without_keys(like))
+    except (RuntimeError, ValueError, TypeError, EOFError) as error:  # of another version, whose arrays are others
+        words = str(error).strip().splitlines() or [type(error).__name__]
+        raise _unfit(path, words[-1], where, "the versions of Spanax and its libraries that wrote it") from error
     progress, log = jax.tree.map(_key_again, like, found)
     return Standing(progress, log, head["seconds"])
+
+
+def is_of(path: Path, fingerprint: Entries) -> bool:
+    """Is the file there one of this training?"""
+    try:
+        head, _ = _checked(path, path.read_bytes(), "")
+    except (OSError, SpanaxError):
+        return False
+    return not differences(head["fingerprint"], fingerprint)
+
+
+def _checked(path: Path, content: bytes, where: str) -> tuple[dict[str, Any], io.BytesIO]:
+    """The head and the rest of a file that is what was written."""
+    start = len(FORMAT) + 32
+    if not content:
+        raise _unfit(path, "it is empty", where, "a copy of the file")
+    if content.startswith(_OLDER):
+        raise _unfit(path, "it is of an older format, which has no checksum", where, "the version that wrote it")
+    if not content.startswith(FORMAT):
+        if FORMAT.startswith(content):
+            raise _unfit(path, "it is cut short", where, "a copy of the file")
+        raise _unfit(path, "it is not a checkpoint of a training, or its first bytes are damaged", where)
+    if hashlib.sha256(memoryview(content)[start:]).digest() != content[len(FORMAT) : start]:
+        raise _unfit(path, "it is damaged or cut short: its checksum is another", where, "a copy of the file")
+    rest = io.BytesIO(content[start:])
+    return json.loads(rest.readline()), rest
+
+
+def _unfit(path: Path, why: str, where: str, *remedies: str) -> SpanaxError:
+    problem = f"the checkpoint {str(path)!r} does not fit: {why}"
+    return SpanaxError(problem, where, *remedies, "another path, or no checkpoint there: the training starts anew")
+
+
+def _synchronise(folder: Path) -> None:
+    """The new name of the file, on the disk; some systems do not let a folder be opened."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
 
 
 def _without_keys(tree: Any) -> Any:

@@ -35,6 +35,10 @@ class Host:
         self.failure: SpanaxError | None = None
         self.thread = _Thread(name)
 
+    def fingerprint(self) -> tuple[str, str]:
+        """What it is, for checkpoints: not in which state."""
+        return self.name, repr(getattr(self.envs[0], "spec", None))
+
     def reset(self, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The first environments anew, one for each seed: slots, tickets and observations."""
         if len(seeds) > len(self.envs):

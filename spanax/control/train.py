@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._errors import SpanaxError
+from .._errors import SpanaxError, SpanaxWarning, diagnosis
 from .._jaxprs import here
 from ..blackbox._progress import progress as shown
 from ..stochastic.sampling import check_key
-from ._checkpoint import Standing, load, save
+from ._checkpoint import Standing, checksum, is_of, load, save
+from ._fingerprint import Entries, entries
 from ._method import Method, Task
 from ._training import ROWS, Progress, Training
 from .env import Env
@@ -57,12 +59,14 @@ def train(
 
     Everything is compiled into one program. On a terminal a line on stderr shows progress (`progress=False`: none). With
     `checkpoint`, a path, what was learnt is written there every few seconds and at the end, whatever the end is; where the file
-    exists, training goes on from it, to `updates` in all, as if it had never stopped. Ctrl-C ends it early: the result says
-    `interrupted`.
+    exists, training goes on from it, to `updates` in all, as if it had never stopped. It has to be a file of the same training:
+    environment, policy with its first values, method, optimizer, loss, batch, key and precision are compared, code and constants
+    of the user's among them; only `updates` may differ. A file that is damaged, foreign or of another training is refused and
+    kept. Ctrl-C ends it early: the result says `interrupted`.
 
-    Raises `TrainingError`, which holds the `Result` until then, where a gradient is no number or its norm is above 1e6, and
-    `SpanaxError` for arguments that do not fit, for a checkpoint of another training, and for what a black-box environment
-    raises.
+    Raises `TrainingError`, which holds the `Result` until then, where a gradient is no number or its norm is above 1e6, and where
+    the last checkpoint cannot be written (before that, a `SpanaxWarning`); `SpanaxError` for arguments that do not fit, for a
+    checkpoint that cannot be used, and for what a black-box environment raises.
     """
     where = here()
     check_key(key, where)
@@ -111,20 +115,39 @@ def _started(
     return training, Progress(arrays, optimizer.init(arrays), carry, jnp.zeros((), jnp.int32))
 
 
+def _fingerprint(training: Training, first: Progress) -> Entries:
+    """What defines the training: all but the number of updates."""
+    task = training.task
+    return entries(
+        environment=task.env,
+        policy=eqx.combine(first.arrays, training.static),
+        method=training.method,
+        optimizer=training.optimizer,
+        memory=[(np.shape(x), str(jnp.result_type(x))) for x in jax.tree.leaves(first.memory)],
+        loss=task.loss,
+        batch=task.batch,
+        key=training.key,
+        precision=str(jnp.result_type(float)),
+    )
+
+
 class _Run:
     """One training, piece by piece."""
 
     def __init__(self, training: Training, first: Progress, updates: int, path: Path | None, shows: bool, where: str):
         self.training, self.first, self.updates, self.path, self.where = training, first, updates, path, where
         self.shows = shows
-        start = time.perf_counter()
-        self.compiled = _compiled(training, first)
-        self.compile_seconds = time.perf_counter() - start
         log = jax.eval_shape(training.updates, first, jnp.zeros((), jnp.int32))[1]
         empty = jax.tree.map(lambda x: np.zeros((0, *x.shape[1:]), x.dtype), log)
         self.standing = Standing(first, empty, 0.0)
-        if path is not None and path.exists():
-            self.standing = load(path, first, log, where)
+        if path is not None:
+            self.fingerprint, self.last = _fingerprint(training, first), None
+            if path.exists():
+                self.last = checksum(path)
+                self.standing = load(path, first, log, self.fingerprint, where)
+        start = time.perf_counter()
+        self.compiled = _compiled(training, first)
+        self.compile_seconds = time.perf_counter() - start
         self.saved = time.perf_counter()
 
     def result(self) -> Result:
@@ -134,9 +157,12 @@ class _Run:
                 usable = self._updates(advance)
         except KeyboardInterrupt:
             interrupted = True
-        finally:
+        except BaseException:
             self._save()
-        found = self._found(interrupted)
+            raise
+        found, problem = self._found(interrupted), self._problem_of_saving()
+        if problem and usable:
+            raise TrainingError(found, *problem, "error.result: what was learnt")
         if not usable:
             raise self._stopped(found)
         return found
@@ -177,9 +203,23 @@ class _Run:
         return usable
 
     def _save(self) -> None:
+        if problem := self._problem_of_saving():
+            warnings.warn(SpanaxWarning(diagnosis(*problem, "the training goes on")), stacklevel=2)
+
+    def _problem_of_saving(self) -> tuple[str, str, str] | None:
+        """Writes the checkpoint; or what is wrong, where, and what to do."""
         self.saved = time.perf_counter()
-        if self.path is not None:
-            save(self.path, self.standing)
+        if self.path is None:
+            return None
+        try:
+            if checksum(self.path) not in (None, self.last) and not is_of(self.path, self.fingerprint):
+                problem = f"the checkpoint {str(self.path)!r} was written by another training meanwhile, and is kept"
+                return problem, self.where, "a path of its own for each training"
+            self.last = save(self.path, self.standing, self.fingerprint)
+        except OSError as error:
+            problem = f"the checkpoint {str(self.path)!r} could not be written: {error.strerror or error}"
+            return problem, self.where, "room on the disk, and the rights to write there"
+        return None
 
     def _found(self, interrupted: bool) -> Result:
         policy = eqx.combine(self.standing.progress.arrays, self.training.static)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,36 +16,53 @@ from .places import CALLBACKS
 from .traced import Traced
 
 NUMBERS = 1 << 20  # how many to hold at once; programs of larger arguments are looked at in fewer points
-POINTS = 512
+POINTS, FEWEST = 512, 16
+
+
+NEAR = 4  # points right around the arguments
+AROUND = 0.01  # of the arguments' own size
+
+
+class Slopes(NamedTuple):
+    """What the gradient is where it was looked at: leaves for which it is 0 at all points, and at the arguments and near them."""
+
+    nowhere: set[int]
+    not_here: set[int]
 
 
 def _scales(points: int) -> list[tuple[float, float]]:
-    """How far from the arguments, in their own size, and around them or around 0: the arguments first."""
-    far = np.geomspace(0.01, 1e4, max(points // 2, 1))
-    return [(0.0, 1.0), *((float(s), around) for s in far for around in (1.0, 0.0))][:points]
+    """How far from the arguments, in their own size, and around them or around 0: the arguments first, then the nearest."""
+    count = max((points - NEAR) // 2, 1)
+    far = zip(np.geomspace(0.01, 1e4, count), np.geomspace(1e-6, 1e4, count), strict=True)
+    first = [(0.0, 1.0), *[(AROUND, 1.0)] * NEAR]
+    return [*first, *(pair for s, t in far for pair in ((float(s), 1.0), (float(t), 0.0)))][:points]
 
 
 SHORT = 500  # equations: compiling a longer program takes longer than running it bit by bit at a few points
 
 
-def flat_leaves(program: Traced, finder: Finder, doubtful: Sequence[int]) -> set[int] | None:
-    """Which of these leaves have no gradient anywhere that we look: at the arguments, and at random ones.
+def looked_at(program: Traced, finder: Finder, doubtful: Sequence[int]) -> Slopes | None:
+    """Which of these leaves have no gradient anywhere that we look, at the arguments and at random ones, and which none nearby.
 
-    None where it cannot be computed.
+    None where it cannot be computed. Nearby is not said where arguments are given by shape only, nor where a draw is bridged:
+    from one replicate a score is often 0.
     """
     try:
         with jax.numpy_dtype_promotion("standard"):
-            slopes = (
-                _at_once(program, finder, doubtful) if finder.size <= SHORT else _in_turn(program, finder, doubtful)
-            )
+            few = finder.size > SHORT or NUMBERS // program.size < FEWEST
+            slopes = (_in_turn if few else _at_once)(program, finder, doubtful)
     except Exception:  # a second opinion only: what raises here is not what the structure was asked about
         return None
-    return {i for i, slope in zip(doubtful, slopes, strict=True) if _is_zero(slope)}
+    nowhere = {i for i, slope in zip(doubtful, slopes, strict=True) if _is_zero(slope)}
+    if finder.sites or not program.is_concrete:
+        return Slopes(nowhere, set())
+    zero = {i for i, slope in zip(doubtful, slopes, strict=True) if _is_zero_nearby(slope)}
+    return Slopes(nowhere, zero - nowhere)
 
 
 def may_run(program: Traced) -> bool:
-    """A loop might not end at a random point, and what a callback does out there is the user's affair."""
-    return not any(below(eqn, _may_not_run) for eqn in program.closed.jaxpr.eqns)
+    """A loop might not end at a random point, and what a callback does out there is the user's affair; large ones take long."""
+    return program.size <= NUMBERS and not any(below(eqn, _may_not_run) for eqn in program.closed.jaxpr.eqns)
 
 
 def _has_reverse_rule(eqn: JaxprEqn) -> bool:
@@ -68,9 +85,9 @@ def _stacked(xs: Sequence) -> Any:
 
 
 def _in_turn(program: Traced, finder: Finder, doubtful: Sequence[int]) -> list[np.ndarray]:
-    """At three points at most: one that shows a gradient is enough."""
+    """One point that shows a gradient is enough."""
     slopes, found = _slopes(program, finder, doubtful), []
-    for seed, scale in enumerate([(0.0, 1.0), (1.0, 1.0), (1.0, 0.0)]):
+    for seed, scale in enumerate([(0.0, 1.0), *[(AROUND, 1.0)] * NEAR, (1.0, 1.0), (1.0, 0.0)]):
         found.append([np.asarray(s) for s in slopes(*program.near(seed, *scale))])
         if all(np.any(s) and np.all(np.isfinite(s)) for s in found[-1]):
             break
@@ -113,3 +130,9 @@ def _is_zero(slopes: np.ndarray) -> bool:
     """At all points where it is a number, and it is at the given arguments or at two others."""
     known = np.asarray(np.isfinite(slopes).reshape(len(slopes), -1).all(1))
     return bool((known[0] or known.sum() > 1) and not np.any(slopes[known]))
+
+
+def _is_zero_nearby(slopes: np.ndarray) -> bool:
+    """At the arguments and at all points right around them; where only the arguments are flat, they are a stationary point."""
+    nearby = slopes[: 1 + NEAR]
+    return len(nearby) == 1 + NEAR and bool(np.all(np.isfinite(nearby))) and not np.any(nearby)

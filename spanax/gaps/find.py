@@ -10,7 +10,7 @@ from .._errors import SpanaxError
 from .._jaxprs import defined
 from ..bridges._distributions import family
 from ..stochastic.sampling import parts
-from .check import SHORT, flat_leaves, may_run
+from .check import SHORT, looked_at, may_run
 from .cuts import Cut
 from .finder import Finder
 from .places import Place, operation
@@ -23,10 +23,12 @@ def find_gaps(f: Callable[..., Any], *args: Any, argnums: int | Sequence[int] = 
     """Which lines of `f` cut the gradient of its result with respect to the arguments `argnums`.
 
     f is traced once with the given arguments; `argnums` are differentiated as `jax.grad` would (every floating-point leaf of a
-    pytree), all else is held fixed. Arguments may be `jax.ShapeDtypeStruct`s. Where the structure leaves a doubt, or the program
-    is short, the gradient is also computed, at the given arguments and at random ones, unless f holds a while loop, a callback or
-    another effect: zero at all of them is `dead` as well (`checked` in the report). An `expectation(g)` is looked at as g, whose
-    `sample` sites count as bridged.
+    pytree), all else is held fixed. Arguments may be `jax.ShapeDtypeStruct`s. Where f cannot do without a `key` and none is
+    given, it gets one. Where the structure leaves a doubt, or the program is short, the gradient is also computed, at the given
+    arguments and at random ones, unless f holds a while loop, a callback or another effect (`checked` in the report): zero at
+    all of them is `dead` as well; a leaf whose gradient is exactly 0 at the given arguments and at points about 1% away, and
+    not elsewhere, keeps its verdict and is in `flat` (a saturated clip, a dead relu). An `expectation(g)` is looked at as g,
+    whose `sample` sites count as bridged.
 
     A gap is an expression of the user's that a tangent enters and does not leave: what softmax or logsumexp do inside is no gap.
     JAX's own rule of each operation decides, not a table. Raises `SpanaxError` where `argnums` has no floating-point leaf.
@@ -64,16 +66,17 @@ def analysed(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int
     doubtful = [i for i, v in enumerate(verdicts) if v not in ("dead", "independent")]
     if finder.size > SHORT:  # the structure is believed where a tangent takes no branch that a gap steers
         doubtful = [i for i in doubtful if verdicts[i] != "alive" and not finder.result.sure >> i & 1]
-    flat = flat_leaves(program, finder, doubtful) if doubtful and may_run(program) else None
-    if flat:
-        verdicts = ["dead" if i in flat else v for i, v in enumerate(verdicts)]
+    slopes = looked_at(program, finder, doubtful) if doubtful and may_run(program) else None
+    if slopes:
+        verdicts = ["dead" if i in slopes.nowhere else v for i, v in enumerate(verdicts)]
     report = GapReport(
         verdict=_overall(verdicts),
         per_leaf=dict(zip(program.names, verdicts, strict=True)),
         gaps=tuple(_merged([_described(cut, routes, program) for cut, routes in found])),
         bridged=tuple(_bridged(*site, program) for _, site in sorted(finder.sites.items(), key=lambda item: item[0])),
-        checked=flat is not None,
+        checked=slopes is not None,
         function=getattr(f, "__name__", type(f).__name__),
+        flat=tuple(name for i, name in enumerate(program.names) if slopes and i in slopes.not_here),
     )
     return Analysis(program, found, report)
 
@@ -81,15 +84,15 @@ def analysed(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int
 def assert_alive(f: Callable[..., Any], *args: Any, argnums: int | Sequence[int] = 0, **kwargs: Any) -> None:
     """Raises `SpanaxError`, with the report in its message, unless the gradient of every leaf flows whole.
 
-    For test suites. Verdicts `alive` and `piecewise` pass; `partial`, `dead` and `independent` do not. Arguments as in
-    `find_gaps`.
+    For test suites. Verdicts `alive` and `piecewise` pass; `partial`, `dead` and `independent` do not, nor does a gradient that
+    is 0 at and around the given arguments, where that was looked at (`flat` in the report). Arguments as in `find_gaps`.
 
     >>> import jax.numpy as jnp
     >>> assert_alive(lambda x: jnp.maximum(x, 0.0), 0.7)
     """
     report = find_gaps(f, *args, argnums=argnums, **kwargs)
-    bad = [leaf for leaf, verdict in report.per_leaf.items() if verdict not in ("alive", "piecewise")]
-    if bad:
+    cut = [leaf for leaf, verdict in report.per_leaf.items() if verdict not in ("alive", "piecewise")]
+    if bad := [*cut, *(leaf for leaf in report.flat if leaf not in cut)]:
         raise SpanaxError(f"no whole gradient reaches {', '.join(bad)}\n{report}", defined(f))
 
 

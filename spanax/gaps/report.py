@@ -23,6 +23,9 @@ MEANING = {
     "independent": "the result does not depend on the argument",
 }
 
+FLAT = "0 at and around these arguments"
+NOT_COMPUTED = "the program is long or large, or it holds a while loop, a callback or another effect"
+
 
 @dataclasses.dataclass(frozen=True)
 class Gap:
@@ -57,7 +60,8 @@ class GapReport:
     `verdict`: `alive`; `piecewise` (only branches and indices are steered by gaps); `partial` (a path of values is cut);
     `dead` (the gradient is zero everywhere, or taking it raises); `independent` (nothing flows from the argument to the
     result). `per_leaf`: the same for each floating-point leaf. `bridged`: the `sample` sites. `checked`: was the gradient
-    computed as well, because structure left a doubt?
+    computed as well? `flat`: the leaves whose gradient flows, but is exactly 0 at and around the given arguments; these are
+    looked for where it was computed, and no argument was given by shape only, and no draw is bridged.
     """
 
     verdict: Verdict
@@ -66,13 +70,25 @@ class GapReport:
     bridged: tuple[Gap, ...]
     checked: bool
     function: str
+    flat: tuple[str, ...] = ()
+
+    @property
+    def _said(self) -> str:
+        """The verdict in words."""
+        live = [leaf for leaf, verdict in self.per_leaf.items() if verdict not in ("dead", "independent")]
+        but = f", but {FLAT}" if self.flat and set(live) <= set(self.flat) else ""
+        return f"{self.verdict}{but} ({'elsewhere ' if but else ''}{MEANING[self.verdict]})"
 
     def __str__(self) -> str:
-        lines = wrapped(f"{self.function}: {self.verdict} ({MEANING[self.verdict]})", "  ")
+        lines = wrapped(f"{self.function}: {self._said}", "  ")
         if len(set(self.per_leaf.values())) > 1:
             for verdict in MEANING:
                 if leaves := [leaf for leaf, v in self.per_leaf.items() if v == verdict]:
                     lines += wrapped(f"  {verdict}: {', '.join(leaves)}", "    ")
+        if self.flat and len(self.per_leaf) > 1:
+            lines += wrapped(f"  {FLAT}: {', '.join(self.flat)}", "    ")
+        if not self.checked and self.verdict in ("alive", "piecewise"):
+            lines.append(f"  not computed at these arguments: {NOT_COMPUTED}")
         if self.verdict == "dead" and not self.gaps:
             lines.append("  no operation cuts it: it was 0 at the arguments and at all random points that were tried")
         if self.gaps or self.bridged:
@@ -99,7 +115,9 @@ class GapReport:
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _row(gap)) + "</tr>"
             for gap in [*self.gaps, *self.bridged]
         )
-        verdict = f"<b>{html.escape(self.function)}</b>: {self.verdict} ({MEANING[self.verdict]})"
+        verdict = f"<b>{html.escape(self.function)}</b>: {self._said}"
+        if self.flat and len(self.per_leaf) > 1:
+            verdict += f"; {FLAT}: {html.escape(', '.join(self.flat))}"
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
         remedies = "".join(
             f"<p>{html.escape(gaps)}</p><ul>"

@@ -28,9 +28,14 @@ class Traced(NamedTuple):
     rebuild: Callable[..., tuple[tuple, dict]]  # (leaves, others) -> args, kwargs
     place: tuple[str, int]  # file and line of f
 
+    @property
+    def is_concrete(self) -> bool:
+        """Are all arguments arrays?"""
+        return not self.others and not any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in self.leaves)
+
     def concrete(self) -> list[jax.Array]:
         """The leaves, where all arguments are arrays."""
-        if self.others or any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in self.leaves):
+        if not self.is_concrete:
             raise SpanaxError("arguments that are given by shape only cannot be moved", here(), "arrays")
         return [jnp.asarray(leaf) for leaf in self.leaves]
 
@@ -48,9 +53,10 @@ class Traced(NamedTuple):
 
         def one(leaf):
             if isinstance(leaf, jax.ShapeDtypeStruct):
-                return random_like(leaf, random)
+                return (random_like(leaf, random) * max(1.0, scale)).astype(leaf.dtype)
             x = np.asarray(leaf, np.float64)
-            size = max(1.0, float(np.max(np.abs(x), initial=0.0)))
+            size = float(np.max(np.abs(x), initial=0.0))
+            size = size or 1.0 if scale < 1 and around else max(1.0, size)
             return (around * x + random.normal(size=x.shape) * (scale * size)).astype(jnp.result_type(leaf))
 
         return [one(leaf) for leaf in self.leaves], [random_like(s, random) for s in self.others]

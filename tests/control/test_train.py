@@ -169,7 +169,7 @@ def test_ctrl_c_ends_it_early(key, tmp_path):
     assert "interrupted" in repr(found)
     assert 0 < len(found.returns) < 100_000_000
     assert path.exists()
-    more = train(key, updates=len(found.returns) + 5, checkpoint=path).returns
+    more = train(key, env=env, updates=len(found.returns) + 5, checkpoint=path).returns
     assert len(more) == len(found.returns) + 5
     np.testing.assert_array_equal(more[:-5], found.returns)
 

@@ -130,6 +130,9 @@ def test_report_is_consistent(case):
         assert gap.operation not in PLUMBING
         assert gap.kind == KINDS.get(gap.operation, gap.kind)
         assert set(gap.route.split("+")) <= {"value", "branch", "index"}
+    if found.flat:
+        with settings(case):
+            assert not np.any(differentiated(case, inputs(case)[:1])[1])
     blamed = [gap for gap in found.gaps if gap.kind != "intended"]
     if case.verdict in ("alive", "independent"):
         assert not blamed

@@ -257,3 +257,87 @@ def test_argnums_of_the_wrong_type():
     assert sx.find_gaps(jnp.heaviside, 0.3, 0.5, argnums=np.int64(1)).verdict == "dead"
     with pytest.raises(sx.SpanaxError, match="argnums='x'"):
         sx.find_gaps(jnp.heaviside, 0.3, 0.5, argnums="x")
+
+
+HERE = "0 at and around these arguments"
+SATURATED = eqx.tree_at(
+    lambda net: net.layers[1].bias, eqx.nn.MLP(2, 1, 4, 2, key=jax.random.key(0)), jnp.full(4, -60.0)
+)
+
+
+@pytest.mark.parametrize(
+    ("f", "args"),
+    [
+        (lambda x: jnp.clip(x, 0.0, 1.0), (5.0,)),
+        (lambda x: jnp.clip(x, 0.0, 1.0), (jnp.array([5.0, -5.0]),)),
+        (lambda x: jax.nn.relu(x - 100.0), (0.0,)),
+        (lambda x: jax.nn.relu(x - 100), (jnp.asarray(0.0, jnp.bfloat16),)),
+        (jnp.tanh, (30.0,)),
+        (jax.nn.sigmoid, (-200.0,)),
+        (lambda x: jax.nn.softmax(x)[0], (jnp.array([1e4, 0.0, 1.0]),)),
+        (lambda x: jnp.exp(-(x**2)), (30.0,)),
+        (lambda b: SATURATED(jnp.array([0.3, -0.2]) + b)[0], (jnp.zeros(2),)),
+        (lambda x, s: jnp.minimum(x, s), (7.0, jnp.float32(3.0))),
+        (jax.jit(jax.vmap(lambda x: jnp.maximum(x, 0.0))), (jnp.full(3, -2.0),)),
+    ],
+)
+def test_alive_but_zero_here(f, args):
+    assert not np.any(jax.grad(lambda *args: jnp.sum(f(*args)))(*args))
+    report = sx.find_gaps(f, *args)
+    assert report.verdict == "alive"
+    assert report.flat == tuple(report.per_leaf)
+    said = f"alive, but {HERE} (elsewhere the gradient flows)"
+    assert said in " ".join(str(report).split()) and said in report._repr_html_()
+    assert json.loads(report.to_json())["flat"] == list(report.flat)
+    with pytest.raises(sx.SpanaxError, match=HERE):
+        sx.assert_alive(f, *args)
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: x**2, 0.0),
+        (lambda x: x**3, 0.0),
+        (jnp.cos, jnp.zeros(2)),
+        (jnp.prod, jnp.zeros(3)),
+        (lambda w: w[1] * jnp.tanh(w[0]), jnp.zeros(2)),
+        (lambda x: jnp.clip(x, 0.0, 1.0), 1.0),
+        (lambda x: jax.nn.relu(x), jnp.array([-3.0, 2.0])),
+        (lambda x: x**2, jnp.float32(1e-20)),
+        (lambda x: jnp.clip(1e6 * x, 0.0, 1.0), 3e-7),
+        (lambda x: jnp.sum(SATURATED.layers[0](x)), jnp.zeros(2)),
+    ],
+)
+def test_a_stationary_point_is_not_flat(f, x):
+    report = sx.find_gaps(f, x)
+    assert (report.verdict, report.flat) == ("alive", ())
+
+
+def test_which_leaves_are_flat():
+    report = sx.find_gaps(lambda net, x: net(x)[0], SATURATED, jnp.ones(2), argnums=(0, 1))
+    assert report.verdict == "alive"
+    assert set(report.per_leaf) - set(report.flat) == {"net.layers[2].bias"}
+    assert f"{HERE}: net.layers[0].weight" in str(report) and f"alive, but {HERE}" not in str(report)
+    gated = sx.find_gaps(lambda x: jnp.sum(jnp.where(x > 10.0, x, 0.0)), jnp.ones(3))
+    assert f"piecewise, but {HERE} (elsewhere the gradient flows" in " ".join(str(gated).split())
+
+
+def test_what_is_not_computed_is_said():
+    shape = jax.ShapeDtypeStruct((), jnp.float32)
+    assert sx.find_gaps(lambda x: jax.nn.relu(x - 100.0), shape).flat == ()
+
+    def called_back(x):
+        jax.debug.callback(lambda: None)
+        return jax.nn.relu(x - 100.0)
+
+    report = sx.find_gaps(called_back, 0.0)
+    assert not report.checked and report.flat == () and "not computed at these arguments" in str(report)
+
+
+def test_a_score_that_is_zero_by_chance_is_not_flat():
+    def lucky(p, *, key):
+        return sx.sample(key, dist.Bernoulli(probs=p), via=sx.ScoreFunction()) * 3.0
+
+    for seed in range(4):
+        report = sx.find_gaps(sx.expectation(lucky), 0.2, key=jax.random.key(seed))
+        assert (report.verdict, report.flat) == ("alive", ())
