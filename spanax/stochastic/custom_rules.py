@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import SpanaxError
-from .._jaxprs import CALLS, Jaxpr, JaxprEqn, Literal, aval, evaluate, jaxprs_in_params, where
+from .._jaxprs import CALLS, Jaxpr, JaxprEqn, Literal, aval, evaluate, is_traced, jaxprs_in_params, where
 from ..bridges import Drawing, Local
 from .sampling import Site, sample_p
 from .values import is_key
@@ -22,20 +22,26 @@ from .values import is_key
 _REMEDIES = (
     "via=sx.StraightThrough() (or another Local bridge) in sample(): then no score is added",
     "the draw alone, through its bridge, without the derivative by hand",
+    "a rule that is the derivative with the draw held, of a function that closes over nothing that is traced",
 )
 
 
 # -- custom rules
 
 
-def crosses_a_draw(eqn: JaxprEqn, held: Callable[[Sequence[Any]], list]) -> bool:
+def crosses_a_draw(eqn: JaxprEqn, ins: Sequence[Any], held: Callable[[Sequence[Any]], list]) -> bool:
     """Is the rule of a call with a custom derivative another one than that of its function with the draws held?
 
     `held(ins)`: the outputs, with no derivative through the draws. Compared at random inputs, real, positive and between 0
-    and 1; where none gives finite numbers, the answer is yes.
+    and 1; where none gives finite numbers, the answer is yes. What the function closes over stays what it is in `ins`, as the
+    rule may close over it too; where that is traced, nothing can be compared, and the answer is yes.
     """
+    closed_over = ins[: eqn.params.get("num_consts", 0)]
+    if any(map(is_traced, closed_over)):
+        return True
     with jax.ensure_compile_time_eval(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        verdicts = [_agree(eqn, held, _inputs(eqn, domain, seed)) for seed in range(2) for domain in _DOMAINS]
+        given = [_inputs(eqn, domain, seed) for seed in range(2) for domain in _DOMAINS]
+        verdicts = [_agree(eqn, held, [*closed_over, *xs[len(closed_over) :]]) for xs in given]
     seen = [verdict for verdict in verdicts if verdict is not None]
     return not (seen and all(seen))
 
@@ -65,7 +71,8 @@ def _inputs(eqn: JaxprEqn, domain: Callable[[np.ndarray], np.ndarray], seed: int
 
 def _agree(eqn: JaxprEqn, held: Callable[[Sequence[Any]], list], ins: list) -> bool | None:
     """Do the two have the same derivative there? None where it is not finite."""
-    floats = [k for k, x in enumerate(ins) if jnp.issubdtype(getattr(x, "dtype", bool), jnp.inexact)]
+    closed_over = eqn.params.get("num_consts", 0)  # of which there is no derivative
+    floats = [k for k, x in enumerate(ins) if k >= closed_over and jnp.issubdtype(jnp.result_type(x), jnp.inexact)]
 
     def slopes(run):
         def f(*xs):

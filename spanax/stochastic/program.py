@@ -360,7 +360,7 @@ def _custom_rule(program: Program, eqn: JaxprEqn, ins: list, here: Path):
             "give the bridge as via= in sample()",
         )
     crossed = below(eqn, lambda e: e.primitive is sample_p and program.scores(e.params["site"]))
-    if crossed is not None and crosses_a_draw(eqn, lambda ins: program.inner(body(eqn), ins, here)[0]):
+    if crossed is not None and crosses_a_draw(eqn, ins, lambda ins: program.inner(body(eqn), ins, here)[0]):
         site = crossed.params["site"]
         raise refuse_rule(eqn, site, program.bridge_at(site))
     if below(eqn, lambda e: e.primitive is zero_valued_p and program.is_event(e)) is not None:
