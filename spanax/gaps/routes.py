@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._jaxprs import CALLS, Jaxpr, JaxprEqn, Literal, P, below, body
+from .._primitives import zero_valued_p
 from ..stochastic.sampling import cost_p
 from .cuts import Cut, Path
 from .rules import BRANCH, INDEX, steers
@@ -60,9 +61,13 @@ class Routes:
             return self._walk(body(eqn)[0], flags, path)
         if eqn.primitive in _PROGRAMS:
             return _PROGRAMS[eqn.primitive](self, eqn, flags, path)
+        if eqn.primitive is zero_valued_p and eqn.params["owner"] is not None:
+            return [0]  # the score of an estimate: what it is made of is the estimator's affair
         joined = functools.reduce(int.__or__, flags, 0)
         if eqn.primitive.name == "stop_gradient":
             return [_STOPPED]
+        if joined == _STOPPED:  # what chooses among values that are stopped afterwards cuts nothing
+            return [_STOPPED] * len(eqn.invars)
         return [_FLAGS.get(steers(eqn, k) or "", joined) for k in range(len(eqn.invars))]
 
     def _cond(self, eqn, flags, path):
