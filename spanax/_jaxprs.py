@@ -3,11 +3,15 @@
 import contextlib
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.core
+import jax.sharding
+import numpy as np
+from jax import lax
 from jax.extend import source_info_util
 from jax.extend.core import (
     ClosedJaxpr as ClosedJaxpr,
@@ -50,6 +54,51 @@ def is_traced(x: Any) -> bool:
 def is_ref(variable: Any) -> bool:
     """Is it a mutable array (`jax.Ref`)?"""
     return type(variable.aval).__name__ == "AbstractRef"
+
+
+def varying(x: Any) -> frozenset:
+    """The axes of a `shard_map` along which an array, or a variable's, differs from device to device; none where JAX keeps no count."""
+    return varying_type(x.aval if hasattr(x, "aval") else jax.typeof(x))
+
+
+def varying_type(aval: Any) -> frozenset:
+    """The same, of a type."""
+    kind = getattr(aval, "manual_axis_type", None)
+    return kind.varying if kind else frozenset()
+
+
+def as_varying(x: Any, axes: frozenset) -> Any:
+    """x, of a type that differs along these axes as well: only types that agree may be returned by two branches, or carried."""
+    return lax.pcast(x, tuple(axes - varying(x)), to="varying")
+
+
+# These name axes as well, and change the type of a value alone: what it is on each device stays there.
+_CASTS = frozenset("pvary preduced reduced_vary_cast_p vary_unreduced_cast_p".split())
+
+
+def collective_axes(eqn: JaxprEqn) -> frozenset:
+    """The axes, bound outside of the equation, along which it hands a value on. `axis_index` has none to hand on.
+
+    They are read from its parameters, and from those of all that it runs: some collectives have no effect that says so.
+    """
+    if not eqn.invars or eqn.primitive.name in _CASTS:
+        return frozenset()
+    given = jax.tree.leaves([eqn.params.get("axis_name"), eqn.params.get("axes")])
+    own = frozenset(x for x in given if not isinstance(x, int | np.integer))
+    inner = (collective_axes(e) for jaxpr in jaxprs_in_params(eqn.params) for e in jaxpr.eqns)
+    return own.union(*inner) - eqn.params.get("newly_manual_axes", frozenset())
+
+
+def mesh_axes() -> frozenset:
+    """The axes of the `shard_map`s that are being traced."""
+    return frozenset(jax.sharding.get_abstract_mesh().manual_axes)
+
+
+@contextlib.contextmanager
+def computed_now() -> Iterator[None]:
+    """What is known inside is computed while the program is traced, and on one device, whatever mesh the program runs on."""
+    with jax.core.eval_context(), jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
+        yield
 
 
 def opened(program: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence]:

@@ -11,10 +11,11 @@ import numpy as np
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir, partial_eval
+from jax.sharding import ManualAxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from ._errors import SpanaxError
-from ._jaxprs import here
+from ._jaxprs import as_varying, here, varying, varying_type
 
 
 @functools.cache
@@ -24,11 +25,29 @@ def _effect() -> Any:
     return effect
 
 
+def _varying_as_its_arguments(avals: Callable) -> Callable:
+    """`avals`, whose results, where they are no argument's type, differ along every axis of a `shard_map` that an argument does."""
+
+    def of(*args, **params):
+        axes = frozenset().union(*map(varying_type, args))
+        mesh = next((x.sharding.mesh for x in args if varying_type(x)), None)
+
+        def typed(out):
+            if mesh is None or not out.sharding.mesh.empty:
+                return out
+            return out.update(sharding=NamedSharding(mesh, PartitionSpec()), manual_axis_type=ManualAxisType(varying=axes))
+
+        return list(map(typed, avals(*args, **params)))
+
+    return of
+
+
 def new_primitive(name: str, run: Callable, avals: Callable, *, kept: bool = False) -> Primitive:
     """A primitive with several results: `run(*args, **params)` gives them, `avals` their shapes.
 
     `kept`: no transformation may drop it, even where nothing needs its results.
     """
+    avals = _varying_as_its_arguments(avals)
     primitive = Primitive(name)
     primitive.multiple_results = True
     primitive.def_impl(run)
@@ -110,6 +129,7 @@ def new_host_primitive(name: str, run: Callable, avals: Callable) -> Primitive:
     Outside of compiled programs `run` is called as it is, so that what it raises arrives. In a compiled program JAX makes an
     error of its own of it, with the message in it. A call whose results nothing needs may be dropped.
     """
+    avals = _varying_as_its_arguments(avals)
     primitive = Primitive(name)
     primitive.multiple_results = True
     primitive.def_impl(lambda *args, **params: list(map(jax.numpy.asarray, run(*map(np.asarray, args), **params))))
@@ -173,10 +193,17 @@ def set_linear(primitive: Primitive, transpose: Callable, linear: Callable[..., 
             given = [ad.Zero(x.aval) for x in first]
         else:
             given = transpose(list(map(ad.instantiate_zeros, cotangents)), *others, **params)
+            given = [_summed_to(x.aval, cotangent) for x, cotangent in zip(first, given, strict=True)]
         return [*given, *(None for _ in others)]
 
     set_jvp(primitive, jvp)
     ad.primitive_transposes[primitive] = transposed
+
+
+def _summed_to(aval: Any, cotangent: Array) -> Array:
+    """The cotangent of an argument that is the same on the devices of an axis: the sum of theirs, as JAX's own `pvary` has it."""
+    axes = varying(cotangent) - varying_type(aval)
+    return lax.psum(cotangent, tuple(axes)) if axes else cotangent
 
 
 def _elementwise(name: str, run: Callable) -> Primitive:
@@ -225,6 +252,27 @@ def no_tangent(x: Array) -> Any:
     return ad.Zero(jax.typeof(x).to_tangent_aval())
 
 
+# `lax.psum` over the axis of a vmap does not run inside a `shard_map` that checks which axes a value varies along.
+_sum_of_lanes_p = new_primitive("spanax_sum_of_lanes", lambda x, **_: [x], lambda x, **_: [x])
+
+
+def _batch_sum_of_lanes(axis, args, dims, *, axis_name):
+    ((x,), (dim,)) = args, dims
+    if axis.name != axis_name:
+        return _sum_of_lanes_p.bind(x, axis_name=axis_name), [dim]
+    return [x * axis.size if dim is None else x.sum(dim)], [None]
+
+
+batching.fancy_primitive_batchers[_sum_of_lanes_p] = _batch_sum_of_lanes
+
+
+def sum_of_lanes(x: Array, axis_name: str) -> Array:
+    """The sum of x over the lanes of a vmap with this `axis_name`, which must be around it; the same for all of them."""
+    return _sum_of_lanes_p.bind(x, axis_name=axis_name)[0]
+
+
+
+
 def _poison_jvp(primals, tangents, *, diagnosis):
     nonzero = [t for t in tangents if not isinstance(t, ad.Zero)]
     out = _without_derivative_p.bind(*primals, diagnosis=diagnosis)
@@ -232,7 +280,7 @@ def _poison_jvp(primals, tangents, *, diagnosis):
 
 
 def _nan(*_, like, diagnosis):
-    return [jax.numpy.full(like.shape, jax.numpy.nan, like.dtype)]
+    return [as_varying(jax.numpy.full(like.shape, jax.numpy.nan, like.dtype), varying_type(like))]
 
 
 _without_derivative_p = new_primitive("spanax_without_derivative", lambda x, *_, **__: [x], lambda x, *_, **__: [x])

@@ -21,6 +21,7 @@ from jax.scipy.special import xlogy
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
+from .._jaxprs import computed_now
 from .._primitives import undifferentiated, zero_valued
 
 if TYPE_CHECKING:
@@ -293,7 +294,7 @@ def _values(distribution: Distribution) -> np.ndarray:
             "truncate it to a Categorical",
         )
     try:
-        with jax.ensure_compile_time_eval(), numpyro_promotion():
+        with computed_now(), numpyro_promotion():
             return np.asarray(b.enumerate_support(expand=False)).reshape(-1)
     except (jax.errors.ConcretizationTypeError, TypeError, NotImplementedError) as error:
         raise SpanaxError(

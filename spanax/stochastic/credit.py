@@ -23,6 +23,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
+from .._jaxprs import varying
 from ..bridges import Score
 from .flow import Flow, Label, Path
 from .sampling import naming
@@ -53,7 +54,7 @@ def surrogate(
     flow: Flow, events: Events, reach: Callable[[Path], frozenset[Label]], others: Others
 ) -> Float[Array, ""]:
     """J of the module's docstring. `reach(cost)`: the labels of the draws that the cost answers to."""
-    total = jnp.sum(jnp.stack([jnp.sum(c) for c in events.costs.values()]))
+    costs = total = jnp.sum(jnp.stack([jnp.sum(c) for c in events.costs.values()]))
     if not events.scores:
         return total
     credit = _Credit(flow, events, reach)
@@ -63,6 +64,14 @@ def surrogate(
         total = total + credit.of_sites_apart(apart, others)
     for s in in_loops:
         total = total + credit.of_site_in_loop(s, others)
+    if further := varying(total) - varying(costs):
+        raise SpanaxError(
+            f"the costs are the same on all devices along the mesh axes {sorted(further)}, and a baseline or a draw that they "
+            "answer to is not: JAX would sum the derivative of one and not of the other",
+            flow.site(credit.sites[0]).where,
+            f"jax.lax.pcast(theta, {tuple(sorted(further))}, to='varying') of what f is differentiated by",
+            "jax.lax.pmean of the baseline",
+        )
     return total
 
 

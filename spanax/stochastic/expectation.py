@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
 from .._functions import may_take_key, takes_key
 from .._jaxprs import defined, here
+from .._primitives import sum_of_lanes
 from ..bridges import Drawing
 from .batches import warn_of_batched_loss
 from .keys import check_keys
@@ -109,7 +109,7 @@ _REPLICATES = "spanax_replicates"
 def _mean_of_others(samples: int, togo: Float[Array, "*any"]) -> Float[Array, "*any"] | None:
     if samples == 1:
         return None
-    return (lax.psum(togo, _REPLICATES) - togo) / (samples - 1)
+    return (sum_of_lanes(togo, _REPLICATES) - togo) / (samples - 1)
 
 
 def _trace(f, has_aux, key, args, kwargs):

@@ -11,8 +11,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import jax.numpy as jnp
+
 from .._errors import SpanaxError
-from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, body, is_ref, where
+from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, body, collective_axes, is_ref, varying, where
 from .sampling import Site, cost_p, sample_p
 
 Path = tuple[int, ...]
@@ -28,12 +30,17 @@ def within(inner: Path, outer: Path) -> bool:
 
 
 class Flow:
-    """The outcome: `reach[cost]` its labels, `loops[site or cost]` the scans around it, `sites[path]` the equations of draws."""
+    """The outcome: `reach[cost]` its labels, `loops[site or cost]` the scans around it, `sites[path]` the equations of draws.
+
+    `collectives[path]`: the equation of a collective over an axis that is bound outside, and its labels. One that draws reach is
+    a label by itself, as if it were a draw.
+    """
 
     def __init__(self, closed: ClosedJaxpr):
         self.reach: dict[Path, Labels] = {}
         self.loops: dict[Path, tuple[Path, ...]] = {}
         self.sites: dict[Path, JaxprEqn] = {}
+        self.collectives: dict[Path, tuple[JaxprEqn, Labels]] = {}
         outs = self._walk(closed.jaxpr, [NONE] * len(closed.jaxpr.invars), NONE, (), ())
         self.reach[RESULT], self.loops[RESULT] = outs[0], ()
 
@@ -79,6 +86,9 @@ class Flow:
             return self._scan(eqn, ins, control, here, loops)
         if eqn.primitive is P.while_p:
             return self._while(eqn, ins, control, here, loops)
+        if collective_axes(eqn):
+            self.collectives[here] = eqn, into
+            into |= {(here, None)} if into else NONE
         if into and any(is_ref(v) for v in eqn.invars):
             raise SpanaxError(
                 f"a draw reaches a mutable array (`{eqn.primitive.name}` of a jax.Ref), from where it cannot be followed",
@@ -91,6 +101,7 @@ class Flow:
     def _cond(self, eqn, ins, control, here, loops):
         index, *operands = ins
         branches = eqn.params["branches"]
+        _check_varying(eqn, varying(eqn.invars[0]))
         outs = [self._walk(b.jaxpr, operands, control | index, (*here, k), loops) for k, b in enumerate(branches)]
         return [index.union(*out) for out in zip(*outs, strict=True)]
 
@@ -109,6 +120,7 @@ class Flow:
     def _while(self, eqn, ins, control, here, loops):
         """The loop is one site and one cost: how many passes it makes is unknown."""
         a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+        _check_varying(eqn, varying(eqn.params["cond_jaxpr"].jaxpr.outvars[0]))
         test_consts, body_consts, carry, test = ins[:a], ins[a : a + b], ins[a + b :], NONE
         while True:
             (decides,) = self._walk(eqn.params["cond_jaxpr"].jaxpr, [*test_consts, *carry], control, (*here, 0), loops)
@@ -122,6 +134,18 @@ class Flow:
         self.loops[here] = loops
         self.reach[here] = _as_one_site(test.union(*carry, *inside), here) | {(here, None)}
         return [_as_one_site(c | test, here) for c in carry]
+
+
+def _check_varying(eqn: JaxprEqn, decides: frozenset) -> None:
+    """JAX does not say that what is decided apart on each device of a mesh differs, and its derivative would not be summed."""
+    floats = [v for v in eqn.outvars if jnp.issubdtype(v.aval.dtype, jnp.floating)]
+    if same := sorted(frozenset().union(*(decides - varying(v) for v in floats))):
+        raise SpanaxError(
+            f"a `{eqn.primitive.name}` that each device along the mesh axes {same} decides by itself, and a result that JAX takes "
+            "to be the same on all of them: its derivative would be wrong",
+            where(eqn),
+            f"jax.lax.pcast(theta, {tuple(same)}, to='varying') of what the result is computed from, before the expectation",
+        )
 
 
 def _next_pass(label: Label, loop: Path) -> Label:

@@ -23,12 +23,17 @@ from .._jaxprs import (
     JaxprEqn,
     Literal,
     P,
+    as_varying,
     at,
     aval,
     below,
     body,
+    collective_axes,
     evaluate,
     evaluate_jaxpr,
+    mesh_axes,
+    varying,
+    varying_type,
     where,
 )
 from .._primitives import forward_only, without_derivative, zero_valued, zero_valued_p
@@ -37,7 +42,7 @@ from ..bridges._distributions import family
 from .credit import Events, Others, surrogate
 from .custom_rules import check_straight_through, crosses_a_draw, refuse_rule
 from .estimates import leave, leave_p, new_estimate, unfolded
-from .flow import RESULT, Flow, Path
+from .flow import RESULT, Flow, Path, within
 from .sampling import Site, cost_p, draw, naming, parts, sample_p, site_score, with_bridge
 
 LIMIT = 10_000  # runs of the rest of the program, over all branching sites
@@ -56,6 +61,7 @@ class Program:
         self._check_names()
         self.estimate = new_estimate()
         self.unfolded = unfolded(closed)
+        self._check_collectives()
         check_straight_through(closed.jaxpr, self.bridge_at)
         sites = [eqn.params["site"] for eqn in self.flow.sites.values()]
         bridges = {site: self.bridge_at(site) for site in sites if self.takes(site)}
@@ -76,6 +82,23 @@ class Program:
                 "",
                 "sample(..., name=...)",
             )
+
+    def _check_collectives(self) -> None:
+        """Through a collective a draw reaches the costs of other lanes, which are not there to answer to it."""
+        reaching = {path for labels in self.flow.reach.values() for path, _ in labels}
+        for path, (eqn, labels) in self.flow.collectives.items():
+            draws = [e for p, e in self.flow.sites.items() if any(within(p, site) for site, _ in labels)]
+            scored = next((e for e in draws if self.scores(e.params["site"])), None)
+            if scored is not None and any(within(path, end) for end in reaching):
+                site, axes = scored.params["site"], ", ".join(sorted(map(repr, collective_axes(eqn))))
+                raise SpanaxError(
+                    f"`{eqn.primitive.name}` over the axis {axes}, which is bound outside of the expectation, of what "
+                    f"{site.label} (at {site.where}) reaches: the costs of other lanes would not answer to this draw",
+                    where(eqn),
+                    f"outside of it: jax.lax.pmean of the values, or of the gradients, of sx.expectation(f), over {axes}",
+                    "one expectation of all lanes: the vmap, with its axis_name, inside of f",
+                    "Pathwise(), where the distribution has a reparametrised draw",
+                )
 
     def __call__(self, key: Key[Array, ""]) -> tuple[Float[Array, ""], list[Array]]:
         """The surrogate of one replicate, and the program's further outputs."""
@@ -245,7 +268,14 @@ class Program:
                 "give this bridge as via= in sample(), and write the program for its draws",
                 "a bridge with the same kind of draw",
             )
-        return z
+        if further := varying(z) - varying(eqn.outvars[0]):
+            raise SpanaxError(
+                f"{via!r} at {site.label} draws what differs from device to device along {sorted(further)}, and the program "
+                "was written for a draw that does not",
+                site.where,
+                "give this bridge as via= in sample(), and write the program for its draws",
+            )
+        return as_varying(z, varying(eqn.outvars[0]))
 
     def assemble(self, events: Events) -> Float[Array, ""]:
         return surrogate(self.flow, events, self.reach, self.others)
@@ -279,6 +309,19 @@ class Program:
         return self.assemble(events)
 
     def branch_of_cond(self, eqn, ins, here, rest, runs):
+        apart = [e for path, (e, _) in self.flow.collectives.items() if path > here and mesh_axes() & collective_axes(e)]
+        if apart:
+            draws = below(eqn, self._is_branch)
+            assert draws is not None
+            site = draws.params["site"]
+            raise SpanaxError(
+                f"{self.bridge_at(site)!r} at {site.label} in a branch of a cond, with a `{apart[0].primitive.name}` (at "
+                f"{where(apart[0])}) behind it, which only the devices that take the same branch would run together",
+                site.where,
+                "the collective before the cond",
+                "ScoreFunction() there, with expectation(samples=2) or more",
+            )
+
         def fn(k, branch, operands):
             return self.run(branch.jaxpr, branch.consts, operands, (*here, k), Events(), rest, runs)
 
@@ -412,7 +455,7 @@ def _cond(program: Program, eqn: JaxprEqn, ins: list, here: Path):
     runs = [_Traced(functools.partial(run, k, branch), ins[1:]) for k, branch in enumerate(eqn.params["branches"])]
     nothing = Events()
     for traced in runs:
-        nothing.add(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), traced.shapes[1]))
+        nothing.add(jax.tree.map(_zeros, traced.shapes[1]))
 
     def padded(traced, operands):
         outs, events = traced(operands)
@@ -421,6 +464,10 @@ def _cond(program: Program, eqn: JaxprEqn, ins: list, here: Path):
         return outs, full
 
     return lax.switch(ins[0], [functools.partial(padded, traced) for traced in runs], ins[1:])
+
+
+def _zeros(like: jax.ShapeDtypeStruct) -> Array:
+    return as_varying(jnp.zeros(like.shape, like.dtype), varying_type(like))
 
 
 class _Traced:
@@ -463,8 +510,9 @@ def _while(program: Program, eqn: JaxprEqn, ins: list, here: Path):
         return outs, score + sum(map(jnp.sum, events.scores.values())), cost + sum(map(jnp.sum, events.costs.values()))
 
     zero = jnp.zeros((), program.dtype)
+    _, *sums = jax.eval_shape(step, (ins[a + b :], zero, zero))
     outs, score, cost = forward_only(
-        lax.while_loop(going, step, (ins[a + b :], zero, zero)),
+        lax.while_loop(going, step, (ins[a + b :], *map(_zeros, sums))),
         f"reverse-mode derivative of a while_loop that holds a draw ({program.place(eqn)}): how many passes it makes is "
         "not known when it is traced",
         "forward mode: jax.jvp or jax.jacfwd of expectation(f)",

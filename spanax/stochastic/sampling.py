@@ -113,8 +113,8 @@ def _run_sample(key, *leaves, site):
 
 
 def _sample_avals(key, *leaves, site):
-    out = jax.eval_shape(lambda *args: draw(site, None, *args), key, *leaves)
-    return [jax.core.ShapedArray(out.shape, out.dtype)]
+    (out,) = jax.make_jaxpr(lambda *args: draw(site, None, *args))(key, *leaves).out_avals
+    return [out.update(weak_type=False)]
 
 
 sample_p = new_primitive("sample", _run_sample, _sample_avals)
