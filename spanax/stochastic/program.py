@@ -325,8 +325,9 @@ class Program:
         def fn(k, branch, operands):
             return self.run(branch.jaxpr, branch.consts, operands, (*here, k), Events(), rest, runs)
 
-        fns = [functools.partial(fn, k, branch) for k, branch in enumerate(eqn.params["branches"])]
-        return lax.switch(ins[0], fns, ins[1:])
+        branches = [_Traced(functools.partial(fn, k, b), ins[1:]) for k, b in enumerate(eqn.params["branches"])]
+        axes = frozenset().union(*(varying_type(branch.shapes) for branch in branches))
+        return lax.switch(ins[0], [lambda *x, b=b: as_varying(b(*x), axes) for b in branches], ins[1:])
 
     def branch_of_draw(self, eqn, ins, rest, runs):
         site = eqn.params["site"]
