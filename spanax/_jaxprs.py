@@ -76,12 +76,17 @@ def as_varying(x: Any, axes: frozenset) -> Any:
 _CASTS = frozenset("pvary preduced reduced_vary_cast_p vary_unreduced_cast_p".split())
 
 
+def is_cast(eqn: JaxprEqn) -> bool:
+    """Does it change nothing but along which mesh axes its argument is taken to differ?"""
+    return eqn.primitive.name in _CASTS
+
+
 def collective_axes(eqn: JaxprEqn) -> frozenset:
     """The axes, bound outside of the equation, along which it hands a value on. `axis_index` has none to hand on.
 
     They are read from its parameters, and from those of all that it runs: some collectives have no effect that says so.
     """
-    if not eqn.invars or eqn.primitive.name in _CASTS:
+    if not eqn.invars or is_cast(eqn):
         return frozenset()
     given = jax.tree.leaves([eqn.params.get("axis_name"), eqn.params.get("axes")])
     own = frozenset(x for x in given if not isinstance(x, int | np.integer))
@@ -157,7 +162,8 @@ def at(eqn: JaxprEqn) -> contextlib.AbstractContextManager:
 
 
 def evaluate(eqn: JaxprEqn, ins: Sequence) -> list:
-    """The outputs of one equation."""
+    """The outputs of one equation; an input that is known to be the same along more mesh axes than it was traced with will do."""
+    ins = [as_varying(x, varying(v)) if varying(v) else x for x, v in zip(ins, eqn.invars, strict=True)]
     with at(eqn), eqn.ctx.manager:
         outs = eqn.primitive.bind(*ins, **eqn.primitive.get_bind_params(eqn.params))
     return list(outs) if eqn.primitive.multiple_results else [outs]

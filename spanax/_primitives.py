@@ -35,7 +35,9 @@ def _varying_as_its_arguments(avals: Callable) -> Callable:
         def typed(out):
             if mesh is None or not out.sharding.mesh.empty:
                 return out
-            return out.update(sharding=NamedSharding(mesh, PartitionSpec()), manual_axis_type=ManualAxisType(varying=axes))
+            return out.update(
+                sharding=NamedSharding(mesh, PartitionSpec()), manual_axis_type=ManualAxisType(varying=axes)
+            )
 
         return list(map(typed, avals(*args, **params)))
 

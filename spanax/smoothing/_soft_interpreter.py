@@ -10,7 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._jaxprs import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, at, aval, computed_now, evaluate, is_traced, opened, where
+from .._jaxprs import (
+    ClosedJaxpr,
+    Jaxpr,
+    JaxprEqn,
+    Literal,
+    at,
+    aval,
+    computed_now,
+    evaluate,
+    is_cast,
+    is_traced,
+    opened,
+    varying,
+    where,
+)
 from . import _noise
 from ._soft_reach import CALLBACKS, REACHED, Reach, floating, is_certain, is_opaque, look, operation
 from ._soft_values import Either, canonical, default_float, hardened, is_float, is_key, is_soft, number
@@ -151,8 +165,11 @@ class Interpreter:
     def exactly(self, step: Step, ins: list) -> list:
         """The equation as it stands. What is a number of the program stays one, so that rules can read it."""
         if ins and all(np.size(x) == 1 and not is_traced(x) for x in ins) and _is_small(step.eqn):
-            with computed_now():
-                return evaluate(step.eqn, ins)
+            if is_cast(step.eqn):
+                return ins
+            if not any(map(varying, step.eqn.invars)):
+                with computed_now():
+                    return evaluate(step.eqn, ins)
         return evaluate(step.eqn, ins)
 
     def keep(self, step: Step, ins: list) -> list:

@@ -309,7 +309,9 @@ class Program:
         return self.assemble(events)
 
     def branch_of_cond(self, eqn, ins, here, rest, runs):
-        apart = [e for path, (e, _) in self.flow.collectives.items() if path > here and mesh_axes() & collective_axes(e)]
+        apart = [
+            e for path, (e, _) in self.flow.collectives.items() if path > here and mesh_axes() & collective_axes(e)
+        ]
         if apart:
             draws = below(eqn, self._is_branch)
             assert draws is not None

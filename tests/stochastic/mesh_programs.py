@@ -1,11 +1,13 @@
 """Programs on four devices beside the same programs under vmap, run as a script that prints both as JSON.
 
 JAX must be told of its devices before it starts, so this is a process of its own. Each way all programs are one compiled
-function.
+function. test_mesh.py runs it and says what is right.
 """
 
+import functools
 import json
 import os
+import warnings
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 
@@ -20,6 +22,7 @@ import spanax as sx
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+warnings.simplefilter("error")
 
 
 def draw(bridge, family=dist.BernoulliLogits):
@@ -36,7 +39,7 @@ def in_a_scan(t, *, key):
         sx.cost(z * t)
         return c + 0.1 * z, None
 
-    return lax.scan(step, 0.0 * t, jax.random.split(key, 3))[0] ** 2
+    return lax.scan(step, 0.0 * t * jax.random.uniform(key), jax.random.split(key, 3))[0] ** 2
 
 
 def in_a_cond(t, *, key):
@@ -126,7 +129,7 @@ def a_while_loop(t, key):
     return jax.jvp(lambda t: sx.expectation(f)(t, key=key), (t,), (1.0 + 0.0 * t,))
 
 
-def aux(t, key):
+def its_aux(t, key):
     def f(t, *, key):
         z = sx.sample(key, dist.Bernoulli(logits=t), via=sx.Enumerate())
         return z * t, {"z": z, "t": t}
@@ -166,7 +169,9 @@ def a_smoothed_function(t, key):
 
 
 def a_black_box(t, key):
-    box = sx.blackbox(lambda x: np.float32(np.sin(x)), jax.ShapeDtypeStruct((), jnp.float32), via=sx.FiniteDifference(1e-2))
+    box = sx.blackbox(
+        lambda x: np.float32(np.sin(x)), jax.ShapeDtypeStruct((), jnp.float32), via=sx.FiniteDifference(1e-2)
+    )
     return jax.value_and_grad(box)(t)
 
 
@@ -187,7 +192,7 @@ PROGRAMS = {
         f.__name__: f
         for f in (
             a_while_loop,
-            aux,
+            its_aux,
             by_a_derivative_inside,
             sorted_values,
             steps,
@@ -230,7 +235,10 @@ SHARED = {
     "a_shared_leaf_of_a_black_box": a_shared_leaf_of_a_black_box,
     "noisy_rows": jax.value_and_grad(noisy_rows),
 }
-ACROSS = {"sum of parameters": estimates(sum_of_parameters), "mean of pathwise draws": estimates(mean_of_pathwise_draws)}
+ACROSS = {
+    "sum of parameters": estimates(sum_of_parameters),
+    "mean of pathwise draws": estimates(mean_of_pathwise_draws),
+}
 
 
 def a_mean_of_draws(t, *, key):
@@ -274,49 +282,60 @@ REFUSED = {
     "a shared carry": estimates(a_shared_carry),
     "a_baseline_of_its_own": a_baseline_of_its_own,
     "a_temperature_of_its_own": a_temperature_of_its_own,
-    "a sum behind branches": estimates(a_sum_behind_branches),
 }
+A_SUM_BEHIND_BRANCHES = estimates(a_sum_behind_branches)
 
 THETA = jnp.array([0.3, -0.2, 0.5, 0.9])
 MESH = Mesh(np.array(jax.devices()), ("i",))
 ROWS = PartitionSpec("i")
-failures = {}
+FEW = {
+    **ACROSS,
+    "ScoreFunction, 4 samples": PROGRAMS["ScoreFunction, 4 samples"],
+    "a mean of draws": REFUSED["a mean of draws"],
+}
 
 
-def attempt(name, program, *args):
-    try:
-        return program(*args)
-    except Exception as error:  # reported, by name, to the test
-        failures[name] = f"{type(error).__name__}: {error}"
-        if os.environ.get("DEBUG"):
-            import traceback
-
-            traceback.print_exc()
-        return None
-
-
-def each(programs, prefix=""):
-    return lambda t, key: {n: attempt(prefix + n, p, t, key) for n, p in programs.items()}
-
-
-def on_devices(f, shared=False):
-    """f of each device's own row, as arrays of one row a device."""
+def on_devices(f, theta=ROWS, **options):
+    """f of each device's row of theta and of the keys."""
 
     def one(t, keys):
-        return jax.tree.map(lambda x: jnp.asarray(x)[None], f(t if shared else t[0], keys[0]))
+        return jax.tree.map(lambda x: jnp.asarray(x)[None], f(t[0] if t.shape else t, keys[0]))
 
-    return jax.shard_map(one, mesh=MESH, in_specs=(PartitionSpec() if shared else ROWS, ROWS), out_specs=ROWS)
+    return jax.shard_map(one, mesh=MESH, in_specs=(theta, ROWS), out_specs=ROWS, **options)
+
+
+def run(way, programs, theta):
+    """The arrays that each program gives, one row a device, and the message of its error where it has one."""
+    errors = {}
+
+    def all_of_them(t, key):
+        results = {}
+        for name, program in programs.items():
+            try:
+                results[name] = jax.tree.leaves(program(t, key))
+            except Exception as error:  # reported to the test, by name
+                errors[name] = f"{type(error).__name__}: {error}"
+        return results
+
+    results = jax.device_get(way(all_of_them)(theta, jax.random.split(jax.random.key(0), 4)))
+    return {"results": jax.tree.map(np.ndarray.tolist, results), "errors": errors}
 
 
 def main():
-    keys = jax.random.split(jax.random.key(0), 4)
-    shared = jnp.full(4, THETA[0])
-    want = jax.jit(jax.vmap(each({**PROGRAMS, **ACROSS}, "vmap: "), axis_name="i"))(THETA, keys)
-    got = jax.jit(on_devices(each({**PROGRAMS, **ACROSS})))(THETA, keys)
-    w2 = jax.jit(jax.vmap(each(SHARED, "vmap: ")))(shared, keys)
-    g2 = jax.jit(on_devices(each({**SHARED,**REFUSED}, "shared: "),shared=True))(THETA[0], keys)
-    for k,v in w2.items(): print(k,v,g2[k])
-    print(json.dumps({"failures": failures, "want": jax.tree.map(np.ndarray.tolist, jax.device_get(want)), "got": jax.tree.map(np.ndarray.tolist, jax.device_get(got))}))
+    alone, everywhere = {**PROGRAMS, **ACROSS}, PartitionSpec()
+    vmapped = functools.partial(jax.vmap, axis_name="i")
+    outcome = {
+        "vmap": run(lambda f: jax.jit(vmapped(f)), {**alone, "a mean of draws": REFUSED["a mean of draws"]}, THETA),
+        "shard_map": run(
+            lambda f: jax.jit(on_devices(f)), {**alone, "a sum behind branches": A_SUM_BEHIND_BRANCHES}, THETA
+        ),
+        "shard_map, check_vma=False": run(lambda f: jax.jit(on_devices(f, check_vma=False)), FEW, THETA),
+        "shard_map, not compiled": run(on_devices, {"Enumerate": PROGRAMS["Enumerate"]}, THETA),
+        "pmap": run(functools.partial(jax.pmap, axis_name="i"), FEW, THETA),
+        "shared theta, vmap": run(lambda f: jax.jit(vmapped(f, in_axes=(None, 0))), SHARED, THETA[0]),
+        "shared theta": run(lambda f: jax.jit(on_devices(f, everywhere)), {**SHARED, **REFUSED}, THETA[0]),
+    }
+    print(json.dumps(outcome))
 
 
 if __name__ == "__main__":
