@@ -57,7 +57,7 @@ def is_ref(variable: Any) -> bool:
 
 
 def varying(x: Any) -> frozenset:
-    """The axes of a `shard_map` along which an array, or a variable's, differs from device to device; none where JAX keeps no count."""
+    """The mesh axes along which an array, or a variable's, differs from device to device, as far as JAX keeps account of it."""
     return varying_type(x.aval if hasattr(x, "aval") else jax.typeof(x))
 
 

@@ -26,7 +26,9 @@ def _effect() -> Any:
 
 
 def _varying_as_its_arguments(avals: Callable) -> Callable:
-    """`avals`, whose results, where they are no argument's type, differ along every axis of a `shard_map` that an argument does."""
+    """`avals`, whose results differ from device to device along every mesh axis that an argument does: a type that is one of the
+    arguments' says so by itself.
+    """
 
     def of(*args, **params):
         axes = frozenset().union(*map(varying_type, args))

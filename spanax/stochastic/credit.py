@@ -58,8 +58,9 @@ def surrogate(
     if not events.scores:
         return total
     credit = _Credit(flow, events, reach)
-    apart = [s for s in credit.sites if not credit.loops(s)]
-    in_loops = [s for s in credit.sites if credit.loops(s)]
+    paying = [s for s in credit.sites if credit.crossed[s]]
+    apart = [s for s in paying if not credit.loops(s)]
+    in_loops = [s for s in paying if credit.loops(s)]
     if apart:
         total = total + credit.of_sites_apart(apart, others)
     for s in in_loops:
@@ -68,8 +69,8 @@ def surrogate(
         raise SpanaxError(
             f"the costs are the same on all devices along the mesh axes {sorted(further)}, and a baseline or a draw that they "
             "answer to is not: JAX would sum the derivative of one and not of the other",
-            flow.site(credit.sites[0]).where,
-            f"jax.lax.pcast(theta, {tuple(sorted(further))}, to='varying') of what f is differentiated by",
+            flow.site(paying[0]).where,
+            f"jax.lax.pcast(result, {tuple(sorted(further))}, to='varying') of what f returns: its derivative is summed as well",
             "jax.lax.pmean of the baseline",
         )
     return total

@@ -50,12 +50,14 @@ def expectation(
     A derivative of your own that crosses a draw with a score (a `custom_jvp` straight-through, or `z + p - stop_gradient(p)`)
     raises: the score would be added to it.
 
-    Works under jit, vmap, grad, jvp. For a batch, put the vmap outside:
+    Works under jit, vmap, grad, jvp, pmap and shard_map. For a batch, put the vmap outside:
     `jnp.mean(jax.vmap(expectation(loss), in_axes=...)(..., key=keys))`; a batched loss inside is right, but each draw then
     answers to every example's cost, and a `SpanaxWarning` says so.
 
     Raises `SpanaxError` where the derivative would be wrong: one key for two draws, a draw inside something that
-    cannot be looked into, a bridge that does not fit its site, a result that is no scalar, a missing key.
+    cannot be looked into, a bridge that does not fit its site, a result that is no scalar, a missing key, a collective
+    (`psum`, `pmean`, `all_gather`, ...) over an axis that is bound outside, where a draw reaches it and by it a cost, through a
+    bridge that is not `Local`.
 
     >>> import jax, numpyro.distributions as dist, spanax as sx
     >>> def f(theta, *, key):

@@ -14,7 +14,20 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from .._errors import SpanaxError
-from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, body, collective_axes, is_ref, varying, where
+from .._jaxprs import (
+    CALLS,
+    ClosedJaxpr,
+    Jaxpr,
+    JaxprEqn,
+    Literal,
+    P,
+    aval,
+    body,
+    collective_axes,
+    is_ref,
+    varying,
+    where,
+)
 from .sampling import Site, cost_p, sample_p
 
 Path = tuple[int, ...]
@@ -101,7 +114,7 @@ class Flow:
     def _cond(self, eqn, ins, control, here, loops):
         index, *operands = ins
         branches = eqn.params["branches"]
-        _check_varying(eqn, varying(eqn.invars[0]))
+        _check_varying(eqn, varying(eqn.invars[0]), eqn.outvars)
         outs = [self._walk(b.jaxpr, operands, control | index, (*here, k), loops) for k, b in enumerate(branches)]
         return [index.union(*out) for out in zip(*outs, strict=True)]
 
@@ -120,12 +133,14 @@ class Flow:
     def _while(self, eqn, ins, control, here, loops):
         """The loop is one site and one cost: how many passes it makes is unknown."""
         a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-        _check_varying(eqn, varying(eqn.params["cond_jaxpr"].jaxpr.outvars[0]))
+        inner = eqn.params["body_jaxpr"].jaxpr
+        changed = [v for v, x, y in zip(eqn.outvars, inner.invars[b:], inner.outvars, strict=True) if x is not y]
+        _check_varying(eqn, varying(eqn.params["cond_jaxpr"].jaxpr.outvars[0]), changed)
         test_consts, body_consts, carry, test = ins[:a], ins[a : a + b], ins[a + b :], NONE
         while True:
             (decides,) = self._walk(eqn.params["cond_jaxpr"].jaxpr, [*test_consts, *carry], control, (*here, 0), loops)
             test |= decides
-            outs = self._walk(eqn.params["body_jaxpr"].jaxpr, [*body_consts, *carry], control | test, (*here, 1), loops)
+            outs = self._walk(inner, [*body_consts, *carry], control | test, (*here, 1), loops)
             back = [c | out for c, out in zip(carry, outs, strict=True)]
             if back == carry:
                 break
@@ -136,15 +151,19 @@ class Flow:
         return [_as_one_site(c | test, here) for c in carry]
 
 
-def _check_varying(eqn: JaxprEqn, decides: frozenset) -> None:
-    """JAX does not say that what is decided apart on each device of a mesh differs, and its derivative would not be summed."""
-    floats = [v for v in eqn.outvars if jnp.issubdtype(v.aval.dtype, jnp.floating)]
+def _check_varying(eqn: JaxprEqn, decides: frozenset, outs: Sequence) -> None:
+    """JAX does not say that what is decided apart on each device of a mesh differs, and its derivative would not be summed.
+
+    `decides`: the mesh axes along which the predicate differs; `outs`: the results that it decides.
+    """
+    floats = [v for v in outs if jnp.issubdtype(aval(v).dtype, jnp.floating)]
     if same := sorted(frozenset().union(*(decides - varying(v) for v in floats))):
         raise SpanaxError(
-            f"a `{eqn.primitive.name}` that each device along the mesh axes {same} decides by itself, and a result that JAX takes "
-            "to be the same on all of them: its derivative would be wrong",
+            f"a `{eqn.primitive.name}` that each device along the mesh axes {same} decides by itself, and a result that JAX "
+            "takes to be the same on all of them: its derivative would be wrong",
             where(eqn),
-            f"jax.lax.pcast(theta, {tuple(same)}, to='varying') of what the result is computed from, before the expectation",
+            f"jax.lax.pcast(x, {tuple(same)}, to='varying') of what the branches return, or the loop begins with",
+            "jnp.where",
         )
 
 

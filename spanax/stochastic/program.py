@@ -309,20 +309,7 @@ class Program:
         return self.assemble(events)
 
     def branch_of_cond(self, eqn, ins, here, rest, runs):
-        apart = [
-            e for path, (e, _) in self.flow.collectives.items() if path > here and mesh_axes() & collective_axes(e)
-        ]
-        if apart:
-            draws = below(eqn, self._is_branch)
-            assert draws is not None
-            site = draws.params["site"]
-            raise SpanaxError(
-                f"{self.bridge_at(site)!r} at {site.label} in a branch of a cond, with a `{apart[0].primitive.name}` (at "
-                f"{where(apart[0])}) behind it, which only the devices that take the same branch would run together",
-                site.where,
-                "the collective before the cond",
-                "ScoreFunction() there, with expectation(samples=2) or more",
-            )
+        self._check_behind_branches(eqn, here)
 
         def fn(k, branch, operands):
             return self.run(branch.jaxpr, branch.consts, operands, (*here, k), Events(), rest, runs)
@@ -330,6 +317,22 @@ class Program:
         branches = [_Traced(functools.partial(fn, k, b), ins[1:]) for k, b in enumerate(eqn.params["branches"])]
         axes = frozenset().union(*(varying_type(branch.shapes) for branch in branches))
         return lax.switch(ins[0], [lambda *x, b=b: as_varying(b(*x), axes) for b in branches], ins[1:])
+
+    def _check_behind_branches(self, eqn: JaxprEqn, here: Path) -> None:
+        """What comes after the cond will run in its branches, where a collective would wait for devices that take another one."""
+        behind = (e for path, (e, _) in self.flow.collectives.items() if path > here and not within(path, here))
+        collective = next((e for e in behind if mesh_axes() & collective_axes(e)), None)
+        draws = below(eqn, self._is_branch)
+        if collective is None or draws is None:
+            return
+        site = draws.params["site"]
+        raise SpanaxError(
+            f"{self.bridge_at(site)!r} at {site.label} in a branch of a cond, and a `{collective.primitive.name}` (at "
+            f"{where(collective)}) after it, which only the devices that take the same branch would run together",
+            site.where,
+            "the collective before the cond",
+            "ScoreFunction() there, with expectation(samples=2) or more",
+        )
 
     def branch_of_draw(self, eqn, ins, rest, runs):
         site = eqn.params["site"]

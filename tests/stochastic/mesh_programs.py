@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import warnings
+from typing import Any
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 
@@ -25,7 +26,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 warnings.simplefilter("error")
 
 
-def draw(bridge, family=dist.BernoulliLogits):
+def draw(bridge, family: Any = dist.BernoulliLogits):
     def f(t, *, key):
         z = sx.sample(key, family(t), via=bridge)
         return (z - 0.25) ** 2 * jnp.sin(t) + z
@@ -184,8 +185,29 @@ def second_derivative(t, key):
     return jax.grad(jax.grad(lambda t: sx.expectation(draw(sx.Enumerate()))(t, key=key)))(t)
 
 
+def a_draw_that_reaches_nothing(t, key):
+    def f(t, *, key):
+        sx.sample(key, dist.Bernoulli(logits=t), via=sx.ScoreFunction())
+        return t**2
+
+    return estimates(f)(jnp.float32(0.3), key)
+
+
+def what_a_loop_carries_unchanged(t, key):
+    """Each device decides how many passes it makes; what is the same on all of them is no result of that."""
+
+    def f(t, *, key):
+        z = sx.sample(key, dist.Bernoulli(logits=t), via=sx.ScoreFunction())
+        start = (1.0 + 0.0 * z, t)
+        grown, same = lax.while_loop(lambda state: state[0] < 3.0 * z, lambda state: (2.0 * state[0], state[1]), start)
+        return grown * same
+
+    return sx.expectation(f)(jnp.float32(0.3), key=key)
+
+
 PROGRAMS = {
     **{name: estimates(f) for name, f in ESTIMATES.items()},
+    "a value": lambda t, key: sx.expectation(ESTIMATES["Enumerate"])(t, key=key),
     "a Branching draw in a cond": estimates(a_branching_draw_in_a_cond),
     **{f"{n}, 4 samples": estimates(ESTIMATES[n], samples=4) for n in ("ScoreFunction", "DisARM", "Pathwise", "scan")},
     **{
@@ -200,6 +222,8 @@ PROGRAMS = {
             a_black_box,
             a_plain_call,
             second_derivative,
+            a_draw_that_reaches_nothing,
+            what_a_loop_carries_unchanged,
         )
     },
 }
@@ -330,7 +354,7 @@ def main():
             lambda f: jax.jit(on_devices(f)), {**alone, "a sum behind branches": A_SUM_BEHIND_BRANCHES}, THETA
         ),
         "shard_map, check_vma=False": run(lambda f: jax.jit(on_devices(f, check_vma=False)), FEW, THETA),
-        "shard_map, not compiled": run(on_devices, {"Enumerate": PROGRAMS["Enumerate"]}, THETA),
+        "shard_map, not compiled": run(on_devices, {"a value": PROGRAMS["a value"]}, THETA),
         "pmap": run(functools.partial(jax.pmap, axis_name="i"), FEW, THETA),
         "shared theta, vmap": run(lambda f: jax.jit(vmapped(f, in_axes=(None, 0))), SHARED, THETA[0]),
         "shared theta": run(lambda f: jax.jit(on_devices(f, everywhere)), {**SHARED, **REFUSED}, THETA[0]),

@@ -71,7 +71,7 @@ def test_a_collective_of_what_no_scored_draw_reaches(outcome, way):
 
 REFUSED = {
     "vmap": {"a mean of draws": "`psum` over the axis 'i'"},
-    "shard_map": {"a sum behind branches": "Enumerate.* in a branch of a cond, with a `psum_invariant`"},
+    "shard_map": {"a sum behind branches": "Enumerate.* in a branch of a cond, and a `psum_invariant`"},
     "shard_map, check_vma=False": {"a mean of draws": "`psum` over the axis 'i'"},
     "shard_map, not compiled": {},
     "pmap": {"a mean of draws": "`psum` over the axis 'i'"},
