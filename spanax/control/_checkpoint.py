@@ -36,6 +36,19 @@ class Standing(NamedTuple):
     seconds: float
 
 
+def make_folder(path: Path, where: str) -> None:
+    """That of the file, before the work begins; raises where nothing can be written there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writable = os.access(path.parent, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise SpanaxError(
+            f"the checkpoint {str(path)!r} cannot be written: {path.parent} is not a folder to write to", where
+        )
+
+
 def save(path: Path, standing: Standing, fingerprint: Entries) -> bytes:
     """Writes the file, whose checksum it returns; whoever reads sees the old one or the new one, whole."""
     head = {"updates": len(standing.log.norms), "seconds": standing.seconds, "fingerprint": fingerprint}
@@ -43,7 +56,6 @@ def save(path: Path, standing: Standing, fingerprint: Entries) -> bytes:
     content.write(json.dumps(head).encode() + b"\n")
     eqx.tree_serialise_leaves(content, _without_keys((standing.progress, standing.log)))
     digest = hashlib.sha256(content.getbuffer()).digest()
-    path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -97,13 +109,13 @@ def load(path: Path, progress: Progress, log: Log, fingerprint: Entries, where: 
     return Standing(progress, log, head["seconds"])
 
 
-def is_of(path: Path, fingerprint: Entries) -> bool:
-    """Is the file there one of this training?"""
+def updates_of(path: Path, fingerprint: Entries) -> int | None:
+    """How far the file there is; None where it is not one of this training."""
     try:
         head, _ = _checked(path, path.read_bytes(), "")
     except (OSError, SpanaxError):
-        return False
-    return not differences(head["fingerprint"], fingerprint)
+        return None
+    return None if differences(head["fingerprint"], fingerprint) else head["updates"]
 
 
 def _checked(path: Path, content: bytes, where: str) -> tuple[dict[str, Any], io.BytesIO]:

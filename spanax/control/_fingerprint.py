@@ -95,7 +95,9 @@ class _Reader:
             fields = ((f".{f.name}", getattr(x, f.name, None)) for f in dataclasses.fields(x))
             self._all(at, _name(type(x)), iter([*fields, (".__class__", type(x))]))
         elif callable(getattr(x, "__wrapped__", None)):
-            self._all(at, _name(type(x)), iter([(".__wrapped__", x.__wrapped__)]))
+            rules = ((f".{name}", getattr(x, name, None)) for name in ("jvp", "fwd", "bwd"))  # of a custom derivative
+            rules = [(name, f) for name, f in rules if isinstance(f, types.FunctionType)]
+            self._all(at, _name(type(x)), iter([(".__wrapped__", x.__wrapped__), *rules]))
         else:
             self._all(at, _text(x), _of_object(x))
 
@@ -114,7 +116,8 @@ def _of_array(x: Any) -> str:
 
 
 def _is_library(file: str) -> bool:
-    return file.startswith("<frozen ") or os.path.realpath(file).startswith(_LIBRARIES)
+    path = os.path.realpath(file)
+    return file.startswith("<frozen ") or path.startswith(_LIBRARIES) or f"{os.sep}site-packages{os.sep}" in path
 
 
 def _of_class(cls: type) -> Iterator[tuple[str, Any]]:

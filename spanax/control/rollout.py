@@ -38,10 +38,10 @@ class Trajectory(NamedTuple):
 def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Array, ""] | None = None) -> Trajectory:
     """One episode from `state`, of `steps` steps or until the environment is done.
 
-    `policy(observation) -> action`, or `policy(observation, key=key)` if it has a parameter `key`: with a `key` here each step
-    has one of its own, without one it gets None. A pure function: it works under jit, vmap and grad, and the derivative of
-    what it returns is that of the simulation, as far as environment and policy have one. In reverse mode the memory grows with
-    the steps.
+    `policy(observation) -> action`, or `policy(observation, key=key)` if it takes one (a parameter `key`; or,
+    behind `**kwargs`, it raises without): with a `key` here each step has one of its own, without one it gets None. A pure
+    function: it works under jit, vmap and grad, and the derivative of what it returns is that of the simulation, as far as
+    environment and policy have one. In reverse mode the memory grows with the steps.
 
     Raises `SpanaxError` for a policy whose actions have another shape than the environment's `action_spec`.
     """

@@ -21,7 +21,7 @@ from .._errors import SpanaxError, SpanaxWarning, diagnosis
 from .._jaxprs import here
 from ..blackbox._progress import progress as shown
 from ..stochastic.sampling import check_key
-from ._checkpoint import Standing, checksum, is_of, load, save
+from ._checkpoint import Standing, checksum, load, make_folder, save, updates_of
 from ._fingerprint import Entries, entries
 from ._method import Method, Task
 from ._training import ROWS, Progress, Training
@@ -140,11 +140,12 @@ class _Run:
         log = jax.eval_shape(training.updates, first, jnp.zeros((), jnp.int32))[1]
         empty = jax.tree.map(lambda x: np.zeros((0, *x.shape[1:]), x.dtype), log)
         self.standing = Standing(first, empty, 0.0)
+        self.fingerprint, self.last = {} if path is None else _fingerprint(training, first), None
         if path is not None:
-            self.fingerprint, self.last = _fingerprint(training, first), None
+            make_folder(path, where)
             if path.exists():
-                self.last = checksum(path)
                 self.standing = load(path, first, log, self.fingerprint, where)
+                self.last = checksum(path)
         start = time.perf_counter()
         self.compiled = _compiled(training, first)
         self.compile_seconds = time.perf_counter() - start
@@ -212,9 +213,15 @@ class _Run:
         if self.path is None:
             return None
         try:
-            if checksum(self.path) not in (None, self.last) and not is_of(self.path, self.fingerprint):
-                problem = f"the checkpoint {str(self.path)!r} was written by another training meanwhile, and is kept"
-                return problem, self.where, "a path of its own for each training"
+            if checksum(self.path) not in (None, self.last):  # another process has written it
+                there = updates_of(self.path, self.fingerprint)
+                if there is None:
+                    problem = (
+                        f"the checkpoint {str(self.path)!r} was written by another training meanwhile, and is kept"
+                    )
+                    return problem, self.where, "a path of its own for each training"
+                if there >= self.made:
+                    return None
             self.last = save(self.path, self.standing, self.fingerprint)
         except OSError as error:
             problem = f"the checkpoint {str(self.path)!r} could not be written: {error.strerror or error}"

@@ -47,6 +47,14 @@ def jumps(key, w, scale):
     return scale * jnp.sum(jnp.where(w > 0.9, w + 1, w)) + jax.random.normal(key)
 
 
+def noisy(w, *, key):
+    return jnp.sum(jnp.where(w > 0.9, w + 1, w) + jax.random.normal(key, w.shape))
+
+
+def saturated(w):
+    return jnp.sum(jnp.clip(w, 2.0, 3.0))
+
+
 def branches(w):
     return w if w > 0 else -w
 
@@ -157,6 +165,17 @@ def test_jumps_are_of_the_chosen_arguments_and_the_others_stay():
     jump = report["jumps"]["jumps"][0]
     assert jump["size"] == pytest.approx(2.0, rel=1e-3)  # one element crosses the threshold
     assert report["jumps"]["function"] == "jumps" and jump["gap"]["leaf"] == ["w"]
+
+
+def test_a_key_that_is_not_given_is_made():
+    report = find_json("thing:noisy", "thing:one", "--jumps")
+    assert report["verdict"] == "piecewise" and report["jumps"]["jumps"]
+
+
+def test_a_gradient_that_is_zero_here_is_said():
+    result = find("thing:saturated", "thing:one")
+    assert result.exit_code == 1
+    assert "alive, but 0 at and around these arguments" in result.stdout
 
 
 @pytest.mark.parametrize(

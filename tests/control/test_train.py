@@ -1,8 +1,15 @@
 """`train`: what it counts, where it stops, and what it keeps."""
 
+import contextlib
+import errno
+import functools
+import json
 import os
+import pathlib
 import re
 import signal
+import subprocess
+import sys
 import threading
 from typing import ClassVar
 
@@ -13,9 +20,16 @@ import numpy as np
 import optax
 import pytest
 
+import spanax as sx
 from spanax import SpanaxError, control
+from spanax.control._checkpoint import load
+from spanax.control._fingerprint import differences
+from spanax.control.train import _default_optimizer, _fingerprint, _started
 
 from .envs import Coins, Line
+
+KEY = jax.random.key(3)
+_train = sys.modules[_started.__module__]
 
 
 class Gain(eqx.Module):
@@ -123,18 +137,269 @@ def test_a_drawing_policy_with_its_critic_goes_on_too(key, tmp_path):
     np.testing.assert_array_equal(run(7, path).gradient_norms, run(7).gradient_norms)
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", b'{"format": "other"}\n', None])
-def test_a_file_of_something_else_is_refused(key, tmp_path, content):
-    path = tmp_path / "run"
-    if content is None:
-        train(key, checkpoint=path)
-        content, settings = path.read_bytes(), {"optimizer": optax.sgd(0.1)}
-    else:
-        path.write_bytes(content)
-        settings = {}
-    with pytest.raises(SpanaxError, match="does not fit"):
-        train(key, checkpoint=path, **settings)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A checkpoint of 5 updates, and how to load it as `train` does: nothing is compiled."""
+    path = tmp_path_factory.mktemp("checkpoint") / "run"
+    key = jax.random.key(0)
+    train(key, updates=5, checkpoint=path)
+    via = control.BPTT(horizon=3)
+    training, first = _started(Line(), Gain(jnp.array(0.5)), via, key, 4, _default_optimizer(), None, "")
+    log = jax.eval_shape(training.updates, first, jnp.zeros((), jnp.int32))[1]
+    of = _fingerprint(training, first)
+    return path.read_bytes(), lambda path: load(path, first, log, of, "here")
+
+
+def refused(written, path, content, said="does not fit"):
+    path.write_bytes(content)
+    with pytest.raises(SpanaxError, match=said):
+        written[1](path)
     assert path.read_bytes() == content
+
+
+def test_what_was_written_is_read(written, tmp_path):
+    (tmp_path / "run").write_bytes(written[0])
+    assert len(written[1](tmp_path / "run").log.norms) == 5
+    assert b"pickle" not in written[0]
+
+
+def test_one_flipped_bit_is_seen(written, tmp_path):
+    """The first bytes one after the other, and 200 bits anywhere."""
+    content, random = written[0], np.random.default_rng(0)
+    places = [*range(80), len(content) - 1, *random.integers(len(content), size=200)]
+    for place, bit in zip(places, random.integers(8, size=len(places)), strict=True):
+        changed = bytearray(content)
+        changed[place] ^= 1 << int(bit)
+        refused(written, tmp_path / "run", bytes(changed), "damaged")
+
+
+def test_a_file_that_is_cut_short_or_goes_on_is_seen(written, tmp_path):
+    content = written[0]
+    for length in [*range(64), *range(64, len(content), 97), len(content) - 1]:
+        refused(written, tmp_path / "run", content[:length], "cut short" if length else "empty")
+    refused(written, tmp_path / "run", content + b"\0")
+    refused(written, tmp_path / "run", content[:1000] + content[1001:])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty"),
+        (b"no checkpoint", "it is not a checkpoint"),
+        (b'{"format": "other"}\n', "it is not a checkpoint"),
+        (b'{"format": "spanax.training.1", "updates": 3}\n', "it is of an older format"),
+        (None, "it cannot be read"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(key, tmp_path, content, said):
+    path = tmp_path / "run"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(SpanaxError, match=f"does not fit: {said}") as caught:
+        train(key, checkpoint=path)
+    assert "test_train.py" in caught.value.where
+    assert path.is_dir() if content is None else path.read_bytes() == content
+
+
+def test_a_place_that_cannot_be_written_is_told_at_once(key, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(SpanaxError, match="is not a folder to write to"):
+        train(key, updates=10**9, checkpoint=tmp_path / "file" / "run")
+
+
+# -- the same training, or another
+
+WEIGHT = 2.0
+
+
+def weighted(state, action, next_state):
+    return WEIGHT * next_state**2
+
+
+def scaled(by):
+    return lambda state, action, next_state: by * next_state**2
+
+
+def with_default(state, action, next_state, by=1.0):
+    return by * next_state**2
+
+
+class Helped(Line):
+    gain = 1.0
+
+    def step(self, state, action):
+        return helper(state) + self.gain * action[0]
+
+
+def helper(x):
+    return 0.9 * x
+
+
+def helper_changed(x):
+    return 0.8 * x
+
+
+def fingerprint(**settings):
+    given = {
+        "env": Line(),
+        "policy": Gain(jnp.array(0.5)),
+        "via": control.BPTT(horizon=3),
+        "key": jax.random.key(0),
+        "batch": 4,
+        "optimizer": optax.adam(1e-2),
+        "loss": None,
+        **settings,
+    }
+    return _fingerprint(*_started(**given, where=""))
+
+
+def step_of(code):
+    """`Line` with another step."""
+    space = {"Line": Line, "jnp": jnp}
+    exec(f"class Coded(Line):\n    def step(self, state, action):\n        return {code}", space)
+    return space["Coded"]()
+
+
+OTHERS = {
+    "environment.decay": ({}, {"env": Line(decay=0.8)}),
+    "environment.limit": ({}, {"env": Line(limit=9)}),
+    "environment was Line and is Coins": ({}, {"env": Coins(), "policy": eqx.nn.MLP(2, "scalar", 2, 1, key=KEY)}),
+    "environment.env": ({"env": control.TimeLimit(Line(), 5)}, {"env": control.TimeLimit(Line(edge=9.0), 5)}),
+    "Coded.step": ({"env": step_of("state + action[0]")}, {"env": step_of("state - action[0]")}),
+    "Coded.step was": ({"env": step_of("state * 2")}, {"env": step_of("state * 3")}),
+    "policy.w": ({}, {"policy": Gain(jnp.array(0.6))}),
+    "policy.name": ({}, {"policy": Gain(jnp.array(0.5), "other")}),
+    "policy was": ({}, {"policy": eqx.nn.MLP(1, 1, 2, 1, key=KEY)}),
+    "policy.activation": (
+        {"policy": eqx.nn.MLP(1, 1, 2, 1, jnp.tanh, key=KEY)},
+        {"policy": eqx.nn.MLP(1, 1, 2, 1, jnp.sin, key=KEY)},
+    ),
+    "method.horizon": ({}, {"via": control.BPTT(horizon=4)}),
+    "method.truncate": ({}, {"via": control.BPTT(horizon=3, truncate=False)}),
+    "method.bridges": ({}, {"via": control.BPTT(horizon=3, bridges={"action": sx.GumbelSoftmax(0.5)})}),
+    "step_size was -0.01 and is -0.02": ({}, {"optimizer": optax.adam(2e-2)}),
+    "b1 was 0.9 and is 0.8": ({}, {"optimizer": optax.adam(1e-2, b1=0.8)}),
+    "optimizer": ({}, {"optimizer": optax.sgd(1e-2)}),
+    "decay_steps": tuple({"optimizer": optax.sgd(optax.cosine_decay_schedule(0.1, n))} for n in (10, 20)),
+    "batch was 4 and is 8": ({}, {"batch": 8}),
+    "loss was None and is weighted": ({}, {"loss": weighted}),
+    "loss by was 1.0 and is 2.0": ({"loss": scaled(1.0)}, {"loss": scaled(2.0)}),
+    "loss.keywords": tuple({"loss": functools.partial(with_default, by=by)} for by in (1.0, 2.0)),
+    "loss was <lambda>": ({"loss": lambda s, a, n: n**2}, {"loss": lambda s, a, n: n**4}),
+    "key": ({}, {"key": jax.random.key(1)}),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_training_is_told_apart_and_how(name):
+    one, other = OTHERS[name]
+    here, there = fingerprint(**one), fingerprint(**other)
+    assert here == fingerprint(**one)
+    said = differences(here, there)
+    assert any(name in line for line in said), said
+
+
+def test_policy_gradients_by_their_settings():
+    policy = control.MLPPolicy(Coins(), key=KEY, width=2)
+    of = lambda via: fingerprint(env=Coins(), policy=policy, via=via)
+    plain = of(control.PolicyGradient())
+    for name, value in {"discount": 0.9, "entropy": 0.1, "baseline": None}.items():
+        other = of(control.PolicyGradient(**{name: value}))
+        assert any(f"method.{name} was" in line for line in differences(plain, other))
+
+
+def test_what_code_names_belongs_to_it(monkeypatch):
+    loss, env = fingerprint(loss=weighted), fingerprint(env=Helped())
+    monkeypatch.setitem(globals(), "WEIGHT", 3.0)
+    assert differences(loss, fingerprint(loss=weighted)) == ["loss WEIGHT was 2.0 and is 3.0"]
+    monkeypatch.setattr(Helped, "gain", 1.1)
+    assert "Helped.gain was 1.0 and is 1.1" in differences(env, fingerprint(env=Helped()))[0]
+    monkeypatch.undo()
+    monkeypatch.setitem(globals(), "helper", helper_changed)
+    assert "helper was helper" in differences(env, fingerprint(env=Helped()))[0]
+
+
+def test_precision_belongs_to_it():
+    single = fingerprint()
+    with jax.enable_x64(True):
+        assert any("precision was 'float32' and is 'float64'" in line for line in differences(single, fingerprint()))
+
+
+def test_another_process_says_the_same():
+    """No address, hash seed or order of a set is in it."""
+    script = (
+        "import json, tests.control.test_train as t\n"
+        "print(json.dumps(t.fingerprint(env=t.Helped(), loss=t.scaled(2.0), policy=t.eqx.nn.MLP(1, 1, 2, 1, key=t.KEY))))"
+    )
+    root = str(pathlib.Path(__file__).parents[2])
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=True)
+    policy = eqx.nn.MLP(1, 1, 2, 1, key=KEY)
+    assert json.loads(run.stdout) == fingerprint(env=Helped(), loss=scaled(2.0), policy=policy)
+
+
+def test_a_checkpoint_of_another_training_is_refused_and_kept(key, tmp_path):
+    path = tmp_path / "run"
+    train(key, updates=3, checkpoint=path)
+    content = path.read_bytes()
+    with pytest.raises(SpanaxError, match=r"another training: method.horizon was 3 and is 4\n  at .*test_train"):
+        train(key, updates=6, checkpoint=path, via=control.BPTT(horizon=4))
+    assert path.read_bytes() == content
+    assert len(train(key, updates=2, checkpoint=path).returns) == 3
+
+
+def test_a_file_of_another_training_that_appears_meanwhile_is_kept(key, tmp_path):
+    path = tmp_path / "run"
+
+    class Intruded(Line):
+        @contextlib.contextmanager
+        def telling(self):
+            if not path.exists():
+                train(key, w=0.1, updates=1, checkpoint=path)
+            yield
+
+    with pytest.raises(control.TrainingError, match="written by another training meanwhile") as caught:
+        train(key, env=Intruded(), updates=3, checkpoint=path)
+    assert len(caught.value.result.returns) == 3
+    assert len(train(key, w=0.1, updates=1, checkpoint=path).returns) == 1
+
+
+def test_of_two_processes_the_one_that_is_further_is_kept(key, tmp_path):
+    path = tmp_path / "run"
+
+    class Twice(Line):
+        begun: ClassVar[list] = []
+
+        @contextlib.contextmanager
+        def telling(self):
+            if not self.begun:
+                self.begun.append(1)
+                train(key, env=Twice(), updates=9, checkpoint=path)
+            yield
+
+    assert len(train(key, env=Twice(), updates=3, checkpoint=path).returns) == 3
+    assert len(train(key, env=Twice(), updates=3, checkpoint=path).returns) == 9
+
+
+def test_a_full_disk_loses_nothing(key, tmp_path, monkeypatch):
+    """The file stays as it was, without remains beside it; the result is in the error, and in between there is a warning."""
+    path = tmp_path / "run"
+    train(key, updates=3, checkpoint=path)
+    content = path.read_bytes()
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(_train, "BETWEEN_SAVES", 0.0)
+    with (
+        pytest.warns(sx.SpanaxWarning, match="could not be written: No space left"),
+        pytest.raises(control.TrainingError, match="could not be written: No space left") as caught,
+    ):
+        train(key, updates=8, checkpoint=path)
+    assert len(caught.value.result.returns) == 8
+    assert path.read_bytes() == content
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+    monkeypatch.undo()
+    np.testing.assert_array_equal(train(key, updates=8, checkpoint=path).returns, caught.value.result.returns)
 
 
 def test_what_stops_it_leaves_a_checkpoint(key, tmp_path):
