@@ -51,9 +51,9 @@ def needs_key(f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, A
     """Does f take a key, and raise without it?"""
     if "key" in kwargs or not may_take_key(f) or _is_bound(f, args, kwargs):
         return False
-    parameter = parameters(f).get("key")
-    required = parameter is not None and parameter.kind is not parameter.VAR_KEYWORD
-    return (required and parameter.default is parameter.empty) or _asks_for_key(f, args, kwargs)
+    named = parameters(f).get("key")
+    required = named is not None and named.kind is not named.VAR_KEYWORD and named.default is named.empty
+    return required or _asks_for_key(f, args, kwargs)
 
 
 def with_key(f: Callable[..., Any], key: Key[Array, ""] | None, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict:
@@ -87,8 +87,9 @@ def _layers(f: Any) -> Iterator[Any]:
             f = functools.partial(f.func, *f.args, **f.keywords)
         yield f
         plain = inspect.isroutine(f) or inspect.isclass(f) or isinstance(f, functools.partial)
-        if hasattr(f, "__wrapped__"):
-            f = f.__wrapped__
+        wrapped = getattr(f, "__wrapped__", None)
+        if wrapped is not None:
+            f = wrapped
         elif not plain and inspect.isfunction(getattr(type(f), "__call__", None)):  # noqa: B004, it is read, not asked for
             f = type(f).__call__
         else:
