@@ -35,9 +35,11 @@ class Host:
         self.failure: SpanaxError | None = None
         self.thread = _Thread(name)
 
-    def fingerprint(self) -> tuple[str, str]:
-        """What it is, for checkpoints: not in which state."""
-        return self.name, repr(getattr(self.envs[0], "spec", None))
+    def fingerprint(self) -> tuple[str, Any, Any]:
+        """What it is, for checkpoints: its class, and the id and arguments of its specification; not in which state."""
+        spec = getattr(self.envs[0], "spec", None)
+        kind = type(getattr(self.envs[0], "unwrapped", self.envs[0])).__qualname__
+        return kind, getattr(spec, "id", None), getattr(spec, "kwargs", None)
 
     def reset(self, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The first environments anew, one for each seed: slots, tickets and observations."""
