@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -40,19 +40,20 @@ class Crossing:
         return [result[0] for result in self._evaluated(self._request(), [leaf[None] for leaf in x], key)[0]]
 
     def values(
-        self, x: Sequence[Array], active: Sequence[bool], X: PyTree[Array], key: MaybeKey, usable: Callable
+        self, x: Sequence[Array], active: Sequence[bool], X: PyTree[Array], y: Sequence[Array], key: MaybeKey, **lane: Any
     ) -> tuple[list[Array], MaybeKept]:
-        """f at all points X, and which of the results there are; `usable` as in `Request`."""
+        """f at all points X, and which of the results there are; y: the floats of f(x). `lane` as in `Request`."""
         rows = [
             at if a else jnp.broadcast_to(leaf, (len(at), *leaf.shape))
             for leaf, at, a in zip(x, jax.tree.leaves(X), active, strict=True)
         ]
-        return self._evaluated(self._request(X, lane=len(rows[0]), with_value=False, usable=usable), rows, key)
+        request = self._request(X, lane=len(rows[0]), with_value=False, references=len(y), **lane)
+        return self._evaluated(request, rows, key, [leaf[None] for leaf in y])
 
     def value_and_values(
         self, x: Sequence[Array], active: Sequence[bool], X: PyTree[Array], key: MaybeKey, **lane: Any
     ) -> tuple[list[Array], list[Array], MaybeKept]:
-        """f(x) and `values`, in one call of the host. `lane`: `usable` or `may_fail`, as in `Request`."""
+        """f(x) and `values`, in one call of the host."""
         rows = [
             jnp.concatenate([leaf[None].astype(at.dtype), at])
             if a
@@ -83,10 +84,12 @@ class Crossing:
             self.host.fn, kind, ("x",), (self.tree,), self.result, outs, self.where, seeded=self.host.seeded, **lane
         )
 
-    def _evaluated(self, request: Request, rows: Sequence[Array], key: MaybeKey) -> tuple[list[Array], MaybeKept]:
+    def _evaluated(
+        self, request: Request, rows: Sequence[Array], key: MaybeKey, references: Sequence[Array] = ()
+    ) -> tuple[list[Array], MaybeKept]:
         """All rows of one call have one seed: the derivative is that of the function of x and `key`."""
         seeds = [jnp.broadcast_to(seed, (len(rows[0]), *seed.shape)) for seed in self.seed(key)]
-        return evaluated(self.host, request, [*rows, *seeds])
+        return evaluated(self.host, request, [*rows, *seeds, *references])
 
 
 def is_float(x: Any) -> bool:

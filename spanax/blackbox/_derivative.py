@@ -16,7 +16,7 @@ from jaxtyping import Array, PyTree
 
 from .._errors import SpanaxError
 from .._primitives import undifferentiated
-from ..bridges import Manual, Probing, Tuned
+from ..bridges import FiniteDifference, Manual, Probing, Smoothing, Tuned
 from ._crossing import Crossing, MaybeKey, is_float
 from ._keys import probing_key
 from ._manual import manual_tangents
@@ -81,14 +81,25 @@ def _probed(
     pilot = via.pilot(point, for_points) if isinstance(via, Tuned) else None
     if pilot is None:
         X = via.points(point, for_points)
-        y, Y, kept = crossing.value_and_values(x, active, X, key, usable=via.usable)
+        y, Y, kept = crossing.value_and_values(x, active, X, key, **_checks(via))
     else:
+        checks = _checks(via)
         y, via = _tuned(crossing, via, x, active, pilot, key)
         X = via.points(point, for_points)
-        Y, kept = crossing.values(x, active, X, key, via.usable)
+        known = undifferentiated(_differentiable(y), *_NO_SECOND)
+        Y, kept = crossing.values(x, active, X, known, key, **checks)
 
     values, where = (point, X, _differentiable(Y), _differentiable(y), kept), tuple(active)
     return y, _pushed(via, values, moving, where)
+
+
+def _checks(via: Probing) -> dict[str, Any]:
+    """What the host is to make sure of, for values of which this bridge makes a derivative (see `Request`)."""
+    if isinstance(via, FiniteDifference):
+        lever = "`largest`" if via.step is None and via.scheme != "complex" else "`step`"
+    else:
+        lever = "`sigma`" if isinstance(via, Smoothing) else "`step`"
+    return {"usable": via.usable, "lever": lever, "random": not isinstance(via, FiniteDifference)}
 
 
 @eqx.filter_jit

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from .._errors import SpanaxError
+from .._errors import SpanaxError, diagnosis
+from ._balance import FALSE_ALARMS, SEVERE, Balance
 from ._memory import Memory, unpacked
 from ._progress import progress
 from ._request import COMPLEX, Request, has_nan, is_inexact, nan_rows
+from ._resolution import Resolution, problem, remedies, visible_at_a_glance
 from ._worker import Call
 from .run import Run, workers
 from .stats import Counter
 from .store import Store
+from ._warning import warn
 from .supervisor import BadResult, Done, Failed, supervise
 
 
@@ -25,7 +29,7 @@ class Host:
     """Evaluates rows of points. There is one for each black box.
 
     `out`: as the user gave it. `batched`: the function takes all rows at once. `noisy`: rows come with seeds; `seeded`: the
-    function takes them.
+    function takes them. `constant`: its values may be the same at all points.
     """
 
     fn: Callable[..., Any]
@@ -37,7 +41,9 @@ class Host:
     batched: bool
     noisy: bool
     seeded: bool
+    constant: bool = False
     counter: Counter = dataclasses.field(default_factory=Counter)
+    balance: Balance = dataclasses.field(default_factory=Balance)
 
     def __post_init__(self):
         self.once = dataclasses.replace(self.run, retries=0)
@@ -65,6 +71,7 @@ class _Batch:
 
     def __init__(self, host: Host, request: Request, arrays: Sequence[np.ndarray]):
         leaves = list(arrays)
+        self.references = [leaves.pop() for _ in range(request.references)][::-1]
         self.seeds = _numbers(leaves.pop()) if host.noisy else None
         self.host, self.request, self.leaves = host, request, leaves
         self.rows = len(arrays[0])
@@ -88,6 +95,10 @@ class _Batch:
             kept[list(self.failed)] = False
             self._blank(~kept)
             self._check_left(kept)
+            if self.request.random:
+                self._check_balance(kept)
+        if self.request.lever:
+            self._check_resolution()
         return self.results, kept
 
     def _evaluate_new(self, memory: Memory) -> None:
@@ -260,6 +271,50 @@ class _Batch:
                 lost = min(i for i in self.failed if i >= first)
                 remedy = "what is left gives no derivative: sx.Smoothing, with more pairs, can do without some"
                 self._raise(self.failed[lost], remedy)
+
+    # -- what is left
+
+    def _check_balance(self, kept: np.ndarray) -> None:
+        """Raises, or warns, where the points that failed are not like the others."""
+        lane = self.request.lane
+        floats = [leaf.reshape(-1, lane, math.prod(leaf.shape[1:])) for leaf in self.leaves if is_inexact(leaf.dtype)]
+        moves = np.concatenate([leaf[:, 1:].astype(np.float64) - leaf[:, :1].astype(np.float64) for leaf in floats], axis=2)
+        lean = self.host.balance.lean(moves, kept.reshape(-1, lane)[:, 1:])
+        if lean is None:
+            return
+        message = (
+            f"black box {self.host.name!r}: the points that fail are not like the others, they lie {lean.how} "
+            f"({lean.failed} of {lean.points}; by chance less than once in {1 / FALSE_ALARMS:,.0f} calls), and an estimate "
+            f"without them is of something else: of a linear function it would give {lean.share:.0%} of the derivative "
+            f"along that side\n  near {self._shown(lean.lane * lane)}"
+        )
+        cures = ("a value for such points, by fn itself: a penalty, or the value at the nearest point that has one",
+                 "a smaller `sigma` or `step`, so that no point lies where fn fails",
+                 "another parametrisation, such as x = exp(u), that keeps the points where fn has values")
+        if abs(lean.share - 1) > SEVERE:
+            raise SpanaxError(message, self.request.where, *cures)
+        if not self.host.balance.told:
+            self.host.balance.told = True
+            warn(diagnosis(message, self.request.where, *cures), self.request.where)
+
+    def _check_resolution(self) -> None:
+        """Raises where the values differ too little for a derivative, or makes them equal where that is what they are."""
+        results = [array for array in self.results if is_inexact(array.dtype)]
+        if len(results) == 1 and results[0].shape == (self.request.lane,) and self.request.kind != COMPLEX:
+            reference = float(self.references[0][0]) if self.references else float(results[0][0])
+            if visible_at_a_glance(results[0], reference):
+                return
+        resolution = Resolution(results, self.references, self.request.lane)
+        if self.host.constant:
+            resolution.flatten()
+        elif found := resolution.flat() or resolution.rounded():
+            points = self.request.lane - int(self.request.with_value)
+            raise SpanaxError(
+                f"the derivative of the black box {self.host.name!r}: {problem(found, points)}\n"
+                f"  near {self._shown(found.lane * self.request.lane)}",
+                self.request.where,
+                *remedies(found, self.request.lever),
+            )
 
     def _raise(self, failed: Failed, *remedies: str) -> None:
         attempts = f" after {failed.attempts} attempts" if failed.attempts > 1 else ""

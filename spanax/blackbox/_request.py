@@ -31,6 +31,9 @@ class Request:
     - `names`: of the arguments; `out`: structure, shapes and dtypes of one result, in `tree` and `outs`;
     - `usable(kept)`: is an estimate left with these points of a lane only?
     - `may_fail`: points that fail are NaN, and nothing is raised but for the value;
+    - `lever`: what a user would enlarge for values that differ more; where there is one, they must differ;
+    - `references`: how many arrays with f(x), a row for each lane, come after all others;
+    - `random`: the points were drawn, so that those that fail must be like the others;
     - `seeded`: the function takes a seed;
     - `where`: the user's line.
     """
@@ -46,6 +49,9 @@ class Request:
     with_value: bool = True
     usable: Callable[[np.ndarray], Any] = np.all
     may_fail: bool = False
+    lever: str = ""
+    references: int = 0
+    random: bool = False
     seeded: bool = False
 
     def arguments(self, leaves: Sequence[np.ndarray]) -> tuple[PyTree[np.ndarray], ...]:

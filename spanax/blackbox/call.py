@@ -34,6 +34,7 @@ def blackbox(
     via: Probing | Manual,
     batched: bool = False,
     noisy: bool = False,
+    constant: bool = False,
     run: Run | None = None,
     store: Store | None = None,
     name: str | None = None,
@@ -97,7 +98,7 @@ def blackbox(
     if store is not None and not isinstance(store, Store):
         raise SpanaxError(f"blackbox(store={store!r})", here(), 'sx.Store("runs.db", version="1")')
     shown, identity = _names(fn, name, store)
-    host = Host(fn, out, shown, identity, run or Run(), store, batched, noisy, noisy and takes_seed(fn))
+    host = Host(fn, out, shown, identity, run or Run(), store, batched, noisy, noisy and takes_seed(fn), constant)
     return BlackBox(via, host)
 
 

@@ -1,0 +1,222 @@
+"""Are the points that failed like the others? Only then is an estimate right that leaves them out.
+
+The null hypothesis is that whether a point fails has nothing to do with where it is: a worker died, a licence ran out. Given that
+m of n points have failed, each set of m is then as likely as any other, and a sum over the failed points is one of a sample without
+replacement. Its tail is bounded through its moment generating function, for any number of points: so is the false-alarm rate.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import NamedTuple
+
+import numpy as np
+
+FALSE_ALARMS = 1e-4  # a call, at most: half for each lane by itself, half for all calls of a black box together
+SEVERE = 0.1  # an estimate that is off by more for a linear function is not given
+_RATES = np.geomspace(0.1, 30, 20)  # of a moment generating function, in units of 1/(standard deviation)
+_BETS = np.array([0.1, 0.2, 0.4, 0.8, 1.6])  # the same, for all calls together
+_SEARCHED = 4  # columns, those with the largest sums
+_LOUD = 3.5  # standard deviations: what is less is not significant, and not looked at
+_NEWTON, _ITERATIONS, _SMALL = 12, 12, 32
+_ONE_SIDED, _FAR = "on one side of x", "far from x"
+
+
+class Lean(NamedTuple):
+    """How the points that failed differ from all. `share`: of the derivative of a linear function, what is left along the lean."""
+
+    lane: int
+    how: str
+    failed: int
+    points: int
+    share: float
+
+
+class Balance:
+    """Looks at the failures of one black box, in each lane of each call and over all of them."""
+
+    def __init__(self):
+        self._lock, self._so_far = threading.Lock(), _SoFar(0)
+        self.told = False  # a lean that is not severe is told once
+
+    def __reduce__(self):
+        return Balance, ()  # another process sees other points
+
+    def lean(self, moves: np.ndarray, kept: np.ndarray) -> Lean | None:
+        """`moves`: from x, (lanes, points, coordinates); `kept`: (lanes, points). The lean that matters most, if there is one."""
+        lanes = np.flatnonzero(~kept.all(axis=1)).tolist()
+        found = []
+        with self._lock:
+            for lane in lanes:
+                if (points := _Points.of(moves[lane], kept[lane])) is not None:
+                    found.append(_of_one_lane(lane, points, math.log(FALSE_ALARMS / 2 / len(lanes))))
+                    if self._so_far.size != points.moves.shape[1]:
+                        self._so_far = _SoFar(points.moves.shape[1])
+                    self._so_far.add(points)
+            if lanes and (lean := self._so_far.lean(lanes[-1], math.log(FALSE_ALARMS / 2 / 2))):
+                found.append(lean)
+                self._so_far = _SoFar(0)
+        return max(filter(None, found), key=lambda lean: abs(lean.share - 1), default=None)
+
+
+class _Points(NamedTuple):
+    """`moves`: (points, coordinates), in units of the root mean square of each; which points failed, and which are used."""
+
+    moves: np.ndarray
+    failed: np.ndarray
+    used: np.ndarray
+
+    @classmethod
+    def of(cls, moves: np.ndarray, kept: np.ndarray) -> _Points | None:
+        """None where nothing moves or nothing is used. Of points that mirror each other, both are used or none."""
+        size = np.sqrt(np.mean(moves**2, axis=0))
+        scaled, half = moves[:, size > 0] / size[size > 0], len(kept) // 2
+        used = kept
+        if len(kept) % 2 == 0 and np.allclose(scaled[:half], -scaled[half:], atol=0.05):
+            used = np.tile(kept[:half] & kept[half:], 2)
+        return cls(scaled, ~kept, used) if scaled.size and used.any() else None
+
+    def share(self, direction: np.ndarray | None) -> float:
+        """The mean square of the moves that are used, over that of all: along a direction, or in length."""
+        square = np.sum(self.moves**2, axis=1) if direction is None else (self.moves @ direction) ** 2
+        return float(square[self.used].mean() / square.mean())
+
+
+def _of_one_lane(lane: int, points: _Points, limit: float) -> Lean | None:
+    """`limit`: the logarithm of the false-alarm rate, of which each test has its part."""
+    moves, failed = points.moves, points.failed
+    square, (mean, axis) = moves**2, _told_by(moves[failed])
+    tests = [(0.3, _ONE_SIDED, mean, moves, failed, 2), (0.2, _FAR, None, square, failed, 1)]
+    if moves.shape[1] > 1:
+        tests.append((0.1, _FAR, None, square.sum(axis=1, keepdims=True), failed, 1))
+        for part in _halves(len(moves)):  # one half tells a direction, the other is tested along it
+            direction, far = _told_by(moves[~part & failed])
+            tests.append((0.15, _ONE_SIDED, mean, (moves[part] @ direction)[:, None], failed[part], 1))
+            tests.append((0.05, _FAR, axis, (moves[part] @ far)[:, None] ** 2, failed[part], 1))
+    found = []
+    for part, how, along, columns, fails, sides in tests:
+        p, column = _log_tail(columns, fails, sides)
+        if p - math.log(part) < limit:
+            shares = [points.share(along)]
+            if columns.shape == moves.shape:
+                shares.append(points.share(np.eye(1, moves.shape[1], column)[0]))
+            share = max(shares, key=lambda share: abs(share - 1))
+            found.append(Lean(lane, how, int(failed.sum()), len(failed), share))
+    return max(found, key=lambda lean: abs(lean.share - 1), default=None)
+
+
+def _halves(n: int) -> list[np.ndarray]:
+    """Of the points, those that mirror each other together."""
+    place = np.arange(n) % (n // 2) if n % 2 == 0 else np.arange(n)
+    return [place % 2 == 0, place % 2 == 1]
+
+
+def _told_by(moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The direction of the mean of these moves, and about the axis along which they are largest, by power iteration."""
+    if not len(moves):
+        return np.zeros(moves.shape[1]), np.zeros(moves.shape[1])
+    axis = moves[np.argmax(np.sum(moves**2, axis=1))]
+    for _ in range(_ITERATIONS):
+        axis = _unit(moves.T @ (moves @ _unit(axis)))
+    return _unit(moves.sum(axis=0)), axis
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / max(np.linalg.norm(vector), 1e-300)
+
+
+def _log_tail(columns: np.ndarray, failed: np.ndarray, sides: int) -> tuple[float, int]:
+    """log of a bound on P(the sum of any column over the failed points is as large as it is), and of which column.
+
+    `sides=2`: or as small. Only columns whose sums are loud are looked at, and 0 is returned where there is none.
+    """
+    n, m, k = len(failed), int(failed.sum()), columns.shape[1]
+    if not 0 < m < n:
+        return 0.0, 0
+    centred = columns - columns.mean(axis=0)
+    deviation = np.sqrt(np.mean(centred**2, axis=0))
+    sums = centred[failed].sum(axis=0) / np.where(deviation > 1e-6, deviation, np.inf)
+    heights = abs(sums) if sides == 2 else sums
+    least = _LOUD * math.sqrt(m * (n - m) / (n - 1))
+    best = [
+        (_log_bound(np.sign(sums[j]) * centred[:, j] / deviation[j], m, abs(sums[j])), int(j))
+        for j in np.argsort(-heights)[:_SEARCHED]
+        if heights[j] > least
+    ]
+    p, column = min(best, default=(0.0, 0))
+    return min(p + math.log(sides * k), 0.0), column
+
+
+def _log_bound(z: np.ndarray, m: int, s: float) -> float:
+    """log of a bound on P(the sum of m of the n numbers z, drawn without replacement, is s or more).
+
+    With independent draws b_i of probability q = m/n, P = P(sum b z >= s, sum b = m) / P(sum b = m), and the numerator is at
+    most E exp(r (sum b z - s) + u (sum b - m)) for any r >= 0 and u; u by Newton's method for each of some r.
+    """
+    n = len(z)
+    q = m / n
+    rz = _RATES[:, None] * z[None]
+    u = -np.sort(rz, axis=1)[:, n - m][:, None] + math.log((1 - q) / q)  # about where the m largest are taken
+    odds = rz + math.log(q / (1 - q))
+    for _ in range(_NEWTON):
+        taken = _sigmoid(odds + u)
+        slope = np.maximum(np.sum(taken * (1 - taken), axis=1, keepdims=True), 1e-3)
+        u = u + np.clip((m - taken.sum(axis=1, keepdims=True)) / slope, -2, 2)
+    log_mean = np.sum(np.logaddexp(math.log1p(-q), math.log(q) + rz + u), axis=1) - _RATES * s - u[:, 0] * m
+    log_count = math.lgamma(n + 1) - math.lgamma(m + 1) - math.lgamma(n - m + 1) + m * math.log(q) + (n - m) * math.log1p(-q)
+    return float(np.min(log_mean)) - log_count
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 0.5 + 0.5 * np.tanh(0.5 * x)
+
+
+class _SoFar:
+    """All calls of a black box together: few points a call tell nothing, many calls do.
+
+    Bets against the null hypothesis: exp(sum over calls of r S - log E exp(r S)) is a martingale with mean 1 for each rate r, and so
+    is the mean over rates; it reaches 1/a at any time with probability a at most (Ville's inequality). S is the sum over
+    the failed points of their moves in the direction in which earlier ones have failed, or of their squared length.
+    """
+
+    def __init__(self, size: int):
+        self.size, self.failed, self.points = size, 0, 0
+        self.toward = np.zeros(size)
+        self.bets = {_ONE_SIDED: np.zeros(len(_BETS)), _FAR: np.zeros(len(_BETS))}
+        self.squares = {_ONE_SIDED: np.zeros(4), _FAR: np.zeros(4)}  # of used and of all moves: sum, count
+
+    def add(self, points: _Points) -> None:
+        along, length = points.moves @ _unit(self.toward), np.sum(points.moves**2, axis=1)
+        for how, values, square in ((_ONE_SIDED, along, along**2), (_FAR, length, length)):
+            centred = values - values.mean()
+            deviation = math.sqrt(np.mean(centred**2))
+            if deviation > 1e-6:
+                self.bets[how] += _log_gain(centred / deviation, points.failed)
+            used = square[points.used]
+            self.squares[how] += used.sum(), len(used), square.sum(), len(square)
+        self.toward = self.toward + points.moves[points.failed].sum(axis=0)
+        self.failed, self.points = self.failed + int(points.failed.sum()), self.points + len(points.failed)
+
+    def lean(self, lane: int, limit: float) -> Lean | None:
+        for how, bets in self.bets.items():
+            if np.logaddexp.reduce(bets) - math.log(len(bets)) > -limit:
+                used, kept, total, count = self.squares[how]
+                return Lean(lane, how, self.failed, self.points, float((used / kept) / (total / count)))
+        return None
+
+
+def _log_gain(z: np.ndarray, failed: np.ndarray) -> np.ndarray:
+    """r S - log E exp(r S), or less, for each bet r; S the sum of z, whose mean is 0, over the failed points."""
+    if len(z) <= _SMALL:  # exactly: an elementary symmetric polynomial over their number
+        m = int(failed.sum())
+        sums = np.zeros((m + 1, len(_BETS)))
+        sums[0] = 1
+        for each in np.exp(_BETS[None] * z[:, None]):
+            sums[1:] += each * sums[:-1]
+        log_moment = np.log(sums[m]) - math.log(math.comb(len(z), m))
+    else:  # of draws with replacement it is larger: Hoeffding 1963 (J. Am. Stat. Assoc. 58, 13), theorem 4
+        m = min(failed.sum(), (~failed).sum())
+        sign = 1 if 2 * failed.sum() <= len(z) else -1
+        log_moment = m * np.log(np.mean(np.exp(_BETS[:, None] * sign * z[None]), axis=1))
+    return _BETS * z[failed].sum() - log_moment

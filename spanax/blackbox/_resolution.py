@@ -1,0 +1,193 @@
+"""Do the values at a bridge's points differ by more than their last digits? Otherwise the derivative would be rounding."""
+
+from __future__ import annotations
+
+import decimal
+import functools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+FEW = 4  # units in the last place: what differs by no more is taken for rounding
+_ENOUGH = 32  # the same, for the remedy: a difference of so many is known to a few percent
+_PRINTED = {4: (6, 6), 8: (6, 12)}  # by the size of a float: how many digits tell that a number was printed
+_VISIBLE = 1e-5  # of a value: a unit in its last place is no larger, be it in float32 or of six digits
+
+
+class Found(NamedTuple):
+    """One number of the result, in one lane. `spread`: of its values at all points; `quantum`: a unit in their last place."""
+
+    lane: int
+    value: float
+    spread: float
+    quantum: float
+    digits: str
+
+
+def visible_at_a_glance(values: np.ndarray, reference: float) -> bool:
+    """Of one number at each point: do two of them tell already that they differ by more than a few units in the last place?
+
+    No unit is larger than the spacing of floats at twice the larger of the two: what is larger than that differs by more.
+    """
+    eps, _ = _limits(values.dtype)
+    for i in (-1, len(values) // 2):
+        value = float(values[i])
+        change, size = abs(value - reference), max(abs(value), abs(reference))
+        if change > 2 * FEW * eps * size and (change > 2 * FEW * _VISIBLE * size or not _is_short(values.dtype, value)):
+            return True
+    return False
+
+
+def _is_short(dtype: np.dtype, value: float) -> bool:
+    """May the number have fewer digits than its type can hold?"""
+    if dtype.itemsize == 8:
+        return float(np.float32(value)) == value or float(f"{value:.12g}") == value
+    return dtype.itemsize < 4 or float(np.float32(f"{value:.6g}")) == value
+
+
+class _Leaf:
+    """One array of the result: for each lane and each of its numbers the least and largest value, and the unit in the last place.
+
+    `table`: (lanes, points, numbers), NaN where a point was dropped; `reference`: (lanes, numbers), the value at x.
+    """
+
+    def __init__(self, table: np.ndarray, reference: np.ndarray):
+        self.table, self.reference = table, reference
+        real = [table.real, reference.real] if np.iscomplexobj(table) else [table, reference]
+        if real[0].dtype.itemsize < 4:  # NumPy knows no narrow floats
+            self.dtype, real = real[0].dtype, [part.astype(np.float32) for part in real]
+        else:
+            self.dtype = real[0].dtype
+        self.low = np.fmin(np.fmin.reduce(real[0], axis=1), real[1]).astype(np.float64)
+        self.high = np.fmax(np.fmax.reduce(real[0], axis=1), real[1]).astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            self.spread = self.high - self.low
+        self.size = np.maximum(abs(self.low), abs(self.high))
+        self.quantum = _spacing(self.size, self.dtype)
+        self.digits: dict[tuple[int, int], str] = {}
+        if table.dtype.kind == "f" and table.dtype.itemsize in _PRINTED:
+            self._look_for_short_numbers()
+
+    def _look_for_short_numbers(self) -> None:
+        """Float32 held in float64, or printed numbers: where the values nearly agree, their last digit is another one."""
+        near = (self.spread > 0) & (self.spread <= FEW * _VISIBLE * self.size)
+        for lane, k in np.argwhere(near).tolist():
+            values = np.append(self.table[lane, :, k], self.reference[lane, k])
+            values, size = np.unique(values[~np.isnan(values)]), self.size[lane, k]
+            for quantum, digits in (_of_single(values, size), _of_print(values, size)):
+                if self.quantum[lane, k] < quantum and self.spread[lane, k] <= FEW * quantum:
+                    self.quantum[lane, k], self.digits[lane, k] = quantum, digits
+
+    @functools.cached_property
+    def hidden(self) -> np.ndarray:
+        """Does it change by a few units in the last place at most?"""
+        return self.spread <= FEW * self.quantum
+
+    def found(self, lane: int, k: int) -> Found:
+        value = max(self.low[lane, k], self.high[lane, k], key=abs)
+        digits = self.digits.get((lane, k), np.dtype(self.dtype).name)
+        return Found(lane, *map(float, (value, self.spread[lane, k], self.quantum[lane, k])), digits)
+
+
+class Resolution:
+    """How the results of a batch change over the points of each lane, as far as they have a derivative.
+
+    `results`: floats, or complex numbers at complex points, a row for each point; `references`: f(x), a row for each lane, where
+    it is not among them as the first point of each lane.
+    """
+
+    def __init__(self, results: Sequence[np.ndarray], references: Sequence[np.ndarray], lane: int):
+        tables = [array.reshape(-1, lane, math.prod(array.shape[1:])) for array in results]
+        first = [table[:, 0] for table in tables]
+        given = [array.reshape(-1, math.prod(array.shape[1:])) for array in references] or first
+        self.leaves = [_Leaf(*pair) for pair in zip(tables, given, strict=True) if pair[0].size]
+
+    def flat(self) -> Found | None:
+        """A number of the first lane, where no number changes in any lane: the one that could hide the largest change."""
+        if not self.leaves or any(np.any(leaf.spread != 0) for leaf in self.leaves):
+            return None
+        # A complex step has its derivative in the imaginary parts, exact however small they are.
+        if any(np.iscomplexobj(leaf.table) and np.nan_to_num(leaf.table.imag).any() for leaf in self.leaves):
+            return None
+        return max((leaf.found(0, int(np.argmax(leaf.quantum[0]))) for leaf in self.leaves), key=lambda f: f.quantum)
+
+    def rounded(self) -> Found | None:
+        """A number that changes in its last digits only, where nothing else in its lane changes by more than one of those."""
+        if any(np.iscomplexobj(leaf.table) for leaf in self.leaves) or not any(leaf.hidden.any() for leaf in self.leaves):
+            return None
+        # A spread that is not finite makes a derivative that is not: nobody takes it for right.
+        most = np.max([np.where(leaf.hidden, 0, np.nan_to_num(leaf.spread, nan=np.inf)).max(1) for leaf in self.leaves], 0)
+        for leaf in self.leaves:
+            bad = np.argwhere(leaf.hidden & (leaf.spread > 0) & (leaf.quantum > most[:, None]))
+            if len(bad):
+                return leaf.found(*bad[0].tolist())
+        return None
+
+    def flatten(self) -> None:
+        """In place: what changes in its last digits only does not change."""
+        for leaf in self.leaves:
+            hidden = leaf.hidden[:, None] & ~np.isnan(leaf.table)
+            np.copyto(leaf.table, np.broadcast_to(leaf.reference[:, None], leaf.table.shape), where=hidden)
+
+
+def problem(found: Found, points: int) -> str:
+    if found.spread == 0:
+        change = f"all {points} values are the same, {found.value:.9g}: a change below {found.quantum:.3g} does not show"
+    else:
+        units = round(found.spread / found.quantum)
+        change = (
+            f"its {points} values change by {found.spread:.3g} at most, {units} in the last digit of {found.value:.9g}, "
+            f"which counts {found.quantum:.3g}"
+        )
+    return f"{change} ({found.digits})"
+
+
+def remedies(found: Found, lever: str) -> list[str]:
+    """What would make the differences visible."""
+    enough = _ENOUGH * found.quantum
+    if found.spread:
+        wider = f"{lever} {math.ceil(enough / found.spread)} times as large, for results that change by about {enough:.3g}"
+    else:
+        wider = f"a larger {lever}, for results that change by {enough:.3g}: {enough / 2:.3g} where the slope is 1"
+    return [
+        wider,
+        "results with more digits: less a constant near them (inside fn), in float64 (jax.enable_x64), printed in full",
+        "sx.blackbox(..., constant=True), where it is meant not to change: its derivative is then 0",
+    ]
+
+
+@functools.cache
+def _limits(dtype: np.dtype) -> tuple[float, float]:
+    finfo = jnp.finfo(dtype)
+    return float(finfo.eps), float(finfo.smallest_subnormal)
+
+
+def _spacing(size: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Of neighbouring floats just below this size or at it."""
+    eps, least = _limits(np.dtype(dtype))
+    _, exponent = np.frexp(np.where(np.isfinite(size), size, 0))
+    return np.maximum(np.ldexp(eps, exponent - 1), least)
+
+
+def _of_single(values: np.ndarray, size: float) -> tuple[float, str]:
+    """The unit of float64 that holds nothing but float32; 0 where it holds more."""
+    if values.dtype != np.float64 or np.any(values.astype(np.float32) != values):
+        return 0.0, ""
+    return float(_spacing(np.asarray(size), np.dtype(np.float32))), "float32 numbers, held in float64"
+
+
+def _of_print(values: np.ndarray, size: float) -> tuple[float, str]:
+    """The unit of numbers that are decimals of a few digits, and not whole; 0 where they are not."""
+    exponent = min(_last_place(value) for value in values)
+    digits = math.floor(math.log10(size)) - exponent + 1
+    least, most = _PRINTED[values.dtype.itemsize]
+    return (10.0**exponent, f"numbers of {digits} digits") if exponent < 0 and least <= digits <= most else (0.0, "")
+
+
+def _last_place(value: np.floating) -> int:
+    """The power of ten of the last digit of the shortest decimal that is this float."""
+    exponent = decimal.Decimal(str(value)).normalize().as_tuple().exponent
+    return exponent if isinstance(exponent, int) else 0
