@@ -14,7 +14,7 @@ class SpanaxError(Exception):
 
 
 class SpanaxWarning(UserWarning):
-    """The gradient is right, but it costs more variance or time than it needs to."""
+    """The gradient is right but costs more variance or time than it needs to, or is off by as much as the message says."""
 
 
 def diagnosis(problem: str, where: str = "", *remedies: str) -> str:

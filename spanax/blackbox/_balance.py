@@ -23,14 +23,34 @@ _NEWTON, _ITERATIONS, _SMALL = 12, 12, 32
 _ONE_SIDED, _FAR = "on one side of x", "far from x"
 
 
+CURES = (
+    "a value for such points, by fn itself: a penalty, or that of the nearest point that has one",
+    "a smaller `sigma` or `step`, so that no point lies where fn fails",
+    "another parametrisation, such as x = exp(u), in which all points have a value",
+)
+
+
 class Lean(NamedTuple):
-    """How the points that failed differ from all. `share`: of the derivative of a linear function, what is left along the lean."""
+    """How the points that failed differ from all.
+
+    `share`: of the derivative of a linear function, what the points used give along the lean; `mean`: how far from x their mean is
+    along it, in units of the root mean square.
+    """
 
     lane: int
     how: str
     failed: int
     points: int
     share: float
+    mean: float
+
+    @property
+    def is_severe(self) -> bool:
+        return self.size > SEVERE
+
+    @property
+    def size(self) -> float:
+        return max(abs(self.share - 1), self.mean)
 
 
 class Balance:
@@ -57,7 +77,7 @@ class Balance:
             if lanes and (lean := self._so_far.lean(lanes[-1], math.log(FALSE_ALARMS / 2 / 2))):
                 found.append(lean)
                 self._so_far = _SoFar(0)
-        return max(filter(None, found), key=lambda lean: abs(lean.share - 1), default=None)
+        return max(filter(None, found), key=lambda lean: lean.size, default=None)
 
 
 class _Points(NamedTuple):
@@ -77,10 +97,14 @@ class _Points(NamedTuple):
             used = np.tile(kept[:half] & kept[half:], 2)
         return cls(scaled, ~kept, used) if scaled.size and used.any() else None
 
-    def share(self, direction: np.ndarray | None) -> float:
-        """The mean square of the moves that are used, over that of all: along a direction, or in length."""
-        square = np.sum(self.moves**2, axis=1) if direction is None else (self.moves @ direction) ** 2
-        return float(square[self.used].mean() / square.mean())
+    def left(self, direction: np.ndarray | None) -> tuple[float, float]:
+        """Of the moves that are used the mean square, over that of all, and the mean: along a direction, or in length."""
+        if direction is None:
+            square = np.sum(self.moves**2, axis=1)
+            return float(square[self.used].mean() / square.mean()), 0.0
+        along = self.moves @ direction
+        square = np.mean(along**2)
+        return float(np.mean(along[self.used] ** 2) / square), float(abs(along[self.used].mean() - along.mean()) / square**0.5)
 
 
 def _of_one_lane(lane: int, points: _Points, limit: float) -> Lean | None:
@@ -98,12 +122,11 @@ def _of_one_lane(lane: int, points: _Points, limit: float) -> Lean | None:
     for part, how, along, columns, fails, sides in tests:
         p, column = _log_tail(columns, fails, sides)
         if p - math.log(part) < limit:
-            shares = [points.share(along)]
+            directions = [along]
             if columns.shape == moves.shape:
-                shares.append(points.share(np.eye(1, moves.shape[1], column)[0]))
-            share = max(shares, key=lambda share: abs(share - 1))
-            found.append(Lean(lane, how, int(failed.sum()), len(failed), share))
-    return max(found, key=lambda lean: abs(lean.share - 1), default=None)
+                directions.append(np.eye(1, moves.shape[1], column)[0])
+            found += [Lean(lane, how, int(failed.sum()), len(failed), *points.left(each)) for each in directions]
+    return max(found, key=lambda lean: lean.size, default=None)
 
 
 def _halves(n: int) -> list[np.ndarray]:
@@ -184,25 +207,26 @@ class _SoFar:
         self.size, self.failed, self.points = size, 0, 0
         self.toward = np.zeros(size)
         self.bets = {_ONE_SIDED: np.zeros(len(_BETS)), _FAR: np.zeros(len(_BETS))}
-        self.squares = {_ONE_SIDED: np.zeros(4), _FAR: np.zeros(4)}  # of used and of all moves: sum, count
+        self.used = {_ONE_SIDED: np.zeros(5), _FAR: np.zeros(5)}  # sum of squares, sum, count; sum of squares and count of all
 
     def add(self, points: _Points) -> None:
         along, length = points.moves @ _unit(self.toward), np.sum(points.moves**2, axis=1)
-        for how, values, square in ((_ONE_SIDED, along, along**2), (_FAR, length, length)):
+        for how, values, square, side in ((_ONE_SIDED, along, along**2, along), (_FAR, length, length, 0 * length)):
             centred = values - values.mean()
             deviation = math.sqrt(np.mean(centred**2))
             if deviation > 1e-6:
                 self.bets[how] += _log_gain(centred / deviation, points.failed)
-            used = square[points.used]
-            self.squares[how] += used.sum(), len(used), square.sum(), len(square)
+            used = points.used
+            self.used[how] += square[used].sum(), (side[used] - side.mean()).sum(), used.sum(), square.sum(), len(square)
         self.toward = self.toward + points.moves[points.failed].sum(axis=0)
         self.failed, self.points = self.failed + int(points.failed.sum()), self.points + len(points.failed)
 
     def lean(self, lane: int, limit: float) -> Lean | None:
         for how, bets in self.bets.items():
             if np.logaddexp.reduce(bets) - math.log(len(bets)) > -limit:
-                used, kept, total, count = self.squares[how]
-                return Lean(lane, how, self.failed, self.points, float((used / kept) / (total / count)))
+                square, side, used, total, count = self.used[how]
+                share, mean = (square / used) / (total / count), abs(side / used) / (total / count) ** 0.5
+                return Lean(lane, how, self.failed, self.points, float(share), float(mean))
         return None
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, PyTree
 
 from .._errors import SpanaxError
 from .._primitives import undifferentiated
-from ..bridges import FiniteDifference, Manual, Probing, Smoothing, Tuned
+from ..bridges import SPSA, FiniteDifference, Manual, Probing, Smoothing, Tuned
 from ._crossing import Crossing, MaybeKey, is_float
 from ._keys import probing_key
 from ._manual import manual_tangents
@@ -77,13 +77,13 @@ def _probed(
     crossing: Crossing, via: Any, x: list[Array], key: MaybeKey, moving: list[Array], active: list[bool]
 ) -> tuple[list[Array], list[Array]]:
     """Value and tangents, from the values at the bridge's points."""
-    point, for_points = crossing.point(x, active), probing_key(key, x)
+    point, for_points, size = crossing.point(x, active), probing_key(key, x), sum(t.size for t in moving)
     pilot = via.pilot(point, for_points) if isinstance(via, Tuned) else None
     if pilot is None:
         X = via.points(point, for_points)
-        y, Y, kept = crossing.value_and_values(x, active, X, key, **_checks(via))
+        y, Y, kept = crossing.value_and_values(x, active, X, key, **_checks(via, size))
     else:
-        checks = _checks(via)
+        checks = _checks(via, size)
         y, via = _tuned(crossing, via, x, active, pilot, key)
         X = via.points(point, for_points)
         known = undifferentiated(_differentiable(y), *_NO_SECOND)
@@ -93,13 +93,18 @@ def _probed(
     return y, _pushed(via, values, moving, where)
 
 
-def _checks(via: Probing) -> dict[str, Any]:
-    """What the host is to make sure of, for values of which this bridge makes a derivative (see `Request`)."""
+def _checks(via: Probing, size: int) -> dict[str, Any]:
+    """What the host is to make sure of, for values of which this bridge makes a derivative in `size` numbers; see `Request`."""
     if isinstance(via, FiniteDifference):
-        lever = "`largest`" if via.step is None and via.scheme != "complex" else "`step`"
-    else:
-        lever = "`sigma`" if isinstance(via, Smoothing) else "`step`"
-    return {"usable": via.usable, "lever": lever, "random": not isinstance(via, FiniteDifference)}
+        chosen = via.step is None and via.scheme != "complex"
+        return {"usable": via.usable, "lever": "`largest`" if chosen else "`step`"}
+    lever, misses = "`step`", 0.0
+    if isinstance(via, Smoothing):
+        lever = "`sigma`"
+        misses = 1.0 if via.directions == "coordinate" and via.pairs < size else 0.0
+    elif size > 1 and isinstance(via, SPSA):
+        misses = 0.5**via.samples  # two coordinates that cancel; of more it is less (Erdos 1945, Bull. AMS 51, 898)
+    return {"usable": via.usable, "lever": lever, "misses": misses, "random": True}
 
 
 @eqx.filter_jit

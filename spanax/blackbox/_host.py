@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from .._errors import SpanaxError, diagnosis
-from ._balance import FALSE_ALARMS, SEVERE, Balance
+from ..bridges._resolution import UNLUCKY, Resolution, problem, remedies, visible_at_a_glance
+from ._balance import CURES, FALSE_ALARMS, SEVERE, Balance
 from ._memory import Memory, unpacked
 from ._progress import progress
-from ._request import COMPLEX, Request, has_nan, is_inexact, nan_rows
-from ._resolution import Resolution, problem, remedies, visible_at_a_glance
+from ._request import COMPLEX, Request, has_nan, is_inexact, is_real, nan_rows
 from ._worker import Call
 from .run import Run, workers
 from .stats import Counter
@@ -44,6 +44,7 @@ class Host:
     constant: bool = False
     counter: Counter = dataclasses.field(default_factory=Counter)
     balance: Balance = dataclasses.field(default_factory=Balance)
+    unseen: float = 1.0  # the chance that all points since f was last seen to change have missed it
 
     def __post_init__(self):
         self.once = dataclasses.replace(self.run, retries=0)
@@ -276,44 +277,52 @@ class _Batch:
 
     def _check_balance(self, kept: np.ndarray) -> None:
         """Raises, or warns, where the points that failed are not like the others."""
-        lane = self.request.lane
-        floats = [leaf.reshape(-1, lane, math.prod(leaf.shape[1:])) for leaf in self.leaves if is_inexact(leaf.dtype)]
-        moves = np.concatenate([leaf[:, 1:].astype(np.float64) - leaf[:, :1].astype(np.float64) for leaf in floats], axis=2)
-        lean = self.host.balance.lean(moves, kept.reshape(-1, lane)[:, 1:])
+        lane, chance = self.request.lane, 1 / FALSE_ALARMS
+        floats = [leaf.reshape(-1, lane, math.prod(leaf.shape[1:])) for leaf in self.leaves if is_real(leaf.dtype)]
+        at = np.concatenate([leaf.astype(np.float64) for leaf in floats], axis=2)
+        lean = self.host.balance.lean(at[:, 1:] - at[:, :1], kept.reshape(-1, lane)[:, 1:])
         if lean is None:
             return
+        off_centre = f", and is not centred on x but {lean.mean:.2f} `sigma` from it" if lean.mean > SEVERE else ""
         message = (
             f"black box {self.host.name!r}: the points that fail are not like the others, they lie {lean.how} "
-            f"({lean.failed} of {lean.points}; by chance less than once in {1 / FALSE_ALARMS:,.0f} calls), and an estimate "
-            f"without them is of something else: of a linear function it would give {lean.share:.0%} of the derivative "
-            f"along that side\n  near {self._shown(lean.lane * lane)}"
+            f"({lean.failed} of {lean.points} points; by chance in less than 1 of {chance:,.0f} calls). What is left is an "
+            f"estimate of something else: of a linear function it gives {lean.share:.0%} of the derivative there"
+            f"{off_centre}\n  near {self._shown(lean.lane * lane)}"
         )
-        cures = ("a value for such points, by fn itself: a penalty, or the value at the nearest point that has one",
-                 "a smaller `sigma` or `step`, so that no point lies where fn fails",
-                 "another parametrisation, such as x = exp(u), that keeps the points where fn has values")
-        if abs(lean.share - 1) > SEVERE:
-            raise SpanaxError(message, self.request.where, *cures)
+        if lean.is_severe:
+            raise SpanaxError(message, self.request.where, *CURES)
         if not self.host.balance.told:
             self.host.balance.told = True
-            warn(diagnosis(message, self.request.where, *cures), self.request.where)
+            warn(diagnosis(message, self.request.where, *CURES), self.request.where)
 
     def _check_resolution(self) -> None:
         """Raises where the values differ too little for a derivative, or makes them equal where that is what they are."""
+        request, host = self.request, self.host
         results = [array for array in self.results if is_inexact(array.dtype)]
-        if len(results) == 1 and results[0].shape == (self.request.lane,) and self.request.kind != COMPLEX:
-            reference = float(self.references[0][0]) if self.references else float(results[0][0])
-            if visible_at_a_glance(results[0], reference):
+        if len(results) == 1 and results[0].shape == (request.lane,) and request.kind != COMPLEX:
+            if visible_at_a_glance(results[0], float(self.references[0][0] if self.references else results[0][0])):
+                host.unseen = 1.0
                 return
-        resolution = Resolution(results, self.references, self.request.lane)
-        if self.host.constant:
+        resolution = Resolution(results, self.references, request.lane)
+        if host.constant:
             resolution.flatten()
-        elif found := resolution.flat() or resolution.rounded():
-            points = self.request.lane - int(self.request.with_value)
+            return
+        found = resolution.flat()
+        if found is None:
+            host.unseen, found = 1.0, resolution.rounded()
+        elif request.misses:
+            host.unseen *= request.misses
+            if request.misses > UNLUCKY and host.unseen > FALSE_ALARMS:
+                return
+        if found is not None:
+            points = request.lane - int(request.with_value)
             raise SpanaxError(
-                f"the derivative of the black box {self.host.name!r}: {problem(found, points)}\n"
-                f"  near {self._shown(found.lane * self.request.lane)}",
-                self.request.where,
-                *remedies(found, self.request.lever),
+                f"the derivative of the black box {host.name!r}: {problem(found, points)}\n"
+                f"  near {self._shown(found.lane * request.lane)}",
+                request.where,
+                *remedies(found, request.lever),
+                "sx.blackbox(..., constant=True), where it is meant not to change: its derivative is then 0",
             )
 
     def _raise(self, failed: Failed, *remedies: str) -> None:

@@ -32,6 +32,7 @@ class Request:
     - `usable(kept)`: is an estimate left with these points of a lane only?
     - `may_fail`: points that fail are NaN, and nothing is raised but for the value;
     - `lever`: what a user would enlarge for values that differ more; where there is one, they must differ;
+    - `misses`: the chance, at most, that f changes and no point of a lane shows it;
     - `references`: how many arrays with f(x), a row for each lane, come after all others;
     - `random`: the points were drawn, so that those that fail must be like the others;
     - `seeded`: the function takes a seed;
@@ -50,6 +51,7 @@ class Request:
     usable: Callable[[np.ndarray], Any] = np.all
     may_fail: bool = False
     lever: str = ""
+    misses: float = 0.0
     references: int = 0
     random: bool = False
     seeded: bool = False
@@ -125,6 +127,11 @@ def _is_leaf(tree: Any) -> bool:
 def is_inexact(dtype: np.dtype) -> bool:
     """Can it hold a NaN? bfloat16 and its like are no floats to NumPy."""
     return bool(jnp.issubdtype(dtype, jnp.inexact))
+
+
+@functools.cache
+def is_real(dtype: np.dtype) -> bool:
+    return bool(jnp.issubdtype(dtype, jnp.floating))
 
 
 def has_nan(array: np.ndarray) -> bool:

@@ -58,6 +58,8 @@ def blackbox(
     - `noisy`: fn gives different values at the same x. All evaluations of one call share a seed made from `key`, so that f is a
       function of x and `key`; fn gets it as `fn(x, seed=seed)` where it has a parameter `seed` (an integer, or with
       `batched` a list of one for each row). The store then keeps a value for each seed.
+    - `constant`: fn may be constant where it is called: numbers of its result that are the same at all points, or differ in their
+      last digits only, then have the derivative 0. Without it, that is an error (see below).
     - `run`: workers, timeouts, and what happens to points that fail. By default fn runs in this process.
     - `store`: keeps each evaluation on disk, and none is made twice.
     - `name`: in messages, and in the store; by default fn's own.
@@ -67,8 +69,16 @@ def blackbox(
     A call whose result nothing needs may be left out by the compiler.
 
     Raises `SpanaxError` for arguments that do not fit; when called, for points that fail (see `Run`), a missing key, an x
-    without arrays; when differentiated, for a second derivative, for complex numbers, and for a function that returns
-    integers alone.
+    without arrays; when differentiated, for a second derivative, for complex numbers, for a function that returns
+    integers alone, and where the points do not show how f changes, so that the derivative would be 0 or rounding:
+
+    - all numbers of the result are the same at x and at all points of the bridge, in every lane of a call under vmap (a lane
+      may lie on a plateau while others do not). A few random points may all miss what f depends on: `SPSA` with fewer than 4
+      samples raises only once calls in a row make that improbable (1e-4), `Smoothing(directions="coordinate")` with fewer pairs
+      than coordinates never does;
+    - in some lane a number differs by no more than 4 units in the last place, of its own type, of float32 held in float64, or
+      of a decimal of 6 to 12 digits (what a program printed), and no other number of the result by more than that.
+      So a stationary point is no error, where the curvature shows; a difference of 5 units is known to a tenth or so.
 
     >>> import jax, numpy as np, spanax as sx
     >>> def simulator(x):  # no JAX in it
@@ -91,6 +101,8 @@ def blackbox(
             "sx.SPSA(step=0.1, samples=16)",
             "sx.Manual(vjp=...)",
         )
+    if not isinstance(constant, bool):
+        raise SpanaxError(f"blackbox(constant={constant!r})", here(), "True", "False")
     if not callable(out):
         _check_out(out)
     if run is not None and not isinstance(run, Run):

@@ -29,7 +29,11 @@ class Run:
     - `retries`: more attempts for an evaluation that failed: it raised, its process died, it took too long, its result is
       NaN or has the wrong shape. For evaluations that never fail in the same way twice; 0 for those that always do.
     - `on_failure`: what becomes of a point whose attempts are used up. "raise" ends the call with an error that names the
-      input; "drop" leaves it out of the estimate, which is reweighted.
+      input; "drop" leaves it out of the estimate, which is reweighted. That is right if failing has nothing to do with where
+      the point is, and it is tested: points of `Smoothing`, `SPSA` or an own bridge that fail on one side of x, or far from it,
+      raise if what is left is more than 10% off for a linear function or for its centre, and otherwise warn once
+      (`SpanaxWarning`). Failures that are random do so in fewer than 1 of 10,000 calls. A few failures tell nothing by
+      themselves, but those of all calls of a black box are added up. `FiniteDifference` takes the other side.
     - `max_failed`: the share of the points, in [0, 1], that may be dropped before that is an error as well.
 
     Raises `SpanaxError` where an argument is none of these.

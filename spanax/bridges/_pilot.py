@@ -47,6 +47,7 @@ def best_step(
     a central difference, eps^2/(2 t^2) + T^2 t^4, is least for t^3 = eps/(2 T), that of a forward one (order 1),
     2 eps^2/t^2 + S^2 t^2, S = f''/2, for t^2 = sqrt(2) eps/S. Over several outputs eps^2 and T^2 are summed, each in units of
     its largest change.
+    The step is no shorter than what changes f by 16 units in its last place along v.
     T along v is taken as sqrt(d) times that along a coordinate, which is what it is where the coordinates act by themselves;
     where they act together it is more, and the step shorter than the best.
 
@@ -67,6 +68,7 @@ def best_step(
     ratio = jnp.linalg.norm(weight * noise) / jnp.linalg.norm(weight * bend)  # infinite where nothing bends
     best = jnp.cbrt(ratio / 2) if order == 2 else jnp.sqrt(jnp.sqrt(2.0).astype(dtype) * ratio)
     fraction = jnp.where(jnp.any((weight > 0) & (bend > 0)), jnp.clip(best, t[0], 1), 1)
+    fraction = jnp.maximum(fraction, _visible(change, at, t, resolution))
     least = [_RESOLUTION * jnp.finfo(leaf.dtype).eps * jnp.abs(leaf) for leaf in leaves]
     steps = [
         jnp.maximum(fraction.astype(leaf.dtype) * reach, low)
@@ -171,6 +173,15 @@ def _floor(change, at, t, resolution) -> Float[Array, " outputs"]:
     return (jnp.where(rounded, least, 0) + resolution * (jnp.abs(at[0]) + jnp.max(size[::_SCALES], axis=0))) / np.sqrt(
         12
     )
+
+
+def _visible(change, at, t, resolution) -> Float[Array, ""]:
+    """The t at which f changes by 16 units in the last place, or the largest with finite values, if it changes by less there."""
+    units = jnp.abs(change) / jnp.maximum(resolution * (jnp.abs(at) + jnp.abs(change)), jnp.finfo(change.dtype).tiny)
+    units = jnp.max(jnp.where(jnp.isfinite(change), units, 0), axis=1)
+    k, both = jnp.argmax(units), jnp.all(jnp.isfinite(change).reshape(2, _SCALES, -1), axis=(0, 2))
+    farthest = jnp.max(jnp.where(both, t, 0))
+    return jnp.where(units[k] > 0, jnp.minimum(16 * jnp.tile(t, 2)[k] / units[k], farthest), 0)
 
 
 def _weights(change: Float[Array, "points outputs"]) -> Float[Array, " outputs"]:

@@ -21,6 +21,7 @@ from ..bridges._first_order import first_order
 from ..bridges.smoothing import Smoothing
 from ..stochastic.sampling import check_key
 from ._program import Program, check_finite, checked_point, guarded, paired_keys
+from ._resolved import resolved
 from ._softened_control import softened_gradient
 from ._softened_guide import softened_slope
 from .guide import Guide, check_same_form
@@ -68,9 +69,12 @@ def smooth(
 
     Works under jit, vmap, grad and jacfwd. f is vmapped over all 2 pairs points, which takes as many times its memory; where
     it cannot be vmapped, it runs at one point after the other. A NaN value of f makes value and derivative NaN. Where f
-    is flat at all points the derivative is exactly 0: sigma is to be about as wide as the way to the next jump.
+    is flat at all points the derivative is exactly 0: sigma is to be about as wide as the way to the next jump. Where f only
+    seems flat, its derivative at x (by JAX, where it has one) being so small that it does not show in the digits of f, or where
+    its values differ in their last digits only (4 units in the last place), the derivative is NaN in a compiled or vmapped
+    program, and an error elsewhere.
 
-    Raises `SpanaxError` for a second derivative; for a derivative with respect to anything but x, since values at other x
+    Raises `SpanaxError` for values that differ in their last digits only; for a second derivative; for a derivative with respect to anything but x, since values at other x
     do not tell it; for an x that holds integers, NaN, infinity, or nothing; for a result of f that is no floating-point
     scalar; for a sigma, a guide, a key or a `control_variate` that does not fit.
 
@@ -98,7 +102,7 @@ def smooth(
             slope = bridge.combine(at, X, Y, guide=softened_slope(program, bridge, at, for_control))
         else:
             slope = bridge.combine(at, X, Y, guide=_chosen_guide(guide, at))
-        return _with_slope(Y, X, slope, x)
+        return _with_slope(Y, X, resolved(program, at, X, Y, keys[0], slope), x)
 
     smoothed.__signature__ = _signature(f)  # pyright: ignore[reportAttributeAccessIssue]
     return smoothed

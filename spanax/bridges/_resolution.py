@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+UNLUCKY = 1 / 16  # points that miss what f depends on by so small a chance are not taken to have missed it
 FEW = 4  # units in the last place: what differs by no more is taken for rounding
 _ENOUGH = 32  # the same, for the remedy: a difference of so many is known to a few percent
 _PRINTED = {4: (6, 6), 8: (6, 12)}  # by the size of a float: how many digits tell that a number was printed
@@ -100,9 +101,9 @@ class Resolution:
     """
 
     def __init__(self, results: Sequence[np.ndarray], references: Sequence[np.ndarray], lane: int):
-        tables = [array.reshape(-1, lane, math.prod(array.shape[1:])) for array in results]
+        tables = [array.reshape(len(array) // lane, lane, math.prod(array.shape[1:])) for array in results]
         first = [table[:, 0] for table in tables]
-        given = [array.reshape(-1, math.prod(array.shape[1:])) for array in references] or first
+        given = [array.reshape(len(array), math.prod(array.shape[1:])) for array in references] or first
         self.leaves = [_Leaf(*pair) for pair in zip(tables, given, strict=True) if pair[0].size]
 
     def flat(self) -> Found | None:
@@ -115,13 +116,13 @@ class Resolution:
         return max((leaf.found(0, int(np.argmax(leaf.quantum[0]))) for leaf in self.leaves), key=lambda f: f.quantum)
 
     def rounded(self) -> Found | None:
-        """A number that changes in its last digits only, where nothing else in its lane changes by more than one of those."""
+        """A number that changes in its last digits only, where nothing else in its lane changes by more than that."""
         if any(np.iscomplexobj(leaf.table) for leaf in self.leaves) or not any(leaf.hidden.any() for leaf in self.leaves):
             return None
         # A spread that is not finite makes a derivative that is not: nobody takes it for right.
         most = np.max([np.where(leaf.hidden, 0, np.nan_to_num(leaf.spread, nan=np.inf)).max(1) for leaf in self.leaves], 0)
         for leaf in self.leaves:
-            bad = np.argwhere(leaf.hidden & (leaf.spread > 0) & (leaf.quantum > most[:, None]))
+            bad = np.argwhere(leaf.hidden & (leaf.spread > 0) & (FEW * leaf.quantum > most[:, None]))
             if len(bad):
                 return leaf.found(*bad[0].tolist())
         return None
@@ -135,11 +136,11 @@ class Resolution:
 
 def problem(found: Found, points: int) -> str:
     if found.spread == 0:
-        change = f"all {points} values are the same, {found.value:.9g}: a change below {found.quantum:.3g} does not show"
+        change = f"its values at all {points} points are the same, {found.value:.9g}: a change below {found.quantum:.3g} does not show"
     else:
         units = round(found.spread / found.quantum)
         change = (
-            f"its {points} values change by {found.spread:.3g} at most, {units} in the last digit of {found.value:.9g}, "
+            f"its values at {points} points change by {found.spread:.3g} at most, {units} in the last digit of {found.value:.9g}, "
             f"which counts {found.quantum:.3g}"
         )
     return f"{change} ({found.digits})"
@@ -155,7 +156,6 @@ def remedies(found: Found, lever: str) -> list[str]:
     return [
         wider,
         "results with more digits: less a constant near them (inside fn), in float64 (jax.enable_x64), printed in full",
-        "sx.blackbox(..., constant=True), where it is meant not to change: its derivative is then 0",
     ]
 
 
