@@ -1,8 +1,9 @@
 """Are the points that failed like the others? Only then is an estimate right that leaves them out.
 
-The null hypothesis is that whether a point fails has nothing to do with where it is: a worker died, a licence ran out. Given that
-m of n points have failed, each set of m is then as likely as any other, and a sum over the failed points is one of a sample without
-replacement. Its tail is bounded through its moment generating function, for any number of points: so is the false-alarm rate.
+The null hypothesis is that whether a point fails has nothing to do with where it is: a worker died, a licence ran out. Given
+that m of n points have failed, each set of m is then as likely as any other, and a sum over the failed points is one of a sample
+without replacement. Its tail is bounded through its moment generating function, for any number of points, and so is the
+false-alarm rate.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ _RATES = np.geomspace(0.1, 30, 20)  # of a moment generating function, in units 
 _BETS = np.array([0.1, 0.2, 0.4, 0.8, 1.6])  # the same, for all calls together
 _SEARCHED = 4  # columns, those with the largest sums
 _LOUD = 3.5  # standard deviations: what is less is not significant, and not looked at
+_LANES = 16  # of one call that are looked at closely; of more, those where a coordinate is loud
 _NEWTON, _ITERATIONS, _SMALL = 12, 12, 32
 _ONE_SIDED, _FAR = "on one side of x", "far from x"
 
@@ -33,8 +35,8 @@ CURES = (
 class Lean(NamedTuple):
     """How the points that failed differ from all.
 
-    `share`: of the derivative of a linear function, what the points used give along the lean; `mean`: how far from x their mean is
-    along it, in units of the root mean square.
+    `share`: of the derivative of a linear function, what the points used give along the lean; `mean`: how far from x their
+    mean is along it, in units of the root mean square.
     """
 
     lane: int
@@ -68,7 +70,9 @@ class Balance:
         lanes = np.flatnonzero(~kept.all(axis=1)).tolist()
         found = []
         with self._lock:
-            for lane in lanes:
+            for i, lane in enumerate(lanes):
+                if i >= _LANES and not _is_loud(moves[lane], ~kept[lane]):
+                    continue
                 if (points := _Points.of(moves[lane], kept[lane])) is not None:
                     found.append(_of_one_lane(lane, points, math.log(FALSE_ALARMS / 2 / len(lanes))))
                     if self._so_far.size != points.moves.shape[1]:
@@ -93,7 +97,7 @@ class _Points(NamedTuple):
         size = np.sqrt(np.mean(moves**2, axis=0))
         scaled, half = moves[:, size > 0] / size[size > 0], len(kept) // 2
         used = kept
-        if len(kept) % 2 == 0 and np.allclose(scaled[:half], -scaled[half:], atol=0.05):
+        if len(kept) % 2 == 0 and np.all(abs(scaled[:half] + scaled[half:]) < 0.05):
             used = np.tile(kept[:half] & kept[half:], 2)
         return cls(scaled, ~kept, used) if scaled.size and used.any() else None
 
@@ -104,7 +108,17 @@ class _Points(NamedTuple):
             return float(square[self.used].mean() / square.mean()), 0.0
         along = self.moves @ direction
         square = np.mean(along**2)
-        return float(np.mean(along[self.used] ** 2) / square), float(abs(along[self.used].mean() - along.mean()) / square**0.5)
+        return float(np.mean(along[self.used] ** 2) / square), float(
+            abs(along[self.used].mean() - along.mean()) / square**0.5
+        )
+
+
+def _is_loud(moves: np.ndarray, failed: np.ndarray) -> bool:
+    n, m = len(failed), int(failed.sum())
+    columns = np.concatenate([moves, moves**2], axis=1)
+    centred = columns - columns.mean(axis=0)
+    variance = np.mean(centred**2, axis=0) * (m * (n - m) / max(n - 1, 1))
+    return bool(np.any(centred[failed].sum(axis=0) ** 2 > _LOUD**2 * variance))
 
 
 def _of_one_lane(lane: int, points: _Points, limit: float) -> Lean | None:
@@ -187,7 +201,9 @@ def _log_bound(z: np.ndarray, m: int, s: float) -> float:
         slope = np.maximum(np.sum(taken * (1 - taken), axis=1, keepdims=True), 1e-3)
         u = u + np.clip((m - taken.sum(axis=1, keepdims=True)) / slope, -2, 2)
     log_mean = np.sum(np.logaddexp(math.log1p(-q), math.log(q) + rz + u), axis=1) - _RATES * s - u[:, 0] * m
-    log_count = math.lgamma(n + 1) - math.lgamma(m + 1) - math.lgamma(n - m + 1) + m * math.log(q) + (n - m) * math.log1p(-q)
+    log_count = (
+        math.lgamma(n + 1) - math.lgamma(m + 1) - math.lgamma(n - m + 1) + m * math.log(q) + (n - m) * math.log1p(-q)
+    )
     return float(np.min(log_mean)) - log_count
 
 
@@ -198,8 +214,8 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 class _SoFar:
     """All calls of a black box together: few points a call tell nothing, many calls do.
 
-    Bets against the null hypothesis: exp(sum over calls of r S - log E exp(r S)) is a martingale with mean 1 for each rate r, and so
-    is the mean over rates; it reaches 1/a at any time with probability a at most (Ville's inequality). S is the sum over
+    Bets against the null hypothesis: exp(sum over calls of r S - log E exp(r S)) is a martingale with mean 1 for each rate r, and
+    so is the mean over rates; it reaches 1/a at any time with probability a at most (Ville's inequality). S is the sum over
     the failed points of their moves in the direction in which earlier ones have failed, or of their squared length.
     """
 
@@ -207,7 +223,10 @@ class _SoFar:
         self.size, self.failed, self.points = size, 0, 0
         self.toward = np.zeros(size)
         self.bets = {_ONE_SIDED: np.zeros(len(_BETS)), _FAR: np.zeros(len(_BETS))}
-        self.used = {_ONE_SIDED: np.zeros(5), _FAR: np.zeros(5)}  # sum of squares, sum, count; sum of squares and count of all
+        self.used = {
+            _ONE_SIDED: np.zeros(5),
+            _FAR: np.zeros(5),
+        }  # sum of squares, sum, count; sum of squares and count of all
 
     def add(self, points: _Points) -> None:
         along, length = points.moves @ _unit(self.toward), np.sum(points.moves**2, axis=1)
@@ -217,7 +236,13 @@ class _SoFar:
             if deviation > 1e-6:
                 self.bets[how] += _log_gain(centred / deviation, points.failed)
             used = points.used
-            self.used[how] += square[used].sum(), (side[used] - side.mean()).sum(), used.sum(), square.sum(), len(square)
+            self.used[how] += (
+                square[used].sum(),
+                (side[used] - side.mean()).sum(),
+                used.sum(),
+                square.sum(),
+                len(square),
+            )
         self.toward = self.toward + points.moves[points.failed].sum(axis=0)
         self.failed, self.points = self.failed + int(points.failed.sum()), self.points + len(points.failed)
 

@@ -40,7 +40,13 @@ class Crossing:
         return [result[0] for result in self._evaluated(self._request(), [leaf[None] for leaf in x], key)[0]]
 
     def values(
-        self, x: Sequence[Array], active: Sequence[bool], X: PyTree[Array], y: Sequence[Array], key: MaybeKey, **lane: Any
+        self,
+        x: Sequence[Array],
+        active: Sequence[bool],
+        X: PyTree[Array],
+        y: Sequence[Array],
+        key: MaybeKey,
+        **lane: Any,
     ) -> tuple[list[Array], MaybeKept]:
         """f at all points X, and which of the results there are; y: the floats of f(x). `lane` as in `Request`."""
         rows = [

@@ -16,11 +16,11 @@ from ._balance import CURES, FALSE_ALARMS, SEVERE, Balance
 from ._memory import Memory, unpacked
 from ._progress import progress
 from ._request import COMPLEX, Request, has_nan, is_inexact, is_real, nan_rows
+from ._warning import warn
 from ._worker import Call
 from .run import Run, workers
 from .stats import Counter
 from .store import Store
-from ._warning import warn
 from .supervisor import BadResult, Done, Failed, supervise
 
 
@@ -300,10 +300,9 @@ class _Batch:
         """Raises where the values differ too little for a derivative, or makes them equal where that is what they are."""
         request, host = self.request, self.host
         results = [array for array in self.results if is_inexact(array.dtype)]
-        if len(results) == 1 and results[0].shape == (request.lane,) and request.kind != COMPLEX:
-            if visible_at_a_glance(results[0], float(self.references[0][0] if self.references else results[0][0])):
-                host.unseen = 1.0
-                return
+        if self._is_visible_at_a_glance(results):
+            host.unseen = 1.0
+            return
         resolution = Resolution(results, self.references, request.lane)
         if host.constant:
             resolution.flatten()
@@ -324,6 +323,12 @@ class _Batch:
                 *remedies(found, request.lever),
                 "sx.blackbox(..., constant=True), where it is meant not to change: its derivative is then 0",
             )
+
+    def _is_visible_at_a_glance(self, results: Sequence[np.ndarray]) -> bool:
+        """The usual case, one number in one lane, without the cost of a close look."""
+        if len(results) != 1 or results[0].shape != (self.request.lane,) or self.request.kind == COMPLEX:
+            return False
+        return visible_at_a_glance(results[0], float(self.references[0][0] if self.references else results[0][0]))
 
     def _raise(self, failed: Failed, *remedies: str) -> None:
         attempts = f" after {failed.attempts} attempts" if failed.attempts > 1 else ""

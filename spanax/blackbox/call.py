@@ -80,6 +80,9 @@ def blackbox(
       of a decimal of 6 to 12 digits (what a program printed), and no other number of the result by more than that.
       So a stationary point is no error, where the curvature shows; a difference of 5 units is known to a tenth or so.
 
+    All points of a lane are looked at together. So a number of x without an effect is no error where others have one, nor is a
+    number of the result that stays the same where others change: that it does is taken for the truth.
+
     >>> import jax, numpy as np, spanax as sx
     >>> def simulator(x):  # no JAX in it
     ...     return np.sum(np.asarray(x) ** 2)

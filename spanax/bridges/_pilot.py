@@ -177,7 +177,9 @@ def _floor(change, at, t, resolution) -> Float[Array, " outputs"]:
 
 def _visible(change, at, t, resolution) -> Float[Array, ""]:
     """The t at which f changes by 16 units in the last place, or the largest with finite values, if it changes by less there."""
-    units = jnp.abs(change) / jnp.maximum(resolution * (jnp.abs(at) + jnp.abs(change)), jnp.finfo(change.dtype).tiny)
+    units = jnp.abs(change) / jnp.maximum(
+        resolution[None] * (jnp.abs(at) + jnp.abs(change)), jnp.finfo(change.dtype).tiny
+    )
     units = jnp.max(jnp.where(jnp.isfinite(change), units, 0), axis=1)
     k, both = jnp.argmax(units), jnp.all(jnp.isfinite(change).reshape(2, _SCALES, -1), axis=(0, 2))
     farthest = jnp.max(jnp.where(both, t, 0))

@@ -117,10 +117,14 @@ class Resolution:
 
     def rounded(self) -> Found | None:
         """A number that changes in its last digits only, where nothing else in its lane changes by more than that."""
-        if any(np.iscomplexobj(leaf.table) for leaf in self.leaves) or not any(leaf.hidden.any() for leaf in self.leaves):
+        if any(np.iscomplexobj(leaf.table) for leaf in self.leaves) or not any(
+            leaf.hidden.any() for leaf in self.leaves
+        ):
             return None
         # A spread that is not finite makes a derivative that is not: nobody takes it for right.
-        most = np.max([np.where(leaf.hidden, 0, np.nan_to_num(leaf.spread, nan=np.inf)).max(1) for leaf in self.leaves], 0)
+        most = np.max(
+            [np.where(leaf.hidden, 0, np.nan_to_num(leaf.spread, nan=np.inf)).max(1) for leaf in self.leaves], 0
+        )
         for leaf in self.leaves:
             bad = np.argwhere(leaf.hidden & (leaf.spread > 0) & (FEW * leaf.quantum > most[:, None]))
             if len(bad):
@@ -136,12 +140,15 @@ class Resolution:
 
 def problem(found: Found, points: int) -> str:
     if found.spread == 0:
-        change = f"its values at all {points} points are the same, {found.value:.9g}: a change below {found.quantum:.3g} does not show"
+        change = (
+            f"its values at all {points} points are the same, {found.value:.9g}: "
+            f"a change below {found.quantum:.3g} does not show"
+        )
     else:
         units = round(found.spread / found.quantum)
         change = (
-            f"its values at {points} points change by {found.spread:.3g} at most, {units} in the last digit of {found.value:.9g}, "
-            f"which counts {found.quantum:.3g}"
+            f"its values at {points} points change by {found.spread:.3g} at most, {units} in the last digit of "
+            f"{found.value:.9g}, which counts {found.quantum:.3g}"
         )
     return f"{change} ({found.digits})"
 
@@ -150,7 +157,9 @@ def remedies(found: Found, lever: str) -> list[str]:
     """What would make the differences visible."""
     enough = _ENOUGH * found.quantum
     if found.spread:
-        wider = f"{lever} {math.ceil(enough / found.spread)} times as large, for results that change by about {enough:.3g}"
+        wider = (
+            f"{lever} {math.ceil(enough / found.spread)} times as large, for results that change by about {enough:.3g}"
+        )
     else:
         wider = f"a larger {lever}, for results that change by {enough:.3g}: {enough / 2:.3g} where the slope is 1"
     return [

@@ -59,7 +59,8 @@ class Smoothing(Probing):
 
     It is biased for the derivative of f itself, by O(sigma^2) where f is smooth; where f jumps it has no derivative, and
     the smoothed function's is what can be followed. Where points are dropped, the mean is over the directions all of whose
-    points are left: unbiased only if whether a point fails does not depend on its direction, which `blackbox` tests. Used by `smooth` and `blackbox`.
+    points are left: unbiased only if whether a point fails does not depend on its direction, which
+    `blackbox` tests. Used by `smooth` and `blackbox`.
 
     Two pure functions are all there is to it: `points(x, key)`, where f is to be evaluated, and `combine(x, X, Y, ct, y=y)`,
     the derivative from the values. A point that is not finite makes the derivative NaN, and so does a `sigma` that is traced and

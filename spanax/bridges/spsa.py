@@ -39,7 +39,9 @@ class SPSA(Probing):
     (recommended) varies less for two pairs or more.
 
     Where points are dropped, the mean is over the pairs that are whole: unbiased only if whether a point fails does not depend
-    on its signs, which `blackbox` tests. Raises `SpanaxError` for a step that is not positive, or is below the spacing of floats at x, for fewer than
+    on its signs, which `blackbox` tests.
+
+    Raises `SpanaxError` for a step that is not positive, or is below the spacing of floats at x, for fewer than
     one sample, and without a key.
 
     Spall 1992 (IEEE Trans. Automat. Contr. 37, 332), equation 2.2.

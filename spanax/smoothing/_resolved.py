@@ -48,7 +48,9 @@ def resolved(
         value = low if jnp.abs(low) > jnp.abs(high) else high
         found = Found(0, *map(float, (value, spread, unit)), Y.dtype.name)
         flat = "" if spread else ", though f's own derivative is not 0"
-        raise SpanaxError(f"the derivative of smooth(f): {problem(found, len(Y))}{flat}", here(), *remedies(found, "`sigma`"))
+        raise SpanaxError(
+            f"the derivative of smooth(f): {problem(found, len(Y))}{flat}", here(), *remedies(found, "`sigma`")
+        )
     return jax.tree.map(lambda leaf: jnp.where(bad, jnp.nan, leaf), slope)
 
 

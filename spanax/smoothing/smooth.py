@@ -74,7 +74,8 @@ def smooth(
     its values differ in their last digits only (4 units in the last place), the derivative is NaN in a compiled or vmapped
     program, and an error elsewhere.
 
-    Raises `SpanaxError` for values that differ in their last digits only; for a second derivative; for a derivative with respect to anything but x, since values at other x
+    Raises `SpanaxError` for values that differ in their last digits only; for a second derivative;
+    for a derivative with respect to anything but x, since values at other x
     do not tell it; for an x that holds integers, NaN, infinity, or nothing; for a result of f that is no floating-point
     scalar; for a sigma, a guide, a key or a `control_variate` that does not fit.
 

@@ -98,7 +98,9 @@ def test_what_cannot_be_checked(key):
 
 
 def test_where_nothing_changes(key):
-    flat = sx.blackbox(lambda x: 3.0, Shape((), float), via=sx.FiniteDifference(step=0.1), constant=True).check(X, key=key)
+    flat = sx.blackbox(lambda x: 3.0, Shape((), float), via=sx.FiniteDifference(step=0.1), constant=True).check(
+        X, key=key
+    )
     assert flat.agrees and flat.slope == 1
     silent_zero = box(manual(0)).check(X, key=key)
     assert silent_zero.decided and not silent_zero.agrees and silent_zero.slope == np.inf

@@ -1,5 +1,7 @@
 """Points that fail: retried, then raised, or dropped and the estimate reweighted."""
 
+import zlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,7 +109,7 @@ def test_a_lane_that_fails_does_not_spoil_the_others(key):
 
 
 def test_nan_of_a_dropped_point_reaches_no_derivative(key):
-    flaky = Flaky(lambda x, _: x[0] > 1.1, lambda: np.nan)
+    flaky = Flaky(lambda x, _: x[0] != 1 and zlib.crc32(x.tobytes()) % 8 == 0, lambda: np.nan)
     f = sx.blackbox(flaky, Shape((), float), via=sx.Smoothing(0.1, pairs=16), run=sx.Run(retries=0, on_failure="drop"))
     x = jnp.array([1.0, 2.0])
     assert np.all(np.isfinite(jax.jit(jax.grad(f))(x, key=key)))

@@ -55,7 +55,11 @@ def shows(x):
 NO_ERROR = {
     "one element of x does nothing": (lambda x: x[0], FD, SCALAR),
     "one result is constant": (shows, FD, Shape((2,), float)),
-    "a conserved sum, rounded": (lambda x: np.array([x[0], np.float32(0.1) * x[0] + 1 - 0.1 * x[0]]), FD, Shape((2,), float)),
+    "a conserved sum, rounded": (
+        lambda x: np.array([x[0], np.float32(0.1) * x[0] + 1 - 0.1 * x[0]]),
+        FD,
+        Shape((2,), float),
+    ),
     "a stationary point": (lambda x: np.sum((x - 1) ** 2), FD, SCALAR),
     "a stationary point, step chosen": (lambda x: np.sum((x - 1) ** 2), sx.FiniteDifference(), SCALAR),
     "a stationary point, complex": (lambda x: np.sum((x - 1) ** 2), sx.FiniteDifference(scheme="complex"), SCALAR),
@@ -93,11 +97,16 @@ def test_every_float(dtype, via, x64):
 
 def test_fewer_digits_than_the_type_has(x64):
     """Float32 arithmetic, and six printed digits, in float64."""
-    for fn, digits in ((offset, "float32 numbers, held in float64"), (lambda x: float(f"{123 + 2 * x:.6g}"), "numbers of 6 digits")):
+    for fn, digits in (
+        (offset, "float32 numbers, held in float64"),
+        (lambda x: float(f"{123 + 2 * x:.6g}"), "numbers of 6 digits"),
+    ):
         step = 10.0 if fn is offset else 6e-4
         with pytest.raises(sx.SpanaxError, match=digits):
             slope(fn, sx.FiniteDifference(step=step))
-        np.testing.assert_allclose(slope(fn, sx.FiniteDifference(step=1000 * step)), 1 if fn is offset else 2, rtol=1e-3)
+        np.testing.assert_allclose(
+            slope(fn, sx.FiniteDifference(step=1000 * step)), 1 if fn is offset else 2, rtol=1e-3
+        )
 
 
 def test_results_of_different_size():

@@ -344,3 +344,58 @@ def test_derivatives_with_respect_to_anything_else_raise(what, jit, key):
         jax.grad(g)(2.0, key)
     with pytest.raises(SpanaxError, match="something besides x"):
         jax.jvp(lambda t: g(t, key), (2.0,), (1.0,))
+
+
+# -- digits -----------------------------------------------------------------------------------------------------------
+
+
+def beside(offset, sigma):
+    """The slope of offset + x, which is 1, in a program with a derivative of its own and in one whose values alone are known."""
+    return jax.grad(smooth(lambda x: offset + x, via=Smoothing(sigma, 16), control_variate=None))
+
+
+def test_a_change_below_the_digits_is_an_error_or_nan(key):
+    """Float32 digits at 1e8 are 8 apart: no point differs, then some by 8 and 16, then enough."""
+    for sigma, says in (
+        (0.1, r"are the same, 100000000: a change below 8 .* own derivative is not 0"),
+        (4.0, "in the last digit"),
+    ):
+        with pytest.raises(SpanaxError, match=says) as error:
+            beside(1e8, sigma)(1.0, key=key)
+        assert "test_smooth.py" in str(error.value) and "`sigma`" in str(error.value)
+    found = jax.jit(jax.vmap(lambda offset: beside(offset, 0.1)(1.0, key=key)))(jnp.array([1e8, 0.0, 3e7]))
+    assert np.isnan(found).tolist() == [True, False, True]
+    wide = [jax.jit(beside(1e8, 100.0))(1.0, key=k) for k in jax.random.split(key, 8)]
+    np.testing.assert_allclose(
+        np.mean(wide), 1, atol=4 * np.sqrt(2 / (8 * 16))
+    )  # E u^4 - 1 = 2: a false alarm in 16,000
+
+
+def test_float32_held_in_float64(key, x64):
+    def single(x):
+        return (1e8 + x.astype(jnp.float32)).astype(jnp.float64)
+
+    with pytest.raises(SpanaxError, match="in the last digit"):
+        jax.grad(smooth(single, via=Smoothing(4.0, 16), control_variate=None))(jnp.float64(1.0), key=key)
+    assert np.isfinite(beside(1e8, 0.1)(jnp.float64(1.0), key=key))
+
+
+FLAT = {
+    "a plateau": lambda x: jnp.where(x > 9, 1.0, 0.0),
+    "a plateau, large": lambda x: jnp.where(x > 9, 1.0, 1e8),
+    "a saturated clip": lambda x: jnp.clip(x, 5.0, 6.0),
+    "a value less itself": lambda x: x - jax.lax.stop_gradient(x),
+    "nothing": lambda x: 0 * x,
+}
+
+
+def test_what_is_flat_has_derivative_zero(key):
+    def slopes(x):
+        return [jax.grad(smooth(f, via=Smoothing(0.1, 4), control_variate=None))(x, key=key) for f in FLAT.values()]
+
+    assert slopes(1.0) == jax.jit(slopes)(1.0) == [0.0] * len(FLAT)
+
+
+def test_a_stationary_point_is_told_from_a_flat_one(key):
+    slope = jax.grad(smooth(lambda x: (x - 1) ** 2, via=Smoothing(0.1, 4), control_variate=None))(1.0, key=key)
+    np.testing.assert_allclose(slope, 0, atol=1e-6)
