@@ -47,7 +47,7 @@ def best_step(
     a central difference, eps^2/(2 t^2) + T^2 t^4, is least for t^3 = eps/(2 T), that of a forward one (order 1),
     2 eps^2/t^2 + S^2 t^2, S = f''/2, for t^2 = sqrt(2) eps/S. Over several outputs eps^2 and T^2 are summed, each in units of
     its largest change.
-    The step is no shorter than what changes f by 16 units in its last place along v.
+    Where f changes by less than 16 units in its last place on the whole line, the step is the longest.
     T along v is taken as sqrt(d) times that along a coordinate, which is what it is where the coordinates act by themselves;
     where they act together it is more, and the step shorter than the best.
 
@@ -176,14 +176,13 @@ def _floor(change, at, t, resolution) -> Float[Array, " outputs"]:
 
 
 def _visible(change, at, t, resolution) -> Float[Array, ""]:
-    """The t at which f changes by 16 units in the last place, or the largest with finite values, if it changes by less there."""
+    """The largest t with finite values, where f changes by less than 16 units in the last place on the whole line; else 0."""
     units = jnp.abs(change) / jnp.maximum(
         resolution[None] * (jnp.abs(at) + jnp.abs(change)), jnp.finfo(change.dtype).tiny
     )
-    units = jnp.max(jnp.where(jnp.isfinite(change), units, 0), axis=1)
-    k, both = jnp.argmax(units), jnp.all(jnp.isfinite(change).reshape(2, _SCALES, -1), axis=(0, 2))
-    farthest = jnp.max(jnp.where(both, t, 0))
-    return jnp.where(units[k] > 0, jnp.minimum(16 * jnp.tile(t, 2)[k] / units[k], farthest), 0)
+    finite = jnp.isfinite(change)
+    farthest = jnp.max(jnp.where(jnp.all(finite.reshape(2, _SCALES, -1), axis=(0, 2)), t, 0))
+    return jnp.where(jnp.max(jnp.where(finite, units, 0)) < 16, farthest, 0)
 
 
 def _weights(change: Float[Array, "points outputs"]) -> Float[Array, " outputs"]:

@@ -57,7 +57,7 @@ class _Leaf:
 
     def __init__(self, table: np.ndarray, reference: np.ndarray):
         self.table, self.reference = table, reference
-        real = [table.real, reference.real] if np.iscomplexobj(table) else [table, reference]
+        real = [np.real(table), np.real(reference)] if np.iscomplexobj(table) else [table, reference]
         if real[0].dtype.itemsize < 4:  # NumPy knows no narrow floats
             self.dtype, real = real[0].dtype, [part.astype(np.float32) for part in real]
         else:
@@ -90,7 +90,7 @@ class _Leaf:
     def found(self, lane: int, k: int) -> Found:
         value = max(self.low[lane, k], self.high[lane, k], key=abs)
         digits = self.digits.get((lane, k), np.dtype(self.dtype).name)
-        return Found(lane, *map(float, (value, self.spread[lane, k], self.quantum[lane, k])), digits)
+        return Found(lane, float(value), float(self.spread[lane, k]), float(self.quantum[lane, k]), digits)
 
 
 class Resolution:
@@ -111,7 +111,7 @@ class Resolution:
         if not self.leaves or any(np.any(leaf.spread != 0) for leaf in self.leaves):
             return None
         # A complex step has its derivative in the imaginary parts, exact however small they are.
-        if any(np.iscomplexobj(leaf.table) and np.nan_to_num(leaf.table.imag).any() for leaf in self.leaves):
+        if any(np.iscomplexobj(leaf.table) and np.nan_to_num(np.imag(leaf.table)).any() for leaf in self.leaves):
             return None
         return max((leaf.found(0, int(np.argmax(leaf.quantum[0]))) for leaf in self.leaves), key=lambda f: f.quantum)
 

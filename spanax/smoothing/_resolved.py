@@ -46,7 +46,7 @@ def resolved(
         if not bad:
             return slope
         value = low if jnp.abs(low) > jnp.abs(high) else high
-        found = Found(0, *map(float, (value, spread, unit)), Y.dtype.name)
+        found = Found(0, float(value), float(spread), float(unit), Y.dtype.name)
         flat = "" if spread else ", though f's own derivative is not 0"
         raise SpanaxError(
             f"the derivative of smooth(f): {problem(found, len(Y))}{flat}", here(), *remedies(found, "`sigma`")
