@@ -37,16 +37,20 @@ def visible_at_a_glance(values: np.ndarray, reference: float) -> bool:
     for i in (-1, len(values) // 2):
         value = float(values[i])
         change, size = abs(value - reference), max(abs(value), abs(reference))
-        if change > 2 * FEW * eps * size and (change > 2 * FEW * _VISIBLE * size or not _is_short(values.dtype, value)):
+        if change > 2 * FEW * eps * size and (
+            change > 2 * FEW * _VISIBLE * size or not _is_short(values.dtype, value, change, size)
+        ):
             return True
     return False
 
 
-def _is_short(dtype: np.dtype, value: float) -> bool:
-    """May the number have fewer digits than its type can hold?"""
+def _is_short(dtype: np.dtype, value: float, change: float, size: float) -> bool:
+    """May the number have so few digits that a unit in its last place is about as large as the change?"""
+    digits = math.ceil(math.log10(2 * FEW * size / change)) + 1
     if dtype.itemsize == 8:
-        return float(np.float32(value)) == value or float(f"{value:.12g}") == value
-    return dtype.itemsize < 4 or float(np.float32(f"{value:.6g}")) == value
+        single = change <= 2 * FEW * 2e-7 * size and float(np.float32(value)) == value
+        return single or float(f"{value:.{digits}g}") == value
+    return dtype.itemsize < 4 or float(np.float32(f"{value:.{digits}g}")) == value
 
 
 class _Leaf:
