@@ -221,9 +221,7 @@ zero_valued_p = _elementwise("spanax_zero_valued", jax.numpy.zeros_like)
 _undifferentiated_p = _elementwise("spanax_undifferentiated", lambda x: x)
 _forward_only_p = _elementwise("spanax_forward_only", lambda x: x)
 
-set_jvp(
-    zero_valued_p, lambda primals, tangents, **params: (zero_valued_p.bind(*primals, **params), list(tangents))
-)
+set_jvp(zero_valued_p, lambda primals, tangents, **params: (zero_valued_p.bind(*primals, **params), list(tangents)))
 
 
 _any_lane_p = new_primitive("spanax_any_lane", lambda x: [x], lambda x: [x])
@@ -273,8 +271,6 @@ batching.fancy_primitive_batchers[_sum_of_lanes_p] = _batch_sum_of_lanes
 def sum_of_lanes(x: Array, axis_name: str) -> Array:
     """The sum of x over the lanes of a vmap with this `axis_name`, which must be around it; the same for all of them."""
     return _sum_of_lanes_p.bind(x, axis_name=axis_name)[0]
-
-
 
 
 def _poison_jvp(primals, tangents, *, diagnosis):

@@ -40,7 +40,9 @@ def warn_of_batched_loss(closed: ClosedJaxpr, bridge: Callable[[Site], Drawing])
     costs: list[Lanes] = []
     outs = _walk(closed.jaxpr, [{}] * len(closed.jaxpr.invars), costs, found)
     for site, size in found.items():
-        if site.estimate is None and not isinstance(bridge(site), Local) and any(lanes.get(site, MIXED) != MIXED for lanes in (outs[0], *costs)):
+        if site.estimate is not None or isinstance(bridge(site), Local):
+            continue
+        if any(lanes.get(site, MIXED) != MIXED for lanes in (outs[0], *costs)):
             _warn(site, size)
 
 

@@ -124,7 +124,9 @@ class _Term(NamedTuple):
         return self.parts if self.name == name else ()
 
 
-def check_straight_through(jaxpr: Jaxpr, bridge_at: Callable[[Site], Drawing], ins: Sequence[_Term] = ()) -> list[_Term]:
+def check_straight_through(
+    jaxpr: Jaxpr, bridge_at: Callable[[Site], Drawing], ins: Sequence[_Term] = ()
+) -> list[_Term]:
     """Raises where a draw with a score gets the derivative of something else, which was made without it.
 
     `ins`: what the inputs are, where that is known. Returns what the outputs are.
@@ -178,7 +180,9 @@ def _straight_through(out: _Term | None) -> list[tuple[_Term, _Term]]:
     pairs = []
     if out and out.name == "sub":
         total, taken = out.parts
-        pairs = [(z, p) for p in taken.operands("stop_gradient") for z, q in _both(total.operands("add")) if q.of == p.of]
+        pairs = [
+            (z, p) for p in taken.operands("stop_gradient") for z, q in _both(total.operands("add")) if q.of == p.of
+        ]
     elif out and out.name == "add":
         for x, y in _both(out.parts):
             for z, taken in _pair(y.operands("sub")):  # x + (z - stop(p)): p is z, or x

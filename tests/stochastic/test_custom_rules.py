@@ -36,9 +36,7 @@ def with_jvp(body, rule):
 def with_vjp(body, rule):
     def made(via):
         f = jax.custom_vjp(lambda theta, key: body(theta, key, via))
-        f.defvjp(
-            lambda theta, key: (f(theta, key), (theta, key)), lambda kept, ct: (ct * rule(*kept, via), None)
-        )
+        f.defvjp(lambda theta, key: (f(theta, key), (theta, key)), lambda kept, ct: (ct * rule(*kept, via), None))
         return f
 
     return made
@@ -123,9 +121,9 @@ def test_straight_through_by_hand_around_a_score_is_refused(by_hand, key):
 
 
 ALLOWED = {
-    "around a local draw": lambda theta, key: (
-        lambda z, p: z + p - lax.stop_gradient(p)
-    )(coin(theta, key, sx.StraightThrough()), jax.nn.sigmoid(theta)),
+    "around a local draw": lambda theta, key: (lambda z, p: z + p - lax.stop_gradient(p))(
+        coin(theta, key, sx.StraightThrough()), jax.nn.sigmoid(theta)
+    ),
     "around a hard step after the draw": lambda theta, key: (lambda y: y + lax.stop_gradient(jnp.round(y) - y))(
         theta * coin(theta, key, None)
     ),

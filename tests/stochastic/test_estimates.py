@@ -279,7 +279,9 @@ def found():
             (value, slope), (_, bend) = jax.jvp(jax.value_and_grad(h), (theta,), (jnp.array([1.0, -0.7]),))
             return value, slope, bend
 
-        return jax.jit(lambda: {use.__name__: (estimated(use), orders(lambda t, use=use: exact(use, t))) for use in USES})()
+        return jax.jit(
+            lambda: {use.__name__: (estimated(use), orders(lambda t, use=use: exact(use, t))) for use in USES}
+        )()
 
 
 @pytest.mark.parametrize("use", USES, ids=lambda use: use.__name__)
@@ -307,7 +309,9 @@ def test_what_cannot_be_unfolded_is_refused(via, key):
     assert jnp.isfinite(jax.grad(sx.expectation(linear))(0.3, key=key))
     uses = [lambda t, key: inner(t, key=key) ** 2, lambda t, key: jax.grad(lambda t: inner(t, key=key))(t)]
     for use in uses:
-        with pytest.raises(sx.SpanaxError, match=r"not used linearly.*\n  at .*test_estimates.*\n.*\(a\) ScoreFunction"):
+        with pytest.raises(
+            sx.SpanaxError, match=r"not used linearly.*\n  at .*test_estimates.*\n.*\(a\) ScoreFunction"
+        ):
             jax.grad(sx.expectation(lambda t, *, key, use=use: use(t, key)))(0.3, key=key)
 
 
