@@ -157,10 +157,11 @@ def _refuses_key(error: Exception) -> bool:
 class Differentiated(NamedTuple):
     """`(args, kwargs)` of f, flattened, and the floating-point `leaves` of the arguments `nums` with their `names`.
 
-    Leaf i is `flat[chosen[i]]`.
+    Leaf i is `flat[chosen[i]]`, and lies below the top-level key `tops[i]`, such as "params['encoder']".
     """
 
     names: tuple[str, ...]
+    tops: tuple[str, ...]
     leaves: tuple[Any, ...]
     nums: tuple[int, ...]
     flat: tuple[Any, ...]
@@ -183,6 +184,7 @@ class Differentiated(NamedTuple):
         given = parameter_names(f, len(args))
         return cls(
             tuple(given[flat[k][0][1].idx] + jax.tree_util.keystr(flat[k][0][2:]) for k in chosen),
+            tuple(given[flat[k][0][1].idx] + jax.tree_util.keystr(flat[k][0][2:3]) for k in chosen),
             tuple(flat[k][1] for k in chosen),
             nums,
             tuple(leaf for _, leaf in flat),

@@ -28,7 +28,7 @@ def ending(show_traceback: bool) -> Iterator[None]:
         with redirect_stdout(sys.stderr):
             yield
     except KeyboardInterrupt as error:
-        typer.echo("spanax: interrupted", err=True)
+        typer.echo("\n".join(["spanax: interrupted", *getattr(error, "__notes__", ())]), err=True)
         raise typer.Exit(INTERRUPTED) from error
     except Exception as error:
         if show_traceback:
@@ -64,6 +64,11 @@ def _place(error: BaseException) -> str:
         if not frame.filename.startswith(machinery):
             return f"{frame.filename}:{frame.lineno}"
     return ""
+
+
+def table_width(most: int = 100) -> int:
+    """The columns of the terminal; `most` where stdout is none."""
+    return min(shutil.get_terminal_size().columns, most) if sys.stdout.isatty() else most
 
 
 def fitted(text: str) -> str:

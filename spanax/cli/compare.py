@@ -10,7 +10,7 @@ import typer
 from .._errors import SpanaxError
 from ._bridge_text import bridges_of
 from ._calls import FORMS, fitting, key_later, load_function, load_value, positions
-from ._messages import ending, fitted, told
+from ._messages import ending, fitted, table_width, told
 
 if TYPE_CHECKING:
     from ..judge.comparison import Comparison
@@ -50,7 +50,7 @@ def compare(
         _check_files(html, plot)
         found = _compared(function, args, vias, via or [], argnums, seed, draws, budget)
         _write(found, html, plot)
-        text = found.to_json() if as_json else str(found)
+        text = found.to_json() if as_json else found.to_text(table_width())
     typer.echo(text if as_json else fitted(text))
     if fail_on_bias and any(row.verdict == "biased" for row in found.rows):
         raise typer.Exit(BIASED)

@@ -4,4 +4,4 @@ from .check_gradient import GradientCheck as GradientCheck, check_gradient as ch
 from .compare import compare as compare
 from .comparison import Comparison as Comparison
 from .recommend import recommend as recommend
-from .rows import Interval as Interval, Row as Row, Truth as Truth
+from .rows import Group as Group, Interval as Interval, Row as Row, Truth as Truth

@@ -19,11 +19,13 @@ from .._functions import Differentiated, is_float
 class Arguments:
     """`(args, kwargs)`, flattened.
 
-    `leaves` are the floating-point leaves of `argnums`, with their `names`; `arrays` the other JAX arrays. Both are given to
-    compiled programs; what is left (numbers, NumPy arrays, functions) is constant in them.
+    `leaves` are the floating-point leaves of `argnums`, with their `names`, and with those of the top-level keys that hold them,
+    `tops`; `arrays` the other JAX arrays. Both are given to compiled programs; what is left (numbers, NumPy arrays, functions) is
+    constant in them.
     """
 
     names: tuple[str, ...]
+    tops: tuple[str, ...]
     leaves: tuple[Array, ...]
     arrays: tuple[Array, ...]
     argnums: int | tuple[int, ...]
@@ -36,6 +38,7 @@ class Arguments:
         others = tuple(k for k, x in enumerate(of.flat) if k not in of.chosen and isinstance(x, jax.Array))
         return cls(
             of.names,
+            of.tops,
             tuple(jnp.asarray(leaf) for leaf in of.leaves),
             tuple(of.flat[k] for k in others),
             of.nums[0] if not isinstance(argnums, Sequence) else of.nums,
@@ -64,6 +67,13 @@ class Arguments:
         """The relative rounding error of each element."""
         return np.repeat([float(jnp.finfo(x.dtype).eps) for x in self.leaves], [x.size for x in self.leaves])
 
+    def elements(self, leaves: Sequence[int]) -> slice | Int[np.ndarray, " n"]:
+        """Where some of the leaves lie in the vector."""
+        if len(leaves) == len(self.leaves):
+            return slice(None)
+        parts = self.parts
+        return np.concatenate([np.arange(parts[i].start, parts[i].stop) for i in leaves])
+
     def coordinate(self, j: int) -> str:
         """The name of one element, such as "params['w'][3, 0]"."""
         for name, leaf, part in zip(self.names, self.leaves, self.parts, strict=True):
@@ -77,11 +87,20 @@ class Arguments:
         hit = [name for name, part in zip(self.names, self.parts, strict=True) if np.any(_within(elements, part))]
         return ", ".join(hit)
 
+    def holds(self, leaves: Sequence[int], elements: Int[np.ndarray, " n"]) -> bool:
+        """Does any of these leaves hold any of these elements?"""
+        return any(bool(np.any(_within(elements, self.parts[i]))) for i in leaves)
+
     def as_tree(self, vector: Float[np.ndarray, " size"]) -> PyTree:
         """The structure of `args[argnums]`, with None where nothing is differentiated."""
+        parts = zip(self.leaves, self.parts, strict=True)
+        return self.placed([jnp.asarray(vector[part].reshape(leaf.shape), leaf.dtype) for leaf, part in parts])
+
+    def placed(self, values: Sequence[Any]) -> PyTree:
+        """One value for each leaf, in the structure of `args[argnums]`, with None where nothing is differentiated."""
         flat: list[Any] = [None] * len(self._of.flat)
-        for k, leaf, part in zip(self._of.chosen, self.leaves, self.parts, strict=True):
-            flat[k] = jnp.asarray(vector[part].reshape(leaf.shape), leaf.dtype)
+        for k, value in zip(self._of.chosen, values, strict=True):
+            flat[k] = value
         args, _ = jax.tree.unflatten(self._of.tree, flat)
         return args[self.argnums] if isinstance(self.argnums, int) else tuple(args[n] for n in self.argnums)
 

@@ -23,7 +23,8 @@ LIMIT = 64  # combinations of bridges
 class Candidate(NamedTuple):
     """A function to differentiate, `(*args, key=key) -> scalar`.
 
-    `via` is None for a function of the user's. `promises`: are its bridges unbiased, by their facts? None where it is not known.
+    `via` is None for a function of the user's. `promises`: are its bridges unbiased, by their facts? None where it is not known;
+    of a function, no is known once it was traced.
     """
 
     label: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -11,8 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
-from ..bridges._directions import widest
-from ._lines import Line
+from ._lines import Lines
 from ._program import Program, for_all
 
 # Not 1: a function whose period is a fraction of the step would seem to be flat.
@@ -22,6 +20,9 @@ _STEPS = 3  # h, h/2 and h/4
 # From the central differences d(h) at these: sixth order, for two steps of extrapolation (Richardson 1911).
 _WEIGHTS = np.array([1, -20, 64]) / 45
 _AMPLIFIED = float(np.abs(_WEIGHTS) @ 2.0 ** np.arange(_STEPS))  # noise of 1 in each value, at its worst, times 1/h
+_OF_A_JUMP = float(_WEIGHTS @ 2.0 ** np.arange(_STEPS)) / 2  # that all differences cross, times 1/h
+_SUDDEN, _STEADY = 20.0, 3.0  # a jump is left behind from one step to the next, and was as large at the step before
+_NEAR = 8.0  # steps
 _GRADIENTS = 32  # units in the last place of a gradient: its own rounding
 _EXTRAPOLATED = 15  # a fourth-order difference errs by a 15th of its change when the step is halved
 
@@ -30,30 +31,33 @@ class Differences(NamedTuple):
     slopes: Float[np.ndarray, "n k"]  # of each draw's gradient, along each line
     changes: Float[np.ndarray, "n k"]  # of each draw's value, as a derivative
 
+    def extremes(self, jump: Float[np.ndarray, " k"], steps: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+        """How far from the mean a slope less a change may be: as far as any was, or as a jump of that size moves it."""
+        apart = self.slopes - self.changes
+        return np.maximum(np.max(np.abs(apart - apart.mean(0)), axis=0), jump * _OF_A_JUMP / steps)
+
     points = _STEPS
     pilot_points = LADDER
 
 
-def measured(
-    program: Program, along: Sequence[Line], steps: Float[np.ndarray, " k"], keys: Key[Array, " n"]
-) -> Differences:
+def measured(program: Program, along: Lines, steps: Float[np.ndarray, " k"], keys: Key[Array, " n"]) -> Differences:
     """Gradients, and differences of sixth order, with the same key on all points."""
     slopes, central, _ = _central(program, along, steps[:, None] / 2.0 ** np.arange(_STEPS), keys)
     return Differences(slopes, central @ _WEIGHTS)
 
 
 def chosen_steps(
-    program: Program, along: Sequence[Line], keys: Key[Array, " n"], draws: int, where: str
-) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    program: Program, along: Lines, keys: Key[Array, " n"], draws: int, where: str
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """The largest step at which halving it changes nothing but by chance (or 1%), and on from there while that lessens the error.
 
-    And the error that may be left, but for noise. From the largest, because the differences of a function that jumps with its
-    draws vary as 1/step, until the step is so small that no draw jumps, and they seem to be exact. Where there is no such
-    step, the one with the least sum of noise, curvature and rounding.
+    And the error that may be left, but for noise; and the size of the jumps that f may have on each line. From the largest,
+    because the differences of a function that jumps with its draws vary as 1/step, until the step is so small that no draw jumps,
+    and they seem to be exact. Where there is no such step, the one with the least sum of noise, curvature and rounding.
     """
     steps = LARGEST / 2.0 ** np.arange(LADDER)
-    slopes, central, unit = _central(program, along, np.broadcast_to(steps, (len(along), LADDER)), keys)
-    chosen = [_choose(slopes[:, j], central[:, j], steps, unit, draws) for j in range(len(along))]
+    slopes, central, unit = _central(program, along, np.broadcast_to(steps, (len(along.names), LADDER)), keys)
+    chosen = [_choose(slopes[:, j], central[:, j], steps, unit, draws) for j in range(len(along.names))]
     if not all(np.isfinite(tolerance) for _, tolerance in chosen):
         raise SpanaxError(
             "check_gradient(f): f is NaN or infinite at its arguments, or on both sides of them however near",
@@ -61,7 +65,30 @@ def chosen_steps(
             "arguments in the interior of where f is defined",
             "the logarithm of an argument that has to be positive",
         )
-    return np.array([step for step, _ in chosen]), np.array([tolerance for _, tolerance in chosen])
+    used, tolerances = (np.array(each) for each in zip(*chosen, strict=True))
+    return used, tolerances, _jumps(program, along, largest_jumps(2 * steps * central, steps, used), keys[0])
+
+
+def _jumps(program: Program, along: Lines, seen: Float[np.ndarray, " k"], key: Key[Array, ""]) -> np.ndarray:
+    """The largest seen on any line, where f may jump on this one: too seldom there, perhaps, for so few draws."""
+    jumping = np.isin(np.arange(len(program.leaves)), program.that_may_jump(key))
+    return np.where(np.any(np.asarray(along.weights)[:, jumping] != 0, axis=1), np.max(seen), seen)
+
+
+def largest_jumps(
+    moved: Float[np.ndarray, "n k steps"], steps: Float[np.ndarray, " steps"], used: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, " k"]:
+    """Of the values' differences between the two ends of each line, within 8 of the steps that are used there.
+
+    D(h) - 2 D(h/2) falls by 8 from step to step where f is smooth; with a jump at a distance between h/2 and h it is the jump's
+    size at h and all larger steps, and 0 at once below. So it is with a kink, whose size is that of its distance.
+    """
+    with np.errstate(all="ignore"):
+        left = np.abs(moved[..., :-1] - 2 * moved[..., 1:])
+        before, here, after = left[..., :-2], left[..., 1:-1], left[..., 2:]
+        jumps = (here > _SUDDEN * after) & (before < _STEADY * here) & np.isfinite(here)
+    near = steps[1:-2] <= _NEAR * used[:, None]
+    return np.max(here, axis=(0, 2), where=jumps & near, initial=0.0)
 
 
 def _choose(slopes, central, steps, unit: tuple[float, float], draws: int) -> tuple[float, float]:
@@ -97,8 +124,7 @@ def _rounding(central, sixth, steps, size) -> float:
 
 def _central(program, along, steps, keys) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
     """Slopes (n, k), central differences (n, k, steps), and a unit in the last place, of 1 and of a typical value."""
-    leaves = [jnp.stack(rows) for rows in zip(*(line.v for line in along), strict=True)]
-    parts = for_all(_of_one_key, program.at_once, keys, program, leaves, jnp.asarray(steps, jnp.result_type(float)))
+    parts = for_all(_of_one_key, program.at_once, keys, program, along, jnp.asarray(steps, jnp.result_type(float)))
     slopes, values = (np.concatenate([np.asarray(x, np.float64) for x in each]) for each in zip(*parts, strict=True))
     with np.errstate(all="ignore"):
         central = (values[..., 0] - values[..., 1]) / (2 * steps)
@@ -107,18 +133,13 @@ def _central(program, along, steps, keys) -> tuple[np.ndarray, np.ndarray, tuple
     return slopes, central, (eps, eps * typical)
 
 
-def _of_one_key(key, program: Program, leaves, steps):
+def _of_one_key(key, program: Program, along: Lines, steps):
     """The gradient along each line; the values at both sides of it, (k, steps, 2)."""
     gradient = program.gradient(key)
-    dtype = widest(gradient)
-    slopes = jnp.zeros(len(steps), dtype)
-    for v, g in zip(leaves, gradient, strict=True):
-        slopes = slopes + jnp.tensordot(v.astype(dtype), g.astype(dtype), g.ndim)
+    slopes = along.slopes(gradient)
 
     def value(point):
-        line, step = point
-        moved = [x + step.astype(x.dtype) * v[line] for x, v in zip(program.leaves, leaves, strict=True)]
-        return program.value(moved, key)
+        return program.value(along.moved(program.leaves, *point), key)
 
     signed = jnp.stack([steps, -steps], -1)
     which = jnp.broadcast_to(jnp.arange(len(steps)).reshape(-1, 1, 1), signed.shape)

@@ -21,16 +21,25 @@ SIGNIFICANT = 4.0  # a squared distance from the reference above so many times i
 
 
 class Trial:
-    """One candidate, and the moments of its gradients so far (Welford 1962).
+    """One candidate, and the moments of its gradients so far (Welford 1962), in the leaves at these positions.
 
     `unbiased`: does it say so? `sound`: and for every program, so that it may stand for the truth?
     """
 
-    def __init__(self, label: str, gradient: Gradient, key: Key[Array, ""], *, unbiased: bool, sound: bool):
+    def __init__(
+        self,
+        label: str,
+        gradient: Gradient,
+        key: Key[Array, ""],
+        *,
+        unbiased: bool,
+        sound: bool,
+        leaves: Sequence[int] = (0,),
+    ):
         self.label, self.unbiased, self.sound = label, unbiased, sound
-        self._gradient, self._key = gradient, key
+        self._gradient, self._key, self._leaves = gradient, key, leaves
         self.count, self.squares, self.compiling = 0, 0.0, 0.0
-        self.mean = np.zeros(gradient.arguments.size)
+        self.mean: np.ndarray | float = 0.0
         self.seconds: list[float] = []
 
     def compile(self) -> None:
@@ -42,7 +51,7 @@ class Trial:
         seconds, leaves = self._timed(self.count)
         self.seconds.append(seconds)
         self.count += 1
-        new = np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in leaves])
+        new = np.concatenate([np.asarray(leaves[i], np.float64).ravel() for i in self._leaves])
         apart = new - self.mean
         self.mean = self.mean + apart / self.count
         self.squares += float(np.sum(apart * (new - self.mean)))

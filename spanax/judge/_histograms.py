@@ -11,32 +11,41 @@ from jaxtyping import Float
 from ._plane import plain
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
 BINS = 41
 _BAR = {"facecolor": "0.8", "edgecolor": "black", "linewidth": 0.6}
+_BAND = {"facecolor": "0.4", "edgecolor": "none", "alpha": 0.4}
+_Z = 1.96  # standard errors
 _TRUTH = {"color": "black", "linewidth": 1.2, "linestyle": "--"}
 
 
 def draw_histograms(figure: SubFigure, histograms: Mapping[str, Any], labels: Sequence[str]) -> None:
-    """The draws of the named candidates; the dashed line is the truth, the triangle the mean of these draws."""
+    """The draws of the named candidates; the dashed line is the truth, the band its 95% interval, the triangle their mean."""
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
     names, truth = histograms["coordinates"], np.asarray(histograms["truth"], np.float64)
+    errors = np.asarray(histograms["standard_errors"], np.float64)
     draws = [np.asarray(histograms["draws"][label], np.float64) for label in labels]
     grid = figure.subplots(len(labels), len(names), squeeze=False, sharex="col")
     for j, name in enumerate(names):
         ends = shown_range([d[:, j] for d in draws], truth[j])
         grid[-1, j].set_xlabel(plain(_short(name, 30)), fontsize=8)
         for ax, values in zip(grid[:, j], draws, strict=True):
+            if errors[j]:
+                ax.axvspan(truth[j] - _Z * errors[j], truth[j] + _Z * errors[j], **_BAND, zorder=2)
             _histogram(ax, values[:, j], truth[j], ends)
     for number, (row, label) in enumerate(zip(grid, labels, strict=True), 1):
         row[0].set_title(f"{number}  {plain(_short(label, 100))}", loc="left", fontsize=7.5, pad=2)
-    told = Line2D([], [], **_TRUTH), Line2D([], [], linestyle="", marker="^", color="black", markersize=5)
-    figure.legend(
-        told, ("truth", "mean of these draws"), loc="outside upper right", fontsize=7.5, frameon=False, ncols=2
-    )
+    told: dict[str, Artist] = {"truth": Line2D([], [], **_TRUTH)}
+    if np.any(errors):
+        told["its own 95% interval"] = Patch(**_BAND)
+    told["mean of these draws"] = Line2D([], [], linestyle="", marker="^", color="black", markersize=5)
+    place = {"loc": "outside upper right", "fontsize": 7.5, "frameon": False}
+    figure.legend(list(told.values()), list(told), **place, ncols=len(told))
 
 
 def shown_range(draws: Sequence[Float[np.ndarray, " n"]], truth: float) -> tuple[float, float]:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from .rows import Interval, Row, Truth
@@ -20,6 +19,7 @@ def to_json(
     truth: Truth,
     draws: int,
     accuracy: float,
+    ranked: Sequence[str],
     notes: Sequence[tuple[str, str]],
     histograms: Mapping[str, Any],
 ) -> str:
@@ -28,13 +28,14 @@ def to_json(
         _plain(
             {
                 "format": "spanax.comparison",
-                "version": 1,
+                "version": 2,
                 "draws": draws,
                 "accuracy": accuracy,
+                "ranked": list(ranked),
                 "truth": {
                     "kind": truth.kind,
                     "how": truth.how,
-                    "norm": norm(truth),
+                    "norm": truth.norm,
                     "standard_error": truth.standard_error,
                 },
                 "recommendation": said.get("recommended", ""),
@@ -49,16 +50,11 @@ def to_json(
     )
 
 
-def norm(truth: Truth) -> float:
-    """|truth|, without what its own noise adds; 0 where that is all."""
-    square = sum(float(np.sum(np.asarray(x, np.float64) ** 2)) for x in jax.tree.leaves(truth.gradient))
-    return math.sqrt(max(square - truth.standard_error**2, 0.0))
-
-
 def _row(row: Row) -> dict[str, Any]:
     found = dict(vars(row))
     found["bias"] = _interval(row.bias)
     found["bias_by_leaf"] = {leaf: _interval(bias) for leaf, bias in row.bias_by_leaf.items()}
+    found["groups"] = {name: {**vars(group), "bias": _interval(group.bias)} for name, group in row.groups.items()}
     found["worst_leaf"] = {"leaf": row.worst_leaf[0], "share": row.worst_leaf[1]}
     return found
 
@@ -68,7 +64,7 @@ def _interval(bias: Interval) -> dict[str, float]:
 
 
 def _counted(histograms: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """For each coordinate its name, its truth, the edges of the bins, and the counts by label."""
+    """For each coordinate its name, its truth with the standard error, the edges of the bins, and the counts by label."""
     out = []
     for j, name in enumerate(histograms.get("coordinates", ())):
         draws = {label: np.asarray(x)[:, j] for label, x in histograms["draws"].items()}
@@ -77,7 +73,13 @@ def _counted(histograms: Mapping[str, Any]) -> list[dict[str, Any]]:
         edges = np.histogram_bin_edges(everything, BINS, _ends(everything))
         counts = {label: np.histogram(x, edges)[0].tolist() for label, x in finite.items()}
         out.append(
-            {"coordinate": name, "truth": float(histograms["truth"][j]), "edges": edges.tolist(), "counts": counts}
+            {
+                "coordinate": name,
+                "truth": float(histograms["truth"][j]),
+                "standard_error": float(histograms["standard_errors"][j]),
+                "edges": edges.tolist(),
+                "counts": counts,
+            }
         )
     return out
 
@@ -98,6 +100,6 @@ def _plain(x: Any) -> Any:
             return [_plain(v) for v in x]
         case float() if not math.isfinite(x):
             return None if math.isnan(x) else "inf" if x > 0 else "-inf"
-        case float() | int() | str() | None:
+        case bool() | float() | int() | str() | None:
             return x
     return float(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
@@ -22,9 +22,9 @@ class Moments(NamedTuple):
     - `mean`, `variance` (unbiased, exactly 0 where all draws are alike), `third` (the third central moment) and `largest` (the
       largest distance of a draw from the mean): of each element;
     - `batches`: the means of (almost) equal, consecutive batches of draws: 50 of them, fewer for very large gradients;
-    - `cosine`: the mean over draws of the cosine with the vector given as `toward`;
+    - `cosine`: the mean over draws of the cosine, in the elements `at`, with the vector given as `toward`;
     - `picked`: the chosen coordinates of the first 2,000 draws;
-    - `not_finite`: how many gradients held a NaN or an infinity (they are in none of the above), and `bad`: in which elements.
+    - `not_finite`: how many gradients held a NaN or an infinity, and `bad`: in which elements, of which nothing else is known.
     """
 
     draws: int
@@ -49,6 +49,7 @@ def moments(
     toward: Float[np.ndarray, " size"] | None = None,
     coordinates: Sequence[int] = (),
     advance: Callable[[int], None] = lambda done: None,
+    at: Any = slice(None),
 ) -> Moments:
     """The moments of the first `draws` gradients of a key, merged chunk by chunk (Pebay 2008, SAND2008-6212, equation 2.1).
 
@@ -57,7 +58,7 @@ def moments(
     size = gradient.arguments.size
     count = min(draws, int(np.clip(_OF_BATCHES // size, 20, 50)))
     chunk = max(1, _IN_MEMORY // size)
-    total = _Total(size, toward, coordinates)
+    total = _Total(size, toward, at, coordinates)
     batches = np.empty((count, size))
     ends = np.linspace(0, draws, count + 1).round().astype(int)
     for k, (start, end) in enumerate(itertools.pairwise(ends.tolist())):
@@ -74,11 +75,11 @@ def moments(
 class _Total:
     """Running sums over chunks. Means are kept less the first gradient, so that those that are all alike have no rounding."""
 
-    def __init__(self, size: int, toward: np.ndarray | None, coordinates: Sequence[int]):
+    def __init__(self, size: int, toward: np.ndarray | None, at: Any, coordinates: Sequence[int]):
         self.count, self.origin = 0, None
         self.apart, self.squares, self.cubes = np.zeros(size), np.zeros(size), np.zeros(size)
         self.low, self.high = np.zeros(size), np.zeros(size)  # of the draws, less the first
-        self.toward = toward
+        self.at, self.toward = at, None if toward is None else toward[at]
         self.cosines, self.not_finite = 0.0, 0
         self.bad = np.zeros(size, bool)
         self.coordinates, self.picked = list(coordinates), []
@@ -86,10 +87,8 @@ class _Total:
     def add(self, rows: Float[np.ndarray, "rows size"]) -> None:
         self._pick(rows)
         rows = self._finite(rows)
-        if not len(rows):
-            return
         if self.toward is not None:
-            self.cosines += float(np.sum(_cosines(rows, self.toward)))
+            self.cosines += float(np.sum(_cosines(rows[:, self.at], self.toward)))
         if self.origin is None:
             self.origin = rows[0].copy()
         rows -= self.origin
@@ -120,7 +119,7 @@ class _Total:
             return rows
         self.not_finite += int(np.sum(~whole))
         self.bad |= ~finite.all(0)
-        return rows[whole]
+        return np.where(finite, rows, 0.0)
 
     def moments(self, batches: Float[np.ndarray, "batches size"]) -> Moments:
         """`batches`: means less the first gradient."""

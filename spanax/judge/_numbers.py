@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from .rows import Row
+from .rows import Interval, Verdict
 
 _UNITS = ((1e-6, "us"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "days"))
 
@@ -31,10 +32,16 @@ def share(size: float, norm: float) -> str:
     return f"{percent:.2g}%" if percent < 10 else f"{percent:.0f}%" if percent < 1e4 else f"{size / norm:.1g}x"
 
 
-def bias(row: Row, norm: float) -> str:
-    """ "41% (38-44%)" where there is a bias, else an upper bound: "< 3%"."""
-    if math.isnan(row.bias.estimate):
+def listed(names: Sequence[str], most: int = 6) -> str:
+    return ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])} and {len(names) - most} more"
+
+
+def judged(found: Interval, verdict: Verdict, norm: float) -> str:
+    """ "biased: 41% (38-44%)", or what could have been seen: "no bias found (< 3%)"."""
+    if math.isnan(found.estimate):
         return "not finite"
-    if row.verdict != "biased":
-        return f"< {share(row.bias.high, norm)}"
-    return f"{share(row.bias.estimate, norm)} ({share(row.bias.low, norm)}-{share(row.bias.high, norm)})"
+    if verdict != "biased":
+        return f"{verdict} (< {share(found.high, norm)})"
+    if not found.low:  # in one element, or outside of these leaves: its size here is not known
+        return f"biased (< {share(found.high, norm)})"
+    return f"biased: {share(found.estimate, norm)} ({share(found.low, norm)}-{share(found.high, norm)})"

@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ._json import norm
-
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 # Shape and filling, so that no colour is needed.
-MARKERS = {"unbiased": ("o", "black"), "undecided": ("D", "white"), "biased": ("s", "0.6")}
-MEANING = {"unbiased": "no bias found", "undecided": "undecided: too few draws to tell", "biased": "biased"}
+MARKERS = {"no bias found": ("o", "black"), "undecided": ("D", "white"), "biased": ("s", "0.6")}
+MEANING = {
+    "no bias found": "no bias found: below its line's end",
+    "undecided": "undecided: too few draws to tell",
+    "biased": "biased",
+}
 _DECADES = 9  # of one axis at the most: what lies lower is drawn at the axis
 _ISO = {"color": "0.45", "linewidth": 0.8, "linestyle": (0, (6, 3))}
 _LIMIT = {"color": "black", "linewidth": 1.2, "linestyle": ":"}
+_OWN_ERROR = "0.85"
 _WHISKER = {"color": "black", "linewidth": 0.9}
 _NUMBER = {"fontsize": 9, "ha": "center", "va": "center", "zorder": 6}
 
@@ -59,7 +63,7 @@ def scale_of(values: Iterable[float]) -> Scale:
 
 def squared_limit(comparison: Any) -> float:
     """The square of the error that is asked for: (accuracy |truth|)^2."""
-    return (comparison.accuracy * norm(comparison.truth)) ** 2
+    return (comparison.accuracy * comparison.truth.norm) ** 2
 
 
 def after_one_second(row: Any) -> float:
@@ -71,10 +75,13 @@ def draw_plane(ax: Axes, comparison: Any, rows: Sequence[Any]) -> None:
     """One marker for each candidate whose variance is finite, with its number; ranks count from 1."""
     standing = [(i, row) for i, row in enumerate(rows, 1) if math.isfinite(after_one_second(row))]
     limit = squared_limit(comparison)
-    x = scale_of([limit, 0.01 * limit, *(bias**2 for _, row in standing for bias in _ends_of_bias(row))])
+    own = comparison.truth.standard_error**2
+    x = scale_of([limit, 0.01 * limit, own, *(bias**2 for _, row in standing for bias in _ends_of_bias(row))])
     y = scale_of([after_one_second(row) for _, row in standing])
     ax.set(xlim=x.ends, ylim=y.ends)
     _ticks(ax, x, y)
+    if own:
+        ax.axvspan(x.ends[0], x.at(own), facecolor=_OWN_ERROR, edgecolor="none", zorder=0)
     labels = _iso_lines(ax, x, y, limit, comparison.accuracy)
     places = [_marked(ax, x, y, row) for _, row in standing]
     taken = [*places, *labels]
@@ -168,9 +175,10 @@ def _numbered(
 def key_of_plane(ax: Axes, comparison: Any, rows: Sequence[Any]) -> None:
     """What the markers, the lines and the numbers mean."""
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
     ax.set_axis_off()
-    handles = [
+    handles: list[Artist] = [
         Line2D(
             [], [], linestyle="", marker=marker, markerfacecolor=face, markeredgecolor="black", label=MEANING[verdict]
         )
@@ -178,6 +186,10 @@ def key_of_plane(ax: Axes, comparison: Any, rows: Sequence[Any]) -> None:
         if any(row.verdict == verdict for row in rows)
     ]
     handles.append(Line2D([], [], **_WHISKER, marker="|", label="95% interval of the squared bias"))
+    if comparison.truth.standard_error:
+        handles.append(
+            Patch(facecolor=_OWN_ERROR, edgecolor="none", label="below the truth's own standard error, squared")
+        )
     goal = f"error of {100 * comparison.accuracy:g}% of |truth|"
     if 0 < squared_limit(comparison) < math.inf:
         handles.append(Line2D([], [], **_ISO, label=f"equal time to an {goal}"))

@@ -14,9 +14,10 @@ from ..bridges import Drawing
 from ..stochastic.expectation import expectation
 from ._arguments import Arguments
 from ._gradients import Gradient
+from ._groups import Groups
 from ._moments import moments
 from ._sites import Draw
-from ._statistics import Reference
+from ._statistics import Reference, size_of
 from .rows import Truth
 
 MORE = 4  # times as many draws as of a candidate
@@ -32,7 +33,10 @@ class Tried(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """The program, its arguments and its draws; `key` and `draws` are for gradients of the reference."""
+    """The program, its arguments and its draws; `key` and `draws` are for gradients of the reference.
+
+    `groups` and `ranked`: the leaves that are judged by themselves, and those that count for the rank.
+    """
 
     f: Callable[..., Any]
     arguments: Arguments
@@ -40,6 +44,8 @@ class Problem(NamedTuple):
     key: Key[Array, ""]
     draws: int
     where: str
+    groups: Groups
+    ranked: Sequence[int]
 
     def own(self, tried: Sequence[Tried]) -> Gradient:
         """The derivative of f itself, compiled already where f is a candidate."""
@@ -72,8 +78,16 @@ def told(kind: Any, how: str, reference: Reference, problem: Problem, warnings: 
     if not np.all(np.isfinite(reference.mean)):
         leaves = problem.arguments.names_at(np.flatnonzero(~np.isfinite(reference.mean)))
         raise SpanaxError(f"the reference gradient is not finite (in {leaves})", problem.where, "truth= a gradient")
-    error = float(np.sqrt(reference.squared_error))
-    return reference, Truth(kind, how, problem.arguments.as_tree(reference.mean), error), list(warnings)
+    at = problem.arguments.elements(problem.ranked)
+    error = float(np.sqrt(reference.squared_error(at)))
+    truth = Truth(
+        kind,
+        how,
+        problem.arguments.as_tree(reference.mean),
+        error,
+        size_of(reference, at, problem.arguments.parts, problem.arguments.eps),
+    )
+    return reference, truth, list(warnings)
 
 
 def of_draws(reference: Reference) -> str:

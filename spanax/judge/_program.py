@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .._functions import Differentiated, at_many_points, check_scalar, takes_key
+from ._upstream import that_may_jump
 
 AT_ONCE = 256  # keys in one compiled call, for few arguments
 NUMBERS = 4_000_000  # of all their gradients
@@ -40,6 +41,10 @@ class Program(eqx.Module):
         given = iter(leaves)
         args, kwargs = jax.tree.unflatten(self.tree, [next(given) if x is None else x for x in self.others])
         return self.f(*args, **kwargs, key=key) if self.is_random else self.f(*args, **kwargs)
+
+    def that_may_jump(self, key: Key[Array, ""]) -> Sequence[int]:
+        """The leaves in which f may be discontinuous, by the structure of its program."""
+        return that_may_jump(jax.make_jaxpr(self.value)(self.leaves, key), len(self.leaves))
 
     def gradient(self, key: Key[Array, ""]) -> list[Array]:
         return jax.grad(self.value)(self.leaves, key)

@@ -37,8 +37,10 @@ class Search:
         key: Key[Array, ""],
         *,
         accuracy: float,
+        ranked: Sequence[int] = (),
     ):
         self.f, self.arguments, self.draws, self.accuracy = f, arguments, draws, accuracy
+        self._ranked = ranked or range(len(arguments.leaves))
         self.progress = Progress()
         self._key = key
         self._gradients: dict[str, Gradient | str] = {}  # by label; what is wrong where there is none
@@ -95,7 +97,9 @@ class Search:
         assert isinstance(gradient, Gradient)
         if label not in self._trials:
             key = jax.random.fold_in(self._key, len(self._trials))
-            self._trials[label] = Trial(label, gradient, key, unbiased=proposed.unbiased, sound=proposed.sound)
+            self._trials[label] = Trial(
+                label, gradient, key, unbiased=proposed.unbiased, sound=proposed.sound, leaves=self._ranked
+            )
         return self._trials[label]
 
     def problem(self, proposed: Proposal) -> str:

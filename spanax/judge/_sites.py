@@ -13,7 +13,9 @@ from .._functions import takes_key
 from .._jaxprs import aval
 from ..bridges import Branching, Drawing
 from ..stochastic.flow import Flow
-from ..stochastic.sampling import parts
+from ..stochastic.sampling import parts, sample_p
+from ._arguments import Arguments
+from ._upstream import upstream
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution
@@ -36,9 +38,22 @@ def draws_of(f: Callable[..., Any], args: tuple, kwargs: dict, key: Key[Array, "
     found = []
     for _, eqn in sorted(flow.sites.items()):
         site = eqn.params["site"]
+        if site.estimate is not None:  # of an expectation inside f, whose bridges are its own
+            continue
         distribution, own = parts(site, [aval(v) for v in eqn.invars[1:]])
         found.append(Draw(site.name, distribution, own, site.where))
     return found
+
+
+def leaves_of_draws(f: Callable[..., Any], arguments: Arguments, key: Key[Array, ""]) -> list[int]:
+    """The leaves that the distribution of a draw depends on, or whether it is drawn: only there bridges are not all exact."""
+
+    def program(leaves, key):
+        args, kwargs = arguments.rebuilt(leaves, arguments.arrays)
+        return f(*args, key=key, **kwargs)
+
+    closed = jax.make_jaxpr(program)(arguments.leaves, key)
+    return upstream(closed, len(arguments.leaves), lambda eqn: eqn.primitive is sample_p)
 
 
 def bridge_at(draw: Draw, via: Mapping[str, Drawing]) -> Drawing:

@@ -6,9 +6,11 @@ With d = mean - truth and its covariance S (the truth's own added), under "no bi
 - |d|^2/tr S, an F distribution with nu = (tr S)^2/tr S^2 degrees of freedom (Satterthwaite 1946): finds a bias spread thin.
 
 The p-value is twice the smaller of the two, so that at level 1% an unbiased gradient is called biased at most once in 100
-times. The variance of a skewed element is moved to where it would be if the mean were the truth, by d_j times third moment by
-variance, where that raises it (Johnson 1978, Journal of the American Statistical Association 73, 536): a gradient that is
-seldom other than 0 shows few large values and a small variance by the same chance, and Student's t alone would cry wolf.
+times. Both are made of each group of leaves as well, since the noise of one leaf hides the bias of another in |d|^2: half of
+the level is for the ranked leaves together, and the other half is shared by the groups (Bonferroni). The variance of a skewed
+element is moved to where it would be if the mean were the truth, by d_j times third moment by variance, where that raises it
+(Johnson 1978, Journal of the American Statistical Association 73, 536): a gradient that is seldom other than 0 shows few large
+values and a small variance by the same chance, and Student's t alone would cry wolf.
 Rounding, 100 eps of the largest element of the leaf, is added as well, and the error of a quadrature.
 
 Rare values that no draw has shown are invisible to both. If values at a distance of M from the mean made up the difference d_j,
@@ -27,10 +29,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ._moments import Moments
 from .rows import Interval
+
+Elements = slice | Int[np.ndarray, " n"]
 
 LEVEL = 0.01
 _ROUNDING = 100.0  # units of eps
@@ -47,29 +51,56 @@ class Reference(NamedTuple):
     moments: Moments | None
     off: float = 0.0
 
-    @property
-    def squared_error(self) -> float:
+    def squared_error(self, elements: Elements = slice(None)) -> float:
         """The expectation of |mean - what it estimates|^2."""
-        return 0.0 if self.moments is None else float(np.sum(self.moments.variance)) / self.moments.draws
+        return 0.0 if self.moments is None else float(np.sum(self.moments.variance[elements])) / self.moments.draws
 
-    @property
-    def squared_norm(self) -> float:
-        """|truth|^2, without what its own noise adds; 0 where that is all."""
-        return max(float(self.mean @ self.mean) - self.squared_error, 0.0)
+    def norm(self, elements: Elements = slice(None)) -> float:
+        """|truth|, without what its own noise adds; 0 where that is all."""
+        mean = self.mean[elements]
+        return math.sqrt(max(float(mean @ mean) - self.squared_error(elements), 0.0))
 
 
-class Bias(NamedTuple):
+class OfGroup(NamedTuple):
+    """`p_value`: corrected for the number of tests."""
+
     p_value: float
-    overall: Interval
-    by_part: tuple[Interval, ...]
+    interval: Interval
 
     @property
     def significant(self) -> bool:
         return self.p_value < LEVEL
 
 
-def bias(found: Moments, truth: Reference, parts: Sequence[slice], eps: Float[np.ndarray, " size"] | float) -> Bias:
-    """The bias of a gradient whose moments are `found`. `parts`: the leaves in the vector; `eps`: their rounding."""
+class Bias(NamedTuple):
+    """`p_value`: of "there is none in any leaf"; `overall`: the interval of the ranked leaves, and `in_ranked`: is one there?"""
+
+    p_value: float
+    overall: Interval
+    in_ranked: bool
+    by_part: tuple[Interval, ...]
+    by_group: tuple[OfGroup, ...]
+
+    @property
+    def significant(self) -> bool:
+        return self.p_value < LEVEL
+
+
+def bias(
+    found: Moments,
+    truth: Reference,
+    parts: Sequence[slice],
+    eps: Float[np.ndarray, " size"] | float,
+    groups: Sequence[Sequence[int]] = (),
+    ranked: Sequence[int] = (),
+) -> Bias:
+    """The bias of a gradient whose moments are `found`.
+
+    `parts`: the leaves in the vector; `eps`: their rounding; `groups` of leaves, and the `ranked` ones, by their positions in
+    `parts` (none given: all).
+    """
+    every = range(len(parts))
+    ranked, groups = ranked or every, groups or [every]
     apart = found.mean - truth.mean
     rounding = _rounding(found, truth, parts, eps)
     squares = _variance_under_no_bias(found, -apart, parts) / found.draws + rounding**2
@@ -77,17 +108,55 @@ def bias(found: Moments, truth: Reference, parts: Sequence[slice], eps: Float[np
         squares += _variance_under_no_bias(truth.moments, apart, parts) / truth.moments.draws
     freedom = min(found.draws, truth.moments.draws if truth.moments else found.draws) - 1
     products = [_Products.of(found, truth, part) for part in parts]
-    whole = _Products(*(np.sum(of_all, axis=0) for of_all in zip(*products, strict=True)))
-    total = float(np.sum(squares))
     unseen = _p_of_unseen(apart, found, parts)
     if truth.moments is not None:
         unseen = np.maximum(unseen, _p_of_unseen(apart, truth.moments, parts))
-    p_value = min(
-        1.0, 2 * min(_p_of_largest(apart, squares, freedom, unseen), _p_of_norm(whole, apart, total, freedom))
+
+    def tested(leaves: Sequence[int]) -> float:
+        at = _elements(parts, leaves)
+        largest = _p_of_largest(apart[at], squares[at], freedom, unseen[at])
+        norm = _p_of_norm(_Products.of_all(products, leaves), apart[at], float(np.sum(squares[at])), freedom)
+        return min(1.0, 2 * min(largest, norm))
+
+    extra = [float(np.sum(rounding[part] ** 2)) for part in parts]
+
+    def interval(leaves: Sequence[int], significant: bool) -> Interval:
+        off = math.sqrt(sum(extra[i] for i in leaves))
+        return _Products.of_all(products, leaves).interval(off, significant)
+
+    single = len(groups) == 1 and len(groups[0]) == len(ranked)
+    tests = 1 if single else 2 * len(groups)
+    p_values = [min(1.0, tests * tested(group)) for group in groups]
+    p_ranked = p_values[0] if single else min(1.0, 2 * tested(ranked))
+    by_group = tuple(OfGroup(p, interval(g, p < LEVEL)) for g, p in zip(groups, p_values, strict=True))
+    within = [of for of, group in zip(by_group, groups, strict=True) if of.significant and set(group) <= set(ranked)]
+    in_ranked = p_ranked < LEVEL or bool(within)
+    return Bias(
+        min(p_ranked, *p_values),
+        _at_least(interval(ranked, in_ranked), [of.interval for of in within]),
+        in_ranked,
+        tuple(interval([i], True) for i in every),
+        by_group,
     )
-    extra = [float(np.linalg.norm(rounding[part])) for part in parts]
-    overall = whole.interval(float(np.linalg.norm(extra)), p_value < LEVEL)
-    return Bias(p_value, overall, tuple(p.interval(e) for p, e in zip(products, extra, strict=True)))
+
+
+def _at_least(overall: Interval, within: Sequence[Interval]) -> Interval:
+    """The whole is no smaller than any of its parts."""
+    return Interval(*(max(ends) for ends in zip(overall, *within, strict=True)))
+
+
+def _elements(parts: Sequence[slice], leaves: Sequence[int]) -> Elements:
+    if len(leaves) == len(parts):
+        return slice(None)
+    return np.concatenate([np.arange(parts[i].start, parts[i].stop) for i in leaves])
+
+
+def size_of(
+    truth: Reference, elements: Elements, parts: Sequence[slice], eps: Float[np.ndarray, " size"] | float
+) -> float:
+    """|truth| in these elements; 0 where its own noise, or the rounding of the largest gradient, may be all of it."""
+    norm = truth.norm(elements)
+    return norm if norm > np.linalg.norm(rounding_of(truth.mean, parts, eps)[elements]) else 0.0
 
 
 def _rounding(found: Moments, truth: Reference, parts: Sequence[slice], eps: np.ndarray | float) -> np.ndarray:
@@ -159,6 +228,11 @@ class _Products(NamedTuple):
             return cls(mine @ mine.T, np.zeros((1, 1)), np.zeros((len(mine), 1)))
         theirs = truth.moments.batches[:, part] - truth.mean[part]
         return cls(mine @ mine.T, theirs @ theirs.T, mine @ theirs.T)
+
+    @classmethod
+    def of_all(cls, of_leaves: Sequence[_Products], leaves: Sequence[int]) -> _Products:
+        chosen = [of_leaves[i] for i in leaves]
+        return cls(*(np.sum(of_all, axis=0) for of_all in zip(*chosen, strict=True)))
 
     @property
     def trace_of_square(self) -> float:

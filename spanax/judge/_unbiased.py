@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -75,8 +74,10 @@ def unless_quadrature_misses(problem: Problem, reference: Reference) -> Answer |
 
 def _held_against(other: Reference, reference: Reference, problem: Problem) -> Bias | None:
     """The bias of `other`, if it is random."""
-    parts, eps = problem.arguments.parts, problem.arguments.eps
-    return bias(other.moments, reference, parts, eps) if other.moments else None
+    if not other.moments:
+        return None
+    arguments, groups = problem.arguments, tuple(problem.groups.values())
+    return bias(other.moments, reference, arguments.parts, arguments.eps, groups, problem.ranked)
 
 
 def _no_truth(problem: Problem, why: str, where: str) -> SpanaxError:
@@ -103,7 +104,9 @@ def _unless_it_jumps(problem: Problem, best: Tried, reference: Reference, how: s
     found = _held_against(other, reference, problem)
     if found and found.significant:
         return other, of_other, [f"{best.label} misses a part of the gradient: the program jumps in a draw"]
-    within = found.overall.high / max(math.sqrt(reference.squared_norm), 1e-300) if found else 0.0
+    within = (
+        found.overall.high / max(reference.norm(problem.arguments.elements(problem.ranked)), 1e-300) if found else 0.0
+    )
     doubts = [f"{best.label} is the truth if the program has no jump: the score function is too noisy to tell"]
     how = f"{how}; the score function, to within {share(within, 1.0)}, does not contradict it"
     return told("unbiased bridge", how, reference, problem, doubts if within > WEAK else [])

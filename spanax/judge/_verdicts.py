@@ -4,64 +4,111 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from ._arguments import Arguments
 from ._candidates import Candidate
+from ._group_lines import worst
+from ._groups import Groups
 from ._moments import Moments
-from ._numbers import duration, number, share
-from ._statistics import Bias, Reference, rounding_of
-from .rows import Interval, Row, Verdict
+from ._numbers import duration, listed, number, share
+from ._statistics import Bias, Reference, rounding_of, size_of
+from .rows import Group, Interval, Row, Verdict
 
 DOMINATED = 0.9  # share of the variance in one leaf, from which on it is named
 _FASTER = 2.0  # times that a biased candidate must be faster to be mentioned beside the recommended one
+_UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
-def row_of(
-    candidate: Candidate,
-    found: Moments,
-    measured: Bias | None,
-    truth: Reference,
-    arguments: Arguments,
-    seconds: float,
-    accuracy: float,
-) -> Row:
-    """`measured` is None where a gradient was not finite."""
-    if measured is None:
-        return _not_finite(candidate, arguments, seconds)
-    variance, norm = float(np.sum(found.variance)), math.sqrt(truth.squared_norm)
-    known = measured.overall.estimate if measured.significant else 0.0
+class Standard(NamedTuple):
+    """What every candidate is held against: the truth in the leaves, in their groups, and in those that are ranked."""
+
+    truth: Reference
+    arguments: Arguments
+    groups: Groups
+    ranked: Sequence[int]
+    accuracy: float
+
+    @property
+    def elements(self):
+        return self.arguments.elements(self.ranked)
+
+    @property
+    def norm(self) -> float:
+        return self.norm_in(self.ranked)
+
+    def norm_in(self, leaves: Sequence[int]) -> float:
+        return size_of(self.truth, self.arguments.elements(leaves), self.arguments.parts, self.arguments.eps)
+
+    def noise(self, leaves: Sequence[int]) -> float:
+        """The norm of the truth's standard error."""
+        return math.sqrt(self.truth.squared_error(self.arguments.elements(leaves)))
+
+
+def row_of(candidate: Candidate, found: Moments, measured: Bias, standard: Standard, seconds: float) -> Row:
+    groups = _groups(found, measured, standard)
+    by_leaf = dict(zip(standard.arguments.names, measured.by_part, strict=True))
+    if found.not_finite:
+        return _not_finite(candidate, found, by_leaf, groups, standard, seconds)
+    variance, norm = float(np.sum(found.variance[standard.elements])), standard.norm
+    known = measured.overall.estimate if measured.in_ranked else 0.0
+    forbidden = any(g.verdict == "biased" and g.bias.estimate > standard.accuracy * g.norm for g in groups.values())
+    needed = math.inf if forbidden else _gradients_needed(variance, known, standard.accuracy * norm)
     return Row(
         label=candidate.label,
         bias=measured.overall,
-        bias_by_leaf=dict(zip(arguments.names, measured.by_part, strict=True)),
+        bias_by_leaf=by_leaf,
         p_value=measured.p_value,
         variance=variance,
-        worst_leaf=_worst_leaf(found, arguments),
+        worst_leaf=_worst_leaf(found, standard),
         snr=norm / math.sqrt(variance) if variance else math.inf if norm else math.nan,
         cosine=found.cosine if norm else math.nan,
         microseconds=1e6 * seconds,
         evaluations=candidate.evaluations,
-        time_to_accuracy=seconds * _gradients_needed(variance, known, accuracy * norm),
-        verdict=_verdict(measured, norm, variance, truth),
+        time_to_accuracy=seconds * needed,
+        verdict=_verdict(measured.significant, measured.overall, norm, variance, standard.noise(standard.ranked)),
+        groups=groups,
+        unbiased_by_facts=candidate.promises,
     )
 
 
-def _not_finite(candidate: Candidate, arguments: Arguments, seconds: float) -> Row:
-    """Its mean is not a number: nothing else can be said of it than that, and how long it takes."""
-    unknown, nan = Interval(math.nan, math.nan, math.nan), math.nan
-    by_leaf = dict.fromkeys(arguments.names, unknown)
+def _groups(found: Moments, measured: Bias, standard: Standard) -> dict[str, Group]:
+    groups = {}
+    for (name, leaves), of in zip(standard.groups.items(), measured.by_group, strict=True):
+        at = standard.arguments.elements(leaves)
+        norm, variance = standard.norm_in(leaves), float(np.sum(found.variance[at]))
+        if standard.arguments.holds(leaves, found.bad):
+            groups[name] = Group(_UNKNOWN, norm, math.nan, "biased")
+        else:
+            verdict = _verdict(of.significant, of.interval, norm, variance, standard.noise(leaves))
+            groups[name] = Group(of.interval, norm, of.p_value, verdict)
+    return groups
+
+
+def _not_finite(
+    candidate: Candidate,
+    found: Moments,
+    by_leaf: dict[str, Interval],
+    groups: dict[str, Group],
+    standard: Standard,
+    seconds: float,
+) -> Row:
+    """Its mean is not a number: of the whole nothing else can be said than that, and how long it takes."""
+    nan, names = math.nan, standard.arguments.names
+    by_leaf |= {name: _UNKNOWN for i, name in enumerate(names) if standard.arguments.holds([i], found.bad)}
     return Row(
-        candidate.label, unknown, by_leaf, nan, nan, (arguments.names[0], nan), nan, nan, 1e6 * seconds,
-        candidate.evaluations, math.inf, "biased",
+        candidate.label, _UNKNOWN, by_leaf, nan, nan, (names[0], nan), nan, nan, 1e6 * seconds,
+        candidate.evaluations, math.inf, "biased", groups, candidate.promises,
     )  # fmt: skip
 
 
-def _worst_leaf(found: Moments, arguments: Arguments) -> tuple[str, float]:
-    by_leaf = [float(np.sum(found.variance[part])) for part in arguments.parts]
-    worst = int(np.argmax(by_leaf))
-    return arguments.names[worst], by_leaf[worst] / sum(by_leaf) if any(by_leaf) else 0.0
+def _worst_leaf(found: Moments, standard: Standard) -> tuple[str, float]:
+    by_leaf = {i: float(np.sum(found.variance[standard.arguments.parts[i]])) for i in standard.ranked}
+    worst = max(by_leaf, key=lambda i: by_leaf[i])
+    total = sum(by_leaf.values())
+    return standard.arguments.names[worst], by_leaf[worst] / total if total else 0.0
 
 
 def _gradients_needed(variance: float, bias: float, error: float) -> float:
@@ -72,18 +119,19 @@ def _gradients_needed(variance: float, bias: float, error: float) -> float:
     return max(1.0, variance / room)
 
 
-def _verdict(measured: Bias, norm: float, variance: float, truth: Reference) -> Verdict:
-    if measured.significant:
+def _verdict(significant: bool, found: Interval, norm: float, variance: float, noise: float) -> Verdict:
+    """`noise`: the truth's own."""
+    if significant:
         return "biased"
-    if not norm and truth.moments is not None:  # it may have any size below its own error
+    if not norm and noise:  # it may have any size below its own error
         return "undecided"
     scale = norm or math.sqrt(variance)  # a truth of 0 has no size of its own
-    return "undecided" if measured.overall.high > 0.5 * scale else "unbiased"
+    return "undecided" if scale and found.high > 0.5 * scale else "no bias found"
 
 
 def ranked(rows: Sequence[Row]) -> list[Row]:
     """By time to accuracy; where that is infinite or the same, the unbiased first, then by variance times time."""
-    order = {"unbiased": 0, "undecided": 1, "biased": 2}
+    order = {"no bias found": 0, "undecided": 1, "biased": 2}
     return sorted(
         rows,
         key=lambda r: (r.time_to_accuracy, order[r.verdict], _or_infinite(r.variance) * r.microseconds, r.microseconds),
@@ -94,25 +142,44 @@ def _or_infinite(x: float) -> float:
     return math.inf if math.isnan(x) else x
 
 
-def recommended(rows: Sequence[Row], accuracy: float) -> tuple[Row | None, str]:
-    """Which of the ranked rows to take, if any, and one sentence with the reason."""
+def recommended(rows: Sequence[Row], accuracy: float, norm: float) -> tuple[Row | None, str]:
+    """Which of the ranked rows to take, if any, and one sentence with the reason.
+
+    One that is biased by its facts only where no other is left, and the sentence begins with that: that none was found at these
+    arguments says nothing of the next ones.
+    """
     goal = f"an error of {100 * accuracy:.3g}%"
     good = [row for row in rows if row.verdict != "biased"]
     if not good:
-        return (
-            None,
-            f"none: every candidate is biased, and the least time to {goal} is {duration(rows[0].time_to_accuracy)}",
-        )
+        least = duration(rows[0].time_to_accuracy)
+        return None, f"none: every candidate is biased, and the least time to {goal} is {least}"
+    honest = [row for row in good if row.unbiased_by_facts is not False]
     best = min(
-        good, key=lambda row: (row.verdict == "undecided" and math.isfinite(row.time_to_accuracy), rows.index(row))
+        honest or good,
+        key=lambda row: (row.verdict == "undecided" and math.isfinite(row.time_to_accuracy), rows.index(row)),
     )
-    reason = "no bias found" if best.verdict == "unbiased" else "no bias found yet, with too few draws to exclude one"
-    said = f"{best.label}: {reason}, and {duration(best.time_to_accuracy)} to {goal}"
-    if others := [row for row in good if row is not best]:
+    said = f"{best.label}: {_reason(best, norm)}, and {duration(best.time_to_accuracy)} to {goal}"
+    if not honest:
+        said = f"biased by its facts, and so is all else that is left: {said}"
+    if others := [row for row in honest if row is not best]:
         said += f", {_against(best, others[0])}"
-    if best is not rows[0] and rows[0].time_to_accuracy * _FASTER < best.time_to_accuracy:
-        said += f"; {rows[0].label} takes {duration(rows[0].time_to_accuracy)}, but is {rows[0].verdict}"
+    faster = [row for row in rows[: rows.index(best)] if row.time_to_accuracy * _FASTER < best.time_to_accuracy]
+    if faster:
+        said += f"; {faster[0].label} takes {duration(faster[0].time_to_accuracy)}, but {_but(faster[0], norm)}"
     return best, said
+
+
+def _reason(row: Row, norm: float) -> str:
+    below = share(row.bias.high, norm)
+    if row.verdict == "undecided":
+        return f"no bias found yet, with too few draws to exclude one (< {below})"
+    return f"no bias found (< {below})"
+
+
+def _but(row: Row, norm: float) -> str:
+    if row.verdict != "biased" and row.unbiased_by_facts is False:
+        return f"is biased by its facts ({_reason(row, norm)})"
+    return f"is {row.verdict}"
 
 
 def _against(best: Row, other: Row) -> str:
@@ -122,23 +189,15 @@ def _against(best: Row, other: Row) -> str:
     return f"{number(times)} times faster than {other.label}" if times >= 1.05 else f"about as fast as {other.label}"
 
 
-def warnings_of(
-    rows: Sequence[Row],
-    found: Mapping[str, Moments],
-    truth: Reference,
-    arguments: Arguments,
-    draws: int,
-    promises: Mapping[str, bool | None],
-) -> list[str]:
-    """`promises`: are the bridges of a candidate unbiased by their facts?"""
-    norm = math.sqrt(truth.squared_norm)
+def warnings_of(rows: Sequence[Row], found: Mapping[str, Moments], standard: Standard, draws: int) -> list[str]:
+    norm = standard.norm
     said = []
     if not norm:
-        noise = " within its error" if truth.moments else ""
+        noise = " within its error" if standard.truth.moments else ""
         said.append(f"the true gradient is 0 here{noise}: an accuracy relative to it means nothing")
-    said += _of_small_leaves(truth, arguments)
+    said += _of_small_leaves(standard.truth, standard.arguments)
     for row in rows:
-        said += _warnings_of_row(row, found[row.label], truth, arguments, draws, norm, promises[row.label])
+        said += _warnings_of_row(row, found[row.label], standard, draws)
     return said
 
 
@@ -152,35 +211,40 @@ def _of_small_leaves(truth: Reference, arguments: Arguments) -> list[str]:
     ]
     if not small:
         return []
-    return [f"no bias can be seen in {', '.join(small)}: that gradient is below the rounding of the largest one"]
+    return [f"no bias can be seen in {listed(small)}: that gradient is below the rounding of the largest one"]
 
 
-def biased_by_facts(row: Row, norm: float) -> str:
-    """A warning for a recommended row."""
-    return f"{row.label} is biased by its facts; here the bias is below {share(row.bias.high, norm)}"
-
-
-def _warnings_of_row(
-    row: Row, found: Moments, truth: Reference, arguments: Arguments, draws: int, norm: float, promised: bool | None
-) -> list[str]:
+def _warnings_of_row(row: Row, found: Moments, standard: Standard, draws: int) -> list[str]:
+    norm, arguments = standard.norm, standard.arguments
     if found.not_finite:
         leaves = arguments.names_at(found.bad)
         return [f"{row.label}: {found.not_finite} of {draws:,} gradients are NaN or infinite (in {leaves})"]
     said = []
     if row.verdict == "biased":
         but = "; yet its bridges are unbiased by their facts: the program may jump in a draw, or the truth be wrong"
-        said.append(_of_bias(row, found, truth, arguments, draws, norm) + (but if promised else ""))
+        said.append(_of_bias(row, found, standard, draws) + (but if row.unbiased_by_facts else ""))
+    elif row.unbiased_by_facts is False:
+        said.append(f"{row.label} is biased by its facts; {_but_here(row, norm)}")
     if row.verdict == "undecided":
         of = " of the gradient" if norm else ""
         said.append(
             f"{row.label}: {draws:,} draws are too few to tell; the bias may be {share(row.bias.high, norm)}{of}"
         )
-    if len(arguments.names) > 1 and row.worst_leaf[1] > DOMINATED:
+    if len(standard.ranked) > 1 and row.worst_leaf[1] > DOMINATED:
         said.append(f"{row.label}: {row.worst_leaf[1]:.0%} of the variance is that of {row.worst_leaf[0]}")
     return said
 
 
-def _of_bias(row: Row, found: Moments, truth: Reference, arguments: Arguments, draws: int, norm: float) -> str:
+def _but_here(row: Row, norm: float) -> str:
+    where = ""
+    if len(row.groups) > 1:
+        name = worst(row)[0]
+        where = f"; < {share(row.groups[name].bias.high, row.groups[name].norm)} in {name}"
+    return f"here {_reason(row, norm).removesuffix(')')}{where})"
+
+
+def _of_bias(row: Row, found: Moments, standard: Standard, draws: int) -> str:
+    arguments = standard.arguments
     zero = [
         name
         for name, part in zip(arguments.names, arguments.parts, strict=True)
@@ -189,9 +253,11 @@ def _of_bias(row: Row, found: Moments, truth: Reference, arguments: Arguments, d
     if zero:
         rare = 4.6 / draws  # (1 - rare)^draws = 1%
         return (
-            f"{row.label} is biased: a SILENT ZERO in {', '.join(zero)}, where every one of {draws:,} gradients is exactly 0 and "
+            f"{row.label} is biased: a SILENT ZERO in {listed(zero)}, where every one of {draws:,} gradients is exactly 0 and "
             f"the truth is not (or what makes it happens in less than {rare:.1g} of the draws)"
         )
-    return (
-        f"{row.label} is biased, by {share(row.bias.estimate, norm)} of the gradient: no number of draws removes that"
-    )
+    of = f"{share(row.bias.estimate, standard.norm)} of the gradient"
+    if len(row.groups) > 1:
+        name = worst(row)[0]
+        of = f"{share(row.groups[name].bias.estimate, row.groups[name].norm)} of the gradient in {name}"
+    return f"{row.label} is biased, by {of}: no number of draws removes that"

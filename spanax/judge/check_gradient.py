@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from .._errors import SpanaxError
 from .._jaxprs import here
 from ..stochastic.sampling import check_key
 from ._differences import Differences, chosen_steps, measured
-from ._lines import Line, lines
+from ._lines import Lines, lines
+from ._numbers import listed
 from ._program import Program
 
+LEVEL = 0.01
+_BEYOND = 2.0  # standard errors above the level's, where 97.5% of the tests find it
 PILOT = 0.2  # times the draws, by other keys: they choose the directions and the steps
 
 
@@ -26,9 +28,11 @@ class GradientCheck:
     """The mean gradient beside the change of the mean value, along a few directions.
 
     - `p_value`: of "the gradient is the derivative of the mean"; 0 where a gradient is not finite;
-    - `directions`: what moves along each: "the mean gradient", or the leaves that do;
+    - `directions`: "the mean gradient", "a random direction" of all leaves, and the names of single leaves, which are the last
+      `leaves` ones;
     - `slopes`: the mean of the gradient, along each; `changes`: the derivative of the mean value, from values alone;
-    - `standard_errors`: of `slopes - changes`; `tolerances`: what rounding and the finite step may add to it;
+    - `standard_errors`: of `slopes - changes`; `tolerances`: what rounding and the finite step may add to it; `extremes`: how far
+      from the mean a single one of them was, or might be in a draw that is so rare that none showed it;
     - `not_finite`: how many of the `draws` gradients hold NaN or infinity;
     - `evaluations`: of f, without those for its gradients.
     """
@@ -43,42 +47,98 @@ class GradientCheck:
     draws: int
     evaluations: int
     function: str
+    leaves: int
+    extremes: Float[np.ndarray, " k"]
+
+    @property
+    def visible(self) -> Float[np.ndarray, " k"]:
+        """The error along each direction, as a share of the change, that would have been found (at level 1%, 97.5% of the time).
+
+        0.18 says that a gradient off by more than 18% would have been found there; 1 or more, that even one of 0 would not. NaN
+        where gradient and change are both 0 to rounding.
+        """
+        from scipy.special import stdtrit
+
+        tests = 2 * len(self.directions)
+        quantile = -stdtrit(self.draws - 1, LEVEL / tests) if self.draws > 1 else 0.0
+        unseen = self.extremes * np.log(tests / 2 / LEVEL) / self.draws
+        quantile = np.maximum(quantile * self.standard_errors, unseen if self.draws > 1 else 0.0)
+        error = quantile + _BEYOND * self.standard_errors + 2 * self.tolerances
+        with np.errstate(divide="ignore"):
+            return np.where(self._zero, np.nan, error / np.abs(self.changes))
+
+    @property
+    def _zero(self) -> Bool[np.ndarray, " k"]:
+        largest = np.maximum(np.abs(self.slopes), np.abs(self.changes))
+        return largest + self.standard_errors <= self.tolerances
 
     @property
     def decided(self) -> bool:
-        """Would an error have shown: is some slope at least 5 standard errors (and tolerances), or all 0 to rounding?"""
-        error = self.standard_errors + self.tolerances
-        zero = np.maximum(np.abs(self.slopes), np.abs(self.changes)) + self.standard_errors <= self.tolerances
-        return bool(np.any(np.abs(self.changes) >= 5 * error) or np.all(zero))
+        """Would an error as large as the gradient itself have been found along some direction? `visible` says which size would.
 
-    def agrees(self, level: float = 0.01) -> bool:
+        Where all slopes and changes are 0 to rounding, too.
+        """
+        return bool(np.any(self.visible < 1) or np.all(self._zero))
+
+    def agrees(self, level: float = LEVEL) -> bool:
         """It is decided, and the p-value is at least `level`: that chance a right gradient has to be called wrong."""
         return self.decided and self.p_value >= level
 
     @property
     def worst(self) -> int:
-        """The direction in which slope and change differ most, in standard errors."""
-        return int(np.argmin(_p_values(self.slopes - self.changes, self.standard_errors, self.tolerances, self.draws)))
+        """The direction in which slope and change differ most, in standard errors; a single leaf, if one by itself is wrong."""
+        apart = self.slopes - self.changes
+        p_values = _p_values(apart, self.standard_errors, self.tolerances, self.extremes, self.draws)
+        with np.errstate(all="ignore"):
+            t = np.nan_to_num((np.abs(apart) - self.tolerances) / self.standard_errors, nan=-np.inf)
+        k = len(apart)
+        wrong = np.flatnonzero((p_values * k < LEVEL) & (np.arange(k) >= k - self.leaves))
+        return int(wrong[np.argmax(t[wrong])]) if len(wrong) else int(np.lexsort((-t, p_values))[0])
 
     def __str__(self) -> str:
         if self.not_finite:
             return f"{self.function}: {self.not_finite} of {self.draws} gradients are NaN or infinite"
         verdict = (
             "the gradient is NOT the derivative of the mean"
-            if self.p_value < 0.01
-            else "the gradient agrees with the derivative of the mean"
+            if self.p_value < LEVEL
+            else "no difference found between the gradient and the derivative of the mean"
             if self.decided
             else "too noisy to tell whether the gradient is the derivative of the mean"
         )
         j = self.worst
         error = self.standard_errors[j] + self.tolerances[j]
-        return (
-            f"{self.function}: {verdict} (p = {self.p_value:.2g}, {self.draws} draws)\n"
-            f"  along {self.directions[j]}: gradient {self.slopes[j]:.4g}, change of the mean {self.changes[j]:.4g}, "
-            f"difference +- {error:.2g}"
+        seen = [] if self.p_value < LEVEL else [f"  {self._seen()}"]
+        return "\n".join(
+            [
+                f"{self.function}: {verdict} (p = {self.p_value:.2g}, {self.draws} draws)",
+                *seen,
+                f"  along {self.directions[j]}: gradient {self.slopes[j]:.4g}, change of the mean {self.changes[j]:.4g}, "
+                f"difference +- {error:.2g}",
+            ]
         )
 
     __repr__ = __str__
+
+    def _seen(self) -> str:
+        """What size of error would have been found, in the whole and in single leaves."""
+        whole = self.visible[: len(self.directions) - self.leaves]
+        if np.all(self._zero):
+            return f"the gradient is 0: a change over {np.max(self.tolerances):.2g} would have been found"
+        said = f"an error over {_share(np.nanmin(whole))} would have been found" if np.nanmin(whole) < 1 else ""
+        of_leaves = dict(zip(self.directions[len(whole) :], self.visible[len(whole) :], strict=True))
+        seen = [size for size in of_leaves.values() if size < 1]
+        blind = [name for name, size in of_leaves.items() if size >= 1]
+        if seen:
+            said = f"{said}, " if said else "an error would have been found "
+            said += f"in a single leaf over {_share(max(seen))}{' at the most' if len(seen) > 1 else ''}"
+        if blind and said:
+            said += f"; none in {listed(blind)}, too noisy for its size"
+        return said or "not even an error of 100% would have been found: more draws=..."
+
+
+def _share(size: float) -> str:
+    """A percentage, rounded up."""
+    return f"{100 * size:.2g}%" if size >= 1e-4 else "0.01%"
 
 
 def check_gradient(
@@ -88,28 +148,34 @@ def check_gradient(
     draws: int = 1000,
     argnums: int | Sequence[int] = 0,
     directions: int = 4,
+    leaves: int = 32,
     **kwargs: Any,
 ) -> GradientCheck:
     """Compares `jax.grad` of the estimate `f(*args, key=key)` with finite differences of its mean: for tests of your own.
 
     f returns a floating-point scalar, such as `sx.expectation(loss)` does. The mean of its gradient over `draws` keys is
-    compared with the change of its mean, along `directions`: the mean gradient of other keys, and random ones that move one
-    part of the leaves of `argnums` each. Both sides use the same keys (common random numbers): what f owes to its noise
-    cancels in the difference where f is continuous in its arguments, and where its draws jump the difference stays unbiased.
-    The test is Student's t along each direction, with Bonferroni's correction, so that a right gradient has a p-value below
-    `level` with a chance of at most `level`. Without noise, or where f takes no `key`, it is 0 or 1: equal to rounding or not.
+    compared with the change of its mean, along `directions`: the mean gradient of other keys, and random ones of all leaves of
+    `argnums`. Then, if there are several leaves, along each of them, so that an error in a small one is not hidden by a large
+    one; of more than `leaves`, those whose gradients are of about the same size are taken together. Both sides use the same keys
+    (common random numbers): what f owes to its noise cancels in the difference where f is continuous in its arguments, and where
+    its draws jump the difference stays unbiased. The test is Student's t along each direction, with Bonferroni's correction for
+    all of these, so that a right gradient has a p-value below `level` with a chance of at most `level`. Where f may jump in what
+    is moved, by the structure of its program, the p-value is no less than the chance that jumps of the largest size seen on any
+    line make up the difference and that no draw shows one. Without noise, or where f takes no `key`, it is 0 or 1: equal to
+    rounding or not.
 
     The step is chosen from a fifth as many other keys, in units of max(1, the leaf's root mean square) between 0.83 and 1e-4:
     the largest at which halving it changes nothing but by chance. What may be left of the differences' own error (they are of
     sixth order), and of rounding, is allowed for (`tolerances`).
 
     Checked is the derivative of the mean of f, whatever that is: for a relaxed program that of the relaxed one. The mean has to
-    be smooth around the arguments (no kink there), and an event so rare that no draw shows it is not seen. A wrong share of the
-    gradient below about 5 standard errors is not found either: `decided` says whether a gradient of zero would have been. A mean
-    that varies within a hundredth of the largest step, under noise that hides it there, is taken for the wrong one.
+    be smooth around the arguments (no kink there), and an event so rare that no draw shows it is not seen. An error below about
+    5 standard errors is not found either: `visible` says what share of the gradient that is along each direction, and `decided`
+    whether it is less than all of it in any. An error in few elements of a large leaf is small along all of them. A mean that
+    varies within a hundredth of the largest step, under noise that hides it there, is taken for the wrong one.
 
-    f runs about 13 times `directions` times `draws`. Raises `SpanaxError` for arguments that do not fit, an f that is no
-    floating-point scalar, and one that is not finite however near to the arguments.
+    f runs about 13 times `draws` for each direction and each leaf. Raises `SpanaxError` for arguments that do not fit, an f that
+    is not a floating-point scalar, and one that is not finite however near to the arguments.
 
     Common random numbers: Glasserman and Yao 1992 (Management Science 38, 884).
 
@@ -122,16 +188,16 @@ def check_gradient(
     """
     where = here()
     check_key(key, where)
-    _check_counts(where, draws=(draws, 100), directions=(directions, 1))
+    _check_counts(where, draws=(draws, 100), directions=(directions, 1), leaves=(leaves, 1))
     program = Program.of(f, args, kwargs, argnums, where)
     program.check(key, where)
     for_pilot, for_lines, for_draws = jax.random.split(key, 3)
     count = draws if program.is_random else 1
     pilot = jax.random.split(for_pilot, max(1, round(PILOT * count)))
-    along = lines(program, program.mean_gradient(pilot), for_lines, directions)
-    steps, tolerances = chosen_steps(program, along, pilot, count, where)
+    along = lines(program, program.mean_gradient(pilot), for_lines, directions, leaves)
+    steps, tolerances, jump = chosen_steps(program, along, pilot, count, where)
     found = measured(program, along, steps, jax.random.split(for_draws, count))
-    return _judged(program, along, found, tolerances, len(pilot))
+    return _judged(program, along, found, tolerances, found.extremes(jump, steps), len(pilot))
 
 
 def _check_counts(where: str, **counts: tuple[Any, int]) -> None:
@@ -141,39 +207,50 @@ def _check_counts(where: str, **counts: tuple[Any, int]) -> None:
 
 
 def _judged(
-    program: Program, along: Sequence[Line], found: Differences, tolerances: np.ndarray, pilot: int
+    program: Program, along: Lines, found: Differences, tolerances: np.ndarray, extremes: np.ndarray, pilot: int
 ) -> GradientCheck:
     n = len(found.slopes)
     finite = np.all(np.isfinite(found.slopes), axis=1)
     with np.errstate(all="ignore"):
         differences = found.slopes - found.changes
-        errors = np.std(differences, axis=0, ddof=min(1, n - 1)) / np.sqrt(n)
-        p_values = _p_values(differences.mean(0), errors, tolerances, n)
+        errors = _standard_errors(differences)
+        p_values = _p_values(differences.mean(0), errors, tolerances, extremes, n)
     return GradientCheck(
-        min(1.0, len(along) * float(np.min(p_values))) if np.all(finite) else 0.0,
-        tuple(line.name for line in along),
+        min(1.0, len(along.names) * float(np.min(p_values))) if np.all(finite) else 0.0,
+        along.names,
         found.slopes.mean(0),
         found.changes.mean(0),
         errors,
         tolerances,
         int(np.sum(~finite)),
         n,
-        2 * len(along) * (n * found.points + pilot * found.pilot_points),
+        2 * len(along.names) * (n * found.points + pilot * found.pilot_points),
         getattr(program.f, "__name__", None) or type(program.f).__name__,
+        along.of_leaves,
+        extremes,
     )
 
 
-def _p_values(difference, standard_error, tolerance, draws: int) -> Float[np.ndarray, " k"]:
-    """Of "they differ by no more than the tolerance", by Student's t for each."""
+def _standard_errors(differences: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
+    """Of the means; of skewed ones as if the mean were 0, where that is more (Johnson 1978, as in `compare`)."""
+    n, mean = len(differences), differences.mean(0)
+    apart = differences - mean
+    variance = np.sum(apart**2, axis=0) / max(n - 1, 1)
+    lean = np.divide(np.mean(apart**3, axis=0), variance, out=np.zeros_like(variance), where=variance > 0)
+    return np.sqrt((variance + np.maximum(-lean * mean, 0.0)) / n)
+
+
+def _p_values(difference, standard_error, tolerance, extreme, draws: int) -> Float[np.ndarray, " k"]:
+    """Of "they differ by no more than the tolerance", by Student's t for each.
+
+    But no less than the probability that values as far off as `extreme` make up the difference, and that no draw shows one.
+    """
+    from scipy.special import stdtr
+
     beyond = np.maximum(np.abs(difference) - tolerance, 0)
+    if draws == 1:
+        return np.where(beyond > 0, 0.0, 1.0)
     with np.errstate(all="ignore"):
         t = np.where(beyond > 0, beyond / standard_error, 0.0)
-    return np.array([_two_sided(each, draws - 1) for each in t])
-
-
-def _two_sided(t: float, freedom: int) -> float:
-    """P(|T| > t) within 1e-4 of itself for 99 degrees of freedom or more (Wallace 1959, Ann. Math. Statist. 30, 1124)."""
-    if not 0 < t < math.inf:
-        return 1.0 if t == 0 else 0.0
-    z = math.sqrt(freedom * math.log1p(t * t / freedom)) * (8 * freedom + 1) / (8 * freedom + 3)
-    return math.erfc(z / math.sqrt(2))
+        unseen = np.where(extreme > 0, np.exp(-draws * beyond / extreme), 0.0)
+        return np.where(t > 0, np.maximum(2 * stdtr(draws - 1, -t), unseen), 1.0)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ._json import to_json
+from ._numbers import listed
 from ._page import page
 from ._table import table
-from .rows import Interval as Interval, Row as Row, Truth as Truth
+from .rows import Group as Group, Interval as Interval, Row as Row, Truth as Truth
 
 
 @dataclass(frozen=True)
@@ -20,31 +21,41 @@ class Comparison:
     - `rows`: one for each candidate, the best first;
     - `truth`: what the bias is measured against;
     - `draws`: gradients of each candidate; `accuracy`: what the time is to, a share of the truth's norm;
+    - `ranked`: the leaves that the figures of a row are of, and its rank: those whose gradient the candidates do not all have
+      exactly; of the others there is only a bias, by group and by leaf;
     - `recommendation`: one sentence with its reason; `code`: what it recommends, to paste;
     - `warnings`: what a reader should know before believing a row;
-    - `histograms`: "coordinates" (the names of up to 4 elements of the gradient), "truth" (their true values) and "draws"
-      (label -> an array of n <= 2,000 gradients by coordinates), for pictures.
+    - `histograms`: "coordinates" (the names of up to 4 elements of the gradient), "truth" (their true values), "standard_errors"
+      (of these) and "draws" (label -> an array of n <= 2,000 gradients by coordinates), for pictures.
     """
 
     rows: tuple[Row, ...]
     truth: Truth
     draws: int
     accuracy: float
+    ranked: tuple[str, ...]
     recommendation: str
     code: str
     warnings: tuple[str, ...]
     histograms: dict[str, Any]
 
     def __str__(self) -> str:
-        return table(self.rows, self.truth, self.draws, self.accuracy, self.notes())
+        return self.to_text()
 
     __repr__ = __str__
 
+    def to_text(self, width: int = 100) -> str:
+        """The table and the notes, in lines of at most `width` columns, but of 80 in any case."""
+        return table(self.rows, self.truth, self.draws, self.accuracy, self.notes(), width)
+
     def notes(self) -> list[tuple[str, str]]:
-        """(what it is, text): the recommendation, the code to paste, and the warnings."""
+        """(what it is, text): the recommendation, the code to paste, which leaves are ranked, and the warnings."""
         told = [("recommended", self.recommendation)]
         if self.code:
             told.append(("code", self.code))
+        if self.ranked != tuple(self.rows[0].bias_by_leaf):
+            others = "no draw depends on the other leaves, or all candidates have them without noise"
+            told.append(("figures and rank", f"of {listed(self.ranked)}; {others}"))
         return told + [("warning", text) for text in self.warnings]
 
     def plot(self, path: str | os.PathLike) -> None:
@@ -54,12 +65,12 @@ class Comparison:
         draw(self, Path(path))
 
     def to_json(self) -> str:
-        """One JSON object: "format" ("spanax.comparison"), "version" (1), and the fields of this class.
+        """One JSON object: "format" ("spanax.comparison"), "version" (2), and the fields of this class.
 
         NaN is null, an infinity the string "inf" or "-inf". Of the truth only its norm is kept, and of the histograms the counts
         in 40 bins of equal width that span all candidates' draws of a coordinate.
         """
-        return to_json(self.rows, self.truth, self.draws, self.accuracy, self.notes(), self.histograms)
+        return to_json(self.rows, self.truth, self.draws, self.accuracy, self.ranked, self.notes(), self.histograms)
 
     def to_html(self, path: str | os.PathLike) -> None:
         """Writes one page that needs no other file, no network and no script."""

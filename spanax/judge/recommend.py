@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jaxtyping import Array, Key
+from jaxtyping import Array, Key, PyTree
 
 from .._errors import SpanaxError
 from .._functions import with_key
@@ -17,13 +16,14 @@ from ..gaps.find import find_gaps
 from ..gaps.report import MEANING
 from ..stochastic.sampling import check_key
 from ._arguments import Arguments
+from ._candidates import Candidate
+from ._groups import groups_of
 from ._halving import Trial
-from ._json import norm
+from ._judged import judged
+from ._problem import Problem
 from ._proposals import Proposal
 from ._search import Ranking, Search
-from ._sites import draws_of
-from ._verdicts import biased_by_facts, recommended
-from .compare import compare
+from ._sites import Draw, draws_of, leaves_of_draws
 from .comparison import Comparison
 
 SEARCH = 0.6  # of the budget; the rest is for comparing the finalists
@@ -39,6 +39,7 @@ def recommend(
     key: Key[Array, ""],
     budget_seconds: float = 30.0,
     argnums: int | Sequence[int] = 0,
+    groups: PyTree[str] | None = None,
     **kwargs: Any,
 ) -> Comparison:
     """Tries the bridges that fit the named draws of `f`, and compares the best of them.
@@ -47,9 +48,10 @@ def recommend(
     name, whichever of `Pathwise`, `DisARM`, `LeaveOneOut`, `Enumerate` (up to 1,024 values), `ScoreFunction` (with 4 replicates,
     for its baseline), `ReinMax`, `GumbelSoftmax` and `StraightThrough` f can be differentiated with is tried, and f as it is
     written. Successive halving keeps what has the shortest time to a root mean square error of 10% of the gradient's norm: two
-    unbiased candidates and the best other one, which `compare` then judges; its `code` is what to paste. With more than 16
-    combinations of bridges the names are gone through one after the other, while the others keep the best bridge so far: the
-    best combination may then be missed.
+    unbiased candidates and the best other one, which are then judged as `compare` does it, by the same `groups`; `code` is what
+    to paste. One that is biased by its facts is recommended only where no other is left, and the sentence begins with that. With
+    more than 16 combinations of bridges the names are gone through one after the other, while the others keep the best bridge so
+    far: the best combination may then be missed.
 
     `budget_seconds` are for all of it, compilation included, but the last comparison is finished in any case. Where the budget
     ends before every candidate was tried, a warning in the result says how many were not. On a terminal, progress is shown on
@@ -66,6 +68,7 @@ def recommend(
         raise SpanaxError(f"recommend(budget_seconds={budget_seconds!r})", where, "a positive number of seconds")
     f = getattr(f, "expectation_of", f)
     arguments = Arguments.of(f, args, kwargs, argnums, where)
+    judged_by = groups_of(arguments, groups, where)
     draws = draws_of(f, args, kwargs, key)
     if not draws:
         raise _without_draws(f, args, with_key(f, jax.random.fold_in(key, 1), args, kwargs), argnums)
@@ -75,29 +78,22 @@ def recommend(
             "no draw has a name, by which its bridge could be replaced", unnamed[0], 'name="z" in sx.sample'
         )
     for_search, for_comparison = jax.random.split(key)
-    search = Search(f, arguments, draws, for_search, accuracy=ACCURACY)
+    of_draws = leaves_of_draws(f, arguments, key)
+    search = Search(f, arguments, draws, for_search, accuracy=ACCURACY, ranked=of_draws)
     with search.progress:
         finalists = search.best(start + SEARCH * budget_seconds)
     finalists, count = _affordable(finalists, start + budget_seconds - time.perf_counter())
-    found = compare(
-        f,
-        *args,
-        key=for_comparison,
-        vias={proposal.label: proposal.function(f) for proposal, _ in finalists},
-        draws=count,
-        truth=_truth(*finalists[0]),
-        argnums=argnums,
-        accuracy=ACCURACY,
-        **kwargs,
-    )
+    for_truth, for_candidates = jax.random.split(for_comparison)
+    problem = Problem(f, arguments, draws, for_truth, count, where, judged_by, of_draws)
+    given = [_candidate(proposal, f, draws) for proposal, _ in finalists]
     told = [*search.warnings(budget_seconds), *([_of_unnamed(unnamed)] if unnamed else [])]
-    proposals = {proposal.label: proposal for proposal, _ in finalists}
-    best, _ = recommended(found.rows, ACCURACY)
-    if best and not proposals[best.label].unbiased:
-        told.append(biased_by_facts(best, norm(found.truth)))
-    rows = [dataclasses.replace(row, evaluations=proposals[row.label].evaluations(draws)) for row in found.rows]
-    code = proposals[best.label].code(_name(f)) if best else ""
-    return dataclasses.replace(found, rows=tuple(rows), code=code, warnings=(*found.warnings, *told))
+    return judged(given, problem, _truth(*finalists[0]), for_candidates, ACCURACY, told)
+
+
+def _candidate(proposal: Proposal, f: Callable[..., Any], draws: Sequence[Draw]) -> Candidate:
+    """Without its bridges, as a truth that is made of candidates' bridges has one sample only."""
+    code, runs = proposal.code(_name(f)), proposal.evaluations(draws)
+    return Candidate(proposal.label, proposal.function(f), code, None, runs, proposal.unbiased)
 
 
 def _affordable(finalists: Ranking, seconds: float) -> tuple[Ranking, int]:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from jaxtyping import PyTree
 
-Verdict = Literal["unbiased", "biased", "undecided"]
+Verdict = Literal["no bias found", "biased", "undecided"]
 
 
 class Interval(NamedTuple):
@@ -19,13 +19,29 @@ class Interval(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Group:
+    """One group of leaves of one candidate.
+
+    - `bias`: of |E[g] - truth| in these leaves; from 0 where none was found;
+    - `norm`: |truth| in these leaves, without what its own noise adds;
+    - `p_value`: of "there is no bias here", corrected for the number of groups (Bonferroni); NaN where it is not finite;
+    - `verdict`: as that of a row.
+    """
+
+    bias: Interval
+    norm: float
+    p_value: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
 class Row:
-    """One candidate. Gradients are looked at as one long vector, whose norm is Euclidean.
+    """One candidate. Gradients are looked at as one long vector over the ranked leaves, whose norm is Euclidean.
 
     - `label`: such as "z=DisARM()", or the user's own;
     - `bias`: of |E[g] - truth|; from 0 where none was found;
     - `bias_by_leaf`: the same for each differentiated leaf, by its path, such as "params['w']";
-    - `p_value`: of "there is no bias", the truth's own error allowed for; NaN where a gradient was not finite;
+    - `p_value`: of "there is no bias in any leaf", the truth's own error allowed for; NaN where a gradient was not finite;
     - `variance`: the trace of the covariance of one gradient;
     - `worst_leaf`: the leaf with the largest share of that trace, and the share;
     - `snr`: |truth|/sqrt(variance);
@@ -33,9 +49,11 @@ class Row:
     - `microseconds`: the median of one gradient, compiled, in rounds that visit all candidates in turn;
     - `evaluations`: runs of the program for one gradient, counted at the last draw; None where that is not known;
     - `time_to_accuracy`: seconds until the mean of as many gradients as that takes has a root mean square error of
-      accuracy |truth|; inf where the bias forbids it;
-    - `verdict`: "biased" (at level 1%), "unbiased" (no bias found, and one of half the truth excluded), or "undecided" (too few
-      draws to tell).
+      accuracy |truth|; inf where the bias, or that of one group by that group's truth, forbids it;
+    - `verdict`: "biased" (at level 1%), "no bias found" (and one of half the truth excluded; what could be there is below
+      `bias.high`), or "undecided" (too few draws to tell);
+    - `groups`: the same by group of leaves, ranked or not;
+    - `unbiased_by_facts`: do its bridges say so of themselves? None where it is not known.
     """
 
     label: str
@@ -50,16 +68,20 @@ class Row:
     evaluations: float | None
     time_to_accuracy: float
     verdict: Verdict
+    groups: dict[str, Group]
+    unbiased_by_facts: bool | None
 
 
 @dataclass(frozen=True)
 class Truth:
-    """The reference gradient: `how` it was found, in one sentence, and the norm of its `standard_error` (0: exact).
+    """The reference gradient: `how` it was found, in one sentence.
 
-    `gradient` has the structure that `jax.grad` would give, with None for leaves that are not floating-point.
+    `gradient` has the structure that `jax.grad` would give, with None for leaves that are not floating-point. Over the ranked
+    leaves: `norm`, without what its own noise adds (0 where that is all), and `standard_error`, the norm of its own (0: none).
     """
 
     kind: Literal["enumeration", "quadrature", "given", "unbiased bridge"]
     how: str
     gradient: PyTree
     standard_error: float
+    norm: float

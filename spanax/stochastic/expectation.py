@@ -18,6 +18,7 @@ from .._primitives import sum_of_lanes
 from ..bridges import Drawing
 from .batches import warn_of_batched_loss
 from .keys import check_keys
+from .listening import tell
 from .program import Program
 from .sampling import check_key, sample
 
@@ -84,6 +85,7 @@ def expectation(
         replicate = Program(closed, via or {}, functools.partial(_mean_of_others, samples))
         check_keys(closed, samples > 1, replicate.override)
         warn_of_batched_loss(closed, replicate.bridge_at)
+        tell(closed, replicate.bridge_at)
         if samples == 1:
             objective, aux = replicate(key)
             aux = [x[None] for x in aux]

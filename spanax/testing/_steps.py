@@ -272,7 +272,7 @@ def _judged(tried: Tried, number: Callable[..., Array], names: tuple[str, ...]) 
         def total(x, *, key):
             return sum(number(bridge, name, x[name], key) for name in names)
 
-        return check_gradient(total, x, key=tried.key, draws=tried.draws, directions=len(x) + 1)
+        return check_gradient(total, x, key=tried.key, draws=tried.draws, directions=1, leaves=len(x))
 
 
 def _require_agreement(problem: str, found: GradientCheck) -> None:

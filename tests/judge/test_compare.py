@@ -57,7 +57,7 @@ def test_variances_on_a_bernoulli_toy():
     pair = step / 2 * max(P, 1 - P)
     assert close_to_variance(rows["z=DisARM()"].variance, [pair, 0], [differ, 1 - differ], 1000)
     assert rows["z=Enumerate()"].variance == 0
-    assert all(row.verdict == "unbiased" for row in found.rows)
+    assert all(row.verdict == "no bias found" for row in found.rows)
     assert [rows[f"z={name}()"].evaluations for name in ("ScoreFunction", "LeaveOneOut", "DisARM", "Enumerate")] == [
         1, 2, 2, 2,
     ]  # fmt: skip
@@ -72,7 +72,7 @@ def test_variances_on_a_gaussian_toy():
     weights = weights / weights.sum()
     assert close_to_variance(rows["z=Pathwise()"].variance, 2 * (THETA + noise), weights, 1000)
     assert close_to_variance(rows["z=ScoreFunction()"].variance, (THETA + noise) ** 2 * noise, weights, 1000)
-    assert all(row.verdict == "unbiased" for row in found.rows)
+    assert all(row.verdict == "no bias found" for row in found.rows)
     assert rows["z=Pathwise()"].time_to_accuracy < rows["z=ScoreFunction()"].time_to_accuracy
 
 
@@ -144,9 +144,9 @@ def test_functions_of_others_are_judged(program):
     found = compare(program, jnp.asarray(THETA), key=KEY, vias=PEERS, draws=2000)
     rows = rows_of(found)
     assert {label: row.verdict for label, row in rows.items()} == {
-        "by hand": "unbiased",
+        "by hand": "no bias found",
         "relaxed": "biased",
-        "exact": "unbiased",
+        "exact": "no bias found",
     }
     assert found.code == "exactly" and rows["exact"].variance == 0
     assert rows["by hand"].evaluations is None
@@ -227,8 +227,7 @@ def test_gradients_that_are_not_finite_are_named():
 
 def test_one_leaf_that_dominates_is_named():
     def f(params, *, key):
-        z = sx.sample(key, dist.Normal(params["a"], 1.0), name="z")
-        return z * 10 + jnp.sum(params["b"]) * z * 0.1
+        return sx.sample(key, dist.Normal(params["a"] + 0.01 * jnp.sum(params["b"]), 1.0), name="z") * 10
 
     params = {"a": jnp.asarray(1.0), "b": jnp.ones(2)}
     found = compare(f, params, key=KEY, vias={"z": [sx.ScoreFunction()]}, draws=200)
@@ -242,25 +241,25 @@ def test_figures_hang_together(dtype):
 
     def f(scale, theta, *, key):
         z = sx.sample(key, dist.Bernoulli(logits=theta).to_event(1), name="z")
-        return scale * jnp.sum(z) ** 2
+        return scale * jnp.sum(z) ** 2  # scale's gradient goes through no draw
 
     found = compare(
         f, jnp.asarray(2.0, dtype), theta, key=KEY, vias={"z": [sx.LeaveOneOut()]}, argnums=(0, 1), draws=500
     )
     row, true = found.rows[0], found.truth.gradient
     assert [g.dtype for g in true] == [dtype, dtype] and [g.shape for g in true] == [(), (2,)]
-    norm = math.sqrt(sum(float(jnp.sum(g**2)) for g in true))
+    assert found.ranked == ("theta",) and set(row.groups) == {"scale", "theta"}
+    norm = float(jnp.linalg.norm(true[1]))
+    assert found.truth.norm == pytest.approx(norm, rel=1e-5)
     assert row.snr == pytest.approx(norm / math.sqrt(row.variance), rel=1e-5)
     needed = max(1.0, row.variance / (0.1 * norm) ** 2)
     assert row.time_to_accuracy == pytest.approx(needed * row.microseconds * 1e-6, rel=1e-4)
     draws = found.histograms["draws"]["z=LeaveOneOut()"]
-    assert draws.shape == (500, 3) and len(found.histograms["coordinates"]) == 3
-    assert set(found.histograms["coordinates"]) == {"scale", "theta[0]", "theta[1]"}
-    order = [found.histograms["coordinates"].index(name) for name in ("scale", "theta[0]", "theta[1]")]
-    gradients = draws[:, order]
+    assert draws.shape == (500, 2) and set(found.histograms["coordinates"]) == {"theta[0]", "theta[1]"}
+    gradients = draws[:, [found.histograms["coordinates"].index(f"theta[{j}]") for j in range(2)]]
     assert row.variance == pytest.approx(float(np.sum(np.var(gradients, 0, ddof=1))), rel=1e-6)
-    vector = np.concatenate([np.ravel(g) for g in true]).astype(float)
-    cosines = gradients @ vector / np.maximum(np.linalg.norm(gradients, axis=1), 1e-300) / np.linalg.norm(vector)
+    vector = np.asarray(true[1], float)
+    cosines = gradients @ vector / np.maximum(np.linalg.norm(gradients, axis=1), 1e-300) / norm
     assert row.cosine == pytest.approx(cosines.mean(), rel=1e-5)
 
 

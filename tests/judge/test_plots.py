@@ -21,15 +21,17 @@ SECOND = 1e-6
 
 
 def row(label, bias, variance, microseconds, verdict):
-    return Row(label, Interval(*bias), {}, 0.5, variance, ("p", 1.0), 1.0, 1.0, microseconds, 1.0, 1.0, verdict)
+    return Row(
+        label, Interval(*bias), {}, 0.5, variance, ("p", 1.0), 1.0, 1.0, microseconds, 1.0, 1.0, verdict, {}, None
+    )
 
 
 # Three of them stand at nearly the same place.
 ROWS = (
-    row("exact", (0.0, 0.0, 1e-7), 0.0, 40.0, "unbiased"),
-    row("a", (0.01, 0.0, 0.05), 2.0, 35.0, "unbiased"),
-    row("b", (0.01, 0.0, 0.05), 2.1, 36.0, "unbiased"),
-    row("c", (0.01, 0.0, 0.05), 0.5, 146.0, "unbiased"),
+    row("exact", (0.0, 0.0, 1e-7), 0.0, 40.0, "no bias found"),
+    row("a", (0.01, 0.0, 0.05), 2.0, 35.0, "no bias found"),
+    row("b", (0.01, 0.0, 0.05), 2.1, 36.0, "no bias found"),
+    row("c", (0.01, 0.0, 0.05), 0.5, 146.0, "no bias found"),
     row("slight", (0.02, 0.01, 0.03), 0.35, 22.0, "biased"),
     row("far off", (0.6, 0.58, 0.62), 0.2, 19.0, "biased"),
     row("noisy", (0.3, 0.0, 0.9), 300.0, 20.0, "undecided"),
@@ -47,13 +49,17 @@ SPREADS = {
 }
 
 
-def comparison(rows=ROWS, coordinates=2, truth=TRUTH):
+def comparison(rows=ROWS, coordinates=2, truth=TRUTH, error=0.0):
     random = np.random.default_rng(0)
     draws = {r.label: truth[:2] + SPREADS[r.label] * random.normal(size=(500, 2)) for r in rows}
     names = [f"params['layer'].weight[{k}, 0]" for k in range(coordinates)]
-    histograms = {"coordinates": names, "truth": truth[:2], "draws": draws if coordinates else {}}
-    held = Truth("enumeration", "all 16 paths", {"w": truth[:3], "b": truth[3:]}, 0.0)
-    return Comparison(rows, held, 1000, ACCURACY, "take exact", "", (), histograms)
+    errors = [0.1 * error, 0.0]
+    histograms = {
+        "coordinates": names, "truth": truth[:2], "standard_errors": errors, "draws": draws if coordinates else {},
+    }  # fmt: skip
+    norm = float(np.linalg.norm(truth))
+    held = Truth("enumeration", "all 16 paths", {"w": truth[:3], "b": truth[3:]}, error, norm)
+    return Comparison(rows, held, 1000, ACCURACY, ("w", "b"), "take exact", "", (), histograms)
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +198,25 @@ def test_a_truth_of_any_size_can_be_drawn(scale):
     plane = plots.figure_of(comparison(ROWS[1:3], coordinates=0, truth=scale * TRUTH)).subfigs[0].axes[0]
     lines = [line.get_xydata() for line in plane.lines if len(line.get_xdata()) > 10]
     assert all(np.all(np.isfinite(line)) for line in lines)
+
+
+def test_the_truths_own_error_is_a_band_with_a_name(tmp_path):
+    with_error = comparison(ROWS[1:3], error=0.02)
+    figure = plots.figure_of(with_error)
+    plane, key = figure.subfigs[0].axes
+    (band,) = plane.patches
+    assert band.get_x() + band.get_width() == pytest.approx(math.log10(0.02**2)) and band.get_x() == plane.get_xlim()[0]
+    assert "below the truth's own standard error, squared" in [t.get_text() for t in key.get_legend().get_texts()]
+    first, second = figure.subfigs[1].axes[:2]
+    of_truth = [p for p in first.patches if p.get_alpha() == 0.4]
+    assert len(of_truth) == 1 and of_truth[0].get_width() == pytest.approx(
+        2 * 1.96 * 0.002
+    )  # 0.1 of it in this element
+    assert not [p for p in second.patches if p.get_alpha() == 0.4]
+    assert "its own 95% interval" in [t.get_text() for t in figure.subfigs[1].legends[0].get_texts()]
+    with_error.to_html(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "with a standard error of its own of 0.02 (2%)" in page and page.count('fill="#ccc"') == 1
+    assert "standard error of its own of 0.02 (2%)" in str(with_error)
+    exact = plots.figure_of(comparison(ROWS[1:3]))
+    assert not exact.subfigs[0].axes[0].patches and "standard error" not in str(comparison(ROWS[1:3]))

@@ -224,7 +224,7 @@ def test_a_program_that_jumps_is_not_given_the_pathwise_gradient(key, monkeypatc
     found = recommend(jumps, 0.3, key=key)
     assert {row.label: row.verdict for row in found.rows} == {
         "x=Pathwise()": "biased",
-        "x=LeaveOneOut(samples=8)": "unbiased",
+        "x=LeaveOneOut(samples=8)": "no bias found",
     }
     assert found.code == 'sx.expectation(jumps, via={"x": sx.LeaveOneOut(samples=8)})'
 
