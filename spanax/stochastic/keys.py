@@ -1,27 +1,31 @@
 """Which draws share a key: no two draws, passes of a loop or lanes of a vmap may.
 
 A draw's key, and the bits that the draw takes from what it splits its key into, are compared with those of every other
-draw by what `values` knows of them. Two draws that jax.random makes may share a key: that is the user's own affair.
+draw by what `values` knows of them. In a loop or a vmap, a key must tell the pass and the lane that it is of: two equal ones
+are of the same. Either has to be proved; what cannot be is refused. Two draws that jax.random makes may share a key: that
+is the user's own affair. Out of sight: what the caller of an expectation does with its key, or with keys in f's arguments.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.core
+import numpy as np
 
 from .._errors import SpanaxError
-from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, below, body, where
+from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, below, body, is_traced, where
 from ..bridges import Drawing
-from .array_parts import ENDLESS, Value
+from .array_parts import Value, given
+from .counts import Linear, Term
 from .flow import Path, within
 from .sampling import Site, draw, sample_p
 from .value_rules import results
-from .values import Values
+from .values import Values, is_key
 
 CONSUMERS = ("random_bits", "random_gamma")
 REPLICATES: Path = (-1,)  # the replicates of an expectation, as the outermost loop
@@ -32,6 +36,15 @@ class _Use(NamedTuple):
     path: Path
     site: Site | None  # None: a draw by jax.random
     where: str
+
+
+class _Claim(NamedTuple):
+    """That the key of a draw tells the pass of each loop around it, and the lane of each vmap."""
+
+    site: Site
+    key: Value
+    loops: tuple[Path, ...]
+    lanes: tuple[Path, ...]
 
 
 def check_keys(closed: ClosedJaxpr, replicated: bool, override: Callable[[Site], Drawing | None]) -> None:
@@ -48,6 +61,9 @@ class _Keys:
         self.override = override
         self.values = Values()
         self.uses: list[_Use] = []
+        self.claims: list[_Claim] = []
+        self.chained: set[tuple[int, Path]] = set()  # (key, loop): it tells the pass, by what the loop carries
+        self.starts: list[list[Value]] = []  # what the passes of the loops around here start with, outermost first
         self.choices: dict[Path, bool] = {}  # paths of conds, whose branches exclude each other -> are loops around it?
         self.site: tuple[Site, Path] | None = None  # of the draw that is being looked into
         self.line = ""  # of the innermost call that has one: library calls carry none of their own
@@ -57,9 +73,12 @@ class _Keys:
     def check(self, closed: ClosedJaxpr, replicated: bool) -> None:
         loops = (REPLICATES,) if replicated else ()
         (key,) = closed.jaxpr.invars
-        value = self.values.fresh(frozenset(loops), ())._replace(axes=(None,) * aval(key).ndim)
+        value = self.values.root("the key", (), [(loop, frozenset()) for loop in loops])
+        value = value._replace(axes=(None,) * aval(key).ndim, depends=frozenset(loops))
         self.constants = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
         self.walk(closed.jaxpr, [value], (), loops)
+        for claim in self.claims:
+            self.check_claim(claim)
         self.check_uses()
 
     # -- the verdict
@@ -92,33 +111,47 @@ class _Keys:
         around = [c for c in self.choices if within(a, c) and within(b, c) and a[len(c)] != b[len(c)]]
         return self.choices[around[0]] if around else None
 
-    def check_site(self, site: Site, key: Value, loops: tuple[Path, ...]) -> None:
-        if REPLICATES in loops and REPLICATES not in key.varies:
+    def check_claim(self, claim: _Claim) -> None:
+        site, key, loops, lanes = claim
+        once = {loop for loop, length in self.values.lengths.items() if length == 1}
+        told = key.told(once.union(loop for loop in loops if (key.number, loop) in self.chained))
+        if REPLICATES in loops and REPLICATES not in told:
             raise SpanaxError(
                 f"{site.label} does not get its key from the key of expectation, so all replicates would draw the same",
                 site.where,
                 "jax.random.split or fold_in of the `key` that f is called with",
             )
-        if any(loop not in key.varies for loop in loops):
+        if missing := [loop for loop in loops if loop not in told]:
+            uses = "uses" if not any(loop in key.depends for loop in missing) else "may use"
             raise SpanaxError(
-                f"{site.label} uses the same key in every pass of its loop, so its draws are not independent",
+                f"{site.label} {uses} the same key in {'every pass' if uses == 'uses' else 'two passes'} of its loop, "
+                "so its draws are not independent",
                 site.where,
                 "scan over jax.random.split(key, n)",
-                "jax.random.fold_in(key, i), or carry the key and split it in each pass",
+                "jax.random.fold_in(key, i) of the loop's counter, or carry the key and split it in each pass",
             )
+        if not told >= set(lanes):
+            self.refuse_lanes(site)
 
-    def lane(self, site: Site, key: Value, here: Path) -> Value:
-        """The key of one lane of the vmaps around a site, outermost first."""
-        for axes in reversed(site.lanes):
-            if axes[0] is None or axes[0] in key.repeats:
-                raise SpanaxError(
-                    f"{site.label} uses one key for all lanes of a vmap, so its draws are not independent",
-                    site.where,
-                    "map the vmap over jax.random.split(key, n)",
-                    "one draw with a batch shape instead of a vmap",
-                )
-            key = self.values.row(key, here, axes[0])
-        return key
+    def refuse_lanes(self, site: Site) -> None:
+        raise SpanaxError(
+            f"{site.label} uses one key for several lanes of a vmap, so its draws are not independent",
+            site.where,
+            "map the vmap over jax.random.split(key, n)",
+            "one draw with a batch shape instead of a vmap",
+        )
+
+    def lane(self, site: Site, key: Value, shape: Sequence[int], here: Path) -> tuple[Value, tuple[Path, ...]]:
+        """The key of one lane of the vmaps around a site, and the names of its lanes, outermost first."""
+        shape, names = list(shape), []
+        for k, axes in enumerate(reversed(site.lanes)):
+            if axes[0] is None:
+                self.refuse_lanes(site)
+            name, length = (*here, -1 - k), shape.pop(axes[0])
+            self.values.lengths[name] = length
+            key = self.values.row(key, name, axes[0])
+            names += [name] if length > 1 else []
+        return key, tuple(names)
 
     # -- the walk
 
@@ -129,16 +162,24 @@ class _Keys:
             if isinstance(v, Literal):
                 return self.values.literal(v)
             if v not in env:  # a constant of this program
-                known = v in self.constants and not isinstance(self.constants[v], jax.core.Tracer)
-                what = ("constant", id(v))
-                shape = getattr(aval(v), "shape", ())
-                env[v] = self.values.constant(self.constants[v], what) if known else self.values.of(what, (), shape)
+                env[v] = self.constant(v)
             return env[v]
 
         for i, eqn in enumerate(jaxpr.eqns):
             outs = self.step(eqn, [read(v) for v in eqn.invars], (*path, i), loops)
             env.update(zip(eqn.outvars, outs, strict=True))
         return [read(v) for v in jaxpr.outvars]
+
+    def constant(self, v) -> Value:
+        """What f closes over. An array of keys from outside is taken to be of different ones."""
+        if v in self.constants and not is_traced(self.constants[v]) and hasattr(self.constants[v], "dtype"):
+            return self.values.constant(self.constants[v], id(v))
+        shape = getattr(aval(v), "shape", ())
+        if is_key(aval(v)):
+            return self.values.root(id(v), shape, [(k, frozenset()) for k in range(len(shape))])
+        if getattr(aval(v), "dtype", None) == np.uint32 and shape and shape[-1] in (2, 4):
+            return self.values.root(id(v), shape, [(k, frozenset()) for k in range(len(shape) - 1)])
+        return self.values.of(("from outside", id(v)), (), shape)
 
     def step(self, eqn: JaxprEqn, ins: list[Value], here: Path, loops: tuple[Path, ...]) -> list[Value]:
         if eqn.primitive is sample_p:
@@ -156,14 +197,16 @@ class _Keys:
         elif below(
             eqn, lambda e: e.primitive.name in CONSUMERS
         ):  # inside of what is not looked into, of any of its inputs
-            self.uses.extend(_Use(x, here, None, where(eqn) or self.line) for x in ins)
+            keys = [x for v, x in zip(eqn.invars, ins, strict=True) if is_key(aval(v)) or _may_be_raw(aval(v))]
+            self.uses.extend(_Use(x, here, None, where(eqn) or self.line) for x in keys)
         return results(self.values, eqn, ins)
 
     def sample(self, eqn: JaxprEqn, ins: list[Value], here: Path, loops: tuple[Path, ...]) -> None:
         """A site's key, and what its draw takes from the key's children."""
         site = eqn.params["site"]
-        self.check_site(site, ins[0], loops)
-        self.uses.append(_Use(self.lane(site, ins[0], here), here, site, site.where))
+        key, lanes = self.lane(site, ins[0], aval(eqn.invars[0]).shape, here)
+        self.claims.append(_Claim(site, key, loops, lanes))
+        self.uses.append(_Use(key, here, site, site.where))
         self.site = site, here
         self.walk(self.traced_draw(eqn).jaxpr, ins, here, loops)
         self.site = None
@@ -185,40 +228,53 @@ class _Keys:
         p, inner = eqn.params, body(eqn)[0]
         n, m, length = p["num_consts"], p["num_carry"], p["length"]
         if not length:
-            return [*ins[n : n + m], *(self.values.fresh(frozenset(), aval(v).shape) for v in eqn.outvars[m:])]
-        xs = [self.values.row(x, here) for x in ins[n + m :]]
+            return [*ins[n : n + m], *(self.values.fresh(aval(v).shape) for v in eqn.outvars[m:])]
+        self.values.lengths[here] = length
+        xs = [self.values.sliced(x, 0, slice(None, None, -1)) if p["reverse"] else x for x in ins[n + m :]]
+        xs = [self.values.row(x, here) for x in xs]
         around = (*loops, here) if length > 1 else loops
 
         def walk(carry):
             return self.walk(inner, [*ins[:n], *carry, *xs], here, around)
 
-        outs, last = self.passes(ins[n : n + m], inner.invars[n : n + m], here, length, walk)
-        return [*last, *(self.stacked(x, v, here) for x, v in zip(outs[m:], eqn.outvars[m:], strict=True))]
+        outs, last = self.passes(ins[n : n + m], inner.invars[n : n + m], here, walk)
+        stacked = [self.stacked(x, v, here) for x, v in zip(outs[m:], eqn.outvars[m:], strict=True)]
+        if p["reverse"]:
+            stacked = [self.values.sliced(x, 0, slice(None, None, -1)) for x in stacked]
+        return [*last, *stacked]
 
     def loop(self, eqn, ins, here, loops):
         a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
         test, inner = eqn.params["cond_jaxpr"].jaxpr, eqn.params["body_jaxpr"].jaxpr
+        self.values.lengths[here] = None
 
         def walk(carry):
             self.walk(test, [*ins[:a], *carry], (*here, 0), (*loops, here))
             return self.walk(inner, [*ins[a : a + b], *carry], (*here, 1), (*loops, here))
 
-        _, last = self.passes(ins[a + b :], inner.invars[b:], here, None, walk)
+        _, last = self.passes(ins[a + b :], inner.invars[b:], here, walk)
         return [self.values.union(both, ("while", here)) for both in zip(last, ins[a + b :], strict=True)]  # or no pass
 
     def stacked(self, inside: Value, variable, loop: Path) -> Value:
         """What all passes return, one after the other."""
-        same = {0} if loop not in inside.varies and aval(variable).shape[0] > 1 else set()
-        array = self.values.holding(self.values.fresh(inside.varies - {loop}, aval(variable).shape), inside)
-        return array._replace(repeats=frozenset({k + 1 for k in inside.repeats} | same))
+        shape = aval(variable).shape
+        if (linear := self.values.linear(inside)) is not None:
+            return self.values.counted(linear.renamed(lambda c: _stacked(c, loop)), shape)
+        tells = inside.tells | self.by_chain(inside, loop)
+        out = inside._replace(tells=tells).renamed(lambda c: _stacked(c, loop))
+        array = self.values.holding(self.values.fresh(shape, [inside]), inside)
+        array = array._replace(tells=out.tells, depends=out.depends | {0}, chains=inside.chains)
+        self.values.stacked(array, inside, loop)
+        return self.values.noted(array)
+
+    def by_chain(self, value: Value, loop: Path):
+        """What is told by a key that the loop carries on: the other loops that carry one must be in the same pass."""
+        if loop in value.told() or (value.number, loop) not in self.chained:
+            return frozenset()
+        return frozenset([(loop, value.chains - {loop})])
 
     def passes(
-        self,
-        init: Sequence[Value],
-        variables,
-        loop: Path,
-        length: int | None,
-        walk: Callable[[list[Value]], list[Value]],
+        self, init: Sequence[Value], variables, loop: Path, walk: Callable[[list[Value]], list[Value]]
     ) -> tuple[list[Value], list[Value]]:
         """The values at the end of a pass, and what the last pass hands on.
 
@@ -226,33 +282,78 @@ class _Keys:
         what the pass before handed on.
         """
         shapes = [getattr(aval(v), "shape", ()) for v in variables]
-        new = [self.values.carried(c, shape, c.varies | {loop}) for c, shape in zip(init, shapes, strict=True)]
-        starts = [start for start, _ in new]
+        new = [self.values.carried(c, shape, loop) for c, shape in zip(init, shapes, strict=True)]
+        starts = [start._replace(tells=c.tells) for (start, _), c in zip(new, init, strict=True)]
         with self.trial():
             after = walk(starts)
-        outs = walk([self.kept(*of_one, starts, length) for of_one in zip(init, starts, after, strict=False)])
+            for (_, before), out in zip(new, after, strict=False):
+                self.values.handed_on(before, out)
+        kept = [self.kept(*of_one, loop) for of_one in zip(init, variables, starts, after, strict=False)]
+        self.starts.append([k for k, s in zip(kept, starts, strict=True) if k.number == s.number])
+        claims = len(self.claims)
+        outs = walk(kept)
         for (_, before), out in zip(new, outs, strict=False):
             self.values.handed_on(before, out)
-        ends = zip(outs, new, shapes, strict=False)
-        return outs, [self.values.last(out, *pair, shape, out.varies - {loop}) for out, pair, shape in ends]
+        found = [claim.key for claim in self.claims[claims:]] + outs[len(init) :]
+        self.follow_chains(found, list(zip(kept, outs, strict=False)), loop)
+        self.starts.pop()
+        ends = zip(outs, kept, new, shapes, strict=False)
+        return outs, [self.values.last(out, start, pair, shape, loop) for out, start, pair, shape in ends]
+
+    def follow_chains(self, keys: Sequence[Value], carried: Sequence[tuple[Value, Value]], loop: Path) -> None:
+        """Which keys tell the pass because no later pass comes to them or to what they descend from.
+
+        What later passes have descends from what this one hands on; so a key that does not is of no later pass.
+        """
+        chains = [(start, out) for start, out in carried if loop in start.chains]
+        around = [start for starts in self.starts for start in starts]
+        with self.values.in_one_pass(around):
+            for key in keys:
+                if loop in key.chains and not any(self.values.may_descend(key, out) for _, out in chains):
+                    self.chained.add((key.number, loop))
 
     @contextlib.contextmanager
     def trial(self) -> Iterator[None]:
-        """A walk inside it leaves no uses."""
-        uses, self.uses = self.uses, []
+        """A walk inside it leaves no uses and no claims."""
+        uses, claims = self.uses, self.claims
+        self.uses, self.claims = [], []
         yield
-        self.uses = uses
+        self.uses, self.claims = uses, claims
 
-    def kept(self, before: Value, inside: Value, out: Value, new: Sequence[Value], length: int | None) -> Value:
+    def kept(self, before: Value, variable, inside: Value, out: Value, loop: Path) -> Value:
+        """What a pass starts with, by what it makes of it."""
         if out.number == inside.number:
             return before
-        step, start = self.values.step(inside, out), self.values.known(before)
-        if step is not None and start is not None and len(start) == 1:
-            stop = ENDLESS if length is None else start[0] + step * length
-            return self.values.integers(range(start[0], stop, step), inside.varies)
-        carried = {v.number for v in new}
-        handed_on = any(source.base in carried for source in out.sources)  # as it was: it may come back
-        return inside._replace(varies=before.varies) if handed_on else inside
+        if (count := self.count(before, variable, inside, out, loop)) is not None:
+            return count
+        needed = before.chains
+        both = {c: g for c, g in before.tells if len(before.sources) == 1}
+        tells = {(c, g | both[c] | needed) for c, g in out.tells if c in both and loop not in g}
+        chains = before.chains | ({loop} if self.values.descends(out, inside) else set())
+        return self.values.noted(inside._replace(tells=frozenset(tells), chains=chains))
+
+    def count(self, before: Value, variable, inside: Value, out: Value, loop: Path) -> Value | None:
+        """The number of a pass, where each adds the same integer."""
+        dtype = getattr(aval(variable), "dtype", None)
+        after = self.values.linear(out)
+        if dtype is None or after is None or is_key(aval(variable)):
+            return None
+        old, start = self.values.as_linear(inside, dtype), self.values.as_linear(before, dtype)
+        if old is None or start is None or (step := after.plus(old, -1)).terms or not step.offset:
+            return None
+        length = self.values.lengths[loop]
+        passes = Linear(0, frozenset([Term(loop, step.offset, length)] if length != 1 else []))
+        total = start.plus(passes)
+        ends = total if length is None else total.plus(Linear(step.offset))
+        return self.values.counted(total, aval(variable).shape) if ends.fits(dtype) and total.fits(dtype) else None
+
+
+def _stacked(coordinate, loop: Path):
+    return 0 if coordinate == loop else coordinate + 1 if isinstance(coordinate, int) else coordinate
+
+
+def _may_be_raw(shaped: Any) -> bool:
+    return getattr(shaped, "dtype", None) == np.uint32 and len(shaped.shape) > 0
 
 
 _LOOPS_AND_BRANCHES = {P.cond_p: _Keys.cond, P.scan_p: _Keys.scan, P.while_p: _Keys.loop}
