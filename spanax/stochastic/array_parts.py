@@ -10,13 +10,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from .counts import Coordinate, Linear
+from .counts import Coordinate, Linear, Telling
 from .flow import Path
 
 ENDLESS = 1 << 62  # rows, where there is no last one
-
-Telling = tuple[Coordinate, frozenset[Coordinate]]
-"""(c, given): entries that are equal, and agree in the coordinates `given`, agree in c."""
 
 
 class Rows(NamedTuple):

@@ -16,6 +16,9 @@ from .flow import Path
 
 Coordinate = int | Path | tuple[str, int]
 
+Telling = tuple[Coordinate, frozenset[Coordinate]]
+"""(c, given): entries that are equal, and agree in the coordinates `given`, agree in c."""
+
 WORD = 1 << 32
 LARGE = 1 << 16  # more values than this are not listed
 PASSES = 1 << 24  # of a loop of unknown length: no more than this are thought of
@@ -104,7 +107,7 @@ class Linear(NamedTuple):
             out = out[..., None] + t.factor * np.arange(t.length)
         return tuple(t.of for t in terms), out
 
-    def tells(self) -> frozenset[tuple[Coordinate, frozenset[Coordinate]]]:
+    def tells(self) -> frozenset[Telling]:
         """A sum of multiples tells all its coordinates where each step is longer than all shorter ones together reach."""
         if (table := self.table()) is not None:
             return telling(*table)
@@ -139,7 +142,7 @@ def _ends(terms: dict[Coordinate, Term], without: Iterable[Coordinate]) -> tuple
     return Linear(0, frozenset(t for c, t in terms.items() if c not in without)).bounds()
 
 
-def telling(names: Sequence[Coordinate], table: np.ndarray) -> frozenset[tuple[Coordinate, frozenset[Coordinate]]]:
+def telling(names: Sequence[Coordinate], table: np.ndarray) -> frozenset[Telling]:
     """What equal entries of a table agree in: by themselves, or where they agree in all other coordinates."""
     if not names:
         return frozenset()

@@ -248,11 +248,13 @@ class _Keys:
         test, inner = eqn.params["cond_jaxpr"].jaxpr, eqn.params["body_jaxpr"].jaxpr
         self.values.lengths[here] = None
 
+        tests = []
+
         def walk(carry):
-            self.walk(test, [*ins[:a], *carry], (*here, 0), (*loops, here))
+            tests[:] = self.walk(test, [*ins[:a], *carry], (*here, 0), (*loops, here))
             return self.walk(inner, [*ins[a : a + b], *carry], (*here, 1), (*loops, here))
 
-        _, last = self.passes(ins[a + b :], inner.invars[b:], here, walk)
+        _, last = self.passes(ins[a + b :], inner.invars[b:], here, walk, tests)
         return [self.values.union(both, ("while", here)) for both in zip(last, ins[a + b :], strict=True)]  # or no pass
 
     def stacked(self, inside: Value, variable, loop: Path) -> Value:
@@ -274,7 +276,12 @@ class _Keys:
         return frozenset([(loop, value.chains - {loop})])
 
     def passes(
-        self, init: Sequence[Value], variables, loop: Path, walk: Callable[[list[Value]], list[Value]]
+        self,
+        init: Sequence[Value],
+        variables,
+        loop: Path,
+        walk: Callable[[list[Value]], list[Value]],
+        tests: Sequence[Value] = (),
     ) -> tuple[list[Value], list[Value]]:
         """The values at the end of a pass, and what the last pass hands on.
 
@@ -288,6 +295,10 @@ class _Keys:
             after = walk(starts)
             for (_, before), out in zip(new, after, strict=False):
                 self.values.handed_on(before, out)
+        for test in tests:
+            counters = zip(init, variables, starts, after, strict=False)
+            bounds = [n for of_one in counters if (n := self.bound(test, *of_one)) is not None]
+            self.values.lengths[loop] = min(bounds, default=None)
         kept = [self.kept(*of_one, loop) for of_one in zip(init, variables, starts, after, strict=False)]
         self.starts.append([k for k, s in zip(kept, starts, strict=True) if k.number == s.number])
         claims = len(self.claims)
@@ -298,7 +309,7 @@ class _Keys:
         self.follow_chains(found, list(zip(kept, outs, strict=False)), loop)
         self.starts.pop()
         ends = zip(outs, kept, new, shapes, strict=False)
-        return outs, [self.values.last(out, start, pair, shape, loop) for out, start, pair, shape in ends]
+        return outs, [self.values.last(out, start, pair, shape, loop, not tests) for out, start, pair, shape in ends]
 
     def follow_chains(self, keys: Sequence[Value], carried: Sequence[tuple[Value, Value]], loop: Path) -> None:
         """Which keys tell the pass because no later pass comes to them or to what they descend from.
@@ -332,19 +343,29 @@ class _Keys:
         chains = before.chains | ({loop} if self.values.descends(out, inside) else set())
         return self.values.noted(inside._replace(tells=frozenset(tells), chains=chains))
 
-    def count(self, before: Value, variable, inside: Value, out: Value, loop: Path) -> Value | None:
-        """The number of a pass, where each adds the same integer."""
-        dtype = getattr(aval(variable), "dtype", None)
-        after = self.values.linear(out)
+    def bound(self, test: Value, before: Value, variable, inside: Value, out: Value) -> int | None:
+        """The passes of a while loop, at most, where this is its counter."""
+        start, step = self.step_of(before, variable, inside, out)
+        return self.values.passes(test, inside, start, step) if start is not None else None
+
+    def step_of(self, before: Value, variable, inside: Value, out: Value) -> tuple[Linear | None, int]:
+        """What it counts from, and the integer that each pass adds."""
+        dtype, after = getattr(aval(variable), "dtype", None), self.values.linear(out)
         if dtype is None or after is None or is_key(aval(variable)):
-            return None
+            return None, 0
         old, start = self.values.as_linear(inside, dtype), self.values.as_linear(before, dtype)
         if old is None or start is None or (step := after.plus(old, -1)).terms or not step.offset:
+            return None, 0
+        return start, step.offset
+
+    def count(self, before: Value, variable, inside: Value, out: Value, loop: Path) -> Value | None:
+        """The number of a pass, where each adds the same integer."""
+        start, step = self.step_of(before, variable, inside, out)
+        if start is None:
             return None
-        length = self.values.lengths[loop]
-        passes = Linear(0, frozenset([Term(loop, step.offset, length)] if length != 1 else []))
-        total = start.plus(passes)
-        ends = total if length is None else total.plus(Linear(step.offset))
+        length, dtype = self.values.lengths[loop], aval(variable).dtype
+        total = start.plus(Linear(0, frozenset([Term(loop, step, length)] if length != 1 else [])))
+        ends = total if length is None else total.plus(Linear(step))
         return self.values.counted(total, aval(variable).shape) if ends.fits(dtype) and total.fits(dtype) else None
 
 

@@ -8,7 +8,8 @@ may repeat themselves, and be any key. `_INJECTIVE` names those that keep apart 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -142,9 +143,9 @@ def _window(values: Values, array: Value, axis: int, index: Value, size: int, la
         window = linear.plus(Linear(0, frozenset([Term(axis, 1, size)] if size > 1 else [])))
         tells, by = window.tells(), linear if size == 1 else None
     elif (table := values.table(index)) is not None:
-        start = np.clip(table.entries.astype(np.int64), 0, last)
-        names = (*table.loops, axis) if size > 1 else table.loops
-        tells = telling(names, start[..., None] + np.arange(size) if size > 1 else start)
+        loops, starts = table.clipped(last)
+        window = starts[..., None] + np.arange(size) if size > 1 else starts
+        tells = telling((*loops, axis) if size > 1 else loops, window)
     elif size > 1:
         tells = frozenset([(axis, index.depends)])
     out = values.chosen(array, axis, lambda old: _rows(old, known, size, last, by))
@@ -173,7 +174,7 @@ def _rows(old: Rows, known: Sequence[int] | None, size: int, last: int, by: Line
     return Rows(rows)
 
 
-def _indexed(values: Values, array: Value, out: Value, axis: int, tells, moving) -> Value:
+def _indexed(values: Values, array: Value, out: Value, axis: Any, tells, moving) -> Value:
     """Entries of an array at an index that tells something: an entry tells its row, where the array's entries do."""
     own = {c: g for c, g in array.tells}
     found = set()
@@ -222,27 +223,36 @@ def _fold_in(values, eqn, ins):
 
 
 def _gather(values, eqn, ins):
+    """Single rows at traced places; of any other gather, only that its entries are of the array."""
     array, index = ins
     p, shape, old = eqn.params, aval(eqn.outvars[0]).shape, aval(eqn.invars[0]).shape
-    out = values.holding(values.of(("gather", str(eqn.params)), ins, shape), array)
+    out = values.holding(values.of(("gather", str(p)), ins, shape), array)
     numbers = p["dimension_numbers"]
-    axis = numbers.start_index_map[0] if numbers.start_index_map else 0
-    plain = numbers.start_index_map == numbers.collapsed_slice_dims == (axis,) and not numbers.operand_batching_dims
-    if not plain or p["slice_sizes"] != (*old[:axis], 1, *old[axis + 1 :]):
+    along = numbers.operand_batching_dims
+    moved_along = [k for k in numbers.start_index_map if p["slice_sizes"][k] < old[k]]
+    axis = moved_along[0] if moved_along else next(iter(numbers.start_index_map), 0)
+    whole = tuple(1 if k == axis or k in along else n for k, n in enumerate(old))
+    if len(moved_along) > 1 or p["slice_sizes"] != whole or not set(numbers.collapsed_slice_dims) <= {axis}:
         return out._replace(tells=frozenset(t for t in array.tells if not _has_axis(t)))
-    batch = [k for k in range(len(shape)) if k not in numbers.offset_dims]
-    kept = [k for k in range(len(old)) if k != axis]
-    to_out = dict(zip(kept, numbers.offset_dims, strict=True)) | {axis: axis}
-    known = values.values(index)
-    inside = bool(known) and known[0] >= 0 and known[-1] < old[axis]
+    if len(numbers.start_index_map) > 1:
+        which = numbers.start_index_map.index(axis)
+        index = values.sliced(index, aval(eqn.invars[1]).ndim - 1, slice(which, which + 1))
     index = values.settled(index)
-    index = index.renamed(lambda c: (batch[c] if c < len(batch) else None) if isinstance(c, int) else c)
-    marked = lambda c: ("row",) if c == axis else to_out[c] if isinstance(c, int) else c
-    moved = array.renamed(marked)
-    tells = index.tells if inside else frozenset()
-    if inside and len(known) <= LARGE:
-        values.holding(out, values.chosen(array, axis, lambda rows: _rows(rows, known, 1, old[axis] - 1, None)))
-    return _indexed(values, moved, out, ("row",), tells, index.depends)
+    batch = [k for k in range(len(shape)) if k not in numbers.offset_dims]
+    kept = [k for k in range(len(old)) if k not in (*numbers.collapsed_slice_dims, *along)]
+    to = dict(zip(kept, numbers.offset_dims, strict=True))
+    to |= {k: batch[b] for k, b in zip(along, numbers.start_indices_batching_dims, strict=True)} | {axis: ("row",)}
+    known, last = values.values(index), old[axis] - 1
+    tells = index.tells
+    if not (known and known[0] >= 0 and known[-1] <= last):
+        table = values.table(index) if "CLIP" in str(p["mode"]) else None
+        tells = table.clipped(last).tells() if table is not None else ()
+    position = lambda c: (batch[c] if c < len(batch) else None) if isinstance(c, int) else c
+    index = index._replace(tells=frozenset(tells)).renamed(position)
+    if known and not along and len(known) <= LARGE:
+        values.holding(out, values.chosen(array, axis, lambda rows: _rows(rows, known, 1, last, None)))
+    moved = array.renamed(lambda c: to[c] if isinstance(c, int) else c)
+    return _indexed(values, moved, out, ("row",), index.tells, index.depends)
 
 
 def _has_axis(telling) -> bool:

@@ -12,23 +12,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._jaxprs import JaxprEqn, Literal, evaluate
-from .array_parts import Rows, Source, Telling, Value, given
-from .counts import LARGE, Coordinate, Linear, Term, is_data, telling
+from .._jaxprs import JaxprEqn, Literal
+from .array_parts import Rows, Source, Value, given
+from .counts import LARGE, Coordinate, Linear, Telling, Term, is_data
 from .flow import Path
-
-
-class Table(NamedTuple):
-    """A value that is known: the loops that it depends on, and its entries, (*passes of each loop, *shape)."""
-
-    loops: tuple[Path, ...]
-    entries: np.ndarray
+from .tables import Table, computed
 
 
 class Values:
@@ -105,10 +99,12 @@ class Values:
         self._like[before.number] = [out]
         self._verdicts.clear()
 
-    def last(self, out: Value, kept: Value, new: Iterable[Value], shape: Sequence[int], loop: Path) -> Value:
-        """What the last pass hands on: no pass starts with it."""
-        if (linear := self.linear(out)) is not None and self.lengths[loop]:
-            return self.counted(linear.at(loop, self.lengths[loop] - 1), shape)
+    def last(
+        self, out: Value, kept: Value, new: Iterable[Value], shape: Sequence[int], loop: Path, exact: bool
+    ) -> Value:
+        """What the last pass hands on: no pass starts with it. `exact`: the length of the loop is no mere bound."""
+        if (linear := self.linear(out)) is not None and exact and (length := self.lengths[loop]):
+            return self.counted(linear.at(loop, length - 1), shape)
         gone = out.renamed(lambda c: None if c == loop else c)
         after = self.holding(self.fresh(shape, [out]), out)._replace(depends=gone.depends)
         self._depends[after.number] = after.depends
@@ -116,7 +112,8 @@ class Values:
             self._apart |= {(after.number, other.number), (other.number, after.number)}
         chains = kept.chains - {loop}
         tells = given((t for t in kept.tells if loop not in (t[0], *t[1])), chains)
-        self._recipes[after.number] = lambda: self._last_pass(out, loop)
+        if exact:
+            self._recipes[after.number] = lambda: self._from(out, lambda t: t.last(loop))
         return after._replace(tells=tells, chains=chains)
 
     def constant(self, x: Any, name: Hashable) -> Value:
@@ -151,9 +148,8 @@ class Values:
         number = self._number(("count", linear, tuple(shape)))
         self._linear[number] = linear
         source = Source(number, tuple(Rows(range(n)) for n in shape))
-        depends = frozenset(t.of for t in linear.counters).union(*(self._depends[t.of[1]] for t in linear.data))
-        self._depends[number] = depends
-        moving = depends - {t.of for t in linear.counters}
+        moving = frozenset().union(*(self._depends[t.of[1]] for t in linear.data))
+        depends = self._depends[number] = moving.union(t.of for t in linear.counters)
         tells = given(linear.tells(), moving)
         if len(linear.data) == 1 and abs((term := next(iter(linear.data))).factor) == 1:
             tells |= given(self._told_by_data.get(term.of[1], ()), (t.of for t in linear.counters))
@@ -209,7 +205,7 @@ class Values:
         axes = None if value.axes is None else (*value.axes[:axis], *value.axes[axis + 1 :])
         out = self.part(value, value.sources, axes, (loop, axis)).renamed(new)
         self._depends[out.number] = out.depends
-        self._recipes.setdefault(out.number, lambda: self._row(value, loop, axis))
+        self._recipes.setdefault(out.number, lambda: self._from(value, lambda t: t.row(loop, axis)))
         return out
 
     def _shape_without(self, value: Value, axis: int) -> tuple[int, ...]:
@@ -270,6 +266,25 @@ class Values:
 
     # -- integers that are known
 
+    def passes(self, test: Value, start: Value, first: Linear, step: int) -> int | None:
+        """How many passes a loop makes at most whose counter this is, while `test` holds; None: it does not say."""
+        what, args = self._made.get(test.number, ((), ()))
+        name = what[0] if what else ""
+        if name == "and":
+            found = [n for arg in args if (n := self.passes(arg, start, first, step)) is not None]
+            return min(found, default=None)
+        if name in ("gt", "ge"):
+            name, args = {"gt": "lt", "ge": "le"}[name], args[::-1]
+        if name not in ("lt", "le") or first.data:
+            return None
+        forward = args[0].number == start.number
+        limit = self.linear(args[1 if forward else 0])
+        if limit is None or limit.terms or args[0 if forward else 1].number != start.number or (step > 0) != forward:
+            return None
+        low, high = first.bounds()
+        far = limit.offset - low if forward else high - limit.offset
+        return max(0, (far + (name == "le") - 1) // abs(step) + 1)
+
     def linear(self, value: Value) -> Linear | None:
         return self._linear.get(value.number)
 
@@ -299,11 +314,7 @@ class Values:
         linear = self.linear(value)
         if (linear is not None and not linear.data) or (table := self.table(value)) is None:
             return value
-        return value._replace(tells=value.tells | self.tells_of(table))
-
-    def tells_of(self, table: Table) -> frozenset[Telling]:
-        names = (*table.loops, *range(table.entries.ndim - len(table.loops)))
-        return telling(names, table.entries)
+        return value._replace(tells=value.tells | table.tells())
 
     def table(self, value: Value) -> Table | None:
         number = value.number
@@ -321,10 +332,10 @@ class Values:
 
     def made_by(self, value: Value, eqn: JaxprEqn, k: int, ins: Sequence[Value]) -> None:
         """How to compute it from its arguments, where those are known."""
-        self._recipes.setdefault(value.number, lambda: self._evaluated(eqn, k, ins))
+        self._recipes.setdefault(value.number, lambda: self._computed(eqn, k, ins))
 
     def stacked(self, value: Value, inside: Value, loop: Path) -> None:
-        self._recipes[value.number] = lambda: self._stacked(inside, loop)
+        self._recipes[value.number] = lambda: self._from(inside, lambda t: t.stacked(loop, self.lengths[loop] or 0))
 
     def _of_linear(self, value: Value, linear: Linear) -> Table | None:
         if (known := linear.table()) is None:
@@ -340,43 +351,12 @@ class Values:
         shape = (*entries.shape[: len(loops)], *(len(r.rows) for r in box))
         return Table(loops, np.broadcast_to(entries, shape)) if np.prod(shape, dtype=float) <= LARGE else None
 
-    def _row(self, value: Value, loop: Path, axis: int) -> Table | None:
-        if (table := self.table(value)) is None:
-            return None
-        return _with_loops(Table((loop, *table.loops), np.moveaxis(table.entries, len(table.loops) + axis, 0)))
+    def _from(self, value: Value, make: Callable[[Table], Table | None]) -> Table | None:
+        return None if (table := self.table(value)) is None else make(table)
 
-    def _stacked(self, inside: Value, loop: Path) -> Table | None:
-        if (table := self.table(inside)) is None or not (length := self.lengths[loop]):
-            return None
-        over = _over(table, (*(p for p in table.loops if p != loop), loop), {loop: length})
-        return Table(over.loops[:-1], over.entries)
-
-    def _last_pass(self, out: Value, loop: Path) -> Table | None:
-        if (table := self.table(out)) is None or not self.lengths[loop] or loop not in table.loops:
-            return table if self.lengths[loop] else None
-        k = table.loops.index(loop)
-        return Table((*table.loops[:k], *table.loops[k + 1 :]), np.take(table.entries, -1, axis=k))
-
-    def _evaluated(self, eqn: JaxprEqn, k: int, ins: Sequence[Value]) -> Table | None:
-        tables = [self.table(x) for x in ins]
-        if eqn.effects or not tables or any(t is None for t in tables):
-            return None
-        loops = tuple(sorted(frozenset().union(*(t.loops for t in tables))))
-        if any(self.lengths[p] is None for p in loops):
-            return None
-        lengths = {p: self.lengths[p] for p in loops}
-        passes = int(np.prod(list(lengths.values()), dtype=int))
-        size = max(t.entries[(0,) * len(t.loops)].size for t in tables)
-        if passes * size > LARGE:
-            return None
-        spread = [_over(t, loops, lengths) for t in tables]
-        args = [
-            np.asarray(t.entries, v.aval.dtype).reshape((passes, *v.aval.shape))
-            for t, v in zip(spread, eqn.invars, strict=True)
-        ]
-        with jax.ensure_compile_time_eval():
-            out = np.asarray(jax.vmap(lambda *xs: evaluate(eqn, xs)[k])(*args))
-        return Table(loops, out.reshape((*lengths.values(), *out.shape[1:])))
+    def _computed(self, eqn: JaxprEqn, k: int, ins: Sequence[Value]) -> Table | None:
+        tables = [t for x in ins if (t := self.table(x)) is not None]
+        return computed(eqn, k, tables, self.lengths) if ins and len(tables) == len(ins) else None
 
     # -- equality
 
@@ -527,20 +507,3 @@ def _common(all_tells: Iterable[frozenset[Telling]]) -> frozenset[Telling]:
     first, *others = ({c: g for c, g in sorted(tells, key=lambda t: -len(t[1]))} for tells in all_tells)
     shared = set(first).intersection(*others)
     return frozenset((c, frozenset().union(first[c], *(t[c] for t in others))) for c in shared)
-
-
-def _over(table: Table, loops: Sequence[Path], lengths: dict[Path, int]) -> Table:
-    """The same table over more loops, in this order."""
-    have = [p for p in loops if p in table.loops]
-    axes = [table.loops.index(p) for p in have]
-    entries = np.transpose(table.entries, [*axes, *range(len(axes), table.entries.ndim)])
-    rest = entries.shape[len(axes) :]
-    sizes = [lengths[p] if p not in have else entries.shape[have.index(p)] for p in loops]
-    shape = [n if p in have else 1 for p, n in zip(loops, sizes, strict=True)]
-    return Table(tuple(loops), np.broadcast_to(entries.reshape((*shape, *rest)), (*sizes, *rest)))
-
-
-def _with_loops(table: Table) -> Table:
-    """With its loops in order."""
-    loops = tuple(sorted(table.loops))
-    return _over(table, loops, {})
