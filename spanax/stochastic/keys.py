@@ -337,16 +337,20 @@ class _Keys:
             return before
         if (count := self.count(before, variable, inside, out, loop)) is not None:
             return count
-        needed = before.chains
-        both = {c: g for c, g in before.tells if len(before.sources) == 1}
-        tells = {(c, g | both[c] | needed) for c, g in out.tells if c in both and loop not in g}
-        chains = before.chains | ({loop} if self.values.descends(out, inside) else set())
+        descends = self.values.descends(out, inside)
+        needed = before.chains if descends and len(before.sources) == 1 else before.chains | {loop}
+        both = dict(before.tells)
+        tells = {(c, g | both[c] | needed) for c, g in out.tells if c in both}
+        chains = before.chains | ({loop} if descends else set())
         return self.values.noted(inside._replace(tells=frozenset(tells), chains=chains))
 
     def bound(self, test: Value, before: Value, variable, inside: Value, out: Value) -> int | None:
         """The passes of a while loop, at most, where this is its counter."""
         start, step = self.step_of(before, variable, inside, out)
-        return self.values.passes(test, inside, start, step) if start is not None else None
+        passes = self.values.passes(test, inside, start, step) if start is not None else None
+        if start is None or passes is None or not start.plus(Linear(step * passes)).fits(aval(variable).dtype):
+            return None
+        return passes
 
     def step_of(self, before: Value, variable, inside: Value, out: Value) -> tuple[Linear | None, int]:
         """What it counts from, and the integer that each pass adds."""

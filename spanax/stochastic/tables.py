@@ -62,6 +62,8 @@ def computed(eqn: JaxprEqn, k: int, tables: Sequence[Table], lengths: dict[Path,
     loops = tuple(sorted(frozenset().union(*(t.loops for t in tables))))
     sizes = {p: n for p in loops if (n := lengths[p]) is not None}
     passes = int(np.prod(list(sizes.values()), dtype=int))
+    if not tables and eqn.primitive.name != "iota":
+        return None
     if eqn.effects or len(sizes) < len(loops) or any(passes * aval(v).size > LARGE for v in (*eqn.invars, *eqn.outvars)):
         return None
     args = [
@@ -72,7 +74,7 @@ def computed(eqn: JaxprEqn, k: int, tables: Sequence[Table], lengths: dict[Path,
         out = by_numpy(eqn, args)
     if out is None:
         with jax.ensure_compile_time_eval():
-            out = np.asarray(jax.vmap(lambda *xs: evaluate(eqn, xs)[k])(*args))
+            out = np.asarray(jax.vmap(lambda *xs: evaluate(eqn, xs)[k], axis_size=passes)(*args))
     return Table(loops, out.reshape((*sizes.values(), *aval(eqn.outvars[k]).shape)))
 
 

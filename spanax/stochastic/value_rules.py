@@ -338,13 +338,13 @@ def _reverse(values, eqn, ins):
 def _sort(values, eqn, ins):
     """Along its one axis, each result has the entries of its argument."""
     outs = _unnamed(values, eqn, ins)
-    if aval(eqn.invars[0]).ndim > 1:
-        return [o._replace(tells=frozenset()) for o in outs]
-    held = [values.holding(o, x) for o, x in zip(outs, ins, strict=True)]
-    return [
-        o._replace(tells=frozenset({(0, frozenset())} if 0 in values.settled(x).told() else ()))
-        for o, x in zip(held, ins, strict=True)
-    ]
+    moved = []
+    for out, x in zip(outs, map(values.settled, ins), strict=True):
+        tells = frozenset(t for t in x.tells if not _has_axis(t))
+        if 0 in x.told() and aval(eqn.invars[0]).ndim == 1:
+            tells |= {(0, frozenset())}
+        moved.append(values.holding(out, x)._replace(tells=tells))
+    return moved
 
 
 def _select(values, eqn, ins):

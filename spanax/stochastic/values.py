@@ -125,7 +125,8 @@ class Values:
             if np.size(x) <= LARGE:
                 self._recipes.setdefault(out.number, lambda: Table((), np.asarray(x)))
             return out
-        data = np.asarray(jax.random.key_data(x)) if typed else np.asarray(x)
+        with jax.ensure_compile_time_eval():
+            data = np.asarray(jax.random.key_data(x)) if typed else np.asarray(x)
         what = ("constant", str(data.dtype), data.shape, data.tobytes())
         if keys:
             lead = data.shape[:-1]
@@ -247,7 +248,8 @@ class Values:
             if mine:
                 stop = mine[-1] + (1 if wanted.step > 0 else -1)
                 part = slice(mine[0], stop if stop >= 0 else None, wanted.step)
-                chosen.append((len(mine), self.sliced(piece, axis, part)))
+                whole = mine == list(range(length))
+                chosen.append((len(mine), piece if whole else self.sliced(piece, axis, part)))
         return self.join(chosen if wanted.step > 0 else chosen[::-1], along)
 
     def join(self, pieces: list[tuple[int, Value]], axis: int) -> Value:
@@ -283,7 +285,7 @@ class Values:
             return None
         low, high = first.bounds()
         far = limit.offset - low if forward else high - limit.offset
-        return max(0, (far + (name == "le") - 1) // abs(step) + 1)
+        return max(1, (far + (name == "le") - 1) // abs(step) + 1)
 
     def linear(self, value: Value) -> Linear | None:
         return self._linear.get(value.number)
@@ -356,7 +358,7 @@ class Values:
 
     def _computed(self, eqn: JaxprEqn, k: int, ins: Sequence[Value]) -> Table | None:
         tables = [t for x in ins if (t := self.table(x)) is not None]
-        return computed(eqn, k, tables, self.lengths) if ins and len(tables) == len(ins) else None
+        return computed(eqn, k, tables, self.lengths) if len(tables) == len(ins) else None
 
     # -- equality
 
@@ -452,16 +454,20 @@ class Values:
         """May one of its entries be an entry of `ancestor`, or descend from it?"""
         return any(self._may_descend(s, ancestor, set()) for s in value.sources)
 
-    def _may_descend(self, source: Source, ancestor: Value, seen: set[int]) -> bool:
-        if any(self._overlap(source, t) for t in ancestor.sources):
+    def _may_descend(self, source: Source, ancestor: Value, seen: set[int], itself: bool = True) -> bool:
+        if itself and any(self._overlap(source, t) for t in ancestor.sources):
             return True
         if source.base in seen:
             return False
         seen.add(source.base)
         what, args = self._made.get(source.base, ((), ()))
-        entries = [v for known in (self._starts, self._holds, self._like) for v in known.get(source.base, ())]
-        parents = args[:1] if _is_split(what) else ()
-        return any(self._may_descend(s, ancestor, seen) for v in (*entries, *parents) for s in v.sources)
+        parents = args[0].sources if _is_split(what) else ()
+        entries = [s for known in (self._starts, self._holds) for v in known.get(source.base, ()) for s in v.sources]
+        # What an earlier pass handed on was compared by its name; what it came of in that pass was not.
+        earlier = [s for v in self._like.get(source.base, ()) for s in v.sources]
+        return any(self._may_descend(s, ancestor, seen) for s in (*parents, *entries)) or any(
+            self._may_descend(s, ancestor, seen, itself=False) for s in earlier
+        )
 
     def bitcast_of(self, value: Value) -> tuple[str, Value] | None:
         """The dtype and the value that this one has the bits of."""
