@@ -13,6 +13,7 @@ from typing import NamedTuple
 from .counts import Coordinate, Linear, Telling
 from .flow import Path
 
+REPLICATES: Path = (-1,)  # the replicates of an expectation, as the outermost loop: each has a tree of keys of its own
 ENDLESS = 1 << 62  # rows, where there is no last one
 
 
@@ -81,6 +82,12 @@ class Value(NamedTuple):
             if (name := new(c)) is not None
         )
         return self._replace(tells=tells, depends=frozenset(n for c in self.depends if (n := new(c)) is not None))
+
+
+def in_chains(tells: Iterable[Telling], chains: Iterable[Path]) -> frozenset[Telling]:
+    """The same, of entries that are so far from their root only in the same passes of these loops."""
+    chains = frozenset(chains)
+    return frozenset((c, needed if c == REPLICATES else needed | chains) for c, needed in tells)
 
 
 def given(tells: Iterable[Telling], known: Iterable[Coordinate]) -> frozenset[Telling]:

@@ -20,7 +20,7 @@ import numpy as np
 from .._errors import SpanaxError
 from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, below, body, is_traced, where
 from ..bridges import Drawing
-from .array_parts import Value, given
+from .array_parts import REPLICATES, Value, in_chains
 from .counts import Linear, Term
 from .flow import Path, within
 from .sampling import Site, draw, sample_p
@@ -28,7 +28,6 @@ from .value_rules import results
 from .values import Values, is_key
 
 CONSUMERS = ("random_bits", "random_gamma")
-REPLICATES: Path = (-1,)  # the replicates of an expectation, as the outermost loop
 
 
 class _Use(NamedTuple):
@@ -340,9 +339,9 @@ class _Keys:
         descends = self.values.descends(out, inside)
         needed = before.chains if descends and len(before.sources) == 1 else before.chains | {loop}
         both = dict(before.tells)
-        tells = {(c, g | both[c] | needed) for c, g in out.tells if c in both}
+        tells = in_chains(((c, g | both[c]) for c, g in out.tells if c in both), needed)
         chains = before.chains | ({loop} if descends else set())
-        return self.values.noted(inside._replace(tells=frozenset(tells), chains=chains))
+        return self.values.noted(inside._replace(tells=tells, chains=chains))
 
     def bound(self, test: Value, before: Value, variable, inside: Value, out: Value) -> int | None:
         """The passes of a while loop, at most, where this is its counter."""

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._jaxprs import JaxprEqn, Literal
-from .array_parts import Rows, Source, Value, given
+from .array_parts import REPLICATES, Rows, Source, Value, given, in_chains
 from .counts import LARGE, Coordinate, Linear, Telling, Term, is_data
 from .flow import Path
 from .tables import Table, computed
@@ -111,7 +111,7 @@ class Values:
         for other in new:
             self._apart |= {(after.number, other.number), (other.number, after.number)}
         chains = kept.chains - {loop}
-        tells = given((t for t in kept.tells if loop not in (t[0], *t[1])), chains)
+        tells = in_chains((t for t in kept.tells if loop not in (t[0], *t[1])), chains)
         if exact:
             self._recipes[after.number] = lambda: self._from(out, lambda t: t.last(loop))
         return after._replace(tells=tells, chains=chains)
@@ -185,9 +185,9 @@ class Values:
         if len({v.number for v in values}) == 1:
             return values[0]
         distinct = list({v.number: v for v in values}.values())
-        tells: frozenset[Telling] = frozenset()
-        if not any(self.may_equal(a, b) for a, b in itertools.combinations(distinct, 2)):
-            tells = _common(v.tells for v in distinct)
+        tells = _common(v.tells for v in distinct)
+        if any(self.may_equal(a, b) for a, b in itertools.combinations(distinct, 2)):
+            tells = frozenset(t for t in tells if t[0] == REPLICATES)
         axes = values[0].axes if len({v.axes for v in values}) == 1 else None
         number = self._number(("one of", what, tuple(v.number for v in values)))
         sources, depends, chains = (
@@ -262,7 +262,7 @@ class Values:
         out = self.union(values, ("join", axis))
         number = self._number(("join", axis, tuple((n, v.number) for n, v in pieces)))
         self._joined[number] = (axis, pieces)
-        tells = frozenset() if shared else _common(v.tells for v in values)
+        tells = frozenset(t for t in _common(v.tells for v in values) if not shared or t[0] == REPLICATES)
         depends = self._depends[number] = out.depends | {axis}
         return out._replace(number=number, axes=None, tells=tells, depends=depends)
 
