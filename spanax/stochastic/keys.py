@@ -62,6 +62,7 @@ class _Keys:
         self.uses: list[_Use] = []
         self.claims: list[_Claim] = []
         self.chained: set[tuple[int, Path]] = set()  # (key, loop): it tells the pass, by what the loop carries
+        self.exact: set[Path] = set()  # while loops of which the number of passes is known
         self.starts: list[list[Value]] = []  # what the passes of the loops around here start with, outermost first
         self.choices: dict[Path, bool] = {}  # paths of conds, whose branches exclude each other -> are loops around it?
         self.site: tuple[Site, Path] | None = None  # of the draw that is being looked into
@@ -254,6 +255,8 @@ class _Keys:
             return self.walk(inner, [*ins[a : a + b], *carry], (*here, 1), (*loops, here))
 
         _, last = self.passes(ins[a + b :], inner.invars[b:], here, walk, tests)
+        if here in self.exact:
+            return last
         return [self.values.union(both, ("while", here)) for both in zip(last, ins[a + b :], strict=True)]  # or no pass
 
     def stacked(self, inside: Value, variable, loop: Path) -> Value:
@@ -296,8 +299,9 @@ class _Keys:
                 self.values.handed_on(before, out)
         for test in tests:
             counters = zip(init, variables, starts, after, strict=False)
-            bounds = [n for of_one in counters if (n := self.bound(test, *of_one)) is not None]
-            self.values.lengths[loop] = min(bounds, default=None)
+            length, exact = min((n for of_one in counters if (n := self.bound(test, *of_one))), default=(None, False))
+            self.values.lengths[loop] = length
+            self.exact = self.exact | {loop} if exact else self.exact - {loop}
         kept = [self.kept(*of_one, loop) for of_one in zip(init, variables, starts, after, strict=False)]
         self.starts.append([k for k, s in zip(kept, starts, strict=True) if k.number == s.number])
         claims = len(self.claims)
@@ -308,7 +312,7 @@ class _Keys:
         self.follow_chains(found, list(zip(kept, outs, strict=False)), loop)
         self.starts.pop()
         ends = zip(outs, kept, new, shapes, strict=False)
-        return outs, [self.values.last(out, start, pair, shape, loop, not tests) for out, start, pair, shape in ends]
+        return outs, [self.values.last(out, start, pair, shape, loop, not tests or loop in self.exact) for out, start, pair, shape in ends]
 
     def follow_chains(self, keys: Sequence[Value], carried: Sequence[tuple[Value, Value]], loop: Path) -> None:
         """Which keys tell the pass because no later pass comes to them or to what they descend from.
@@ -343,13 +347,13 @@ class _Keys:
         chains = before.chains | ({loop} if descends else set())
         return self.values.noted(inside._replace(tells=tells, chains=chains))
 
-    def bound(self, test: Value, before: Value, variable, inside: Value, out: Value) -> int | None:
-        """The passes of a while loop, at most, where this is its counter."""
+    def bound(self, test: Value, before: Value, variable, inside: Value, out: Value) -> tuple[int, bool] | None:
+        """The passes of a while loop, at most, and whether it makes just as many, where this is its counter."""
         start, step = self.step_of(before, variable, inside, out)
-        passes = self.values.passes(test, inside, start, step) if start is not None else None
-        if start is None or passes is None or not start.plus(Linear(step * passes)).fits(aval(variable).dtype):
+        found = self.values.passes(test, inside, start, step) if start is not None else None
+        if start is None or found is None or not start.plus(Linear(step * found[0])).fits(aval(variable).dtype):
             return None
-        return passes
+        return found
 
     def step_of(self, before: Value, variable, inside: Value, out: Value) -> tuple[Linear | None, int]:
         """What it counts from, and the integer that each pass adds."""

@@ -268,13 +268,16 @@ class Values:
 
     # -- integers that are known
 
-    def passes(self, test: Value, start: Value, first: Linear, step: int) -> int | None:
-        """How many passes a loop makes at most whose counter this is, while `test` holds; None: it does not say."""
+    def passes(self, test: Value, start: Value, first: Linear, step: int) -> tuple[int, bool] | None:
+        """How many passes a loop makes at most whose counter this is, while `test` holds, and whether it is just as many.
+
+        None: the test does not say.
+        """
         what, args = self._made.get(test.number, ((), ()))
         name = what[0] if what else ""
         if name == "and":
-            found = [n for arg in args if (n := self.passes(arg, start, first, step)) is not None]
-            return min(found, default=None)
+            found = [n[0] for arg in args if (n := self.passes(arg, start, first, step)) is not None]
+            return (min(found), False) if found else None
         if name in ("gt", "ge"):
             name, args = {"gt": "lt", "ge": "le"}[name], args[::-1]
         if name not in ("lt", "le") or first.data:
@@ -284,8 +287,8 @@ class Values:
         if limit is None or limit.terms or args[0 if forward else 1].number != start.number or (step > 0) != forward:
             return None
         low, high = first.bounds()
-        far = limit.offset - low if forward else high - limit.offset
-        return max(1, (far + (name == "le") - 1) // abs(step) + 1)
+        far = (limit.offset - low if forward else high - limit.offset) + (name == "le")
+        return max(1, (far - 1) // abs(step) + 1), low == high and far > 0
 
     def linear(self, value: Value) -> Linear | None:
         return self._linear.get(value.number)
