@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -312,7 +312,10 @@ class _Keys:
         self.follow_chains(found, list(zip(kept, outs, strict=False)), loop)
         self.starts.pop()
         ends = zip(outs, kept, new, shapes, strict=False)
-        return outs, [self.values.last(out, start, pair, shape, loop, not tests or loop in self.exact) for out, start, pair, shape in ends]
+        return outs, [
+            self.values.last(out, start, pair, shape, loop, not tests or loop in self.exact)
+            for out, start, pair, shape in ends
+        ]
 
     def follow_chains(self, keys: Sequence[Value], carried: Sequence[tuple[Value, Value]], loop: Path) -> None:
         """Which keys tell the pass because no later pass comes to them or to what they descend from.

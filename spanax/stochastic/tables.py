@@ -64,7 +64,11 @@ def computed(eqn: JaxprEqn, k: int, tables: Sequence[Table], lengths: dict[Path,
     passes = int(np.prod(list(sizes.values()), dtype=int))
     if not tables and eqn.primitive.name != "iota":
         return None
-    if eqn.effects or len(sizes) < len(loops) or any(passes * aval(v).size > LARGE for v in (*eqn.invars, *eqn.outvars)):
+    if (
+        eqn.effects
+        or len(sizes) < len(loops)
+        or any(passes * aval(v).size > LARGE for v in (*eqn.invars, *eqn.outvars))
+    ):
         return None
     args = [
         np.asarray(t.over(loops, sizes).entries, aval(v).dtype).reshape((passes, *aval(v).shape))

@@ -176,7 +176,7 @@ def _rows(old: Rows, known: Sequence[int] | None, size: int, last: int, by: Line
 
 def _indexed(values: Values, array: Value, out: Value, axis: Any, tells, moving) -> Value:
     """Entries of an array at an index that tells something: an entry tells its row, where the array's entries do."""
-    own = {c: g for c, g in array.tells}
+    own = dict(array.tells)
     found = set()
     for c, g in array.tells:
         if c != axis:
@@ -206,7 +206,9 @@ def _fold_in(values, eqn, ins):
     key, data = ins[0], values.settled(ins[1])
     shape = aval(eqn.outvars[0]).shape
     tells, depends = key.tells | data.tells, key.depends | data.depends
-    if "urbg" in str(aval(eqn.invars[0]).dtype):  # it is key ^ bits(data): folded twice, the order is lost, or all of it
+    if "urbg" in str(
+        aval(eqn.invars[0]).dtype
+    ):  # it is key ^ bits(data): folded twice, the order is lost, or all of it
         moving = given(key.tells, data.depends) | given(data.tells, key.depends)
         return values.of(("xor_fold_in",), ins, shape, moving)
     ndim = aval(eqn.invars[0]).ndim
@@ -247,7 +249,10 @@ def _gather(values, eqn, ins):
     if not (known and known[0] >= 0 and known[-1] <= last):
         table = values.table(index) if "CLIP" in str(p["mode"]) else None
         tells = table.clipped(last).tells() if table is not None else ()
-    position = lambda c: (batch[c] if c < len(batch) else None) if isinstance(c, int) else c
+
+    def position(c):
+        return (batch[c] if c < len(batch) else None) if isinstance(c, int) else c
+
     index = index._replace(tells=frozenset(tells)).renamed(position)
     if known and not along and len(known) <= LARGE:
         values.holding(out, values.chosen(array, axis, lambda rows: _rows(rows, known, 1, last, None)))
@@ -289,8 +294,13 @@ def _reshape(values, eqn, ins):
     while old[-1 - tail :][:1] == new[-1 - tail :][:1]:
         tail += 1
     merged, parted, value = len(old) - tail, len(new) - tail, values.settled(ins[0])
-    stays = lambda c: not isinstance(c, int) or c >= merged
-    shifted = lambda c: c + parted - merged if isinstance(c, int) else c
+
+    def stays(c):
+        return not isinstance(c, int) or c >= merged
+
+    def shifted(c):
+        return c + parted - merged if isinstance(c, int) else c
+
     tells = {(shifted(c), frozenset(map(shifted, g))) for c, g in value.tells if all(map(stays, (c, *g)))}
     if value.told() >= {k for k in long if k < merged}:
         tells |= {(k, frozenset()) for k in range(parted)}
@@ -300,7 +310,10 @@ def _reshape(values, eqn, ins):
 def _rearranged(values: Values, shape: Sequence[int], value: Value, source: Sequence[int | None]) -> Value:
     """Axis k is axis source[k] of the value, or a new one."""
     to = {s: k for k, s in enumerate(source) if s is not None}
-    new = lambda c: to.get(c) if isinstance(c, int) else c
+
+    def new(c):
+        return to.get(c) if isinstance(c, int) else c
+
     if (linear := values.linear(value)) is not None:
         return values.counted(linear.renamed(new), shape)
     axes = None if value.axes is None else tuple(None if k is None else value.axes[k] for k in source)

@@ -200,7 +200,10 @@ class Values:
 
     def row(self, value: Value, loop: Path, axis: int = 0) -> Value:
         """The entry that one pass of a loop, or one lane of a vmap, gets: another loop over the array gets the same."""
-        new = lambda c: (loop if c == axis else c - (c > axis)) if isinstance(c, int) else c
+
+        def new(c):
+            return (loop if c == axis else c - (c > axis)) if isinstance(c, int) else c
+
         if value.number in self._linear:
             return self.counted(self._linear[value.number].renamed(new), self._shape_without(value, axis))
         axes = None if value.axes is None else (*value.axes[:axis], *value.axes[axis + 1 :])
@@ -326,10 +329,13 @@ class Values:
         if number not in self._tables:
             self._tables[number] = None
             linear, recipe = self._linear.get(number), self._recipes.get(number)
-            if linear is not None and not linear.data:
-                found = self._of_linear(value, linear)
-            else:
-                found = recipe() if recipe else None
+            found = (
+                self._of_linear(value, linear)
+                if linear is not None and not linear.data
+                else recipe()
+                if recipe
+                else None
+            )
             if found is not None and found.entries.size > LARGE:
                 found = None
             self._tables[number] = found
@@ -513,6 +519,6 @@ def _progression(x: np.ndarray) -> Linear | None:
 
 def _common(all_tells: Iterable[frozenset[Telling]]) -> frozenset[Telling]:
     """What each of them tells, given what any of them needs."""
-    first, *others = ({c: g for c, g in sorted(tells, key=lambda t: -len(t[1]))} for tells in all_tells)
+    first, *others = (dict(sorted(tells, key=lambda t: -len(t[1]))) for tells in all_tells)
     shared = set(first).intersection(*others)
     return frozenset((c, frozenset().union(first[c], *(t[c] for t in others))) for c in shared)
