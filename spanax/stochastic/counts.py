@@ -12,9 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .flow import Path
-
-Coordinate = int | Path | tuple[str, int]
+Coordinate = Any  # int, Path or tuple[str, int]
 
 Telling = tuple[Coordinate, frozenset[Coordinate]]
 """(c, given): entries that are equal, and agree in the coordinates `given`, agree in c."""
@@ -104,7 +102,7 @@ class Linear(NamedTuple):
             return None
         out = np.array(self.offset, object if max(map(abs, self.bounds())) >= 1 << 62 else np.int64)
         for t in terms:
-            out = out[..., None] + t.factor * np.arange(t.length)
+            out = out[..., None] + t.factor * np.arange(t.length or 0)
         return tuple(t.of for t in terms), out
 
     def tells(self) -> frozenset[Telling]:

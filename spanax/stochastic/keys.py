@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.core
@@ -133,7 +133,7 @@ class _Keys:
         if not told >= set(lanes):
             self.refuse_lanes(site)
 
-    def refuse_lanes(self, site: Site) -> None:
+    def refuse_lanes(self, site: Site) -> NoReturn:
         raise SpanaxError(
             f"{site.label} uses one key for several lanes of a vmap, so its draws are not independent",
             site.where,
@@ -145,11 +145,11 @@ class _Keys:
         """The key of one lane of the vmaps around a site, and the names of its lanes, outermost first."""
         shape, names = list(shape), []
         for k, axes in enumerate(reversed(site.lanes)):
-            if axes[0] is None:
+            if (axis := axes[0]) is None:
                 self.refuse_lanes(site)
-            name, length = (*here, -1 - k), shape.pop(axes[0])
+            name, length = (*here, -1 - k), shape.pop(axis)
             self.values.lengths[name] = length
-            key = self.values.row(key, name, axes[0])
+            key = self.values.row(key, name, axis)
             names += [name] if length > 1 else []
         return key, tuple(names)
 

@@ -26,7 +26,7 @@ def results(values: Values, eqn: JaxprEqn, ins: Sequence[Value]) -> list[Value]:
         return list(ins[: len(eqn.outvars)])
     rule = RULES.get(eqn.primitive.name)
     out = rule(values, eqn, ins) if rule else None
-    outs = out if isinstance(out, list) else [out] if out is not None else _unnamed(values, eqn, ins)
+    outs: list[Value] = _unnamed(values, eqn, ins) if out is None else out if type(out) is list else [out]
     for k, (value, v) in enumerate(zip(outs, eqn.outvars, strict=True)):
         if not is_key(aval(v)) and all(value.number != x.number for x in ins):
             values.made_by(value, eqn, k, ins)
@@ -392,9 +392,8 @@ def _arithmetic(values, eqn, ins):
     dtype, name = np.dtype(aval(eqn.outvars[0]).dtype), eqn.primitive.name
     if dtype.kind not in "iu":
         return None
-    a, *rest = [values.as_linear(x, dtype) for x in ins]
-    b = rest[0] if rest else None
-    if a is None or (b is None and name != "neg"):
+    a, b = (values.as_linear(x, dtype) for x in (ins[0], ins[-1]))
+    if a is None or b is None:
         return None
     if name == "neg":
         return _counted(values, a.times(-1), eqn)

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._jaxprs import JaxprEqn, Literal
+from .._jaxprs import JaxprEqn, Literal, aval
 from .array_parts import REPLICATES, Rows, Source, Value, given, in_chains
 from .counts import LARGE, Coordinate, Linear, Telling, Term, is_data
 from .flow import Path
@@ -143,7 +143,7 @@ class Values:
         return out
 
     def literal(self, literal: Literal) -> Value:
-        return self.constant(np.asarray(literal.val, literal.aval.dtype), ("literal", str(literal.val)))
+        return self.constant(np.asarray(literal.val, aval(literal).dtype), ("literal", str(literal.val)))
 
     def counted(self, linear: Linear, shape: Sequence[int]) -> Value:
         number = self._number(("count", linear, tuple(shape)))
@@ -277,7 +277,7 @@ class Values:
         None: the test does not say.
         """
         what, args = self._made.get(test.number, ((), ()))
-        name = what[0] if what else ""
+        name = what[0] if isinstance(what, tuple) and what else ""
         if name == "and":
             found = [n[0] for arg in args if (n := self.passes(arg, start, first, step)) is not None]
             return (min(found), False) if found else None
@@ -313,9 +313,8 @@ class Values:
             return tuple(np.unique(table.entries).tolist())
         held = [entry for source in value.sources for entry in self._holds.get(source.base, (None,))]
         found = [self.values(v, computed) if v is not None else None for v in held]
-        if found and all(f is not None and len(f) <= LARGE for f in found):
-            return tuple(sorted(set(itertools.chain.from_iterable(found))))
-        return None
+        known = [f for f in found if f is not None and len(f) <= LARGE]
+        return tuple(sorted(set(itertools.chain(*known)))) if known and len(known) == len(found) else None
 
     def settled(self, value: Value) -> Value:
         """The same, with what its entries tell if they are known one by one."""
