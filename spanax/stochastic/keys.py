@@ -230,7 +230,7 @@ class _Keys:
         if not length:
             return [*ins[n : n + m], *(self.values.fresh(aval(v).shape) for v in eqn.outvars[m:])]
         self.values.lengths[here] = length
-        xs = [self.values.sliced(x, 0, slice(None, None, -1)) if p["reverse"] else x for x in ins[n + m :]]
+        xs = [self.values.reversed(x) if p["reverse"] else x for x in ins[n + m :]]
         xs = [self.values.row(x, here) for x in xs]
         around = (*loops, here) if length > 1 else loops
 
@@ -240,7 +240,7 @@ class _Keys:
         outs, last = self.passes(ins[n : n + m], inner.invars[n : n + m], here, walk)
         stacked = [self.stacked(x, v, here) for x, v in zip(outs[m:], eqn.outvars[m:], strict=True)]
         if p["reverse"]:
-            stacked = [self.values.sliced(x, 0, slice(None, None, -1)) for x in stacked]
+            stacked = [self.values.reversed(x) for x in stacked]
         return [*last, *stacked]
 
     def loop(self, eqn, ins, here, loops):

@@ -49,6 +49,10 @@ class Table(NamedTuple):
         others = tuple(p for p in self.loops if p != loop)
         return Table(others, self.over((*others, loop), {loop: length}).entries)
 
+    def reversed(self) -> Table:
+        """The first axis the other way round."""
+        return Table(self.loops, np.flip(self.entries, len(self.loops)))
+
     def last(self, loop: Path) -> Table:
         """In the last pass of a loop."""
         if loop not in self.loops:

@@ -221,7 +221,10 @@ class Values:
             return self._sliced_count(value, axis, rows)
         if value.number in self._joined:
             return self._sliced_join(value, axis, rows)
-        return self.chosen(value, axis, lambda old: Rows(old.rows[rows], old.by))
+        out = self.chosen(value, axis, lambda old: Rows(old.rows[rows], old.by))
+        if out.number == value.number:  # its parts are not followed
+            out = self.named(out, ("sliced", value.number, axis, rows.start, rows.stop, rows.step))
+        return out
 
     def _sliced_count(self, value: Value, axis: int, rows: slice) -> Value:
         ((_, box),) = value.sources
@@ -239,6 +242,12 @@ class Values:
         if value.axes is None:
             return value
         return self.part(value, (s.narrowed(value.axes[axis], choose) for s in value.sources), value.axes)
+
+    def reversed(self, value: Value) -> Value:
+        """Its first axis the other way round."""
+        out = self.sliced(value, 0, slice(None, None, -1))
+        self._recipes.setdefault(out.number, lambda: self._from(value, lambda t: t.reversed()))
+        return out
 
     def _sliced_join(self, value: Value, axis: int, rows: slice) -> Value:
         along, pieces = self._joined[value.number]

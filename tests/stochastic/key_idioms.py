@@ -467,6 +467,18 @@ def float_steps(draw, key, u):
 
 
 @distinct
+def float_steps_and_steps_back(draw, key, u):
+    step = lambda c, ij: (c + draw(jr.fold_in(key, ij[0].astype(jnp.int32) * 4 + ij[1])), None)
+    return lax.scan(step, 0.0, (jnp.arange(4.0), jnp.arange(4)), reverse=True)[0]
+
+
+@shared
+def float_steps_that_meet_steps_back(draw, key, u):
+    step = lambda c, ij: (c + draw(jr.fold_in(key, ij[0].astype(jnp.int32) + ij[1])), None)
+    return lax.scan(step, 0.0, (jnp.arange(4.0), jnp.arange(4)[::-1]), reverse=True)[0]
+
+
+@distinct
 def xor_const(draw, key, u):
     return sc(4, lambda i: draw(jr.fold_in(key, i ^ 5)))
 
