@@ -269,10 +269,6 @@ def _squeeze(values, eqn, ins):
     return _rearranged(values, aval(eqn.outvars[0]).shape, ins[0], keep)
 
 
-def _expand(values, eqn, ins):
-    return _reshape(values, eqn, ins)
-
-
 def _transpose(values, eqn, ins):
     return _rearranged(values, aval(eqn.outvars[0]).shape, ins[0], eqn.params["permutation"])
 
