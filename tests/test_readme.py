@@ -10,6 +10,7 @@ BRIDGES = [
     sx.Pathwise(),
     sx.ScoreFunction(),
     sx.Enumerate(),
+    sx.Componentwise(),
     sx.LeaveOneOut(),
     sx.DisARM(),
     sx.GumbelSoftmax(),

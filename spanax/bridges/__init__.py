@@ -7,11 +7,13 @@ from ._base import (
     Local as Local,
     Probing as Probing,
     Score as Score,
+    Scored as Scored,
     Step as Step,
     Tuned as Tuned,
 )
 from ._facts import Facts as Facts
 from ._operation import Operation as Operation
+from .componentwise import Componentwise as Componentwise
 from .disarm import DisARM as DisARM
 from .enumerate import Enumerate as Enumerate
 from .finite_difference import FiniteDifference as FiniteDifference

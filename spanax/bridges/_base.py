@@ -75,6 +75,17 @@ class Score(Drawing):
         """
 
 
+class Scored(Score):
+    """A `Score` that makes its draw and the score of it together, from one key: it may know more than the draw tells.
+
+    The draw may carry a derivative of its own, which is used beside the score: E[f'(z) dz] is then a part of the gradient.
+    """
+
+    @abc.abstractmethod
+    def draw_with_score(self, key: Key[Array, ""], distribution: Distribution) -> tuple[Array, Float[Array, ""]]:
+        """What `draw` gives with this key, and log p - stop_gradient(log p), 0 in value, with derivatives of every order."""
+
+
 class Branching(Drawing):
     """A bridge that runs the rest of the program again, for several values of the draw."""
 

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 
 from ._base import Branching
-from ._distributions import hard_draw, pmf, support_size
+from ._distributions import hard_draw
 from ._facts import Facts
+from ._pmf import pmf, support_size
 
 
 class Enumerate(Branching):

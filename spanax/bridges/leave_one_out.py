@@ -6,8 +6,8 @@ import jax.numpy as jnp
 
 from .._errors import SpanaxError
 from ._base import Branching
-from ._distributions import hard_draw, score
 from ._facts import Facts
+from ._scored import draw_with_score
 
 
 class LeaveOneOut(Branching):
@@ -44,14 +44,14 @@ class LeaveOneOut(Branching):
         )
 
     def draw(self, key, distribution):
-        return hard_draw(key, distribution)
+        return draw_with_score(key, distribution)[0]
 
     def branches(self, distribution):
         return self.samples
 
     def objective(self, key, distribution, rest):
-        draws = jax.vmap(lambda k: hard_draw(k, distribution))(jax.random.split(key, self.samples))
+        draws, scores = jax.vmap(lambda k: draw_with_score(k, distribution))(jax.random.split(key, self.samples))
         costs = jax.vmap(rest)(draws)
-        scores = jax.vmap(lambda z: score(distribution, z))(draws).astype(costs.dtype)
+        scores = scores.astype(costs.dtype)
         others = (jnp.sum(costs) - costs) / (self.samples - 1)
         return jnp.mean(costs + jnp.expm1(scores) * (costs - others))

@@ -2,14 +2,14 @@
 
 from .._errors import SpanaxError
 from ._base import Local
-from ._distributions import family, numpyro_draw
+from ._distributions import family, numpyro_draw, reparametrised
 from ._facts import Facts
 
 
 class Pathwise(Local):
     """Differentiates the draw itself: z = g(noise, theta), so dz/dtheta exists.
 
-    For distributions with `has_rsample` (Normal, Gamma, Beta, Dirichlet, ...): explicit or implicit
+    For distributions with `has_rsample` (Normal, Gamma, Beta, Dirichlet, ...), and Levy: explicit or implicit
     reparametrisation, whichever numpyro has. Unbiased for E[f] where f is continuous in z, with the lowest variance
     of all bridges as a rule. Recommended wherever it exists.
 
@@ -30,11 +30,12 @@ class Pathwise(Local):
         )
 
     def draw(self, key, distribution):
-        if not distribution.has_rsample:
+        if not reparametrised(distribution):
             raise SpanaxError(
                 f"Pathwise() needs a reparametrised distribution, and {family(distribution)} has none",
                 "",
                 "ScoreFunction()",
+                "Componentwise() for a mixture",
                 "GumbelSoftmax() for a relaxed Bernoulli or Categorical",
             )
         return numpyro_draw(distribution, key, "rsample")

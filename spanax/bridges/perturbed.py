@@ -11,6 +11,7 @@ from .._primitives import undifferentiated, zero_valued
 from ._base import Step
 from ._facts import Facts
 from ._first_order import first_order
+from ._precision import is_low
 from .soft import positive
 
 
@@ -52,7 +53,8 @@ class Perturbed(Step):
                 f"{operation.name} via {self!r} needs a key", operation.where, f"hard.{operation.name}(..., key=key)"
             )
         at = jax.lax.stop_gradient(x)
-        z = jax.random.normal(key, (self.samples // 2, *x.shape), x.dtype)
+        # In single precision at least: in bfloat16 noise comes from a grid of 1/128.
+        z = jax.random.normal(key, (self.samples // 2, *x.shape), jnp.float32 if is_low(x) else x.dtype).astype(x.dtype)
         sigma = undifferentiated(
             jnp.asarray(self.sigma, x.dtype),
             f"the derivative of {operation.name} via Perturbed with respect to sigma",

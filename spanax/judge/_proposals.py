@@ -9,18 +9,20 @@ from typing import Any, NamedTuple
 
 from .._errors import SpanaxError
 from ..bridges import (
+    Componentwise,
     DisARM,
     Drawing,
     Enumerate,
     GumbelSoftmax,
     LeaveOneOut,
-    Local,
     Pathwise,
     ReinMax,
     Score,
     ScoreFunction,
     StraightThrough,
 )
+from ..bridges._best import needs_continuity
+from ..bridges._parts import has_mixture
 from ..stochastic.expectation import expectation
 from ._candidates import short
 from ._sites import Draw, bridge_at, evaluations
@@ -32,6 +34,7 @@ FEW = 32  # values of a draw at the most, for which it is taken before anything 
 # The best ones first, as a rule: they are what is known where the time is too short to try all.
 PROPOSALS: tuple[Drawing, ...] = (
     Pathwise(),
+    Componentwise(),
     DisARM(),
     LeaveOneOut(2),
     Enumerate(),
@@ -81,7 +84,7 @@ def proposal(via: Mapping[str, Drawing], draws: Sequence[Draw]) -> Proposal:
     bridges = [bridge_at(draw, via) for draw in draws]
     samples = REPLICATES if via and any(isinstance(b, Score) for b in bridges) else 1
     unbiased = all(b.facts.unbiased for b in bridges)
-    return Proposal(dict(via), samples, unbiased, unbiased and not any(isinstance(b, Local) for b in bridges))
+    return Proposal(dict(via), samples, unbiased, unbiased and not any(map(needs_continuity, bridges)))
 
 
 def combinations(fit: Mapping[str, Sequence[Drawing]], draws: Sequence[Draw]) -> list[Proposal]:
@@ -106,8 +109,10 @@ def fitting(name: str, draws: Sequence[Draw], problem: Callable[[Proposal], str]
 
 
 def _possible(draws: Sequence[Draw]) -> Iterator[Drawing]:
-    """All proposals but an enumeration of too many values."""
+    """All proposals but an enumeration of too many values, and what is for mixtures where none is one."""
     for bridge in PROPOSALS:
+        if isinstance(bridge, Componentwise) and not all(has_mixture(draw.distribution) for draw in draws):
+            continue
         if not isinstance(bridge, Enumerate) or all(_values(bridge, draw) <= ENUMERATED for draw in draws):
             yield bridge
 

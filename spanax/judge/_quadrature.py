@@ -13,7 +13,8 @@ import numpy as np
 
 from .._errors import SpanaxError
 from ..bridges import Branching, Facts
-from ..bridges._distributions import base, family, hard_draw, score
+from ..bridges._distributions import base, family, hard_draw
+from ..bridges._log_probs import score
 
 MOST = 3  # scalars in all draws together
 ORDERS = {1: (64, 91), 2: (32, 45), 3: (14, 19)}  # scalars -> nodes along each axis, for a first and a second opinion

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from .._errors import SpanaxError
-from ..bridges import Drawing, Local, ScoreFunction
+from ..bridges import Drawing
+from ..bridges._best import best_bridge, needs_continuity
 from ._candidates import is_ours, short
 from ._numbers import share
 from ._problem import Answer, Problem, Tried, told
@@ -28,7 +29,7 @@ def by_unbiased(problem: Problem, tried: Sequence[Tried], reason: str) -> Answer
     reference = problem.sampled(best.gradient)
     how = f"the mean of {_draws(reference)} draws of {best.label}, which is unbiased ({reason})"
     assert best.via is not None
-    paths = [d for d in problem.sites if isinstance(bridge_at(d, best.via), Local)]
+    paths = [d for d in problem.sites if needs_continuity(bridge_at(d, best.via))]
     if not paths:
         return told("unbiased bridge", how, reference, problem)
     return _unless_it_jumps(problem, best, reference, how, reason)
@@ -50,9 +51,13 @@ def _by_score(problem: Problem, reason: str) -> Answer:
                 problem, f"{reason}; {short(draw.own)} at an unnamed draw is not known to be unbiased", draw.where
             )
     kept = {d.name for d in problem.sites} - {
-        d.name for d in problem.sites if not _trusted(d.own) or isinstance(d.own, Local)
+        d.name for d in problem.sites if not _trusted(d.own) or needs_continuity(d.own)
     }
-    via = {draw.name: draw.own if draw.name in kept else ScoreFunction() for draw in problem.sites if draw.name}
+    via = {
+        draw.name: draw.own if draw.name in kept else best_bridge(draw.distribution, jumps=True)
+        for draw in problem.sites
+        if draw.name
+    }
     said = ", ".join(f"{name}={short(bridge)}" for name, bridge in via.items()) or "its own bridges"
     try:
         reference = problem.sampled(problem.gradient(via, SAMPLES), stream=1)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import SpanaxError
-from .._jaxprs import CALLS, Jaxpr, JaxprEqn, Literal, aval, evaluate, is_traced, jaxprs_in_params, where
+from .._jaxprs import CALLS, Jaxpr, JaxprEqn, Literal, aval, computed_now, evaluate, is_traced, jaxprs_in_params, where
 from ..bridges import Drawing, Local
 from .sampling import Site, sample_p
 from .values import is_key
@@ -39,7 +39,7 @@ def crosses_a_draw(eqn: JaxprEqn, ins: Sequence[Any], held: Callable[[Sequence[A
     closed_over = ins[: eqn.params.get("num_consts", 0)]
     if any(map(is_traced, closed_over)):
         return True
-    with jax.ensure_compile_time_eval(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+    with computed_now(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         given = [_inputs(eqn, domain, seed) for seed in range(2) for domain in _DOMAINS]
         verdicts = [_agree(eqn, held, [*closed_over, *xs[len(closed_over) :]]) for xs in given]
     seen = [verdict for verdict in verdicts if verdict is not None]

@@ -23,7 +23,7 @@ from ..bridges import Drawing
 from .array_parts import REPLICATES, Value, in_chains
 from .counts import Linear, Term
 from .flow import Path, within
-from .sampling import Site, draw, sample_p
+from .sampling import AGAIN, Site, draw, sample_p
 from .value_rules import results
 from .values import Values, is_key
 
@@ -187,7 +187,7 @@ class _Keys:
         elif eqn.primitive.name in CONSUMERS:
             site, path = self.site or (None, here)
             self.uses.append(_Use(ins[0], path, site, site.where if site else where(eqn) or self.line))
-        elif eqn.primitive in CALLS:
+        elif eqn.primitive in CALLS and eqn.params.get("name") != AGAIN:
             outer, self.line = self.line, where(eqn) or self.line
             outs = self.walk(body(eqn)[0], ins, here, loops)
             self.line = outer

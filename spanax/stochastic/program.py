@@ -39,11 +39,12 @@ from .._jaxprs import (
 from .._primitives import forward_only, without_derivative, zero_valued, zero_valued_p
 from ..bridges import Branching, Drawing, Enumerate, Local, Score, ScoreFunction
 from ..bridges._distributions import family
+from ..bridges._precision import lowered
 from .credit import Events, Others, surrogate
 from .custom_rules import check_straight_through, crosses_a_draw, refuse_rule
 from .estimates import leave, leave_p, new_estimate, unfolded
 from .flow import RESULT, Flow, Path, within
-from .sampling import Site, cost_p, draw, naming, parts, sample_p, site_score, with_bridge
+from .sampling import Site, cost_p, draw, draw_with_score, naming, parts, sample_p, with_bridge, with_score
 
 LIMIT = 10_000  # runs of the rest of the program, over all branching sites
 
@@ -237,29 +238,34 @@ class Program:
         key, *leaves = ins
         override = self.override(site)
         via = override or parts(site, leaves)[1]
+        scored, score = isinstance(via, Score) and self.takes(site), None
         with at(eqn):
-            if self.closed_off:
-                z = draw(site, override, key, *leaves)
-            else:
+            if not self.closed_off:  # it stays a site, for an expectation around this one
                 own, arrays = with_bridge(site, override, leaves) if override else (site, leaves)
-                z = sample_p.bind(key, *arrays, site=own._replace(estimate=self.estimate))[0]
-            z = self.conform(eqn, via, z)
-            if isinstance(via, Score) and self.takes(site):
-                self.score(site, z, leaves, via, here, events)
-        return z
+                own = own._replace(estimate=self.estimate)
+                z = sample_p.bind(key, *arrays, site=own)[0]
+                z, score = with_score(own, key, z, *arrays) if scored else (z, None)
+            elif scored:
+                z, score = draw_with_score(site, override, key, *leaves)
+            else:
+                z = draw(site, override, key, *leaves)
+            if score is not None:
+                self.note(site, via, score, here, events)
+            return self.conform(eqn, via, z)
 
-    def score(self, site: Site, z: Array, leaves: Sequence[Array], via: Score, here: Path, events: Events) -> None:
+    def note(self, site: Site, via: Score, score: Array, here: Path, events: Events) -> None:
         if site.estimate is None:
             _refuse_baseline_per_lane(site)
         else:
             via = ScoreFunction()  # the baseline was for the costs of the inner expectation
-        score = site_score(site, z, *leaves).astype(self.dtype)
+        score = score.astype(self.dtype)
         events.scores[here] = zero_valued(score, self.estimate) + lax.stop_gradient(score)  # which is 0, or NaN
         events.bridges[here] = via
 
     def conform(self, eqn: JaxprEqn, via: Drawing, z: Array) -> Array:
         """z, if it has the dtype and shape that the program was traced for."""
         site, want = eqn.params["site"], aval(eqn.outvars[0])
+        z = lowered(z, want.dtype)
         if (z.shape, z.dtype) != (want.shape, want.dtype):
             raise SpanaxError(
                 f"{via!r} at {site.label} draws {z.dtype}{list(z.shape)}, and the program was written for "

@@ -21,9 +21,16 @@ from .._primitives import (
     set_batching_always,
     set_jvp,
     set_partial_evaluation,
+    zero_valued,
 )
-from ..bridges import Drawing, Local, Pathwise, ScoreFunction
-from ..bridges._distributions import score
+from ..bridges import Drawing, Local, Scored
+from ..bridges._best import best_bridge
+from ..bridges._distributions import numpyro_promotion
+from ..bridges._log_probs import score
+from ..bridges._opened import check_static, closed, opened
+from ..bridges._parts import check_drawn
+from ..bridges._precision import is_low, lowered, raised
+from ..bridges._scored import is_told_by_the_draw
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution
@@ -36,7 +43,7 @@ class Site(NamedTuple):
     and of each array leaf.
     """
 
-    tree: Any  # of (distribution, bridge)
+    tree: Any  # of (distribution, bridge), the distribution opened: the arrays of its static fields are leaves as well
     static: tuple[Hashable, ...]  # their leaves that are no arrays, and ARRAY where one is
     lanes: tuple[tuple[int | None, ...], ...]
     name: str | None
@@ -69,9 +76,13 @@ def _real_array(value: Any) -> Array | None:
 
 
 def parts(site: Site, leaves: Sequence[Any]) -> tuple[Distribution, Drawing]:
-    """The distribution and the bridge that a site's array leaves make up."""
+    """The distribution and the bridge that a site's array leaves make up, in float32 where a leaf has fewer digits."""
+    return raised(_parts_as_given(site, leaves))
+
+
+def _parts_as_given(site: Site, leaves: Sequence[Any]) -> tuple[Distribution, Drawing]:
     arrays = iter(leaves)
-    return jax.tree.unflatten(site.tree, [next(arrays) if s is ARRAY else s for s in site.static])
+    return closed(jax.tree.unflatten(site.tree, [next(arrays) if s is ARRAY else s for s in site.static]))
 
 
 def _over_lanes(site: Site, fn, mapped: tuple[int, ...] = ()):
@@ -93,19 +104,66 @@ def naming(site: Site) -> Iterator[None]:
 
 
 def draw(site: Site, via: Drawing | None, key: Key[Array, ""], *leaves: Array) -> Array:
-    """A draw of the site by `via`, or by its own bridge."""
+    """A draw of the site by `via`, or by its own bridge, in the dtype that it has with the parameters as they are given."""
 
     def one(key, *leaves):
         distribution, own = parts(site, leaves)
         return (via or own).draw(key, distribution)
 
     with naming(site):
-        return _over_lanes(site, one)(key, *leaves)
+        return _as_given(site, via, _over_lanes(site, one)(key, *leaves), key, *leaves)
 
 
-def site_score(site: Site, z: Array, *leaves: Array) -> Float[Array, ""]:
-    """log p(z) - stop_gradient(log p(z)), summed over all lanes and elements."""
-    return jnp.sum(_over_lanes(site, lambda z, *leaves: score(parts(site, leaves)[0], z), (0,))(z, *leaves))
+def draw_with_score(
+    site: Site, via: Drawing | None, key: Key[Array, ""], *leaves: Array
+) -> tuple[Array, Float[Array, ""]]:
+    """The same of a `Score`, with log p(z) - stop_gradient(log p(z)), summed over all lanes and elements."""
+
+    def one(key, *leaves):
+        distribution, own = parts(site, leaves)
+        bridge = via or own
+        if isinstance(bridge, Scored):
+            return bridge.draw_with_score(key, distribution)
+        z = bridge.draw(key, distribution)
+        return z, score(distribution, jax.lax.stop_gradient(z))
+
+    with naming(site):
+        z, scores = _over_lanes(site, one)(key, *leaves)
+        return _as_given(site, via, z, key, *leaves), jnp.sum(scores)
+
+
+AGAIN = "spanax_drawn_again"  # a call of that name takes no randomness: it is that of a draw that stands there already
+
+
+def with_score(site: Site, key: Key[Array, ""], z: Array, *leaves: Array) -> tuple[Array, Float[Array, ""]]:
+    """The same of a draw z that stands in the program: with the derivative that it has besides its score, and the score.
+
+    What the draw does not tell, such as the component of a mixture, is drawn again from the same key, for the derivatives alone.
+    """
+    distribution, via = parts(site, leaves)
+    if not isinstance(via, Scored) or is_told_by_the_draw(distribution):
+        score_of = _over_lanes(site, lambda z, *leaves: score(parts(site, leaves)[0], z), (0,))
+        return z, jnp.sum(score_of(jax.lax.stop_gradient(z), *leaves))
+
+    def again(key, *leaves):
+        return draw_with_score(site, None, key, *leaves)
+
+    again.__name__ = AGAIN
+    # The barrier says that both depend on the draw: what reaches a cost by them is the draw's affair.
+    drawn, scored, _ = jax.lax.optimization_barrier((*jax.jit(again)(key, *leaves), z))
+    return z + zero_valued(drawn, site.estimate) if jnp.issubdtype(z.dtype, jnp.inexact) else z, scored
+
+
+def _as_given(site: Site, via: Drawing | None, z: Array, key: Key[Array, ""], *leaves: Array) -> Array:
+    if not any(map(is_low, leaves)):
+        return z
+
+    def one(key, *leaves):
+        distribution, own = _parts_as_given(site, leaves)
+        return (via or own).draw(key, distribution)
+
+    with numpyro_promotion():  # a bridge's own settings are in float32
+        return lowered(z, jax.eval_shape(_over_lanes(site, one), key, *leaves).dtype)
 
 
 def _run_sample(key, *leaves, site):
@@ -127,7 +185,7 @@ def _batch_sample(args, dims, *, site):
 
 def with_bridge(site: Site, via: Drawing, leaves: Sequence[Array]) -> tuple[Site, list[Array]]:
     """The site with another bridge, and its array leaves."""
-    distribution, own = parts(site, leaves)
+    distribution, own = _parts_as_given(site, leaves)
     tree, static, arrays = _flat(distribution, via)
     kept = len(leaves) - sum(map(_is_array, jax.tree.leaves(own)))
     more = (None,) * (len(arrays) - kept)
@@ -137,7 +195,7 @@ def with_bridge(site: Site, via: Drawing, leaves: Sequence[Array]) -> tuple[Site
 
 def _flat(distribution: Distribution, via: Drawing) -> tuple[Any, tuple[Hashable, ...], list[Array]]:
     """The tree of both, their leaves that are not arrays with ARRAY where one is, and the arrays."""
-    leaves, tree = jax.tree.flatten((distribution, via))
+    leaves, tree = jax.tree.flatten((opened(distribution), via))
     static = tuple(ARRAY if _is_array(leaf) else leaf for leaf in leaves)
     return tree, static, [jnp.asarray(leaf) for leaf in leaves if _is_array(leaf)]
 
@@ -206,7 +264,8 @@ def sample(
 ) -> Array:
     """A draw from `distribution`; `via` says how the gradient crosses it.
 
-    Without `via`: `Pathwise()` where the distribution has a reparametrised draw, else `ScoreFunction()`. `name` lets
+    Without `via`: `Pathwise()` where the distribution has a reparametrised draw, `Componentwise()` where it is a mixture
+    of components that have one, else `ScoreFunction()`. `name` lets
     `expectation(f, via={name: bridge})` replace the bridge; sites may share one.
 
     Returns an array of shape `batch_shape + event_shape`. A Bernoulli draw is a float. A relaxed or straight-through
@@ -216,23 +275,28 @@ def sample(
     differentiated outside `expectation`: its gradient would silently be zero.
 
     >>> import jax, numpyro.distributions as dist
+    >>> from spanax import ScoreFunction
     >>> sample(jax.random.key(0), dist.Bernoulli(logits=0.0), via=ScoreFunction(), name="coin").shape
     ()
     """
     where = here()
     _check_call(key, distribution, via, where)
-    via = via or (Pathwise() if distribution.has_rsample else ScoreFunction())
-    tree, static, arrays = _flat(distribution, via)
+    tree, static, arrays = _flat(distribution, via or best_bridge(distribution))
+    for leaf in static:
+        check_static(leaf, where)
     return sample_p.bind(key, *arrays, site=Site(tree, static, (), name, where))[0]
 
 
 def _check_call(key: Any, distribution: Any, via: Any, where: str) -> None:
-    if not callable(getattr(distribution, "log_prob", None)):
+    from numpyro.distributions import Distribution
+
+    if not isinstance(distribution, Distribution):
         raise SpanaxError(
             f"sample(key, distribution) got a {type(distribution).__name__} for the distribution",
             where,
             "a numpyro distribution",
         )
+    check_drawn(distribution, where)
     if via is not None and not isinstance(via, Drawing):
         hint = (
             f"{via.__name__}()"

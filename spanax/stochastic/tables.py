@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from .._jaxprs import JaxprEqn, aval, evaluate
+from .._jaxprs import JaxprEqn, aval, computed_now, evaluate
 from .counts import LARGE, Telling, telling
 from .flow import Path
 
@@ -81,7 +81,7 @@ def computed(eqn: JaxprEqn, k: int, tables: Sequence[Table], lengths: dict[Path,
     with np.errstate(all="ignore"):
         out = by_numpy(eqn, args)
     if out is None:
-        with jax.ensure_compile_time_eval():
+        with computed_now():
             out = np.asarray(jax.vmap(lambda *xs: evaluate(eqn, xs)[k], axis_size=passes)(*args))
     return Table(loops, out.reshape((*sizes.values(), *aval(eqn.outvars[k]).shape)))
 

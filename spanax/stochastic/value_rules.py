@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._jaxprs import JaxprEqn, aval, jaxprs_in_params
+from .._jaxprs import JaxprEqn, aval, computed_now, jaxprs_in_params
 from .array_parts import ENDLESS, Rows, Source, Value, given
 from .counts import LARGE, Linear, Term, telling
 from .values import Values, is_key
@@ -77,7 +77,7 @@ def _unwrap(values, eqn, ins):
 def _seed(values, eqn, ins):
     seeds = ins[0]
     if not aval(eqn.invars[0]).shape and (known := values.values(seeds)) is not None and len(known) == 1:
-        with jax.ensure_compile_time_eval():
+        with computed_now():
             key = jax.random.key(known[0], impl=eqn.params["impl"].name)
         return values.constant(key, ())
     shape = aval(eqn.outvars[0]).shape

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._jaxprs import JaxprEqn, Literal, aval
+from .._jaxprs import JaxprEqn, Literal, aval, computed_now
 from .array_parts import REPLICATES, Rows, Source, Value, given, in_chains
 from .counts import LARGE, Coordinate, Linear, Telling, Term, is_data
 from .flow import Path
@@ -125,7 +125,7 @@ class Values:
             if np.size(x) <= LARGE:
                 self._recipes.setdefault(out.number, lambda: Table((), np.asarray(x)))
             return out
-        with jax.ensure_compile_time_eval():
+        with computed_now():
             data = np.asarray(jax.random.key_data(x)) if typed else np.asarray(x)
         what = ("constant", str(data.dtype), data.shape, data.tobytes())
         if keys:

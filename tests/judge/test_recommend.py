@@ -66,9 +66,9 @@ def few(monkeypatch, *bridges):
 # -- which bridges fit
 
 
-def test_bernoulli_draws_take_all_but_pathwise(key):
+def test_bernoulli_draws_take_all_but_pathwise_and_what_is_for_mixtures(key):
     everything = {repr(bridge) for bridge in _proposals.PROPOSALS}
-    assert set(fitting(one, LOGITS, key=key)["z"]) == everything - {"Pathwise()"}
+    assert set(fitting(one, LOGITS, key=key)["z"]) == everything - {"Pathwise()", repr(sx.Componentwise())}
 
 
 def test_normal_draws_take_pathwise_and_the_score_function(key):
