@@ -1,5 +1,10 @@
 """What Spanax raises and warns: a diagnosis, the place, and the remedies."""
 
+import re
+import warnings
+
+_warned: dict = {}  # the registry of `warnings`: the same message once for each place
+
 
 class SpanaxError(Exception):
     """A step that would have given a wrong gradient, or a call that cannot be answered.
@@ -14,7 +19,7 @@ class SpanaxError(Exception):
 
 
 class SpanaxWarning(UserWarning):
-    """The gradient is right but costs more variance or time than it needs to, or is off by as much as the message says."""
+    """The gradient costs more than it needs to, is off by as much as the message says, or is right if what it names holds."""
 
 
 def diagnosis(problem: str, where: str = "", *remedies: str) -> str:
@@ -24,3 +29,10 @@ def diagnosis(problem: str, where: str = "", *remedies: str) -> str:
         lines.append(f"  at {where}")
     lines.extend(f"  ({letter}) {remedy}" for letter, remedy in zip("abcdefgh", remedies, strict=False))
     return "\n".join(lines)
+
+
+def warn(problem: str, where: str, *remedies: str) -> None:
+    """Warns with `SpanaxWarning` at the user's line, `where`: once."""
+    place = re.match(r"(.*?):(\d+)(:\d+)? \(", where)  # a path may hold colons of its own
+    file, line = (place[1], int(place[2])) if place else ("<unknown>", 0)
+    warnings.warn_explicit(diagnosis(problem, where, *remedies), SpanaxWarning, file, line, registry=_warned)

@@ -311,8 +311,8 @@ def _batch_without_derivative(args, dims, *, diagnosis):
 set_batching(_without_derivative_p, _batch_without_derivative)
 
 
-def _guard(primitive: Primitive, tree: Any, problem: str, remedies: tuple[str, ...]) -> Any:
-    diagnosis = (problem, here(), *remedies)
+def _guard(primitive: Primitive, tree: Any, problem: str, where: str | None, remedies: tuple[str, ...]) -> Any:
+    diagnosis = (problem, here() if where is None else where, *remedies)
 
     def one(x):
         return primitive.bind(x, diagnosis=diagnosis)[0] if jax.numpy.issubdtype(x.dtype, jax.numpy.inexact) else x
@@ -320,14 +320,14 @@ def _guard(primitive: Primitive, tree: Any, problem: str, remedies: tuple[str, .
     return jax.tree.map(one, tree)
 
 
-def undifferentiated(tree: Any, problem: str, *remedies: str) -> Any:
-    """The same arrays; whoever differentiates through them gets a `SpanaxError` with this message."""
-    return _guard(_undifferentiated_p, tree, problem, remedies)
+def undifferentiated(tree: Any, problem: str, *remedies: str, where: str | None = None) -> Any:
+    """The same arrays; whoever differentiates through them gets a `SpanaxError` with this message (`where`: here, if None)."""
+    return _guard(_undifferentiated_p, tree, problem, where, remedies)
 
 
 def forward_only(tree: Any, problem: str, *remedies: str) -> Any:
     """The same arrays; forward mode passes, reverse mode gets a `SpanaxError` with this message."""
-    return _guard(_forward_only_p, tree, problem, remedies)
+    return _guard(_forward_only_p, tree, problem, None, remedies)
 
 
 def without_derivative(x: Array, of: Sequence[Array], problem: str, *remedies: str) -> Array:

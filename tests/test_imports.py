@@ -14,6 +14,8 @@ PARTS = [
     "_jaxprs",
     "_primitives",
     "_functions",
+    "_steps",
+    "_places",
     "bridges",
     "hard",
     "stochastic",

@@ -64,9 +64,10 @@ def moving_support(b: Any) -> Float[Array, ""] | float:
     guarded = undifferentiated(
         bounds,
         f"the score function of {type(b).__name__} with respect to a bound of its support: log p misses the boundary's term",
-        "Pathwise(), where the distribution has rsample",
+        "Pathwise(), where the distribution has rsample and the program is continuous in the draw",
         "Componentwise(), where it is a mixture, or a transformation of draws that are not continuous",
         "rewrite the draw as a transformation of one with a fixed support",
+        "where the program jumps in it: the event itself as a draw, sx.sample(key, dist.Bernoulli(probs=its probability))",
     )
     return sum((0.0 * jnp.sum(x) for x in guarded), 0.0)
 

@@ -11,9 +11,10 @@ class Pathwise(Local):
 
     For distributions with `has_rsample` (Normal, Gamma, Beta, Dirichlet, ...), and Levy: explicit or implicit
     reparametrisation, whichever numpyro has. Unbiased for E[f] where f is continuous in z, with the lowest variance
-    of all bridges as a rule. Recommended wherever it exists.
+    of all bridges as a rule. Recommended wherever it exists. A second derivative needs f's first to be continuous as well.
 
-    Raises `SpanaxError` for a distribution that has no reparametrised draw.
+    Raises `SpanaxError` for a distribution that has no reparametrised draw. `expectation` warns where f jumps in z, and raises
+    where nothing is left of the derivative.
 
     Kingma and Welling 2014 (arXiv:1312.6114), equation 4; Figurnov et al. 2018 (arXiv:1805.08498).
     """

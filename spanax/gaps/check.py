@@ -12,7 +12,7 @@ import numpy as np
 from .._jaxprs import JaxprEqn, P, below, evaluate_jaxpr
 from ..stochastic.expectation import expectation
 from .finder import Finder
-from .places import CALLBACKS
+from .operations import CALLBACKS
 from .traced import Traced
 
 NUMBERS = 1 << 20  # how many to hold at once; programs of larger arguments are looked at in fewer points

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._jaxprs import Jaxpr, JaxprEqn, Literal, P, below, programs
+from .._places import Place, is_called
+from .._steps import floats, is_step
 from ..stochastic.sampling import cost_p, sample_p
-from .places import Place, is_called
 from .report import Kind
-from .rules import Rules, floats, is_step
+from .rules import Rules
 from .states import read, union
 from .user_code import UserCode
 

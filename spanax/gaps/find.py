@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 from .._errors import SpanaxError
 from .._jaxprs import defined
+from .._places import Place
 from ..bridges._distributions import family
 from ..stochastic.sampling import parts
 from .check import SHORT, looked_at, may_run
 from .cuts import Cut
 from .finder import Finder
-from .places import Place, operation
+from .operations import operation
 from .remedies import remedies
 from .report import Gap, GapReport, Verdict
 from .traced import Traced, traced

@@ -13,9 +13,10 @@ from typing import Any
 
 from .._errors import SpanaxError
 from .._jaxprs import PLAIN_CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, P, body, evaluate, is_ref, where
+from .._places import Place
 from ..stochastic.sampling import cost_p, sample_p
 from .cuts import Cut, Detector, Path
-from .places import CALLBACKS, Place
+from .operations import CALLBACKS
 from .routes import Routes
 from .rules import Rules
 from .states import NOTHING, Constant, State, either, read, union

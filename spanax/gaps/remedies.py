@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..stochastic.paste import sample_call
 from .report import Kind
 
 _SOFT = "via=sx.StraightThrough(sx.Soft(0.1))"  # 0.1: noise on the input, in its units
@@ -32,17 +33,6 @@ _CALLBACK = (
 )
 _NO_RULE = ("@jax.custom_jvp around the call, with your own derivative",)
 
-_BERNOULLI = (
-    "sx.ScoreFunction(), sx.DisARM(), sx.LeaveOneOut(), sx.Enumerate(), sx.GumbelSoftmax(0.5) or sx.StraightThrough()"
-)
-_DRAWS = {
-    "Bernoulli": f'dist.Bernoulli(logits=logits), via=sx.DisARM(), name="z")  # or {_BERNOULLI}',
-    "Categorical": 'dist.Categorical(logits=logits), via=sx.ScoreFunction(), name="z")  # or sx.Enumerate(), sx.LeaveOneOut()',
-    "Poisson": 'dist.Poisson(rate), via=sx.ScoreFunction(), name="z")',
-    "Binomial": 'dist.Binomial(n, logits=logits), via=sx.ScoreFunction(), name="z")  # or sx.Enumerate(), sx.LeaveOneOut()',
-    "Geometric": 'dist.GeometricLogits(logits), via=sx.ScoreFunction(), name="z")',
-    "Multinomial": 'dist.Multinomial(n, logits=logits), via=sx.ScoreFunction(), name="z")',
-}
 # Operations that sx.hard has; the first ones may be taken for the identity.
 _STEPS = frozenset("round floor ceil trunc sign heaviside".split())
 _HARD = _STEPS | frozenset("argmax argmin one_hot top_k argsort searchsorted histogram bincount isclose".split())
@@ -62,10 +52,8 @@ def remedies(operation: str, kind: Kind, route: str) -> tuple[str, ...]:
     if kind == "no-rule" and not operation.startswith("hard."):
         return _NO_RULE
     if operation.endswith(" draw"):
-        family = operation.removesuffix(" draw")
-        rest = _DRAWS.get(family, f'dist.{family}(...), via=sx.ScoreFunction(), name="z")')
         return (
-            f"z = sx.sample(key, {rest}",
+            sample_call(operation.removesuffix(" draw")),
             "value, grad = jax.value_and_grad(sx.expectation(f, samples=4))(..., key=key)",
         )
     name = _ALIASES.get(operation, operation.removeprefix("hard."))

@@ -8,9 +8,9 @@ from typing import Any
 
 from .._jaxprs import CALLS, Jaxpr, JaxprEqn, Literal, P, below, body
 from .._primitives import zero_valued_p
+from .._steps import BRANCH, INDEX, steers
 from ..stochastic.sampling import cost_p
 from .cuts import Cut, Path
-from .rules import BRANCH, INDEX, steers
 
 _VALUE, _BRANCH, _INDEX, _STOPPED = 1, 2, 4, 8
 _FLAGS = {BRANCH: _BRANCH, INDEX: _INDEX}

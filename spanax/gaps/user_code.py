@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .._jaxprs import CUSTOM_RULES, Jaxpr, JaxprEqn, P, below, body, jaxprs_in_params, programs, source_file
+from .._places import Place, is_choice, is_library_file, is_library_program, is_not_jax, is_users, place
 from ..stochastic.sampling import cost_p, sample_p
-from .places import Place, is_choice, is_library_file, is_library_program, is_not_jax, is_users, place
 
 
 class UserCode:

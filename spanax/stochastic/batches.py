@@ -8,11 +8,9 @@ that happens is a sum, the lanes never met.
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 
-from .._errors import SpanaxWarning, diagnosis
+from .._errors import warn
 from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, aval, body
 from ..bridges import Drawing, Local
 from .sampling import Site, cost_p, parts, sample_p
@@ -31,8 +29,6 @@ LINEAR = frozenset(
     "add add_any broadcast_in_dim convert_element_type copy div mul neg reduce_sum reshape squeeze sub".split()
 )
 
-_warned: dict = {}  # the registry of `warnings`: once for each site
-
 
 def warn_of_batched_loss(closed: ClosedJaxpr, bridge: Callable[[Site], Drawing]) -> None:
     """Warns with `SpanaxWarning`, once a site, where a batch of draws that are not `Local` meets only in a sum."""
@@ -47,15 +43,12 @@ def warn_of_batched_loss(closed: ClosedJaxpr, bridge: Callable[[Site], Drawing])
 
 
 def _warn(site: Site, size: int) -> None:
-    message = diagnosis(
+    warn(
         f"{site.label} is a batch of {size} independent draws, and each answers to the cost of all {size}: the gradient is "
         "right, but its variance grows with the batch",
         site.where,
         "a loss of one example, and jnp.mean(jax.vmap(sx.expectation(loss), in_axes=...)(..., key=jax.random.split(key, n)))",
     )
-    place = re.match(r"(.*?):(\d+)(:\d+)? \(", site.where)  # a path may hold colons of its own
-    file, line = (place[1], int(place[2])) if place else ("<unknown>", 0)
-    warnings.warn_explicit(message, SpanaxWarning, file, line, registry=_warned)
 
 
 def _batch_size(eqn: JaxprEqn) -> int:

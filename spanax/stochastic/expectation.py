@@ -17,6 +17,7 @@ from .._jaxprs import defined, here
 from .._primitives import sum_of_lanes
 from ..bridges import Drawing
 from .batches import warn_of_batched_loss
+from .choosing import with_bridges
 from .keys import check_keys
 from .listening import tell
 from .program import Program
@@ -58,7 +59,9 @@ def expectation(
     Raises `SpanaxError` where the derivative would be wrong: one key for two draws, a draw inside something that
     cannot be looked into, a bridge that does not fit its site, a result that is no scalar, a missing key, a collective
     (`psum`, `pmean`, `all_gather`, ...) over an axis that is bound outside, where a draw reaches it and by it a cost, through a
-    bridge that is not `Local`.
+    bridge that is not `Local`. Where it is differentiated, also for a `Pathwise()` whose derivative is cut on every way to the
+    costs, and where noise that no `sample` marked, or a draw, is compared with what is differentiated so that the value jumps.
+    `jax.lax.stop_gradient` says "meant so". A program that is not seen to be continuous counts as one that jumps.
 
     >>> import jax, numpyro.distributions as dist, spanax as sx
     >>> def f(theta, *, key):
@@ -82,6 +85,7 @@ def expectation(
         if not takes_key(f, args, kwargs):
             raise _without_key(f)
         closed, aux_tree = _trace(f, has_aux, key, args, kwargs)
+        closed = with_bridges(closed, via or {})
         replicate = Program(closed, via or {}, functools.partial(_mean_of_others, samples))
         check_keys(closed, samples > 1, replicate.override)
         warn_of_batched_loss(closed, replicate.bridge_at)

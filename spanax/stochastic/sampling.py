@@ -49,6 +49,7 @@ class Site(NamedTuple):
     name: str | None
     where: str
     estimate: int | None = None  # the expectation that the draw is a part of, where that has been taken already
+    automatic: bool = False  # was the bridge chosen here, and not by the user?
 
     @property
     def label(self) -> str:
@@ -265,7 +266,8 @@ def sample(
     """A draw from `distribution`; `via` says how the gradient crosses it.
 
     Without `via`: `Pathwise()` where the distribution has a reparametrised draw, `Componentwise()` where it is a mixture
-    of components that have one, else `ScoreFunction()`. `name` lets
+    of components that have one, else `ScoreFunction()`; and inside `expectation` the score function as well where the program
+    jumps in the draw, which a `SpanaxWarning` says. `name` lets
     `expectation(f, via={name: bridge})` replace the bridge; sites may share one.
 
     Returns an array of shape `batch_shape + event_shape`. A Bernoulli draw is a float. A relaxed or straight-through
@@ -284,7 +286,8 @@ def sample(
     tree, static, arrays = _flat(distribution, via or best_bridge(distribution))
     for leaf in static:
         check_static(leaf, where)
-    return sample_p.bind(key, *arrays, site=Site(tree, static, (), name, where))[0]
+    site = Site(tree, static, (), name, where, automatic=via is None)
+    return sample_p.bind(key, *arrays, site=site)[0]
 
 
 def _check_call(key: Any, distribution: Any, via: Any, where: str) -> None:

@@ -71,6 +71,7 @@ def test_bernoulli_draws_take_all_but_pathwise_and_what_is_for_mixtures(key):
     assert set(fitting(one, LOGITS, key=key)["z"]) == everything - {"Pathwise()", repr(sx.Componentwise())}
 
 
+@pytest.mark.filterwarnings("ignore:.*the program jumps in it")
 def test_normal_draws_take_pathwise_and_the_score_function(key):
     assert fitting(jumps, 0.3, key=key)["x"] == [
         "Pathwise()",
@@ -219,6 +220,7 @@ def test_a_small_support_is_enumerated_and_the_code_runs(key, monkeypatch):
     np.testing.assert_allclose(gradient, slope * p * (1 - p), rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*the program jumps in it")
 def test_a_program_that_jumps_is_not_given_the_pathwise_gradient(key, monkeypatch):
     few(monkeypatch, sx.Pathwise(), sx.LeaveOneOut(8))
     found = recommend(jumps, 0.3, key=key)

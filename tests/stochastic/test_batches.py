@@ -9,7 +9,7 @@ import numpyro.distributions as dist
 import pytest
 
 import spanax as sx
-from spanax.stochastic import batches
+from spanax import _errors
 
 KEY = jax.random.key(5)
 W = 0.1 * jax.random.normal(KEY, (6, 4))
@@ -18,7 +18,7 @@ X = jax.random.uniform(KEY, (10, 6))
 
 @pytest.fixture(autouse=True)
 def forget_warnings():
-    batches._warned.clear()
+    _errors._warned.clear()
 
 
 def loss(w, x, *, key):
@@ -76,7 +76,7 @@ def test_batched_loss_warns_once_and_names_the_remedy(f):
         estimate(W, X, key=KEY)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        batches._warned.clear()
+        _errors._warned.clear()
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("default")
             estimate(W, X, key=KEY)

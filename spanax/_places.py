@@ -1,9 +1,8 @@
-"""Where in the user's code an equation comes from, and what the user would call it."""
+"""Where in the user's code an equation comes from, and the name of the draw that it belongs to."""
 
 from __future__ import annotations
 
 import functools
-import importlib
 import linecache
 import os
 import re
@@ -13,16 +12,12 @@ from typing import NamedTuple
 
 import equinox
 import jax
-import jax.numpy as jnp
 
-from .._jaxprs import Frame, JaxprEqn, below, frames
-from .report import Kind
-from .rules import is_step
+from ._jaxprs import Frame, JaxprEqn, frames
 
 _JAX = os.path.dirname(jax.__file__) + os.sep
 _EQUINOX = os.path.dirname(equinox.__file__) + os.sep
-_SPANAX = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_HARD = os.path.join(_SPANAX, "hard") + os.sep
+_SPANAX = os.path.dirname(__file__) + os.sep
 _LIFTED = os.path.join(_SPANAX, "program") + os.sep  # compiles programs of the user's, under their own lines
 _LIBRARIES = tuple(
     {
@@ -32,7 +27,7 @@ _LIBRARIES = tuple(
         *(sysconfig.get_paths()[name] + os.sep for name in ("purelib", "platlib", "stdlib", "platstdlib")),
     }
 )
-_TRACER = os.path.join(os.path.dirname(__file__), "traced.py")  # what called it is not part of the program
+_TRACER = os.path.join(_SPANAX, "gaps", "traced.py")  # what called it is not part of the program
 
 
 class Place(NamedTuple):
@@ -41,6 +36,7 @@ class Place(NamedTuple):
     file: str
     span: tuple[int, int, int, int]
     through: tuple[tuple[str, str], ...]  # (file, qualified name)
+    function: str = ""
 
     @property
     def expression(self) -> tuple:
@@ -70,7 +66,7 @@ def place(eqn: JaxprEqn, own: Callable[[Frame], bool], compiled: bool) -> Place 
             break
         if own(frame):
             through = ((f.file, f.function) for f in reversed(inside) if not f.function.startswith("api_boundary."))
-            return Place(frame.file, frame.span, tuple(through))
+            return Place(frame.file, frame.span, tuple(through), frame.function)
         inside.append(frame)
     return None
 
@@ -111,24 +107,8 @@ def _is_generated(frame: Frame) -> bool:
     return frame.file.startswith("<frozen") or (frame.file == "<string>" and frame.function.endswith(_GENERATED))
 
 
-# -- names
+# -- draws
 
-COMPARISONS = frozenset("eq ne lt le gt ge lt_to le_to".split())
-CALLBACKS = frozenset("pure_callback io_callback python_callback".split())
-_PLAIN = {
-    "while": "while loop",
-    "custom_jvp_call": "custom_jvp rule",
-    "custom_vjp_call": "custom_vjp rule",
-    "custom_vjp_call_jaxpr": "custom_vjp rule",
-}
-_OPERATORS = {
-    "floordiv": "floor division",
-    "mod": "remainder",
-    "and": "logical and",
-    "or": "logical or",
-    "xor": "logical xor",
-    "invert": "logical not",
-}
 _WRAPPERS = frozenset(
     "Distribution ExpandedDistribution Independent MaskedDistribution TransformedDistribution".split()
 )
@@ -139,24 +119,8 @@ def consumes_randomness(eqns: Sequence[JaxprEqn]) -> bool:
     return any("key<" in str(v.aval) for e in eqns for v in e.invars)
 
 
-def operation(eqns: Sequence[JaxprEqn], place: Place | None, culprit: JaxprEqn, kind: Kind) -> str:
-    """What the user would call the operation that these equations make up; `culprit` is the one that cuts."""
-    if kind == "forward-only":
-        return "while loop"
-    if kind == "intended":
-        return "stop_gradient"
-    if place and consumes_randomness(eqns) and (name := _draw(place, eqns)):
-        return f"{name} draw"
-    if culprit.primitive.name in CALLBACKS:
-        return "host callback"
-    if place and place.through and place.through[0][0].startswith(_HARD):
-        return f"hard.{place.through[0][1]}"
-    if name := _library_name(place, eqns):
-        return name
-    return primitive_name(below(culprit, is_step) or culprit)
-
-
-def _draw(place: Place, eqns: Sequence[JaxprEqn]) -> str | None:
+def draw_name(place: Place, eqns: Sequence[JaxprEqn]) -> str | None:
+    """The distribution, such as "Bernoulli", where a sampler of `jax.random` or of numpyro made these equations."""
     for file, function in place.through:
         match = _NUMPYRO.match(function) if f"{os.sep}numpyro{os.sep}" in file else None
         if match and match[1] not in _WRAPPERS:
@@ -174,55 +138,3 @@ def _random_names() -> frozenset[str]:
     return frozenset(
         name for name in dir(jax.random) if not name.startswith("_") and callable(getattr(jax.random, name))
     )
-
-
-def _library_name(place: Place | None, eqns: Sequence[JaxprEqn]) -> str | None:
-    """The public function of JAX that the user called, or the operator."""
-    names = [function for file, function in place.through if file.startswith(_JAX)] if place else []
-    names += [str(e.params["name"]) for e in eqns if e.primitive.name == "jit"]
-    for function in map(_plain_name, names):
-        if (match := re.search(r"_operator_r?(\w+)$", function)) and match[1] in _OPERATORS:
-            return _OPERATORS[match[1]]
-        if function == "astype" or function in _comparison_names():
-            return None
-        if function in _public_names():
-            return function
-    return None
-
-
-def _plain_name(function: str) -> str:
-    return function if "_operator_" in function else function.strip("_")
-
-
-@functools.cache
-def _comparison_names() -> frozenset[str]:
-    return frozenset("equal not_equal less less_equal greater greater_equal eq ne lt le gt ge".split())
-
-
-_SCIPY = "special linalg signal stats ndimage interpolate integrate fft".split()
-
-
-def _scipy(name: str) -> object:
-    return importlib.import_module(f"jax.scipy.{name}")
-
-
-_NOT_STEPS = frozenset("asarray cond switch scan while_loop fori_loop map".split())
-
-
-@functools.cache
-def _public_names() -> frozenset[str]:
-    places = (jnp, jax.nn, jnp.linalg, jnp.fft, jax.lax, *map(_scipy, _SCIPY))
-    return (
-        frozenset(n for p in places for n in dir(p) if not n.startswith("_") and callable(getattr(p, n))) - _NOT_STEPS
-    )
-
-
-def primitive_name(eqn: JaxprEqn) -> str:
-    name = eqn.primitive.name
-    if name in COMPARISONS:
-        return "comparison"
-    if name == "convert_element_type":
-        return f"cast to {eqn.params['new_dtype']}"
-    if name == "jit":
-        return str(eqn.params["name"]).strip("_")
-    return _PLAIN.get(name, name)
