@@ -11,7 +11,7 @@ from jax import lax
 
 import spanax as sx
 from tests.compiling import optimised
-from tests.stochastic.random_programs import Forced
+from tests.stochastic.programs.forced import Forced
 
 STEPS, REPLICATES, RUNS = 50, 32, 20_000
 

@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 
 import spanax as sx
-from tests.stochastic.random_programs import Forced
+from tests.stochastic.programs.forced import Forced
 
 THETA = 0.3
 Q = 1 / (1 + np.exp(-THETA))

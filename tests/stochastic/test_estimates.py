@@ -14,7 +14,7 @@ import pytest
 from jax import lax
 
 import spanax as sx
-from tests.stochastic.random_programs import Forced
+from tests.stochastic.programs.forced import Forced
 
 THETA = jnp.array([0.3, -0.5])
 OUTCOMES = list(itertools.product([0.0, 1.0], repeat=2))

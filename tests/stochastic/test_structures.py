@@ -15,7 +15,7 @@ import pytest
 from jax import lax
 
 import spanax as sx
-from tests.stochastic.random_programs import Forced
+from tests.stochastic.programs.forced import Forced
 
 
 def step(state, logits, z):
