@@ -127,10 +127,34 @@ def programs(eqn: JaxprEqn) -> list[Jaxpr]:
     return []
 
 
+_AGAIN = "spanax_again"
+
+
+def again(f: Callable[..., Any]) -> Callable[..., Any]:
+    """f as a call whose draws are those that stand in the program already: nobody looks into it (`is_call`, `below`)."""
+
+    def run(*args):
+        return f(*args)
+
+    run.__name__ = _AGAIN
+    return jax.jit(run)
+
+
+def is_again(eqn: JaxprEqn) -> bool:
+    return eqn.primitive is P.jit_p and eqn.params["name"] == _AGAIN
+
+
+def is_call(eqn: JaxprEqn) -> bool:
+    """Does it run one sub-program once, to be looked into?"""
+    return eqn.primitive in CALLS and not is_again(eqn)
+
+
 def below(eqn: JaxprEqn, test: Callable[[JaxprEqn], bool]) -> JaxprEqn | None:
     """The first equation, this one or one in its sub-programs at any depth, for which `test` holds."""
     if test(eqn):
         return eqn
+    if is_again(eqn):
+        return None
     for jaxpr in jaxprs_in_params(eqn.params):
         for inner in jaxpr.eqns:
             if found := below(inner, test):

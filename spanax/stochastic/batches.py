@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from .._errors import warn
-from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, aval, body
+from .._jaxprs import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, aval, body, is_call
 from ..bridges import Drawing, Local
 from .sampling import Site, cost_p, parts, sample_p
 
@@ -66,7 +66,7 @@ def _walk(jaxpr: Jaxpr, ins: Sequence[Lanes], costs: list[Lanes], found: dict[Si
 
     for eqn in jaxpr.eqns:
         ins = [read(v) for v in eqn.invars]
-        if eqn.primitive in CALLS:
+        if is_call(eqn):
             outs = _walk(body(eqn)[0], ins, costs, found)
         elif eqn.primitive is cost_p:
             costs.append(ins[0])

@@ -14,7 +14,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import SpanaxError
-from .._jaxprs import CALLS, Jaxpr, JaxprEqn, Literal, aval, computed_now, evaluate, is_traced, jaxprs_in_params, where
+from .._jaxprs import (
+    Jaxpr,
+    JaxprEqn,
+    Literal,
+    aval,
+    computed_now,
+    evaluate,
+    is_again,
+    is_call,
+    is_traced,
+    jaxprs_in_params,
+    where,
+)
 from ..bridges import Drawing, Local
 from .sampling import Site, sample_p
 from .values import is_key
@@ -141,9 +153,9 @@ def check_straight_through(
     for eqn in jaxpr.eqns:
         given = list(map(read, eqn.invars))
         outs = [_term(eqn, k, given, bridge_at) for k in range(len(eqn.outvars))]
-        for inner in jaxprs_in_params(eqn.params):
+        for inner in () if is_again(eqn) else jaxprs_in_params(eqn.params):
             inside = check_straight_through(inner, bridge_at, given[-len(inner.invars) :] if inner.invars else ())
-            outs = inside if eqn.primitive in CALLS else outs
+            outs = inside if is_call(eqn) else outs
         for hard, smooth in _straight_through(outs[0] if outs else None):
             for site in hard.near.keys() - smooth.draws:
                 raise _refuse_by_hand(eqn, site, bridge_at(site))

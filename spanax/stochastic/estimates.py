@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import jax.numpy as jnp
 
 from .._errors import SpanaxError
-from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, body, jaxprs_in_params
+from .._jaxprs import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, body, is_again, is_call, jaxprs_in_params
 from .._primitives import new_markers
 from ..bridges import Local
 from .sampling import cost_p, parts, sample_p
@@ -86,7 +86,7 @@ class _Walk:
         if eqn.primitive is cost_p:
             self.use([*ins, _decided({}, control)])
             return []
-        if eqn.primitive in CALLS:
+        if is_call(eqn):
             return self.walk(body(eqn)[0], ins, control)
         if eqn.primitive is P.cond_p:
             return self.cond(eqn, ins, control)
@@ -178,7 +178,7 @@ def _decided(states: States, predicate: States) -> States:
 
 
 def _result(eqn: JaxprEqn, ins: Sequence[States]) -> States:
-    estimates = {e for states in ins for e in states} | set(_inside(eqn.params))
+    estimates = {e for states in ins for e in states} | set(() if is_again(eqn) else _inside(eqn.params))
     return {e: _state(eqn, [states.get(e) for states in ins]) for e in estimates}
 
 

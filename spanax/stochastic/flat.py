@@ -7,9 +7,8 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._jaxprs import PLAIN_CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, body, is_traced, opened
+from .._jaxprs import PLAIN_CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, body, is_again, is_traced, opened
 from .flow import Path
-from .sampling import AGAIN
 
 Ref = int | Literal  # a value: its number, or a number that the program spells out
 
@@ -91,7 +90,7 @@ class Flat:
 
         for i, eqn in enumerate(jaxpr.eqns):
             here, ins = (*path, i), tuple(map(read, eqn.invars))
-            if eqn.primitive in PLAIN_CALLS and eqn.params.get("name") != AGAIN:
+            if eqn.primitive in PLAIN_CALLS and not is_again(eqn):
                 inner, inner_consts = body(eqn)
                 outs = self._write(inner, inner_consts, dict(zip(inner.invars, ins, strict=True)), here, block)
                 env.update(zip(eqn.outvars, outs, strict=True))

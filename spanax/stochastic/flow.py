@@ -15,7 +15,6 @@ import jax.numpy as jnp
 
 from .._errors import SpanaxError
 from .._jaxprs import (
-    CALLS,
     ClosedJaxpr,
     Jaxpr,
     JaxprEqn,
@@ -24,6 +23,7 @@ from .._jaxprs import (
     aval,
     body,
     collective_axes,
+    is_call,
     is_ref,
     varying,
     where,
@@ -91,7 +91,7 @@ class Flow:
                 )
             self.loops[here], self.reach[here] = loops, into
             return []
-        if eqn.primitive in CALLS:
+        if is_call(eqn):
             return self._walk(body(eqn)[0], ins, control, here, loops)
         if eqn.primitive is P.cond_p:
             return self._cond(eqn, ins, control, here, loops)

@@ -18,12 +18,12 @@ import jax.core
 import numpy as np
 
 from .._errors import SpanaxError
-from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, below, body, is_traced, where
+from .._jaxprs import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, below, body, is_call, is_traced, where
 from ..bridges import Drawing
 from .array_parts import REPLICATES, Value, in_chains
 from .counts import Linear, Term
 from .flow import Path, within
-from .sampling import AGAIN, Site, draw, sample_p
+from .sampling import Site, draw, sample_p
 from .value_rules import results
 from .values import Values, is_key
 
@@ -187,7 +187,7 @@ class _Keys:
         elif eqn.primitive.name in CONSUMERS:
             site, path = self.site or (None, here)
             self.uses.append(_Use(ins[0], path, site, site.where if site else where(eqn) or self.line))
-        elif eqn.primitive in CALLS and eqn.params.get("name") != AGAIN:
+        elif is_call(eqn):
             outer, self.line = self.line, where(eqn) or self.line
             outs = self.walk(body(eqn)[0], ins, here, loops)
             self.line = outer

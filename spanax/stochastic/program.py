@@ -23,6 +23,7 @@ from .._jaxprs import (
     JaxprEqn,
     Literal,
     P,
+    again,
     as_varying,
     at,
     aval,
@@ -426,15 +427,19 @@ def _custom_rule(program: Program, eqn: JaxprEqn, ins: list, here: Path):
             "the inner expectation outside of the function with the custom rule",
             "Enumerate() for its draws",
         )
+    noted = below(eqn, lambda e: e.primitive is cost_p or e is crossed)
+    plain, events = program.inner(body(eqn), ins, here) if noted else ([], Events())
+    stays = bool(plain) and not program.closed_off
     try:
-        outs = evaluate(eqn, ins)
+        outs = again(lambda *ins: evaluate(eqn, ins))(*ins) if stays else evaluate(eqn, ins)
     except jax.errors.UnexpectedTracerError as error:
         raise SpanaxError(
             f"the rule of a `{eqn.primitive.name}` that holds a draw or a cost closes over an intermediate value of f",
             program.place(eqn),
             "pass that value as an argument of the function with the custom rule",
         ) from error
-    return outs, program.inner(body(eqn), ins, here)[1]
+    # The values by the user's rule are those of the draws just noted, and depend on them.
+    return (lax.optimization_barrier((*outs, *plain))[: len(outs)] if stays else outs), events
 
 
 def _scan(program: Program, eqn: JaxprEqn, ins: list, here: Path):

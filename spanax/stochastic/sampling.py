@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
-from .._jaxprs import here
+from .._jaxprs import again, here
 from .._primitives import (
     new_primitive,
     no_tangent,
@@ -133,9 +134,6 @@ def draw_with_score(
         return _as_given(site, via, z, key, *leaves), jnp.sum(scores)
 
 
-AGAIN = "spanax_drawn_again"  # a call of that name takes no randomness: it is that of a draw that stands there already
-
-
 def with_score(site: Site, key: Key[Array, ""], z: Array, *leaves: Array) -> tuple[Array, Float[Array, ""]]:
     """The same of a draw z that stands in the program: with the derivative that it has besides its score, and the score.
 
@@ -146,12 +144,9 @@ def with_score(site: Site, key: Key[Array, ""], z: Array, *leaves: Array) -> tup
         score_of = _over_lanes(site, lambda z, *leaves: score(parts(site, leaves)[0], z), (0,))
         return z, jnp.sum(score_of(jax.lax.stop_gradient(z), *leaves))
 
-    def again(key, *leaves):
-        return draw_with_score(site, None, key, *leaves)
-
-    again.__name__ = AGAIN
+    drawn_again = again(functools.partial(draw_with_score, site, None))(key, *leaves)
     # The barrier says that both depend on the draw: what reaches a cost by them is the draw's affair.
-    drawn, scored, _ = jax.lax.optimization_barrier((*jax.jit(again)(key, *leaves), z))
+    drawn, scored, _ = jax.lax.optimization_barrier((*drawn_again, z))
     return z + zero_valued(drawn, site.estimate) if jnp.issubdtype(z.dtype, jnp.inexact) else z, scored
 
 
