@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._errors import SpanaxError
-from .._jaxprs import here, is_traced
+from .._jaxprs import as_varying, here, is_traced, varying_type
 from .._primitives import any_lane
 from ..bridges._resolution import FEW, Found, problem, remedies
 
@@ -39,7 +39,8 @@ def resolved(
         return (spread <= FEW * unit) & ((spread > 0) | ((change > 0) & (change <= FEW * unit)))
 
     if is_traced(suspect):
-        bad = lax.cond(suspect, is_rounding, lambda: jnp.zeros((), bool))
+        none = as_varying(jnp.zeros((), bool), varying_type(jax.eval_shape(is_rounding)))
+        bad = lax.cond(suspect, is_rounding, lambda: none)
     else:
         bad = is_rounding() if suspect else jnp.zeros((), bool)
     if not is_traced(bad):
