@@ -254,6 +254,25 @@ def no_tangent(x: Array) -> Any:
     return ad.Zero(jax.typeof(x).to_tangent_aval())
 
 
+# Inside a jit, JAX 0.10 fails on a `custom_jvp` whose result is the same for all lanes of a vmap and whose tangent is not.
+_beside_p = new_primitive("spanax_beside", lambda x, *_: [x], lambda x, *_: [x])
+
+
+def _batch_beside(args, dims):
+    size = next(arg.shape[dim] for arg, dim in zip(args, dims, strict=True) if dim is not None)
+    x = args[0] if dims[0] is not None else jax.numpy.broadcast_to(args[0], (size, *args[0].shape))
+    return _beside_p.bind(x, *args[1:]), [dims[0] or 0]
+
+
+set_batching(_beside_p, _batch_beside)
+set_jvp(_beside_p, lambda primals, tangents: (_beside_p.bind(*primals), [tangents[0]]))
+
+
+def beside(x: Array, others: Any) -> Array:
+    """x, which has an entry for each lane of a vmap as soon as one of the other arrays has."""
+    return _beside_p.bind(x, *jax.tree.leaves(others))[0]
+
+
 # `lax.psum` over the axis of a vmap does not run inside a `shard_map` that checks which axes a value varies along.
 _sum_of_lanes_p = new_primitive("spanax_sum_of_lanes", lambda x, **_: [x], lambda x, **_: [x])
 

@@ -9,20 +9,24 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
-from .._primitives import undifferentiated
+from .._primitives import beside, undifferentiated
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def first_order(slope: Callable[[Any, Array], Array], name: str, value: Array, at: Any, x: Array) -> Array:
     """`value`, whose tangent gains `slope(at, dx)`.
 
     `slope` is a module-level function, linear in `dx`. Differentiating through `at` (a second derivative, where `x` is
     differentiated at all) raises `SpanaxError`: the estimators built on this are not right there.
     """
+    return _first_order(slope, name, beside(value, (at, x)), at, x)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _first_order(slope: Callable[[Any, Array], Array], name: str, value: Array, at: Any, x: Array) -> Array:
     return value
 
 
-@functools.partial(first_order.defjvp, symbolic_zeros=True)
+@functools.partial(_first_order.defjvp, symbolic_zeros=True)
 def _jvp(slope, name, primals, tangents):
     value, at, _ = primals
     dvalue, _, dx = tangents

@@ -62,12 +62,23 @@ def closed(tree: Any) -> Any:
 
 
 def _with_known_sizes(node: Any) -> Any:
-    """What only concrete arrays tell becomes static before they are operands."""
+    """What only concrete arrays tell becomes static before they are operands: sizes, and the ends of a finite support."""
+    known = {name: _one_integer(getattr(node, name, None)) for name in ("total_count", "low", "high")}
+    if known := {name: value for name, value in known.items() if value is not None}:
+        node = _changed(node, **known)
     if hasattr(node, "total_count_max") and node.total_count_max is None and not is_traced(node.total_count):
         node = _changed(node, total_count_max=int(np.max(node.total_count, initial=0)))
     if getattr(node, "is_sparse", False) and hasattr(node, "adj_matrix"):
         node = _changed(node, is_sparse=False, adj_matrix=jax.numpy.asarray(node.adj_matrix.toarray()))
     return node
+
+
+def _one_integer(x: Any) -> int | None:
+    """The integer that all entries of a concrete array are; None where there is no such thing."""
+    if not isinstance(x, np.ndarray | np.generic | jax.Array) or is_traced(x) or not x.size or x.dtype.kind not in "iu":
+        return None
+    least, most = int(np.min(x)), int(np.max(x))
+    return least if least == most else None
 
 
 def _changed(node: Any, **fields: Any) -> Any:
