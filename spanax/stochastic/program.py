@@ -250,7 +250,7 @@ class Program:
                 z, score = draw_with_score(site, override, key, *leaves)
             else:
                 z = draw(site, override, key, *leaves)
-            if score is not None:
+            if score is not None and isinstance(via, Score):
                 self.note(site, via, score, here, events)
             return self.conform(eqn, via, z)
 
