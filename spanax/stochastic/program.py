@@ -212,7 +212,9 @@ class Program:
         if eqn.primitive is zero_valued_p:
             return [jnp.zeros_like(ins[0])]
         if eqn.primitive is leave_p:
-            return [leave(*ins, eqn.params["estimate"], eqn.params["frozen"] or self.noisy[0])]
+            return [
+                leave(ins[0], eqn.params["estimate"], eqn.params["frozen"] or self._place_of(eqn.params["estimate"]))
+            ]
         if eqn.primitive not in RULES:
             raise SpanaxError(
                 f"a draw or a cost inside `{eqn.primitive.name}`, which Spanax cannot look into",
@@ -230,6 +232,10 @@ class Program:
         if event is None:
             return where(eqn)
         return event.params["site"].where if event.primitive is sample_p else event.params["where"]
+
+    def _place_of(self, estimate: int) -> str:
+        sites = (eqn.params["site"] for eqn in self.flow.sites.values())
+        return next((site.where for site in sites if site.estimate == estimate), "")
 
     # -- draws
 

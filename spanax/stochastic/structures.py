@@ -195,7 +195,7 @@ def _while(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
     return outs, Events({here: score}, {here: ScoreFunction()}, {here: cost})
 
 
-RULES: dict[Any, Callable[[Interpreter, JaxprEqn, list, Path], tuple[list, Events]]] = {
+RULES: dict[Any, Callable[..., tuple[list, Events]]] = {
     P.jit_p: _call,
     P.closed_call_p: _call,
     P.remat_p: _remat,
