@@ -44,6 +44,7 @@ BRIDGES = [
     sx.ReinMax(),
     sx.Soft(0.1),
     sx.Perturbed(0.1),
+    sx.Componentwise(),
     sx.Smoothing(),
     sx.FiniteDifference(),
     sx.SPSA({"a": 0.1, "b": jnp.array(0.05)}),
