@@ -193,6 +193,16 @@ def evaluate(eqn: JaxprEqn, ins: Sequence) -> list:
     return list(outs) if eqn.primitive.multiple_results else [outs]
 
 
+def evaluate_alone(eqn: JaxprEqn, ins: Sequence) -> list:
+    """The same outside of the `shard_map` that the equation stands in, as on one device."""
+    if not any(map(varying, (*eqn.invars, *eqn.outvars))):
+        return evaluate(eqn, ins)
+    if is_cast(eqn):
+        return list(ins)
+    outs = eqn.primitive.bind(*ins, **eqn.primitive.get_bind_params(eqn.params))
+    return list(outs) if eqn.primitive.multiple_results else [outs]
+
+
 def evaluate_jaxpr(jaxpr: Jaxpr, consts: Sequence, *args) -> list:
     """The outputs of a whole sub-program."""
     return jax.core.eval_jaxpr(jaxpr, consts, *args)

@@ -18,10 +18,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._jaxprs import Literal, P, computed_now, evaluate
+from .._jaxprs import Literal, P, computed_now, evaluate_alone
 from .batches import ELEMENTWISE
 from .decided import NOISE, Decided, is_inexact, is_random
 from .flat import Flat, Node
+from .masks import is_added, is_mask_of_support
 from .sampling import cost_p
 
 SMALL, LARGE = 12, 96  # equations of a region that hang on the choice; and as many more before them, and beside them
@@ -48,6 +49,7 @@ class Region:
         self._shape = next((s for r in node.ins if (s := self.flat.aval(r).shape)), ())
         self.tainted: dict[int, Node] = dict.fromkeys(start, node)
         self.whole = True  # was nothing cut off that might equal something?
+        self.whole_before = True  # and of what is chosen by?
         self.nodes = self._with_ancestors(self._descendants())
         self.inputs = list(dict.fromkeys(v for n in self.nodes for v in self._read(n) if self._made_by(v) is None))
 
@@ -77,6 +79,7 @@ class Region:
         """And what is chosen by is computed from, and whatever else hangs on that, or is a constant."""
         before: dict[int, Node] = {}
         self._add_ancestors(self._read(self.node), after, before)
+        self.whole_before = self.whole
         shared = {v for node in before.values() for v in (*node.outs, *self._read(node))} | set(self._read(self.node))
         others: dict[int, Node] = {}
         self._add_ancestors([v for node in after.values() for v in self._read(node)], {**after, **before}, others)
@@ -167,7 +170,7 @@ class Region:
         for node in self.nodes:
             ins = [r.val if isinstance(r, Literal) else env[r] for r in node.ins]
             single = self.elementwise and node.name == "broadcast_in_dim"
-            env.update(zip(node.outs, ins if single else evaluate(node.eqn, ins), strict=True))
+            env.update(zip(node.outs, ins if single else evaluate_alone(node.eqn, ins), strict=True))
         return [env[v] for node in self.nodes for v in node.outs]
 
     @property
@@ -206,7 +209,8 @@ class Region:
             operations = tuple((p, tuple(kv for kv in params if kv[0] not in _SHAPES)) for p, params in operations)
         values = tuple(None if x is None else (np.asarray(x).tobytes(), np.shape(x)) for x in known)
         leaving = tuple(number[v] for v in self.leaving())
-        key = (self.elementwise, operations, wiring, kinds, values, leaving, self.nodes.index(self.node), self.whole)
+        key = (self.elementwise, operations, wiring, kinds, values, leaving, self.nodes.index(self.node))
+        key = (*key, self.whole, self.whole_before)
         try:
             hash(key)
         except TypeError:
@@ -258,14 +262,17 @@ def _what_is_chosen(node: Node, env: Mapping[int, np.ndarray]) -> np.ndarray:
     if node.name not in ("rem", "atan2"):
         return env[node.outs[0]]
     a, b = (r.val if isinstance(r, Literal) else env[r] for r in node.ins)
+    if np.ndim(a) and np.ndim(b):  # a single number at each point beside an array
+        a, b = (np.reshape(x, (*x.shape, *[1] * (max(a.ndim, b.ndim) - x.ndim))) for x in (a, b))
     return np.trunc(a / b) if node.name == "rem" else (a < 0) & (b < 0)
 
 
 class Measured(NamedTuple):
-    """`unseen`: decisions that never changed; `jumps`: floats that jump where one does."""
+    """`unseen`: decisions that never changed; `jumps`: floats that jump where one does; `infinite`: that become infinite."""
 
     unseen: frozenset[int]  # positions among the decisions
     jumps: frozenset[int]  # positions among the values
+    infinite: frozenset[int]  # positions among the values
 
 
 _known: dict[Hashable, Measured | None] = {}
@@ -277,6 +284,8 @@ def jumps(decided: Decided, node: Node) -> bool:
     start = list(node.outs)
     if is_test(node):
         return True  # it decides how many passes there are
+    if is_mask_of_support(decided.flat, node):
+        return False
     while True:
         regions = _regions(decided, node, start)
         for region in regions:
@@ -323,12 +332,14 @@ def _jumping(region: Region) -> list[int]:
     carried = {
         v for v in region.tainted if region.tainted[v] is region.node
     }  # what the choice makes, and what jumps with it
-    jumping |= set(decisions)
+    infinite = {values[k] for k in measured.infinite} - jumping
+    jumping |= infinite | set(decisions)
     through = {v for v in carried if v in jumping}
     for node in region.nodes:
         if node is not region.node and any(r in through for r in node.ins if isinstance(r, int)):
             through |= {v for v in node.outs if v in jumping}
-    return [v for v in leaving if v in through]
+    costly = {v for v in infinite if is_added(region.node.block, v)}  # infinite, and so is the estimate
+    return [v for v in leaving if v in through - costly]
 
 
 def _measure(region: Region) -> Measured | None:
@@ -405,10 +416,10 @@ def _look(region: Region, known: Sequence[Any]) -> Measured:
             chosen = np.concatenate([chosen, changes[first]])
         jobs += [(k, line * len(_STEPS) + step, element) for line, step, element in chosen]
     if not jobs:
-        return Measured(frozenset(unseen), frozenset())
+        return Measured(frozenset(unseen), frozenset(), frozenset())
     batch = len(points[0])
     if len(jobs) > BATCHES * batch:
-        return Measured(frozenset(range(len(decided))), frozenset())
+        return Measured(frozenset(range(len(decided))), frozenset(), frozenset())
     jobs = np.resize(np.asarray(jobs), (-(-len(jobs) // batch) * batch, 3))
     which = jobs[:, 0]
     parts = [
@@ -422,15 +433,18 @@ def _look(region: Region, known: Sequence[Any]) -> Measured:
     # where what is chosen by jumps itself, for another reason, nothing is seen of the choice
     clean = ~np.any([_differs([side[v] for side in sides]) for v in region.operands] or [which < 0], 0)
     unseen |= set(which) - set(which[clean])
-    found = frozenset(k for k, v in enumerate(region.values) if np.any(_differs([side[v] for side in sides]) & clean))
-    return Measured(frozenset(unseen), found)
+
+    def where(differs):
+        return frozenset(k for k, v in enumerate(region.values) if np.any(differs([side[v] for side in sides]) & clean))
+
+    return Measured(frozenset(unseen), where(_differs), where(_becomes_infinite))
 
 
 def _may_stay(region: Region, v: int, env: Mapping[int, np.ndarray], stay: set[int]) -> bool:
     """Is it no decision, if it never changed: an equality, a negative index, or a guard against numbers near 0?"""
     node = region.tainted[v]
     if node.name in _EQUALITIES:
-        return region.whole
+        return region.whole_before if node is region.node else region.whole
     if node.name == "lt" and not is_inexact(region.flat.aval(node.ins[0]).dtype):
         return isinstance(node.ins[1], Literal) and bool(np.all(node.ins[1].val == 0))  # an index counted from the end
     if any(r in stay for r in node.ins if isinstance(r, int)):
@@ -513,3 +527,10 @@ def _differs(sides: Sequence[np.ndarray]) -> np.ndarray:
         is_pole = jump > 20 * usual + np.finfo(float).tiny  # the change beside it is as large
         found = (stands_out | is_pole) & np.isfinite(jump) & np.isfinite(beside)
         return np.any(found.reshape(len(found), -1), -1)
+
+
+def _becomes_infinite(sides: Sequence[np.ndarray]) -> np.ndarray:
+    """At which points is one of the two in the middle a number, and the other infinite?"""
+    a, b = (np.asarray(x).astype(np.float64) for x in sides[2:4])
+    found = (np.isinf(a) & np.isfinite(b)) | (np.isfinite(a) & np.isinf(b))
+    return np.any(found.reshape(len(found), -1), -1)

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
-from .._jaxprs import JaxprEqn, P
+from .._jaxprs import JaxprEqn, Literal, P
 from .._steps import steers
 from ..bridges import Drawing, Local, Pathwise
 from .flat import Block, Flat, Node, Ref
@@ -267,7 +268,7 @@ def decides(node: Node) -> Sequence[Ref]:
     """What an equation chooses by; nothing where it makes no choice."""
     name, eqn = node.name, node.eqn
     if name in _COMPARISONS:
-        return () if node.ins[0] == node.ins[1] else node.ins  # x != x asks for NaN
+        return () if _asks_whether_finite(node) else node.ins
     if name in _FLAT or name in ("argmax", "argmin", "top_k", "approx_top_k"):
         return node.ins[:1]
     if name in _WRAPS:
@@ -277,6 +278,14 @@ def decides(node: Node) -> Sequence[Ref]:
     if name == "sort" and len(node.ins) > 1:
         return node.ins[: eqn.params["num_keys"]]
     return ()
+
+
+def _asks_whether_finite(node: Node) -> bool:
+    """x != x asks for NaN, and x < inf for an overflow: no finite x changes the answer."""
+    a, b = node.ins
+    return a == b or any(
+        isinstance(r, Literal) and is_inexact(np.asarray(r.val).dtype) and np.isinf(r.val) for r in (a, b)
+    )
 
 
 def _is_float(variable: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from jax import lax
 
-from .._jaxprs import PLAIN_CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, at, aval, body, evaluate, opened
+from .._jaxprs import PLAIN_CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, at, body, evaluate, opened
 from .._primitives import undifferentiated
 from ..bridges import Drawing
 from .flow import Path, within
@@ -36,11 +36,7 @@ def rewritten(closed: ClosedJaxpr, changes: Changes) -> ClosedJaxpr:
     def run(*args):
         return _replay(closed.jaxpr, closed.consts, args, (), changes)
 
-    return jax.make_jaxpr(run)(*map(_placeholder, closed.jaxpr.invars))
-
-
-def _placeholder(variable: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(aval(variable).shape, aval(variable).dtype)
+    return jax.make_jaxpr(run)(*(v.aval for v in closed.jaxpr.invars))  # which differ from device to device as they did
 
 
 def _replay(jaxpr: Jaxpr, consts: Sequence, args: Sequence, path: Path, changes: Changes) -> list:

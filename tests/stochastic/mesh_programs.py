@@ -253,7 +253,21 @@ def noisy_rows(t, key):
 
 
 # theta is the same on all devices: JAX sums the derivative over them.
+def no_bridge(h):
+    def f(t, *, key):
+        return jnp.sum(h(sx.sample(key, dist.Normal(t, jnp.ones(2)).to_event(1))))
+
+    def noted(t, key):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", sx.SpanaxWarning)  # of a jump
+            return estimates(f)(t, key)
+
+    return noted
+
+
 SHARED = {
+    "a continuous program": no_bridge(jax.nn.leaky_relu),
+    "a program that jumps": no_bridge(jnp.floor),
     **{n: estimates(ESTIMATES[n]) for n in ("ScoreFunction", "Enumerate", "DisARM", "Pathwise", "costs", "scan")},
     "a cost in one branch": estimates(a_cost_in_one_branch),
     "a_shared_leaf_of_a_black_box": a_shared_leaf_of_a_black_box,

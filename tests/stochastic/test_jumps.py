@@ -102,6 +102,7 @@ PHI, CDF = float(norm.pdf(T)), float(norm.cdf(T))
 HALF = float(norm.pdf(T / 2**0.5) / 2**0.5)  # of the difference of two
 VALUES = {  # the derivative of E[f], in closed form
     "step": (of_one(lambda z: jnp.where(z > 0, 1.0, 0.0)), PHI),
+    "infinity made finite": (of_one(lambda z: jnp.exp(jnp.where(z > 0, 0.0, -jnp.inf))), PHI),
     "cond": (of_one(lambda z: lax.cond(z > 0, lambda: 1 + z, lambda: 0.0)), PHI + CDF),
     "table": (table, float(sum((2 * k - 1) / 10 * norm.pdf(k - T - 2) for k in range(1, 7)))),
     "argmax": (argmax_of_two, HALF),
@@ -173,6 +174,27 @@ def in_a_loop(t, *, key):
     return lax.scan(step, 0.0, jax.random.split(key, 3))[0]
 
 
+def elbo(guide, log_density):
+    def f(t, *, key):
+        q = guide(jnp.exp(t * jnp.ones(3)))
+        z = sx.sample(key, q, name="z")
+        return jnp.sum(q.log_prob(z)) - jnp.sum(log_density(z))
+
+    return f
+
+
+def in_a_mixture(z):
+    parts = dist.Normal(z, 0.5)
+    return dist.MixtureSameFamily(dist.Categorical(logits=jnp.zeros(3)), parts).log_prob(1.0)
+
+
+def added_in_a_loop(t, *, key):
+    def step(total, z):
+        return total + dist.HalfNormal(1.0).log_prob(z), None
+
+    return lax.scan(step, 0.0, jnp.abs(normal(key, t, (3,))))[0]
+
+
 def sorted_by_index(z):
     return jnp.sum(z[jnp.argsort(z)] * jnp.arange(3.0))
 
@@ -207,6 +229,13 @@ CONTINUOUS = {
     "large": lambda t, *, key: jnp.sum(masks(normal(key, t, (300, 200)))),
     "network": through_a_network,
     "loop": in_a_loop,
+    "wrapped angles": of_three(lambda z: jnp.sum(jnp.cos((z - jnp.mean(z)) % jnp.asarray(jnp.pi * 2)))),
+    "evidence bound": elbo(lambda s: dist.Normal(0.0, s).to_event(1), in_a_mixture),
+    "evidence bound on (0, 1)": elbo(lambda s: dist.Beta(s[0], 2.0), dist.Beta(2.0, 1.0).log_prob),
+    "evidence bound on a simplex": elbo(dist.Dirichlet, dist.Dirichlet(jnp.ones(3)).log_prob),
+    "evidence bound of a scale": elbo(lambda s: dist.InverseGamma(s + 3).to_event(1), dist.HalfNormal(1.0).log_prob),
+    "support that is never left": of_one(lambda z: dist.Uniform(0.0, 1.0).log_prob(jax.nn.sigmoid(z)) + z),
+    "support in a loop": added_in_a_loop,
 }
 
 
@@ -248,6 +277,9 @@ JUMPS = {
         jnp.where(normal(key, t, (50,)) > 0, 1.0, 0.0), (jnp.arange(50) == 3).astype(float)
     ),
     "large": lambda t, *, key: jnp.mean((normal(key, t, (300, 200)) > 0).astype(float)),
+    "infinity made finite": of_one(lambda z: jnp.exp(jnp.where(z > 0, 0.0, -jnp.inf))),
+    "infinity cut off": of_one(lambda z: jnp.maximum(jnp.where(z > 0, 1.0, -jnp.inf), -3.0)),
+    "moving support in a mixture": of_one(lambda z: jax.nn.logsumexp(dist.Uniform(z, 3.0).log_prob(jnp.arange(3.0)))),
     "network": jumping_network,
     "while": passes_of_a_loop,
 }

@@ -46,7 +46,7 @@ def test_the_derivative_by_what_all_devices_share_is_summed_over_them(outcome):
         name: [*arrays[:-1], np.full(4, np.sum(arrays[-1]))]
         for name, arrays in outcome["shared theta, vmap"]["results"].items()
     }
-    assert not outcome["shared theta, vmap"]["errors"] and len(want) == 9
+    assert not outcome["shared theta, vmap"]["errors"] and len(want) == 11
     assert_same(outcome["shared theta"]["results"], want)
 
 
