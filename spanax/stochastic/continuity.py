@@ -35,6 +35,7 @@ _SCALES = np.logspace(-3, 6, 19)
 _STEPS = np.concatenate([-_SCALES[::-1], [0.0], _SCALES])
 _HALVINGS = 64
 _TINY = 1e-6  # a threshold on a size that guards a division
+_USUAL = 30.0  # what overflows from larger numbers is a guard's business
 
 _EQUALITIES = frozenset(["eq", "ne"])
 _GUARDS = frozenset("lt le gt ge".split())
@@ -155,9 +156,10 @@ class Region:
     def decisions(self) -> list[int]:
         """The values that are no floats and hang on the choice; the choice itself, of whatever type, comes first."""
         others = [v for v in self.tainted if not is_inexact(self.flat.avals[v].dtype)]
-        return list(dict.fromkeys([self.node.outs[0], *others])) if self._is_step() else others
+        return list(dict.fromkeys([self.node.outs[0], *others])) if self.is_step else others
 
-    def _is_step(self) -> bool:
+    @property
+    def is_step(self) -> bool:
         return not self.node.blocks and is_inexact(self.flat.avals[self.node.outs[0]].dtype)
 
     @property
@@ -181,7 +183,7 @@ class Region:
     def decided_at(self, env: Mapping[int, np.ndarray]) -> list[np.ndarray]:
         """The decisions, given all values at some points."""
         return [
-            _what_is_chosen(self.node, env) if v == self.node.outs[0] and self._is_step() else env[v]
+            _what_is_chosen(self.node, env) if v == self.node.outs[0] and self.is_step else env[v]
             for v in self.decisions
         ]
 
@@ -259,12 +261,19 @@ _SHAPES = frozenset(["shape", "broadcast_dimensions", "sharding"])
 
 def _what_is_chosen(node: Node, env: Mapping[int, np.ndarray]) -> np.ndarray:
     """What changes where one of the operations that make floats jumps."""
-    if node.name not in ("rem", "atan2"):
+    if node.name not in ("rem", "atan2", "abs"):
         return env[node.outs[0]]
-    a, b = (r.val if isinstance(r, Literal) else env[r] for r in node.ins)
+    a, *others = (r.val if isinstance(r, Literal) else env[r] for r in node.ins)
+    if node.name == "abs":
+        return a < 0
+    (b,) = others
     if np.ndim(a) and np.ndim(b):  # a single number at each point beside an array
         a, b = (np.reshape(x, (*x.shape, *[1] * (max(a.ndim, b.ndim) - x.ndim))) for x in (a, b))
     return np.trunc(a / b) if node.name == "rem" else (a < 0) & (b < 0)
+
+
+def asks_for_nan(node: Node) -> bool:
+    return node.name == "is_finite" or (node.name == "ne" and node.ins[0] == node.ins[1])
 
 
 class Measured(NamedTuple):
@@ -324,22 +333,21 @@ def _jumping(region: Region) -> list[int]:
     leaving = region.leaving()
     if measured is None:
         return leaving
-    jumping = set()
-    values, decisions = region.values, region.decisions
-    jumping |= {values[k] for k in measured.jumps}
+    values = region.values
+    jumping = {values[k] for k in measured.jumps}
     if measured.unseen:  # nothing is known where it does not change
         jumping |= set(values)
-    carried = {
-        v for v in region.tainted if region.tainted[v] is region.node
-    }  # what the choice makes, and what jumps with it
+    # what the choice makes, and what jumps with it
+    carried = {v for v in region.tainted if region.tainted[v] is region.node}
+    is_abs = region.node.name == "abs"  # continuous itself
     infinite = {values[k] for k in measured.infinite} - jumping
-    jumping |= infinite | set(decisions)
-    through = {v for v in carried if v in jumping}
+    jumping |= infinite | {v for v in region.decisions if not (is_abs and v in carried)}
+    through = {v for v in carried if v in jumping or is_abs}
     for node in region.nodes:
         if node is not region.node and any(r in through for r in node.ins if isinstance(r, int)):
             through |= {v for v in node.outs if v in jumping}
     costly = {v for v in infinite if is_added(region.node.block, v)}  # infinite, and so is the estimate
-    return [v for v in leaving if v in through - costly]
+    return [v for v in leaving if v in through - costly and v in jumping]
 
 
 def _measure(region: Region) -> Measured | None:
@@ -400,11 +408,15 @@ def _look(region: Region, known: Sequence[Any]) -> Measured:
     points = [p.reshape(-1, *p.shape[2:]) for p in points]
     env = run(points)
     decided = region.decided_at(env)
+    usual = _are_usual(region, points, known).reshape(lines, -1)
     unseen, stay, jobs = set(), set(), []
     each = max(4, min(BISECTED, len(points[0]) // max(1, len(decided))))
     for k, (v, d) in enumerate(zip(region.decisions, decided, strict=True)):
         d = d.reshape(lines, len(_STEPS), -1)
-        changes = random.permutation(np.argwhere(d[:, 1:] != d[:, :-1]))  # (line, step, element)
+        changed = d[:, 1:] != d[:, :-1]
+        if asks_for_nan(region.tainted[v]):
+            changed &= usual[:, 1:, None] & usual[:, :-1, None]
+        changes = random.permutation(np.argwhere(changed))  # (line, step, element)
         if not len(changes):
             if _may_stay(region, v, env, stay):
                 stay.add(v)
@@ -428,7 +440,7 @@ def _look(region: Region, known: Sequence[Any]) -> Measured:
     ]
     sides = [
         {v: np.concatenate([part[i][v] for part in parts]) for v in (*region.operands, *region.values)}
-        for i in range(6)
+        for i in range(8)
     ]
     # where what is chosen by jumps itself, for another reason, nothing is seen of the choice
     clean = ~np.any([_differs([side[v] for side in sides]) for v in region.operands] or [which < 0], 0)
@@ -440,9 +452,20 @@ def _look(region: Region, known: Sequence[Any]) -> Measured:
     return Measured(frozenset(unseen), where(_differs), where(_becomes_infinite))
 
 
+def _are_usual(region: Region, points: Sequence[np.ndarray], known: Sequence[Any]) -> np.ndarray:
+    """Which points have no number in them whose exponential is too large for its type?"""
+    found = np.ones(len(points[0]), bool)
+    for v, p, x in zip(region.inputs, points, known, strict=True):
+        if x is None and is_inexact(region.flat.avals[v].dtype):
+            found &= np.max(np.abs(p.reshape(len(p), -1).astype(float)), -1, initial=0.0) < _USUAL
+    return found
+
+
 def _may_stay(region: Region, v: int, env: Mapping[int, np.ndarray], stay: set[int]) -> bool:
-    """Is it no decision, if it never changed: an equality, a negative index, or a guard against numbers near 0?"""
+    """Is it no decision, if it never changed: an equality, a negative index, or a guard against NaN or numbers near 0?"""
     node = region.tainted[v]
+    if asks_for_nan(node) or node.name == "abs":
+        return True
     if node.name in _EQUALITIES:
         return region.whole_before if node is region.node else region.whole
     if node.name == "lt" and not is_inexact(region.flat.aval(node.ins[0]).dtype):
@@ -476,7 +499,7 @@ def _points(region: Region, v: int, known: Any, lines: int, random: np.random.Ge
 
 
 def _close_in(region: Region, run: Run, jobs: np.ndarray, low: list, high: list) -> list[dict[int, np.ndarray]]:
-    """All values at both ends of each interval, at both sides of the change in it, and one step beyond those.
+    """All values at both ends of each interval, at both sides of the change in it, and one and two steps beyond those.
 
     `jobs`: (decision, _, element of it) for each interval.
     """
@@ -504,9 +527,12 @@ def _close_in(region: Region, run: Run, jobs: np.ndarray, low: list, high: list)
             first = changed(region.decided_at(run(middle)))
             a, b = chosen(first, a, middle), chosen(first, middle, b)
         steps = [_step(x, y) if f else 0 for x, y, f in zip(a, b, floats, strict=True)]
-        before = [(x - s).astype(x.dtype) if f else x for x, s, f in zip(a, steps, floats, strict=True)]
-        after = [(y + s).astype(y.dtype) if f else y for y, s, f in zip(b, steps, floats, strict=True)]
-    return [ends[0], *map(run, (before, a, b, after)), ends[1]]
+
+        def moved(xs, by):
+            return [(x + by * s).astype(x.dtype) if f else x for x, s, f in zip(xs, steps, floats, strict=True)]
+
+        points = (moved(a, -2), moved(a, -1), a, b, moved(b, 1), moved(b, 2))
+    return [ends[0], *map(run, points), ends[1]]
 
 
 def _step(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -515,22 +541,33 @@ def _step(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _differs(sides: Sequence[np.ndarray]) -> np.ndarray:
-    """At which points is there a jump between the third and the fourth? What is not finite is not compared."""
+    """At which points is there a jump between the fourth and the fifth? What is not finite is not compared.
+
+    Or between the third and the sixth: where two numbers are equal, the value may lie half way, as the derivative of a max does.
+    """
+    low, *inner, high = (np.asarray(x).astype(np.float64) for x in sides)
     eps = float(jnp.finfo(sides[0].dtype).eps)
-    low, before, a, b, after, high = (np.asarray(x).astype(np.float64) for x in sides)
     with np.errstate(invalid="ignore", over="ignore"):
-        jump, beside = np.abs(b - a), np.abs(a - before) + np.abs(after - b)
         ends = np.maximum(np.abs(low), np.abs(high))
-        scale = np.maximum(ends, np.maximum(np.abs(a), np.abs(b)))
-        stands_out = jump > 16 * beside + 256 * eps * scale
         usual = np.max(np.where(np.isfinite(ends), ends, 0.0), 0)
-        is_pole = jump > 20 * usual + np.finfo(float).tiny  # the change beside it is as large
-        found = (stands_out | is_pole) & np.isfinite(jump) & np.isfinite(beside)
+        found = np.zeros(ends.shape, bool)
+        found |= _stands_out(*inner[1:5], ends, usual, eps)
+        a, b = inner[1], inner[4]
+        half_way = np.minimum(*(np.abs(x - (a + b) / 2) for x in inner[2:4])) < np.abs(b - a) / 4
+        found |= half_way & _stands_out(inner[0], a, b, inner[5], ends, usual, eps)
         return np.any(found.reshape(len(found), -1), -1)
+
+
+def _stands_out(before, a, b, after, ends, usual, eps) -> np.ndarray:
+    """Is the change from a to b out of proportion to those beside it, and to rounding?"""
+    jump, beside = np.abs(b - a), np.abs(a - before) + np.abs(after - b)
+    scale = np.maximum(ends, np.maximum(np.abs(a), np.abs(b)))
+    is_pole = jump > 20 * usual + np.finfo(float).tiny  # the change beside it is as large
+    return ((jump > 16 * beside + 256 * eps * scale) | is_pole) & np.isfinite(jump) & np.isfinite(beside)
 
 
 def _becomes_infinite(sides: Sequence[np.ndarray]) -> np.ndarray:
     """At which points is one of the two in the middle a number, and the other infinite?"""
-    a, b = (np.asarray(x).astype(np.float64) for x in sides[2:4])
+    a, b = (np.asarray(x).astype(np.float64) for x in sides[3:5])
     found = (np.isinf(a) & np.isfinite(b)) | (np.isfinite(a) & np.isinf(b))
     return np.any(found.reshape(len(found), -1), -1)

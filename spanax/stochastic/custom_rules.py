@@ -1,7 +1,8 @@
 """Derivatives of the user's own that cross a draw: custom rules, and straight-through written by hand.
 
 A score would be added to such a derivative, and the sum is the gradient of nothing. What is refused: a custom rule that is not
-the derivative of its function with the draws held, and `z + p - stop_gradient(p)` around a draw z.
+the derivative of its function with the draws held, `z + p - stop_gradient(p)` around a draw z, and a custom rule that gives z
+the derivative of an argument that its value does not depend on. Not seen: products, as in z * p / stop_gradient(p).
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import numpy as np
 
 from .._errors import SpanaxError
 from .._jaxprs import (
+    CUSTOM_RULES,
     Jaxpr,
     JaxprEqn,
     Literal,
     aval,
+    body,
     computed_now,
     evaluate,
     is_again,
@@ -119,21 +122,30 @@ def refuse_rule(eqn: JaxprEqn, site: Site, via: Drawing) -> SpanaxError:
 # -- z + p - stop_gradient(p), and its other spellings
 
 
+class _Part(NamedTuple):
+    """A term of a sum: how often it is in the value, and how often in the derivative."""
+
+    term: _Term
+    value: float
+    slope: float
+
+
 class _Term(NamedTuple):
-    """A value: the operation that made it, of which terms, and the draws with a score that are behind it.
+    """A value: what it is a function of, as a sum of terms, and the draws with a score that are behind it.
 
     `near`: how many operations away a draw is, up to NEAR: f(z) + h - stop_gradient(h) is a loss with a term of its own
     gradient, and z + p - stop_gradient(p) a draw with another's.
     """
 
-    name: str
-    of: tuple[Any, ...]  # equal where the values are
-    parts: tuple[_Term, ...]
+    of: Hashable  # equal where the values are
+    sum: Mapping[Hashable, _Part]  # empty where the value is no sum, but a term itself
+    total: Mapping[Hashable, _Part]  # of the entries of an array that was put together
     draws: frozenset[Site]
     near: Mapping[Site, int]
 
-    def operands(self, name: str) -> tuple[_Term, ...]:
-        return self.parts if self.name == name else ()
+    @property
+    def parts(self) -> Mapping[Hashable, _Part]:
+        return self.sum or {self.of: _Part(self, 1.0, 1.0)}
 
 
 def check_straight_through(
@@ -156,19 +168,24 @@ def check_straight_through(
         for inner in () if is_again(eqn) else jaxprs_in_params(eqn.params):
             inside = check_straight_through(inner, bridge_at, given[-len(inner.invars) :] if inner.invars else ())
             outs = inside if is_call(eqn) else outs
-        for hard, smooth in _straight_through(outs[0] if outs else None):
+        if eqn.primitive in CUSTOM_RULES:
+            pairs = _by_rule(eqn, given, outs)
+        else:
+            pairs = _straight_through(outs[0]) if eqn.primitive.name in _SUMS else []
+        for hard, smooth in pairs:
             for site in hard.near.keys() - smooth.draws:
                 raise _refuse_by_hand(eqn, site, bridge_at(site))
         env.update(zip(eqn.outvars, outs, strict=True))
     return list(map(read, jaxpr.outvars))
 
 
-NEAR = 4
+NEAR, LONG = 4, 16  # operations; terms of a sum
 _SAME = frozenset("convert_element_type copy reshape broadcast_in_dim squeeze".split())
+_SUMS = frozenset("add sub neg reduce_sum".split())
 
 
 def _leaf(what: Hashable) -> _Term:
-    return _Term("", (what,), (), frozenset(), {})
+    return _Term(what, {}, {}, frozenset(), {})
 
 
 def _term(eqn: JaxprEqn, k: int, ins: Sequence[_Term], bridge_at: Callable[[Site], Drawing]) -> _Term:
@@ -184,38 +201,84 @@ def _term(eqn: JaxprEqn, k: int, ins: Sequence[_Term], bridge_at: Callable[[Site
         what = hash((name, k, params, tuple(hash(x.of) for x in ins)))
     except TypeError:
         what = id(eqn), k
-    return _Term(name, (what,), tuple(ins), draws, near)
+    total = _added([(x, 1.0) for x in ins]) if name in ("stack", "concatenate") else {}
+    return _Term(what, _sum_of(eqn, ins), total, draws, near)
 
 
-def _straight_through(out: _Term | None) -> list[tuple[_Term, _Term]]:
+def _sum_of(eqn: JaxprEqn, ins: Sequence[_Term]) -> dict[Hashable, _Part]:
+    """A result as a sum of terms; empty where it is none, or a long one."""
+    name, (first, *others) = eqn.primitive.name, ins or (_leaf(""),)
+    if name == "stop_gradient":
+        return {of: part._replace(slope=0.0) for of, part in first.parts.items()}
+    if name == "reduce_sum":
+        return dict(first.total or first.sum)
+    if name == "neg":
+        return _added([(first, -1.0)])
+    if name in ("add", "sub"):
+        return _added([(first, 1.0), (others[0], 1.0 if name == "add" else -1.0)])
+    numbers = [_number(v) for v in eqn.invars]
+    if name == "div" and numbers[1]:
+        return _added([(first, 1 / numbers[1])])
+    if name == "mul" and any(numbers):
+        return _added([(others[0], numbers[0]) if numbers[0] else (first, numbers[1] or 0.0)])
+    return {}
+
+
+def _number(v: Any) -> float | None:
+    return float(v.val) if isinstance(v, Literal) and np.ndim(v.val) == 0 and _is_float(aval(v)) else None
+
+
+def _added(terms: Sequence[tuple[_Term, float]]) -> dict[Hashable, _Part]:
+    total: dict[Hashable, _Part] = {}
+    for term, factor in terms:
+        for of, part in term.parts.items():
+            old = total.get(of, _Part(part.term, 0.0, 0.0))
+            total[of] = _Part(part.term, old.value + factor * part.value, old.slope + factor * part.slope)
+    return total if len(total) <= LONG else {}
+
+
+def _straight_through(out: _Term) -> list[tuple[_Term, _Term]]:
     """(what gives the value, what gives the derivative), where a sum is such an expression."""
-    pairs = []
-    if out and out.name == "sub":
-        total, taken = out.parts
-        pairs = [
-            (z, p) for p in taken.operands("stop_gradient") for z, q in _both(total.operands("add")) if q.of == p.of
-        ]
-    elif out and out.name == "add":
-        for x, y in _both(out.parts):
-            for z, taken in _pair(y.operands("sub")):  # x + (z - stop(p)): p is z, or x
-                stopped = [p.of for p in taken.operands("stop_gradient")]
-                pairs += [(x, z)] * (z.of in stopped) + [(z, x)] * (x.of in stopped)
-            pairs += [(z, y) for w in x.operands("stop_gradient") for z, p in _pair(w.operands("sub")) if p.of == y.of]
+    hard = [part.term for part in out.parts.values() if abs(part.value) > _ZERO]
+    smooth = [part.term for part in out.parts.values() if abs(part.value) <= _ZERO < abs(part.slope)]
+    return [(z, p) for z in hard for p in smooth]
+
+
+_ZERO = 1e-6
+
+
+def _by_rule(eqn: JaxprEqn, ins: Sequence[_Term], outs: Sequence[_Term]) -> list[tuple[_Term, _Term]]:
+    """The same, where a custom rule makes a derivative of an argument that the value does not depend on."""
+    (jaxpr, _), pairs = body(eqn), []
+    for n, (z, v) in enumerate(zip(outs, jaxpr.outvars, strict=True)):
+        unused = set(range(len(ins))) - _behind(jaxpr, v) - set(range(eqn.params.get("num_consts", 0)))
+        floats = [k for k in sorted(unused) if _is_float(aval(eqn.invars[k]))]
+        if z.near and floats and _is_float(aval(v)):
+            pairs += [(z, ins[k]) for k in floats if _has_slope(eqn, k, n)]
     return pairs
 
 
-def _pair(terms: tuple) -> list[tuple]:
-    return [terms] if len(terms) == 2 else []
+def _behind(jaxpr: Jaxpr, out: Any) -> set[int]:
+    """The places of the inputs that an output is computed from."""
+    needed = {out} if not isinstance(out, Literal) else set()
+    for eqn in reversed(jaxpr.eqns):
+        if needed.intersection(eqn.outvars):
+            needed.update(v for v in eqn.invars if not isinstance(v, Literal))
+    return {k for k, v in enumerate(jaxpr.invars) if v in needed}
 
 
-def _both(terms: tuple) -> list[tuple]:
-    return [terms, terms[::-1]] if len(terms) == 2 else []
+def _has_slope(eqn: JaxprEqn, k: int, n: int) -> bool:
+    """Does the rule give output n a derivative by input k?"""
+    with computed_now(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        ins = _inputs(eqn, _DOMAINS[-1], 0)
+        slope = jax.grad(lambda x: jnp.sum(evaluate(eqn, [*ins[:k], x, *ins[k + 1 :]])[n]))(ins[k])
+        return bool(np.any(np.asarray(slope) != 0))
 
 
 def _refuse_by_hand(eqn: JaxprEqn, site: Site, via: Drawing) -> SpanaxError:
     return SpanaxError(
-        f"straight-through by hand (z + p - stop_gradient(p)) around {site.label}: the score of {via!r} would be added to the "
-        "derivative of p",
+        f"straight-through by hand (z + p - stop_gradient(p), or a custom rule) around {site.label}: the score of {via!r} would "
+        "be added to the derivative of p",
         where(eqn) or site.where,
         *_REMEDIES,
     )

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from .._jaxprs import JaxprEqn, Literal, P
+from .._jaxprs import CUSTOM_RULES, JaxprEqn, Literal, P
 from .._steps import steers
 from ..bridges import Drawing, Local, Pathwise
 from .flat import Block, Flat, Node, Ref
@@ -27,6 +27,9 @@ _FIRST = 8  # the bit of the first draw through Pathwise
 _COMPARISONS = frozenset("eq ne lt le gt ge lt_to le_to".split())
 _FLAT = frozenset("floor ceil round sign".split())  # floats without a derivative
 _WRAPS = frozenset("rem atan2".split())  # floats with one, that jump
+_WINDOWS = frozenset(
+    "select_and_scatter_add select_and_gather_add".split()
+)  # a derivative of the largest in each window
 _SOURCES = frozenset("random_bits random_gamma rng_bit_generator rng_uniform threefry2x32".split())
 
 
@@ -131,7 +134,7 @@ class Decided:
         name, floats, integers = node.name, 0, 0
         if name in _SOURCES:
             floats = integers = NOISE
-        if name == "stop_gradient" or name in _COMPARISONS or name in _FLAT:
+        if name in ("stop_gradient", "is_finite") or name in _COMPARISONS or name in _FLAT:
             return
         for k, r in enumerate(node.ins):
             if isinstance(r, int) and self.labels[r] and not (name != "cond" and steers(node.eqn, k)):
@@ -268,11 +271,17 @@ def decides(node: Node) -> Sequence[Ref]:
     """What an equation chooses by; nothing where it makes no choice."""
     name, eqn = node.name, node.eqn
     if name in _COMPARISONS:
-        return () if _asks_whether_finite(node) else node.ins
+        return () if _asks_for_overflow(node) else node.ins
     if name in _FLAT or name in ("argmax", "argmin", "top_k", "approx_top_k"):
         return node.ins[:1]
-    if name in _WRAPS:
+    if name in _WRAPS or name == "is_finite":
         return node.ins
+    if name == "abs":  # x / |x| jumps
+        return node.ins if _is_float(eqn.invars[0]) and jnp.isrealobj(eqn.invars[0].aval) else ()
+    if name in _WINDOWS:
+        return node.ins[1:]
+    if eqn.primitive in CUSTOM_RULES:  # it has no derivative for an output that is an integer
+        return () if all(map(_is_float, eqn.outvars)) else node.ins
     if name in ("convert_element_type", "bitcast_convert_type"):
         return node.ins if _is_float(eqn.invars[0]) and not _is_float(eqn.outvars[0]) else ()
     if name == "sort" and len(node.ins) > 1:
@@ -280,12 +289,9 @@ def decides(node: Node) -> Sequence[Ref]:
     return ()
 
 
-def _asks_whether_finite(node: Node) -> bool:
-    """x != x asks for NaN, and x < inf for an overflow: no finite x changes the answer."""
-    a, b = node.ins
-    return a == b or any(
-        isinstance(r, Literal) and is_inexact(np.asarray(r.val).dtype) and np.isinf(r.val) for r in (a, b)
-    )
+def _asks_for_overflow(node: Node) -> bool:
+    """x < inf, or x != inf: no finite x changes the answer."""
+    return any(isinstance(r, Literal) and is_inexact(np.asarray(r.val).dtype) and np.isinf(r.val) for r in node.ins)
 
 
 def _is_float(variable: Any) -> bool:

@@ -33,6 +33,7 @@ class Values:
         self._numbers: dict[Hashable, int] = {}
         self._made: dict[int, tuple[Hashable, Sequence[Value]]] = {}  # number -> the operation and its arguments
         self._nodes: set[int] = set()  # numbers of nodes of the tree of keys: roots, and arrays of children
+        self._constants: set[int] = set()  # numbers of keys that are known
         self._plain: set[int] = set()  # numbers of values that equal no other number's
         self._joined: dict[int, tuple[int, list[tuple[int, Value]]]] = {}  # number -> axis, (length, piece)
         self._holds: dict[int, list[Value]] = {}  # number -> what its entries may be equal to
@@ -134,6 +135,7 @@ class Values:
             distinct = len(rows) == int(np.prod(lead, dtype=int))
             tells = [(k, frozenset()) for k in range(len(lead))] if distinct else ()
             out = self.of(what, (), shape, tells, node=True)
+            self._constants.add(out.number)
         elif data.dtype.kind in "iu" and (linear := _progression(data)) is not None:
             return self.counted(linear, shape)
         else:
@@ -238,10 +240,14 @@ class Values:
         return self.counted(start.plus(step), shape)
 
     def chosen(self, value: Value, axis: int, choose: Callable[[Rows], Rows]) -> Value:
-        """These rows of it along one axis."""
-        if value.axes is None:
+        """These rows of it along one axis; any rows, where two of them may be the same key."""
+        if value.axes is None or (self._may_repeat(value) and all(c != axis for c, _ in value.tells)):
             return value
         return self.part(value, (s.narrowed(value.axes[axis], choose) for s in value.sources), value.axes)
+
+    def _may_repeat(self, value: Value) -> bool:
+        """Is it any array but one of children in the tree of keys?"""
+        return any(s.base not in self._nodes or s.base in self._constants for s in value.sources)
 
     def reversed(self, value: Value) -> Value:
         """Its first axis the other way round."""

@@ -885,3 +885,48 @@ def assoc(draw, key, u):
     return jnp.sum(lax.associative_scan(lambda a, b: a + b, jax.vmap(draw)(jr.split(key, 4)))) + draw(
         jr.split(key, 4)[0]
     )
+
+
+def pair(draw, keys):
+    return draw(keys[0]) + draw(keys[1])
+
+
+@shared
+def entries_taken_twice(draw, key, u):
+    return pair(draw, jnp.take(jr.split(key, 3), jnp.array([1, 1]), axis=0))
+
+
+@shared
+def entries_of_a_repeated_array(draw, key, u):
+    return pair(draw, jnp.repeat(jr.split(key, 2), 2, axis=0))
+
+
+@shared
+def entries_of_what_a_scan_stacks(draw, key, u):
+    return pair(draw, lax.scan(lambda k, _: (k, k), key, None, 2)[1])
+
+
+@shared
+def entries_of_folds_by_halves(draw, key, u):
+    return pair(draw, lax.scan(lambda _, i: (_, jr.fold_in(key, i // 2)), 0, jnp.arange(2))[1])
+
+
+@shared
+def entries_of_masked_keys(draw, key, u):
+    data = jr.split(key, 2) if key.ndim else jr.key_data(jr.split(key, 2))
+    return pair(draw, jax.vmap(jr.wrap_key_data)(data & jnp.uint32(0)))
+
+
+@distinct
+def entries_taken_apart(draw, key, u):
+    return pair(draw, jr.split(key, 3)[jnp.array([2, 0])])
+
+
+@distinct
+def entries_of_what_a_scan_splits(draw, key, u):
+    return pair(draw, lax.scan(lambda k, _: tuple(jr.split(k)), key, None, 2)[1])
+
+
+@distinct
+def entries_of_a_permutation(draw, key, u):
+    return pair(draw, jr.split(key, 3)[jr.permutation(jr.fold_in(key, 9), 3)])

@@ -95,6 +95,30 @@ def held(case, theta, z):
     return {"of a product": theta**2 * z, "none": 3 * z, "of a logarithm": jnp.log(theta) + z}[case]
 
 
+@jax.custom_vjp
+def value_of_one(z, p):
+    """z, with the derivative of p."""
+    return z
+
+
+value_of_one.defvjp(lambda z, p: (z, None), lambda _, g: (jnp.zeros_like(g), g))
+
+
+@jax.custom_jvp
+def twice_the_slope(z):
+    """z, with twice its derivative."""
+    return z
+
+
+twice_the_slope.defjvp(lambda primals, tangents: (twice_the_slope(*primals), 2 * tangents[0]))
+
+
+@jax.custom_jvp
+def product_and_draw(z, p):
+    return z * p, z
+
+
+product_and_draw.defjvp(lambda x, d: (product_and_draw(*x), (x[0] * d[1], jnp.zeros_like(d[0]))))
 BY_HAND = {
     "(z + p) - stop(p)": lambda z, p: z + p - lax.stop_gradient(p),
     "z + (p - stop(p))": lambda z, p: z + (p - lax.stop_gradient(p)),
@@ -106,6 +130,13 @@ BY_HAND = {
     "of what is near the draw": lambda z, p: (2 * z - 1) + p - lax.stop_gradient(p),
     "in a branch": lambda z, p: lax.cond(z > 0, lambda: z + p - lax.stop_gradient(p), lambda: z),
     "in a loop": lambda z, p: lax.scan(lambda c, _: (c + z + (p - lax.stop_gradient(p)), None), 0.0, None, 2)[0],
+    "p - (stop(p) - z)": lambda z, p: p - (lax.stop_gradient(p) - z),
+    "z - (stop(p) - p)": lambda z, p: z - (lax.stop_gradient(p) - p),
+    "scaled": lambda z, p: z + 2 * (p - lax.stop_gradient(p)),
+    "p * 1 - stop(p)": lambda z, p: lax.stop_gradient(z) + p * 1.0 - lax.stop_gradient(p),
+    "a sum of an array": lambda z, p: jnp.sum(jnp.stack([z, p, -lax.stop_gradient(p)])),
+    "a custom rule after the draw": value_of_one,
+    "custom_gradient": jax.custom_gradient(lambda z, p: (z, lambda g: (jnp.zeros_like(g), g))),
     "computed twice": lambda z, p: z + jnp.sin(p) - lax.stop_gradient(jnp.sin(p)),
 }
 
@@ -126,6 +157,11 @@ ALLOWED = {
     ),
     "around a hard step after the draw": lambda theta, key: (lambda y: y + lax.stop_gradient(jnp.round(y) - y))(
         theta * coin(theta, key, None)
+    ),
+    "a rule of what the value depends on": lambda theta, key: twice_the_slope(coin(theta, key, None)) * theta,
+    "a rule that hands the draw on": lambda theta, key: sum(product_and_draw(coin(theta, key, None), theta)),
+    "beside it in an array": lambda theta, key: jnp.sum(
+        (jnp.stack([coin(theta, key, None), theta - lax.stop_gradient(theta)]) + 1) ** 2
     ),
     "a loss with a term that has a gradient only": lambda theta, key: (
         jnp.exp(jnp.sin(jnp.cos(coin(theta, key, None) * theta) ** 2) + 1) + theta - lax.stop_gradient(theta)
