@@ -551,7 +551,7 @@ def _differs(sides: Sequence[np.ndarray]) -> np.ndarray:
         ends = np.maximum(np.abs(low), np.abs(high))
         usual = np.max(np.where(np.isfinite(ends), ends, 0.0), 0)
         found = np.zeros(ends.shape, bool)
-        found |= _stands_out(*inner[1:5], ends, usual, eps)
+        found |= _stands_out(inner[1], inner[2], inner[3], inner[4], ends, usual, eps)
         a, b = inner[1], inner[4]
         half_way = np.minimum(*(np.abs(x - (a + b) / 2) for x in inner[2:4])) < np.abs(b - a) / 4
         found |= half_way & _stands_out(inner[0], a, b, inner[5], ends, usual, eps)
