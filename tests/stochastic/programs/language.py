@@ -168,7 +168,7 @@ class RandomProgram:
 
 def outcomes(slots) -> np.ndarray:
     """All combinations: (their number, slots)."""
-    return np.array(list(itertools.product(*(range(n) for n in slots))), int).reshape(-1, len(slots))
+    return np.array(list(itertools.product(*(range(n) for n in slots))), int).reshape(math.prod(slots), len(slots))
 
 
 def inside(statement) -> tuple[Block, ...]:
