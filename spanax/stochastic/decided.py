@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._jaxprs import CUSTOM_RULES, JaxprEqn, Literal, P
+from .._primitives import zero_valued_p
 from .._steps import steers
 from ..bridges import Drawing, Local, Pathwise
 from .flat import Block, Flat, Node, Ref
@@ -218,7 +219,7 @@ class Decided:
                 self._arrives.add(node)
                 if rule := _BACKWARD.get(node.eqn.primitive):
                     rule(self, node, outs)
-                elif node.name != "stop_gradient":
+                elif node.name != "stop_gradient" and not _is_score(node):
                     self._reach(node.ins)
 
     def _cond_back(self, node: Node, outs: list[bool]) -> None:
@@ -292,6 +293,11 @@ def decides(node: Node) -> Sequence[Ref]:
 def _asks_for_overflow(node: Node) -> bool:
     """x < inf, or x != inf: no finite x changes the answer."""
     return any(isinstance(r, Literal) and is_inexact(np.asarray(r.val).dtype) and np.isinf(r.val) for r in node.ins)
+
+
+def _is_score(node: Node) -> bool:
+    """The score of an inner estimate: log p is the estimator's affair, and its parameters are those of the draw itself."""
+    return node.eqn.primitive is zero_valued_p and node.eqn.params["owner"] is not None
 
 
 def _is_float(variable: Any) -> bool:
