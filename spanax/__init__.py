@@ -1,6 +1,6 @@
 """Gradients across the steps of a program that have none. The public names."""
 
-from . import control as control, hard as hard
+from . import _interrupts as _interrupts, control as control, hard as hard  # Ctrl-C may come while the rest is imported
 from ._errors import SpanaxError as SpanaxError, SpanaxWarning as SpanaxWarning
 from .blackbox import (
     BlackBox as BlackBox,

@@ -31,6 +31,11 @@ def diagnosis(problem: str, where: str = "", *remedies: str) -> str:
     return "\n".join(lines)
 
 
+def installing(extra: str) -> tuple[str, str]:
+    """The remedies where the packages of an extra are missing: of a published Spanax, and of a checkout."""
+    return f"pip install 'spanax[{extra}]'", f"pip install -e '.[{extra}]', in a checkout"
+
+
 def warn(problem: str, where: str, *remedies: str) -> None:
     """Warns with `SpanaxWarning` at the user's line, `where`: once."""
     place = re.match(r"(.*?):(\d+)(:\d+)? \(", where)  # a path may hold colons of its own

@@ -64,6 +64,14 @@ class _Loop:
             self.leaving = True
             raise SystemExit
 
+    def dropped(self, failed) -> None:
+        """Where the signal to end came while Python drops exceptions, as in a `__del__`, it is sent again."""
+        if not self.leaving or failed.exc_type is not SystemExit:
+            sys.__unraisablehook__(failed)
+            return
+        self.leaving = False
+        threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
     def prepare(self, process: dict) -> None:
         self.main = {name: process.pop(name) for name in list(process) if name.startswith("init_main")}
         spawn.prepare(process)
@@ -147,6 +155,7 @@ def main(fd: int) -> None:
     loop = _Loop(Connection(fd))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
     signal.signal(signal.SIGTERM, loop.leave)
+    sys.unraisablehook = loop.dropped
     threading.Thread(target=_end_with_parent, args=(fd,), daemon=True).start()
     try:
         loop.run()

@@ -1,14 +1,29 @@
-"""The command `spanax`: one file for each subcommand. Needs `pip install 'spanax[cli]'`."""
+"""The command `spanax`: one file for each subcommand. Needs `pip install 'spanax[cli]'`.
+
+Its statuses: 0, done; 1, what `find` and `compare --fail-on-bias` are asked to report; 2, the command cannot do it, and says why;
+130 and 143, ended by Ctrl-C and by SIGTERM.
+"""
 
 import sys
+
+from .._errors import diagnosis, installing
+from .._interrupts import finish, install
+
+UNUSABLE = 2
 
 
 def main() -> None:
     """Runs the command line, or says what to install if the packages it is written with are missing."""
+    install()
     try:
         from ._app import app
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in ("typer", "rich"):
             raise
-        sys.exit(f"spanax: the command line needs {error.name}: pip install 'spanax[cli]'")
-    app(prog_name="spanax")
+        needs = diagnosis(f"the command line needs {error.name}", "", *installing("cli"))
+        sys.stderr.write(f"spanax: {needs}\n")
+        finish(UNUSABLE)
+    try:
+        app(prog_name="spanax")
+    except SystemExit as end:
+        finish(end.code if isinstance(end.code, int) else 0 if end.code is None else UNUSABLE)

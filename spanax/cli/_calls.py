@@ -26,6 +26,14 @@ def positions(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
 
 
+def check_positions(argnums: tuple[int, ...], args: tuple, args_name: str) -> None:
+    for number in argnums:
+        if number >= len(args):
+            raise SpanaxError(f"--argnums has {number}, and {args_name} gives {len(args)} positional arguments, from 0")
+    if len(set(argnums)) < len(argnums):
+        raise SpanaxError(f"--argnums names a position twice: {','.join(map(str, argnums))}")
+
+
 def load_function(name: str) -> Callable[..., Any]:
     function = _load(name)
     if not callable(function):

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from ._tables import console, show_files, show_pairs, show_rows, show_text
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..gallery import aim, cartpole, pendulum, trebuchet
     from ..gallery._trained import Training
 
-WIDTH = 80
 CHECK = "Gradient check: cosine of the first gradient with finite differences."
 
 
 def print_pendulum(result: pendulum.Result) -> None:
-    console = _console()
+    where = console()
     training, judgement = result.training, result.judgement
     if training is not None and judgement is not None:
         rows = {
@@ -29,37 +26,35 @@ def print_pendulum(result: pendulum.Result) -> None:
             "worst return": f"{judgement.worst:.1f}",
             **_training_rows(training),
         }
-        console.print(_pairs(f"Pendulum by {training.name}, seed {result.settings.seed}", rows))
-        _explained(console, training)
-    _files(console, result.files)
+        show_pairs(where, f"Pendulum by {training.name}, seed {result.settings.seed}", rows)
+        _explained(where, training)
+    show_files(where, result.files)
 
 
 def print_cartpole(result: cartpole.Result) -> None:
-    console = _console()
+    where = console()
     if result.learners:
-        table = Table(title=f"CartPole, seed {result.settings.seed}", box=box.SIMPLE_HEAD, title_justify="left")
-        table.add_column("via", no_wrap=True, vertical="bottom")
-        for heading in ("mean\nreturn", "worst\nreturn", "episodes", "steps", "compiling\n(s)", "running\n(s)"):
-            table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
-        for one in result.learners:
-            training, judgement = one.training, one.judgement
-            table.add_row(
-                training.name,
-                f"{judgement.mean:.1f}",
-                f"{judgement.worst:.0f}",
-                f"{training.episodes:,}",
-                f"{training.env_steps:,}",
-                f"{training.compile_s:.1f}",
-                f"{training.run_s:.2f}",
+        heads = "via", "mean\nreturn", "worst\nreturn", "episodes", "steps", "compiling\n(s)", "running\n(s)"
+        rows = [
+            (
+                one.training.name,
+                f"{one.judgement.mean:.1f}",
+                f"{one.judgement.worst:.0f}",
+                f"{one.training.episodes:,}",
+                f"{one.training.env_steps:,}",
+                f"{one.training.compile_s:.1f}",
+                f"{one.training.run_s:.2f}",
             )
-        console.print(table)
+            for one in result.learners
+        ]
+        show_rows(where, f"CartPole, seed {result.settings.seed}", heads, rows)
         judgement = result.learners[0].judgement
-        console.print(f"Returns: in {judgement.judge}, from {judgement.starts} fixed starts; 475 is solved.")
-    _files(console, result.files)
+        show_text(where, f"Returns: in {judgement.judge}, from {judgement.starts} fixed starts; 475 is solved.")
+    show_files(where, result.files)
 
 
 def print_trebuchet(result: trebuchet.Result) -> None:
-    console = _console()
+    where = console()
     training, misses = result.training, result.misses
     if training is not None and misses is not None:
         rows = {
@@ -70,24 +65,22 @@ def print_trebuchet(result: trebuchet.Result) -> None:
             "miss, worst": f"{100 * misses.worst:.1f} cm",
             **_training_rows(training),
         }
-        console.print(_pairs(f"Trebuchet by {training.name}, seed {result.settings.seed}", rows))
-        _explained(console, training)
-    _files(console, result.files)
+        show_pairs(where, f"Trebuchet by {training.name}, seed {result.settings.seed}", rows)
+        _explained(where, training)
+    show_files(where, result.files)
 
 
 def print_aim(result: aim.Result) -> None:
-    console = _console()
+    where = console()
     settings = result.settings
-    title = f"Aiming at {settings.target:g} m in a wind of {settings.wind:g} m/s"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    for heading in ("throw", "angle (°)", "weight (lb)", "distance (m)", "miss (m)"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    rows = []
     for one in result.tries:
         numbers = one.angle, one.weight, one.distance, one.distance - settings.target
-        table.add_row(str(one.iteration), *(f"{x:z.3f}" for x in numbers))
-    console.print(table)
-    console.print(f"Aiming took {1000 * result.run_s:.0f} ms, after {result.compile_s:.1f} s of compiling.")
-    _files(console, result.files)
+        rows.append((str(one.iteration), *(f"{x:z.3f}" for x in numbers)))
+    title = f"Aiming at {settings.target:g} m in a wind of {settings.wind:g} m/s"
+    show_rows(where, title, ("throw", "angle (°)", "weight (lb)", "distance (m)", "miss (m)"), rows, right=0)
+    show_text(where, f"Aiming took {1000 * result.run_s:.0f} ms, after {result.compile_s:.1f} s of compiling.")
+    show_files(where, result.files)
 
 
 def _training_rows(training: Training) -> dict[str, str]:
@@ -100,24 +93,6 @@ def _training_rows(training: Training) -> dict[str, str]:
     }
 
 
-def _explained(console: Console, training: Training) -> None:
+def _explained(where: Console, training: Training) -> None:
     if training.gradient_check is not None:
-        console.print(CHECK)
-
-
-def _console() -> Console:
-    return Console(width=WIDTH, highlight=False)
-
-
-def _pairs(title: str, rows: dict[str, str]) -> Table:
-    table = Table(title=title, box=box.SIMPLE, show_header=False, title_justify="left")
-    table.add_column(no_wrap=True)
-    table.add_column()
-    for name, value in rows.items():
-        table.add_row(name, value)
-    return table
-
-
-def _files(console: Console, files: Iterable[Path]) -> None:
-    for path in files:
-        console.print(f"Wrote {path}", soft_wrap=True)
+        show_text(where, CHECK)

@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import os
 import re
 import shutil
 import sys
-import textwrap
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import NoReturn, TextIO
 
 import typer
 
 from .._errors import SpanaxError
+from .._interrupts import Work, requested
+from .._layout import WIDTH, filled
 
 UNUSABLE = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+WIDEST, NARROWEST = 120, 20  # columns
 
 
 @contextmanager
 def ending(show_traceback: bool) -> Iterator[None]:
     """Work whose errors and interruption end the command with a message and a status; what it prints goes to stderr."""
     try:
-        with redirect_stdout(sys.stderr):
+        with Work(), redirect_stdout(sys.stderr):
             yield
     except KeyboardInterrupt as error:
-        typer.echo("\n".join(["spanax: interrupted", *getattr(error, "__notes__", ())]), err=True)
-        raise typer.Exit(INTERRUPTED) from error
+        end_interrupted(*getattr(error, "__notes__", ()), cause=error)
     except Exception as error:
+        if requested():  # it is how a library passed the interrupt on
+            end_interrupted(cause=error)
         if show_traceback:
             traceback.print_exception(error)
-        typer.echo(f"spanax: {error}", err=True)
+        say(f"spanax: {error}")
         raise typer.Exit(UNUSABLE) from error
+
+
+def end_interrupted(*notes: str, cause: BaseException | None = None) -> NoReturn:
+    typer.echo("\n".join(["spanax: interrupted", *notes]), err=True)
+    raise typer.Exit(INTERRUPTED) from cause
+
+
+def show_help(context: typer.Context) -> None:
+    """What a group of commands does without one of them."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), nl=False)  # with rich, it has printed itself
 
 
 @contextmanager
@@ -54,29 +68,33 @@ def told(what: str) -> Iterator[None]:
 
 
 def _place(error: BaseException) -> str:
-    """The last line that the error came through and that belongs to no machinery."""
+    """The last line that the error came through and that belongs to no machinery, and if possible to no installed package."""
     import jax
 
     import spanax as sx
 
     machinery = (*(os.path.dirname(str(package.__file__)) for package in (jax, sx)), importlib.__file__, "<")
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(machinery):
-            return f"{frame.filename}:{frame.lineno}"
-    return ""
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(machinery)]
+    own = [frame for frame in lines if "site-packages" not in frame.filename] or lines
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
 
 
-def table_width(most: int = 100) -> int:
-    """The columns of the terminal; `most` where stdout is none."""
-    return min(shutil.get_terminal_size().columns, most) if sys.stdout.isatty() else most
+def columns(stream: TextIO | None = None, most: int = WIDEST) -> int:
+    """Of the terminal, but at most `most`; where stdout (or `stream`) is none, 100 or less."""
+    if not (stream or sys.stdout).isatty():
+        return min(WIDTH, most)
+    return max(min(shutil.get_terminal_size().columns, most), NARROWEST)
 
 
-def fitted(text: str) -> str:
-    """The text as a terminal can show it; as it is where stdout is none."""
-    return folded(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text
+def say(text: str) -> None:
+    """A message on stderr, laid out for a terminal; a path or a command is not divided, so that it can be copied."""
+    if sys.stderr.isatty():
+        width = columns(sys.stderr)
+        text = "\n".join(part for line in text.split("\n") for part in filled(line, width, _hanging(line), cut=False))
+    typer.echo(text, err=True)
 
 
-def folded(text: str, width: int) -> str:
-    """Lines longer than a narrow terminal go on further in, so that rows can still be told apart."""
-    fold = functools.partial(textwrap.wrap, width=width, subsequent_indent=" " * 8, break_on_hyphens=False)
-    return "\n".join(part for line in text.splitlines() for part in fold(line) or [""])
+def _hanging(line: str) -> str:
+    """As far in as its text; behind the letter of a remedy."""
+    start = re.match(r" *(\([a-z]\) )?", line)
+    return " " * max(len(start[0]) if start else 0, 2)

@@ -9,23 +9,28 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TaskID, TextColumn, TimeRemainingColumn
 
+from .._interrupts import keep
+
 if TYPE_CHECKING:
     from ..gallery.vae import Progress
+
+NARROW = 60  # columns: below, there is room for the figures only
 
 
 @contextmanager
 def show_progress() -> Iterator[Callable[[Progress], None]]:
-    """A callback that shows progress on stderr while the context is open."""
+    """A callback that shows progress on stderr while the context is open. After a step there are results to keep."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda progress: _line(console, progress)
         return
+    wide = console.width >= NARROW
     columns = (
         TextColumn("{task.description:<16}"),
-        BarColumn(bar_width=24),
+        *([BarColumn(bar_width=24)] if wide else []),
         MofNCompleteColumn(),
         TextColumn("{task.fields[elbo]}"),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        *([TimeRemainingColumn(compact=True, elapsed_when_finished=True)] if wide else []),
     )
     with Bars(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
@@ -33,6 +38,7 @@ def show_progress() -> Iterator[Callable[[Progress], None]]:
 
 
 def _line(console: Console, progress: Progress) -> None:
+    _keep(progress)
     if progress.step == progress.steps:
         console.print(f"{progress.bridge}: {progress.steps} steps, {_elbo(progress)}", soft_wrap=True, highlight=False)
 
@@ -40,8 +46,14 @@ def _line(console: Console, progress: Progress) -> None:
 def _advance(bars: Bars, tasks: dict[str, TaskID], progress: Progress) -> None:
     if progress.bridge not in tasks:
         tasks[progress.bridge] = bars.add_task(progress.bridge, total=progress.steps, elbo="compiling")
+    _keep(progress)
     if progress.step:
         bars.update(tasks[progress.bridge], completed=progress.step, elbo=_elbo(progress))
+
+
+def _keep(progress: Progress) -> None:
+    if progress.step:
+        keep()
 
 
 def _elbo(progress: Progress) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import inspect
 import itertools
 import json
-import textwrap
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from .._layout import filled, records
+from ._messages import columns
 
 if TYPE_CHECKING:
     from .. import Bridge
@@ -27,7 +30,7 @@ _LEGEND = (
 def bridges(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False) -> None:
     """List all bridges and their facts: unbiased for what, evaluations, derivative orders, draws, source."""
     rows = all_facts()
-    typer.echo(json.dumps(rows, indent=2) if as_json else _text(rows))
+    typer.echo(json.dumps(rows, indent=2) if as_json else _text(rows, columns(most=WIDTH)))
 
 
 def all_facts() -> list[dict[str, Any]]:
@@ -80,20 +83,21 @@ def vjp(x: Any, y: Any, ct: Any) -> Any:
 # -- the table
 
 
-def _text(rows: list[dict[str, Any]]) -> str:
-    lines = _cells(_COLUMNS)
+def _text(rows: list[dict[str, Any]], width: int) -> str:
+    lines = [] if width < WIDTH else _cells(_COLUMNS)
     for row in rows:
         orders = "all" if row["orders"] is None else str(row["orders"])
         kind = "yes" if row["unbiased"] else "no"
         kinds = f" ({' and '.join(row['kinds'])})" if row["kinds"] else ""
-        about = f"{row['call']}{kinds}. For: {row['unbiased_for']}. Source: {row['source']}."
-        lines += ["", *_cells([row["name"], kind, row["evaluations"], orders, row["distributions"]])]
-        lines += textwrap.wrap(about, WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
-    return "\n".join([*lines, "", *textwrap.wrap(_LEGEND, WIDTH)])
+        about = f"  {row['call']}{kinds}. For: {row['unbiased_for']}. Source: {row['source']}."
+        cells = [row["name"], kind, row["evaluations"], orders, row["distributions"]]
+        lines += ["", *(records(tuple(_COLUMNS), [cells], width) if width < WIDTH else _cells(cells))]
+        lines += filled(about, width, "  ")
+    return "\n".join([*lines, "", *filled(_LEGEND, width)])
 
 
-def _cells(row: Any) -> list[str]:
+def _cells(row: Iterable[str]) -> list[str]:
     """The lines of one row of the table: a cell that is longer than its column goes on below."""
-    cells = [textwrap.wrap(text, width) for text, width in zip(row, _COLUMNS.values(), strict=True)]
+    cells = [filled(text, width) for text, width in zip(row, _COLUMNS.values(), strict=True)]
     lines = itertools.zip_longest(*cells, fillvalue="")
     return ["  ".join(map(str.ljust, line, _COLUMNS.values())).rstrip() for line in lines]

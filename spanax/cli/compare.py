@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._errors import SpanaxError
+from .._interrupts import keep
 from ._bridge_text import bridges_of
-from ._calls import FORMS, fitting, key_later, load_function, load_value, positions
-from ._messages import ending, fitted, table_width, told
+from ._calls import FORMS, check_positions, fitting, key_later, load_function, load_value, positions
+from ._messages import columns, ending, told
+from ._options import BRIEFEST, LONGEST, MOST, SEEDS, Traceback, between, writable_file
 
 if TYPE_CHECKING:
     from ..judge.comparison import Comparison
@@ -27,19 +29,27 @@ def compare(
         list[str] | None,
         typer.Option(metavar="NAME=BRIDGE,...", help='Such as "z=DisARM(),LeaveOneOut(4)"; once for each name.'),
     ] = None,
-    draws: Annotated[int, typer.Option(min=100, help="Gradients of each candidate.")] = 1000,
-    budget: Annotated[float, typer.Option(help="Seconds to search for, where no bridges are given.")] = 30.0,
+    draws: Annotated[int, typer.Option(min=100, max=MOST, help="Gradients of each candidate.")] = 1000,
+    budget: Annotated[
+        float,
+        typer.Option(
+            callback=between(BRIEFEST, LONGEST, "s"), help="Seconds to search for, where no bridges are given."
+        ),
+    ] = 30.0,
     argnums: Annotated[
         tuple, typer.Option(parser=positions, metavar="N,N", help="The arguments to differentiate in, from 0.")
     ] = "0",  # pyright: ignore[reportArgumentType]
-    seed: Annotated[int, typer.Option(min=0, help="Fixes the draws, where the arguments hold no key.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=SEEDS, help="Fixes the draws, where the arguments hold no key.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     html: Annotated[
-        Path | None, typer.Option(help="Write a page that needs no other file.", show_default=False)
+        Path | None,
+        typer.Option(callback=writable_file, help="Write a page that needs no other file.", show_default=False),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw a .png, .pdf or .svg.", show_default=False)] = None,
+    plot: Annotated[
+        Path | None, typer.Option(callback=writable_file, help="Draw a .png, .pdf or .svg.", show_default=False)
+    ] = None,
     fail_on_bias: Annotated[bool, typer.Option("--fail-on-bias", help="Status 1 if a candidate is biased.")] = False,
-    show_traceback: Annotated[bool, typer.Option("--traceback", help="Show an error's whole traceback.")] = False,
+    show_traceback: Traceback = False,
 ) -> None:
     """Measure the bias, the variance and the cost of bridges, and say which one to take.
 
@@ -47,11 +57,12 @@ def compare(
     What the function's module prints goes to stderr.
     """
     with ending(show_traceback):
-        _check_files(html, plot)
+        _check_plot(plot)
+        keep()  # what was measured is shown
         found = _compared(function, args, vias, via or [], argnums, seed, draws, budget)
         _write(found, html, plot)
-        text = found.to_json() if as_json else found.to_text(table_width())
-    typer.echo(text if as_json else fitted(text))
+        text = found.to_json() if as_json else found.to_text(columns())
+    typer.echo(text)
     if fail_on_bias and any(row.verdict == "biased" for row in found.rows):
         raise typer.Exit(BIASED)
 
@@ -67,6 +78,7 @@ def _compared(
     if vias_name and via:
         raise SpanaxError("both --vias and --via", "", "one of them")
     f, args, kwargs = _call(name, args_name)
+    check_positions(argnums, args, args_name)
     key = kwargs.pop("key", None)
     key = jax.random.key(seed) if key is None else key
     nums = argnums[0] if len(argnums) == 1 else argnums
@@ -91,16 +103,13 @@ def _vias(name: str) -> Any:
     return vias
 
 
-def _check_files(html: Path | None, plot: Path | None) -> None:
-    """Before the long work: is there a folder for what is to be written, and can it be drawn?"""
+def _check_plot(plot: Path | None) -> None:
+    """Before the long work: can it be drawn?"""
     from ..judge.plots import check
 
     if plot is not None:
         with told("--plot"):
             check(plot)
-    for path in filter(None, (html, plot)):
-        if not path.parent.is_dir():
-            raise SpanaxError(f"{path}: there is no folder {path.parent}")
 
 
 def _write(found: Comparison, html: Path | None, plot: Path | None) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from .._errors import SpanaxError
-from ._calls import FORMS, fitting, load_function, load_value, positions, signature_of
-from ._messages import ending, fitted, told
+from ._calls import FORMS, check_positions, fitting, load_function, load_value, positions, signature_of
+from ._messages import columns, ending, told
+from ._options import FARTHEST, NEAREST, SEEDS, Traceback, between
 
 if TYPE_CHECKING:
     from ..gaps import GapReport, JumpReport
@@ -27,9 +27,11 @@ def find(
     ] = "0",  # pyright: ignore[reportArgumentType]
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     jumps: Annotated[bool, typer.Option("--jumps", help="Look for jumps of the values as well.")] = False,
-    radius: Annotated[float, typer.Option(help="How far from the arguments to look for jumps.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Fixes where to look for jumps.")] = 0,
-    show_traceback: Annotated[bool, typer.Option("--traceback", help="Show an error's whole traceback.")] = False,
+    radius: Annotated[
+        float, typer.Option(callback=between(NEAREST, FARTHEST), help="How far from the arguments to look for jumps.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, max=SEEDS, help="Fixes where to look for jumps.")] = 0,
+    show_traceback: Traceback = False,
 ) -> None:
     """Say which lines of a function cut its gradient.
 
@@ -60,9 +62,7 @@ class _Call(NamedTuple):
 def _call(name: str, args_name: str, argnums: tuple[int, ...]) -> _Call:
     function = load_function(name)
     args, kwargs = fitting(name, function, args_name, load_value(args_name))
-    for number in argnums:
-        if number >= len(args):
-            raise SpanaxError(f"--argnums has {number}, and {args_name} gives {len(args)} positional arguments, from 0")
+    check_positions(argnums, args, args_name)
     return _Call(name, function, args, kwargs, argnums)
 
 
@@ -117,4 +117,5 @@ def _object(gaps: GapReport, jumps: JumpReport | None) -> str:
 
 
 def _text(gaps: GapReport, jumps: JumpReport | None) -> str:
-    return fitted(str(gaps) if jumps is None else f"{gaps}\n\n{jumps}")
+    width = columns()
+    return "\n\n".join(report.to_text(width) for report in (gaps, jumps) if report is not None)

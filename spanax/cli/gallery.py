@@ -1,52 +1,44 @@
 """`spanax gallery`: the worked problems."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .._errors import SpanaxError
+from .._interrupts import keep
 from ..gallery._names import VaeBridge
 from ._control_tables import print_aim, print_cartpole, print_pendulum, print_trebuchet
-from ._messages import INTERRUPTED
+from ._messages import end_interrupted, ending, show_help
+from ._options import FOLDER, MOST, SEEDS, Traceback, between, even, writable_folder
 from ._progress import show_progress
 from ._vae_table import print_vae_table
 
-gallery = typer.Typer(no_args_is_help=True)
+gallery = typer.Typer()
 
 Quick = Annotated[bool, typer.Option("--quick", help="A short training: under a minute on two cores.")]
-Seed = Annotated[int, typer.Option(min=0, help="Fixes the initial parameters and the draws.")]
-Out = Annotated[Path, typer.Option(help="The folder for the pictures and result.json.")]
+Seed = Annotated[int, typer.Option(min=0, max=SEEDS, help="Fixes the initial parameters and the draws.")]
+Out = Annotated[Path, typer.Option(callback=writable_folder, help=FOLDER)]
 
 
-@gallery.callback()
-def _gallery() -> None:
+@gallery.callback(invoke_without_command=True)
+def _gallery(context: typer.Context) -> None:
     """Worked problems on real data, and in simulated worlds."""
+    show_help(context)
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Errors as one message; Ctrl-C where nothing was learnt yet, or a second one."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        typer.echo("spanax: interrupted", err=True)
-        raise typer.Exit(INTERRUPTED) from error
-    except (SpanaxError, OSError) as error:
-        typer.echo(f"spanax: {error}", err=True)
-        raise typer.Exit(1) from error
-
-
-def _ended(interrupted: bool) -> None:
+def _ended(interrupted: bool, results: object) -> None:
     if interrupted:
-        typer.echo("spanax: interrupted; these are the results so far", err=True)
-        raise typer.Exit(INTERRUPTED)
+        end_interrupted(*(["these are the results so far"] if results else []))
 
 
 def _show(stage: str) -> None:
     typer.echo(stage, err=True)
+
+
+def _show_training(stage: str) -> None:
+    """Of a training, that is reported from its first update on."""
+    keep()
+    _show(stage)
 
 
 @gallery.command()
@@ -59,16 +51,22 @@ def vae(
             show_default="all of them",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The folder for the pictures and result.json.")] = Path("gallery-out/vae"),
-    quick: Annotated[bool, typer.Option("--quick", help="A short training: under a minute on two cores.")] = False,
+    out: Out = Path("gallery-out/vae"),
+    quick: Quick = False,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Training steps for each bridge.", show_default="6000, or 500 with --quick"),
+        typer.Option(min=1, max=MOST, help="Training steps for each bridge.", show_default="6000, or 500 with --quick"),
     ] = None,
     samples: Annotated[
-        int, typer.Option(min=2, help="Decoder evaluations for each image and gradient; an even number.")
+        int,
+        typer.Option(
+            min=2, max=1000, callback=even, help="Decoder evaluations for each image and gradient; an even number."
+        ),
     ] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="Fixes the split, the initial parameters and the draws.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=SEEDS, help="Fixes the split, the initial parameters and the draws.")
+    ] = 0,
+    show_traceback: Traceback = False,
 ) -> None:
     """Train a VAE with 200 Bernoulli latents on real 8x8 digits, once for each bridge, and compare them.
 
@@ -76,7 +74,7 @@ def vae(
     """
     from ..gallery.vae import run
 
-    with _told(), show_progress() as on_progress:
+    with ending(show_traceback), show_progress() as on_progress:
         result = run(
             out,
             quick=quick,
@@ -87,7 +85,7 @@ def vae(
             on_progress=on_progress,
         )
     print_vae_table(result)
-    _ended(result.interrupted)
+    _ended(result.interrupted, result.bridges)
 
 
 @gallery.command()
@@ -95,11 +93,15 @@ def pendulum(
     out: Out = Path("gallery-out/pendulum"),
     quick: Quick = False,
     updates: Annotated[
-        int | None, typer.Option(min=1, help="Updates of the policy.", show_default="500, or 300 with --quick")
+        int | None,
+        typer.Option(min=1, max=MOST, help="Updates of the policy.", show_default="500, or 300 with --quick"),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Starts of one update.")] = 32,
-    horizon: Annotated[int, typer.Option(min=1, help="Steps from a start that a gradient goes back through.")] = 40,
+    batch: Annotated[int, typer.Option(min=1, max=10_000, help="Starts of one update.")] = 32,
+    horizon: Annotated[
+        int, typer.Option(min=1, max=200, help="Steps from a start that a gradient goes back through.")
+    ] = 40,
     seed: Seed = 0,
+    show_traceback: Traceback = False,
 ) -> None:
     """Swing a pendulum up by backpropagation through time, and judge the policy in Gymnasium's own Pendulum-v1.
 
@@ -107,10 +109,12 @@ def pendulum(
     """
     from ..gallery.pendulum import run
 
-    with _told():
-        result = run(out, quick=quick, updates=updates, batch=batch, horizon=horizon, seed=seed, on_stage=_show)
+    with ending(show_traceback):
+        result = run(
+            out, quick=quick, updates=updates, batch=batch, horizon=horizon, seed=seed, on_stage=_show_training
+        )
     print_pendulum(result)
-    _ended(result.interrupted)
+    _ended(result.interrupted, result.training)
 
 
 @gallery.command()
@@ -120,16 +124,23 @@ def cartpole(
     updates: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Updates of backpropagation through time: 4 steps of one episode each.", show_default="150"
+            min=1,
+            max=MOST,
+            help="Updates of backpropagation through time: 4 steps of one episode each.",
+            show_default="150",
         ),
     ] = None,
     gradient_updates: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Updates of the policy gradient: 16 episodes each.", show_default="100, or 70 with --quick"
+            min=1,
+            max=MOST,
+            help="Updates of the policy gradient: 16 episodes each.",
+            show_default="100, or 70 with --quick",
         ),
     ] = None,
     seed: Seed = 0,
+    show_traceback: Traceback = False,
 ) -> None:
     """Balance a pole: through the simulator with a straight-through action, and by a policy gradient, as a black box.
 
@@ -137,10 +148,12 @@ def cartpole(
     """
     from ..gallery.cartpole import run
 
-    with _told():
-        result = run(out, quick=quick, updates=updates, gradient_updates=gradient_updates, seed=seed, on_stage=_show)
+    with ending(show_traceback):
+        result = run(
+            out, quick=quick, updates=updates, gradient_updates=gradient_updates, seed=seed, on_stage=_show_training
+        )
     print_cartpole(result)
-    _ended(result.interrupted)
+    _ended(result.interrupted, result.learners)
 
 
 @gallery.command()
@@ -148,9 +161,11 @@ def trebuchet(
     out: Out = Path("gallery-out/trebuchet"),
     quick: Quick = False,
     updates: Annotated[
-        int | None, typer.Option(min=1, help="Updates, of 256 throws each.", show_default="2000, or 300 with --quick")
+        int | None,
+        typer.Option(min=1, max=MOST, help="Updates, of 256 throws each.", show_default="2000, or 300 with --quick"),
     ] = None,
     seed: Seed = 0,
+    show_traceback: Traceback = False,
 ) -> None:
     """Train a network that aims a trebuchet in wind, through the simulator of the throw.
 
@@ -158,18 +173,21 @@ def trebuchet(
     """
     from ..gallery.trebuchet import run
 
-    with _told():
-        result = run(out, quick=quick, updates=updates, seed=seed, on_stage=_show)
+    with ending(show_traceback):
+        result = run(out, quick=quick, updates=updates, seed=seed, on_stage=_show_training)
     print_trebuchet(result)
-    _ended(result.interrupted)
+    _ended(result.interrupted, result.training)
 
 
 @gallery.command()
 def aim(
-    target: Annotated[float, typer.Option(help="How far to throw, in metres.")] = 90.0,
-    wind: Annotated[float, typer.Option(help="In m/s; from behind is positive.")] = -2.0,
+    target: Annotated[float, typer.Option(callback=between(1, 250, "m"), help="How far to throw, in metres.")] = 90.0,
+    wind: Annotated[
+        float, typer.Option(callback=between(-30, 30, "m/s"), help="In m/s; from behind is positive.")
+    ] = -2.0,
     out: Out = Path("gallery-out/aim"),
     quick: Quick = False,
+    show_traceback: Traceback = False,
 ) -> None:
     """Aim one throw of a trebuchet in wind, by the gradient of the throw.
 
@@ -177,6 +195,6 @@ def aim(
     """
     from ..gallery.aim import run
 
-    with _told():
+    with ending(show_traceback):
         result = run(out, target=target, wind=wind, on_stage=_show)
     print_aim(result)

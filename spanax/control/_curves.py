@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from .._errors import SpanaxError
+from .._errors import SpanaxError, installing
 
 
 def draw(
@@ -20,7 +20,7 @@ def draw(
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise SpanaxError("a plot needs matplotlib", "", "pip install 'spanax[plots]'") from error
+        raise SpanaxError("a plot needs matplotlib", "", *installing("plots")) from error
     figure = Figure(figsize=(7, 5.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     ended = np.isfinite(returns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._errors import SpanaxError
+from .._errors import SpanaxError, installing
 from .._jaxprs import here
 from .env import Env
 from .wrappers import AutoReset, Batched, TimeLimit
@@ -49,5 +49,5 @@ def to_gymnasium(env: Env, *, seed: int | None = None) -> gymnasium.Env[Any, Any
     try:
         from ._gym_env import Exported
     except ImportError as error:
-        raise SpanaxError("gymnasium is not installed", where, "pip install 'spanax[gym]'") from error
+        raise SpanaxError("gymnasium is not installed", where, *installing("gym")) from error
     return Exported(rules, limit, seed)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from .._errors import SpanaxError
+from .._errors import SpanaxError, installing
 from .._jaxprs import here
 from .._primitives import new_host_primitive, set_batching, undifferentiated
 from ..blackbox._calling import in_one_batch, unfolded
@@ -139,7 +139,7 @@ def _maker(id_or_env: Any, kwargs: dict[str, Any], where: str) -> tuple[Callable
     try:
         import gymnasium
     except ImportError as error:
-        raise SpanaxError("gymnasium is not installed", where, "pip install 'spanax[gym]'") from error
+        raise SpanaxError("gymnasium is not installed", where, *installing("gym")) from error
     if isinstance(id_or_env, str):
         return lambda: gymnasium.make(id_or_env, **kwargs), id_or_env
     if isinstance(id_or_env, gymnasium.Env):

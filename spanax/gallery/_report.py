@@ -26,7 +26,9 @@ def write_report(
         "device": jax.devices()[0].device_kind,
         **figures,
     }
-    path.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    unfinished = path.with_suffix(".tmp")  # a second Ctrl-C leaves no half of a report
+    unfinished.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    unfinished.replace(path)
     return path
 
 

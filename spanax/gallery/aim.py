@@ -62,10 +62,10 @@ def run(
     """
     check_requirements()
     settings = Settings(target, wind, TOLERANCE)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     on_stage("aiming")
     compile_s, run_s = _seconds(settings), _seconds(settings)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
     tries = _tries(settings)
     on_stage("drawing")
     pictures = _draw(out, settings, tries)
@@ -91,8 +91,8 @@ def _seconds(settings: Settings) -> float:
 def _aimed(settings: Settings, tolerance: float) -> Try:
     try:
         found = aim(settings.target, settings.wind, angle=START[0], weight=START[1], tolerance=tolerance)
-    except SpanaxError as error:  # its place would be a line of ours
-        raise SpanaxError(error.problem, "", *error.remedies) from error
+    except SpanaxError as error:  # its place would be a line of ours, and its remedies are arguments of `control.aim`
+        raise SpanaxError(error.problem, "", "another target or wind") from error
     return Try(found.iterations, found.angle, found.weight, found.distance)
 
 

@@ -16,11 +16,12 @@ from jaxtyping import Array, Key
 from .._errors import SpanaxError
 from .._functions import at_many_points, with_key
 from .._jaxprs import evaluate_jaxpr, here
+from .._layout import WIDTH, filled, table
 from ..bridges._directions import gaussian, moved, norm
 from ..stochastic.sampling import check_key
 from .find import Analysis, analysed
 from .record import Recorder
-from .report import Gap, finite, place_within, table, wrapped
+from .report import Gap, finite
 
 POINTS = 129  # a line
 CANDIDATES = 24  # intervals of a line that are looked into
@@ -60,13 +61,19 @@ class JumpReport:
         """The size of the largest jump; 0 where there is none."""
         return max((jump.size for jump in self.jumps), default=0.0)
 
-    def __str__(self) -> str:
+    def to_text(self, width: int = WIDTH) -> str:
+        """What was found, and a table of where, in lines of at most `width` columns."""
         searched = f"{self.lines} lines of length {2 * self.radius:g}"
         if not self.jumps:
-            return f"{self.function}: no jump on {searched}"
+            return "\n".join(filled(f"{self.function}: no jump on {searched}", width, "  "))
         found = f"{len(self.jumps)} jumps on {self.jumping_lines} of {searched}; the largest is {self.largest:.4g}"
-        rows = [("where", "operation", "jumps", "largest", "source"), *map(_row, _by_gap(self.jumps))]
-        return "\n".join([*wrapped(f"{self.function}: {found}", "  "), "", *table(rows, _WIDTHS)])
+        rows = [_row(jumps) for jumps in _by_gap(self.jumps)]
+        return "\n".join(
+            [*filled(f"{self.function}: {found}", width, "  "), "", *table(_COLUMNS, rows, width, right=(2, 3))]
+        )
+
+    def __str__(self) -> str:
+        return self.to_text()
 
     __repr__ = __str__
 
@@ -79,7 +86,7 @@ class JumpReport:
         return json.dumps(finite(whole), indent=2, allow_nan=False)
 
 
-_WIDTHS = (22, 24, 8, 12)
+_COLUMNS = "where", "operation", "jumps", "largest", "source"
 
 
 def _by_gap(jumps: Sequence[Jump]) -> list[list[Jump]]:
@@ -93,7 +100,7 @@ def _row(jumps: Sequence[Jump]) -> tuple[str, ...]:
     gap, largest = jumps[0].gap, f"{max(j.size for j in jumps):.4g}"
     if gap is None:
         return "?", "no gap changes there", str(len(jumps)), largest, ""
-    return place_within(gap.place, _WIDTHS[0]), gap.operation, str(len(jumps)), largest, gap.source
+    return gap.place, gap.operation, str(len(jumps)), largest, gap.source
 
 
 def find_jumps(

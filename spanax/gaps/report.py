@@ -7,14 +7,13 @@ import html
 import json
 import math
 import os
-import textwrap
-from collections.abc import Sequence
 from typing import Any, Literal
+
+from .._layout import WIDTH, filled, table
 
 Verdict = Literal["alive", "piecewise", "partial", "dead", "independent"]
 Kind = Literal["zero", "no-rule", "forward-only", "intended", "bridged"]
 
-WIDTH = 100
 MEANING = {
     "alive": "the gradient flows",
     "piecewise": "the gradient flows; gaps only steer branches or indices",
@@ -79,25 +78,30 @@ class GapReport:
         but = f", but {FLAT}" if self.flat and set(live) <= set(self.flat) else ""
         return f"{self.verdict}{but} ({'elsewhere ' if but else ''}{MEANING[self.verdict]})"
 
-    def __str__(self) -> str:
-        lines = wrapped(f"{self.function}: {self._said}", "  ")
+    def to_text(self, width: int = WIDTH) -> str:
+        """The verdict, the table of gaps and the remedies, in lines of at most `width` columns."""
+        lines = filled(f"{self.function}: {self._said}", width, "  ")
         if len(set(self.per_leaf.values())) > 1:
             for verdict in MEANING:
                 if leaves := [leaf for leaf, v in self.per_leaf.items() if v == verdict]:
-                    lines += wrapped(f"  {verdict}: {', '.join(leaves)}", "    ")
+                    lines += filled(f"  {verdict}: {', '.join(leaves)}", width, "    ")
         if self.flat and len(self.per_leaf) > 1:
-            lines += wrapped(f"  {FLAT}: {', '.join(self.flat)}", "    ")
+            lines += filled(f"  {FLAT}: {', '.join(self.flat)}", width, "    ")
         if not self.checked and self.verdict in ("alive", "piecewise"):
-            lines.append(f"  not computed at these arguments: {NOT_COMPUTED}")
+            lines += filled(f"  not computed at these arguments: {NOT_COMPUTED}", width, "    ")
         if self.verdict == "dead" and not self.gaps:
-            lines.append("  no operation cuts it: it was 0 at the arguments and at all random points that were tried")
+            text = "  no operation cuts it: it was 0 at the arguments and at all random points that were tried"
+            lines += filled(text, width, "    ")
         if self.gaps or self.bridged:
-            lines += ["", *table([_COLUMNS, *map(_row, [*self.gaps, *self.bridged])], _WIDTHS)]
+            lines += ["", *table(_COLUMNS, [_row(gap) for gap in [*self.gaps, *self.bridged]], width)]
         for remedies, gaps in self._by_remedies():
-            lines += ["", *wrapped(f"{gaps}:", "  ")]
+            lines += ["", *filled(f"{gaps}:", width, "  ")]
             for letter, remedy in zip("abcdefgh", remedies, strict=False):
-                lines += wrapped(f"  ({letter}) {remedy}", "      ")
+                lines += filled(f"  ({letter}) {remedy}", width, "      ")
         return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.to_text()
 
     def _by_remedies(self) -> list[tuple[tuple[str, ...], str]]:
         """Each set of remedies with the gaps that it is for."""
@@ -133,24 +137,11 @@ class GapReport:
 
 
 _COLUMNS = ("line", "operation", "kind", "route", "cuts", "source")
-_WIDTHS = (22, 20, 21, 13, 14)  # the last column takes what is left
 
 
 def _row(gap: Gap) -> tuple[str, ...]:
     kind = f"via {gap.via}" if gap.via else gap.kind
-    return place_within(gap.place, _WIDTHS[0]), gap.operation, kind, gap.route, ", ".join(gap.leaf), gap.source
-
-
-def table(rows: Sequence[Sequence[str]], limits: Sequence[int]) -> list[str]:
-    """Columns of at most that width; the last one takes what is left."""
-    widths = [min(limit, max(len(row[k]) for row in rows)) for k, limit in enumerate(limits)]
-    widths.append(WIDTH - sum(widths) - 2 * len(widths))
-    return ["  ".join(map(_fitted, row, widths)).rstrip() for row in rows]
-
-
-def place_within(place: str, limit: int) -> str:
-    """The end of a place: its line matters most."""
-    return place if len(place) <= limit else "…" + place[1 - limit :]
+    return gap.place, gap.operation, kind, gap.route, ", ".join(gap.leaf), gap.source
 
 
 def finite(x: Any) -> Any:
@@ -160,11 +151,3 @@ def finite(x: Any) -> Any:
     if isinstance(x, list | tuple):
         return [finite(v) for v in x]
     return None if isinstance(x, float) and not math.isfinite(x) else x
-
-
-def _fitted(text: str, width: int) -> str:
-    return (text if len(text) <= width else text[: width - 1] + "…").ljust(width)
-
-
-def wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False) or [""]

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
+from .._layout import filled, longest_part, together
 from ._group_lines import group_lines
 from ._numbers import duration, judged, number, share
 from .rows import Row, Truth
-
-NARROWEST = 80
-_ROOM = 12  # columns for a label, below which it has a line of its own
 
 
 def table(
     rows: Sequence[Row], truth: Truth, draws: int, accuracy: float, notes: Sequence[tuple[str, str]], width: int
 ) -> str:
-    width = max(width, NARROWEST)
-    lines = _wrapped(heading(truth, draws), "", width)
+    lines = filled(heading(truth, draws), width)
     lines += ["", *_columns(rows, truth, accuracy, width), ""]
     for what, text in notes:
         whole = what == "code" and len(text) <= width - 6
-        lines += [f"{what}: {text}"] if whole else _wrapped(f"{what}: {text}", "  ", width)
+        lines += [f"{what}: {text}"] if whole else filled(f"{what}: {text}", width, "  ")
     return "\n".join(lines)
 
 
@@ -62,41 +58,39 @@ def _columns(rows: Sequence[Row], truth: Truth, accuracy: float, width: int) -> 
             body.append([*[""] * (len(body[0]) - 1), told])
     widths = [max(map(len, column)) for column in zip(*body, strict=True)]
     room = min(max(len(row.label) for row in rows), width - sum(widths) - 2 * len(widths))
-    labels = [name if name.startswith("  ") else abridged(name, max(room, 1)) for name in names]
-    of_rows = {label for name, label in zip(names, labels, strict=True) if label and not name.startswith("  ")}
-    if len(of_rows) == len(rows) and (room >= _ROOM or of_rows == {row.label for row in rows}):
-        return _lined(labels, body, widths, room)
+    if all(len(row.label) <= room or longest_part(row.label) <= room - 2 for row in rows):
+        return _lined(names, body, widths, room)
     figures = _lined([""] * len(names), body, widths, 0)
+    if max(map(len, figures)) > width:
+        return _blocks(names, body, width)
     return [figures[0], *(line for k in range(1, len(names)) for line in _apart(names[k], body[k], figures[k], width))]
 
 
 def _apart(name: str, cells: Sequence[str], figures: str, width: int) -> list[str]:
     """A label on a line of its own; that of a group with its verdict."""
     if name.startswith("  "):
-        return _wrapped(f"  {name}: {cells[-1]}", "      ", width)
-    return [*_wrapped(name, "  ", width), figures]
+        return filled(f"  {name}: {together(cells[-1])}", width, "      ")
+    return [*filled(name, width, "  "), figures]
 
 
-def _lined(labels: Sequence[str], body: Sequence[Sequence[str]], widths: Sequence[int], room: int) -> list[str]:
-    """Figures to the right, verdicts to the left."""
-    lines, before = [], room + sum(widths[:-1]) + 2 * len(widths[:-1])
-    for label, line in zip(labels, body, strict=True):
-        cells = [c.rjust(w) for c, w in zip(line[:-1], widths, strict=False)]
-        figures = "  ".join([label.ljust(room), *cells]) if any(line[:-1]) else abridged(label, before).ljust(before)
-        lines.append(f"{figures}  {line[-1]}".rstrip())
+def _blocks(names: Sequence[str], body: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Where the figures do not fit beside each other: below each label, with their heads."""
+    lines = []
+    for name, line in zip(names[1:], body[1:], strict=True):
+        if name.startswith("  "):
+            lines += _apart(name, line, "", width)
+        else:
+            said = " ".join(together(f"{head}: {cell};") for head, cell in zip(body[0], line, strict=True))
+            lines += [*filled(name, width, "  "), *filled(f"  {said[:-1]}", width, "  ")]
     return lines
 
 
-def abridged(label: str, room: int) -> str:
-    """The middle left out: the beginning names the draw, and the end the settings."""
-    if len(label) <= room:
-        return label
-    end = (room - 1) // 2
-    return label[: room - 1 - end] + "…" + label[len(label) - end :]
-
-
-def _wrapped(text: str, indent: str, width: int) -> list[str]:
-    first = text[: len(text) - len(text.lstrip())]
-    return textwrap.wrap(
-        text.strip(), width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
-    ) or [""]
+def _lined(names: Sequence[str], body: Sequence[Sequence[str]], widths: Sequence[int], room: int) -> list[str]:
+    """Figures to the right, verdicts to the left; a name that is longer than its column goes on below."""
+    lines, before = [], room + sum(widths[:-1]) + 2 * len(widths[:-1])
+    for name, line in zip(names, body, strict=True):
+        cells = [c.rjust(w) for c, w in zip(line[:-1], widths, strict=False)]
+        first, *rest = filled(name, room if any(line[:-1]) else before, "  ")
+        figures = "  ".join([first.ljust(room), *cells]) if any(line[:-1]) else first.ljust(before)
+        lines += [f"{figures}  {line[-1]}".rstrip(), *rest]
+    return lines

@@ -45,7 +45,7 @@ class Comparison:
     __repr__ = __str__
 
     def to_text(self, width: int = 100) -> str:
-        """The table and the notes, in lines of at most `width` columns, but of 80 in any case."""
+        """The table and the notes, in lines of at most `width` columns."""
         return table(self.rows, self.truth, self.draws, self.accuracy, self.notes(), width)
 
     def notes(self) -> list[tuple[str, str]]:

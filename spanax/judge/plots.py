@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._errors import SpanaxError
+from .._errors import SpanaxError, installing
 from .._jaxprs import here
 from ._histograms import draw_histograms
 from ._plane import draw_plane, key_of_plane
@@ -39,7 +39,7 @@ def check(path: str | Path) -> None:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
-        raise SpanaxError("a picture needs matplotlib", here(), "pip install 'spanax[plots]'") from error
+        raise SpanaxError("a picture needs matplotlib", here(), *installing("plots")) from error
 
 
 def figure_of(comparison: Any) -> Figure:

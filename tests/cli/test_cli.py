@@ -40,12 +40,12 @@ def test_a_wrong_bridge_is_named_with_all_the_right_ones(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"), [(["--samples", "3"], "must be even"), (["--out", "/dev/null/out"], "Not a directory")]
+    ("arguments", "words"), [(["--samples", "3"], "must be even"), (["--out", "/dev/null/out"], "is not a folder")]
 )
 def test_other_mistakes_are_one_message_on_stderr(arguments, words):
     result = spanax(*TINY, "--via", "disarm", *arguments)
-    assert result.exit_code == 1
-    assert words in result.stderr and "Traceback" not in result.stderr
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.replace("│", " ").split()) and "Traceback" not in result.stderr
     assert result.stdout == ""
 
 
@@ -55,11 +55,19 @@ def test_version_and_help():
     assert "reinmax" in spanax("gallery", "vae", "--help").stdout
 
 
+def test_a_group_without_a_command_lists_its_commands():
+    for group in ([], ["gallery"]):
+        result = spanax(*group)
+        assert result.exit_code == 0
+        assert ("trebuchet" in result.stdout) == bool(group) and "Usage: " in result.stdout
+
+
 def test_missing_packages_are_named_with_the_remedy():
     script = "import sys; sys.modules['typer'] = None; sys.argv = ['spanax']; from spanax.cli import main; main()"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert result.returncode == 1
-    assert result.stderr == "spanax: the command line needs typer: pip install 'spanax[cli]'\n"
+    assert result.returncode == 2
+    remedies = "  (a) pip install 'spanax[cli]'\n  (b) pip install -e '.[cli]', in a checkout\n"
+    assert result.stderr == f"spanax: the command line needs typer\n{remedies}"
 
 
 def test_ctrl_c_ends_with_130_and_the_results_so_far(tmp_path):
@@ -80,5 +88,5 @@ def test_ctrl_c_ends_with_130_and_the_results_so_far(tmp_path):
     out, err = process.communicate(timeout=60)
     assert first.startswith("straight-through: 100 steps")
     assert process.returncode == 130, err
-    assert "interrupted" in err and "straight-through" in out
+    assert "stopping" in err and "so far" in err and "straight-through" in out
     assert json.loads((tmp_path / "result.json").read_text())["interrupted"] is True

@@ -2,6 +2,7 @@
 
 import html.parser
 import json
+from collections import Counter
 
 import equinox as eqx
 import jax
@@ -44,6 +45,18 @@ def test_text_fits_100_columns():
     assert all(len(line) <= 100 for line in text.splitlines())
     for part in ("cut: partial", "round", "test_report.py:", "params['w']", "(a) "):
         assert part in text, text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_text_fits_any_width_and_nothing_is_cut_off(width):
+    report = sx.find_gaps(cut, PARAMS, X, argnums=(0, 1))
+    jumps = sx.find_jumps(cut, PARAMS, X, key=jax.random.key(0), radius=1.0, lines=3)
+    for text, gaps in ((report.to_text(width), report.gaps), (jumps.to_text(width), ())):
+        assert max(map(len, text.splitlines())) <= width and "…" not in text
+        letters = Counter("".join(text.split()))
+        for gap in gaps:
+            assert gap.place in text and letters >= Counter("".join(gap.source.split()))
+            assert all(letters >= Counter("".join(remedy.split())) for remedy in gap.remedies)
 
 
 class _Html(html.parser.HTMLParser):

@@ -34,12 +34,18 @@ def test_the_table_fits_100_columns(found):
     lines = str(found).splitlines()
     assert max(map(len, lines)) <= 100
     assert "300 draws each. Truth, of norm" in lines[0]
-    table = [line for line in lines if line.startswith("a_draw")]
-    assert len(table) == 2 and all("…" in line for line in table)
+    names = [k for k, line in enumerate(lines) if line.startswith("a_draw")]
+    assert [lines[k] for k in names] == [f"{SITE}=LeaveOneOut(samples=8)", f"{SITE}=StraightThrough()"]
+    table = [lines[k + 1] for k in names]
     verdicts = "no bias found (< ", "biased: "
     assert all(words in line for words, line in zip(verdicts, table, strict=True)) and "never" in table[1]
     assert any(line.startswith("recommended: a_draw") for line in lines)
     assert any(line.startswith("warning: ") for line in lines)
+    for width in (40, 60, 80, 120):
+        text = found.to_text(width)
+        assert max(map(len, text.splitlines())) <= width and "…" not in text
+        words = " ".join(text.split())
+        assert "no bias found (< " in words and "biased: " in words and words.count("StraightThrough()") >= 2
     assert any(line.startswith("code: ") for line in lines) and found.code.endswith("sx.LeaveOneOut(samples=8)})")
 
 
@@ -190,7 +196,7 @@ def test_labels_stay_apart_and_on_one_line():
     }
 
 
-def test_long_labels_that_an_ellipsis_makes_alike_are_written_out():
+def test_long_labels_are_written_out():
     vias = {f"{'x' * 40} {k} {'y' * 40}": times(factor) for k, factor in enumerate((1.0, 2.0))}
     found = compare(square, jnp.ones(2), key=KEY, vias=vias, draws=100)
     lines = str(found).splitlines()
