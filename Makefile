@@ -1,5 +1,6 @@
 # make run    train the discrete VAE on real digits, with every bridge
 # make test   the tests         (PYTEST_ARGS="-x tests/gallery" narrows them)
+# make test-newest   the same with the newest Python of Debian and the newest JAX, in a chroot: as root, with debootstrap
 # make fuzz   1,000 random programs against exact enumeration, under 15 minutes (FUZZ_ARGS="--seed 7 --count 200" for others)
 # make lint   ruff and pyright
 # make docs   the documentation, into site/
@@ -17,13 +18,16 @@ BENCHMARKS ?= $(filter-out _%,$(patsubst benchmarks/%.py,%,$(sort $(wildcard ben
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: run test fuzz lint bench docs clean
+.PHONY: run test test-newest fuzz lint bench docs clean
 
 run: $(VENV)/.gallery
 	$(BIN)/spanax gallery vae $(RUN_ARGS)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-newest:
+	.ci/test-newest $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.stochastic.programs $(FUZZ_ARGS)

@@ -124,7 +124,7 @@ def _asks_for_key(f: Callable, args: Sequence[Any], kwargs: Mapping[str, Any]) -
 
 def _raised(f: Callable, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Exception | None:
     """What the call raises, traced with the arguments as they are; those given by shape only are traced as well."""
-    leaves, tree = jax.tree.flatten((tuple(args), dict(kwargs)))
+    leaves, tree = jax.tree.flatten(canonical((tuple(args), dict(kwargs))))
     shapes = [k for k, leaf in enumerate(leaves) if isinstance(leaf, jax.ShapeDtypeStruct)]
 
     def run(*arrays):
@@ -151,6 +151,17 @@ def _refuses_key(error: Exception) -> bool:
     return isinstance(error, TypeError) and re.search(r"unexpected keyword argument '?key\b", str(error)) is not None
 
 
+def canonical(tree: Any) -> Any:
+    """The same, with leaves that are given by shape only in the precision that JAX has now."""
+
+    def one(leaf):
+        if not isinstance(leaf, jax.ShapeDtypeStruct) or jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+            return leaf
+        return leaf.update(dtype=jax.dtypes.canonicalize_dtype(leaf.dtype))
+
+    return jax.tree.map(one, tree)
+
+
 # -- what is differentiated
 
 
@@ -172,7 +183,7 @@ class Differentiated(NamedTuple):
     def of(cls, f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int], where: str) -> Differentiated:
         """Raises `SpanaxError` for positions that are not there, and where the arguments there hold no float."""
         nums = positions(argnums, len(args), where)
-        flat, tree = jax.tree_util.tree_flatten_with_path((args, kwargs))
+        flat, tree = jax.tree_util.tree_flatten_with_path(canonical((args, kwargs)))
         chosen = [k for k, (path, x) in enumerate(flat) if path[0].idx == 0 and path[1].idx in nums]
         chosen = tuple(k for k in chosen if is_float(*flat[k]))
         if not any(np.prod(np.shape(flat[k][1])) for k in chosen):

@@ -116,6 +116,14 @@ def body(eqn: JaxprEqn) -> tuple[Jaxpr, Sequence]:
     return opened(eqn.params[CALLS.get(eqn.primitive, "jaxpr")])
 
 
+def scan_sizes(eqn: JaxprEqn) -> tuple[int, int]:
+    """How many of a scan's operands are constants, and how many its states; newer versions of JAX keep the trees of both."""
+    if "num_carry" in eqn.params:
+        return eqn.params["num_consts"], eqn.params["num_carry"]
+    consts, carry, _ = eqn.params["ft_in"].unpack()
+    return len(list(consts)), len(list(carry))
+
+
 def programs(eqn: JaxprEqn) -> list[Jaxpr]:
     """The sub-programs that a call, a branch or a loop runs; [] for any other equation."""
     if eqn.primitive is P.cond_p:

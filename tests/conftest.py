@@ -1,20 +1,17 @@
 import gc
 import os
 
-# Tests compile many small programs once: the compiler's optimisations cost more than they save, and so do its emitters of
-# fusions by way of MLIR. No fused multiply-add either (AVX has none): without optimisation it is used here and not there, so
-# that a loop's condition and its body may round the same number differently, and the loop never end. An XLA_FLAGS that is set
-# already is kept: with an empty one, tests compile as users do.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_max_isa=AVX "
-    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
-)
-
 import hypothesis
 import jax
 import jax.numpy as jnp
 import pytest
+
+from .compiling import quick_flags
+
+# A value that is set already is kept: with an empty one, tests compile as users do. Workers inherit it, and JAX reads it when
+# it first computes.
+if "XLA_FLAGS" not in os.environ:
+    os.environ["XLA_FLAGS"] = quick_flags()
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._errors import SpanaxError
-from .._jaxprs import PLAIN_CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, P, body, evaluate, is_ref, where
+from .._jaxprs import PLAIN_CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, P, body, evaluate, is_ref, scan_sizes, where
 from .._places import Place
 from ..stochastic.sampling import cost_p, sample_p
 from .cuts import Cut, Detector, Path
@@ -133,7 +133,7 @@ class Finder:
         return [either(outs) | index for outs in zip(*branches, strict=True)]
 
     def _scan(self, eqn, ins, path, site):
-        n, m, inner = eqn.params["num_consts"], eqn.params["num_carry"], body(eqn)[0]
+        (n, m), inner = scan_sizes(eqn), body(eqn)[0]
         carry = ins[n : n + m]
         while True:
             outs = self._enter(inner, [*ins[:n], *carry, *ins[n + m :]], path, site)

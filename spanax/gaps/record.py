@@ -21,6 +21,7 @@ from .._jaxprs import (
     evaluate,
     evaluate_jaxpr,
     opened,
+    scan_sizes,
 )
 from .cuts import Cut
 
@@ -66,7 +67,7 @@ class Recorder:
 
     def scan(self, eqn, ins, path):
         p = eqn.params
-        n, m = p["num_consts"], p["num_carry"]
+        n, m = scan_sizes(eqn)
 
         def step(carry, xs):
             outs, records = self.run(*body(eqn), [*ins[:n], *carry, *xs], path)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._jaxprs import CALLS, Jaxpr, JaxprEqn, Literal, P, below, body
+from .._jaxprs import CALLS, Jaxpr, JaxprEqn, Literal, P, below, body, scan_sizes
 from .._primitives import zero_valued_p
 from .._steps import BRANCH, INDEX, steers
 from ..stochastic.sampling import cost_p
@@ -75,7 +75,7 @@ class Routes:
         return [_BRANCH, *(functools.reduce(int.__or__, of_one) for of_one in zip(*ins, strict=True))]
 
     def _scan(self, eqn, flags, path):
-        n, m = eqn.params["num_consts"], eqn.params["num_carry"]
+        n, m = scan_sizes(eqn)
         carry = flags[:m]
         while True:
             ins = self._walk(body(eqn)[0], [*carry, *flags[m:]], path)

@@ -56,4 +56,5 @@ class UserCode:
             for inner in jaxprs_in_params(eqn.params):
                 if id(inner) not in seen:
                     file = source_file(inner) if eqn.primitive is P.jit_p else ""
-                    self._locate(inner, is_library_program(file) if file else compiled, seen)
+                    kept = compiled and eqn.primitive is not P.custom_vjp_call_p  # these are traced for each caller
+                    self._locate(inner, is_library_program(file) if file else kept, seen)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .._jaxprs import CALLS, ClosedJaxpr, P, aval
+from .._jaxprs import CALLS, ClosedJaxpr, P, aval, scan_sizes
 from ._soft_interpreter import Interpreter, Rule, Step
 from ._soft_reach import LASTING, REACHED
 from ._soft_values import Columns, Soft, canonical, chances, default_float, is_float, is_number, is_soft, mix, number
@@ -71,7 +71,7 @@ def _if_possible(soft: Interpreter, weight, branch, run, operands: list, step: S
 # Their values and derivatives are finite where their operands are, and they cost next to nothing.
 _TAME = frozenset(
     """add sub mul neg abs max min clamp sign floor ceil round lt le gt ge eq ne and or not xor select_n sin cos tanh logistic
-    convert_element_type broadcast_in_dim reshape squeeze transpose slice copy stop_gradient""".split()
+    convert_element_type broadcast_in_dim reshape squeeze transpose slice unstack copy one_minus_square stop_gradient""".split()
 )
 
 
@@ -93,7 +93,7 @@ def _mixed(weights, cases: tuple, variable: Any, form: bool) -> Any:
 
 def _scan(soft: Interpreter, step: Step, ins: list) -> list:
     p, program = step.eqn.params, _program(step)
-    n, m = p["num_consts"], p["num_carry"]
+    n, m = scan_sizes(step.eqn)
     _, bits = soft.reach.loop(program, [b & LASTING for b in step.bits], n, m)
     consts, start, xs = _operands(step, bits, ins, n, m)
     forms = [_is_form(b, v) for b, v in zip(bits[n : n + m], step.eqn.outvars[:m], strict=True)]

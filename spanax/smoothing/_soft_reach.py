@@ -22,6 +22,7 @@ from .._jaxprs import (
     body,
     is_traced,
     opened,
+    scan_sizes,
     source_file,
 )
 
@@ -41,7 +42,7 @@ CALLBACKS = frozenset("pure_callback io_callback python_callback".split())
 _ROUNDING = frozenset("floor ceil round sign trunc floor_divide divmod".split())
 _KEEPS_WHOLE = frozenset(
     """add sub mul neg abs max min clamp select_n square integer_pow reduce_sum cumsum reduce_max reduce_min cummax cummin
-    reduce_prod cumprod dot_general broadcast_in_dim reshape squeeze transpose slice rev copy concatenate stack pad gather
+    reduce_prod cumprod dot_general broadcast_in_dim reshape squeeze transpose slice rev copy concatenate stack unstack pad gather
     dynamic_slice dynamic_update_slice scatter scatter-add sort top_k convert_element_type stop_gradient""".split()
 )
 
@@ -157,7 +158,7 @@ class Reach:
 
     def _scan(self, eqn: JaxprEqn, ins: Sequence[int]) -> Flow:
         outer = _union(ins) & (CARRIED | MIXED)
-        n, m = eqn.params["num_consts"], eqn.params["num_carry"]
+        n, m = scan_sizes(eqn)
         flow, _ = self.loop(_program(eqn), [b & LASTING for b in ins], n, m)
         return self._after_loop(flow, m, outer)
 

@@ -22,8 +22,8 @@ Lanes = Mapping[Site, int | str]
 
 ELEMENTWISE = frozenset(
     "abs add add_any and atan2 clamp ceil convert_element_type copy cos cosh div eq erf erfc exp exp2 expm1 floor ge gt "
-    "integer_pow is_finite le lgamma log log1p logistic lt max min mul ne neg nextafter not or pow rem round rsqrt "
-    "select_n sign sin sinh sqrt square stop_gradient sub tan tanh xor".split()
+    "integer_pow is_finite le lgamma log log1p log2 logistic lt max min mul ne neg nextafter not one_minus_square or "
+    "polynomial pow rem round rsqrt select_n sign sin sinh sqrt square stop_gradient sub tan tanh xor".split()
 )
 LINEAR = frozenset(
     "add add_any broadcast_in_dim convert_element_type copy div mul neg reduce_sum reshape squeeze sub".split()
@@ -117,6 +117,11 @@ def _squeeze(eqn, ins, axis):
     return axis - sum(d < axis for d in eqn.params["dimensions"])
 
 
+def _unstack(eqn, ins, axis):
+    along = eqn.params["axis"]
+    return MIXED if axis == along else axis - (along < axis)
+
+
 def _transpose(eqn, ins, axis):
     return list(eqn.params["permutation"]).index(axis)
 
@@ -145,6 +150,7 @@ RULES = {
     "reduce_min": _reduce,
     "reduce_prod": _reduce,
     "squeeze": _squeeze,
+    "unstack": _unstack,
     "transpose": _transpose,
     "reshape": _reshape,
     "dot_general": _dot,

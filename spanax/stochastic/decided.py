@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from .._jaxprs import CUSTOM_RULES, JaxprEqn, Literal, P
+from .._jaxprs import CUSTOM_RULES, JaxprEqn, Literal, P, scan_sizes
 from .._primitives import zero_valued_p
 from .._steps import steers
 from ..bridges import Drawing, Local, Pathwise
@@ -173,7 +173,7 @@ class Decided:
 
     def _scan(self, node: Node) -> None:
         (block,) = node.blocks
-        n, m = node.eqn.params["num_consts"], node.eqn.params["num_carry"]
+        n, m = scan_sizes(node.eqn)
         self._pass_on(node.ins, block.ins)
         while True:
             self._forward(block)
@@ -230,7 +230,7 @@ class Decided:
 
     def _scan_back(self, node: Node, outs: list[bool]) -> None:
         (block,) = node.blocks
-        n, m = node.eqn.params["num_consts"], node.eqn.params["num_carry"]
+        n, m = scan_sizes(node.eqn)
         while True:
             self._backward(block, outs)
             again = [o or i for o, i in zip(outs, self._is_reached(block.ins[n : n + m]), strict=False)] + outs[m:]

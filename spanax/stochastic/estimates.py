@@ -19,7 +19,19 @@ from collections.abc import Iterable, Mapping, Sequence
 import jax.numpy as jnp
 
 from .._errors import SpanaxError
-from .._jaxprs import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, body, is_again, is_call, jaxprs_in_params
+from .._jaxprs import (
+    ClosedJaxpr,
+    Jaxpr,
+    JaxprEqn,
+    Literal,
+    P,
+    aval,
+    body,
+    is_again,
+    is_call,
+    jaxprs_in_params,
+    scan_sizes,
+)
 from .._primitives import new_markers
 from ..bridges import Local
 from .sampling import cost_p, parts, sample_p
@@ -131,7 +143,7 @@ class _Walk:
         return [_decided(_joined(states), ins[0]) for states in zip(*outs, strict=True)]
 
     def scan(self, eqn, ins, control):
-        n, m, inner = eqn.params["num_consts"], eqn.params["num_carry"], body(eqn)[0]
+        (n, m), inner = scan_sizes(eqn), body(eqn)[0]
         carry = ins[n : n + m]
         while True:
             outs = self.walk(inner, [*ins[:n], *carry, *ins[n + m :]], control)
@@ -213,7 +225,7 @@ def _is_linear(eqn: JaxprEqn, of: Sequence[bool]) -> bool:
 _LINEAR: dict[str, tuple[int, int | None]] = {
     **dict.fromkeys(
         "add add_any sub neg convert_element_type reshape broadcast_in_dim squeeze expand_dims transpose rev reduce_sum cumsum "
-        "copy copy_p concatenate stack tile slice split pad real imag complex psum optimization_barrier".split(),
+        "copy copy_p concatenate stack tile slice split unstack pad real imag complex psum optimization_barrier".split(),
         (0, None),
     ),
     "div": (0, 1),

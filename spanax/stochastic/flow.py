@@ -25,6 +25,7 @@ from .._jaxprs import (
     collective_axes,
     is_call,
     is_ref,
+    scan_sizes,
     varying,
     where,
 )
@@ -119,7 +120,7 @@ class Flow:
         return [index.union(*out) for out in zip(*outs, strict=True)]
 
     def _scan(self, eqn, ins, control, here, loops):
-        inner, consts, carries = body(eqn)[0], eqn.params["num_consts"], eqn.params["num_carry"]
+        inner, (consts, carries) = body(eqn)[0], scan_sizes(eqn)
         carry = ins[consts : consts + carries]
         while True:
             outs = self._walk(inner, [*ins[:consts], *carry, *ins[consts + carries :]], control, here, (*loops, here))

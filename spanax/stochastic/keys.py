@@ -18,7 +18,7 @@ import jax.core
 import numpy as np
 
 from .._errors import SpanaxError
-from .._jaxprs import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, below, body, is_call, is_traced, where
+from .._jaxprs import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, below, body, is_call, is_traced, scan_sizes, where
 from ..bridges import Drawing
 from .array_parts import REPLICATES, Value, in_chains
 from .counts import Linear, Term
@@ -226,7 +226,7 @@ class _Keys:
 
     def scan(self, eqn, ins, here, loops):
         p, inner = eqn.params, body(eqn)[0]
-        n, m, length = p["num_consts"], p["num_carry"], p["length"]
+        (n, m), length = scan_sizes(eqn), p["length"]
         if not length:
             return [*ins[n : n + m], *(self.values.fresh(aval(v).shape) for v in eqn.outvars[m:])]
         self.values.lengths[here] = length

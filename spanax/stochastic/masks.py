@@ -11,14 +11,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .._jaxprs import Literal, P
+from .._jaxprs import Literal, P, scan_sizes
 from .decided import is_inexact
 from .flat import Block, Flat, Node, Ref
 from .sampling import cost_p
 
 _LOGICAL = frozenset("and or not reduce_and reduce_or".split())
 _SHAPES = frozenset(
-    "broadcast_in_dim concatenate convert_element_type copy expand_dims reshape rev slice squeeze transpose".split()
+    "broadcast_in_dim concatenate convert_element_type copy expand_dims reshape rev slice squeeze transpose unstack".split()
 )
 _SUMS = frozenset("add add_any neg reduce_sum sub".split())
 
@@ -99,5 +99,7 @@ def _outputs(block: Block, v: int) -> Iterator[tuple[Block, int] | None]:
             yield None
             continue
         yield around.block, around.outs[k]
-        if around.eqn.primitive is P.scan_p and k < around.eqn.params["num_carry"]:
-            yield block, block.ins[around.eqn.params["num_consts"] + k]
+        if around.eqn.primitive is P.scan_p:
+            consts, carries = scan_sizes(around.eqn)
+            if k < carries:
+                yield block, block.ins[consts + k]

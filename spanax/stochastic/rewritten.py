@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from jax import lax
 
-from .._jaxprs import PLAIN_CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, at, body, evaluate, opened
+from .._jaxprs import PLAIN_CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, at, body, evaluate, opened, scan_sizes
 from .._primitives import undifferentiated
 from ..bridges import Drawing
 from .flow import Path, within
@@ -85,7 +85,7 @@ def _call(eqn: JaxprEqn, ins: list, here: Path, changes: Changes) -> list:
 
 def _scan(eqn: JaxprEqn, ins: list, here: Path, changes: Changes) -> list:
     p, (jaxpr, consts) = eqn.params, body(eqn)
-    n, m = p["num_consts"], p["num_carry"]
+    n, m = scan_sizes(eqn)
 
     def step(carry, xs):
         outs = _replay(jaxpr, consts, [*ins[:n], *carry, *xs], here, changes)

@@ -26,6 +26,7 @@ from .._jaxprs import (
     body,
     evaluate,
     evaluate_jaxpr,
+    scan_sizes,
     varying_type,
 )
 from .._primitives import forward_only, zero_valued_p
@@ -99,7 +100,7 @@ def _custom_rule(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
 
 def _scan(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
     p = eqn.params
-    consts, carries = p["num_consts"], p["num_carry"]
+    consts, carries = scan_sizes(eqn)
 
     def step(carry, xs):
         outs, events = program.inner(body(eqn), [*ins[:consts], *carry, *xs], here)

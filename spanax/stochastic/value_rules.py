@@ -192,6 +192,13 @@ def _split(values, eqn, ins):
     return [values.sliced(ins[0], axis, slice(a, b)) for a, b in itertools.pairwise(ends)]
 
 
+def _unstack(values, eqn, ins):
+    axis, ndim = eqn.params["axis"], aval(eqn.invars[0]).ndim
+    shape, keep = aval(eqn.outvars[0]).shape, [k for k in range(ndim) if k != axis]
+    rows = [values.sliced(ins[0], axis, slice(k, k + 1)) for k in range(len(eqn.outvars))]
+    return [_rearranged(values, shape, row, keep) for row in rows]
+
+
 def _random_split(values, eqn, ins):
     """A longer one begins the same; a grid is numbered by its own shape."""
     shape, key = eqn.params["shape"], ins[0]
@@ -419,6 +426,7 @@ RULES = {
     "random_split": _random_split,
     "random_fold_in": _fold_in,
     "split": _split,
+    "unstack": _unstack,
     "slice": _slice,
     "dynamic_slice": _dynamic_slice,
     "gather": _gather,

@@ -46,6 +46,20 @@ def split_outside(draw, key, u):
 
 
 @distinct
+def unstacked(draw, key, u):
+    a, b = jnp.unstack(jr.split(key, (2, 2)))
+    c, d = jnp.unstack(a, axis=0)
+    return draw(c) + draw(d) + draw(b[0]) + draw(b[1])
+
+
+@shared
+def unstacked_and_indexed(draw, key, u):
+    keys = jr.split(key)
+    _, second = jnp.unstack(keys)
+    return draw(second) + draw(keys[1])
+
+
+@distinct
 def data_step(draw, key, u):
     return draw(jr.fold_in(key, u["i"]))
 

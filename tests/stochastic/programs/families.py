@@ -82,7 +82,7 @@ def _weights(weights):
 
 HERMITE, _HERMITE_W = np.polynomial.hermite_e.hermegauss(9)
 HERMITE_W = _HERMITE_W / _HERMITE_W.sum()
-LEGENDRE, _LEGENDRE_W = np.polynomial.legendre.leggauss(6)
+LEGENDRE, _LEGENDRE_W = np.polynomial.legendre.leggauss(9)
 LEGENDRE, LEGENDRE_W = (LEGENDRE + 1) / 2, _LEGENDRE_W / 2  # of a uniform number
 LAGUERRE, LAGUERRE_W = np.polynomial.laguerre.laggauss(9)
 
@@ -268,7 +268,7 @@ FAMILIES = {
     ),
     "Uniform": Family(
         "dist.Uniform(jnp.sin({x}) - 1, 1.5)",
-        6,
+        9,
         _weights(LEGENDRE_W),
         ("sx.Pathwise()", ""),
         continuous=True,
