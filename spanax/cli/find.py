@@ -27,6 +27,7 @@ def find(
     ] = "0",  # pyright: ignore[reportArgumentType]
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     jumps: Annotated[bool, typer.Option("--jumps", help="Look for jumps of the values as well.")] = False,
+    nan: Annotated[bool, typer.Option("--nan", help="Name the line that makes NaN or an infinity there.")] = False,
     radius: Annotated[
         float, typer.Option(callback=between(NEAREST, FARTHEST), help="How far from the arguments to look for jumps.")
     ] = 1.0,
@@ -35,16 +36,16 @@ def find(
 ) -> None:
     """Say which lines of a function cut its gradient.
 
-    The status is 1 where the gradient is dead, partly cut, or 0 at and around the arguments, and 2 where the function cannot
-    be looked at.
+    The status is 1 where the gradient is dead, partly cut, or 0 at and around the arguments, or with --nan not finite, and 2
+    where the function cannot be looked at.
     What the function's module prints goes to stderr.
     """
     with ending(show_traceback):
         call = _call(function, args, argnums)
-        gaps = _gaps(call)
+        gaps = _gaps(call, nan)
         found = _jumps(call, radius, seed) if jumps else None
     typer.echo(_object(gaps, found) if as_json else _text(gaps, found))
-    if gaps.verdict in ("dead", "partial") or gaps.flat:
+    if gaps.verdict in ("dead", "partial") or gaps.flat or gaps.not_finite:
         raise typer.Exit(CUT)
 
 
@@ -69,11 +70,11 @@ def _call(name: str, args_name: str, argnums: tuple[int, ...]) -> _Call:
 # -- looking
 
 
-def _gaps(call: _Call) -> GapReport:
+def _gaps(call: _Call, nan: bool) -> GapReport:
     import spanax as sx
 
     with told(f"{call.name} cannot be traced"):
-        return sx.find_gaps(call.function, *call.args, argnums=call.argnums, **call.kwargs)
+        return sx.find_gaps(call.function, *call.args, argnums=call.argnums, nan=nan, **call.kwargs)
 
 
 def _jumps(call: _Call, radius: float, seed: int) -> JumpReport:

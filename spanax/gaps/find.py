@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,13 +15,16 @@ from ..stochastic.sampling import parts
 from .check import SHORT, looked_at, may_run
 from .cuts import Cut
 from .finder import Finder
+from .not_finite import in_program
 from .operations import operation
 from .remedies import remedies
 from .report import Gap, GapReport, Verdict
 from .traced import Traced, traced
 
 
-def find_gaps(f: Callable[..., Any], *args: Any, argnums: int | Sequence[int] = 0, **kwargs: Any) -> GapReport:
+def find_gaps(
+    f: Callable[..., Any], *args: Any, argnums: int | Sequence[int] = 0, nan: bool = False, **kwargs: Any
+) -> GapReport:
     """Which lines of `f` cut the gradient of its result with respect to the arguments `argnums`.
 
     f is traced once with the given arguments; `argnums` are differentiated as `jax.grad` would (every floating-point leaf of a
@@ -34,12 +38,18 @@ def find_gaps(f: Callable[..., Any], *args: Any, argnums: int | Sequence[int] = 
     A gap is an expression of the user's that a tangent enters and does not leave: what softmax or logsumexp do inside is no gap.
     JAX's own rule of each operation decides, not a table. Raises `SpanaxError` where `argnums` has no floating-point leaf.
 
+    `nan`: also run f at the given arguments, whatever it holds, equation by equation where it has to be, and name the operation
+    that makes its value or its derivative NaN or infinite (`not_finite` in the report; None where all is finite).
+
     >>> import jax.numpy as jnp, spanax as sx
     >>> report = sx.find_gaps(lambda x: jnp.round(3 * x) ** 2, 0.7)
     >>> report.verdict, [(gap.operation, gap.kind) for gap in report.gaps]
     ('dead', [('round', 'zero')])
     """
-    return analysed(f, args, kwargs, argnums).report
+    analysis = analysed(f, args, kwargs, argnums)
+    if not nan:
+        return analysis.report
+    return dataclasses.replace(analysis.report, not_finite=in_program(analysis.program))
 
 
 class Analysis(NamedTuple):

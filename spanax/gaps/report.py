@@ -53,6 +53,40 @@ class Gap:
 
 
 @dataclasses.dataclass(frozen=True)
+class NotFinite:
+    """The operation that makes NaN or an infinity of finite numbers.
+
+    `of`: of the "value", or of the "derivative" alone, where the value is finite. `makes`: "nan" or "inf"; NaN may come of an
+    infinity later, and what made that is named. `operation`, `file`, `line`, `source`: as in `Gap`; `function`: that the line is
+    in. `rounds`: in which rounds of the loops around it, from 0, the outermost first. `remedies`: what to do about it.
+    """
+
+    of: str
+    makes: str
+    operation: str
+    file: str
+    line: int
+    source: str
+    rounds: tuple[int, ...]
+    remedies: tuple[str, ...]
+    function: str = ""
+
+    @property
+    def place(self) -> str:
+        return f"{os.path.basename(self.file)}:{self.line}"
+
+    @property
+    def problem(self) -> str:
+        """In words."""
+        what = {"nan": "NaN", "inf": "infinite"}[self.makes]
+        inside = f" in round {', '.join(map(str, self.rounds))} of the loops around it" if self.rounds else ""
+        inside = inside.replace("the loops", "the loop") if len(self.rounds) == 1 else inside
+        if self.of == "value":
+            return f"the value of `{self.operation}` is {what}, at finite arguments{inside}"
+        return f"the derivative of `{self.operation}` is {what}, where its value is finite{inside}"
+
+
+@dataclasses.dataclass(frozen=True)
 class GapReport:
     """The verdict on a function, and its gaps in program order.
 
@@ -60,7 +94,8 @@ class GapReport:
     `dead` (the gradient is zero everywhere, or taking it raises); `independent` (nothing flows from the argument to the
     result). `per_leaf`: the same for each floating-point leaf. `bridged`: the `sample` sites. `checked`: was the gradient
     computed as well? `flat`: the leaves whose gradient flows, but is exactly 0 at and around the given arguments; these are
-    looked for where it was computed, and no argument was given by shape only, and no draw is bridged.
+    looked for where it was computed, and no argument was given by shape only, and no draw is bridged. `not_finite`: what makes
+    the value or the derivative NaN or infinite, where that was asked for (`nan=True`).
     """
 
     verdict: Verdict
@@ -70,6 +105,7 @@ class GapReport:
     checked: bool
     function: str
     flat: tuple[str, ...] = ()
+    not_finite: NotFinite | None = None
 
     @property
     def _said(self) -> str:
@@ -92,6 +128,11 @@ class GapReport:
         if self.verdict == "dead" and not self.gaps:
             text = "  no operation cuts it: it was 0 at the arguments and at all random points that were tried"
             lines += filled(text, width, "    ")
+        if self.not_finite is not None:
+            said = f"  {self.not_finite.problem}: {self.not_finite.place}  {self.not_finite.source}"
+            lines += filled(said, width, "    ")
+            for letter, remedy in zip("abcdefgh", self.not_finite.remedies, strict=False):
+                lines += filled(f"  ({letter}) {remedy}", width, "      ")
         if self.gaps or self.bridged:
             lines += ["", *table(_COLUMNS, [_row(gap) for gap in [*self.gaps, *self.bridged]], width)]
         for remedies, gaps in self._by_remedies():
@@ -120,6 +161,8 @@ class GapReport:
             for gap in [*self.gaps, *self.bridged]
         )
         verdict = f"<b>{html.escape(self.function)}</b>: {self._said}"
+        if self.not_finite is not None:
+            verdict += f"; {html.escape(f'{self.not_finite.problem}: {self.not_finite.place}')}"
         if self.flat and len(self.per_leaf) > 1:
             verdict += f"; {FLAT}: {html.escape(', '.join(self.flat))}"
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""

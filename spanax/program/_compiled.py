@@ -20,6 +20,7 @@ from .._jaxprs import defined
 from . import _calls, _hooks
 from ._guard import UnknownStateError, state_of
 from ._session import RaisedError, Session, under
+from ._unreached import careful
 from ._values import Array, Number, Value, as_jax
 
 
@@ -32,6 +33,7 @@ class Outcome(eqx.Module):
     rest: tuple = eqx.field(static=True)  # leaves that are no arrays, as (place, value)
     messages: tuple = eqx.field(static=True)
     gradients: list = eqx.field(default_factory=list)  # one for each traced argument with a derivative
+    has_nan: Any = False  # do the gradients hold NaN?
 
     @property
     def result(self) -> Any:
@@ -83,21 +85,30 @@ class Program:
 
     def __call__(self, args: tuple, kwargs: dict, *, ints: str = "static") -> Outcome:
         """`ints="float"`: Python's ints are traced, as numbers with a derivative."""
-        leaves, tree = jax.tree.flatten((args, kwargs))
-        dynamic = [_is_dynamic(x, ints) for x in leaves]
-        static = tuple(Static(x) for x, d in zip(leaves, dynamic, strict=True) if not d)
-        form = tree, tuple(map(_kind, leaves, dynamic)), static
-        given = [_dynamic(x) for x, d in zip(leaves, dynamic, strict=True) if d]
+        form, given = _form(args, kwargs, ints)
         entries = self.entries.setdefault(form, [])
         for entry in entries:
             if _same_state(entry):
                 return entry.compiled(given)
         return self.traced(form, given, entries)
 
-    def traced(self, form: Any, given: list, entries: list) -> Outcome:
-        tree, kinds, static = form
-        functions: dict[int, Any] = {}
+    def scalar(self, args: tuple, ints: str) -> tuple[Callable, list]:
+        """The value as a function of the numbers with a derivative, and these."""
+        form, given = _form(args, {}, ints)
+        inexact = [jnp.issubdtype(x.dtype, jnp.inexact) for x in map(jnp.asarray, given)]
+        run, place = self._run(form, {}), _place(self.function)
 
+        def value(*chosen: Any) -> jax.Array:
+            numbers = iter(chosen)
+            return scalar_of(run([next(numbers) if d else x for x, d in zip(given, inexact, strict=True)]), place)
+
+        return value, [jnp.asarray(x) for x, d in zip(given, inexact, strict=True) if d]
+
+    def _run(self, form: Any, functions: dict[int, Any]) -> Callable[[list], Outcome]:
+        """The program as a function of the numbers given; `functions` is told which are lifted."""
+        tree, kinds, static = form
+
+        @careful
         def run(given: list) -> Outcome:
             rest, numbers = iter(static), iter(given)
             leaves = [next(rest).value if kind is None else _value(next(numbers), kind) for kind in kinds]
@@ -105,6 +116,11 @@ class Program:
             functions.update(session.functions)
             return outcome
 
+        return run
+
+    def traced(self, form: Any, given: list, entries: list) -> Outcome:
+        functions: dict[int, Any] = {}
+        run, static = self._run(form, functions), form[2]
         compiled = jax.jit(
             functools.partial(_with_gradients, run, _place(self.function), self.derive) if self.derive else run
         )
@@ -117,6 +133,16 @@ class Program:
             pass
         del entries[:-4]
         return outcome
+
+
+def _form(args: tuple, kwargs: dict, ints: str) -> tuple[Any, list]:
+    """What tells programs apart, and the numbers that are given."""
+    leaves, tree = jax.tree.flatten((args, kwargs))
+    dynamic = [_is_dynamic(x, ints) for x in leaves]
+    static = tuple(Static(x) for x, d in zip(leaves, dynamic, strict=True) if not d)
+    return (tree, tuple(map(_kind, leaves, dynamic)), static), [
+        _dynamic(x) for x, d in zip(leaves, dynamic, strict=True) if d
+    ]
 
 
 _ONE = threading.RLock()
@@ -151,7 +177,8 @@ def _with_gradients(run: Callable, where: str, derive: str, given: list) -> Outc
 
     gradients, outcome = jax.grad(value, has_aux=True)([x for x, d in zip(given, inexact, strict=True) if d])
     leaves = outcome.leaves if derive == "both" else []  # what is not asked for is not computed
-    return dataclasses.replace(outcome, leaves=leaves, gradients=gradients)
+    has_nan = functools.reduce(jnp.logical_or, (jnp.isnan(x).any() for x in gradients), jnp.asarray(False))
+    return dataclasses.replace(outcome, leaves=leaves, gradients=gradients, has_nan=has_nan)
 
 
 def scalar_of(outcome: Outcome, where: str) -> jax.Array:

@@ -6,10 +6,12 @@ gradient at x = -1. Here it has; a NaN that IS chosen shows in the result itself
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
 # By NumPy's name: an argument inside of the domain.
@@ -58,4 +60,25 @@ def _same_shape(xs: tuple[Array, ...]) -> list[Array]:
     return [x if x.shape == shape else jnp.broadcast_to(x, shape) for x in xs]
 
 
-_STEADY = {name: _made(name, inside) for name, inside in _INSIDE.items()}
+@jax.custom_jvp
+def _xlogy(x: Array, y: Array) -> Array:
+    return jax.scipy.special.xlogy(x, y)
+
+
+@functools.partial(_xlogy.defjvp, symbolic_zeros=True)
+def _xlogy_derivative(primals, tangents):
+    """At x = 0 it is 0 for every y, and so is the slope along y, at y = 0 as well; that along x is log y."""
+    (x, y), (by_x, by_y) = primals, tangents
+    value = _xlogy(x, y)
+    slope = jnp.zeros_like(value)
+    if not isinstance(by_x, SymbolicZero):
+        slope = slope + by_x * jnp.log(y)
+    if not isinstance(by_y, SymbolicZero):
+        is_zero = x == 0
+        slope = slope + by_y * jnp.where(is_zero, jnp.zeros_like(x), x / jnp.where(is_zero, jnp.ones_like(y), y))
+    return value, slope
+
+
+_STEADY = {"xlogy": lambda *xs: _xlogy(*_same_shape(xs))} | {
+    name: _made(name, inside) for name, inside in _INSIDE.items()
+}

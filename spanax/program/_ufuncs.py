@@ -38,7 +38,7 @@ def apply(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
     call = _CALLS.get(method)
     if call is None:
         raise unliftable(f"np.{ufunc.__name__}.{method} is not lifted", "a loop, or another NumPy function")
-    where = kwargs.pop("where", True)
+    where = True if method == "reduce" else kwargs.pop("where", True)
     if method == "operator" and ufunc in _ARITHMETIC:
         inputs = tuple(map(_counted, inputs)) if all(map(weak_type, inputs)) else inputs
     if any(map(is_unknown, (*inputs, where, *kwargs.values()))):
@@ -169,8 +169,11 @@ def _reduce(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
     function = _REDUCED.get(ufunc.__name__)
     if function is None:
         raise unliftable(f"np.{ufunc.__name__}.reduce is not lifted", "a loop")
-    axis = kwargs.get("axis", 0)
-    return wrapped(function(as_jax(*inputs[:1]), axis=axis, keepdims=kwargs.get("keepdims", False)))
+    axis, where, initial = kwargs.get("axis", 0), kwargs.get("where", True), kwargs.get("initial")
+    chosen = {} if where is True else {"where": as_jax(where)}
+    if initial is not None:
+        chosen["initial"] = as_jax(initial)
+    return wrapped(function(as_jax(*inputs[:1]), axis=axis, keepdims=kwargs.get("keepdims", False), **chosen))
 
 
 def _accumulate(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import types
 import weakref
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from ..bridges.smoothing import Smoothing
 from ..smoothing import smooth
 from ._calls import is_of_jax
 from ._compiled import Outcome, Program
+from ._nan_gradients import NanGradientError, check_choice, without_nan
 from .lift import MAX_ITERATIONS, checked, raising
 
 
@@ -30,6 +32,7 @@ def gradient(
     key: Key[Array, ""] | None = None,
     pairs: int = 64,
     max_iterations: int = MAX_ITERATIONS,
+    nan: str = "raise",
 ) -> tuple:
     """The gradients of a scalar function, one for each argument: see `value_and_gradient`.
 
@@ -37,7 +40,7 @@ def gradient(
     >>> sx.gradient(lambda x: 3 * x**2 + 2 * x + 1, 5)
     (32.0,)
     """
-    return _derived("gradient", f, args, sigma, key, pairs, max_iterations)[1]
+    return _derived("gradient", f, args, sigma, key, pairs, max_iterations, nan)[1]
 
 
 def value_and_gradient(
@@ -47,6 +50,7 @@ def value_and_gradient(
     key: Key[Array, ""] | None = None,
     pairs: int = 64,
     max_iterations: int = MAX_ITERATIONS,
+    nan: str = "raise",
 ) -> tuple[Any, tuple]:
     """The value of a scalar function, and a tuple of its gradients, one for each argument.
 
@@ -66,6 +70,10 @@ def value_and_gradient(
     when a global variable, a closure or an attribute that it reads has changed. `max_iterations` bounds each `while` loop whose
     test depends on the arguments.
 
+    A gradient that is NaN where the value is finite is an error, which names the line that makes it; inside of the caller's jit,
+    JAX's runtime error without the line. With `nan="return"` it is returned. Infinite gradients are returned, and those of a
+    value that is not finite.
+
     Raises `SpanaxError` for a result that is not one real number, for what cannot be lifted (see `lift`), and for what goes wrong
     when the program runs: an assertion or a `raise` of its own, a loop at its bound, an index out of bounds.
 
@@ -79,22 +87,28 @@ def value_and_gradient(
     >>> print(round(value, 3), round(by_speed, 3))
     10.172 1.017
     """
-    return _derived("both", f, args, sigma, key, pairs, max_iterations)
+    return _derived("both", f, args, sigma, key, pairs, max_iterations, nan)
 
 
 def _derived(
-    derive: str, f: Callable, args: tuple, sigma: Any, key: Any, pairs: int, max_iterations: int
+    derive: str, f: Callable, args: tuple, sigma: Any, key: Any, pairs: int, max_iterations: int, nan: str
 ) -> tuple[Any, tuple]:
     """The value, None where it is not asked for, and the gradients."""
     _check_options(sigma, key)
+    check_choice(nan)
     with _precision(args, key):
         if sigma is not None:
             return _smoothed(f, args, sigma, key, pairs, max_iterations)
         if is_jax(f):
-            return _of_jax(f, args)
+            return _of_jax(f, args, nan)
+        if nan == "raise" and any(map(is_traced, jax.tree.leaves(args))):
+            derive = "both"  # the check when it runs needs the value
         program = _program(f, max_iterations, derive)
         outcome, ints = _outcome(program, args)
         leaves, gradients = checked((outcome.leaves, outcome.gradients), outcome)
+        if nan == "raise":
+            again = functools.partial(program.scalar, args, ints)
+            gradients = without_nan(leaves[0] if leaves else None, gradients, outcome.has_nan, f, again)
         value = _plain(leaves[0].reshape(()), args) if leaves else None
         return value, _in_place(args, gradients, ints)
 
@@ -206,8 +220,20 @@ def _is_inexact(x: Any) -> bool:
     return numbers and jnp.issubdtype(getattr(x, "dtype", float), jnp.inexact)
 
 
-def _of_jax(f: Callable, args: tuple) -> tuple[Any, tuple]:
-    return _differentiated(lambda moving, fixed: jax.value_and_grad(lambda x: f(*eqx.combine(x, fixed)))(moving), args)
+def _of_jax(f: Callable, args: tuple, nan: str) -> tuple[Any, tuple]:
+    def run(moving: tuple, fixed: tuple) -> tuple:
+        def scalar(x: tuple) -> Any:
+            return f(*eqx.combine(x, fixed))
+
+        value, gradients = jax.value_and_grad(scalar)(moving)
+        if nan == "raise":
+            leaves, tree = jax.tree.flatten(moving)
+            again = lambda *xs: scalar(jax.tree.unflatten(tree, xs))  # noqa: E731
+            has_nan = jnp.stack([jnp.isnan(x).any() for x in jax.tree.leaves(gradients)] or [jnp.asarray(False)]).any()
+            gradients = without_nan(value, gradients, has_nan, f, lambda: (again, leaves))
+        return value, gradients
+
+    return _differentiated(run, args)
 
 
 def _differentiated(run: Callable[[tuple, tuple], tuple], args: tuple) -> tuple[Any, tuple]:
@@ -220,6 +246,8 @@ def _differentiated(run: Callable[[tuple, tuple], tuple], args: tuple) -> tuple[
         try:
             value, found = run(jax.tree.map(jnp.asarray, moving), fixed)
             break
+        except NanGradientError:
+            raise
         except (SpanaxError, TypeError, ValueError, IndexError, KeyError, AttributeError):
             if given is args or not any(type(x) is int for x in jax.tree.leaves(args)):
                 raise

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..hard._sorting import sorted_rows
 from ._making import arange, array, asarray, full, full_like, known_shape, like, linspace, made_of
+from ._piecewise import piecewise
 from ._session import line, session, unliftable
 from ._trees import has_unknown, rewrapped, unwrapped
 from ._triangles import cholesky, eigh, eigvalsh
@@ -403,4 +404,5 @@ RULES: dict[Any, Callable] = {
     np.fromfunction: _fromfunction,
     np.isin: _known_or(_in1d, np.isin),
     np.vectorize: _vectorized,
+    np.piecewise: _known_or(piecewise, np.piecewise),
 }
