@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 from .._errors import SpanaxError
 from .._functions import Differentiated, needs_key
 from .._jaxprs import ClosedJaxpr, here
+from .._places import is_library_file
 from .rules import random_like
 
 
@@ -77,7 +79,32 @@ def traced(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int])
         return [x for x in jax.tree.leaves(f(*args, **kwargs)) if eqx.is_array_like(x)]
 
     others = tuple(at.flat[k] for k in shapes)
-    closed = jax.make_jaxpr(run)(at.leaves, others)
+    try:
+        closed = jax.make_jaxpr(run)(at.leaves, others)
+    except (TypeError, ValueError) as error:
+        if not _asks_for_a_number(error):
+            raise
+        raise _not_of_jax(f, error) from error
     code = getattr(inspect.unwrap(f), "__code__", None)
     place = (code.co_filename, code.co_firstlineno) if code else ("", 0)
     return Traced(closed, at.names, at.leaves, others, f, rebuild, place)
+
+
+def _asks_for_a_number(error: BaseException | None) -> bool:
+    """Did plain Python or NumPy meet a value that is traced?"""
+    kinds = jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError
+    in_place = isinstance(error, TypeError) and "JAX arrays are immutable" in str(error)
+    return error is not None and (isinstance(error, kinds) or in_place or _asks_for_a_number(error.__cause__))
+
+
+def _not_of_jax(f: Callable, error: BaseException) -> SpanaxError:
+    frames = [(frame.f_code, number) for frame, number in traceback.walk_tb(error.__traceback__)]
+    code, number = next(((c, n) for c, n in reversed(frames) if not is_library_file(c.co_filename)), frames[-1])
+    name = getattr(f, "__name__", "f")
+    return SpanaxError(
+        "plain Python or NumPy meets a value that is traced: `if`, `while`, float(), np.sin, x[i] = y need its number",
+        f"{code.co_filename}:{number} ({code.co_name})",
+        f"sx.find_gaps(sx.lift({name if name.isidentifier() else 'f'}), ...), for plain Python and NumPy",
+        "jax.numpy instead of numpy, jnp.where or lax.cond instead of `if`, for a function of JAX",
+        "a static argument, for a number that decides how the program runs: functools.partial",
+    )

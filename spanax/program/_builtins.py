@@ -22,7 +22,8 @@ from ._consuming import CHANGING, consumed
 from ._iterables import Items, backwards, counted, enumerated, items_of, zipped
 from ._making import asarray
 from ._masked import Masked
-from ._protocols import deep_copy, own_method, replaced
+from ._objects import is_plain_object
+from ._protocols import compared, deep_copy, own_method, replaced
 from ._session import line, session, unliftable
 from ._text import Text, deferred, text_of
 from ._trees import has_unknown, unwrapped
@@ -42,6 +43,8 @@ def _number(x: Any, kind: type) -> Any:
     """`float(x)`, `int(x)`, `bool(x)`, `complex(x)`."""
     if isinstance(x, Text):
         raise unliftable("a number read from text that depends on the arguments", "the number itself")
+    if (method := own_method(x, f"__{kind.__name__}__")) is not None:
+        return session().rules.call(method, x)
     if not is_unknown(x):
         return kind(unwrapped(x))
     data = as_jax(x)
@@ -79,7 +82,7 @@ def _extreme(known: Callable, better: Callable) -> Callable:
 
     def extreme(*args: Any, key: Callable | None = None, **kwargs: Any) -> Any:
         values = listed(args[0]) if len(args) == 1 else list(args)
-        if not has_unknown(values) and key is None:
+        if not has_unknown(values) and key is None and not any(map(is_plain_object, values)):
             return known(values, **kwargs)
         if not values and "default" in kwargs:
             return kwargs["default"]
@@ -394,8 +397,8 @@ CALLS: dict[Any, Callable] = {
     bool: _bool,
     complex: _complex,
     str: _str,
-    max: _extreme(max, operator.gt),
-    min: _extreme(min, operator.lt),
+    max: _extreme(max, functools.partial(compared, "Gt")),
+    min: _extreme(min, functools.partial(compared, "Lt")),
     sum: _sum,
     any: _any,
     all: _all,
@@ -439,6 +442,11 @@ CALLS: dict[Any, Callable] = {
     math.ldexp: _of_math(math.ldexp, lambda x, n: Number(as_jax(_float(x)) * jnp.exp2(as_jax(_float(n))), float)),
     **{f: _of_math(f, functools.partial(_whole_numbers, n)) for n, f in _WHOLE.items()},
     **{getattr(math, name): _whole(name) for name in ("floor", "ceil", "trunc")},
+}
+# They hand the items of what they are given on, or ask for them one by one: an item may be None on some ways.
+PASSING = {
+    *(list, tuple, dict, zip, enumerate, reversed, iter, len, map, filter, any, all, type, isinstance, callable),
+    *(getattr, setattr, hasattr, object.__setattr__, functools.reduce, copy.deepcopy, dataclasses.replace, *CHANGING),
 }
 for _name in dir(math):
     _function = getattr(math, _name)

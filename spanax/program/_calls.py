@@ -10,30 +10,28 @@ import sysconfig
 import types
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
 
 from .._errors import SpanaxError
 from . import _scipy
-from ._builtins import CALLS, REFUSED, listed
-from ._cells import changing, set_plainly, usable
+from ._builtins import CALLS, PASSING, REFUSED
+from ._cells import set_plainly
 from ._compile import is_lifted, with_hooks
+from ._constants import refuse_writing
+from ._container_methods import container_method, text_method
 from ._masked import Masked
 from ._protocols import made_dataclass, own_method
 from ._random import GENERATORS, draw, made, seed
 from ._session import RaisedError, session, unliftable
-from ._text import Text, deferred, formatted, is_log
+from ._settling import settle, settled_parts, settled_within
+from ._text import deferred, is_log
 from ._trees import has_unknown, has_value, rewrapped, unwrapped
 from ._values import Value, as_jax
 from .numpy_calls import RULES, apply, no_counterpart
 
-_WRITING = frozenset(
-    "append appendleft extend extendleft insert remove pop popleft clear rotate sort reverse update setdefault popitem add "
-    "discard "
-    "difference_update intersection_update symmetric_difference_update subtract move_to_end".split()
-)
 _LIBRARIES = (
     "jax",
     "jaxlib",
@@ -65,16 +63,35 @@ _STANDARD = frozenset(sys.stdlib_module_names)
 
 
 def call(function: Any, *args: Any, **kwargs: Any) -> Any:
-    """`function(*args, **kwargs)`."""
+    """`function(*args, **kwargs)`, which is a value."""
+    return settle(called(function, *args, **kwargs))
+
+
+def called(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """`function(*args, **kwargs)`, which may be None on some ways, as may be the arguments."""
     if (method := own_method(function, "__call__")) is not None:
-        return call(method, function, *args, **kwargs)
+        return called(method, function, *args, **kwargs)
     try:
-        rule = CALLS.get(function) or RULES.get(function)
+        rule, looks = CALLS.get(function) or RULES.get(function), function not in PASSING
     except TypeError:  # not hashable
-        rule = None
+        rule, looks = None, True
     if rule is not None:
+        args, kwargs = settled_parts((args, kwargs)) if looks else (tuple(map(settle, args)), kwargs)
+        if function in (str, print):  # objects have their own ways to be text, which are not lifted
+            args = settled_within(args)
         return rule(*args, **kwargs)
+    if not _hands_on(function):
+        args, kwargs = settled_within((args, kwargs))
     return _dispatched(function, args, kwargs)
+
+
+def _hands_on(function: Any) -> bool:
+    """May it be given what is None on some ways: does it ask in turn, or only keep it?"""
+    owner = getattr(function, "__self__", None)
+    if is_log(function) or isinstance(owner, GENERATORS):
+        return False
+    kinds = functools.partial, types.MethodType, types.FunctionType, type
+    return isinstance(function, kinds) or isinstance(owner, (list, dict, set, deque))
 
 
 def start(function: Callable, args: tuple, kwargs: dict) -> Any:
@@ -91,7 +108,7 @@ def start(function: Callable, args: tuple, kwargs: dict) -> Any:
 
 def _dispatched(function: Any, args: tuple, kwargs: dict) -> Any:
     if isinstance(function, functools.partial):
-        return call(function.func, *function.args, *args, **{**function.keywords, **kwargs})
+        return called(function.func, *function.args, *args, **{**function.keywords, **kwargs})
     if is_log(function):
         return deferred(function, args, kwargs)
     owner = getattr(function, "__self__", None)
@@ -110,26 +127,29 @@ def _dispatched(function: Any, args: tuple, kwargs: dict) -> Any:
     if isinstance(function, types.MethodWrapperType) and function.__name__ == "__setattr__":
         return set_plainly(owner, *args)
     if isinstance(owner, (list, dict, set, deque)) and not isinstance(function, types.MethodType):
-        return _container_method(function, owner, args, kwargs)
+        return container_method(function, owner, args, kwargs)
     if isinstance(owner, str):
-        return _text_method(function, owner, args, kwargs)
+        return text_method(function, owner, args, kwargs)
     if isinstance(function, type):
         return _construct(function, args, kwargs)
     if isinstance(function, types.MethodType):
         if type(owner).__module__.startswith("scipy."):
-            return _scipy.apply(function, args, kwargs)
-        return call(function.__func__, owner, *args, **kwargs)
+            return _scipy.apply(function, *settled_parts((args, kwargs)))
+        return called(function.__func__, owner, *args, **kwargs)
     if isinstance(function, types.FunctionType):
-        return _function(function, args, kwargs)
+        return program_function(function, args, kwargs)
     return _other(function, args, kwargs)
 
 
 # -- functions of the program
 
 
-def _function(function: types.FunctionType, args: tuple, kwargs: dict) -> Any:
+def program_function(function: types.FunctionType, args: tuple, kwargs: dict) -> Any:
     if is_lifted(function) or (function.__closure__ and function.__module__ == __name__):
         return function(*args, **kwargs)
+    if (new := _of_the_program(function)) is not None:
+        return new(*args, **kwargs)
+    args, kwargs = settled_within((args, kwargs))
     if is_of_jax(function):
         return rewrapped(function(*_for_jax(args), **_for_jax(kwargs)))
     module = function.__module__ or ""
@@ -138,10 +158,24 @@ def _function(function: types.FunctionType, args: tuple, kwargs: dict) -> Any:
         return _library(function, top, args, kwargs)
     if top in _STANDARD and not _is_program(function):
         return _standard(function, args, kwargs)
-    if hasattr(function, "__wrapped__") and function.__code__.co_filename == functools.__file__:
-        return call(function.__wrapped__, *args, **kwargs)
-    result = lifted(function)(*args, **kwargs)
-    return session().born(result) if isinstance(result, types.GeneratorType) else result
+    if _is_wrapped(function):
+        return called(function.__wrapped__, *args, **kwargs)
+    return session().born(lifted(function)(*args, **kwargs))  # a generator
+
+
+def _of_the_program(function: types.FunctionType) -> Callable | None:
+    """The function with hooks; None where it is none of the program's, and for a generator."""
+    top = (function.__module__ or "").partition(".")[0]
+    if is_of_jax(function) or top in _LIBRARIES or not session().recursive or _is_wrapped(function):
+        return None
+    if top in _STANDARD and not _is_program(function):
+        return None
+    new = lifted(function)
+    return new if is_lifted(new) else None
+
+
+def _is_wrapped(function: types.FunctionType) -> bool:
+    return hasattr(function, "__wrapped__") and function.__code__.co_filename == functools.__file__
 
 
 _STDLIB = sysconfig.get_paths()["stdlib"]
@@ -168,7 +202,9 @@ def _construct(kind: type, args: tuple, kwargs: dict) -> Any:
     """An instance of a class: what its `__init__` does is lifted."""
     new, init = kind.__new__, kind.__init__
     if issubclass(kind, BaseException) or kind.__module__.partition(".")[0] in _LIBRARIES:
-        return _other(kind, args, kwargs)
+        return _other(kind, *settled_within((args, kwargs)))
+    if not _only_keeps(kind):
+        args, kwargs = settled_within((args, kwargs))
     if issubclass(kind, tuple) or new is not object.__new__ or type(kind) is not type:
         made_ = native(kind, args, kwargs)
         return made_ if isinstance(made_, tuple) else session().born(made_)
@@ -180,6 +216,14 @@ def _construct(kind: type, args: tuple, kwargs: dict) -> Any:
     instance = session().born(object.__new__(kind))
     call(init, instance, *args, **kwargs)
     return instance
+
+
+def _only_keeps(kind: type) -> bool:
+    """Is what makes an instance lifted, or does it keep what it is given: that of a dataclass, of a named tuple?"""
+    if hasattr(kind, "_fields") and issubclass(kind, tuple):
+        return not _has_source(cast(Any, kind.__new__))
+    lifted_or_kept = kind.__new__ is object.__new__ and isinstance(kind.__init__, types.FunctionType)
+    return lifted_or_kept or kind in (deque, types.SimpleNamespace)
 
 
 def _has_source(function: types.FunctionType) -> bool:
@@ -238,7 +282,8 @@ class _Given:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with session().block() as writes:
-            result = _for_jax(self.__wrapped__(*rewrapped(args), **rewrapped(kwargs)))  # type: ignore[attr-defined]
+            result = called(self.__wrapped__, *rewrapped(args), **rewrapped(kwargs))  # type: ignore[attr-defined]
+            result = _for_jax(settled_parts(result))
         if writes.before:
             raise unliftable(
                 "a function that JAX or Spanax calls may fail, or writes to what was made outside of it",
@@ -254,6 +299,9 @@ def _mentions_values(args: tuple, kwargs: dict) -> bool:
 
 def _other(function: Any, args: tuple, kwargs: dict) -> Any:
     """Built-in functions, instances with `__call__`, and compiled code."""
+    refuse_writing(getattr(function, "__self__", None), getattr(function, "__name__", ""))
+    for written in kwargs["out"] if isinstance(kwargs.get("out"), tuple) else (kwargs.get("out"),):
+        refuse_writing(written)
     if isinstance(function, np.ufunc):
         return (
             function(*args, **kwargs)
@@ -271,9 +319,9 @@ def _other(function: Any, args: tuple, kwargs: dict) -> Any:
     _refuse_impure(function)
     inner = _called_on(function)
     if isinstance(inner, types.FunctionType):
-        return call(inner, function, *args, **kwargs)
+        return called(inner, function, *args, **kwargs)
     if isinstance(getattr(function, "__wrapped__", None), types.FunctionType):  # such as functools.lru_cache
-        return call(function.__wrapped__, *args, **kwargs)
+        return called(function.__wrapped__, *args, **kwargs)
     return native(function, args, kwargs)
 
 
@@ -329,34 +377,3 @@ def _refuse_impure(function: Any) -> None:
             "what it returns as an argument",
             "sx.blackbox around it, with a bridge",
         )
-
-
-# -- methods of containers and texts
-
-
-def _container_method(method: Callable, owner: Any, args: tuple, kwargs: dict) -> Any:
-    name = method.__name__
-    if name not in _WRITING:
-        session().reads(owner)
-        made = method(*args, **kwargs)
-        return session().born(made) if name in ("copy", "fromkeys", "union") else made
-    usable(owner)
-    changing(owner)
-    if name == "sort":
-        ordered = CALLS[sorted](owner, **kwargs)
-        owner[:] = ordered
-        return None
-    if name == "extend":
-        owner.extend(listed(args[0]))
-        return None
-    if name in ("pop", "popleft", "popitem"):
-        session().reads(owner)
-    return method(*args, **kwargs)
-
-
-def _text_method(method: Callable, owner: str, args: tuple, kwargs: dict) -> Any:
-    if method.__name__ == "format":
-        return formatted(owner, args, kwargs)
-    if any(isinstance(a, Text) for a in args) or has_unknown((args, kwargs)):
-        raise unliftable(f"str.{method.__name__}() on text that depends on the arguments", "an f-string, to be printed")
-    return method(*args, **kwargs)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +37,12 @@ def capture(
     set_: Callable[[tuple], None],
     examples: Sequence[jax.Array] = (),
     also: Sequence[Cell] = (),
+    opened: Collection[int] = (),
 ) -> Capture:
     """Traces `block(*examples)`, which may run any number of times, and undoes what it did.
 
-    What it returns is handed on, too. `also`: cells that are handed on in any case.
+    What it returns is handed on, too. `also`: cells that are handed on in any case. `opened`: older objects that are handed on by
+    their attributes.
     """
     now = session()
     state = get()
@@ -55,9 +58,10 @@ def capture(
                 except RaisedError as error:
                     raised = error
                 written = {c.key: c for c, _ in writes.before.values()} | {c.key: c for c in also}
-                found["state"] = tuple(snapshot(v, outputs, writes.start) for v in get())
-                found["cells"] = {k: (c, snapshot(c.read(), outputs, writes.start)) for k, c in written.items()}
-                found["result"] = snapshot(result, outputs, writes.start)
+                shot = functools.partial(snapshot, outputs=outputs, since=writes.start, opened=opened)
+                found["state"] = tuple(map(shot, get()))
+                found["cells"] = {k: (c, shot(c.read())) for k, c in written.items()}
+                found["result"] = shot(result)
                 found["read"], found["ends"], found["raised"] = writes.read, writes.ends, raised
                 found["lost"] = list(writes.lost)
         finally:

@@ -6,9 +6,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ._protocols import setter
 from ._session import MISSING, session, unliftable
-from ._structure import Unusable
+from ._unsettled import Unusable
+from ._values import adopted
 
 
 class Container:
@@ -22,7 +25,7 @@ class Container:
 
     def read(self) -> Any:
         kept = dict(self.container) if isinstance(self.container, dict) else self.container.copy()
-        return session().broken.get(id(self.container)) or kept
+        return session().broken.get(id(self.container), kept)
 
     def write(self, value: Any) -> None:
         if isinstance(value, Unusable):
@@ -76,15 +79,29 @@ def usable(container: Any) -> None:
         raise unliftable(broken.problem, "the same structure on all ways", "an array of a fixed size")
 
 
+def read(value: Any) -> Any:
+    """A container is read; an array of the world outside is what stands for it."""
+    if isinstance(value, (list, dict, set, deque)):
+        session().reads(value)
+        usable(value)
+    return adopted(value) if isinstance(value, np.ndarray) else value
+
+
 def changing(container: Any) -> None:
     """It is about to be written."""
     now = session()
     now.record(Container(container), now.age(container))
-    for other in now.links.get(id(container), ()):
-        for stale in (other, *now.links.get(id(other), ())):
-            if stale is not container and id(stale) not in now.broken:
-                problem = "a list or a dictionary is read under one name that was written under another"
-                now.commit(Container(stale), Unusable(f"{problem}, which a branch or a loop had bound to it"))
+    for stale in linked(container):
+        if id(stale) not in now.broken:
+            problem = "a list or a dictionary is read under one name that was written under another"
+            now.commit(Container(stale), Unusable(f"{problem}, which a branch or a loop had bound to it"))
+
+
+def linked(thing: Any) -> list:
+    """The lists, dictionaries or objects that may be the same one, as the arguments decide."""
+    links = session().links
+    around = [x for other in links.get(id(thing), ()) for x in (other, *links.get(id(other), ()))]
+    return [x for x in around if x is not thing]
 
 
 def set_attribute(owner: Any, name: str, value: Any) -> None:
@@ -92,13 +109,22 @@ def set_attribute(owner: Any, name: str, value: Any) -> None:
     if (own := setter(owner, name)) is not None:
         own(value)
         return
-    cell = Attribute(owner, name)
-    session().record(cell, cell.born)
+    _attribute_changes(owner, name)
     setattr(owner, name, value)
 
 
 def set_plainly(owner: Any, name: str, value: Any) -> None:
     """`object.__setattr__(owner, name, value)`."""
+    _attribute_changes(owner, name)
+    object.__setattr__(owner, name, value)
+
+
+def _attribute_changes(owner: Any, name: str) -> None:
     cell = Attribute(owner, name)
     session().record(cell, cell.born)
-    object.__setattr__(owner, name, value)
+    for stale in linked(owner):
+        other = Attribute(stale, name)
+        if not isinstance(other.read(), Unusable):
+            problem = f"the attribute {name} of an object is read under one name that was written under another"
+            remedies = "one name for the object", "another object, made with its attributes"
+            session().commit(other, Unusable(f"{problem}, which a branch or a loop had bound to it", *remedies))

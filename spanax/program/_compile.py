@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import threading
 import types
 from typing import Any
@@ -69,10 +70,16 @@ def _constants(code: types.CodeType) -> list[types.CodeType]:
     return [c for c in code.co_consts if isinstance(c, types.CodeType)]
 
 
+def _has_hooks(code: types.CodeType) -> bool:
+    """Generators and the bodies of classes are left as they are."""
+    is_generator = bool(code.co_flags & inspect.CO_GENERATOR) and code.co_name != "<genexpr>"
+    return bool(code.co_flags & inspect.CO_OPTIMIZED) and not is_generator
+
+
 def _named(code: types.CodeType, name: str, qualified: str) -> types.CodeType:
     """Blocks bear the name of the function that they are part of."""
     inside = {}
-    for constant in _constants(code):
+    for constant in filter(_has_hooks, _constants(code)):
         if constant.co_name.startswith(HOOKS) or constant.co_name == "<lambda>":
             inside[constant] = _named(constant, name, qualified)
         else:

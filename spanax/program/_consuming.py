@@ -12,6 +12,7 @@ from typing import Any
 from ._cells import changing
 from ._protocols import own_method
 from ._session import HOOKED, session, unliftable
+from ._settling import settled_frame, settled_within
 
 _STORES = {"STORE_SUBSCR", "STORE_ATTR", "STORE_GLOBAL", "DELETE_SUBSCR", "DELETE_ATTR", "STORE_DEREF"}
 _WRITING = frozenset(
@@ -22,6 +23,7 @@ _WRITING = frozenset(
 def consumed(iterator: Any) -> None:
     """Items are about to be taken from it: an error where that cannot be undone."""
     if not hasattr(type(iterator), "__next__"):
+        settled_within(iterator)  # its `__iter__` is not lifted
         return
     now = session()
     inside = len(now.blocks) > 1
@@ -32,6 +34,7 @@ def consumed(iterator: Any) -> None:
             "an iterator that is made where it is used",
         )
     if isinstance(iterator, types.GeneratorType) and iterator.gi_code not in HOOKED:
+        settled_frame(iterator)
         written = any(stand_in.touched for _, stand_in in now.adopted.values())
         if written or (inside and _writes(iterator.gi_code)):
             what = (

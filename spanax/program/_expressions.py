@@ -6,8 +6,14 @@ import ast
 from typing import Any
 
 from ._session import LiftError
-from ._syntax import HOOKS, at, hook, load, thunk
+from ._syntax import HOOKS, at, hook, is_hook, load, thunk
 
+_WITH_NONE = {
+    "Is": ("is_none", False),
+    "IsNot": ("is_none", True),
+    "Eq": ("equals_none", False),
+    "NotEq": ("differs_from_none", False),
+}  # the hook, and whether it is negated
 _NATIVE = frozenset("locals globals eval exec vars dir breakpoint".split())
 
 
@@ -25,9 +31,9 @@ class Expressions(ast.NodeTransformer):
         )
 
     def visit_Lambda(self, node: ast.Lambda) -> Any:
-        node.args.defaults = [self.visit(d) for d in node.args.defaults]
-        node.args.kw_defaults = [d and self.visit(d) for d in node.args.kw_defaults]
-        node.body = self.visit(node.body)
+        node.args.defaults = [self.passed(d) for d in node.args.defaults]
+        node.args.kw_defaults = [d and self.passed(d) for d in node.args.kw_defaults]
+        node.body = at(node.body, hook("handed", self.passed(node.body)))
         return node
 
     def mangled(self, name: str) -> str:
@@ -56,22 +62,29 @@ class Expressions(ast.NodeTransformer):
         return self.visit(node)
 
     def visit_Call(self, node: ast.Call) -> Any:
+        return self.call(node, "call")
+
+    def call(self, node: ast.Call, by: str) -> Any:
         function = node.func
+        if is_hook(function):
+            return node
         if isinstance(function, ast.Name):
             if function.id == "super" and not node.args and self.first:
                 return at(node, ast.Call(load("super"), [load("__class__"), load(self.first)], []))
             if function.id in _NATIVE:
                 self.refuse(node, f"{function.id}() is not lifted", "plain names and calls")
-        args = [self.visit(a) for a in node.args]
-        keywords = [ast.keyword(k.arg, self.visit(k.value)) for k in node.keywords]
-        return at(node, hook("call", self.visit(function), *args, keywords=keywords))
+        args = [self.passed(a) for a in node.args]
+        keywords = [ast.keyword(k.arg, self.passed(k.value) if k.arg else self.visit(k.value)) for k in node.keywords]
+        return at(node, hook(by, self.visit(function), *args, keywords=keywords))
 
     def visit_BoolOp(self, node: ast.BoolOp) -> Any:
-        name = "and_" if isinstance(node.op, ast.And) else "or_"
-        first, *rest = (self.visit(v) for v in node.values)
-        for value in node.values[1:]:
-            self.no_walrus(value)
-        return at(node, hook(name, first, *map(thunk, rest)))
+        return at(node, hook("settle", self.unread(node)))
+
+    def visit_IfExp(self, node: ast.IfExp) -> Any:
+        return at(node, hook("settle", self.unread(node)))
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> Any:
+        return at(node, hook("settle", self.unread(node)))
 
     def test(self, node: ast.expr) -> Any:
         """A condition, of which only the truth counts."""
@@ -94,25 +107,20 @@ class Expressions(ast.NodeTransformer):
             return at(node, hook("not_", self.test(node.operand)))
         return at(node, hook("unary", ast.Constant(type(node.op).__name__), self.visit(node.operand)))
 
-    def visit_IfExp(self, node: ast.IfExp) -> Any:
-        self.no_walrus(node.body)
-        self.no_walrus(node.orelse)
-        parts = thunk(self.visit(node.body)), thunk(self.visit(node.orelse))
-        return at(node, hook("choose", self.test(node.test), *parts))
-
     def visit_Compare(self, node: ast.Compare) -> Any:
         operators = [type(o).__name__ for o in node.ops]
-        if (
-            operators in (["Is"], ["IsNot"])
-            and isinstance(node.comparators[0], ast.Constant)
-            and node.comparators[0].value is None
-        ):
-            test = hook("is_none", self.unread(node.left))
-            return at(node, test if operators == ["Is"] else hook("not_", test))
+        if operators[0] in _WITH_NONE and len(operators) == 1:
+            sides = [node.left, node.comparators[0]]
+            other = next((y for x, y in (sides, sides[::-1]) if isinstance(x, ast.Constant) and x.value is None), None)
+            if other is not None:
+                test, negated = _WITH_NONE[operators[0]]
+                asked = at(node, hook(test, self.unread(other)))
+                return at(node, hook("not_", asked)) if negated else asked
         if len(operators) == 1 and operators[0] not in ("In", "NotIn"):
             left, right = self.visit(node.left), self.visit(node.comparators[0])
             if operators[0] in ("Is", "IsNot"):
-                return at(node, ast.Compare(left, node.ops, [right]))
+                asked = at(node, hook("same", left, right))
+                return asked if operators[0] == "Is" else at(node, hook("not_", asked))
             return at(node, hook("compared", ast.Constant(operators[0]), left, right))
         for value in node.comparators[1:]:
             self.no_walrus(value)
@@ -147,23 +155,34 @@ class Expressions(ast.NodeTransformer):
         return at(node, hook("joined", *parts))
 
     def fresh(self, node: ast.AST) -> Any:
-        new = self.generic_visit(node)
-        return at(node, hook("fresh", new))  # type: ignore[arg-type]
+        return at(node, hook("fresh", self.generic_visit(node)))  # type: ignore[arg-type]
 
     def visit_List(self, node: ast.List) -> Any:
-        return self.fresh(node) if isinstance(node.ctx, ast.Load) else self.generic_visit(node)
+        if not isinstance(node.ctx, ast.Load):
+            return self.generic_visit(node)
+        return at(node, hook("fresh", at(node, ast.List([self.passed(e) for e in node.elts], node.ctx))))
+
+    def visit_Tuple(self, node: ast.Tuple) -> Any:
+        if not isinstance(node.ctx, ast.Load):
+            return self.generic_visit(node)
+        return at(node, ast.Tuple([self.passed(e) for e in node.elts], node.ctx))
 
     def visit_Dict(self, node: ast.Dict) -> Any:
-        return self.fresh(node)
+        keys = [k and self.visit(k) for k in node.keys]
+        values = [self.passed(v) if k else self.visit(v) for k, v in zip(node.keys, node.values, strict=True)]
+        return at(node, hook("fresh", at(node, ast.Dict(keys, values))))
 
     def visit_Set(self, node: ast.Set) -> Any:
         return self.fresh(node)
 
     def visit_ListComp(self, node: ast.ListComp) -> Any:
-        return self.fresh(node)
+        made = ast.ListComp(self.passed(node.elt), [self.visit(g) for g in node.generators])
+        return at(node, hook("fresh", at(node, made)))
 
     def visit_DictComp(self, node: ast.DictComp) -> Any:
-        return self.fresh(node)
+        generators = [self.visit(g) for g in node.generators]
+        made = ast.DictComp(self.visit(node.key), self.passed(node.value), generators)
+        return at(node, hook("fresh", at(node, made)))
 
     def visit_GeneratorExp(self, node: ast.GeneratorExp) -> Any:
         return self.fresh(node)
@@ -172,8 +191,18 @@ class Expressions(ast.NodeTransformer):
         return self.fresh(node)
 
     def visit_comprehension(self, node: ast.comprehension) -> Any:
-        iterated = at(node.iter, hook("iterate", self.visit(node.iter)))
+        unpacks = ast.Constant(not isinstance(node.target, ast.Name))
+        iterated = at(node.iter, hook("iterate", self.visit(node.iter), unpacks))
         return ast.comprehension(node.target, iterated, [self.visit(i) for i in node.ifs], node.is_async)
+
+    # -- what need not be there on all ways: all else is settled as it is read
+
+    def passed(self, node: ast.expr) -> ast.expr:
+        """What is only handed on, to a name, a container or a function."""
+        if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
+            is_own = isinstance(node, ast.Name) and node.id.startswith(HOOKS)
+            return node if is_own else at(node, hook("passed", self.unread(node)))
+        return self.unread(node)
 
     def unread(self, node: ast.expr) -> ast.expr:
         if isinstance(node, ast.Name):
@@ -182,7 +211,25 @@ class Expressions(ast.NodeTransformer):
             return at(node, hook("attribute_unread", self.visit(node.value), ast.Constant(self.mangled(node.attr))))
         if isinstance(node, ast.Subscript):
             return at(node, hook("item_unread", self.visit(node.value), self.index(node.slice)))
+        if isinstance(node, ast.Call):
+            return self.call(node, "called")
+        if isinstance(node, ast.NamedExpr):
+            return at(node, ast.NamedExpr(node.target, self.passed(node.value)))
+        if isinstance(node, ast.BoolOp):
+            return self.one_of(node)
+        if isinstance(node, ast.IfExp):
+            self.no_walrus(node.body)
+            self.no_walrus(node.orelse)
+            parts = thunk(self.passed(node.body)), thunk(self.passed(node.orelse))
+            return at(node, hook("choose", self.test(node.test), *parts))
         return self.visit(node)
+
+    def one_of(self, node: ast.BoolOp) -> ast.expr:
+        """`first or ...`, `first and ...`."""
+        first, *rest = map(self.passed, node.values)
+        for value in node.values[1:]:
+            self.no_walrus(value)
+        return at(node, hook("and_" if isinstance(node.op, ast.And) else "or_", first, *map(thunk, rest)))
 
 
 def _is_negated(node: ast.expr) -> bool:

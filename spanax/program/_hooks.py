@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import dataclasses
-import functools
 import operator
 import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from .._errors import SpanaxError
-from . import _calls, _indexing, _methods, _text, _trees, _ufuncs, control_flow, loops, numpy_calls
+from . import _calls, _indexing, _methods, _text, _ufuncs, control_flow, loops, numpy_calls
 from ._builtins import listed
-from ._cells import Variable, changing, set_attribute, usable
+from ._cells import Variable, changing, linked, read, set_attribute, usable
+from ._comparing import (
+    COMPARED,
+    compared as compared,
+    differs_from_none as differs_from_none,
+    equals_none as equals_none,
+    is_none as is_none,
+    not_ as not_,
+    same as same,
+)
+from ._constants import refuse_writing
 from ._iterables import Items, items_of
 from ._masked import Masked
 from ._protocols import (
     binary as binary,
-    compared as compared,
     in_place,
     managed as managed,
     own_method,
@@ -32,39 +38,38 @@ from ._protocols import (
     unary as unary,
 )
 from ._session import RaisedError, line, session, unliftable
-from ._structure import Partial, Undefined, Unusable, settled
-from ._values import Array, Number, Value, as_jax, is_unknown
+from ._settling import settle as settle, settled_parts, settled_within
+from ._unsettled import Partial, Undefined as Undefined, Unsettled, may_be_none
+from ._values import Array, Number
 from .control_flow import truth
 
 if_, choose, while_, for_ = control_flow.if_, control_flow.choose, loops.while_, loops.for_
-call, store = _calls.call, _indexing.store
-joined, percent = _text.joined, _text.percent
+call, called, store = _calls.call, _calls.called, _indexing.store
 slice = builtins.slice
-_UNSETTLED = (Undefined, Unusable, Partial)
 
 
 def ld(value: Any) -> Any:
     """A name that is read."""
-    if isinstance(value, _UNSETTLED):
-        return settled(value, line)
-    if isinstance(value, (list, dict, set, deque)):
-        session().reads(value)
-        usable(value)
-    elif isinstance(value, np.ndarray):
-        return _adopted(value)
-    return value
+    return read(settle(value))
 
 
-def _adopted(array: np.ndarray) -> Any:
-    """What stands for an array of the world outside: the program may write it, and the world does not see it."""
-    if array.dtype.kind not in "biufc":
-        return array
-    adopted = session().adopted
-    if id(array) not in adopted:
-        stand_in = Array(array.view())  # another object than the array of the world
-        stand_in.born = 0
-        adopted[id(array)] = array, stand_in
-    return adopted[id(array)][1]
+def passed(value: Any) -> Any:
+    """A name that is only handed on, to another name, a container or a function: it may be None on some ways."""
+    return value if may_be_none(value) else ld(value)
+
+
+_CALLERS = {_calls.program_function.__code__, _calls.start.__code__}
+
+
+def handed(value: Any) -> Any:
+    """What a function returns: None on some ways only to those who look, the functions that are lifted."""
+    return _to_caller(value, sys._getframe(1))
+
+
+def _to_caller(value: Any, frame: Any) -> Any:
+    """`frame`: that of the function. Who calls it by a hook asks for the value when it is used; others do not know how to."""
+    looks = frame.f_back is not None and frame.f_back.f_code in _CALLERS
+    return value if looks or not isinstance(value, Unsettled) else settle(value)
 
 
 def attribute(owner: Any, name: str, *default: Any) -> Any:
@@ -72,10 +77,19 @@ def attribute(owner: Any, name: str, *default: Any) -> Any:
     return ld(attribute_unread(owner, name, *default))
 
 
+def attribute_passed(owner: Any, name: str, *default: Any) -> Any:
+    return passed(attribute_unread(owner, name, *default))
+
+
 def attribute_unread(owner: Any, name: str, *default: Any) -> Any:
     if isinstance(owner, _text.Text):
         _text.refuse_number(owner)
-    owner = settled(owner, line) if isinstance(owner, _UNSETTLED) else owner
+    owner = settle(owner)
+    if name == "__dict__" and linked(owner):
+        raise unliftable(
+            "the attributes of an object that is one or another, as the arguments decide, are read as a dictionary",
+            "the attributes by their names",
+        )
     computed = read_property(owner, name)
     return getattr(owner, name, *default) if computed is None else computed()
 
@@ -98,11 +112,13 @@ def item_unread(target: Any, index: Any) -> Any:
     return _indexing.item(target, index)
 
 
-def result(value: Any, returned: Any) -> Any:
-    """What a function returns that may end early, or without a value."""
+def result(value: Any, returned: Any, always: bool) -> Any:
+    """What a function returns that may end early, or without a value. `always`: does each way through it end in `return`?"""
     if isinstance(value, Undefined):
         return None
-    return dataclasses.replace(value, absent=None) if isinstance(value, Partial) else ld(value)
+    if isinstance(value, Partial):
+        value = value.value if always and value.absent is not None else value.or_none()
+    return _to_caller(value if may_be_none(value) else ld(value), sys._getframe(1))
 
 
 def returned(value: Any) -> Any:
@@ -121,18 +137,6 @@ def returned(value: Any) -> Any:
 
 
 # -- truth
-
-
-def is_none(value: Any) -> Any:
-    """`value is None`, of a name that may be None as the arguments decide."""
-    if isinstance(value, Partial) and value.absent is None:
-        return Number(~as_jax(value.defined), bool)
-    return ld(value) is None
-
-
-def not_(value: Any) -> Any:
-    chosen = truth(value)
-    return not chosen if isinstance(chosen, bool) else Number(~chosen, bool)
 
 
 def all_of(first: Any, *others: Callable[[], Any]) -> Any:
@@ -157,38 +161,19 @@ def and_(first: Any, *others: Callable[[], Any]) -> Any:
 
 def or_(first: Any, *others: Callable[[], Any]) -> Any:
     """`first or others[0]() or ...`."""
-    return choose(first, lambda: first, lambda: or_(others[0](), *others[1:])) if others else first
+    return choose(first, lambda: _there(first), lambda: or_(others[0](), *others[1:])) if others else first
 
 
-_COMPARED: dict[str, Callable] = {
-    **{name: functools.partial(compared, name) for name in ("Eq", "NotEq", "Lt", "LtE", "Gt", "GtE")},
-    "Is": operator.is_,
-    "IsNot": operator.is_not,
-    "In": lambda x, container: _contains(container, x),
-    "NotIn": lambda x, container: not_(_contains(container, x)),
-}
+def _there(value: Any) -> Any:
+    """Where it holds it is not None."""
+    return value.value if may_be_none(value) else value
 
 
 def compare(left: Any, *pairs: Any) -> Any:
     """`left < a() < b()`: pairs of an operator's name and a function."""
     name, other = pairs[0], pairs[1]()
-    result = _COMPARED[name](left, other)
+    result = COMPARED[name](left, other)
     return result if len(pairs) == 2 else and_(result, lambda: compare(other, *pairs[2:]))
-
-
-def _contains(container: Any, x: Any) -> Any:
-    if isinstance(container, Value):
-        return (container == x).any()
-    if (method := own_method(container, "__contains__")) is not None:
-        return call(method, container, x)
-    if is_unknown(x) or _trees.has_unknown(container if isinstance(container, (list, tuple)) else ()):
-        if isinstance(container, (list, tuple, range)):
-            values = [as_jax(x) == as_jax(v) for v in container]
-            return Number(jnp.any(jnp.stack(values)), bool) if values else False
-        raise unliftable(
-            f"a value that depends on the arguments is looked for in a {type(container).__name__}", "an array"
-        )
-    return x in container
 
 
 # -- writing
@@ -212,6 +197,7 @@ _AUGMENTED: dict[str, Callable] = {
 
 def augment(op: str, target: Any, value: Any) -> Any:
     """`target op= value`: the new value, which is the old object where it can be written in place."""
+    refuse_writing(target)
     if isinstance(target, (list, dict, set, deque)):
         changing(target)
         value = listed(value) if isinstance(target, list) and op == "Add" else value
@@ -221,7 +207,8 @@ def augment(op: str, target: Any, value: Any) -> Any:
 
 def assign_item(value: Any, target: Any, index: Any) -> None:
     """`target[index] = value`, in Python's order: the value comes first."""
-    store(target, index, value)
+    holds = isinstance(target, (list, dict, deque)) or own_method(target, "__setitem__") is not None
+    store(target, index, value if holds else settled_parts(value))
 
 
 def assign_attribute(value: Any, owner: Any, name: str) -> None:
@@ -259,7 +246,7 @@ def augment_attribute(op: str, place: tuple, value: Any) -> None:
 
 def append(target: Any, value: Any) -> Any:
     """`target.append(value)`."""
-    target = settled(target, line) if isinstance(target, _UNSETTLED) else target
+    target = settle(target)
     if isinstance(target, list):
         changing(target)
         if id(target) not in session().broken:
@@ -288,9 +275,28 @@ def fresh(container: Any) -> Any:
     return session().born(container)
 
 
-def iterate(iterable: Any) -> Any:
-    """For a comprehension: items that are known, one by one."""
-    return listed(iterable) if items_of(iterable) is not None else iterable
+def iterate(iterable: Any, unpacked: bool) -> Any:
+    """For a comprehension: items that are known, one by one. `unpacked`: are they?"""
+    items = listed(iterable) if items_of(iterable) is not None else iterable
+    return map(settle, items) if unpacked else items
+
+
+# -- text
+
+
+def joined(*parts: Any) -> Any:
+    """An f-string."""
+    return _text.joined(*map(_written, parts))
+
+
+def _written(part: Any) -> Any:
+    """Of a text: what an object's `__str__` reads is settled, too."""
+    return settled_within(settled_parts(part))
+
+
+def percent(left: Any, right: Any) -> Any:
+    """`left % right`, which may be a text."""
+    return _text.percent(left, _written(right))
 
 
 # -- errors
@@ -333,15 +339,24 @@ _ARITHMETIC = (ArithmeticError, ValueError, IndexError, np.linalg.LinAlgError, A
 passing = (SpanaxError, RaisedError)  # no handler of the program's catches these
 
 
+def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
+    return _ufuncs.apply(ufunc, method, settled_parts(inputs), settled_parts(kwargs))
+
+
+def _function(function: Callable, args: tuple, kwargs: dict) -> Any:
+    return numpy_calls.apply(function, settled_parts(args), settled_parts(kwargs))
+
+
 class Rules:
     """What values ask for: see `_session.Rules`."""
 
-    ufunc = staticmethod(_ufuncs.apply)
-    function = staticmethod(numpy_calls.apply)
+    ufunc = staticmethod(_ufunc)
+    function = staticmethod(_function)
     item = staticmethod(_indexing.item)
     store = staticmethod(_indexing.store)
     method = staticmethod(_methods.method)
     call = staticmethod(_calls.call)
-    attribute = staticmethod(attribute)
+    called = staticmethod(_calls.called)
+    attribute = staticmethod(attribute_passed)
     source = staticmethod(_calls.source)
     hooks = sys.modules[__name__]

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._cells import changing
+from ._constants import refuse_writing
 from ._masked import Masked, is_mask
 from ._protocols import own_method
 from ._session import LiftError, line, session, unliftable
@@ -261,6 +262,7 @@ def store(target: Any, index: Any, value: Any) -> None:
         changing(target)
         target[index] = value
         return
+    refuse_writing(target)
     if isinstance(target, np.ndarray) and (_has_unknown(index) or is_unknown(value) or isinstance(value, Value)):
         raise unliftable(
             "a NumPy array of the world outside is written with a value that depends on the arguments",

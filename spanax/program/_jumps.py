@@ -15,7 +15,8 @@ def lower_jumps(body: list[ast.stmt]) -> list[ast.stmt]:
         return body
     lowered = _Jumps().block(body, None)
     returned = [*_assign(RETURNED, ast.Constant(False), body[0])]
-    result = ast.Return(ast.Call(_hook("result"), [_name(RESULT), _name(RETURNED)], []))
+    always = ast.Constant(_block_returns(body))
+    result = ast.Return(ast.Call(_hook("result"), [_name(RESULT), _name(RETURNED), always], []))
     return [*returned, *lowered, ast.copy_location(result, body[-1])]
 
 
@@ -62,6 +63,26 @@ def _leaves(node: ast.stmt) -> bool:
     if isinstance(node, ast.If):
         return bool(node.orelse) and _block_leaves(node.body) and _block_leaves(node.orelse)
     return isinstance(node, ast.With) and _block_leaves(node.body)
+
+
+def _block_returns(block: list[ast.stmt]) -> bool:
+    """Does each way through the body of a function, or through a loop in it, end in `return` or in an error?"""
+    return any(map(_returns, block))
+
+
+def _returns(node: ast.stmt) -> bool:
+    if isinstance(node, (ast.Return, ast.Raise)):
+        return True
+    if isinstance(node, ast.If):
+        return _block_returns(node.body) and _block_returns(node.orelse)
+    if isinstance(node, (ast.For, ast.While)):
+        breaks = any(isinstance(s, ast.Break) for s in _inner_of(node.body))
+        endless = isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and bool(node.test.value)
+        return not breaks and (endless or _block_returns(node.orelse))
+    if isinstance(node, ast.Try):
+        parts = [node.body + node.orelse, *(handler.body for handler in node.handlers)]
+        return _block_returns(node.finalbody) or all(map(_block_returns, parts))
+    return isinstance(node, ast.With) and _block_returns(node.body)
 
 
 def _block_leaves(block: list[ast.stmt]) -> bool:

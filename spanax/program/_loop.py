@@ -20,7 +20,7 @@ from ._columns import Columns
 from ._iterables import Counts, Items, Zipped
 from ._rounds import known_rounds, rounds_until
 from ._session import Cell, LiftError, line, session, unliftable
-from ._structure import Fixed, Leaf, Node, Plan, join, snapshot
+from ._structure import Leaf, Node, Plan, join, snapshot, unchanged, unopened, varies
 from ._values import Array, Number, Slice
 from .control_flow import Get, Set, if_, truth
 
@@ -63,6 +63,7 @@ class Loop:
         self.body, self.going, self.get, self.set, self.names = body, going, get, set_, names
         self.where = line()
         self.site = body.__code__, self.where
+        self.opened: set[int] = session().hints.setdefault(("opened", self.site), set())
 
     # -- rounds that are written out
 
@@ -116,7 +117,7 @@ class Loop:
             return False
         shots = [s for s, e in zip(way.state, entry, strict=True) if s.value is not e]
         shots += [s for _, s in way.cells.values()]
-        known = not any(map(_has_unknown, shots)) and not way.program.effects and way.raised is None
+        known = not any(map(varies, shots)) and not way.program.effects and way.raised is None
         session().hints["unknown", self.site] = not known
         return known
 
@@ -218,20 +219,42 @@ class Loop:
                 self.set,
                 examples=[*state, *extra, *columns],
                 also=[cell for cell, _ in carry.cells.values()],
+                opened=self.opened,
             )
             if way.raised:
                 raise not_alike("each ends in an error") from way.raised.error
             written = {key[1] for key in way.cells if key[0] == "array"}
+            if self.opens(entry, carry, way):
+                continue
             if self.is_settled(entry, carry, way, plan, going) & self.columns.settle(written):
                 session().hints["carry", self.site] = set(carry.names), [cell for cell, _ in carry.cells.values()]
                 return state, way, carry, self.plan(carry)[0], makers
         raise not_alike("values change their form again and again")
 
+    def opens(self, entry: tuple, carry: _Carry, way: Capture) -> bool:
+        """Do rounds hand on another object than they were given, of the same class? Both are then taken by their attributes."""
+        pairs = [(self.entry_state[i], shot) for i, shot in enumerate(way.state)]
+        pairs += [(self.cell_shot(cell), shot) for cell, shot in way.cells.values()]
+        more = set().union(*map(unopened, pairs)) - self.opened
+        self.opened |= more
+        if more:
+            self.entry_state = [self.shot(value) for value in entry]
+            carry.names = {i: [self.entry_state[i]] for i in carry.names}
+            for cell, _ in list(carry.cells.values()):
+                self.add_cell(carry, cell)
+        return bool(more)
+
+    def shot(self, value: Any) -> Any:
+        """Of a value as it is before the loop."""
+        return snapshot(value, self.entry_outputs, session().clock, self.opened)
+
+    def cell_shot(self, cell: Cell) -> Any:
+        return snapshot(cell.read(), [], session().clock, self.opened)
+
     def guess(self, entry: tuple) -> _Carry:
         """Names with numbers that the body assigns; arrays may stay where they are, and be written in place."""
         self.entry_outputs: list = []
-        since = session().clock
-        self.entry_state = [snapshot(v, self.entry_outputs, since) for v in entry]
+        self.entry_state = list(map(self.shot, entry))
         self.entry_cells: dict[Any, Any] = {}
         names, cells = session().hints.get(("carry", self.site), (None, []))
         carry = _Carry()
@@ -244,8 +267,7 @@ class Loop:
         return carry
 
     def add_cell(self, carry: _Carry, cell: Cell) -> None:
-        shot = snapshot(cell.read(), self.entry_outputs, session().clock)
-        carry.cells[cell.key] = cell, [shot]
+        carry.cells[cell.key] = cell, [self.shot(cell.read())]
 
     def plan(self, carry: _Carry) -> tuple[Plan, dict]:
         plan, makers = Plan(), {}
@@ -285,7 +307,7 @@ class Loop:
         for i, shot in enumerate(way.state):
             if i in carry.names:
                 carry.names[i] = [carry.names[i][0], shot]
-            elif not _unchanged(self.entry_state[i], shot, entry[i]):
+            elif not unchanged(self.entry_state[i], shot, entry[i]):
                 carry.names[i] = [self.entry_state[i], shot]
                 settled = False
         for key, (cell, shot) in way.cells.items():
@@ -357,25 +379,6 @@ def _two(shots: list) -> list:
 def _going(way: Capture, outs: Sequence) -> jax.Array:
     leaf = way.result
     return jnp.asarray(leaf.known if leaf.output is None else outs[leaf.output], bool).reshape(())
-
-
-def _has_unknown(shot: Any) -> bool:
-    if isinstance(shot, Leaf):
-        return shot.output is not None
-    if isinstance(shot, Node):
-        return any(map(_has_unknown, shot.parts))
-    return not isinstance(shot, Fixed)
-
-
-def _unchanged(before: Any, after: Any, value: Any) -> bool:
-    if after.value is value:
-        return True
-    if isinstance(before, Leaf) and isinstance(after, Leaf) and not after.array and not before.array:
-        same = before.output is None and after.output is None and type(before.known) is type(after.known)
-        return same and bool(before.known == after.known)
-    if isinstance(before, Fixed) and isinstance(after, Fixed):
-        return type(before.value) is type(after.value) and before.value == after.value
-    return False
 
 
 def _watched(make: Callable, rows: list, row: Sequence) -> Any:

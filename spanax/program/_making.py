@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._constants import held_array, refuse_constants
 from ._session import unliftable
 from ._trees import has_unknown, rewrapped, unwrapped
 from ._values import Array, Number, Slice, Value, as_jax, canonical, is_unknown, raw, wrapped
@@ -44,14 +45,11 @@ def _array(object: Any, dtype: Any) -> Any:
         return Array(as_jax(object, dtype)) if is_unknown(object) else Array(np.array(raw(object), dtype))
     if not has_unknown(object):
         known = np.array(unwrapped(object), dtype)
-        if known.dtype == object_dtype:
-            raise unliftable("an array of objects", "an array of numbers, or a list")
-        return wrapped(known)
+        return wrapped(held_array(known))
+    if dtype is not None:
+        refuse_constants(dtype)
     data = _stacked(object)
     return Array(data if dtype is None else data.astype(canonical(dtype)))
-
-
-object_dtype = np.dtype(object)
 
 
 def _stacked(parts: Any) -> jax.Array:
@@ -129,7 +127,8 @@ def like(function: Callable) -> Callable:
 def full(shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
     shape = known_shape(shape)
     if not is_unknown(fill_value):
-        return Array(np.full(shape, unwrapped(fill_value), dtype))
+        made = np.full(shape, unwrapped(fill_value), dtype)
+        return wrapped(held_array(made))
     value = as_jax(fill_value, dtype)
     return Array(jnp.broadcast_to(value, shape))
 
@@ -149,7 +148,7 @@ def known_shape(shape: Any) -> Any:
 
 
 def made_of(function: Callable) -> Callable:
-    return lambda shape, dtype=None, **kwargs: Array(function(known_shape(shape), dtype))
+    return lambda shape, dtype=None, **kwargs: wrapped(function(known_shape(shape), dtype))
 
 
 def arange(*bounds: Any, dtype: Any = None, **kwargs: Any) -> Any:

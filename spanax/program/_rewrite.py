@@ -9,7 +9,7 @@ from typing import Any
 
 from ._expressions import Expressions
 from ._jumps import lower_jumps
-from ._liveness import annotate, assigned
+from ._liveness import SCOPES, annotate, assigned, loads
 from ._source import Function, is_generator, own_nodes
 from ._syntax import (
     HOOKS,
@@ -17,6 +17,7 @@ from ._syntax import (
     define,
     docstring,
     hook,
+    is_hook,
     load,
     negated,
     nonlocals,
@@ -40,6 +41,7 @@ class _Rewriter(Expressions):
         self.first: str | None = None  # its first parameter
         self.rebound: set[str] = set()  # names of functions around, and global ones, that this one gives new values to
         self.globals: set[str] = set()  # the global ones of them
+        self.locals: set[str] = set()  # its own names, and those of the functions around
 
     # -- functions
 
@@ -62,7 +64,7 @@ class _Rewriter(Expressions):
                 argument.annotation = None
 
     def body_of(self, node: ast.FunctionDef) -> ast.FunctionDef:
-        before = self.first, self.rebound, self.globals
+        before = self.first, self.rebound, self.globals, self.locals
         given = parameters(node.args)
         self.rebound = {name for n in own_nodes(node) if isinstance(n, (ast.Global, ast.Nonlocal)) for name in n.names}
         self.globals = {name for n in own_nodes(node) if isinstance(n, ast.Global) for name in n.names}
@@ -72,12 +74,13 @@ class _Rewriter(Expressions):
         names |= {n for s in lowered for n in assigned(s) if n.startswith(HOOKS)}
         annotate(lowered, self.rebound)
         self.first = given[0] if given else None
+        self.locals = self.locals | names | set(given)
         start = self.declared(self.rebound)
         start += [self.setter(name) for name in sorted(self.rebound)]
         start += self.undefined(sorted(names - set(given)))
         text, lowered = docstring(lowered)
         node.body = text + at(node, start) + self.statements(lowered)
-        self.first, self.rebound, self.globals = before
+        self.first, self.rebound, self.globals, self.locals = before
         return node
 
     def declared(self, names: set[str]) -> list[ast.stmt]:
@@ -108,14 +111,17 @@ class _Rewriter(Expressions):
         if is_generator(node):
             return node
         node.decorator_list = [self.visit(d) for d in node.decorator_list]
-        defaults = [self.visit(d) for d in node.args.defaults], [d and self.visit(d) for d in node.args.kw_defaults]
+        defaults = [self.passed(d) for d in node.args.defaults], [d and self.passed(d) for d in node.args.kw_defaults]
         node = self.body_of(node)
         self.clear_defaults(node)
         node.args.defaults, node.args.kw_defaults = defaults
         return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> Any:
-        return node  # its methods are lifted when they are called
+        """Its methods are lifted when they are called; its body is not, and reads names that have a value."""
+        inside = [s for s in node.body if not isinstance(s, SCOPES)]
+        names = set().union(*map(loads, inside)) & self.locals - set().union(*map(assigned, node.body))
+        return [*(at(node, ast.Expr(hook("ld", load(name)))) for name in sorted(names)), node]
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> Any:
         return self.refuse(node, "async functions are not lifted", "a plain function")
@@ -241,7 +247,7 @@ class _Rewriter(Expressions):
     # -- assignments
 
     def visit_Assign(self, node: ast.Assign) -> Any:
-        value = self.visit(node.value)
+        value = self.passed(node.value)
         if len(node.targets) == 1:
             return self.assign(node.targets[0], value)
         kept = self.name("kept")
@@ -251,7 +257,7 @@ class _Rewriter(Expressions):
         return done
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
-        return self.assign(node.target, self.visit(node.value)) if node.value else ast.Pass()
+        return self.assign(node.target, self.passed(node.value)) if node.value else ast.Pass()
 
     def assign(self, target: ast.expr, value: ast.expr) -> list[ast.stmt]:
         if isinstance(target, ast.Subscript):
@@ -261,6 +267,7 @@ class _Rewriter(Expressions):
         if isinstance(target, ast.Attribute):
             return [at(target, ast.Expr(self.set_attribute(target, value)))]
         if isinstance(target, (ast.Tuple, ast.List)):
+            value = at(target, hook("settle", value))
             if all(isinstance(part, ast.Name) for part in unpacked(target)):
                 return [ast.Assign([target], value)]
             later: list[ast.stmt] = []
@@ -318,7 +325,12 @@ class _Rewriter(Expressions):
             and len(call.args) == 1
         ):
             # Appending does not read the list: a loop may stay a loop.
-            node.value = at(call, hook("append", self.unread(call.func.value), self.visit(call.args[0])))
+            node.value = at(call, hook("append", self.unread(call.func.value), self.passed(call.args[0])))
             return node
-        node.value = self.visit(call)
+        node.value = self.unread(call) if isinstance(call, ast.Call) else self.visit(call)
+        return node
+
+    def visit_Return(self, node: ast.Return) -> Any:
+        if node.value is not None and not (isinstance(node.value, ast.Call) and is_hook(node.value.func)):
+            node.value = at(node, hook("handed", self.passed(node.value)))
         return node

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import types
@@ -15,6 +16,7 @@ import numpy as np
 
 from .._errors import SpanaxError
 from .._jaxprs import here, is_traced
+from .._places import is_library_file
 
 DEEPEST = 40
 MISSING = object()  # of an attribute or a key that does not exist
@@ -35,13 +37,25 @@ HOOKED: set[types.CodeType] = set()  # the code of lifted functions
 
 
 def line() -> str:
-    """`file:line (function)` of the program's line that is being traced."""
+    """`file:line (function)` of the program's line that is being traced: of code of a library, which is lifted as well, that of
+    whoever called it."""
+    inside = ""
     frame = sys._getframe(1)
     while frame is not None:
         if frame.f_code in HOOKED:
-            return f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_name})"
+            file = frame.f_code.co_filename
+            place = f"{file}:{frame.f_lineno} ({frame.f_code.co_name})"
+            if not is_library_file(file):
+                return f"{place}, by way of {inside}" if inside and not _is_numeric(inside) else place
+            inside = inside or place
         frame = frame.f_back
-    return here() or (session().place if is_lifting() else "")
+    return inside or here() or (session().place if is_lifting() else "")
+
+
+def _is_numeric(place: str) -> bool:
+    """Does nobody ask for the line: of NumPy, of SciPy, of Python's own modules?"""
+    _, packages, path = place.rpartition("-packages" + os.sep)
+    return not packages or path.startswith(("numpy" + os.sep, "scipy" + os.sep))
 
 
 def unliftable(problem: str, *remedies: str) -> LiftError:
@@ -77,6 +91,10 @@ class Rules(Protocol):
     def method(self, target: Any, name: str) -> Any: ...
 
     def call(self, function: Any, *args: Any, **kwargs: Any) -> Any: ...
+
+    def called(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """The same, of what may be None on some ways."""
+        ...
 
     def attribute(self, owner: Any, name: str, *default: Any) -> Any: ...
 

@@ -25,8 +25,8 @@ def function_tree(function: types.FunctionType) -> Function:
             "the function in a file, or in a notebook's cell",
             "sx.blackbox around it, with a bridge",
         )
-    nodes = ast.walk(_parsed(source, code.co_filename))
-    found = [n for n in nodes if isinstance(n, (ast.FunctionDef, ast.Lambda)) and _is_of(n, code)]
+    nodes = _functions(source, code.co_filename).get(code.co_firstlineno, ())
+    found = [n for n in nodes if _is_of(n, code)]
     if found:
         return found[-1]  # of lambdas inside each other, in one line, the innermost
     kind = (
@@ -38,15 +38,20 @@ def function_tree(function: types.FunctionType) -> Function:
 
 
 @functools.lru_cache(maxsize=64)
-def _parsed(source: str, file: str) -> ast.Module:
-    return ast.parse(source, file)
+def _functions(source: str, file: str) -> dict[int, list[Function]]:
+    """All of a file, by their first lines."""
+    found: dict[int, list[Function]] = {}
+    for node in ast.walk(ast.parse(source, file)):
+        if isinstance(node, (ast.FunctionDef, ast.Lambda)):
+            decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else []
+            found.setdefault(min([node.lineno, *(d.lineno for d in decorators)]), []).append(node)
+    return found
 
 
 def _is_of(node: Function, code: types.CodeType) -> bool:
     if isinstance(node, ast.Lambda):
-        return code.co_name == "<lambda>" and node.lineno == code.co_firstlineno and _spans(node, code)
-    first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-    return node.name == code.co_name and first == code.co_firstlineno
+        return code.co_name == "<lambda>" and _spans(node, code)
+    return node.name == code.co_name
 
 
 def _spans(node: ast.Lambda, code: types.CodeType) -> bool:

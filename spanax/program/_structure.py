@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,33 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._session import session, unliftable
-from ._values import SCALARS, Array, Number, as_jax, canonical, is_unknown, raw
-
-
-@dataclass(frozen=True)
-class Undefined:
-    """A name that has no value (yet)."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Unusable:
-    """What a name would be bound to has no counterpart; reading it is the error."""
-
-    problem: str
-
-
-@dataclass(frozen=True)
-class Partial:
-    """A value that exists only where the traced `defined` holds; elsewhere it is `absent`: None, or not assigned."""
-
-    value: Any
-    defined: Any
-    absent: Undefined | None
-    name: str
-
+from ._constants import is_constant_array, same_constants
+from ._objects import attributes, held, is_plain_object, made_object
+from ._session import session
+from ._unsettled import Partial, Undefined, Unusable, shown
+from ._values import SCALARS, Array, Number, adopted, canonical, is_unknown, raw
 
 # -- snapshots: what a value was when a block ended
 
@@ -82,18 +60,34 @@ class Fixed:
     value: Any
 
 
-def snapshot(value: Any, outputs: list, since: int) -> Any:
-    """Of a value; its unknown numbers are added to `outputs`. What was made after `since` belongs to the block."""
+@dataclass(frozen=True)
+class Around(Fixed):
+    """An object that it is itself a part of, such as a node's parent."""
+
+
+def snapshot(value: Any, outputs: list, since: int, opened: Collection[int] = (), path: tuple[int, ...] = ()) -> Any:
+    """Of a value; its unknown numbers are added to `outputs`. What was made after `since` belongs to the block.
+
+    `opened`: older objects, by `id`, that are taken by their attributes as well. `path`: what the value is part of.
+    """
+    if type(value) is np.ndarray:
+        value = adopted(value)
     if isinstance(value, (Number, Array)) or (isinstance(value, SCALARS) and not isinstance(value, np.void)):
         return _leaf(value, outputs)
     if isinstance(value, (jax.Array, np.ndarray)) and np.dtype(value.dtype).kind in "biufc":
         return _leaf(value, outputs)
     if isinstance(value, Partial):
-        return Sometimes(value, snapshot(value.value, outputs, since), _leaf(value.defined, outputs))
-    keys = _keys(value, since)
-    if keys is None:
+        part = snapshot(value.value, outputs, since, opened, path)
+        return Sometimes(value, part, _leaf(value.defined, outputs))
+    parts = _parts_of(value, since, opened)
+    if parts is None:
         return Fixed(value)
-    return Node(value, type(value), keys, tuple(snapshot(_part(value, k), outputs, since) for k in keys))
+    if id(value) in path:
+        return Around(value)
+    path = (*path, id(value))
+    return Node(
+        value, type(value), tuple(parts), tuple(snapshot(p, outputs, since, opened, path) for p in parts.values())
+    )
 
 
 def _leaf(value: Any, outputs: list) -> Leaf:
@@ -115,21 +109,15 @@ def _leaf(value: Any, outputs: list) -> Leaf:
     )
 
 
-def _keys(value: Any, since: int) -> tuple | None:
-    """Of the parts of a container, or of an object that the block has made; None where it is neither."""
+def _parts_of(value: Any, since: int, opened: Collection[int]) -> dict | None:
+    """Those of a container, or of an object that the block has made or that is opened; None where it is neither."""
     if isinstance(value, (tuple, list)) or (type(value) is deque and value.maxlen is None):
-        return tuple(range(len(value)))
+        return dict(enumerate(value))
     if type(value) is dict:
-        return tuple(value)
-    if session().age(value) > since and hasattr(value, "__dict__"):
-        return tuple(vars(value))
+        return value
+    if is_plain_object(value) and (session().age(value) > since or id(value) in opened):
+        return dict(sorted(attributes(value).items()))
     return None
-
-
-def _part(value: Any, key: Any) -> Any:
-    if isinstance(value, (tuple, list, dict, deque)):
-        return value[key]
-    return vars(value)[key]
 
 
 def _made(kind: type, keys: tuple, parts: Sequence) -> Any:
@@ -139,9 +127,7 @@ def _made(kind: type, keys: tuple, parts: Sequence) -> Any:
         return session().born(kind(parts))
     if kind is dict:
         return session().born(dict(zip(keys, parts, strict=True)))
-    new = object.__new__(kind)
-    vars(new).update(zip(keys, parts, strict=True))
-    return session().born(new)
+    return session().born(made_object(kind, dict(zip(keys, parts, strict=True))))
 
 
 # -- plans: how the snapshots of several ways become one value
@@ -219,29 +205,49 @@ def _join_alike(plan: Plan, ways: Sequence[Any], name: str, carried: bool) -> Bu
             for k, p in zip(ways[0].keys, zip(*(w.parts for w in ways), strict=True), strict=True)
         ]
         kind, keys = ways[0].kind, ways[0].keys
-        originals = [w.value for w in ways if isinstance(w.value, (list, dict))]
+        originals = [w.value for w in ways if isinstance(w.value, (list, dict)) or is_plain_object(w.value)]
         return lambda leaves: _linked(_made(kind, keys, [part(leaves) for part in parts]), originals)
-    if any(isinstance(w, Sometimes) or _is_absent(w) for w in ways):
+    if broken := [w.value for w in ways if isinstance(w, Fixed) and isinstance(w.value, Unusable)]:
+        return lambda leaves: broken[0]
+    if any(map(_may_be_absent, ways)):
         return _join_partial(plan, ways, name, carried)
-    if all(isinstance(w, Fixed) for w in ways) and all(_equal(w.value, ways[0].value) for w in ways):
+    if all(isinstance(w, Fixed) for w in ways) and all(equal(w.value, ways[0].value) for w in ways):
         same = ways[0].value
         return lambda leaves: same
-    unusable = Unusable(
-        f"{shown(name)} is {' on one way and '.join(map(_describe, ways))} on another, as the arguments decide"
-    )
+    kinds = list(dict.fromkeys(type(w.value).__name__ for w in ways))
+    is_objects = all(is_plain_object(w.value) for w in ways) and len(kinds) > 1
+    described = [f"a {kind}" for kind in kinds] if is_objects else list(map(_describe, ways))
+    unusable = Unusable(f"{shown(name)} is {' on one way and '.join(described)} on another, as the arguments decide")
     return lambda leaves: unusable
 
 
-def shown(name: str) -> str:
-    """A name as the program's author knows it."""
-    return "the returned value" if name.startswith("_sx_") else name
+def unopened(ways: Sequence[Any]) -> set[int]:
+    """The objects, by `id`, that have to be taken by their attributes: the ways have different ones of one class."""
+    ways = [w.part if isinstance(w, Sometimes) else w for w in ways if not _is_absent(w)]
+    if not ways or all(w.value is ways[0].value for w in ways) or len({type(w.value) for w in ways}) > 1:
+        return set()
+    if any(isinstance(w, Around) for w in ways):
+        return set()
+    if all(isinstance(w, Node) for w in ways):
+        same = len({w.keys for w in ways}) == 1
+        return set().union(*map(unopened, zip(*(w.parts for w in ways), strict=True))) if same else set()
+    return {id(x) for w in ways if is_plain_object(w.value) for x in held(w.value, objects=True)}
 
 
 def _is_absent(way: Any) -> bool:
     return isinstance(way, Fixed) and (way.value is None or isinstance(way.value, Undefined))
 
 
-def _equal(x: Any, y: Any) -> bool:
+def _may_be_absent(way: Any) -> bool:
+    return isinstance(way, Sometimes) or _is_absent(way)
+
+
+def equal(x: Any, y: Any) -> bool:
+    """Are two known things of the same type and value?"""
+    if isinstance(x, Undefined):
+        return isinstance(y, Undefined) and x.name == y.name
+    if is_constant_array(x):
+        return is_constant_array(y) and same_constants(x, y)
     try:
         return x is y or (type(x) is type(y) and bool(x == y))
     except Exception:
@@ -251,6 +257,9 @@ def _equal(x: Any, y: Any) -> bool:
 def _describe(way: Any) -> str:
     if isinstance(way, Leaf):
         return f"an array of shape {way.shape}" if way.array else "a number"
+    if is_plain_object(way.value):
+        with_ = f" with the attributes {', '.join(way.keys)}" if isinstance(way, Node) else ""
+        return f"a {type(way.value).__name__}{with_}"
     if isinstance(way, Node):
         return f"a {way.kind.__name__} of {len(way.keys)}"
     if isinstance(way, Sometimes) or isinstance(way.value, Undefined):
@@ -286,7 +295,7 @@ def _new_array(data: jax.Array, aliases: list[Array]) -> Array:
 
 
 def _linked(made: Any, originals: list) -> Any:
-    """A list or a dict that is one or another, and those: writing one makes the others unusable."""
+    """A list, a dict or an object that is one or another, and those: writing one makes the others unusable."""
     links = session().links
     for other in originals:
         links.setdefault(id(other), []).append(made)
@@ -316,11 +325,8 @@ def _join_partial(plan: Plan, ways: Sequence[Any], name: str, carried: bool) -> 
     """A value on some ways only."""
     values = [w.part if isinstance(w, Sometimes) else None if _is_absent(w) else w for w in ways]
     there = [v for v in values if v is not None]
-    absent = next(
-        w.value.absent if isinstance(w, Sometimes) else w.value
-        for w in ways
-        if isinstance(w, Sometimes) or _is_absent(w)
-    )
+    kinds = [w.value.absent if isinstance(w, Sometimes) else w.value for w in ways if _may_be_absent(w)]
+    absent = None if any(kind is None for kind in kinds) else kinds[0]
     if not there:
         return lambda leaves: absent
     filled = [there[0] if v is None else v for v in values]
@@ -357,21 +363,25 @@ def _defined(way: Any) -> Leaf:
     return Leaf(known, None, known, (), np.dtype(bool), bool, False)
 
 
-# -- reading
+# -- what has changed
 
 
-def settled(value: Any, where: Callable[[], str]) -> Any:
-    """The value of a name that is read; an error where it has none."""
-    if isinstance(value, Undefined):
-        raise UnboundLocalError(f"{value.name} is read before it is assigned")
-    if isinstance(value, Unusable):
-        raise unliftable(value.problem, "the same kind of value on all ways", "np.where instead of `if`")
-    if isinstance(value, Partial):
-        what = "None" if value.absent is None else "not assigned"
-        remedies = "a value before the `if` or the loop", f"`if {shown(value.name)} is not None`, where it may be None"
-        session().check(~as_jax(value.defined), f"{shown(value.name)} is used where it is {what}", where(), *remedies)
-        return value.value
-    return value
+def varies(shot: Any) -> bool:
+    """Does it hold a number that is not known?"""
+    if isinstance(shot, Leaf):
+        return shot.output is not None
+    if isinstance(shot, Node):
+        return any(map(varies, shot.parts))
+    return not isinstance(shot, Fixed)
 
 
-__all__ = ["Fixed", "Leaf", "Node", "Partial", "Plan", "Undefined", "Unusable", "join", "settled", "snapshot"]
+def unchanged(before: Any, after: Any, value: Any) -> bool:
+    """Is what a block leaves what it was given, the `value`?"""
+    if after.value is value:
+        return True
+    if isinstance(before, Leaf) and isinstance(after, Leaf) and not after.array and not before.array:
+        same = before.output is None and after.output is None and type(before.known) is type(after.known)
+        return same and bool(before.known == after.known)
+    if isinstance(before, Fixed) and isinstance(after, Fixed):
+        return equal(before.value, after.value)
+    return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
+from typing import Any, TypeGuard
 
 HOOKS = "_sx_"
 
@@ -31,7 +31,14 @@ def at(place: ast.AST, node: Any) -> Any:
         for part in ast.walk(new):
             if "lineno" in part._attributes and not hasattr(part, "lineno"):
                 ast.copy_location(part, place)
+                if is_hook(part):  # Python gives the call of an attribute the last line of the attribute
+                    part.end_lineno, part.end_col_offset = part.lineno, part.col_offset
     return node
+
+
+def is_hook(node: ast.AST | None) -> TypeGuard[ast.Attribute]:
+    """Is it `_sx_.name`?"""
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == HOOKS
 
 
 def define(name: str, body: list[ast.stmt], args: tuple[str, ...] = ()) -> ast.FunctionDef:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._constants import refuse_constants
 from ._session import is_lifting, session, unliftable
 
 PYTHON = {"f": float, "i": int, "u": int, "b": bool, "c": complex}  # the Python type of a dtype's kind
@@ -403,6 +404,18 @@ def _written(array: np.ndarray) -> Array | None:
     return stand_in if stand_in is not None and stand_in.touched else None
 
 
+def adopted(array: np.ndarray) -> Any:
+    """What stands for an array of the world outside: the program may write it, and the world does not see it."""
+    if array.dtype.kind not in "biufc":
+        return array
+    known = session().adopted
+    if id(array) not in known:
+        stand_in = Array(array.view())  # another object than the array of the world
+        stand_in.born = 0
+        known[id(array)] = array, stand_in
+    return known[id(array)][1]
+
+
 def wrapped(x: Any) -> Any:
     """A result as the program sees it: arrays as `Array`, traced scalars as `Number`, known scalars as they are."""
     if isinstance(x, jax.Array):
@@ -426,4 +439,5 @@ def as_jax(x: Any, dtype: Any = None) -> jax.Array:
         dtype = data.dtype if hasattr(data, "dtype") else np.asarray(data).dtype
     if jnp.issubdtype(dtype, jax.dtypes.extended):  # PRNG keys
         return data
+    refuse_constants(dtype)
     return jnp.asarray(data, canonical(dtype))

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._jaxprs import here
-from ._session import session
+from ._session import line, session
 from ._values import Number, as_jax, canonical, is_unknown, raw
 
 _SMALL = 2.0**-20  # known numbers, this small beside the largest: too many of them are needed to get there
@@ -28,7 +27,7 @@ def check_whole(ufunc: np.ufunc, inputs: tuple, result: Number) -> None:
     if result.dtype.kind != "i":
         return
     if ufunc in (np.floor_divide, np.remainder) and is_unknown(inputs[1]):
-        session().check(as_jax(inputs[1]) == 0, "integer division or modulo by zero", here(), "a test before it")
+        session().check(as_jax(inputs[1]) == 0, "integer division or modulo by zero", line(), "a test before it")
     if ufunc.__name__ not in _SIZES or result.span:
         return
     limits = np.iinfo(result.dtype)
@@ -39,11 +38,11 @@ def check_whole(ufunc: np.ufunc, inputs: tuple, result: Number) -> None:
     problem = (
         f"an integer does not fit into {limits.bits} bits, which a lifted program has where it depends on the arguments"
     )
-    session().check(~fits, problem, here(), "floats: 1.0 instead of 1", "fewer rounds of the loop")
+    session().check(~fits, problem, line(), "floats: 1.0 instead of 1", "fewer rounds of the loop")
 
 
 def whole_power(base: Any, exponent: Any) -> Number:
     """`base ** exponent` of Python's integers; a negative exponent, which would make it a float, is an error."""
     n = as_jax(exponent, canonical(int))
-    session().check(n < 0, "an integer has a negative exponent", here(), "a float as the base: 2.0 ** n")
+    session().check(n < 0, "an integer has a negative exponent", line(), "a float as the base: 2.0 ** n")
     return Number(jnp.power(as_jax(base, canonical(int)), jnp.maximum(n, 0)), int)

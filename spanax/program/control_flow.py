@@ -12,8 +12,10 @@ from jax import lax
 
 from ._capture import Capture, capture
 from ._cells import usable
+from ._protocols import own_method
 from ._session import Cell, RaisedError, line, session
-from ._structure import Builder, Partial, Plan, Undefined, Unusable, join, settled
+from ._structure import Builder, Plan, join, unopened
+from ._unsettled import Unsettled, may_be_none, settled
 from ._values import as_jax, is_unknown, raw
 
 Get = Callable[[], tuple]
@@ -22,14 +24,16 @@ Set = Callable[[tuple], None]
 
 def truth(value: Any) -> bool | jax.Array:
     """A Python bool, or a traced one. None, and what is None on some ways, does not hold."""
-    if isinstance(value, Partial) and value.absent is None:
+    if may_be_none(value):
         there = truth(value.value)
         return as_jax(value.defined) & there if not isinstance(there, bool) or there else False
-    if isinstance(value, (Undefined, Unusable, Partial)):
+    if isinstance(value, Unsettled):
         return truth(settled(value, line))
     if isinstance(value, (list, dict, set, deque)):
         session().reads(value)
         usable(value)
+    if (method := own_method(value, "__bool__") or own_method(value, "__len__")) is not None:
+        return truth(session().rules.call(method, value))
     if not is_unknown(value):
         return bool(raw(value)) if hasattr(value, "dtype") else bool(value)
     data = as_jax(value)
@@ -60,10 +64,8 @@ def _branch(
     chosen: jax.Array, then: Callable, orelse: Callable, get: Get, set_: Set, names: Sequence[str]
 ) -> tuple[tuple, Any]:
     """Both branches traced, one of them run: the names' new values and the result. What they wrote is written."""
-    ways = [capture(then, get, set_), capture(orelse, get, set_)]
+    ways = _ways((then, orelse), get, set_)
     written = {key: cell for way in ways for key, (cell, _) in way.cells.items()}
-    if any(way.cells.keys() != written.keys() for way in ways):
-        ways = [capture(f, get, set_, also=list(written.values())) for f in (then, orelse)]
     kept = [way for way in ways if way.raised is None]
     raised = next((way.raised for way in ways if way.raised), None)
     if not kept:
@@ -81,6 +83,28 @@ def _branch(
     if raised:
         note_fault(raised, chosen if ways[0].raised else ~chosen)
     return tuple(make(leaves) for make in joined), result(leaves)
+
+
+def _ways(blocks: tuple[Callable, Callable], get: Get, set_: Set) -> list[Capture]:
+    """Both branches, which hand on the same cells, and the attributes of objects that are one or another."""
+    opened: set[int] = session().hints.setdefault(("opened", *(f.__code__ for f in blocks)), set())
+    also: dict[Any, Cell] = {}
+    for _ in range(_ROUNDS):
+        ways = [capture(f, get, set_, also=list(also.values()), opened=opened) for f in blocks]
+        written = {key: cell for way in ways for key, (cell, _) in way.cells.items()}
+        again = any(way.cells.keys() != written.keys() for way in ways)
+        kept = [way for way in ways if way.raised is None]
+        pairs = [*zip(*(way.state for way in kept), strict=True), [way.result for way in kept]]
+        pairs += [[way.cells[key][1] for way in kept] for key in written if all(key in way.cells for way in kept)]
+        more = set().union(*map(unopened, pairs)) - opened
+        if not again and not more:
+            break
+        also |= written
+        opened |= more
+    return ways
+
+
+_ROUNDS = 9  # in which branches are traced until they hand on the same: one or two do, as a rule
 
 
 def _same(ways: Sequence) -> Builder | None:

@@ -93,7 +93,7 @@ def _array_like(x: Any) -> Any:
     if isinstance(x, Array) and is_unknown(x):
         return x.data
     if isinstance(x, (np.ndarray, Array)):
-        return as_jax(x) if raw(x).dtype.kind in "biufc" else x
+        return as_jax(x)
     return unwrapped(x)
 
 

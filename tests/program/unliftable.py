@@ -348,6 +348,114 @@ def array_of_objects(x):
     return row[0] * 2
 
 
+class Cell:
+    def __init__(self, x, other=None):
+        self.x, self.other = x, other
+
+
+class Wall(Cell):
+    pass
+
+
+WALL = Cell(2.0)
+
+
+def read_under_the_old_name(x):
+    old = Cell(x)
+    new = old if x > 3 else Cell(1.0)
+    new.x = 7.0
+    return old.x * x  # <- here
+
+
+def written_under_the_old_name(x):
+    old = Cell(x)
+    new = old if x > 3 else Cell(1.0)
+    old.x = 7.0 * x
+    return new.x  # <- here
+
+
+def array_of_an_object(x):
+    old = Cell(np.array([x, 1.0]))
+    new = old if x > 3 else Cell(np.array([1.0, x]))
+    new.x[0] = 9.0
+    return old.x[0] * x  # <- here
+
+
+def object_of_the_world(x):
+    new = WALL if x > 3 else Cell(x)
+    new.x = 5.0 * x
+    return WALL.x * x  # <- here
+
+
+def the_same_object(x):
+    old = Cell(x)
+    new = old if x > 3 else Cell(1.0)
+    return x if old is new else 2 * x  # <- here
+
+
+def equal_objects(x):
+    old = Cell(x)
+    new = old if x > 3 else Cell(1.0)
+    return x if new in [old] else 2 * x  # <- here
+
+
+def attributes_as_a_dictionary(x):
+    new = WALL if x > 3 else Cell(x)
+    new.__dict__["x"] = 5.0  # <- here
+    return new.x
+
+
+def two_classes(x):
+    cell = Cell(x) if x > 3 else Wall(1.0)
+    return cell.x  # <- here
+
+
+def an_attribute_on_one_way(x):
+    old = Cell(x)
+    old.late = 2.0
+    cell = old if x > 3 else Cell(1.0)
+    return cell.x  # <- here
+
+
+def objects_in_a_product(x):
+    nothing = np.array([[None] * 2]).T
+    return np.dot(nothing.T, np.array([x, x]))[0]  # <- here
+
+
+def objects_chosen(x):
+    nothing = np.full((1,), None)
+    return np.where(x > 1, nothing, 0.0)[0]  # <- here
+
+
+def objects_written(x):
+    nothing = np.array([[None] * 2]).T
+    if x > 1:
+        nothing[0, 0] = 1.0  # <- here
+    return x if nothing[0, 0] is None else 2 * x
+
+
+def objects_filled(x):
+    nothing = np.array([[None] * 2]).T
+    nothing.fill(0.0)  # <- here
+    return x
+
+
+def maybe_nothing(x):
+    if x > 3:
+        return 2 * x
+
+
+def generator_of_a_name(x):
+    best = None
+    if x > 3:
+        best = x
+
+    def values():
+        yield 0.0 if best is None else x
+
+    return sum(values())  # <- here
+
+
 def evaluated_text(x):
     return eval(f"{x} * 2")  # <- here
 
@@ -412,12 +520,52 @@ BEFORE_THE_RUN = [
     Unliftable(set_of_numbers, (1.0, 2.0), "set|hash|key"),
     Unliftable(hashed, (2.0,), "hash|key"),
     Unliftable(array_of_objects, (2.0,), "object"),
+    Unliftable(read_under_the_old_name, (4.0,), "attribute x", "one name"),
+    Unliftable(written_under_the_old_name, (4.0,), "attribute x", "one name"),
+    Unliftable(array_of_an_object, (4.0,), "array", "one name"),
+    Unliftable(object_of_the_world, (4.0,), "attribute x", "one name"),
+    Unliftable(the_same_object, (4.0,), "one object"),
+    Unliftable(equal_objects, (4.0,), "one object"),
+    Unliftable(attributes_as_a_dictionary, (4.0,), "dictionary", "by their names"),
+    Unliftable(two_classes, (4.0,), "a Cell on one way and a Wall on another", "same kind"),
+    Unliftable(an_attribute_on_one_way, (4.0,), "late, other, x on one way and a Cell .* other, x on another"),
+    Unliftable(objects_in_a_product, (2.0,), "objects", "numbers"),
+    Unliftable(objects_chosen, (2.0,), "objects", "numbers"),
+    Unliftable(objects_written, (2.0,), "objects", "list"),
+    Unliftable(objects_filled, (2.0,), "objects", "list"),
+    Unliftable(generator_of_a_name, (1.0,), "best .*generator", "all ways"),
     Unliftable(evaluated_text, (2.0,), "eval|text|string|format"),
     Unliftable(endless_recursion, (4.0,), "recurs|calls itself|deep", "while|loop"),
 ]
 
 
 # -- what only the run can tell
+
+
+def nothing_in_a_sum(x):
+    return x + maybe_nothing(x)  # <- here
+
+
+def nothing_in_an_array(x):
+    return np.sum(np.array([x, maybe_nothing(x)]))  # <- here
+
+
+def nothing_read_by_a_generator(x):
+    cell = Cell(maybe_nothing(x))
+
+    def values(owner):
+        yield 0.0 if owner.x is None else owner.x
+
+    return sum(values(cell))  # <- here
+
+
+def nothing_read_by_a_class(x):
+    found = maybe_nothing(x)
+
+    class Settings:  # <- here
+        size = 0.0 if found is None else 1.0
+
+    return Settings.size * x
 
 
 def many_iterations(x):
@@ -471,6 +619,10 @@ def fell_through(x):
 
 
 IN_THE_RUN = [
+    Unliftable(nothing_in_a_sum, (1.0,), "returned value is used where it is None", "is not None"),
+    Unliftable(nothing_in_an_array, (1.0,), "returned value is used where it is None", "is not None"),
+    Unliftable(nothing_read_by_a_generator, (1.0,), "None"),
+    Unliftable(nothing_read_by_a_class, (1.0,), "None"),
     Unliftable(many_iterations, (1.0,), r"10[ _,]?000", "max_iterations"),
     Unliftable(asserted, (4.0,), "the sine must be positive", None),
     Unliftable(index_out_of_range, (7.0,), r"index|range|bounds"),
