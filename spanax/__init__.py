@@ -17,6 +17,7 @@ from .blackbox import (
 )
 from .bridges import (
     SPSA as SPSA,
+    Bounded as Bounded,
     Branching as Branching,
     Bridge as Bridge,
     Componentwise as Componentwise,

@@ -10,8 +10,11 @@ class SpanaxError(Exception):
     """A step that would have given a wrong gradient, or a call that cannot be answered.
 
     The message names what happened, where (`file:line` of the user's program, where it is known), and the
-    remedies as (a), (b), (c).
+    remedies as (a), (b), (c). Of the evaluation of a black box: `kind` names what failed, where the class does not, and what is
+    `lasting` is not tried again.
     """
+
+    kind, lasting = "", False
 
     def __init__(self, problem: str, where: str = "", *remedies: str):
         super().__init__(diagnosis(problem, where, *remedies))

@@ -17,6 +17,7 @@ from jax import lax
 from jaxtyping import Array, Key
 
 from ._errors import SpanaxError
+from ._foreign_arrays import refuse_foreign
 
 # -- keys
 
@@ -124,6 +125,7 @@ def _asks_for_key(f: Callable, args: Sequence[Any], kwargs: Mapping[str, Any]) -
 
 def _raised(f: Callable, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Exception | None:
     """What the call raises, traced with the arguments as they are; those given by shape only are traced as well."""
+    refuse_foreign(args, kwargs)
     leaves, tree = jax.tree.flatten(canonical((tuple(args), dict(kwargs))))
     shapes = [k for k, leaf in enumerate(leaves) if isinstance(leaf, jax.ShapeDtypeStruct)]
 
@@ -182,6 +184,7 @@ class Differentiated(NamedTuple):
     @classmethod
     def of(cls, f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int], where: str) -> Differentiated:
         """Raises `SpanaxError` for positions that are not there, and where the arguments there hold no float."""
+        refuse_foreign(args, kwargs)
         nums = positions(argnums, len(args), where)
         flat, tree = jax.tree_util.tree_flatten_with_path(canonical((args, kwargs)))
         chosen = [k for k, (path, x) in enumerate(flat) if path[0].idx == 0 and path[1].idx in nums]

@@ -14,6 +14,7 @@ PARTS = [
     "_layout",
     "_errors",
     "_jaxprs",
+    "_foreign_arrays",
     "_primitives",
     "_functions",
     "_steps",

@@ -97,7 +97,8 @@ class _Points(NamedTuple):
         size = np.sqrt(np.mean(moves**2, axis=0))
         scaled, half = moves[:, size > 0] / size[size > 0], len(kept) // 2
         used = kept
-        if len(kept) % 2 == 0 and np.all(abs(scaled[:half] + scaled[half:]) < 0.05):
+        middle = scaled[:half] + scaled[half:] if len(kept) % 2 == 0 else np.ones(1)
+        if np.all(abs(middle) < 0.05) or (half > 1 and len(middle) == half and np.all(abs(middle - middle[:1]) < 0.05)):
             used = np.tile(kept[:half] & kept[half:], 2)
         return cls(scaled, ~kept, used) if scaled.size and used.any() else None
 

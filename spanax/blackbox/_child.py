@@ -7,11 +7,12 @@ functions ask for. It ends when its parent does, however that ended. Messages ar
     (PREPARE, process)                       (READY,)
     (LOAD, name, pickled function)           (LOADED,) or (UNLOADABLE, text)
     (FORGET, name)                           nothing
-    (CALL, name, pickled arguments)          (VALUE, seconds, pickled value) or (RAISED, seconds, text, pickled exception or None)
+    (CALL, name, pickled arguments)          (VALUE, seconds, pickled value) or (RAISED, seconds, reason, pickled exception)
     (LEAVE,)                                 nothing
 """
 
 import contextlib
+import errno
 import os
 import pickle
 import select
@@ -26,8 +27,11 @@ from multiprocessing.connection import Connection
 PREPARE, LOAD, FORGET, CALL, LEAVE = "prepare", "load", "forget", "call", "leave"
 READY, LOADED, UNLOADABLE, VALUE, RAISED = "ready", "loaded", "unloadable", "value", "raised"
 
+CUT_OFF = 97  # exit code of a worker whose function closed the pipe to the parent
 GRACE = 1.0  # seconds between the signal to end and the one that ends
 _LONGEST = 2_000  # characters of an exception's message that are passed on
+_UNSENT = "returned what cannot be pickled"
+_OF_THE_TEXT = (NameError, SyntaxError, ModuleNotFoundError, NotImplementedError)
 
 
 class _Loop:
@@ -35,12 +39,14 @@ class _Loop:
 
     def __init__(self, connection: Connection):
         self.connection = connection
+        self.pipe = _identity(connection.fileno())
         self.functions: dict[str, Callable] = {}
         self.main: dict[str, str] = {}  # where the parent's main module is, until it is needed
         self.leaving = False
 
     def run(self) -> None:
         while not self.leaving:
+            self.check_pipe()
             kind, *rest = pickle.loads(self.connection.recv_bytes())
             if kind == CALL:
                 self.reply(*self.called(*rest))
@@ -55,7 +61,13 @@ class _Loop:
             else:
                 return
 
+    def check_pipe(self) -> None:
+        """A function may have closed it, and opened something else under its number."""
+        if _identity(self.connection.fileno()) != self.pipe:
+            raise OSError(errno.EBADF, "the pipe was closed")
+
     def reply(self, *message) -> None:
+        self.check_pipe()
         self.connection.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 
     def leave(self, *signal_and_frame) -> None:
@@ -96,12 +108,33 @@ class _Loop:
             args, keywords = self.unpickled(data)
             value = self.functions[name](*args, **keywords)
         except BaseException as error:
-            return RAISED, time.perf_counter() - started, "raised " + described(error), _sendable(error)
+            return RAISED, time.perf_counter() - started, explained(error), _sendable(error)
         seconds = time.perf_counter() - started
         try:
             return VALUE, seconds, pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
         except Exception as error:
-            return RAISED, seconds, f"returned what cannot be pickled: {described(error)}", None
+            return RAISED, seconds, (_UNSENT, f"{_UNSENT}: {described(error)}", False, ()), None
+
+
+def explained(error) -> tuple[str, str, bool, tuple[str, ...]]:
+    """The fields of a `Reason`. A `SpanaxError` says itself what helps, and whether it will come again."""
+    raised = f"raised {type(error).__name__}"
+    if _is_spanax(error):
+        text = f"{raised}: {_cut(error.problem)}" + (f" (at {error.where})" if error.where else "")
+        return error.kind or raised, text, error.lasting, tuple(error.remedies)
+    return raised, f"raised {described(error)}", _is_of_the_text(error), ()
+
+
+def _is_spanax(error) -> bool:
+    """Is it a `SpanaxError`? That is not imported here."""
+    return any((base.__module__, base.__name__) == ("spanax._errors", "SpanaxError") for base in type(error).__mro__)
+
+
+def _is_of_the_text(error: BaseException) -> bool:
+    """Is it a fault of the program's text, or has the function been given arguments that it does not take?"""
+    if isinstance(error, TypeError):
+        return error.__traceback__ is not None and error.__traceback__.tb_next is None
+    return isinstance(error, _OF_THE_TEXT) and not isinstance(error, UnboundLocalError)
 
 
 def described(error: BaseException) -> str:
@@ -109,14 +142,16 @@ def described(error: BaseException) -> str:
     text = type(error).__name__
     with contextlib.suppress(Exception):  # of a class that cannot show itself
         text += f": {error}" if str(error) else ""
-    if len(text) > _LONGEST:
-        text = f"{text[:_LONGEST]} ..."
-    lines, step = [], error.__traceback__
+    text, lines, step = _cut(text), [], error.__traceback__
     while step is not None:
         lines.append((step.tb_frame.f_code.co_filename, step.tb_lineno))
         step = step.tb_next
     theirs = [line for line in lines[1:] if not _is_library(line[0])] or lines[1:]
     return "{} (at {}:{})".format(text, *theirs[-1]) if theirs else text
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 def _is_library(file: str) -> bool:
@@ -136,9 +171,21 @@ def _sendable(error: BaseException) -> bytes | None:
 
 def _flush() -> None:
     """What was printed is not lost with a worker that is killed later."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream, fd in ((sys.stdout, 1), (sys.stderr, 2)):
         with contextlib.suppress(AttributeError, OSError, ValueError):  # closed or replaced by the function
-            stream.flush()
+            try:
+                stream.flush()
+            except OSError:  # its descriptor was closed: at the end of the process, Python would complain
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, fd)
+                if nowhere != fd:
+                    os.close(nowhere)
+                stream.flush()
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
 
 
 def _end_with_parent(fd: int) -> None:
@@ -159,8 +206,11 @@ def main(fd: int) -> None:
     threading.Thread(target=_end_with_parent, args=(fd,), daemon=True).start()
     try:
         loop.run()
-    except (EOFError, OSError):
+    except EOFError:
         return  # the parent is gone
+    except OSError:  # or the pipe is, which must not be closed once more
+        _flush()
+        os._exit(CUT_OFF)
 
 
 if __name__ == "__main__":

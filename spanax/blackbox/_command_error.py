@@ -18,6 +18,16 @@ _LINE = 300  # characters of its command line
 class CommandError(SpanaxError):
     """One run of a program failed; the message has its command line, its exit status and the end of what it printed."""
 
+    def of_kind(self, kind: str, *, lasting: bool = False) -> CommandError:
+        self.kind, self.lasting = kind, lasting
+        return self
+
+
+class MisuseError(SpanaxError):
+    """What x and the arguments of a program do not allow: another attempt changes nothing."""
+
+    lasting = True
+
 
 def line(args: Sequence[str]) -> str:
     """The command line as a shell would take it, its beginning where it is long."""
@@ -53,9 +63,24 @@ def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
-def not_started(error: OSError, args: Sequence[str], cwd: str, where: str) -> CommandError:
-    """Which of the reasons there are for a program that does not start."""
+_PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.EINTR, errno.EIO}
+
+
+def not_started(error: OSError | ValueError, args: Sequence[str], cwd: str, where: str) -> CommandError:
+    """Which of the reasons there are for a program that does not start; but for a shortage of the moment, it never will."""
+    lasting = not isinstance(error, OSError) or error.errno not in _PASSING
+    return _not_started(error, args, cwd, where).of_kind("could not be started", lasting=lasting)
+
+
+def _not_started(error: OSError | ValueError, args: Sequence[str], cwd: str, where: str) -> CommandError:
     program = args[0]
+    if isinstance(error, ValueError):  # a NUL
+        return CommandError(f"{line(args)} could not be started: {error}", where)
+    if error.errno == errno.ENAMETOOLONG:
+        longest = max(args[0], cwd, key=len)
+        return CommandError(
+            f"a path of {len(longest)} characters is too long: {longest[:80]} ...", where, "a shorter path"
+        )
     if not os.path.isdir(cwd):
         return CommandError(f"{line(args)}: the directory {cwd} is not there", where, "cwd=: where to run it")
     if isinstance(error, FileNotFoundError):
@@ -63,7 +88,9 @@ def not_started(error: OSError, args: Sequence[str], cwd: str, where: str) -> Co
             return CommandError(
                 f"{program} is there, but the interpreter of its first line is not", where, "install it"
             )
-        remedies = ("install it", "its full path") if os.sep not in program else ("another path", "cwd=: its directory")
+        remedies = ("install it", "its full path") if os.sep not in program else ("another path",)
+        if program.startswith(cwd + os.sep):
+            remedies += ("cwd=: where a relative path starts",)
         return CommandError(f"there is no program {program}", where, *remedies)
     if isinstance(error, PermissionError):
         return CommandError(f"{program} may not be run: {error.strerror}", where, f"chmod +x {shlex.quote(program)}")

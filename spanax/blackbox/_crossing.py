@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
-from ..bridges import Bridge
+from ..bridges import Box, Bridge
+from ._bounds import Bounds, check_room
 from ._calling import evaluated
 from ._host import Host
 from ._keys import seed_of
@@ -24,8 +25,8 @@ MaybeKey = Any  # a key, or None where the user gave none
 class Crossing:
     """What is static about one call of a black box.
 
-    `tree`: of x; `result`, `outs`: structure, shapes and dtypes of the result; `via`: the bridge without its arrays. Its
-    methods take and give lists of leaves; `active` says which leaves of x are differentiated.
+    `tree`: of x; `result`, `outs`: structure, shapes and dtypes of the result; `via`: the bridge without its arrays; `bounds`: of
+    each leaf of x, if there are any. Its methods take and give lists of leaves; `active`: which leaves of x are differentiated.
     """
 
     host: Host
@@ -34,6 +35,15 @@ class Crossing:
     outs: tuple[jax.ShapeDtypeStruct, ...]
     via: Bridge
     where: str
+    bounds: tuple[Bounds, ...] | None = None
+
+    def box(self, active: Sequence[bool]) -> Box:
+        """The bounds as the bridge sees them; see `point`."""
+        assert self.bounds is not None
+        check_room(self.bounds, active, self.where)
+        low = [jnp.asarray(b.low) if a else jnp.zeros((0,)) for b, a in zip(self.bounds, active, strict=True)]
+        high = [jnp.asarray(b.high) if a else jnp.zeros((0,)) for b, a in zip(self.bounds, active, strict=True)]
+        return Box(jax.tree.unflatten(self.tree, low), jax.tree.unflatten(self.tree, high))
 
     def value(self, x: Sequence[Array], key: MaybeKey) -> list[Array]:
         """f(x)."""
@@ -87,7 +97,16 @@ class Crossing:
         if any(map(jnp.iscomplexobj, jax.tree.leaves(X))) and not any(jnp.iscomplexobj(out) for out in outs):
             kind, outs = COMPLEX, tuple(_as_complex(out) if is_float(out) else out for out in outs)
         return Request(
-            self.host.fn, kind, ("x",), (self.tree,), self.result, outs, self.where, seeded=self.host.seeded, **lane
+            self.host.fn,
+            kind,
+            ("x",),
+            (self.tree,),
+            self.result,
+            outs,
+            self.where,
+            seeded=self.host.seeded,
+            bounds=self.bounds,
+            **lane,
         )
 
     def _evaluated(

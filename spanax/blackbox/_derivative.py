@@ -16,7 +16,7 @@ from jaxtyping import Array, PyTree
 
 from .._errors import SpanaxError
 from .._primitives import undifferentiated
-from ..bridges import SPSA, FiniteDifference, Manual, Probing, Smoothing, Tuned
+from ..bridges import SPSA, Bounded, FiniteDifference, Manual, Probing, Smoothing, Tuned
 from ._crossing import Crossing, MaybeKey, is_float
 from ._keys import probing_key
 from ._manual import manual_tangents
@@ -78,19 +78,25 @@ def _probed(
 ) -> tuple[list[Array], list[Array]]:
     """Value and tangents, from the values at the bridge's points."""
     point, for_points, size = crossing.point(x, active), probing_key(key, x), sum(t.size for t in moving)
-    pilot = via.pilot(point, for_points) if isinstance(via, Tuned) else None
+    checks, inside = _checks(via, size), _inside(crossing, via, active)
+    pilot = inside.pilot(point, for_points) if isinstance(inside, Tuned) else None
     if pilot is None:
-        X = via.points(point, for_points)
-        y, Y, kept = crossing.value_and_values(x, active, X, key, **_checks(via, size))
+        X = inside.points(point, for_points)
+        y, Y, kept = crossing.value_and_values(x, active, X, key, **checks)
     else:
-        checks = _checks(via, size)
-        y, via = _tuned(crossing, via, x, active, pilot, key)
-        X = via.points(point, for_points)
+        y, fitted = _tuned(crossing, inside, x, active, pilot, key)
+        inside = _inside(crossing, fitted, active)
+        X = inside.points(point, for_points)
         known = undifferentiated(_differentiable(y), *_NO_SECOND)
         Y, kept = crossing.values(x, active, X, known, key, **checks)
 
     values, where = (point, X, _differentiable(Y), _differentiable(y), kept), tuple(active)
-    return y, _pushed(via, values, moving, where)
+    return y, _pushed(inside, values, moving, where)
+
+
+def _inside(crossing: Crossing, via: Any, active: list[bool]) -> Any:
+    """The bridge with its points between the bounds, where there are any."""
+    return via.within(crossing.box(active)) if crossing.bounds and isinstance(via, Bounded) else via
 
 
 def _checks(via: Probing, size: int) -> dict[str, Any]:
@@ -122,8 +128,9 @@ def _pushed(via: Probing, values: tuple, moving: list[Array], active: tuple[bool
 def tuned(crossing: Crossing, via: Tuned, x: list[Array], key: MaybeKey) -> Probing:
     """The bridge with what it chooses at x, from its pilot's points."""
     active = [is_float(leaf) and leaf.size > 0 for leaf in x]
-    pilot = via.pilot(crossing.point(x, active), probing_key(key, x))
-    return via if pilot is None else _tuned(crossing, via, x, active, pilot, key)[1]
+    inside = _inside(crossing, via, active)
+    pilot = inside.pilot(crossing.point(x, active), probing_key(key, x)) if isinstance(inside, Tuned) else None
+    return via if pilot is None else _tuned(crossing, inside, x, active, pilot, key)[1]
 
 
 def _tuned(

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from . import _child
+from ._reason import DIED, TOO_LONG, Reason
 from ._worker import Outcome, Program, Worker, arguments, as_call, program
 
+_NOT_LOADED = "cannot be loaded in a child process"
 _NO_CHILD = 2  # children in a row that died before they had loaded the function
 
 _of_thread = threading.local()
@@ -25,7 +27,7 @@ def evaluated(fn: Callable[..., Any], x: Any, caught: Any = Exception) -> Outcom
     try:
         value = fn(*args, **keywords)
     except caught as error:
-        return Outcome(None, time.perf_counter() - started, "raised " + _child.described(error))
+        return Outcome(None, time.perf_counter() - started, Reason(*_child.explained(error)))
     return Outcome(value, time.perf_counter() - started, None)
 
 
@@ -44,7 +46,7 @@ def evaluated_within(fn: Callable[..., Any], x: Any, ticket: str, timeout: float
     function, args = program(fn, "", _pickled), arguments(*as_call(x), "")
     for _ in range(_NO_CHILD):
         child = _child_with(function)
-        if not isinstance(child, str):
+        if isinstance(child, Worker):
             break
     else:
         return Outcome(None, 0.0, child)
@@ -60,12 +62,12 @@ def evaluated_within(fn: Callable[..., Any], x: Any, ticket: str, timeout: float
     seconds = time.perf_counter() - started
     if answer is None:
         _of_thread.child = None
-        return Outcome(None, seconds, child.end())
+        return Outcome(None, seconds, Reason(DIED, child.end()))
     _put_away(child)
-    return Outcome(None, seconds, f"took longer than {timeout:g} s and was killed")
+    return Outcome(None, seconds, Reason(TOO_LONG, f"{TOO_LONG} {timeout:g} s and was killed"))
 
 
-def _child_with(function: Program) -> Worker | str:
+def _child_with(function: Program) -> Worker | Reason:
     """This thread's child, with the function loaded; or how it ended instead."""
     child = getattr(_of_thread, "child", None)
     if child is None:
@@ -79,7 +81,9 @@ def _child_with(function: Program) -> Worker | str:
         child.has_loaded(function)
         return child
     _of_thread.child = None
-    return child.end() if answer is None else f"cannot be loaded in a child process: {answer[1]}"
+    if answer is None:
+        return Reason(DIED, child.end())
+    return Reason(_NOT_LOADED, f"{_NOT_LOADED}: {answer[1]}", lasting=True)
 
 
 def _put_away(child: Worker) -> None:
@@ -92,7 +96,9 @@ def _put_away(child: Worker) -> None:
 
 def _outcome(answer: tuple) -> Outcome:
     kind, seconds, payload = answer[:3]
-    return Outcome(None, seconds, payload) if kind == _child.RAISED else Outcome(pickle.loads(payload), seconds, None)
+    if kind == _child.RAISED:
+        return Outcome(None, seconds, Reason(*payload))
+    return Outcome(pickle.loads(payload), seconds, None)
 
 
 def _pickled(fn: Callable) -> bytes:

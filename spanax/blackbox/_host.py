@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from .._errors import SpanaxError, diagnosis
-from ..bridges._resolution import UNLUCKY, Resolution, problem, remedies, visible_at_a_glance
+from ..bridges._resolution import UNLUCKY, Glance, Resolution, problem, remedies
 from ._balance import CURES, FALSE_ALARMS, SEVERE, Balance
+from ._inside import check_inside
 from ._memory import Memory, unpacked
 from ._progress import progress
-from ._request import COMPLEX, Request, has_nan, is_inexact, is_real, nan_rows
+from ._reason import Reason
+from ._request import COMPLEX, Misfit, Request, has_nan, is_inexact, is_real, nan_rows
 from ._warning import warn
 from ._worker import Call
 from .run import Run, workers
@@ -29,7 +31,7 @@ class Host:
     """Evaluates rows of points. There is one for each black box.
 
     `out`: as the user gave it. `batched`: the function takes all rows at once. `noisy`: rows come with seeds; `seeded`: the
-    function takes them. `constant`: its values may be the same at all points.
+    function takes them. `constant`: its values may be the same at all points. `bounds`: of x, as the user gave them.
     """
 
     fn: Callable[..., Any]
@@ -42,8 +44,10 @@ class Host:
     noisy: bool
     seeded: bool
     constant: bool = False
+    bounds: Any = None
     counter: Counter = dataclasses.field(default_factory=Counter)
     balance: Balance = dataclasses.field(default_factory=Balance)
+    glance: Glance = dataclasses.field(default_factory=Glance)
     unseen: float = 1.0  # the chance that all points since f was last seen to change have missed it
 
     def __post_init__(self):
@@ -81,6 +85,8 @@ class _Batch:
         self.evaluations = 0
 
     def evaluated(self) -> tuple[list[np.ndarray], np.ndarray]:
+        if self.request.bounds:
+            check_inside(self.host.name, self.request, self.leaves)
         if self.host.store is None:
             self._evaluate(range(self.rows), None)
         else:
@@ -147,19 +153,22 @@ class _Batch:
             return rows
         for i in rows:
             if bad[i]:
-                self._give_up(Failed(i, "the input holds a NaN", 0))
+                self._give_up(Failed(i, _NAN_INPUT, 0))
         return [i for i in rows if not bad[i]]
 
     def _together(self, rows: Sequence[int], memory: Memory | None, advance: Callable) -> None:
         """In one call of the function, or one for each worker; then what failed, one by one."""
-        left, nan, run = set(rows), [], self.host.run
+        lost, nan, run = [], [], self.host.run
         for chunk, end in self._at_once(rows) if run.executor is None else self._by_workers(rows):
             if isinstance(end, Done):
-                left.difference_update(chunk)
                 nan += self._take_good(chunk, end, memory, advance)
-        if left:  # which row a chunk failed for is not known: none has used up an attempt
-            self.host.counter.add(retries=len(left))
-            self._one_by_one(sorted(left), run, memory, advance)
+                continue
+            lost += chunk
+            if end.why.lasting and not self.host.drops:
+                self._give_up(end._replace(index=chunk[0]))
+        if lost:  # which row a chunk failed for is not known: none has used up an attempt
+            self.host.counter.add(retries=len(lost))
+            self._one_by_one(sorted(lost), run, memory, advance)
         if nan:
             self._again(nan, run, memory, advance)
 
@@ -170,7 +179,7 @@ class _Batch:
             self._one_by_one(nan, dataclasses.replace(run, retries=run.retries - 1), memory, advance)
         else:
             for i in nan:
-                self._give_up(Failed(i, NAN, 1))
+                self._give_up(Failed(i, Reason(NAN, NAN), 1))
 
     def _at_once(self, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Done | Failed]]:
         yield rows, next(self._supervised(self.host.once, [rows], several=True))
@@ -212,7 +221,11 @@ class _Batch:
 
         def checked(k: int, raw: Any) -> list[np.ndarray]:
             task = tasks[k]
-            arrays = self.request.accepted(raw, None if isinstance(task, int) else len(task))
+            try:
+                arrays = self.request.accepted(raw, None if isinstance(task, int) else len(task))
+            except Misfit as misfit:  # a function that has not fitted once never will
+                _, _, _, remedies = misfit.reason
+                raise BadResult(str(misfit), misfit.reason.kind, *remedies, lasting=not self._has_evaluated) from misfit
             if not several and any(map(has_nan, arrays)):
                 raise BadResult(NAN)
             if self.request.kind == COMPLEX:
@@ -248,16 +261,15 @@ class _Batch:
     def _give_up(self, failed: Failed) -> None:
         """Counts a point that failed for good, or raises."""
         self.failed[failed.index] = failed
-        self.host.counter.add(failures=1)
+        self.host.counter.failed(failed.why)
         run, lane, may_fail = self.host.run, self.request.lane, self.request.may_fail
         is_value = self.request.with_value and failed.index % lane == 0
-        if not self.host.drops and (is_value or not may_fail):
-            drop = 'sx.Run(on_failure="drop") drops such points of a derivative, and counts them'
-            self._raise(failed, *([] if is_value else [drop]))
         if is_value:
-            self._raise(
-                failed, "it is the value itself, which nothing can stand for: another x", "bounds on x, before the call"
-            )
+            own = ("it is the value itself, which nothing can stand for: another x", "bounds on x, before the call")
+            self._raise(failed, *(() if failed.why.lasting else own))
+        if not self.host.drops and not may_fail:
+            drop = 'sx.Run(on_failure="drop") drops such points of a derivative, and counts them'
+            self._raise(failed, *([] if failed.why.lasting else [drop]))
         if len(self.failed) > run.max_failed * self.rows and not may_fail:
             limit = f"{len(self.failed)} of {self.rows} points have failed: sx.Run(max_failed={run.max_failed}) is the limit"
             self._raise(failed, limit)
@@ -299,10 +311,13 @@ class _Batch:
     def _check_resolution(self) -> None:
         """Raises where the values differ too little for a derivative, or makes them equal where that is what they are."""
         request, host = self.request, self.host
-        results = [array for array in self.results if is_inexact(array.dtype)]
-        if self._is_visible_at_a_glance(results):
+        glances = request.is_one_number and self.rows == request.lane
+        if glances and host.glance.sees(
+            self.results[0], float(self.references[0][0] if self.references else self.results[0][0])
+        ):
             host.unseen = 1.0
             return
+        results = [array for array in self.results if is_inexact(array.dtype)]
         resolution = Resolution(results, self.references, request.lane)
         if host.constant:
             resolution.flatten()
@@ -310,6 +325,8 @@ class _Batch:
         found = resolution.flat()
         if found is None:
             host.unseen, found = 1.0, resolution.rounded()
+            if glances and found is None and resolution.has_all_digits:
+                host.glance.has_all_digits()
         elif request.misses:
             host.unseen *= request.misses
             if request.misses > UNLUCKY and host.unseen > FALSE_ALARMS:
@@ -324,21 +341,20 @@ class _Batch:
                 "sx.blackbox(..., constant=True), where it is meant not to change: its derivative is then 0",
             )
 
-    def _is_visible_at_a_glance(self, results: Sequence[np.ndarray]) -> bool:
-        """The usual case, one number in one lane, without the cost of a close look."""
-        if len(results) != 1 or results[0].shape != (self.request.lane,) or self.request.kind == COMPLEX:
-            return False
-        return visible_at_a_glance(results[0], float(self.references[0][0] if self.references else results[0][0]))
-
     def _raise(self, failed: Failed, *remedies: str) -> None:
         attempts = f" after {failed.attempts} attempts" if failed.attempts > 1 else ""
         raise SpanaxError(
             f"black box {self.host.name!r}: point {failed.index + 1} of {self.rows} failed{attempts}: {failed.reason}\n"
             f"  its input: {self._shown(failed.index)}",
             self.request.where,
+            *failed.why.remedies,
             *remedies,
-            *([] if self.host.store else [_KEEP]),
+            *([] if self.host.store or not self._has_evaluated else [_KEEP]),
         )
+
+    @property
+    def _has_evaluated(self) -> bool:
+        return self.evaluations > 0 or self.host.counter.total().evaluations > 0
 
     def _shown(self, i: int) -> str:
         """The arguments of a row, in full precision, long arrays abridged."""
@@ -348,6 +364,7 @@ class _Batch:
 
 
 NAN = "returned NaN"
+_NAN_INPUT = Reason("the input holds a NaN", "the input holds a NaN")
 _KEEP = "sx.Store(path, version) keeps what was evaluated, so that another run goes on from there"
 
 

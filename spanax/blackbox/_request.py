@@ -13,11 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from ._bounds import Bounds
 from .store import Layout
 from .supervisor import BadResult
 
 # Kinds of evaluations: f, f at complex points, and the user's derivatives.
 VALUE, COMPLEX, VJP, JVP = "value", "complex", "vjp", "jvp"
+
+
+class Misfit(BadResult):
+    """Of another structure, shape or dtype than was declared."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,6 +41,7 @@ class Request:
     - `references`: how many arrays with f(x), a row for each lane, come after all others;
     - `random`: the points were drawn, so that those that fail must be like the others;
     - `seeded`: the function takes a seed;
+    - `bounds`: of each leaf of x, outside of which nothing is evaluated;
     - `where`: the user's line.
     """
 
@@ -55,20 +61,30 @@ class Request:
     references: int = 0
     random: bool = False
     seeded: bool = False
+    bounds: tuple[Bounds, ...] | None = None
+
+    @functools.cached_property
+    def is_one_number(self) -> bool:
+        """Is a result one floating-point number, at real points?"""
+        return len(self.outs) == 1 and self.outs[0].shape == () and is_real(self.outs[0].dtype)
 
     def arguments(self, leaves: Sequence[np.ndarray]) -> tuple[PyTree[np.ndarray], ...]:
         """The arguments that these leaves make up."""
         given = iter(leaves)
         return tuple(jax.tree.unflatten(tree, [next(given) for _ in range(tree.num_leaves)]) for tree in self.trees)
 
-    def layout(self, name: str, leaves: Sequence[np.ndarray]) -> Layout:
-        """How a row looks in the store."""
-        placeholders = self.arguments(range(len(leaves)))  # pyright: ignore[reportArgumentType]
-        inputs = [
+    def places(self) -> list[str]:
+        """What the leaves of all arguments are called."""
+        placeholders = self.arguments(range(sum(tree.num_leaves for tree in self.trees)))  # pyright: ignore[reportArgumentType]
+        return [
             label + jax.tree_util.keystr(path)
             for label, tree in zip(self.names, placeholders, strict=True)
             for path, _ in jax.tree_util.tree_leaves_with_path(tree)
         ]
+
+    def layout(self, name: str, leaves: Sequence[np.ndarray]) -> Layout:
+        """How a row looks in the store."""
+        inputs = self.places()
         numbered = jax.tree.unflatten(self.tree, range(len(self.outs)))
         outputs = ["y" + jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(numbered)]
         return Layout(
@@ -85,28 +101,54 @@ class Request:
         """
         leaves, tree = ([raw], self.tree) if type(raw) is np.ndarray and _is_leaf(self.tree) else jax.tree.flatten(raw)
         if tree != self.tree:
-            raise BadResult(f"returned the structure {tree} instead of {self.tree}")
+            raise Misfit(
+                f"returned the structure {tree} instead of {self.tree}",
+                "returned another structure",
+                "sx.blackbox(fn, out): `out` in the structure that fn returns",
+            )
         lead = () if rows is None else (rows,)
         return [self._fitting(leaf, out, lead) for leaf, out in zip(leaves, self.outs, strict=True)]
 
     def _fitting(self, leaf: Any, out: jax.ShapeDtypeStruct, lead: tuple[int, ...]) -> np.ndarray:
         if isinstance(leaf, jax.Array):
-            raise BadResult(
-                "returned a jax.Array: JAX inside a function that JAX calls can wait for itself for ever; "
-                "compute in NumPy, or call it without sx.blackbox"
+            raise Misfit(
+                "returned a jax.Array: JAX inside a function that JAX calls can wait for itself for ever",
+                "returned a jax.Array",
+                "compute in NumPy",
+                "a function of JAX needs no sx.blackbox",
             )
-        if np.ma.is_masked(leaf):
+        if isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(leaf):
             raise BadResult("returned masked values")
-        array = np.asarray(leaf)
+        try:
+            array = np.asarray(leaf)
+        except Exception as error:  # a tensor of PyTorch that has a derivative, rows of different lengths
+            problem = f"returned what is no array of NumPy: {type(error).__name__}: {error}"
+            raise Misfit(
+                problem, "returned no array of NumPy", "np.asarray(...) of it, or tensor.detach().numpy()"
+            ) from None
         if array.shape != (*lead, *out.shape):
-            raise BadResult(f"returned the shape {array.shape} instead of {(*lead, *out.shape)}")
+            raise Misfit(
+                f"returned the shape {array.shape} instead of {(*lead, *out.shape)}",
+                "returned another shape",
+                *self._declared(array, rows=lead),
+            )
         if self.kind == COMPLEX and np.dtype(out.dtype).kind == "c" != array.dtype.kind:
-            raise BadResult("returned real numbers at a complex point: a complex step would find the derivative 0")
+            raise Misfit("returned real numbers at a complex point: a complex step would find the derivative 0")
         if array.dtype != out.dtype:
             if not np.can_cast(array.dtype, out.dtype, "same_kind"):
-                raise BadResult(f"returned {array.dtype} where {np.dtype(out.dtype)} was declared")
+                raise Misfit(
+                    f"returned {array.dtype} where {np.dtype(out.dtype)} was declared",
+                    "returned another dtype",
+                    "numbers of that dtype, or of a narrower one of its kind",
+                )
             array = _cast(array, out.dtype)
         return array
+
+    def _declared(self, array: np.ndarray, rows: tuple[int, ...]) -> list[str]:
+        """Where the user would have declared what came."""
+        if rows and array.shape[:1] != rows:
+            return [f"batched=True asks for one row for each of the {rows[0]} points: {rows} first in the shape"]
+        return [f"sx.blackbox(fn, out): jax.ShapeDtypeStruct({array.shape[len(rows) :]}, float), if that is what it is"]
 
 
 def _cast(array: np.ndarray, dtype: Any) -> np.ndarray:
@@ -115,7 +157,8 @@ def _cast(array: np.ndarray, dtype: Any) -> np.ndarray:
         cast = array.astype(dtype)
     fits = np.isfinite(cast) | ~np.isfinite(array) if is_inexact(cast.dtype) else cast == array
     if not np.all(fits):
-        raise BadResult(f"returned {array[~fits].ravel()[0]!r}, which does not fit into {np.dtype(dtype)}")
+        problem = f"returned {array[~fits].ravel()[0]!r}, which does not fit into {np.dtype(dtype)}"
+        raise BadResult(problem, "returned what does not fit into its dtype")
     return cast
 
 
@@ -135,7 +178,13 @@ def is_real(dtype: np.dtype) -> bool:
 
 
 def has_nan(array: np.ndarray) -> bool:
-    return is_inexact(array.dtype) and bool(np.isnan(array).any())
+    """The least of all numbers is NaN where one of them is."""
+    if not is_inexact(array.dtype) or not array.size:
+        return False
+    if array.dtype.kind not in "fc":  # bfloat16 and its like warn of it
+        return bool(np.isnan(array).any())
+    least = np.minimum.reduce(array, axis=None)
+    return bool(least != least)
 
 
 def takes_seed(fn: Callable) -> bool:

@@ -17,13 +17,18 @@ from typing import Any, NamedTuple
 
 from .._errors import SpanaxError
 from . import _child
+from ._reason import DIED, TOO_LONG, Reason
 
 _KEPT = 16  # functions that a worker keeps loaded
 NAME = "spanax-worker"
 
 
 class LostError(SpanaxError):
-    """A task whose worker process died, or was killed because it took too long. `problem` says which."""
+    """A task whose worker process died, or was killed because it took too long. `reason` says which."""
+
+    @property
+    def reason(self) -> Reason:
+        return Reason(TOO_LONG if self.problem.startswith(TOO_LONG) else DIED, self.problem)
 
 
 class Program(NamedTuple):
@@ -39,7 +44,7 @@ class Outcome(NamedTuple):
 
     value: Any
     seconds: float
-    reason: str | None
+    reason: Reason | None
 
 
 def program(fn: Callable, where: str, dumps: Callable[[Any], bytes] = pickle.dumps) -> Program:
@@ -140,7 +145,9 @@ class Worker:
         """Waits for one that is dying, or kills it. Returns how it ended, for a message."""
         self.kill()
         code = self.process.returncode
-        return f"its process died ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
+        if code == _child.CUT_OFF:
+            return f"{DIED}: the function closed the pipe to the process that waits for it"
+        return f"{DIED} ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
 
     def ask_to_leave(self) -> None:
         """Without a task it ends at once."""

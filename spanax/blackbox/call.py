@@ -14,14 +14,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
 from .._errors import SpanaxError
+from .._foreign_arrays import refuse_foreign
 from .._jaxprs import defined, here
-from ..bridges import Bridge, Manual, Probing, Tuned
+from ..bridges import Bounded, Bridge, Manual, Probing, Tuned
 from ..stochastic.sampling import check_key
+from ._bounds import bounds_of, check_bounds
 from ._crossing import Crossing
 from ._derivative import crossed, tuned
 from ._host import Host
 from ._request import takes_seed
 from .check import Check, compared
+from .command import Command
 from .run import Run
 from .stats import Stats
 from .store import Store
@@ -35,6 +38,7 @@ def blackbox(
     batched: bool = False,
     noisy: bool = False,
     constant: bool = False,
+    bounds: tuple[Any, Any] | None = None,
     run: Run | None = None,
     store: Store | None = None,
     name: str | None = None,
@@ -60,6 +64,12 @@ def blackbox(
       `batched` a list of one for each row). The store then keeps a value for each seed.
     - `constant`: fn may be constant where it is called: numbers of its result that are the same at all points, or differ in their
       last digits only, then have the derivative 0. Without it, that is an error (see below).
+    - `bounds`: (lower, upper) of x, inclusive: numbers, or pytrees of x's structure with a number or an array for each leaf, None
+      or infinite for no bound. fn is evaluated nowhere else, be it for a step that is chosen or for the derivative, and an x
+      outside of them raises. Near a bound the derivative is from one side: `FiniteDifference` central takes two points on the
+      other side, biased by O(step^2) as well, forward goes backward; `SPSA` and `Smoothing` move the middle of their points
+      away from the bound, by a step or 2 sigma at most, and `Smoothing` cuts off what would still go beyond: unbiased then for
+      the slopes of the best linear fit to f at such points, for the derivative at x itself biased by O(step) or O(sigma).
     - `run`: workers, timeouts, and what happens to points that fail. By default fn runs in this process.
     - `store`: keeps each evaluation on disk, and none is made twice.
     - `name`: in messages, and in the store; by default fn's own.
@@ -112,8 +122,16 @@ def blackbox(
         raise SpanaxError(f"blackbox(run={run!r})", here(), "sx.Run(executor=sx.processes(4), timeout=60)")
     if store is not None and not isinstance(store, Store):
         raise SpanaxError(f"blackbox(store={store!r})", here(), 'sx.Store("runs.db", version="1")')
+    if bounds is not None:
+        check_bounds(bounds, here())
+        if not isinstance(via, Bounded | Manual):
+            problem = f"blackbox(bounds=...) with {via!r}, which does not say how its points stay inside"
+            own = "a bridge derived from sx.Bounded, with a method within(box)"
+            raise SpanaxError(problem, here(), "sx.FiniteDifference(), sx.Smoothing(...) or sx.SPSA(...)", own)
     shown, identity = _names(fn, name, store)
-    host = Host(fn, out, shown, identity, run or Run(), store, batched, noisy, noisy and takes_seed(fn), constant)
+    host = Host(
+        fn, out, shown, identity, run or Run(), store, batched, noisy, noisy and takes_seed(fn), constant, bounds
+    )
     return BlackBox(via, host)
 
 
@@ -125,6 +143,7 @@ class BlackBox(eqx.Module):
 
     def __call__(self, x: PyTree[Array], *, key: Key[Array, ""] | None = None) -> PyTree[Array]:
         """fn(x), of the structure, shapes and dtypes of `out`; see `blackbox`."""
+        refuse_foreign(x)
         x, key = jax.tree.map(jnp.asarray, x), self._checked_key(key)
         crossing, arrays = self._crossing(x)
         return jax.tree.unflatten(crossing.result, crossed(crossing, jax.tree.leaves(x), key, arrays))
@@ -136,6 +155,7 @@ class BlackBox(eqx.Module):
         """
         if not isinstance(self.via, Tuned):
             return self
+        refuse_foreign(x)
         x, key = jax.tree.map(jnp.asarray, x), self._checked_key(key)
         via = tuned(self._crossing(x)[0], self.via, jax.tree.leaves(x), key)
         return BlackBox(via, self.host)
@@ -145,7 +165,7 @@ class BlackBox(eqx.Module):
         return compared(self, x, key, directions, draws)
 
     def stats(self) -> Stats:
-        """What it has done so far, in this process."""
+        """What it has done so far, in this process, and why points failed; `print` shows it in words."""
         return self.host.counter.total()
 
     def __repr__(self):
@@ -169,9 +189,12 @@ class BlackBox(eqx.Module):
         if callable(out):
             out = out(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), x))
             _check_out(out)
+        if isinstance(self.host.fn, Command):
+            self.host.fn.check(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), x))
         outs, result = jax.tree.flatten(out)
         arrays, via = eqx.partition(self.via, eqx.is_array)
-        return Crossing(self.host, tree, result, tuple(map(_canonical, outs)), via, here()), arrays
+        bounds = None if self.host.bounds is None else bounds_of(self.host.bounds, leaves, tree, here())
+        return Crossing(self.host, tree, result, tuple(map(_canonical, outs)), via, here(), bounds), arrays
 
 
 def _canonical(out: Any) -> jax.ShapeDtypeStruct:

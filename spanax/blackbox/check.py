@@ -11,9 +11,11 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._errors import SpanaxError
+from .._foreign_arrays import refuse_foreign
 from .._jaxprs import here, is_traced
 from ..bridges import FiniteDifference, Manual
 from ..bridges._directions import gaussian, widest
+from ._bounds import bounds_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,13 +68,17 @@ def compared(f: Any, x: PyTree[Array], key: Key[Array, ""], directions: int, dra
     slopes = jax.vmap(lambda k: jax.grad(lambda x: _combined(f, x, k, for_weights), allow_int=True)(x))(keys)
     v = _directions(f, x, for_steps, for_directions, directions)
     keys = jax.random.split(for_noise, directions)  # the same on both sides
-    plus, minus = (jax.vmap(lambda x, k: _combined(f, x, k, for_weights))(_moved(x, v, sign), keys) for sign in (1, -1))
+    ends = [_moved(f, x, v, sign) for sign in (1, -1)]
+    if f.host.bounds is not None:  # the directions that are looked at
+        v = [None if d is None else (p - m) / 2 for p, m, d in zip(*map(jax.tree.leaves, ends), v, strict=True)]
+    plus, minus = (jax.vmap(lambda x, k: _combined(f, x, k, for_weights))(end, keys) for end in ends)
     foretold = np.sum([_along(g, d) for g, d in zip(jax.tree.leaves(slopes), v, strict=True) if d is not None], axis=0)
     changes = (np.asarray(plus, np.float64) - np.asarray(minus, np.float64)) / 2
     return _compared(changes, foretold, f.stats().evaluations - before)
 
 
 def _checked(x: PyTree[Any], directions: int, draws: int) -> PyTree[Array]:
+    refuse_foreign(x)
     x = jax.tree.map(jnp.asarray, x)
     if any(map(is_traced, jax.tree.leaves(x))):
         raise SpanaxError("f.check inside a traced program", here(), "outside of jit, grad and vmap")
@@ -119,13 +125,20 @@ def _steps(f: Any, x: PyTree[Array], key: Key[Array, ""]) -> list[Array]:
     return [jnp.sqrt(jnp.sum(m**2) / jnp.maximum(jnp.sum(m != 0), 1).astype(m.dtype)) for m in jax.tree.leaves(moves)]
 
 
-def _moved(x: PyTree[Array], v: list[Array | None], sign: int) -> PyTree[Array]:
+def _moved(f: Any, x: PyTree[Array], v: list[Array | None], sign: int) -> PyTree[Array]:
+    """x + v or x - v in rows, as far as the bounds of f permit."""
     leaves, tree = jax.tree.flatten(x)
     count = next(len(d) for d in v if d is not None)
     rows = [
         jnp.broadcast_to(x, (count, *x.shape)) if d is None else x[None] + sign * d
         for x, d in zip(leaves, v, strict=True)
     ]
+    if f.host.bounds is not None:
+        bounds = bounds_of(f.host.bounds, leaves, tree, here())
+        rows = [
+            at if d is None else jnp.clip(at, b.low[None], b.high[None])
+            for at, b, d in zip(rows, bounds, v, strict=True)
+        ]
     return jax.tree.unflatten(tree, rows)
 
 

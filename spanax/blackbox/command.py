@@ -19,8 +19,9 @@ from jaxtyping import PyTree
 
 from .._errors import SpanaxError
 from .._jaxprs import here
-from ._arguments import Fields, as_json, check_braces, named, write_files
-from ._command_error import SHOWN, CommandError, began, line, not_started, printed, status
+from ._arguments import Fields, as_json, file_name, named, write_files
+from ._command_error import SHOWN, CommandError, MisuseError, began, line, not_started, printed, status
+from ._reason import TOO_LONG
 
 if TYPE_CHECKING:
     from ._external import Ended
@@ -64,7 +65,7 @@ class Command:
         Raises `SpanaxError` where a part of x would not reach the program or the arguments name what x has not, and
         `CommandError` where the run fails.
         """
-        arrays = named(x, self.where)
+        arrays = {name: np.asarray(leaf) for name, leaf in named(x, self.where).items()}
         with contextlib.ExitStack() as stack:
             directory, paths, data = None, {}, None
             if self.inputs == "files":
@@ -73,36 +74,49 @@ class Command:
                 paths = write_files(arrays, directory, self.where)
             elif self.inputs == "json":
                 data = as_json(x, self.where)
-            fields = Fields(arrays, paths, directory, self.where)
-            args = [fields.filled(arg) for arg in self.args]
-            cwd = fields.filled(_FRESH) if self.cwd == _FRESH else self.cwd
-            missing = fields.missing()
-            if missing and data is None:
-                remedies = (f"an argument with {{{missing[0]}}}", 'inputs="json" or "files"', "leave it out of x")
-                raise SpanaxError(f"{missing[0]} does not reach the program{_ZERO}", self.where, *remedies)
+            args, missing = self._filled(Fields(arrays, paths, directory, self.where))
+            cwd = str(directory) if self.cwd == _FRESH else self.cwd
             ended = self._run(args, data, cwd)
             if missing and not ended.read:
                 remedies = (f"let it read, or give it {{{missing[0]}}} as an argument", 'inputs="args" or "files"')
-                raise SpanaxError(f"{line(args)} did not read its standard input{_ZERO}", self.where, *remedies)
+                raise MisuseError(f"{line(args)} did not read its standard input{_ZERO}", self.where, *remedies)
             return self._parsed(Output(ended.stdout, ended.stderr, directory), args)
+
+    def check(self, x: PyTree[jax.ShapeDtypeStruct]) -> None:
+        """What a call refuses of the parts of x, known by their names, shapes and dtypes alone."""
+        arrays = {n: np.broadcast_to(np.zeros((), s.dtype), s.shape) for n, s in named(x, self.where).items()}
+        paths, directory = {}, None
+        if self.inputs == "files":
+            paths, directory = {name: file_name(name, self.where) for name in arrays}, Path()
+        self._filled(Fields(arrays, paths, directory, self.where, write=lambda array: ["0"]))
+
+    def _filled(self, fields: Fields) -> tuple[list[str], list[str]]:
+        """The arguments, and what of x is not among them; raises where that reaches the program in no other way."""
+        args = [fields.filled(arg) for arg in self.args]
+        missing = [] if self.cwd == _FRESH else fields.missing()
+        if missing and self.inputs != "json":
+            other = 'inputs="json" or "files"' if self.inputs == "args" else 'inputs="json"'
+            remedies = (f"an argument with {{{missing[0]}}}", other, "leave it out of x")
+            raise MisuseError(f"{missing[0]} does not reach the program{_ZERO}", self.where, *remedies)
+        return args, missing
 
     def _run(self, args: list[str], data: bytes | None, cwd: str) -> Ended:
         from ._external import GRACE, run
 
         try:
             ended = run(args, data, cwd, {**os.environ, **dict(self.env)} if self.env else None, self.timeout)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise not_started(error, args, cwd, self.where) from error
         if not ended.in_time:
-            self._fail(f"took longer than {self.timeout:g} s and was killed", args, ended.stdout, ended.stderr)
+            self._fail(f"{TOO_LONG} {self.timeout:g} s and was killed", args, ended, TOO_LONG)
         if ended.status:
-            self._fail(status(ended.status), args, ended.stdout, ended.stderr)
+            self._fail(status(ended.status), args, ended, status(ended.status))
         if not ended.complete:
             self._fail(
                 f"ended, but a process that it started kept its output open for {GRACE:g} s more: it may be incomplete",
                 args,
-                ended.stdout,
-                ended.stderr,
+                ended,
+                "kept its output open",
                 "let the program wait for the processes that it starts",
                 "point their output elsewhere: > log 2>&1",
             )
@@ -115,7 +129,8 @@ class Command:
             what = "printed something else than numbers" if self.parse is None else "printed what `parse` cannot read"
             problem = f"{line(args)} {what}: {type(error).__name__}: {error}{began(output.stdout)}"
             remedy = "parse=: a function of a record with stdout, stderr and directory, that returns the numbers"
-            raise CommandError(problem, self.where, *([remedy] if self.parse is None else [])) from error
+            unread = CommandError(problem, self.where, *([remedy] if self.parse is None else []))
+            raise unread.of_kind("printed what cannot be read") from error
         leaves = jax.tree.leaves(result)
         if not leaves or not all(_is_number(leaf) for leaf in leaves):
             what = repr(result)
@@ -123,11 +138,13 @@ class Command:
             problem = (
                 f"parse returned {what} for {line(args)}: no number, nor an array of numbers{began(output.stdout)}"
             )
-            raise CommandError(problem, self.where, "parse: float(...) of the text, or np.array(text.split(), float)")
+            remedy = "parse: float(...) of the text, or np.array(text.split(), float)"
+            raise CommandError(problem, self.where, remedy).of_kind("parse returned no number")
         return result
 
-    def _fail(self, what: str, args: list[str], stdout: str, stderr: str, *remedies: str) -> NoReturn:
-        raise CommandError(f"{line(args)} {what}{printed(stdout, stderr)}", self.where, *remedies)
+    def _fail(self, what: str, args: list[str], ended: Ended, kind: str, *remedies: str) -> NoReturn:
+        problem = f"{line(args)} {what}{printed(ended.stdout, ended.stderr)}"
+        raise CommandError(problem, self.where, *remedies).of_kind(kind)
 
 
 def command(
@@ -142,8 +159,14 @@ def command(
 
     The parts of x have names: a key of a dict or a field is its own name, one inside another is `wing.span`, an element of a
     list or a tuple `legs.0`; an x that is one array is `x`, the elements of a list `x.0`, `x.1`. `{name}` in an argument is
-    replaced; `{{` and `}}` are literal braces. What x holds and the program does not get has the derivative 0, so that every
-    number of x must reach it. `inputs` says how:
+    replaced. What x holds and the program does not get has the derivative 0, so that every number of x must reach it.
+
+    Other braces are literal, as they are in programs for awk and sh and in JSON: `{print ({x} - 3)^2}`. A word alone in braces
+    that is no part of x, `{anlge}`, is taken for a misspelt name and raises before anything runs; but `${HOME}` is the shell's,
+    and `{print}`, `{next}` and `{exit}` are awk's. Literal it is written `{{word}}`, or with a space inside. Where all braces of
+    an argument are doubled or around a name, doubled ones are one literal brace each, as in `str.format`.
+
+    `inputs` says how x reaches the program:
 
     - `"args"`: `{angle}` is the number, `{x[0]}` or `{x[0,1]}` one number of an array, `{x}` all its numbers joined by commas.
       Where a negative number looks like an option, write `--angle={angle}`;
@@ -165,11 +188,11 @@ def command(
     signal, prints what cannot be read, or takes longer than `within(timeout)` allows. When it ends, or the call is interrupted,
     the processes of its process group are killed; where this Python itself is killed (`kill -9`), they are not.
 
-    Raises `SpanaxError` for a command line in one string, an empty one, unmatched braces, unknown `inputs`, `cwd="{dir}"`
+    Raises `SpanaxError` for a command line in one string, an empty one, unknown `inputs`, `cwd="{dir}"`
     without `inputs="files"`, and on a system without POSIX processes.
 
     >>> import numpy as np, spanax as sx
-    >>> hypotenuse = sx.command(["awk", "BEGIN {{ print sqrt({a}^2 + {b}^2) }}"])
+    >>> hypotenuse = sx.command(["awk", "BEGIN { print sqrt({a}^2 + {b}^2) }"])
     >>> hypotenuse({"a": np.array(3.0), "b": np.array(4.0)})
     array(5.)
     """
@@ -220,5 +243,3 @@ def _check_args(args: Any, where: str) -> None:
         raise SpanaxError(f"command({os.fspath(args)!r}): no shell splits it", where, "shlex.split(...) of it, a list")
     if not args or not all(isinstance(arg, str | os.PathLike) for arg in args):
         raise SpanaxError(f"command({args!r})", where, 'a list of strings: ["./simulate", "--angle={angle}"]')
-    for arg in args:
-        check_braces(os.fspath(arg), where)

@@ -13,6 +13,7 @@ from .._errors import SpanaxError
 from .._jaxprs import here
 from . import _child
 from ._dispatcher import Dispatcher, Task
+from ._reason import Reason
 from ._worker import Outcome, Program, arguments, as_call, is_worker, program
 
 
@@ -129,12 +130,13 @@ def _abandon(dispatcher: Dispatcher, process: int) -> None:
 def _as_outcome(future: Future, answer: tuple) -> None:
     kind, seconds, payload = answer[:3]
     if kind == _child.RAISED:
-        future.set_result(Outcome(None, seconds, payload))
+        future.set_result(Outcome(None, seconds, Reason(*payload)))
         return
     try:
         value = pickle.loads(payload)
     except Exception as error:
-        future.set_result(Outcome(None, seconds, f"returned what cannot be unpickled here: {_child.described(error)}"))
+        unread = "returned what cannot be unpickled here"
+        future.set_result(Outcome(None, seconds, Reason(unread, f"{unread}: {_child.described(error)}")))
     else:
         future.set_result(Outcome(value, seconds, None))
 
@@ -142,7 +144,7 @@ def _as_outcome(future: Future, answer: tuple) -> None:
 def _as_executor(future: Future, answer: tuple) -> None:
     kind, _, payload, *exception = answer
     if kind == _child.RAISED:
-        future.set_exception(_exception(payload, exception[0]))
+        future.set_exception(_exception(Reason(*payload).text, exception[0]))
         return
     try:
         value = pickle.loads(payload)

@@ -27,7 +27,9 @@ class Run:
       method `within(timeout)`, as that of `sx.command`. On executors that cannot kill one task, evaluations then run in
       child processes of the workers.
     - `retries`: more attempts for an evaluation that failed: it raised, its process died, it took too long, its result is
-      NaN or has the wrong shape. For evaluations that never fail in the same way twice; 0 for those that always do.
+      NaN or has the wrong shape. For evaluations that never fail in the same way twice; 0 for those that always do. What
+      cannot go away has one attempt: a program that is not there, arguments that the function does not take, a name that is not
+      defined, a wrong structure, shape or dtype where no result has fitted yet.
     - `on_failure`: what becomes of a point whose attempts are used up. "raise" ends the call with an error that names the
       input; "drop" leaves it out of the estimate, which is reweighted. That is right if failing has nothing to do with where
       the point is, and it is tested: points of `Smoothing`, `SPSA` or an own bridge that fail on one side of x, or far from it,

@@ -1,7 +1,20 @@
 """What a black box has done so far."""
 
+from __future__ import annotations
+
 import dataclasses
 import threading
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ._reason import Reason
+
+
+class Failures(NamedTuple):
+    """Of one kind: how many points, and what the first of them said."""
+
+    count: int
+    example: str
 
 
 @dataclasses.dataclass
@@ -12,7 +25,8 @@ class Stats:
     - `evaluations`: of the function, or of the user's derivative, that ended well;
     - `hits`: points that the store, or another point of the same batch, had already;
     - `failures`: points that were given up, after all attempts; `retries`: attempts after the first;
-    - `seconds`: spent in these calls.
+    - `seconds`: spent in these calls;
+    - `reasons`: why points were given up: for each kind of failure how many there were, and what the first one said.
     """
 
     calls: int = 0
@@ -21,6 +35,17 @@ class Stats:
     failures: int = 0
     retries: int = 0
     seconds: float = 0.0
+    reasons: Mapping[str, Failures] = dataclasses.field(default_factory=dict)
+
+    def __str__(self):
+        counts = [
+            f"{f.name}={getattr(self, f.name):.6g}" for f in dataclasses.fields(self) if f.type in ("int", "float")
+        ]
+        lines = [
+            f"  {found.count} x {found.example if found.example.startswith(kind) else f'{kind}: {found.example}'}"
+            for kind, found in self.reasons.items()
+        ]
+        return "\n".join([", ".join(counts), *lines])
 
 
 class Counter:
@@ -36,6 +61,13 @@ class Counter:
         with self._lock:
             for name, count in counts.items():
                 setattr(self._total, name, getattr(self._total, name) + count)
+
+    def failed(self, why: Reason) -> None:
+        """A point was given up."""
+        with self._lock:
+            known = self._total.reasons.get(why.kind, Failures(0, why.text))
+            self._total.reasons = {**self._total.reasons, why.kind: known._replace(count=known.count + 1)}
+            self._total.failures += 1
 
     def total(self) -> Stats:
         with self._lock:

@@ -13,6 +13,7 @@ from .._jaxprs import here
 from ._child import described
 from ._executors import BrokenError, Maker, submitted, workers, works
 from ._foreign import evaluated
+from ._reason import DIED, Reason
 from ._worker import LostError, Outcome, program
 from .processes import Processes
 from .run import Run
@@ -21,7 +22,14 @@ _AHEAD = 4  # tasks for each worker that are with the executor at a time
 
 
 class BadResult(Exception):  # noqa: N818 (it says what the result is)
-    """Raised by `accept` for a result that is NaN or does not fit: the attempt has failed."""
+    """Raised by `accept` for a result that is NaN or does not fit: the attempt has failed; `kind` is for counting.
+
+    `lasting`: another attempt would not give another.
+    """
+
+    def __init__(self, text: str, kind: str | None = None, *remedies: str, lasting: bool = False):
+        super().__init__(text)
+        self.reason = Reason(kind or text, text, lasting, remedies)
 
 
 class Done(NamedTuple):
@@ -34,17 +42,23 @@ class Done(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """An evaluation whose attempts are used up; `reason` of the last of them."""
+    """An evaluation whose attempts are used up, or whose next attempt would fail as well; `why` the last of them did."""
 
     index: int
-    reason: str
+    why: Reason
     attempts: int
+
+    @property
+    def reason(self) -> str:
+        return self.why.text
 
 
 def supervise(
     run: Run, fn: Callable[..., Any], inputs: Sequence[Any], accept: Callable[[int, Any], Any], where: str | None = None
 ) -> Iterator[Done | Failed]:
     """fn of every input, in order of completion; each has up to 1 + `run.retries` attempts.
+
+    A failure that is `lasting` (see `Reason`) has no other attempt.
 
     An input is fn's one argument, or a `Call` with several. `accept(index, result)` checks a result in this process, and raises
     `BadResult` where it is none. `where`: the user's line, for messages (None: found out). Inputs are taken when they are sent,
@@ -78,7 +92,7 @@ def _in_this_process(fn: Callable, inputs: Sequence, accept: Callable, allowed: 
     for index in range(len(inputs)):
         for attempt in range(1, allowed + 1):  # each with an input of its own, for fn may have changed the last
             end = _judged(index, attempt, evaluated(fn, inputs[index], (Exception, SystemExit)), accept)
-            if isinstance(end, Done):
+            if isinstance(end, Done) or end.why.lasting:
                 break
         yield end
 
@@ -89,7 +103,7 @@ def _judged(index: int, attempt: int, outcome: Outcome, accept: Callable) -> Don
     try:
         return Done(index, accept(index, outcome.value), outcome.seconds, attempt)
     except BadResult as error:
-        return Failed(index, str(error), attempt)
+        return Failed(index, error.reason, attempt)
 
 
 class _Batch:
@@ -189,7 +203,7 @@ class _Batch:
             self.broken = BrokenError(f"{type(error).__name__}: {error}")
             return None
         except LostError as lost:
-            outcome = Outcome(None, 0.0, lost.problem)
+            outcome = Outcome(None, 0.0, lost.reason)
         except SpanaxError:
             raise
         except Exception as error:  # not the function's: the executor's own
@@ -199,7 +213,7 @@ class _Batch:
     def _counted(self, index: int, outcome: Outcome, again: deque[int]) -> Done | Failed | None:
         attempt = self.failures.pop(index, 0) + 1
         end = _judged(index, attempt, outcome, self.accept)
-        if isinstance(end, Failed) and attempt <= self.run.retries:
+        if isinstance(end, Failed) and attempt <= self.run.retries and not end.why.lasting:
             self.failures[index] = attempt
             again.append(index)
             return None
@@ -217,7 +231,8 @@ class _Batch:
         self._renew()
         if self.suspects and self.suspects[-1] == index:
             self.suspects.pop()
-            return self._counted(index, Outcome(None, 0.0, "its process died, and the executor with it"), self.suspects)
+            died = Reason(DIED, f"{DIED}, and the executor with it")
+            return self._counted(index, Outcome(None, 0.0, died), self.suspects)
         return end
 
     def _first(self) -> tuple[int, Future]:
@@ -253,7 +268,7 @@ class _Batch:
         for future in self.flying:
             end(future)
 
-    def _trouble(self, error: Exception) -> str:
+    def _trouble(self, error: Exception) -> Reason:
         if "pickle" in f"{type(error).__name__}: {error}".lower():
             raise SpanaxError(
                 f"the executor cannot send the function, its input or its result: {type(error).__name__}: {error}",
@@ -261,4 +276,4 @@ class _Batch:
                 "the function at the top level of a module, and results of NumPy arrays",
                 "sx.Run(executor=None) runs the function in this process",
             ) from error
-        return f"was lost by the executor: {described(error)}"
+        return Reason("was lost by the executor", f"was lost by the executor: {described(error)}")

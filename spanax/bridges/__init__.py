@@ -1,6 +1,7 @@
 """The bridges: one estimator a file."""
 
 from ._base import (
+    Bounded as Bounded,
     Branching as Branching,
     Bridge as Bridge,
     Drawing as Drawing,
@@ -11,6 +12,7 @@ from ._base import (
     Step as Step,
     Tuned as Tuned,
 )
+from ._box import Box as Box
 from ._facts import Facts as Facts
 from ._operation import Operation as Operation
 from .componentwise import Componentwise as Componentwise

@@ -22,6 +22,7 @@ from ._facts import Facts
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution
 
+    from ._box import Box
     from ._operation import Operation
 
 
@@ -146,6 +147,14 @@ class Probing(Bridge):
     @abc.abstractmethod
     def usable(self, kept: np.ndarray) -> bool:
         """Is an estimate left with these of the n points only? On the host: `kept` is a NumPy array of n booleans."""
+
+
+class Bounded(Probing):
+    """A probing bridge that can keep its points between bounds."""
+
+    @abc.abstractmethod
+    def within(self, box: Box) -> Probing:
+        """A bridge for the same derivative, all of whose points, also those of a pilot, lie in the box. x does."""
 
 
 class Tuned(Probing):

@@ -11,11 +11,13 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._errors import SpanaxError
+from .._foreign_arrays import refuse_foreign
 from .._jaxprs import here, is_traced
 
 
 def check_positive(name: str, values: PyTree[Any], *, scalar: bool = False) -> None:
     """Raises where a leaf is known not to be positive and finite, is no float, or is no single number though it must be."""
+    refuse_foreign(values)
     for value in jax.tree.leaves(values):
         if is_traced(value):
             good = jnp.issubdtype(value.dtype, jnp.floating)

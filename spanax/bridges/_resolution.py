@@ -15,6 +15,7 @@ UNLUCKY = 1 / 16  # points that miss what f depends on by so small a chance are 
 FEW = 4  # units in the last place: what differs by no more is taken for rounding
 _ENOUGH = 32  # the same, for the remedy: a difference of so many is known to a few percent
 _PRINTED = {4: (6, 6), 8: (6, 12)}  # by the size of a float: how many digits tell that a number was printed
+_BELIEVED = 63  # calls between two looks at how many digits a function's values have
 _VISIBLE = 1e-5  # of a value: a unit in its last place is no larger, be it in float32 or of six digits
 
 
@@ -28,20 +29,41 @@ class Found(NamedTuple):
     digits: str
 
 
-def visible_at_a_glance(values: np.ndarray, reference: float) -> bool:
+class Glance:
     """Of one number at each point: do two of them tell already that they differ by more than a few units in the last place?
 
-    No unit is larger than the spacing of floats at twice the larger of the two: what is larger than that differs by more.
+    Whether numbers were printed, or are float32 in float64, is a matter of the function: where a close look has found that they
+    have all their digits, that is believed for a while, which grows to 63 calls.
     """
-    eps, _ = _limits(values.dtype)
-    for i in (-1, len(values) // 2):
-        value = float(values[i])
-        change, size = abs(value - reference), max(abs(value), abs(reference))
-        if change > 2 * FEW * eps * size and (
-            change > 2 * FEW * _VISIBLE * size or not _is_short(values.dtype, value, change, size)
-        ):
-            return True
-    return False
+
+    def __init__(self):
+        self.left = self.believed = 0  # calls
+        self.dtype: np.dtype | None = None
+        self.least = 0.0  # of that dtype
+
+    def __reduce__(self):
+        return Glance, ()
+
+    def sees(self, values: np.ndarray, reference: float) -> bool:
+        """No unit is larger than the spacing of floats at twice the larger of two: what is larger than that differs by more."""
+        if values.dtype is not self.dtype:
+            self.dtype, self.least, self.left = values.dtype, 2 * FEW * _limits(values.dtype)[0], 0
+        for i in (-1, len(values) // 2):
+            value = float(values[i])
+            change, size = abs(value - reference), max(abs(value), abs(reference))
+            if change > self.least * size:
+                if self.left:
+                    self.left -= 1
+                    return True
+                if change > 2 * FEW * _VISIBLE * size:
+                    return True
+                if not _is_short(values.dtype, value, change, size):
+                    self.has_all_digits()
+                    return True
+        return False
+
+    def has_all_digits(self) -> None:
+        self.believed = self.left = min(2 * self.believed + 1, _BELIEVED)
 
 
 def _is_short(dtype: np.dtype, value: float, change: float, size: float) -> bool:
@@ -73,6 +95,7 @@ class _Leaf:
         self.size = np.maximum(abs(self.low), abs(self.high))
         self.quantum = _spacing(self.size, self.dtype)
         self.digits: dict[tuple[int, int], str] = {}
+        self.looked = False
         if table.dtype.kind == "f" and table.dtype.itemsize in _PRINTED:
             self._look_for_short_numbers()
 
@@ -80,6 +103,7 @@ class _Leaf:
         """Float32 held in float64, or printed numbers: where the values nearly agree, their last digit is another one."""
         near = (self.spread > 0) & (self.spread <= FEW * _VISIBLE * self.size)
         for lane, k in np.argwhere(near).tolist():
+            self.looked = True
             values = np.append(self.table[lane, :, k], self.reference[lane, k])
             values, size = np.unique(values[~np.isnan(values)]), self.size[lane, k]
             for quantum, digits in (_of_single(values, size), _of_print(values, size)):
@@ -134,6 +158,11 @@ class Resolution:
             if len(bad):
                 return leaf.found(*bad[0].tolist())
         return None
+
+    @property
+    def has_all_digits(self) -> bool:
+        """Some numbers were near each other, and looked at closely: none was short."""
+        return any(leaf.looked for leaf in self.leaves) and not any(leaf.digits for leaf in self.leaves)
 
     def flatten(self) -> None:
         """In place: what changes in its last digits only does not change."""

@@ -12,7 +12,9 @@ from jaxtyping import Array, Bool, Key, PyTree
 
 from .._errors import SpanaxError
 from .._jaxprs import here
-from ._base import Tuned
+from ._base import Bounded, Tuned
+from ._bounded_difference import BoundedDifference
+from ._box import Box
 from ._directions import widest
 from ._facts import Facts
 from ._pilot import EVALUATIONS, best_step, pilot_points
@@ -21,7 +23,7 @@ from ._probes import check_positive, chosen, contracted, joined, like, of_leaves
 _SCHEMES = ("central", "forward", "complex")
 
 
-class FiniteDifference(Tuned):
+class FiniteDifference(Tuned, Bounded):
     """The derivative in each coordinate from the values at x + step e_i, and at x - step e_i or at x.
 
     `step` is in the units of x: a positive number, or a pytree of x's structure with a positive number, or an array of the
@@ -71,7 +73,7 @@ class FiniteDifference(Tuned):
             "forward": "biased by O(step)",
             "complex": "exact but for rounding, if f is analytic",
         }
-        tuning = f", and {EVALUATIONS} to choose the step" if self._is_open else ""
+        tuning = f", and {EVALUATIONS} to choose the step" if self.chooses else ""
         return Facts(
             unbiased_for=f"f without noise: {order[self.scheme]}",
             unbiased=False,
@@ -82,19 +84,20 @@ class FiniteDifference(Tuned):
         )
 
     @property
-    def _is_open(self) -> bool:
+    def chooses(self) -> bool:
+        """Is the step still open?"""
         return self.step is None and self.scheme != "complex"
 
     def pilot(self, x: PyTree[Array], key: Key[Array, ""] | None) -> PyTree[Array] | None:
         """24 points on a line through x, or None where a step was given or is not to be chosen; `key` is not used."""
-        return pilot_points(x, self._largest(x)) if self._is_open else None
+        return pilot_points(x, self.farthest(x)) if self.chooses else None
 
     def fitted(self, x: PyTree[Array], P: PyTree[Array], values: PyTree[Array], y: PyTree[Array]) -> FiniteDifference:
         """With the step that these values at the points P = `pilot(x, key)` tell, y being f(x)."""
-        if not self._is_open:
+        if not self.chooses:
             return self
         order = 2 if self.scheme == "central" else 1
-        return FiniteDifference(best_step(x, values, y, self._largest(x), order), self.scheme)
+        return FiniteDifference(best_step(x, values, y, self.farthest(x), order), self.scheme)
 
     def points(self, x: PyTree[Array], key: Key[Array, ""] | None) -> PyTree[Array]:
         """x + step e_i for each number in x, and then x - step e_i for each; complex x + i step e_i. `key` is not used."""
@@ -102,7 +105,7 @@ class FiniteDifference(Tuned):
         size = sum(map(jnp.size, leaves))
         stacked = []
         for leaf, step, unit in zip(
-            leaves, self._steps(x), split(jnp.eye(size, dtype=widest(leaves)), leaves), strict=True
+            leaves, self.steps(x), split(jnp.eye(size, dtype=widest(leaves)), leaves), strict=True
         ):
             move = jnp.broadcast_to(step, leaf.shape)[None] * unit.astype(leaf.dtype)
             if self.scheme == "complex":
@@ -142,6 +145,9 @@ class FiniteDifference(Tuned):
         rise = jax.tree.map(lambda rows, at: jnp.subtract(*self._ends(rows, at, kept)), Y, self._base(Y, y, kept))
         return like(x, contracted(rise, ct, dtype) / run)
 
+    def within(self, box: Box) -> BoundedDifference:
+        return BoundedDifference(self, box)
+
     def usable(self, kept: np.ndarray) -> bool:
         if self.scheme == "central":
             up, down = np.split(kept, 2)
@@ -163,7 +169,7 @@ class FiniteDifference(Tuned):
             raise SpanaxError(f"FiniteDifference({self.scheme!r}).combine needs the value at x", here(), "y=f(x)")
         return jax.tree.map(lambda at: at[None], y)
 
-    def _steps(self, x: PyTree[Array]) -> list[Array]:
+    def steps(self, x: PyTree[Array]) -> list[Array]:
         """The step of each number in x."""
         if self.step is not None:
             steps = of_leaves("FiniteDifference(step", self.step, x)
@@ -179,7 +185,8 @@ class FiniteDifference(Tuned):
             "bridge.fitted(x, P, values, y).points(x, key), with the values at P = bridge.pilot(x, key)",
         )
 
-    def _largest(self, x: PyTree[Array]) -> list[Array]:
+    def farthest(self, x: PyTree[Array]) -> list[Array]:
+        """How far the step of each number in x may go."""
         if self.largest is None:
             return [jnp.maximum(jnp.abs(leaf), 1) for leaf in jax.tree.leaves(x)]
         given = of_leaves("FiniteDifference(largest", self.largest, x)

@@ -10,7 +10,9 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._errors import SpanaxError
 from .._jaxprs import here
-from ._base import Probing
+from ._base import Bounded
+from ._bounded_directions import BoundedSmoothing
+from ._box import Box
 from ._directions import coordinates, orthogonal, widest
 from ._facts import Facts
 from ._linear_guide import gradient, guided_gradient
@@ -35,7 +37,7 @@ _RESOLUTION = (
 )
 
 
-class Smoothing(Probing):
+class Smoothing(Bounded):
     """The derivative of E[f(x + sigma u)], u standard normal, from the values of f at x + sigma u and x - sigma u.
 
     `sigma` is in the units of x: a positive number, or a pytree of x's structure with a positive number for each leaf.
@@ -111,7 +113,7 @@ class Smoothing(Probing):
         """
         key = check_key("Smoothing", key)
         leaves, tree = jax.tree.flatten(x)
-        sigmas, u = self._sigmas(x), self._directions(key, sum(map(jnp.size, leaves)), widest(leaves))
+        sigmas, u = self.sigmas(x), self._directions(key, sum(map(jnp.size, leaves)), widest(leaves))
         stacked = []
         for leaf, sigma, direction in zip(leaves, sigmas, split(u, leaves), strict=True):
             step = usable("sigma", sigma, leaf, _RESOLUTION) * direction.astype(leaf.dtype)
@@ -142,7 +144,7 @@ class Smoothing(Probing):
         the points as they were rounded; coordinate directions are taken sqrt(d) times as long. Raises `SpanaxError` for a guide
         together with dropped points.
         """
-        leaves, sigmas = jax.tree.leaves(x), self._sigmas(x)
+        leaves, sigmas = jax.tree.leaves(x), self.sigmas(x)
         dtype = widest([*leaves, *jax.tree.leaves(Y)])
         rows = [self._between(at, leaf) / s for at, leaf, s in zip(jax.tree.leaves(X), leaves, sigmas, strict=True)]
         u, whole = joined(rows, dtype), self._whole(kept)
@@ -158,12 +160,15 @@ class Smoothing(Probing):
             estimate = guided_gradient(change, u, direction.astype(dtype), self._blocks(u.shape[1]))
         return like(x, estimate / self._spread(leaves, sigmas, dtype))
 
+    def within(self, box: Box) -> BoundedSmoothing:
+        return BoundedSmoothing(self, box)
+
     def usable(self, kept: np.ndarray) -> bool:
         return bool(np.any(kept[: self.pairs] & kept[-self.pairs :]))
 
     def standardised(self, slope: PyTree[Array], x: PyTree[Array]) -> Float[Array, " size"]:
         """A derivative in units of sigma: sigma times each of its elements, all in one vector."""
-        scaled = [leaf[None] * sigma for leaf, sigma in zip(jax.tree.leaves(slope), self._sigmas(x), strict=True)]
+        scaled = [leaf[None] * sigma for leaf, sigma in zip(jax.tree.leaves(slope), self.sigmas(x), strict=True)]
         return joined(scaled, widest(scaled))[0]
 
     def _between(self, at: Array, leaf: Array) -> Array:
@@ -214,7 +219,7 @@ class Smoothing(Probing):
         """The number of the block of each direction."""
         return np.arange(self.pairs) // self._block(size)
 
-    def _sigmas(self, x: PyTree[Array]) -> list[Array]:
+    def sigmas(self, x: PyTree[Array]) -> list[Array]:
         """One sigma for each leaf of x, in its dtype."""
         return of_leaves("Smoothing(sigma", self.sigma, x, scalar=True)
 

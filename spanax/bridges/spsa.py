@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Key, PyTree
 
-from ._base import Probing
+from ._base import Bounded
+from ._bounded_directions import BoundedSigns
+from ._box import Box
 from ._directions import rademacher, widest
 from ._facts import Facts
 from ._probes import (
@@ -27,7 +29,7 @@ from ._probes import (
 )
 
 
-class SPSA(Probing):
+class SPSA(Bounded):
     """The mean over `samples` of <ct, f(x + step s) - f(x - step s)> / (2 step_i s_i), s independent random signs.
 
     `step` is in the units of x: a positive number, or a pytree of x's structure with a positive number, or an array of the
@@ -94,6 +96,9 @@ class SPSA(Probing):
         change = contracted(jax.tree.map(lambda values: differences(whole, values), Y), ct, dtype)
         weights = jnp.ones_like(change) if whole is None else whole.astype(dtype)
         return like(x, jnp.sum((change * (weights / jnp.sum(weights)))[:, None] / (plus - minus), axis=0))
+
+    def within(self, box: Box) -> BoundedSigns:
+        return BoundedSigns(self, box)
 
     def usable(self, kept: np.ndarray) -> bool:
         return bool(np.any(kept[: self.samples] & kept[self.samples :]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 from jaxtyping import Array, Float, Int, Key
@@ -39,7 +39,10 @@ class Task(eqx.Module):
 
 
 class Method(eqx.Module):
-    """A way of training, as `train(via=...)` takes it."""
+    """A way of training, as `train(via=...)` takes it; with the numbers of updates and of episodes at once by default."""
+
+    updates: ClassVar[int] = 300
+    batch: ClassVar[int] = 16
 
     @abc.abstractmethod
     def check(self, task: Task, policy: Policy) -> None:

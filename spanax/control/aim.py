@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import SpanaxError
+from .._foreign_arrays import refuse_foreign
 from .._jaxprs import here, is_traced
 from .problems._trebuchet_machine import Machine
 from .problems.trebuchet import shoot
@@ -149,6 +150,7 @@ def _value_and_slope() -> Callable[..., Any]:
 
 
 def _check(**given: Any) -> None:
+    refuse_foreign(given)
     for name, value in given.items():
         if is_traced(value) or np.shape(value) != () or not np.isfinite(value):
             raise SpanaxError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,6 +15,7 @@ from .._errors import SpanaxError
 from .._jaxprs import here
 from ..stochastic.expectation import expectation
 from ..stochastic.sampling import cost
+from ._contract import Contract
 from ._method import Method, Seen, Task
 from .env import State
 from .rollout import acting, is_drawn
@@ -58,6 +59,7 @@ class BPTT(Method):
     (arXiv:2202.00817).
     """
 
+    batch: ClassVar[int] = 32
     horizon: int | None = eqx.field(default=40, static=True)
     truncate: bool = eqx.field(default=True, static=True)
     bridges: Mapping[str, Any] | None = None
@@ -82,6 +84,7 @@ class BPTT(Method):
                 "control.TimeLimit(env, 200)",
                 "BPTT(horizon=40, truncate=False): the first 40 steps only",
             )
+        Contract(task, "BPTT").check_action(policy)
 
     def start(self, task, policy, key):
         lanes = jax.vmap(lambda key: self._begun(task, key))(jax.random.split(key, task.batch))

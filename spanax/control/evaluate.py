@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
+from .._foreign_arrays import refuse_foreign
 from .._jaxprs import here
 from .env import Env, State
 from .rollout import Policy, rollout
@@ -33,6 +34,7 @@ def evaluate(
     (3,)
     """
     where = here()
+    refuse_foreign(env, policy, starts)
     if env.max_steps is None:
         raise SpanaxError(
             "the environment says no number of steps (max_steps) of an episode", where, "control.TimeLimit(env, 200)"

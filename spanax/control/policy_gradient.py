@@ -15,6 +15,7 @@ from .._jaxprs import here
 from ..bridges import ScoreFunction
 from ..stochastic.expectation import expectation
 from ..stochastic.sampling import cost, sample
+from ._contract import Contract
 from ._critic import Critic
 from ._method import Method, Seen, Task
 from .wrappers import where
@@ -82,6 +83,7 @@ class PolicyGradient(Method):
             )
         if self.baseline == "leave-one-out" and task.batch < 2:
             raise SpanaxError('baseline="leave-one-out" with batch=1 has no others', here(), "batch=8, or more")
+        Contract(task, "PolicyGradient").check_distribution(policy)
 
     def start(self, task, policy, key):
         return Critic.new(task.env, key) if self.baseline == "critic" else None

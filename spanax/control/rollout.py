@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Key
 
 from .._errors import SpanaxError
+from .._foreign_arrays import refuse_foreign
 from .._functions import takes_key, with_key
 from .._jaxprs import here
 from .env import Discrete, Env, State
@@ -45,6 +46,7 @@ def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Arra
 
     Raises `SpanaxError` for a policy whose actions have another shape than the environment's `action_spec`.
     """
+    refuse_foreign(env, policy, state)
     policy_at = acting(policy, env)
     keys = None if key is None else jax.random.split(key, steps)
 

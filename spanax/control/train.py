@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError, SpanaxWarning, diagnosis
+from .._foreign_arrays import refuse_foreign
 from .._jaxprs import here
 from ..blackbox._progress import progress as shown
 from ..stochastic.sampling import check_key
@@ -43,8 +44,8 @@ def train(
     *,
     via: Method,
     key: Key[Array, ""],
-    updates: int,
-    batch: int,
+    updates: int | None = None,
+    batch: int | None = None,
     optimizer: optax.GradientTransformation | None = None,
     loss: Callable[[Any, Array, Any], Float[Array, ""]] | None = None,
     progress: bool = True,
@@ -54,7 +55,8 @@ def train(
 
     `policy` is any callable Equinox module, `policy(observation) -> action`, and its floating-point arrays are what is trained;
     `via` says how the gradient comes about (`BPTT`, `PolicyGradient`). There are `updates` updates, each from `batch` episodes
-    or windows of them at once. `loss(state, action, next_state) -> scalar`, if given, is minimised in the place of -reward. The
+    or windows of them at once: by default 300, from 32 of `BPTT` or 16 of `PolicyGradient` (no more than a Gymnasium environment
+    has). `loss(state, action, next_state) -> scalar`, if given, is minimised in the place of -reward. The
     `optimizer` is one of optax, which minimises (None: Adam at 3e-3 after clipping to a norm of 1).
 
     Everything is compiled into one program. On a terminal a line on stderr shows progress (`progress=False`: none). With
@@ -65,28 +67,40 @@ def train(
     kept. Ctrl-C ends it early: the result says `interrupted`.
 
     Raises `TrainingError`, which holds the `Result` until then, where a gradient is no number or its norm is above 1e6, and where
-    the last checkpoint cannot be written (before that, a `SpanaxWarning`); `SpanaxError` for arguments that do not fit, for a
-    checkpoint that cannot be used, and for what a black-box environment raises.
+    the last checkpoint cannot be written (before that, a `SpanaxWarning`); `SpanaxError`, before anything is compiled, for
+    environments, policies and losses that do not fit each other (a vector reward, an action of another shape); `SpanaxError` for
+    a checkpoint that cannot be used, and for what a black-box environment raises.
     """
     where = here()
     check_key(key, where)
-    _check(env, via, updates, batch, loss, where)
+    refuse_foreign(env, policy)
+    _check(env, via, loss, progress, where)
+    updates = via.updates if updates is None else updates
+    batch = min(via.batch, getattr(env, "n", via.batch)) if batch is None else batch
+    _check_counts(updates=updates, batch=batch)
     training, first = _started(env, policy, via, key, batch, optimizer or _default_optimizer(), loss, where)
     return _Run(training, first, updates, None if checkpoint is None else Path(checkpoint), progress, where).result()
 
 
-def _check(env: Any, via: Any, updates: Any, batch: Any, loss: Any, where: str) -> None:
+def _check(env: Any, via: Any, loss: Any, progress: Any, where: str) -> None:
     if not isinstance(env, Env):
         raise SpanaxError(
             f"{env!r} is no control.Env", where, "control.from_gymnasium(env)", "a subclass of control.Env"
         )
     if not isinstance(via, Method):
         raise SpanaxError(f"train(via={via!r})", where, "control.BPTT(horizon=40)", "control.PolicyGradient()")
-    for name, number in (("updates", updates), ("batch", batch)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise SpanaxError(f"train({name}={number!r})", where, "an integer, 1 or more")
+    if not isinstance(progress, bool):
+        raise SpanaxError(
+            f"train(progress={progress!r})", where, "True: a line on stderr, where that is a terminal", "False: none"
+        )
     if loss is not None and not callable(loss):
         raise SpanaxError(f"train(loss={loss!r})", where, "loss(state, action, next_state) -> scalar")
+
+
+def _check_counts(**counts: Any) -> None:
+    for name, number in counts.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise SpanaxError(f"train({name}={number!r})", here(), "an integer, 1 or more", "None: the method's own")
 
 
 def _default_optimizer() -> optax.GradientTransformation:

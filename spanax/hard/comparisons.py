@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ..bridges._noise import units
-from ._apply import MaybeKey, Via, alike, apply, under_noise
+from ._apply import MaybeKey, Via, alike, apply, array, under_noise
 
 Numbers = Float[Array, "*s"] | float
 
@@ -36,7 +36,7 @@ def _compare(
     identity: Callable[[Array], Array] | None = None,
 ) -> Array:
     a, b = alike(x1, x2)
-    given = jnp.asarray(x1), jnp.asarray(x2)
+    given = array(x1), array(x2)
     floats = any(jnp.issubdtype(x.dtype, jnp.floating) for x in given)
     inputs = (a, b) if floats else jnp.broadcast_arrays(*given)  # large integers are not all floats
     return apply(

@@ -14,7 +14,7 @@ from .._errors import SpanaxError
 from .._jaxprs import here
 from .._primitives import undifferentiated
 from ..bridges._noise import Kernel, units
-from ._apply import MaybeKey, Via, apply, as_float, under_noise
+from ._apply import MaybeKey, Via, apply, array, as_float, under_noise
 from .choice import one_hot
 from .comparisons import difference
 
@@ -91,7 +91,7 @@ def bincount(
     `length` as in `jnp.bincount`, and needed. Relaxed: the expected counts for x + noise. Memory n * length.
     """
     x = as_float(x)
-    weights = jnp.ones_like(x) if weights is None else jnp.asarray(weights, x.dtype)
+    weights = jnp.ones_like(x) if weights is None else array(weights, x.dtype)
     if x.ndim != 1 or weights.shape != x.shape:
         raise SpanaxError(
             f"bincount of x {list(x.shape)} and weights {list(weights.shape)}", here(), "one axis, the same for both"
@@ -119,7 +119,7 @@ def histogram(
     [2.0, 1.0]
     """
     x = as_float(a).ravel()[:, None]
-    weights = None if weights is None else jnp.asarray(weights, x.dtype)
+    weights = None if weights is None else array(weights, x.dtype)
     if weights is not None and weights.shape != jnp.shape(a):
         raise SpanaxError(
             f"histogram of a {list(jnp.shape(a))} and weights {list(weights.shape)}", here(), "the same shape for both"

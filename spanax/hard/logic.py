@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from .._errors import SpanaxError
 from .._jaxprs import here
-from ._apply import MaybeKey, Via, alike, as_float
+from ._apply import MaybeKey, Via, alike, array, as_float
 from .comparisons import Numbers, greater
 
 Truth = Float[Array, "*s"] | Bool[Array, "*s"]
@@ -26,7 +26,7 @@ Truth = Float[Array, "*s"] | Bool[Array, "*s"]
 
 def _weights(via: Via, key: MaybeKey, *xs: Truth) -> list[Array]:
     """The truth weights, each tested by `via`, if there is one."""
-    arrays = [_within(jnp.asarray(x)) for x in xs]
+    arrays = [_within(array(x)) for x in xs]
     if via is None:
         return arrays
     keys: list[Key[Array, ""]] | list[None] = [None] * len(xs) if key is None else list(jax.random.split(key, len(xs)))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
 from .._jaxprs import here
-from ._apply import MaybeKey, Via, apply, as_float, on_last
+from ._apply import MaybeKey, Via, apply, array, as_float, on_last
 from ._rows import soft_places
 from ._sorting import sorted_rows
 
@@ -59,7 +59,7 @@ def percentile(
     key: MaybeKey = None,
 ) -> Float[Array, "*q *out"]:
     """`quantile` at q / 100, like `jnp.percentile`."""
-    return _quantile("percentile", a, jnp.asarray(q) / 100, axis, method, keepdims, via, key)
+    return _quantile("percentile", a, array(q) / 100, axis, method, keepdims, via, key)
 
 
 def median(
@@ -76,7 +76,7 @@ def _quantile(name, a, q, axis, method, keepdims, via, key):
     if method not in _METHODS or n == 0:
         what = f"method={method!r}" if n else "no entries"
         raise SpanaxError(f"{name} with {what}", here(), f"method: {', '.join(_METHODS)}", "at least one entry")
-    q = jnp.asarray(q, jnp.float32 if x.dtype.itemsize < 4 else x.dtype)  # half precision counts to 256 or 2048 only
+    q = array(q, jnp.float32 if x.dtype.itemsize < 4 else x.dtype)  # half precision counts to 256 or 2048 only
     at = jnp.clip(q.ravel(), 0, 1) * (n - 1)
     lower = jnp.clip(jnp.floor(at), 0, max(n - 2, 0))
     share = _METHODS[method](at - lower).astype(x.dtype)

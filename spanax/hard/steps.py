@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..bridges._noise import units
-from ._apply import MaybeKey, Via, apply, as_float, under_noise
+from ._apply import MaybeKey, Via, apply, array, as_float, under_noise
 
 
 def _unchanged(x):
@@ -46,7 +46,7 @@ def heaviside(
     x = as_float(x)
 
     def hard(x):
-        return jnp.heaviside(x, jnp.asarray(h0, x.dtype))
+        return jnp.heaviside(x, array(h0, x.dtype))
 
     return apply("heaviside", via, key, x=x, hard=hard, soft=under_noise(_rises), identity=_unchanged)
 

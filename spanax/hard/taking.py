@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from .._errors import SpanaxError
 from .._jaxprs import here
-from ._apply import as_float, on_last
+from ._apply import array, as_float, on_last
 
 Weights = Float[Array, "*index n"] | Int[Array, "*index"]
 
@@ -47,7 +47,7 @@ def take(a: Float[Array, "*s"], weights: Weights, axis: int | None = None) -> Fl
     >>> float(sx.hard.take(jnp.array([10.0, 20.0, 30.0]), sx.hard.argmax(jnp.array([0.1, 0.7, 0.2]))))
     20.0
     """
-    a, weights = jnp.asarray(a), jnp.asarray(weights)
+    a, weights = array(a), array(weights)
     if _is_index(weights):
         return jnp.take(a, weights, axis)
     x, position = on_last(as_float(a), axis, "take")
@@ -65,7 +65,7 @@ def take_along_axis(a: Float[Array, "*s"], weights: Weights, axis: int) -> Float
 
     `take_along_axis(x, argsort(x), -1)` is the sorted x.
     """
-    a, weights = jnp.asarray(a), jnp.asarray(weights)
+    a, weights = array(a), array(weights)
     if _is_index(weights):
         return jnp.take_along_axis(a, weights, axis)
     x, position = on_last(as_float(a), axis, "take_along_axis")
@@ -82,7 +82,7 @@ def take_along_axis(a: Float[Array, "*s"], weights: Weights, axis: int) -> Float
 
 def choose(weights: Weights, choices: Float[Array, " n *s"]) -> Float[Array, "*s"]:
     """For each element its choice among n arrays, like `jnp.choose`: weights of shape S + (n,), choices of shape (n,) + S."""
-    weights, choices = jnp.asarray(weights), jnp.asarray(choices)
+    weights, choices = array(weights), array(choices)
     if _is_index(weights):
         return jnp.choose(weights, list(choices), mode="clip")
     x = jnp.moveaxis(as_float(choices), 0, -1)
@@ -94,7 +94,7 @@ def dynamic_index(
     a: Float[Array, "*s"], weights: Weights, axis: int = 0, keepdims: bool = True
 ) -> Float[Array, "*out"]:
     """One entry along `axis`, like `jax.lax.dynamic_index_in_dim`: weights of shape (n,)."""
-    if _is_index(jnp.asarray(weights)):
-        return lax.dynamic_index_in_dim(jnp.asarray(a), weights, axis, keepdims)
+    if _is_index(array(weights)):
+        return lax.dynamic_index_in_dim(array(a), weights, axis, keepdims)
     out = take(a, weights, axis)
     return jnp.expand_dims(out, axis % jnp.ndim(a)) if keepdims else out

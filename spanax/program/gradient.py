@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from .._errors import SpanaxError
+from .._foreign_arrays import refuse_foreign
 from .._jaxprs import here, is_traced
 from ..bridges.smoothing import Smoothing
 from ..smoothing import smooth
@@ -94,6 +95,7 @@ def _derived(
     derive: str, f: Callable, args: tuple, sigma: Any, key: Any, pairs: int, max_iterations: int, nan: str
 ) -> tuple[Any, tuple]:
     """The value, None where it is not asked for, and the gradients."""
+    refuse_foreign(args, tables=False)
     _check_options(sigma, key)
     check_choice(nan)
     with _precision(args, key):

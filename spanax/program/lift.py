@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import SpanaxError, diagnosis
+from .._foreign_arrays import refuse_foreign
 from .._jaxprs import is_traced
 from ._compiled import Outcome, Program
 from ._verify import check_values
@@ -61,6 +62,7 @@ def lift(
 
     @functools.wraps(f)
     def lifted(*args: Any, **kwargs: Any) -> Any:
+        refuse_foreign(args, kwargs, tables=False)
         outcome = program(args, kwargs)
         result = raising(outcome)
         if verify and not any(map(is_traced, jax.tree.leaves((args, kwargs)))):

@@ -13,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float, PyTree
 
 from .._errors import SpanaxError
+from .._foreign_arrays import refuse_foreign
 from .._functions import at_many_points
 from .._jaxprs import here
 from .._primitives import zero_valued
@@ -90,6 +91,7 @@ def smooth(
 
     @functools.wraps(f)
     def smoothed(x, *args, key: Any = None, **kwargs):
+        refuse_foreign(x, args, kwargs)
         check_key(key, here())
         x = checked_point(x)
         at, bridge = lax.stop_gradient(x), _guarded_bridge(via)

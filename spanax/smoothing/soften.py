@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import SpanaxError, SpanaxWarning, diagnosis
+from .._foreign_arrays import refuse_foreign
 from .._jaxprs import ClosedJaxpr, aval, here, is_traced, where, without_dead_code
 from . import _soft_arithmetic, _soft_choice, _soft_control, _soft_indexing, _soft_order, _soft_steps
 from ._soft_interpreter import Interpreter, KeptHard as KeptHard
@@ -49,6 +50,7 @@ class Softened(eqx.Module):
 
         Comparisons of integers that no float reaches are not listed, nor tests for NaN, nor `stop_gradient`.
         """
+        refuse_foreign(args, kwargs)
         kept: list[KeptHard] = []
 
         def run(args, kwargs):
@@ -68,6 +70,7 @@ class _Trace:
     """One call of a softened function."""
 
     def __init__(self, of: Softened, args: tuple, kwargs: dict):
+        refuse_foreign(args, kwargs)
         leaves, tree = jax.tree.flatten((args, kwargs))
         given = [k for k, leaf in enumerate(leaves) if eqx.is_array_like(leaf)]
         self.of, self.given = of, [leaves[k] for k in given]

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
+from .._foreign_arrays import refuse_foreign
 from .._functions import may_take_key, takes_key
 from .._jaxprs import defined, here
 from .._primitives import sum_of_lanes
@@ -81,6 +82,7 @@ def expectation(
 
     @functools.wraps(f)
     def estimate(*args, key: Any = None, **kwargs):
+        refuse_foreign(args, kwargs)
         check_key(key, here())
         if not takes_key(f, args, kwargs):
             raise _without_key(f)
@@ -177,4 +179,5 @@ def expect(
     >>> print(f"{jax.grad(g)(0.25):.2f}")  # of theta**2
     0.50
     """
+    refuse_foreign(distribution)
     return expectation(lambda *, key: f(sample(key, distribution, via=via)), samples=samples)(key=key)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
+from .._foreign_arrays import refuse_foreign
 from .._jaxprs import again, here
 from .._primitives import (
     new_primitive,
@@ -295,6 +296,7 @@ def _check_call(key: Any, distribution: Any, via: Any, where: str) -> None:
             where,
             "a numpyro distribution",
         )
+    refuse_foreign(distribution)
     check_drawn(distribution, where)
     if via is not None and not isinstance(via, Drawing):
         hint = (
@@ -327,6 +329,7 @@ def cost(value: Float[Array, ...] | float, name: str | None = None) -> None:
     by a derivative inside f, and inside a vmap of the program: a `cond` is a select there, and would count the costs of both
     branches.
     """
+    refuse_foreign(value)
     where, array = here(), _real_array(value)
     if array is None:
         raise SpanaxError(f"sx.cost of {value!r}", where, "a real number, or an array of them")

@@ -27,8 +27,8 @@ rosenbrock = command(["awk", "-f", str(MODELS / "rosenbrock.awk"), "{x}"], input
 
 
 def shell(script, **kwargs):
-    """`script` as a program: a shell that the test asks for, with its braces as they are."""
-    return command(["sh", "-c", script.replace("{", "{{").replace("}", "}}")], **kwargs)
+    """`script` as a program: a shell that the test asks for."""
+    return command(["sh", "-c", script], **kwargs)
 
 
 def length(output):
@@ -225,8 +225,6 @@ CALLS = {
     "one string": (lambda: command("sleep {x}"), "no shell splits it"),
     "nothing": (lambda: command([]), r"command\(\[\]\)"),
     "a number": (lambda: command(["sleep", 1]), r"command\(\['sleep', 1\]\)"),
-    "half a brace": (lambda: command(["awk", "{ print"]), "a brace without its other half"),
-    "nested braces": (lambda: command(["awk", "{a{b}}"]), "a brace without its other half"),
     "inputs": (lambda: command(["cat"], inputs="stdin"), "one of 'args', 'json', 'files'"),
     "parse": (lambda: command(["cat"], parse="float"), "command\\(parse='float'\\)"),
     "directory": (lambda: command(["cat"], cwd="{dir}"), "the directory of the inputs' files"),

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from ..._errors import SpanaxError
+from ..._foreign_arrays import refuse_foreign
 from ..._jaxprs import here, is_traced
 from ..env import Box, Env
 from ._throw_derivative import by_forward_mode
@@ -61,6 +62,7 @@ def throw(
 
 def _numbers(wind: Number, angle: Number, weight: Number, machine: Machine | None) -> list[Float[Array, ""]]:
     given = [wind, angle, weight, *jax.tree.leaves(Machine() if machine is None else machine)]
+    refuse_foreign(given)
     if any(jnp.shape(x) != () for x in given):
         raise SpanaxError(
             f"one throw takes numbers, not arrays of shapes {[jnp.shape(x) for x in given[:3]]}",

@@ -1,0 +1,118 @@
+"""The bounds of x that a user gives, as arrays for each of its leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._errors import SpanaxError
+from .._foreign_arrays import refuse_foreign
+from .._jaxprs import is_traced
+
+_HOW = "bounds=(lower, upper): numbers, or pytrees of x's structure with a number or an array for each leaf, None for no bound"
+_RESOLUTION = 64  # spacings of floats between bounds, at the least, where x is differentiated
+
+
+class Bounds(NamedTuple):
+    """Of one leaf of x, each of its shape and dtype.
+
+    - `lower`, `upper`: as they are in that dtype, for x itself;
+    - `low`, `high`: rounded inwards, for the points of a derivative: those are inside for who looks in float64 as well.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def outside(self, rows: np.ndarray) -> np.ndarray:
+        """Which numbers of rows of this leaf lie beyond the bounds; NaN does not."""
+        real = np.real(rows) if np.iscomplexobj(rows) else rows
+        return (real < self.lower) | (real > self.upper)
+
+
+def check_bounds(bounds: Any, where: str) -> None:
+    """Raises `SpanaxError` for what cannot be bounds of anything."""
+    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+        raise SpanaxError(f"blackbox(bounds={bounds!r})", where, _HOW)
+    refuse_foreign(bounds)
+    for bound in _flat(bounds)[0]:
+        if is_traced(bound):
+            problem = "blackbox(bounds=...) are traced: which points they allow would not be known"
+            raise SpanaxError(problem, where, "bounds that are numbers or NumPy arrays")
+        array = np.asarray(-np.inf if bound is None else bound)
+        if array.dtype == bool or not (jnp.issubdtype(array.dtype, jnp.floating) or array.dtype.kind in "iu"):
+            raise SpanaxError(f"blackbox(bounds={bounds!r})", where, _HOW)
+        if np.any(np.isnan(array)):
+            raise SpanaxError("blackbox(bounds=...) hold a NaN", where, _HOW)
+
+
+def bounds_of(bounds: Any, leaves: Sequence[Any], tree: Any, where: str) -> tuple[Bounds, ...]:
+    """For each leaf of x; raises `SpanaxError` where they do not fit x, or a lower one is above its upper one."""
+    lower, upper = (_of_leaves(name, bound, leaves, tree, where) for name, bound in zip(_NAMES, bounds, strict=True))
+    given = [_rounded(low, high, leaf.dtype) for low, high, leaf in zip(lower, upper, leaves, strict=True)]
+    for each in given:
+        if np.any(each.lower > each.upper):
+            raise SpanaxError("blackbox(bounds=...): a lower bound is above its upper one", where, _HOW)
+    return tuple(given)
+
+
+def check_room(bounds: Sequence[Bounds], active: Sequence[bool], where: str) -> None:
+    """Raises `SpanaxError` where two bounds leave no room for a derivative."""
+    for each, moves in zip(bounds, active, strict=True):
+        if moves:
+            low, high = each.low.astype(np.float64), each.high.astype(np.float64)
+            with np.errstate(invalid="ignore"):
+                size = np.where(np.isfinite(high - low), np.maximum(abs(low), abs(high)), 0)
+            if np.any(high - low < _RESOLUTION * float(jnp.finfo(each.low.dtype).eps) * size) or np.any(high <= low):
+                raise SpanaxError(
+                    "a number of x is differentiated whose bounds leave no room for another one",
+                    where,
+                    "a leaf of x of its own for what is fixed, which is then not differentiated",
+                    "wider bounds",
+                )
+
+
+_NAMES = ("lower", "upper")
+_MISSING = (-np.inf, np.inf)
+
+
+def _flat(tree: Any) -> tuple[list[Any], Any]:
+    return jax.tree.flatten(tree, is_leaf=lambda x: x is None)
+
+
+def _of_leaves(name: str, bound: Any, leaves: Sequence[Any], tree: Any, where: str) -> list[np.ndarray]:
+    if jax.tree_util.treedef_is_leaf(tree) and isinstance(bound, list | tuple):
+        bound = np.asarray(bound, np.float64)
+    given, form = _flat(bound)
+    if jax.tree_util.treedef_is_leaf(form):
+        given = given * len(leaves)
+    elif form != tree:
+        raise SpanaxError(f"blackbox(bounds=...): {name} has the structure {form}, and x has {tree}", where, _HOW)
+    found = []
+    for number, leaf in zip(given, leaves, strict=True):
+        array = np.asarray(_MISSING[_NAMES.index(name)] if number is None else number, np.float64)
+        try:
+            found.append(np.broadcast_to(array, leaf.shape))
+        except ValueError:
+            problem = f"blackbox(bounds=...): {name} has the shape {array.shape}, and x {leaf.shape}"
+            raise SpanaxError(problem, where, _HOW) from None
+    return found
+
+
+def _rounded(lower: np.ndarray, upper: np.ndarray, dtype: Any) -> Bounds:
+    if not jnp.issubdtype(dtype, jnp.floating):
+        return Bounds(lower, upper, lower, upper)
+    with np.errstate(over="ignore"):
+        low, high = lower.astype(dtype), upper.astype(dtype)
+    up, down = np.asarray(np.inf, dtype), np.asarray(-np.inf, dtype)
+    return Bounds(
+        low,
+        high,
+        np.where(low.astype(np.float64) < lower, np.nextafter(low, up), low),
+        np.where(high.astype(np.float64) > upper, np.nextafter(high, down), high),
+    )

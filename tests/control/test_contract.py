@@ -1,0 +1,172 @@
+"""What does not fit is named by method, for every way of training, before anything is compiled."""
+
+import sys
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+import pytest
+
+from spanax import SpanaxError, control
+from spanax.control._method import Method
+
+from .envs import Line
+
+_train = sys.modules[control.train.__module__]
+WAYS = {control.BPTT: control.BPTT(horizon=3), control.PolicyGradient: control.PolicyGradient()}
+
+
+def test_every_way_of_training_is_here():
+    assert {c for c in vars(control).values() if isinstance(c, type) and issubclass(c, Method)} == set(WAYS)
+
+
+class Gain(eqx.Module):
+    w: jax.Array
+    out: str = eqx.field(default="right", static=True)
+
+    def __call__(self, observation):
+        action = self.w * observation
+        return {
+            "right": lambda: action,
+            "scalar": lambda: action[0],
+            "longer": lambda: jnp.append(action, 0.0),
+            "integer": lambda: action.astype(int),
+            "tuple": lambda: (action, action),
+            "raises": lambda: action @ jnp.ones((3, 3)),
+        }[self.out]()
+
+    def distribution(self, observation):
+        mean = self.w * observation
+        return {
+            "right": lambda: dist.Normal(mean, 1.0).to_event(1),
+            "scalar": lambda: dist.Normal(mean[0], 1.0),
+            "longer": lambda: dist.Normal(jnp.append(mean, 0.0), 1.0).to_event(1),
+            "integer": lambda: dist.Normal(mean, 1.0),
+            "tuple": lambda: (mean, mean),
+            "raises": lambda: dist.Normal(mean @ jnp.ones((3, 3)), 1.0),
+        }[self.out]()
+
+
+class Wrong(Line):
+    part: str = eqx.field(default="", static=True)
+
+    def reset(self, key):
+        return super().reset(key)
+
+    def observe(self, state):
+        return jnp.stack([state, state]) if self.part == "observe" else state[None]
+
+    def step(self, state, action):
+        return super().step(state, action)[None] if self.part == "step" else super().step(state, action)
+
+    def reward(self, state, action, next_state):
+        if self.part == "raises":
+            return state @ action
+        return -jnp.stack([state, next_state]) if self.part == "reward" else -(next_state**2)
+
+    def done(self, state):
+        return jnp.zeros(()) if self.part == "done" else jnp.zeros((), bool)
+
+
+ENVIRONMENTS = {
+    "observe": r"Wrong.observe returns float32\[2\], and its observation_spec says floats of shape \[1\]",
+    "step": r"Wrong.step returns float32\[1\], and Wrong.reset float32\[\]",
+    "reward": r"Wrong.reward returns float32\[2\]",
+    "raises": "Wrong.reward raises ",
+    "done": r"Wrong.done returns float32\[\]",
+}
+POLICIES = {
+    "scalar": (r"the policy returns float32\[\], and Line.action_spec", r"event_shape \[\], and Line.action_spec"),
+    "longer": (r"the policy returns float32\[2\]", r"event_shape \[2\]"),
+    "integer": (r"the policy returns int32\[1\], which has no derivative", r"batch_shape \[1\](.|\n)*to_event\(1\)"),
+    "tuple": (r"the policy returns tuple \(float32\[1\], float32\[1\]\)", "distribution.observation. returns a tuple"),
+    "raises": (
+        r"the policy, with one observation float32\[1\], raises TypeError",
+        "distribution, with one .* raises TypeError",
+    ),
+}
+LOSSES = {
+    "vector": (lambda state, action, after: jnp.stack([after, after]), r"the loss returns float32\[2\](.|\n)*jnp.mean"),
+    "arguments": (lambda state: state, "the loss raises TypeError"),
+}
+
+
+def refused(message, way, monkeypatch, env=None, policy=None, **settings):
+    def compiled(*_):
+        raise AssertionError("it was compiled")
+
+    given = {"updates": 2, "batch": 2, **settings}
+    with monkeypatch.context() as patch, pytest.raises(SpanaxError, match=message) as error:
+        patch.setattr(_train, "_Run", compiled)
+        control.train(env or Line(), policy or Gain(jnp.array(0.5)), via=way, key=jax.random.key(0), **given)
+    assert "test_contract.py" in error.value.where
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=lambda way: type(way).__name__)
+def test_what_does_not_fit_is_named(way, monkeypatch):
+    name = type(way).__name__
+    for part, message in ENVIRONMENTS.items():
+        refused(f"via={name}.*{message}", way, monkeypatch, env=Wrong(part=part))
+    for out, messages in POLICIES.items():
+        refused(messages[isinstance(way, control.PolicyGradient)], way, monkeypatch, policy=Gain(jnp.array(0.5), out))
+    for loss, message in LOSSES.values():
+        refused(message, way, monkeypatch, loss=loss)
+    for progress in (1, None, "yes"):
+        refused("progress=", way, monkeypatch, progress=progress)
+    for count in (0, 2.0, True):
+        refused("updates=", way, monkeypatch, updates=count)
+        refused("batch=", way, monkeypatch, batch=count)
+
+
+def test_a_reward_without_a_derivative_is_none_to_simulate_by(monkeypatch):
+    class Counting(Line):
+        def reward(self, state, action, next_state):
+            return (next_state > 0).astype(jnp.int32)
+
+    refused(
+        r"Counting.reward returns int32\[\](.|\n)*a derivative", control.BPTT(horizon=3), monkeypatch, env=Counting()
+    )
+    found = control.train(
+        Counting(),
+        Gain(jnp.array(0.5)),
+        via=control.PolicyGradient(None),
+        key=jax.random.key(0),
+        updates=2,
+        batch=2,
+        progress=False,
+    )
+    assert found.episodes == 4
+
+
+def test_a_choice_without_a_bridge_has_no_derivative(monkeypatch):
+    class Hard(eqx.Module):
+        w: jax.Array
+
+        def __call__(self, observation):
+            return self.w @ observation > 0
+
+    hard = Hard(jnp.ones(4))
+    refused(
+        r"bool\[\], which has no derivative(.|\n)*StraightThrough",
+        WAYS[control.BPTT],
+        monkeypatch,
+        control.CartPole(),
+        hard,
+    )
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=lambda way: type(way).__name__)
+def test_updates_and_batch_by_default(way, monkeypatch):
+    seen = {}
+
+    class Run:
+        def __init__(self, training, first, updates, *_):
+            seen.update(updates=updates, batch=training.task.batch)
+
+        def result(self):
+            return None
+
+    monkeypatch.setattr(_train, "_Run", Run)
+    control.train(Line(), Gain(jnp.array(0.5)), via=way, key=jax.random.key(0))
+    assert seen == {"updates": 300, "batch": 32 if isinstance(way, control.BPTT) else 16}
