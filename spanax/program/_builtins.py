@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import jax.scipy.special
 import numpy as np
 
+from ._bisecting import BISECTING
 from ._cells import set_attribute, set_plainly
 from ._consuming import CHANGING, consumed
 from ._iterables import Items, backwards, counted, enumerated, items_of, zipped
@@ -27,7 +28,7 @@ from ._protocols import compared, deep_copy, own_method, replaced
 from ._session import line, session, unliftable
 from ._text import Text, deferred, text_of
 from ._trees import has_unknown, unwrapped
-from ._values import SCALARS, Array, Number, Value, as_jax, canonical, is_unknown, wrapped
+from ._values import SCALARS, Array, Composite, Number, Value, as_jax, canonical, is_unknown, wrapped
 from .control_flow import choose, truth
 
 
@@ -81,6 +82,8 @@ def _extreme(known: Callable, better: Callable) -> Callable:
     """`max` and `min`: of equals, the first."""
 
     def extreme(*args: Any, key: Callable | None = None, **kwargs: Any) -> Any:
+        if len(args) == 1 and isinstance(args[0], Masked) and key is None and not kwargs and args[0].ndim == 1:
+            return args[0].reduced(known.__name__)
         values = listed(args[0]) if len(args) == 1 else list(args)
         if not has_unknown(values) and key is None and not any(map(is_plain_object, values)):
             return known(values, **kwargs)
@@ -97,6 +100,8 @@ def _extreme(known: Callable, better: Callable) -> Callable:
 
 
 def _sum(iterable: Any, start: Any = 0) -> Any:
+    if isinstance(iterable, Masked):
+        return start + iterable.reduced("sum", 0)
     if (
         isinstance(iterable, Array)
         and iterable.ndim == 1
@@ -109,6 +114,8 @@ def _sum(iterable: Any, start: Any = 0) -> Any:
 
 
 def _any(iterable: Any) -> Any:
+    if isinstance(iterable, Masked) and iterable.ndim == 1:
+        return iterable.reduced("any")
     values = [truth(x) for x in listed(iterable)]
     known = [v for v in values if isinstance(v, bool)]
     unknown = [v for v in values if not isinstance(v, bool)]
@@ -116,6 +123,8 @@ def _any(iterable: Any) -> Any:
 
 
 def _all(iterable: Any) -> Any:
+    if isinstance(iterable, Masked) and iterable.ndim == 1:
+        return iterable.reduced("all")
     values = [truth(x) for x in listed(iterable)]
     known = [v for v in values if isinstance(v, bool)]
     unknown = [v for v in values if not isinstance(v, bool)]
@@ -159,15 +168,15 @@ def _is_number(x: Any) -> bool:
 
 def type_of(x: Any) -> type:
     """The class of what a value stands for."""
-    if isinstance(x, Array):
-        return np.ndarray
+    if isinstance(x, (Array, Composite)):
+        return getattr(x, "kind", np.ndarray)
     if isinstance(x, Number):
         return x.declared or x.python or x.dtype.type
     return str if isinstance(x, Text) else type(x)
 
 
 def _isinstance(x: Any, kinds: Any) -> bool:
-    return issubclass(type_of(x), kinds) if isinstance(x, (Value, Text)) else isinstance(x, kinds)
+    return issubclass(type_of(x), kinds) if isinstance(x, (Value, Composite, Text)) else isinstance(x, kinds)
 
 
 def _type(*args: Any) -> Any:
@@ -219,7 +228,7 @@ def _reduce(function: Callable, iterable: Any, *initial: Any) -> Any:
 def _len(x: Any) -> Any:
     if (method := own_method(x, "__len__")) is not None:
         return session().rules.call(method, x)
-    return x.count if isinstance(x, Masked) else len(x)
+    return x.length if isinstance(x, Masked) else len(x)
 
 
 def _getattr(owner: Any, name: str, *default: Any) -> Any:
@@ -428,6 +437,7 @@ CALLS: dict[Any, Callable] = {
     copy.deepcopy: deep_copy,
     dataclasses.replace: replaced,
     **CHANGING,
+    **BISECTING,
     object.__setattr__: set_plainly,
     hasattr: _hasattr,
     math.log: _log,

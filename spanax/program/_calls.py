@@ -17,12 +17,15 @@ import numpy as np
 
 from .._errors import SpanaxError
 from . import _scipy
+from ._array_likes import SEQUENCES
 from ._builtins import CALLS, PASSING, REFUSED
 from ._cells import set_plainly
 from ._compile import is_lifted, with_hooks
 from ._constants import refuse_writing
 from ._container_methods import container_method, text_method
-from ._masked import Masked
+from ._making import asarray
+from ._namesakes import no_counterpart
+from ._polynomials import Poly1d
 from ._protocols import made_dataclass, own_method
 from ._random import GENERATORS, draw, made, seed
 from ._session import RaisedError, session, unliftable
@@ -30,8 +33,10 @@ from ._settling import settle, settled_parts, settled_within
 from ._text import deferred, is_log
 from ._trees import has_unknown, has_value, rewrapped, unwrapped
 from ._values import Value, as_jax
-from .numpy_calls import RULES, apply, no_counterpart
+from ._vectorized import vectorized
+from .numpy_calls import RULES, apply
 
+_POLYNOMIAL = np.polynomial.Polynomial.__bases__[0]  # the class of NumPy's series of all kinds
 _LIBRARIES = (
     "jax",
     "jaxlib",
@@ -72,16 +77,20 @@ def called(function: Any, *args: Any, **kwargs: Any) -> Any:
     if (method := own_method(function, "__call__")) is not None:
         return called(method, function, *args, **kwargs)
     try:
-        rule, looks = CALLS.get(function) or RULES.get(function), function not in PASSING
+        rule, is_numpys, looks = CALLS.get(function), function in RULES, function not in PASSING
     except TypeError:  # not hashable
-        rule, looks = None, True
-    if rule is not None:
+        rule, is_numpys, looks = None, False, True
+    if rule is not None or is_numpys:
         args, kwargs = settled_parts((args, kwargs)) if looks else (tuple(map(settle, args)), kwargs)
         if function in (str, print):  # objects have their own ways to be text, which are not lifted
             args = settled_within(args)
-        return rule(*args, **kwargs)
+        return apply(function, args, kwargs) if rule is None else rule(*args, **kwargs)
     if not _hands_on(function):
         args, kwargs = settled_within((args, kwargs))
+    if isinstance(function, np.vectorize):
+        return vectorized(function, args, kwargs)
+    if isinstance(function, (np.poly1d, Poly1d)):
+        return Poly1d(function)(*args)
     return _dispatched(function, args, kwargs)
 
 
@@ -201,6 +210,10 @@ def _standard(function: Callable, args: tuple, kwargs: dict) -> Any:
 def _construct(kind: type, args: tuple, kwargs: dict) -> Any:
     """An instance of a class: what its `__init__` does is lifted."""
     new, init = kind.__new__, kind.__init__
+    if issubclass(kind, _POLYNOMIAL):
+        instance = session().born(object.__new__(kind))
+        lifted(cast(Any, init))(instance, *args, **kwargs)
+        return instance
     if issubclass(kind, BaseException) or kind.__module__.partition(".")[0] in _LIBRARIES:
         return _other(kind, *settled_within((args, kwargs)))
     if not _only_keeps(kind):
@@ -244,6 +257,8 @@ def source(function: Any) -> Callable:
 
 def _library(function: Callable, top: str, args: tuple, kwargs: dict) -> Any:
     if top == "numpy":
+        if any(isinstance(a, _POLYNOMIAL) for a in args):
+            return lifted(function)(*args, **kwargs)
         return apply(function, args, kwargs) if _mentions_values(args, kwargs) else rewrapped(function(*args, **kwargs))
     if top == "scipy":
         return (
@@ -294,7 +309,7 @@ class _Given:
 
 
 def _mentions_values(args: tuple, kwargs: dict) -> bool:
-    return has_value((args, kwargs)) or any(isinstance(a, Masked) for a in args)
+    return has_value((args, kwargs))
 
 
 def _other(function: Any, args: tuple, kwargs: dict) -> Any:
@@ -302,18 +317,17 @@ def _other(function: Any, args: tuple, kwargs: dict) -> Any:
     refuse_writing(getattr(function, "__self__", None), getattr(function, "__name__", ""))
     for written in kwargs["out"] if isinstance(kwargs.get("out"), tuple) else (kwargs.get("out"),):
         refuse_writing(written)
-    if isinstance(function, np.ufunc):
-        return (
-            function(*args, **kwargs)
-            if has_value((args, kwargs)) or any(isinstance(a, Masked) for a in args)
-            else rewrapped(function(*args, **kwargs))
-        )
+    if isinstance(getattr(function, "__self__", function), np.ufunc):
+        args = tuple(asarray(a) if isinstance(a, SEQUENCES) and has_value(a) else a for a in args)
+        return function(*args, **kwargs) if has_value((args, kwargs)) else rewrapped(function(*args, **kwargs))
     top = (getattr(function, "__module__", None) or type(function).__module__ or "").partition(".")[0]
     kind_top = type(function).__module__.partition(".")[0]
     if "scipy" in (top, kind_top):
         return _scipy.apply(function, args, kwargs)
     if is_of_jax(function):
         return rewrapped(function(*_for_jax(args), **_for_jax(kwargs)))
+    if isinstance(function, _POLYNOMIAL):
+        return lifted(cast(Any, type(function).__call__))(function, *args, **kwargs)
     if top == "numpy":
         return _numpy_builtin(function, args, kwargs)
     _refuse_impure(function)

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import _protocols, _trees
 from ._cells import linked, read
+from ._masked import Masked
 from ._objects import is_plain_object
 from ._protocols import own_method
 from ._session import session, unliftable
@@ -82,7 +83,7 @@ def contains(container: Any, x: Any) -> Any:
     if is_plain_object(x):
         for one in container if isinstance(container, (list, tuple, deque, dict, set)) else ():
             same(one, x)
-    if isinstance(container, Value):
+    if isinstance(container, (Value, Masked)):
         return (container == x).any()
     if (method := own_method(container, "__contains__")) is not None:
         return session().rules.call(method, container, x)

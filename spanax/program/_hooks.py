@@ -28,6 +28,8 @@ from ._comparing import (
 from ._constants import refuse_writing
 from ._iterables import Items, items_of
 from ._masked import Masked
+from ._matrices import Matrix
+from ._polynomials import Poly1d
 from ._protocols import (
     binary as binary,
     in_place,
@@ -40,7 +42,7 @@ from ._protocols import (
 from ._session import RaisedError, line, session, unliftable
 from ._settling import settle as settle, settled_parts, settled_within
 from ._unsettled import Partial, Undefined as Undefined, Unsettled, may_be_none
-from ._values import Array, Number
+from ._values import Array, Composite, Number
 from .control_flow import truth
 
 if_, choose, while_, for_ = control_flow.if_, control_flow.choose, loops.while_, loops.for_
@@ -50,7 +52,8 @@ slice = builtins.slice
 
 def ld(value: Any) -> Any:
     """A name that is read."""
-    return read(settle(value))
+    value = settle(value)
+    return Poly1d(value) if isinstance(value, np.poly1d) else read(value)
 
 
 def passed(value: Any) -> Any:
@@ -90,6 +93,8 @@ def attribute_unread(owner: Any, name: str, *default: Any) -> Any:
             "the attributes of an object that is one or another, as the arguments decide, are read as a dictionary",
             "the attributes by their names",
         )
+    if isinstance(owner, Composite) and not hasattr(owner.kind, name):
+        raise AttributeError(f"{owner.kind.__name__!r} object has no attribute {name!r}")
     computed = read_property(owner, name)
     return getattr(owner, name, *default) if computed is None else computed()
 
@@ -105,8 +110,6 @@ def item_unread(target: Any, index: Any) -> Any:
         usable(target)
         return target[index]
     target = ld(target)
-    if isinstance(target, Masked):
-        return target[index]
     if isinstance(target, Items):
         return target.known(index)
     return _indexing.item(target, index)
@@ -126,8 +129,10 @@ def returned(value: Any) -> Any:
     value = ld(value)
     if isinstance(value, _text.Text):
         _text.refuse_number(value)
-    if isinstance(value, Masked):
-        return value[0]
+    if isinstance(value, Matrix):
+        return value.A
+    if isinstance(value, Composite):
+        raise value.refused()
     if isinstance(value, Items):
         return [returned(part) for part in value]
     if isinstance(value, (list, tuple)):
@@ -226,7 +231,7 @@ def attribute_place(owner: Any, name: str) -> tuple:
 
 def augment_item(op: str, place: tuple, value: Any) -> None:
     target, index, old = place
-    new = _OPERATED[op](old, value) if isinstance(target, Array) else augment(op, old, value)
+    new = _OPERATED[op](old, value) if isinstance(target, (Array, Masked)) else augment(op, old, value)
     if new is not old or own_method(target, "__setitem__"):
         store(target, index, new)
 

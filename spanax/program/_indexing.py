@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any
@@ -12,20 +13,30 @@ import numpy as np
 
 from ._cells import changing
 from ._constants import refuse_writing
+from ._grids import MAKERS
 from ._masked import Masked, is_mask
+from ._matrices import Matrix
 from ._protocols import own_method
+from ._selecting import at_places, in_index, masked_item, masked_store, per_element, store_places
 from ._session import LiftError, line, session, unliftable
+from ._translated import translated
 from ._values import Array, Number, Value, as_jax, canonical, is_unknown, raw, wrapped
 
 
 def item(target: Any, index: Any) -> Any:
     """`target[index]`."""
+    if isinstance(target, Masked):
+        return masked_item(target, index)
     if isinstance(target, (np.ndarray, jax.Array)) and not isinstance(target, Value):
         if not _has_unknown(index) and not isinstance(target, jax.Array):
             return wrapped(target[_known_index(index)])
         target = Array(target)
     if isinstance(target, Array):
-        return _array_item(target, index)
+        return translated(lambda: _array_item(target, index), operator.getitem, (target, index), {})
+    if isinstance(target, Matrix):
+        return target[index]
+    if type(target) in MAKERS:
+        return MAKERS[type(target)](target, index)
     if isinstance(target, (list, tuple, str, range)) and isinstance(index, Number):
         return _sequence_item(target, index)
     if isinstance(index, Array) and index.size == 1 and isinstance(target, (list, tuple, str, range)):
@@ -89,9 +100,13 @@ def _is_basic(part: Any) -> bool:
 def _array_item(target: Array, index: Any) -> Any:
     if is_mask(index, target):
         return Masked(target, index)
+    if (beside := _beside_a_mask(target, index)) is not None:
+        return Masked(beside, index[0])
+    if in_index(index) is not None:
+        return at_places(target, index)
     if (found := _row(target, index)) is not None:
         return found
-    parts, _ = _resolved(target, index)
+    parts, _ = resolved(target, index)
     if all(map(_is_basic, _parts(index))):
         get, put = _reader(parts), _writer(parts)
         data = get(target.data)
@@ -100,6 +115,16 @@ def _array_item(target: Array, index: Any) -> Any:
         return Array(base=target, get=get, put=put)
     data = _reader(parts)(target.data)
     return wrapped(data)
+
+
+def _beside_a_mask(target: Array, index: Any) -> Array | None:
+    """`x[mask, 1:]`: what `mask` chooses from, a view; None where there is no mask, or something else beside it."""
+    if not isinstance(index, tuple) or len(index) < 2 or not is_mask(index[0], target):
+        return None
+    rest = index[1:]
+    if not all(isinstance(p, (slice, int, np.integer, Number)) and not isinstance(p, bool) for p in rest):
+        return None
+    return item(target, (*[slice(None)] * index[0].ndim, *rest))
 
 
 def _row(target: Array, index: Any) -> Any:
@@ -144,7 +169,7 @@ def _writer(parts: tuple) -> Callable:
     return put
 
 
-def _resolved(target: Value, index: Any) -> tuple[tuple, int]:
+def resolved(target: Value, index: Any) -> tuple[tuple, int]:
     """The index with known numbers as they are, and unknown ones checked and counted from the start."""
     parts, axis = [], 0
     given = _parts(index)
@@ -250,8 +275,14 @@ def _same_origin(x: Number, y: Number) -> bool:
 
 def store(target: Any, index: Any, value: Any) -> None:
     """`target[index] = value`."""
+    if isinstance(target, Masked):
+        masked_store(target, index, value)
+        return
     if isinstance(target, Array):
-        _array_store(target, index, value)
+        translated(lambda: _array_store(target, index, value), operator.setitem, (target, index, value), {})
+        return
+    if isinstance(target, Matrix):
+        target[index] = value
         return
     if (method := own_method(target, "__setitem__")) is not None:
         session().rules.call(method, target, index, value)
@@ -282,12 +313,19 @@ def _array_store(target: Array, index: Any, value: Any) -> None:
     if is_mask(index, target):
         target.write(_mask_filled(target, index, value))
         return
-    parts, _ = _resolved(target, index)
+    if (beside := _beside_a_mask(target, index)) is not None:
+        beside.write(_mask_filled(beside, index[0], value))  # type: ignore[index]
+        return
+    if in_index(index) is not None:
+        store_places(target, index, value, resolved)
+        return
+    parts, _ = resolved(target, index)
     if is_unknown(target) or is_unknown(value) or any(isinstance(p, jax.Array) for p in parts):
         data = as_jax(target)
-        target.write(
-            data.at[parts].set(_cast(value, data.dtype), mode="promise_in_bounds", wrap_negative_indices=False)
-        )
+        new = _cast(value, data.dtype)
+        if new.ndim > 1:
+            new = _of_at_most(new, _places(parts, data.shape).ndim)
+        target.write(data.at[parts].set(new, mode="promise_in_bounds", wrap_negative_indices=False))
         return
     changed = np.array(target.data)
     changed[parts] = raw(value)
@@ -303,9 +341,21 @@ def _cast(value: Any, dtype: Any) -> jax.Array:
     return as_jax(value, dtype)
 
 
+def _places(parts: tuple, shape: tuple) -> np.ndarray:
+    """Of the shape of what is written."""
+    known = tuple(np.zeros(p.shape, int) if isinstance(p, jax.Array) else p for p in parts)
+    return np.asarray(np.broadcast_to(False, shape)[known])
+
+
+def _of_at_most(new: jax.Array, ndim: int) -> jax.Array:
+    """Without leading axes of one element that what is written has not: NumPy takes them off."""
+    spare = max(new.ndim - ndim, 0)
+    return new.reshape(new.shape[spare:]) if spare and set(new.shape[:spare]) == {1} else new
+
+
 def _filled(target: Array, value: Any) -> Any:
     if is_unknown(value):
-        return jnp.broadcast_to(_cast(value, target.dtype), target.shape)
+        return jnp.broadcast_to(_of_at_most(_cast(value, target.dtype), target.ndim), target.shape)
     filled = np.empty(target.shape, target.dtype)
     filled[...] = raw(value)
     return filled
@@ -315,12 +365,5 @@ def _mask_filled(target: Array, mask: Any, value: Any) -> Any:
     chosen = as_jax(mask)
     data = as_jax(target)
     chosen = chosen.reshape(*chosen.shape, *[1] * (data.ndim - chosen.ndim))
-    if isinstance(value, Masked):
-        value = value.spread(mask)
-    value = _cast(value, data.dtype)
-    if value.ndim > data.ndim - as_jax(mask).ndim and value.size != 1 and value.shape != data.shape:
-        raise unliftable(
-            "as many values as a mask chooses, whose number is not known while the program is traced",
-            "np.where(mask, values, x) with values of the shape of x",
-        )
+    value = _cast(per_element(value, Masked(data, mask), data.ndim - as_jax(mask).ndim), data.dtype)
     return jnp.where(chosen, value, data)

@@ -28,9 +28,11 @@ def array(
     """`np.array`."""
     del order, subok, like
     made = _array(object, dtype)
+    if isinstance(made, np.ndarray):  # of texts or objects, which nothing is differentiated by
+        return np.array(made, ndmin=ndmin)
     if isinstance(object, Array) and copy and made is object:
         made = Array(object.data)
-    missing = ndmin - made.ndim if isinstance(made, (Array, np.ndarray)) else 0
+    missing = ndmin - made.ndim if isinstance(made, Array) else 0
     return wrapped(raw(made).reshape(*[1] * missing, *made.shape)) if missing > 0 else made
 
 
@@ -61,7 +63,7 @@ def _stacked(parts: Any) -> jax.Array:
     runs = _runs(parts)
     if len(runs) == 1 and isinstance(runs[0], jax.Array):
         return runs[0]
-    dtype = np.result_type(*map(_weak_form, _flat(parts)))
+    dtype = np.result_type(*map(weak_form, _flat(parts)))
     if dtype.kind not in "biufc":
         raise unliftable("an array of objects", "an array of numbers, or a list")
     dtype = canonical(dtype)
@@ -105,7 +107,7 @@ def _flat(parts: Any):
             yield part
 
 
-def _weak_form(x: Any) -> Any:
+def weak_form(x: Any) -> Any:
     """Something with the promotion of x."""
     if isinstance(x, Number):
         return np.dtype(x.python) if x.python else x.dtype

@@ -11,6 +11,7 @@ import numpy as np
 
 from ._making import array
 from ._session import session, unliftable
+from ._translated import translated
 from ._values import PYTHON, Array, Number, Value, as_jax, canonical, is_unknown, raw, wrapped
 from ._views import flat, imag, ravel, real, reshape, swapaxes, transpose
 from .numpy_calls import apply
@@ -19,7 +20,7 @@ _METHODS = {
     name: getattr(np, name)
     for name in (
         "sum prod mean std var min max argmin argmax any all cumsum cumprod clip round dot trace diagonal repeat take "
-        "swapaxes squeeze argsort searchsorted nonzero compress ptp conjugate ravel argpartition choose"
+        "swapaxes squeeze argsort searchsorted nonzero ptp conjugate ravel argpartition choose"
     ).split()
 }
 
@@ -29,7 +30,10 @@ def method(target: Value, name: str) -> Any:
     if name in _PROPERTIES:
         return _PROPERTIES[name](target)
     if name in _OWN:
-        return lambda *args, **kwargs: _OWN[name](target, *args, **kwargs)
+        function: Any = getattr(np.ndarray, name, getattr(float, name, None))
+        return lambda *args, **kwargs: translated(
+            lambda: _OWN[name](target, *args, **kwargs), function, (target, *args), kwargs
+        )
     if name in _METHODS:
         return lambda *args, **kwargs: apply(_METHODS[name], (target, *args), kwargs)
     if not hasattr(np.ndarray, name):
@@ -134,6 +138,7 @@ _OWN: dict[str, Callable] = {
     "__floor__": _whole(jnp.floor),
     "__ceil__": _whole(jnp.ceil),
     "is_integer": lambda x: wrapped(jnp.floor(as_jax(x)) == as_jax(x)),
+    "compress": lambda x, condition, *args, **kwargs: apply(np.compress, (condition, x, *args), kwargs),
     "conj": lambda x: np.conjugate(x),
     "setflags": lambda x, **kwargs: None,
 }

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ._session import session
-from ._values import SCALARS, Array, Value
+from ._values import SCALARS, Array, Composite, Value
 
 _PLAIN = (Value, *SCALARS, str, list, tuple, dict, set, type(None))
 _NATIVE = frozenset(
@@ -51,7 +51,10 @@ _UNARY: dict[str, tuple[Callable, str]] = {
 
 def own_method(x: Any, name: str) -> types.FunctionType | None:
     """That of x's class, where it is written in Python and has a text: those that dataclasses write have none."""
-    if (isinstance(x, _PLAIN) and type(x).__module__ == "builtins") or type(x).__module__.partition(".")[0] in _NATIVE:
+    module = type(x).__module__
+    if isinstance(x, _PLAIN) and module == "builtins":
+        return None
+    if module.partition(".")[0] in _NATIVE and not module.startswith("numpy.polynomial."):
         return None
     found = getattr(type(x), name, None)
     return found if isinstance(found, types.FunctionType) and not found.__code__.co_filename.startswith("<") else None
@@ -76,9 +79,13 @@ def unary(op: str, operand: Any) -> Any:
 
 def in_place(op: str, target: Any, value: Any) -> Any:
     """`target op= value`, where the target's class is the program's; NotImplemented elsewhere."""
-    if (method := own_method(target, f"__{_BINARY[op][2]}__")) is not None:
+    name = f"__{_BINARY[op][2]}__"
+    if (method := own_method(target, name)) is not None:
         return _call(method, target, value)
-    return NotImplemented if isinstance(target, _PLAIN) and isinstance(value, _PLAIN) else binary(op, target, value)
+    is_ours = isinstance(target, Composite) and hasattr(target, name)
+    if is_ours or (isinstance(target, _PLAIN) and isinstance(value, _PLAIN)):
+        return NotImplemented
+    return binary(op, target, value)
 
 
 def _either(function: Callable, forward: str, backward: str, left: Any, right: Any) -> Any:

@@ -16,7 +16,7 @@ from ._constants import is_constant_array, same_constants
 from ._objects import attributes, held, is_plain_object, made_object
 from ._session import session
 from ._unsettled import Partial, Undefined, Unusable, shown
-from ._values import SCALARS, Array, Number, adopted, canonical, is_unknown, raw
+from ._values import SCALARS, Array, Composite, Number, adopted, canonical, is_unknown, raw
 
 # -- snapshots: what a value was when a block ended
 
@@ -115,6 +115,8 @@ def _parts_of(value: Any, since: int, opened: Collection[int]) -> dict | None:
         return dict(enumerate(value))
     if type(value) is dict:
         return value
+    if isinstance(value, Composite):
+        return vars(value)
     if is_plain_object(value) and (session().age(value) > since or id(value) in opened):
         return dict(sorted(attributes(value).items()))
     return None

@@ -129,7 +129,7 @@ def _written(text: Text, values: list) -> Any:
 
 def is_log(function: Any) -> bool:
     owner = getattr(function, "__self__", None)
-    return isinstance(owner, (logging.Logger, logging.LoggerAdapter)) or function in _LOGS
+    return isinstance(owner, (logging.Logger, logging.LoggerAdapter)) or any(function is log for log in _LOGS)
 
 
 _LOGS = {

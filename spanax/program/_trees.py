@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._values import Value, is_unknown, raw, wrapped
+from ._values import Composite, Value, is_unknown, raw, wrapped
 
 _CONTAINERS = (list, tuple)
 
@@ -23,7 +23,15 @@ def has_value(x: Any) -> bool:
         return any(map(has_value, x))
     if isinstance(x, dict):
         return any(map(has_value, x.values()))
-    return isinstance(x, Value)
+    return isinstance(x, (Value, Composite))
+
+
+def has_composite(x: Any) -> bool:
+    if isinstance(x, _CONTAINERS):
+        return any(map(has_composite, x))
+    if isinstance(x, dict):
+        return any(map(has_composite, x.values()))
+    return isinstance(x, Composite)
 
 
 def unwrapped(x: Any) -> Any:

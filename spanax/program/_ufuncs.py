@@ -11,34 +11,35 @@ import jax.scipy.special
 import numpy as np
 from jax import lax
 
+from ._array_likes import SEQUENCES
+from ._masked import Masked
+from ._matrices import Matrix
 from ._session import session, unliftable
 from ._steady import steady
-from ._values import PYTHON, Array, Number, as_jax, canonical, is_unknown, raw, wrapped
+from ._translated import translated
+from ._ufunc_methods import METHODS, at
+from ._values import PYTHON, Number, as_jax, canonical, is_unknown, raw, wrapped
 from ._whole import check_whole, whole_power
 
 _ARITHMETIC = {np.add, np.subtract, np.multiply, np.floor_divide, np.remainder, np.power, np.negative, np.positive}
 _ARITHMETIC |= {np.absolute, np.invert, np.left_shift, np.right_shift}
-_REDUCED = {
-    "add": jnp.sum,
-    "multiply": jnp.prod,
-    "maximum": jnp.max,
-    "minimum": jnp.min,
-    "logical_and": jnp.all,
-    "logical_or": jnp.any,
-}
-_ACCUMULATED = {"add": lax.cumsum, "multiply": lax.cumprod, "maximum": lax.cummax, "minimum": lax.cummin}
 
 
 def apply(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
     """`method` is that of NumPy's protocol, or "operator" where Python's operator was used on Python's numbers, perhaps."""
+    chosen = next((x for x in inputs if isinstance(x, (Masked, Matrix))), None)
+    if chosen is not None:
+        return chosen.ufunc(ufunc, method, inputs, kwargs)
+    function = ufunc if method in ("__call__", "operator") else getattr(ufunc, method)
+    return translated(lambda: _applied(ufunc, method, inputs, dict(kwargs)), function, inputs, kwargs)
+
+
+def _applied(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
     out = kwargs.pop("out", None)
-    inputs = tuple(session().rules.function(np.array, (x,), {}) if isinstance(x, (list, tuple)) else x for x in inputs)
+    inputs = tuple(session().rules.function(np.array, (x,), {}) if isinstance(x, SEQUENCES) else x for x in inputs)
     if method == "at":
-        return _at(ufunc, *inputs)
-    call = _CALLS.get(method)
-    if call is None:
-        raise unliftable(f"np.{ufunc.__name__}.{method} is not lifted", "a loop, or another NumPy function")
-    where = True if method == "reduce" else kwargs.pop("where", True)
+        return at(ufunc, *inputs)
+    where = kwargs.pop("where", True) if method in ("__call__", "operator") else True
     if method == "operator" and ufunc in _ARITHMETIC:
         inputs = tuple(map(_counted, inputs)) if all(map(weak_type, inputs)) else inputs
     if any(map(is_unknown, (*inputs, where, *kwargs.values()))):
@@ -48,7 +49,9 @@ def apply(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
                 "a test before it: if x == 0: ...",
                 "sx.blackbox around the function, with a bridge",
             )
-        result = _checked(ufunc, inputs) or call(ufunc, inputs, kwargs)
+        _refuse_objects(ufunc, inputs)
+        run = METHODS.get(method)
+        result = _call(ufunc, inputs, kwargs) if run is None else run(ufunc, *inputs, **kwargs)
         result = _python_kind(ufunc, result, inputs) if method == "operator" else result
     else:
         given = {name: raw(value) for name, value in kwargs.items()}
@@ -77,7 +80,7 @@ def _written(result: Any, out: Any, where: Any) -> Any:
     return out if isinstance(out, tuple) and len(out) > 1 else targets[0]
 
 
-def _checked(ufunc: np.ufunc, inputs: tuple) -> None:
+def _refuse_objects(ufunc: np.ufunc, inputs: tuple) -> None:
     if any(isinstance(x, np.ndarray) and x.dtype == object for x in inputs):
         raise unliftable(f"np.{ufunc.__name__} on an array of objects", "an array of numbers")
 
@@ -133,7 +136,7 @@ def _call(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
         kwargs.pop(name, None)
     if kwargs:
         raise unliftable(f"np.{ufunc.__name__}({', '.join(kwargs)}=...) is not lifted", "the same without it")
-    if rule is not None and (done := rule(*inputs)) is not None:
+    if rule is not None and dtype is None and (done := rule(*inputs)) is not None:
         return done if isinstance(done, Number) else wrapped(done)
     function = _careful(ufunc, inputs, types) or _namesake(ufunc)
     return _each(wrapped, function(*(as_jax(x, t) for x, t in zip(inputs, types, strict=False))))
@@ -163,44 +166,6 @@ def _namesake(ufunc: np.ufunc) -> Callable:
 
 
 _PRIVATE = {"clip", "_ones_like"}
-
-
-def _reduce(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
-    function = _REDUCED.get(ufunc.__name__)
-    if function is None:
-        raise unliftable(f"np.{ufunc.__name__}.reduce is not lifted", "a loop")
-    axis, where, initial = kwargs.get("axis", 0), kwargs.get("where", True), kwargs.get("initial")
-    chosen = {} if where is True else {"where": as_jax(where)}
-    if initial is not None:
-        chosen["initial"] = as_jax(initial)
-    return wrapped(function(as_jax(*inputs[:1]), axis=axis, keepdims=kwargs.get("keepdims", False), **chosen))
-
-
-def _accumulate(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
-    function = _ACCUMULATED.get(ufunc.__name__)
-    if function is None:
-        raise unliftable(f"np.{ufunc.__name__}.accumulate is not lifted", "a loop")
-    x = as_jax(inputs[0])
-    return wrapped(function(x, axis=kwargs.get("axis", 0) % x.ndim))
-
-
-def _outer(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
-    x, y = (Array(as_jax(one)) for one in inputs)
-    return _call(ufunc, (Array(x.data.reshape(*x.shape, *[1] * y.ndim)), y), kwargs)
-
-
-def _at(ufunc: np.ufunc, target: Array, index: Any, *values: Any) -> None:
-    """`np.add.at` and the like: repeated indices count each time."""
-    data, index = as_jax(target), jax.tree.map(raw, index, is_leaf=lambda x: not isinstance(x, tuple))
-    changed = {"add": "add", "subtract": "add", "multiply": "multiply", "maximum": "max", "minimum": "min"}
-    if ufunc.__name__ not in changed:
-        raise unliftable(f"np.{ufunc.__name__}.at is not lifted", "a loop")
-    value = as_jax(values[0], data.dtype)
-    value = -value if ufunc is np.subtract else value
-    target.write(getattr(data.at[index], changed[ufunc.__name__])(value))
-
-
-_CALLS = {"__call__": _call, "operator": _call, "reduce": _reduce, "accumulate": _accumulate, "outer": _outer}
 
 
 # -- functions that differ from their namesakes, or may be cheaper

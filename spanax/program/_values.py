@@ -360,6 +360,22 @@ for _name, _ufunc in {
     setattr(Array, f"__{_name}__", _in_place(_ufunc))
 
 
+class Composite:
+    """An object of values that a program holds as one value, whose parts are its attributes: branches and loops join them."""
+
+    kind: type  # what it stands for
+
+    def __jax_array__(self):
+        raise self.refused()
+
+    def __array__(self, *args: Any, **kwargs: Any):
+        raise self.refused()
+
+    def refused(self) -> Exception:
+        """The error where nothing is known that could be done with it."""
+        raise NotImplementedError
+
+
 class Contents:
     """The cell of an array's contents."""
 
@@ -380,7 +396,7 @@ class Contents:
 
 def is_unknown(x: Any) -> bool:
     """Does it depend on what is traced (or is it a JAX array)?"""
-    if isinstance(x, Number):
+    if isinstance(x, (Number, Composite)):
         return True
     if isinstance(x, Array):
         return isinstance(x.form, (jax.Array, Slice))
@@ -404,16 +420,22 @@ def _written(array: np.ndarray) -> Array | None:
     return stand_in if stand_in is not None and stand_in.touched else None
 
 
+STAND_INS: dict[
+    type, Callable[[Array], Any]
+] = {}  # subclasses of NumPy's arrays, and what stands for one of these numbers
+
+
 def adopted(array: np.ndarray) -> Any:
     """What stands for an array of the world outside: the program may write it, and the world does not see it."""
     if array.dtype.kind not in "biufc":
         return array
     known = session().adopted
     if id(array) not in known:
-        stand_in = Array(array.view())  # another object than the array of the world
+        stand_in = Array(array.view(np.ndarray))  # another object than the array of the world
         stand_in.born = 0
         known[id(array)] = array, stand_in
-    return known[id(array)][1]
+    stand_in = known[id(array)][1]
+    return STAND_INS[type(array)](stand_in) if type(array) in STAND_INS else stand_in
 
 
 def wrapped(x: Any) -> Any:
@@ -433,6 +455,8 @@ def canonical(dtype: Any) -> np.dtype:
 def as_jax(x: Any, dtype: Any = None) -> jax.Array:
     """A number, an array or nested lists of them, as a JAX array."""
     data = raw(x)
+    if isinstance(data, Composite):
+        raise data.refused()
     if isinstance(data, (list, tuple)):
         data = raw(session().rules.function(np.array, (data,), {}))
     if dtype is None:

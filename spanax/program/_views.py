@@ -9,18 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._making import asarray, known_shape
-from ._session import session
+from ._session import session, unliftable
 from ._trees import unwrapped
 from ._values import Array, as_jax, is_unknown, wrapped
 
 
 def view(x: Any, get: Callable, put: Callable) -> Array:
-    return Array(base=asarray(x), get=get, put=put)
+    base = asarray(x)
+    get(np.broadcast_to(False, base.shape))  # NumPy's own error, now
+    return Array(base=base, get=get, put=put)
 
 
 def reshape(a: Any, shape: Any = None, order: Any = "C", *, newshape: Any = None, copy: Any = None) -> Array:
     """A view where NumPy has one; a copy elsewhere. Where that is not known, writing one makes reading the other an error."""
-    x, shape = asarray(a), known_shape(newshape if shape is None else shape)
+    x, shape, order = asarray(a), known_shape(newshape if shape is None else shape), order or "C"
     form = _form(x)
     if form is not None and np.may_share_memory(form.reshape(shape, order=order), form):
         return flat(x, shape, order)
@@ -131,3 +133,21 @@ def flip(m: Any, axis: Any = None) -> Array:
         return np.flip(d, axis) if isinstance(d, np.ndarray) else jnp.flip(d, axis)
 
     return view(m, flipped, lambda d, new: flipped(new))
+
+
+def sliding_windows(
+    x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
+) -> Array:
+    """`np.lib.stride_tricks.sliding_window_view`, as a copy."""
+    if writeable:
+        raise unliftable("sliding windows that can be written", "a loop")
+    windows = known_shape(window_shape)
+    windows = windows if isinstance(windows, tuple) else (windows,)
+    axes = range(len(windows)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    data = as_jax(asarray(x))
+    np.lib.stride_tricks.sliding_window_view(np.broadcast_to(False, data.shape), windows, axis)  # with NumPy's errors
+    for place, length in zip(axes, windows, strict=True):
+        count = data.shape[place] - length + 1
+        data = jnp.take(data, np.arange(count)[:, None] + np.arange(length), axis=place)
+        data = jnp.moveaxis(data, place % (data.ndim - 1) + 1, -1)
+    return Array(data)

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 from .._errors import SpanaxWarning, diagnosis
 from ._cells import changing
 from ._consuming import consumed
-from ._iterables import Items, UnknownCounts, items_of
+from ._iterables import Items, UnknownCounts, items_of, zipped
 from ._loop import FAILED, Loop
+from ._masked import Masked
 from ._session import session, unliftable
 from ._values import Number, as_jax, canonical
-from .control_flow import Get, Set, truth
+from .control_flow import Get, Set, if_, truth
 
 KNOWN = 8  # rounds of a `while` whose test is known, after which it is tried as a loop
 PEELED = 3  # first rounds that are written out before the others, which may be alike
@@ -26,6 +27,13 @@ LONG = 200  # rounds that are not written out without a warning
 
 def for_(iterable: Any, going: Callable | None, body: Callable, get: Get, set_: Set, names: Sequence[str]) -> None:
     """`for item in iterable: body(item)`, while `going()` holds."""
+    if isinstance(iterable, Masked):
+
+        def of_one(pair: Any) -> None:
+            if_(pair[0], lambda: body(pair[1]), lambda: None, get, set_, names)
+
+        for_(zipped(*iterable.pairs()), going, of_one, get, set_, names)
+        return
     items = items_of(iterable)
     if items is None:
         consumed(iterable)

@@ -10,16 +10,37 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..hard._sorting import sorted_rows
+from ._array_likes import with_arrays
+from ._choosing import (
+    choose,
+    copyto,
+    fill_diagonal,
+    nan_to_num,
+    place,
+    put,
+    put_along_axis,
+    putmask,
+    take,
+    take_along_axis,
+)
+from ._combining import append, block, concatenate, dot, einsum, joined
+from ._counting import bincount, histogram, histogramdd
+from ._eigen import eig, eigvals, svd
 from ._making import arange, array, asarray, full, full_like, known_shape, like, linspace, made_of
+from ._masked import Masked
+from ._matrices import Matrix, on_matrices
+from ._namesakes import called, namesake_of
 from ._piecewise import piecewise
-from ._session import line, session, unliftable
+from ._polynomials import POLYNOMIALS
+from ._selecting import argwhere, compress, extract, flatnonzero, nonzero, on_selections
+from ._session import session, unliftable
+from ._translated import numpys_error, translated
 from ._trees import has_unknown, rewrapped, unwrapped
 from ._triangles import cholesky, eigh, eigvalsh
-from ._values import SCALARS, Array, Number, as_jax, canonical, is_unknown, raw, wrapped
+from ._values import SCALARS, Number, as_jax, canonical, raw, wrapped
 from ._views import (
     atleast,
     expand_dims,
-    flat,
     flip,
     imag,
     moveaxis,
@@ -27,6 +48,7 @@ from ._views import (
     real,
     reshape,
     rotated,
+    sliding_windows,
     split,
     squeeze,
     swapaxes,
@@ -36,134 +58,41 @@ from ._views import (
 
 def apply(function: Callable, args: tuple, kwargs: dict) -> Any:
     """`function(*args, **kwargs)`, a function of NumPy's."""
+    if (chosen := next((x for x in (*args, *kwargs.values()) if isinstance(x, Masked)), None)) is not None:
+        return on_selections(chosen, function, args, kwargs)
+    if any(isinstance(x, Matrix) for x in (*args, *kwargs.values())) or _holds_matrices(args):
+        return on_matrices(function, args, kwargs)
+    args, kwargs = with_arrays(function, args, kwargs)
+    return translated(lambda: _applied(function, args, kwargs), function, args, kwargs)
+
+
+def _holds_matrices(args: tuple) -> bool:
+    return any(isinstance(x, Matrix) for arg in args if isinstance(arg, (list, tuple)) for x in arg)
+
+
+def _applied(function: Callable, args: tuple, kwargs: dict) -> Any:
     rule = RULES.get(function)
     if rule is not None:
         return rule(*args, **kwargs)
-    out = kwargs.pop("out", None)
+    out = kwargs.get("out")
+    kwargs = {name: value for name, value in kwargs.items() if name != "out"}
     if not has_unknown((args, kwargs)):
         result = rewrapped(function(*unwrapped(args), **unwrapped(kwargs)))
-    elif (namesake := _namesake(function)) is not None:
-        result = rewrapped(_called(namesake, args, kwargs))
+    elif (namesake := namesake_of(function)) is not None:
+        try:
+            result = rewrapped(called(namesake, args, kwargs))
+        except (NotImplementedError, TypeError) as error:
+            if isinstance(error, TypeError) and "unexpected keyword argument" not in str(error):
+                raise
+            if numpys_error(function, args, kwargs) is not None:
+                raise
+            result = session().rules.source(function)(*args, **kwargs)  # NumPy's own text, which is lifted
     else:
         result = session().rules.source(function)(*args, **kwargs)
     if out is None:
         return result
     session().rules.store(out, Ellipsis, result)
     return out
-
-
-def _called(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """A function of jax.numpy; lists of known numbers are axes, shapes or, where it says so, arrays."""
-    given = {name: value for name, value in _arrays(kwargs).items() if name not in ("kind", "order", "subok", "like")}
-    try:
-        return function(*_arrays(args), **given)
-    except jax.errors.ConcretizationTypeError as error:
-        raise unliftable(
-            f"np.{function.__name__} needs to know, while the program is traced, a number that depends on the arguments",
-            "the number as a static argument: a closure, or functools.partial",
-            "sx.blackbox around the function that needs it, with a bridge",
-        ) from error
-    except NotImplementedError as error:
-        raise unliftable(
-            f"np.{function.__name__}: {str(error).splitlines()[0]}",
-            "np.linalg.eigvals, or np.linalg.eigh of a symmetric matrix"
-            if "eig" in function.__name__
-            else "other functions",
-            "sx.blackbox around it, with a bridge",
-        ) from error
-    except TypeError as error:
-        if "list" not in str(error):
-            raise
-        as_arrays = tuple(np.asarray(a) if isinstance(a, list) else a for a in _arrays(args))
-        return function(*as_arrays, **given)
-
-
-def _arrays(x: Any) -> Any:
-    """Arguments for jax.numpy: lists of numbers become arrays, as they are for NumPy."""
-    if isinstance(x, dict):
-        return {key: _array_like(part) for key, part in x.items()}
-    return tuple(map(_array_like, x))
-
-
-def _array_like(x: Any) -> Any:
-    if isinstance(x, list) and has_unknown(x):
-        return [_array_like(part) for part in x] if any(map(_is_array, x)) else as_jax(array(x))
-    if isinstance(x, tuple):
-        return tuple(map(_array_like, x))
-    if isinstance(x, Array) and is_unknown(x):
-        return x.data
-    if isinstance(x, (np.ndarray, Array)):
-        return as_jax(x)
-    return unwrapped(x)
-
-
-def _is_array(x: Any) -> bool:
-    return isinstance(x, (Array, np.ndarray, jax.Array, list))
-
-
-_MODULES = {"numpy": jnp, "numpy.linalg": jnp.linalg, "numpy.fft": jnp.fft}
-
-
-def _namesake(function: Callable) -> Callable | None:
-    if function in UNSIZED:
-        raise no_counterpart(function)
-    module = _MODULES.get(getattr(function, "__module__", "") or "")
-    return getattr(module, function.__name__, None) if module else None
-
-
-def no_counterpart(function: Callable) -> Exception:
-    name = f"{getattr(function, '__module__', None) or 'numpy'}.{getattr(function, '__name__', function)}"
-    if function in UNSIZED:
-        return unliftable(
-            f"{name}: the shape of its result depends on the arguments' values",
-            "a mask and np.where, which keep the shape",
-            "sx.blackbox around it, with a bridge",
-        )
-    return unliftable(f"{name} has no counterpart in JAX", "sx.blackbox around it, with a bridge", "other functions")
-
-
-UNSIZED = {
-    np.nonzero,
-    np.flatnonzero,
-    np.argwhere,
-    np.unique,
-    np.extract,
-    np.compress,
-    np.setdiff1d,
-    np.union1d,
-    np.intersect1d,
-    np.setxor1d,
-    np.trim_zeros,
-}
-
-
-# -- functions that write
-
-
-def _copyto(dst: Array, src: Any, casting: str = "same_kind", where: Any = True) -> None:
-    session().rules.store(dst, Ellipsis, src if where is True else apply(np.where, (where, src, dst), {}))
-
-
-def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
-    given = {"nan": raw(nan), "posinf": raw(posinf), "neginf": raw(neginf)}
-    result = wrapped(jnp.nan_to_num(as_jax(x), **given) if is_unknown(x) else np.nan_to_num(raw(x), **given))
-    if copy:
-        return result
-    session().rules.store(x, Ellipsis, result)
-    return x
-
-
-def _fill_diagonal(a: Array, val: Any, wrap: bool = False) -> None:
-    n = min(a.shape)
-    session().rules.store(a, tuple([np.arange(n)] * a.ndim), val)
-
-
-def _put(a: Array, ind: Any, v: Any, mode: str = "raise") -> None:
-    session().rules.store(flat(a), ind, v)
-
-
-def _putmask(a: Array, mask: Any, values: Any) -> None:
-    session().rules.store(a, mask, values)
 
 
 # -- functions that differ from their namesakes
@@ -173,7 +102,7 @@ def _where(condition: Any, *choices: Any) -> Any:
     if not choices:
         if not has_unknown(condition):
             return rewrapped(np.where(unwrapped(condition)))
-        raise no_counterpart(np.nonzero)
+        return nonzero(condition)
     if not has_unknown((condition, choices)):
         return rewrapped(np.where(unwrapped(condition), *unwrapped(choices)))
     x, y = (asarray(c) if isinstance(c, list) else c for c in choices)
@@ -191,6 +120,8 @@ def _clip(
     a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None, **kwargs: Any
 ) -> Any:
     low, high = a_min if min is None else min, a_max if max is None else max
+    if kwargs:
+        raise unliftable(f"np.clip({', '.join(kwargs)}=...) is not lifted", "the same without it")
     result = a
     if low is not None:
         result = np.maximum(result, low)
@@ -202,36 +133,6 @@ def _clip(
         return result
     session().rules.store(out, Ellipsis, result)
     return out
-
-
-def _append(arr: Any, values: Any, axis: int | None = None) -> Any:
-    if axis is None:
-        return _concatenate([ravel(arr), ravel(values)])
-    return _concatenate([arr, values], axis)
-
-
-def _joined(function: Callable) -> Callable:
-    """Of a list of arrays, whose dtypes are promoted as NumPy promotes them."""
-
-    def join(arrays: Any, *args: Any, **kwargs: Any) -> Any:
-        kwargs.pop("casting", None)
-        arrays = list(arrays)
-        if not has_unknown((arrays, args)):
-            return rewrapped(function(unwrapped(arrays), *args, **kwargs))
-        values = [asarray(a) for a in arrays]
-        dtype = np.result_type(*(v.dtype for v in values))
-        return rewrapped(
-            getattr(jnp, function.__name__)([as_jax(v, dtype) for v in values], *unwrapped(args), **unwrapped(kwargs))
-        )
-
-    return join
-
-
-_concatenate = _joined(np.concatenate)
-
-
-def _vectorized(pyfunc: Any, *args: Any, **kwargs: Any) -> Any:
-    raise unliftable("np.vectorize on traced values", "array operations, or a loop")
 
 
 def _apply_along_axis(func1d: Callable, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
@@ -247,15 +148,6 @@ def _ix(*args: Any) -> Any:
     return rewrapped(np.ix_(*unwrapped(args)))
 
 
-def _dot(a: Any, b: Any, out: Any = None) -> Any:
-    x, y = asarray(a), asarray(b)
-    dtype = np.result_type(x.dtype, y.dtype)
-    result = wrapped(jnp.dot(as_jax(x, dtype), as_jax(y, dtype), precision=jax.lax.Precision.HIGHEST))
-    if out is not None:
-        session().rules.store(out, Ellipsis, result)
-    return result if out is None else out
-
-
 def _known_or(rule: Callable, function: Callable) -> Callable:
     """NumPy's own function where everything is known."""
 
@@ -267,10 +159,17 @@ def _known_or(rule: Callable, function: Callable) -> Callable:
     return apply_
 
 
-def _histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
-    return rewrapped(
-        jnp.histogram(as_jax(a), unwrapped(bins), range, None if weights is None else as_jax(weights), density)
-    )
+def _chosen(rule: Callable, function: Callable) -> Callable:
+    """Of a known condition, elements of a known number."""
+
+    def apply_(condition: Any, arr: Any, *args: Any, **kwargs: Any) -> Any:
+        if has_unknown(condition):
+            return rule(condition, arr, *args, **kwargs)
+        if function is np.extract:
+            return np.ravel(arr)[np.flatnonzero(unwrapped(asarray(condition)))]
+        return np.take(arr, np.flatnonzero(unwrapped(asarray(condition))), *args, **kwargs)
+
+    return apply_
 
 
 def _ndindex(*shape: Any) -> Any:
@@ -296,18 +195,6 @@ def _fromfunction(function: Callable, shape: Any, *, dtype: Any = float, **kwarg
 
 def _in1d(element: Any, test_elements: Any, **kwargs: Any) -> Any:
     return rewrapped(jnp.isin(as_jax(asarray(element)), as_jax(asarray(test_elements)), **kwargs))
-
-
-def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
-    if not minlength:
-        raise unliftable(
-            "np.bincount: the length of its result depends on the arguments' values", "minlength=n, for numbers below n"
-        )
-    numbers = as_jax(x)
-    session().check(
-        jnp.any(numbers >= minlength), f"np.bincount of a number that is not below minlength={minlength}", line()
-    )
-    return wrapped(jnp.bincount(numbers, None if weights is None else as_jax(weights), length=minlength))
 
 
 MANY = 2000  # entries from which NumPy's sort on the host is faster than XLA's, the way there included
@@ -339,11 +226,17 @@ RULES: dict[Any, Callable] = {
     np.linalg.cholesky: _known_or(cholesky, np.linalg.cholesky),
     np.linalg.eigh: _known_or(eigh, np.linalg.eigh),
     np.linalg.eigvalsh: _known_or(eigvalsh, np.linalg.eigvalsh),
-    np.bincount: _known_or(_bincount, np.bincount),
+    np.linalg.eig: _known_or(eig, np.linalg.eig),
+    np.linalg.eigvals: _known_or(eigvals, np.linalg.eigvals),
+    np.linalg.svd: _known_or(svd, np.linalg.svd),
+    np.bincount: _known_or(bincount, np.bincount),
     np.array: array,
     np.asarray: asarray,
     np.asanyarray: asarray,
     np.ascontiguousarray: asarray,
+    np.asfortranarray: asarray,
+    np.require: asarray,
+    np.lib.stride_tricks.sliding_window_view: sliding_windows,
     np.copy: lambda a, *args, **kwargs: array(a),
     np.zeros: made_of(np.zeros),
     np.ones: made_of(np.ones),
@@ -376,25 +269,37 @@ RULES: dict[Any, Callable] = {
     np.dsplit: split(np.split, 2),
     np.real: real,
     np.imag: imag,
-    np.nan_to_num: _nan_to_num,
-    np.copyto: _copyto,
-    np.fill_diagonal: _fill_diagonal,
-    np.put: _put,
-    np.putmask: _putmask,
-    np.place: _putmask,
+    np.nan_to_num: nan_to_num,
+    np.copyto: copyto,
+    np.fill_diagonal: fill_diagonal,
+    np.nonzero: _known_or(nonzero, np.nonzero),
+    np.flatnonzero: _known_or(flatnonzero, np.flatnonzero),
+    np.argwhere: _known_or(argwhere, np.argwhere),
+    np.extract: _chosen(extract, np.extract),
+    np.compress: _chosen(compress, np.compress),
+    np.put: put,
+    np.put_along_axis: put_along_axis,
+    np.putmask: putmask,
+    np.place: place,
     np.where: _where,
     np.clip: _clip,
-    np.append: _append,
-    np.concatenate: _concatenate,
-    np.stack: _joined(np.stack),
-    np.hstack: _joined(np.hstack),
-    np.vstack: _joined(np.vstack),
-    np.dstack: _joined(np.dstack),
-    np.column_stack: _joined(np.column_stack),
+    np.append: append,
+    np.concatenate: concatenate,
+    np.stack: joined(np.stack),
+    np.hstack: joined(np.hstack),
+    np.vstack: joined(np.vstack),
+    np.dstack: joined(np.dstack),
+    np.column_stack: joined(np.column_stack),
     np.apply_along_axis: _apply_along_axis,
     np.ix_: _ix,
-    np.dot: _known_or(_dot, np.dot),
-    np.histogram: _known_or(_histogram, np.histogram),
+    np.dot: _known_or(dot, np.dot),
+    np.block: _known_or(block, np.block),
+    np.einsum: _known_or(einsum, np.einsum),
+    np.histogramdd: _known_or(histogramdd, np.histogramdd),
+    np.choose: _known_or(choose, np.choose),
+    np.take: _known_or(take, np.take),
+    np.take_along_axis: _known_or(take_along_axis, np.take_along_axis),
+    np.histogram: _known_or(histogram, np.histogram),
     np.ndindex: _ndindex,
     np.ndenumerate: _ndenumerate,
     np.isscalar: _isscalar,
@@ -403,6 +308,8 @@ RULES: dict[Any, Callable] = {
     np.size: lambda a, axis=None: int(np.prod(_shape(a), dtype=int)) if axis is None else _shape(a)[axis],
     np.fromfunction: _fromfunction,
     np.isin: _known_or(_in1d, np.isin),
-    np.vectorize: _vectorized,
+    **POLYNOMIALS,
+    np.matrix: Matrix,
+    np.asmatrix: lambda data, dtype=None: Matrix(data, dtype, copy=False),
     np.piecewise: _known_or(piecewise, np.piecewise),
 }

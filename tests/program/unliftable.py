@@ -160,12 +160,12 @@ def draws_until(x):
 
 
 def where_it_is_positive(x):
-    (indices,) = np.nonzero(x > 0)  # <- here
-    return x[indices].sum() * len(indices)
+    (indices,) = np.nonzero(x > 0)
+    return x[indices[::2]].sum()  # <- here
 
 
 def one_armed_where(x):
-    return np.where(x > 0)[0][1] * x[0]  # <- here
+    return np.where(x > 0)[0][1:].sum() * x[0]  # <- here
 
 
 def distinct_values(x):
@@ -173,8 +173,8 @@ def distinct_values(x):
 
 
 def what_a_mask_chooses(x):
-    positive = x[x > 0]  # <- here
-    return positive[1] * 2  # <- here
+    positive = x[x > 0]
+    return positive[1:].sum() * 2  # <- here
 
 
 def reshaped_choice(x):
@@ -488,8 +488,8 @@ BEFORE_THE_RUN = [
     Unliftable(choice_by_traced_probabilities, (0.5,), "choice", "sample|sigma|outside|numpyro"),
     Unliftable(draw_in_one_branch, (0.5,), "exponential|draw|generator", "before|outside|argument"),
     Unliftable(draws_until, (0.5,), r"\brandom|draw|generator", "before|outside|argument|for"),
-    Unliftable(where_it_is_positive, (np.array([1.0, -2.0, 3.0]),), "nonzero", "where|mask|static"),
-    Unliftable(one_armed_where, (np.array([1.0, -2.0, 3.0]),), "where|nonzero"),
+    Unliftable(where_it_is_positive, (np.array([1.0, -2.0, 3.0]),), "mask|length", "where|mask|static"),
+    Unliftable(one_armed_where, (np.array([1.0, -2.0, 3.0]),), "mask|length", "where"),
     Unliftable(distinct_values, (np.array([1.0, -2.0, 1.0]),), "unique"),
     Unliftable(what_a_mask_chooses, (np.array([1.0, -2.0, 3.0]),), "mask|shape|length|size", "where|sum|mean|mask"),
     Unliftable(reshaped_choice, (np.array([1.0, -2.0, 3.0]),), "mask|shape|length|size", "where|mask"),
