@@ -261,11 +261,7 @@ def _library(function: Callable, top: str, args: tuple, kwargs: dict) -> Any:
             return lifted(function)(*args, **kwargs)
         return apply(function, args, kwargs) if _mentions_values(args, kwargs) else rewrapped(function(*args, **kwargs))
     if top == "scipy":
-        return (
-            _scipy.apply(function, args, kwargs)
-            if has_unknown((args, kwargs))
-            else native(function, unwrapped(args), unwrapped(kwargs))
-        )
+        return _scipy.apply(function, args, kwargs)
     return native(function, args, kwargs)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
 import types
@@ -36,6 +37,9 @@ class RaisedError(Exception):
 HOOKED: set[types.CodeType] = set()  # the code of lifted functions
 
 
+_OF_LIBRARIES = re.compile(r"[/\\](?:site|dist)-packages[/\\](numpy|scipy)[/\\]")
+
+
 def line() -> str:
     """`file:line (function)` of the program's line that is being traced: of code of a library, which is lifted as well, that of
     whoever called it."""
@@ -56,6 +60,14 @@ def _is_numeric(place: str) -> bool:
     """Does nobody ask for the line: of NumPy, of SciPy, of Python's own modules?"""
     _, packages, path = place.rpartition("-packages" + os.sep)
     return not packages or path.startswith(("numpy" + os.sep, "scipy" + os.sep))
+
+
+def in_library() -> bool:
+    """Is it a function of NumPy's or SciPy's own, lifted from its source, that is being traced?"""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code not in HOOKED:
+        frame = frame.f_back
+    return frame is not None and bool(_OF_LIBRARIES.search(frame.f_code.co_filename))
 
 
 def unliftable(problem: str, *remedies: str) -> LiftError:

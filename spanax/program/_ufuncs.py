@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import jax.scipy.special
 import numpy as np
 from jax import lax
 
 from ._array_likes import SEQUENCES
 from ._masked import Masked
 from ._matrices import Matrix
+from ._scipy._special import ufunc as special
 from ._session import session, unliftable
 from ._steady import steady
 from ._translated import translated
@@ -138,7 +137,7 @@ def _call(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
         raise unliftable(f"np.{ufunc.__name__}({', '.join(kwargs)}=...) is not lifted", "the same without it")
     if rule is not None and dtype is None and (done := rule(*inputs)) is not None:
         return done if isinstance(done, Number) else wrapped(done)
-    function = _careful(ufunc, inputs, types) or _namesake(ufunc)
+    function = _careful(ufunc, inputs, types) or _namesake(ufunc, inputs)
     return _each(wrapped, function(*(as_jax(x, t) for x, t in zip(inputs, types, strict=False))))
 
 
@@ -154,15 +153,13 @@ def _is_safe(divisor: Any) -> bool:
     return not is_unknown(divisor) and bool(np.all(raw(divisor) != 0))
 
 
-def _namesake(ufunc: np.ufunc) -> Callable:
-    for module in (jnp, jax.scipy.special):
-        if function := getattr(module, {"psi": "digamma"}.get(ufunc.__name__, ufunc.__name__), None):
-            if module is jnp and getattr(np, ufunc.__name__, None) is not ufunc and ufunc.__name__ not in _PRIVATE:
-                continue
-            return function
-    raise unliftable(
-        f"{ufunc.__name__} has no counterpart in JAX", "sx.blackbox around it, with a bridge", "other functions"
-    )
+def _namesake(ufunc: np.ufunc, inputs: tuple) -> Callable:
+    name = ufunc.__name__
+    of_numpy = getattr(np, name, None) is ufunc or name in _PRIVATE
+    function = getattr(jnp, name, None) if of_numpy else special(ufunc, inputs)
+    if function is None:
+        raise unliftable(f"{name} has no counterpart in JAX", "sx.blackbox around it, with a bridge", "other functions")
+    return function
 
 
 _PRIVATE = {"clip", "_ones_like"}

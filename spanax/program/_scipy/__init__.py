@@ -1,0 +1,3 @@
+"""SciPy on values of a lifted program: right, or refused by name."""
+
+from ._door import apply as apply
