@@ -170,15 +170,21 @@ def below(eqn: JaxprEqn, test: Callable[[JaxprEqn], bool]) -> JaxprEqn | None:
     return None
 
 
-def operations(program: ClosedJaxpr) -> int:
-    """How many equations it holds, those of its sub-programs among them."""
-    inner = (p for eqn in program.jaxpr.eqns for p in jaxprs_in_params(eqn.params))
-    return len(program.jaxpr.eqns) + sum(operations(ClosedJaxpr(p, ())) for p in inner)
+def operations(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
+    """Its equations, those of its sub-programs among them."""
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for inner in jaxprs_in_params(eqn.params):
+            yield from operations(inner)
+
+
+def is_loop(eqn: JaxprEqn) -> bool:
+    return eqn.primitive in (P.scan_p, P.while_p)
 
 
 def has_loop(program: ClosedJaxpr) -> bool:
     """Is there a loop in it, at any depth?"""
-    return any(below(eqn, lambda e: e.primitive in (P.scan_p, P.while_p)) for eqn in program.jaxpr.eqns)
+    return any(map(is_loop, operations(program.jaxpr)))
 
 
 def without_dead_code(program: ClosedJaxpr) -> ClosedJaxpr:

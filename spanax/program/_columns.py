@@ -39,7 +39,7 @@ class Columns:
 
     def row(self, target: Array, index: Number) -> Any:
         """`target[index]`, or None where it is to be read by the index."""
-        origin = index.origin or index
+        origin = index.source
         if not any(origin is i for i in self.indices) or target.root.born > self.start or target.born > self.start:
             return None
         assert index.span is not None and origin.span is not None

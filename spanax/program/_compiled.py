@@ -18,6 +18,7 @@ import numpy as np
 from .._errors import SpanaxError
 from .._jaxprs import defined
 from . import _calls, _hooks
+from ._effort import Tuned
 from ._guard import UnknownStateError, state_of
 from ._session import RaisedError, Session, under
 from ._unreached import careful
@@ -121,7 +122,7 @@ class Program:
     def traced(self, form: Any, given: list, entries: list) -> Outcome:
         functions: dict[int, Any] = {}
         run, static = self._run(form, functions), form[2]
-        compiled = jax.jit(
+        compiled = Tuned(
             functools.partial(_with_gradients, run, _place(self.function), self.derive) if self.derive else run
         )
         outcome = compiled(given)
@@ -151,7 +152,7 @@ _ONE = threading.RLock()
 def traced_run(program: Program, args: tuple, kwargs: dict) -> tuple[Outcome, Session]:
     """The function on values, in a traced program. One at a time: it writes objects of the world, and takes that back."""
     with _ONE, under(Session(_hooks.Rules(), program.max_iterations, program.recursive)) as now:
-        now.place = _place(program.function)
+        now.place, now.only_derived = _place(program.function), bool(program.derive)
         args, kwargs = jax.tree.map(lambda x: x() if isinstance(x, _Later) else x, (args, kwargs))
         with now.block(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             try:

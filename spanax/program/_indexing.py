@@ -267,7 +267,7 @@ def _distance(start: Number, stop: Any) -> int | None:
 
 
 def _same_origin(x: Number, y: Number) -> bool:
-    return (x.origin or x) is (y.origin or y)
+    return x.source is y.source
 
 
 # -- writing

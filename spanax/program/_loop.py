@@ -93,7 +93,7 @@ class Loop:
             return False
         if ("size", self.site) not in session().hints:
             way = self.probe(lambda: items.known(0))
-            session().hints["size", self.site] = 0 if way is None else operations(way.program)
+            session().hints["size", self.site] = 0 if way is None else sum(1 for _ in operations(way.program.jaxpr))
         return session().hints["size", self.site] * copies <= SMALL
 
     def probe(self, item: Callable[[], Any]) -> Capture | None:
@@ -192,7 +192,7 @@ class Loop:
             outs = way.run(*leaves)
             return plan.outputs(1, outs), _going(way, outs)
 
-        final, still = rounds_until(step, state, going, session().max_iterations)
+        final, still = rounds_until(step, state, going, session().max_iterations, nested=has_loop(way.program))
         self.finish(final, (), [], way, carry, makers)
         session().check(still, self.bound_message(), self.where, *self.bound_remedies())
 

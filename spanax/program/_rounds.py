@@ -40,8 +40,9 @@ def known_rounds(step: Callable, state: Sequence, xs: Any, length: int, *, neste
     return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ys, more)
 
 
-def rounds_until(step: Callable, state: Sequence, going: Any, bound: int) -> tuple[Sequence, Any]:
+def rounds_until(step: Callable, state: Sequence, going: Any, bound: int, *, nested: bool) -> tuple[Sequence, Any]:
     """`state, going = step(state)` while `going` holds, `bound` times at most: the last of both."""
+    step = step if nested else thrifty(step)
     inner = max(1, math.isqrt(bound))
     outer = -(-bound // inner)
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from .._errors import SpanaxError
 from .._jaxprs import here, is_traced
@@ -149,6 +150,7 @@ class Session:
 
     def __init__(self, rules: Rules, max_iterations: int, recursive: bool):
         self.place = ""  # where the program is defined
+        self.only_derived = False  # is it compiled for its gradient, where nobody looks for its branches?
         self.rules, self.max_iterations, self.recursive = rules, max_iterations, recursive
         self.fault = Fault()
         self.blocks: list[Writes] = []
@@ -255,8 +257,10 @@ class Session:
             fault.messages.append(message)
         code = fault.messages.index(message) + 1
         self.record(fault, 0)
-        before = jnp.asarray(fault.code, jnp.int32)
-        fault.code = jnp.where((before == 0) & failed, jnp.int32(code), before)
+        before = fault.code
+        first = failed if isinstance(before, int) and not before else (before == 0) & failed
+        first = jnp.any(first) if jnp.ndim(first) else jnp.asarray(first, bool)
+        fault.code = lax.select(first, jnp.int32(code), jnp.asarray(before, jnp.int32))
 
 
 _LOCAL = threading.local()

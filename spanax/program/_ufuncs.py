@@ -200,7 +200,7 @@ def _span(sign: int) -> Callable:
             return _ranged(np.add if sign > 0 else np.subtract)(x, y)
         low, high = span
         result = Number(as_jax(index) + canonical(int).type(known), int, (low + known, high + known))
-        result.origin = index.origin or index
+        result.origin = index.source
         return result
 
     return shifted

@@ -200,6 +200,11 @@ class Number(Value):
     def form(self) -> Any:
         return self._data
 
+    @property
+    def source(self) -> Number:
+        """The int that it is, or differs from by a known number."""
+        return self if self.origin is None else self.origin
+
     def __deepcopy__(self, memo: dict) -> Number:
         return self
 
@@ -457,6 +462,12 @@ def as_jax(x: Any, dtype: Any = None) -> jax.Array:
     data = raw(x)
     if isinstance(data, Composite):
         raise data.refused()
+    if (
+        isinstance(data, jax.Array)
+        and not jax.typeof(data).weak_type
+        and (dtype is None or canonical(dtype) == data.dtype)
+    ):
+        return data
     if isinstance(data, (list, tuple)):
         data = raw(session().rules.function(np.array, (data,), {}))
     if dtype is None:

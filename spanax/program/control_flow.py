@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ._branches import either
 from ._capture import Capture, capture
 from ._cells import usable
 from ._protocols import own_method
@@ -39,7 +40,7 @@ def truth(value: Any) -> bool | jax.Array:
     data = as_jax(value)
     if data.size != 1:
         raise ValueError("the truth value of an array with more than one element is ambiguous: use .any() or .all()")
-    data = data.reshape(())
+    data = data.reshape(()) if data.ndim else data
     return data if data.dtype == bool else data != 0
 
 
@@ -130,7 +131,7 @@ def _run(chosen: jax.Array, ways: Sequence[Capture], kept: Sequence[Capture], pl
     if not plan.forms and not any(way.program.effects for way in ways):
         return []
     if len(kept) == 2:
-        return lax.cond(chosen, *(_outputs(plan, i, way) for i, way in enumerate(kept)))
+        return either(chosen, kept, *(_outputs(plan, i, way) for i, way in enumerate(kept)))
     # The other branch ends in an error: this one is run where it is right, lest it do harm where it is not.
     right = chosen if kept[0] is ways[0] else ~chosen
     return lax.cond(right, _outputs(plan, 0, kept[0]), lambda: [jnp.zeros(*form) for form in plan.forms])

@@ -111,7 +111,7 @@ def _derived(
         if nan == "raise":
             again = functools.partial(program.scalar, args, ints)
             gradients = without_nan(leaves[0] if leaves else None, gradients, outcome.has_nan, f, again)
-        value = _plain(leaves[0].reshape(()), args) if leaves else None
+        value = _plain(leaves[0], args) if leaves else None
         return value, _in_place(args, gradients, ints)
 
 
@@ -193,7 +193,7 @@ def _plain_like(x: jax.Array, like: Any) -> Any:
 
 def _plain(value: jax.Array, args: tuple) -> Any:
     if is_traced(value) or _has_jax_numbers(args):
-        return value
+        return value.reshape(())
     return np.asarray(value).item()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._errors import SpanaxError, diagnosis
 from .._foreign_arrays import refuse_foreign
@@ -94,7 +95,7 @@ def checked(result: Any, outcome: Outcome) -> Any:
 
 def raise_fault(outcome: Outcome) -> None:
     """The error of the first fault, if there was one; of a batch, that of any lane."""
-    code = int(outcome.code.max())
+    code = int(np.asarray(outcome.code).max())  # by NumPy, which compiles nothing
     if code:
         problem, where, remedies = outcome.messages[code - 1]
         raise SpanaxError(problem, where, *remedies)

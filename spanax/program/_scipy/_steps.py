@@ -115,7 +115,7 @@ def integrated(
         head = [*(jnp.where(accepted, new, old) for new, old in moved), length, ~accepted, small]
         return [*head, *out, *map(still, tried.memory)], going
 
-    final, going = rounds_until(step, state, still(end) != still(start), bound)
+    final, going = rounds_until(step, state, still(end) != still(start), bound, nested=True)
     return Solution(final[1], None if times is None else final[6], final[5], going)
 
 

@@ -1,0 +1,73 @@
+"""How hard XLA is to work on a program that is compiled here, on a CPU: no harder than what it saves when the program runs.
+
+- XLA's newer emitters take a quarter of the compilation of small kernels, and gain nothing there.
+- What holds no loop runs each operation once: of few numbers, that costs less than to optimise it ever saves.
+- In a long body of a loop on small arrays, shifted copies of one array (np.roll, x[1:] - x[:-1]) make XLA write the whole
+  expression of that array once more for each shift, which is most of the compilation. So operations are kept apart there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from .._jaxprs import JaxprEqn, Literal, aval, is_loop, is_traced, operations
+
+SMALL = 2**14  # entries of an array that stays in a core's cache
+BRIEF = 20_000  # entries that a program computes in all, below which it is not optimised
+LONG = 1_000  # operations of a program with loops, from which they are kept apart ...
+WIDE = 32  # ... if most are on arrays of these entries or more: calling one costs as much as computing so many numbers
+
+
+class Tuned:
+    """A function as a compiled one; `run` takes and gives pytrees of arrays. Inside of another program it is a part of that."""
+
+    def __init__(self, run: Callable):
+        self.run, self.plain = run, jax.jit(run)
+        self.chosen: dict[Any, Callable] = {}
+
+    def __call__(self, given: list) -> Any:
+        if any(map(is_traced, given)):
+            return self.plain(given)
+        form = tuple([getattr(x, "shape", ()) for x in given])
+        if form not in self.chosen:
+            options = options_for(self.plain.trace(given).jaxpr.jaxpr)
+            self.chosen[form] = jax.jit(self.run, compiler_options=options)
+        try:
+            return self.chosen[form](given)
+        except ValueError as error:  # known numbers inside of another program, which has options of its own
+            if "compiler_options" not in str(error):
+                raise
+        except jax.errors.JaxRuntimeError as error:
+            if "compile option" not in str(error):
+                raise
+            self.chosen[form] = self.plain  # a version of XLA that has other options
+        return self.plain(given)
+
+
+def options_for(jaxpr: Any) -> dict[str, Any] | None:
+    """XLA's options for a program; None for its own."""
+    if jax.default_backend() != "cpu":
+        return None
+    eqns = list(operations(jaxpr))
+    sizes = sorted(map(_work, eqns))
+    if not sizes or sizes[-1] > SMALL:
+        return None
+    loops = any(map(is_loop, eqns))
+    if loops and len(sizes) >= LONG and sizes[len(sizes) // 2] >= WIDE:
+        return {"xla_disable_hlo_passes": "fusion"}
+    brief = not loops and sum(sizes) <= BRIEF
+    unoptimised = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+    return {"xla_cpu_use_fusion_emitters": False} | (unoptimised if brief else {})
+
+
+def _work(eqn: JaxprEqn) -> int:
+    """Entries that an operation reads or writes; of a product of matrices, the numbers that are multiplied."""
+    sizes = [math.prod(aval(v).shape) for v in (*eqn.invars, *eqn.outvars) if not isinstance(v, Literal)]
+    if eqn.primitive is jax.lax.dot_general_p:
+        (contracted, _), _ = eqn.params["dimension_numbers"]
+        sizes.append(sizes[-1] * math.prod(aval(eqn.invars[0]).shape[k] for k in contracted))
+    return max(sizes, default=0)
