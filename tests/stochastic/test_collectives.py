@@ -50,14 +50,14 @@ COLLECTIVES = {
 }
 # Nothing of another lane comes in.
 HARMLESS = {"axis_index", "axis_size", "pcast"}
-# Between two meshes, and for GPUs alone: no result that could be a cost.
+# Between two meshes, and for GPUs alone: no result that could be a cost. Newer versions of JAX have no such functions.
 ELSEWHERE = {"psend", "precv"}
 
 
 def test_every_collective_of_jax_is_decided():
     functions = {name: f for name, f in vars(lax).items() if inspect.isfunction(f)}
     over_an_axis = {name for name, f in functions.items() if "axis_name" in inspect.signature(f).parameters}
-    assert over_an_axis == COLLECTIVES.keys() | HARMLESS | ELSEWHERE
+    assert over_an_axis - ELSEWHERE == COLLECTIVES.keys() | HARMLESS
 
 
 @pytest.mark.parametrize("name", COLLECTIVES)
