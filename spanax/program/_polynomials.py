@@ -82,7 +82,10 @@ def _poly(seq_of_zeros: Any) -> Any:
 
 def _polydiv(u: Any, v: Any) -> tuple:
     """`np.polydiv`, with a remainder of the divisor's degree less one: it is not looked for leading zeros."""
-    dividend, divisor = as_jax(_coefficients(u)), as_jax(_coefficients(v))
+    by = _coefficients(v)
+    if not is_unknown(by) and not raw(by)[0]:
+        raise unliftable("np.polydiv by a polynomial whose leading coefficient is 0", "its other coefficients")
+    dividend, divisor = as_jax(_coefficients(u)), as_jax(by)
     _check_leading(divisor, "np.polydiv by")
     quotient, rest = jnp.polydiv(dividend, divisor)
     keep = max(len(divisor) - 1, 1)

@@ -20,10 +20,11 @@ import pytest
 import spanax as sx
 from spanax.program import _calls, _hooks, _methods
 from spanax.program._builtins import CALLS
+from spanax.program._namesakes import UNSIZED
 from spanax.program._session import Session, under
 from spanax.program._unsettled import Partial, Undefined, Unusable
 from spanax.program._values import Number, as_jax
-from spanax.program.numpy_calls import RULES, UNSIZED
+from spanax.program.numpy_calls import RULES
 
 from . import early
 
