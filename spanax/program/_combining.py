@@ -24,7 +24,8 @@ def joined(function: Callable) -> Callable:
         out = kwargs.pop("out", None)
         arrays = list(arrays)
         if not has_unknown((arrays, args)):
-            result = rewrapped(function(unwrapped(arrays), *args, dtype=dtype, **kwargs))
+            given = kwargs if dtype is None else {**kwargs, "dtype": dtype}  # some have none
+            result = rewrapped(function(unwrapped(arrays), *args, **given))
         else:
             values = [asarray(a) for a in arrays]
             dtype = np.result_type(*(v.dtype for v in values)) if dtype is None else np.dtype(dtype)
