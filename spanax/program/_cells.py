@@ -98,10 +98,13 @@ def changing(container: Any) -> None:
 
 
 def linked(thing: Any) -> list:
-    """The lists, dictionaries or objects that may be the same one, as the arguments decide."""
-    links = session().links
-    around = [x for other in links.get(id(thing), ()) for x in (other, *links.get(id(other), ()))]
-    return [x for x in around if x is not thing]
+    """The lists, dictionaries or objects that may be the same one, as the arguments decide.
+
+    Those of an earlier tracing of a block are no more: writes to them would differ from one tracing to the next.
+    """
+    now = session()
+    around = [x for other in now.links.get(id(thing), ()) for x in (other, *now.links.get(id(other), ()))]
+    return [x for x in around if x is not thing and now.is_alive(now.age(x))]
 
 
 def set_attribute(owner: Any, name: str, value: Any) -> None:

@@ -1,6 +1,6 @@
 """Roots of sums of squares at 0, where a norm has its kink, and squares of roots.
 
-A norm has no derivative at 0: like `abs` it has the slope 0 there, in the middle of those around it, and no second derivative:
+A norm has no derivative at 0: it has the slope 0 there, in the middle of those around it, and no second derivative:
 that is NaN. `np.sqrt(x)` at 0 keeps its infinite slope. A root that is squared is what it is the root of, derivatives and all.
 """
 
@@ -22,6 +22,7 @@ FURTHEST = 40
 _PASSED = frozenset(
     "reshape squeeze expand_dims broadcast_in_dim transpose rev slice convert_element_type copy copy_p".split()
 )
+_OF_WEIGHTS = _PASSED | frozenset("select_n reduce_sum max add mul div".split())
 _ADDED = frozenset("reduce_sum reduce_max cumsum dynamic_slice gather".split())
 
 
@@ -63,9 +64,9 @@ class Orders:
             return 2 * self._base(ins[0], further)
         if kind in ("mul", "div"):
             first, second = ins
-            if not self._is_active(second):
+            if self._is_weight(second):
                 return of(first)
-            return of(second) if kind == "mul" and not self._is_active(first) else 0.0
+            return of(second) if kind == "mul" and self._is_weight(first) else 0.0
         if kind == "dot_general" and self._flat.are_same(*ins) and _is_of_squares(step):
             return 2 * self._base(ins[0], further)
         if kind == "real":
@@ -80,6 +81,33 @@ class Orders:
         if kind in ("sqrt", "pow"):
             return of(ins[0]) * root_power(step)
         return 0.0
+
+    def _is_weight(self, name: Name, further: int = 6) -> bool:
+        """Is it nowhere negative and no function of the arguments: known numbers, what was true or false, counts?"""
+        name = self._constant(name)
+        if (known := self._number(name)) is not None:
+            return not np.any(known < 0)
+        step = self._flat.makers.get(name)
+        if self._is_active(name) or step is None or not further:
+            return False
+        if name.aval.dtype == bool:
+            return True
+        if step.kind == "sub":  # the freedom of a variance
+            return bool(np.all(self._number(step.ins[1]) == 0)) and self._is_weight(step.ins[0], further - 1)
+        cases = step.ins[1:] if step.kind == "select_n" else step.ins
+        return step.kind in _OF_WEIGHTS and all(self._is_weight(case, further - 1) for case in cases)
+
+    def _number(self, name: Name) -> np.ndarray | None:
+        """A known real number, or the difference of two."""
+        name = self._constant(name)
+        if name.known is not None:
+            known = None if is_traced(name.known) else np.asarray(name.known)
+            return known if known is not None and known.dtype.kind in "biuf" else None
+        step = self._flat.makers.get(name)
+        if step is None or step.kind != "sub" or any(n.known is None for n in map(self._constant, step.ins)):
+            return None
+        one, other = map(self._number, step.ins)
+        return None if one is None or other is None else one - other
 
     def _constant(self, name: Name) -> Name:
         """What a constant is that is only brought into form."""

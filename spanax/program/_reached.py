@@ -93,6 +93,10 @@ class Reached:
         kind = step.kind
         if kind == "select_n":
             return _chosen(whole, step.ins[0], k - 1, k == 2 and step.ins[0] in self.implied)
+        if kind in ("max", "min") and step.ins[0] is not step.ins[1]:
+            return _fitted(_extreme(whole, step, k), step.ins[k].aval.shape)
+        if kind in ("reduce_max", "reduce_min"):
+            return _greatest(whole, step)
         if kind == "mul" and self._is_weight(other := step.ins[1 - k]):
             whole = _weighted(whole, other)
         if is_elementwise(step):
@@ -184,6 +188,35 @@ def _chosen(whole: Mask, which: Name, case: int, holds: bool) -> Mask:
 
     implied = holds and (whole is EVERYWHERE or whole.implied)
     return Mask(value, (whole,), whole.scalar and which.aval.ndim == 0, implied=implied)
+
+
+def _extreme(whole: Mask, step: Step, k: int) -> Mask:
+    """The greater or the smaller one; both where they are equal, or NaN."""
+    this, other = step.ins[k], step.ins[1 - k]
+
+    def value(primal: Callable) -> Any:
+        outside, one, two = whole.value(primal), primal(this), primal(other)
+        if one is None or two is None:
+            return outside
+        return _both(outside, ~(one < two if step.kind == "max" else one > two))
+
+    return Mask(value, (whole,), whole.scalar and step.outs[0].aval.ndim == 0)
+
+
+def _greatest(whole: Mask, step: Step) -> Mask:
+    """The greatest or the smallest ones of an axis, or NaN."""
+    (name,), (out,), axes = step.ins, step.outs, step.eqn.params["axes"]
+
+    def value(primal: Callable) -> Any:
+        outside, x, extreme = whole.value(primal), primal(name), primal(out)
+        if x is None or extreme is None:
+            return outside if whole.scalar else None
+        chosen = ~(
+            x < jnp.expand_dims(extreme, axes) if step.kind == "reduce_max" else x > jnp.expand_dims(extreme, axes)
+        )
+        return chosen if outside is None else chosen & (outside if whole.scalar else jnp.expand_dims(outside, axes))
+
+    return Mask(value, (whole,), False)
 
 
 def _weighted(whole: Mask, weight: Name) -> Mask:

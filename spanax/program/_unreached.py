@@ -16,6 +16,7 @@ from jax import lax
 from .._jaxprs import ClosedJaxpr, P, at, below, body, evaluate, evaluate_jaxpr, is_ref, varying
 from ._flat import Flat, Name, Step
 from ._kinks import Orders, root, root_of_square, root_power, squared_root
+from ._moving import Moving, within
 from ._reached import (
     ELEMENTWISE,
     EVERYWHERE,
@@ -37,6 +38,7 @@ _REDUCED = frozenset(
     "reduce_max reduce_min reduce_sum cumsum cummax cummin select_n stop_gradient spanax_any_lane".split()
 )
 _CHEAP = ELEMENTWISE | KEEPS_ALL | LEAVES_OUT | TESTS | _REDUCED
+_FINITE = frozenset("exp exp2 expm1 sinh cosh tan".split())  # their slopes are, where their values are
 MOST = 200  # steps that are looked at again to know a mask in time
 
 
@@ -67,6 +69,7 @@ class Plan:
         within = Mask(lambda primal: self.runs[-1], (), True, implied=True) if branch else EVERYWHERE
         self.reached = Reached(self.flat, within, {self.flat.ins[k] for k in holds})
         self.orders = Orders(self.flat, self.reached.is_active)
+        self.moving = Moving(self.flat, self.reached)
         self.infinite = set(self.flat.ins) if infinite else set()
         self.guards: dict[int, Mask] = {}
         self.rules: dict[int, Callable] = {}
@@ -87,6 +90,8 @@ class Plan:
         mask = self.reached.steps.get(i)
         if mask is None:
             return
+        if singular and step.kind not in _FINITE and is_elementwise(step):
+            mask = within(mask, self.moving.into(step))
         if mask is not EVERYWHERE and _may_spoil(step, singular, spreads) and (mask.scalar or is_elementwise(step)):
             self.guards[i] = mask
         if (rule := self._rule(step)) is not None:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ._steps import Attempt, Problem, rms
+from ._steps import Attempt, Problem, powers, rms
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,7 @@ class Explicit:
         if self.name == "DOP853":
             return lambda x: _dop853(self.table, problem.f, slopes, t, y, new, h, x)
         coefficients = slopes.T @ jnp.asarray(self.table.P, y.dtype)
-        powers = np.arange(1, coefficients.shape[1] + 1)
-        return lambda x: y + h * (x[:, None] ** powers) @ coefficients.T
+        return lambda x: y + h * powers(x, coefficients.shape[1]) @ coefficients.T
 
 
 def _filled(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from ..._jaxprs import evaluate_jaxpr, is_traced
 from .._session import session, unliftable
+from .._unreached import careful
 from .._values import Array, Number, as_jax
 
 
@@ -21,7 +22,8 @@ class Given:
 
     def __init__(self, function: Callable[..., Any], who: str, examples: Sequence[jax.Array]):
         self.who = who
-        self.program = jax.make_jaxpr(lambda *xs: self._traced(function, xs))(*examples)
+        # A solver differentiates it by a rule of its own, so that what its selections leave out is seen to here.
+        self.program = jax.make_jaxpr(careful(lambda *xs: self._traced(function, xs)))(*examples)
         if self.program.effects:
             raise unliftable(f"the function given to {who} prints or logs", "the same without it")
         self.depends = any(map(is_traced, self.program.consts))

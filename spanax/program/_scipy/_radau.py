@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from ._implicit import at_root
-from ._steps import Attempt, Problem, rms
+from ._steps import Attempt, Problem, powers, rms
 
 _S = 6**0.5
 _A = np.array(
@@ -59,7 +59,7 @@ class Radau:
         polynomial = jnp.asarray(_P, y.dtype).T @ z
 
         def dense(x: jax.Array) -> jax.Array:
-            return y + (x[:, None] ** np.arange(1, 4)) @ polynomial
+            return y + powers(x, 3) @ polynomial
 
         accepted = searched["accepted"]
         kept = [polynomial, h, searched["error"]]
@@ -85,7 +85,7 @@ def _search(
     tol = jnp.maximum(10 * jnp.finfo(dtype).eps / problem.rtol, jnp.minimum(0.03, problem.rtol**0.5))
     polynomial, before, old_error = memory
     x = 1 + C * h / jnp.where(before == 0, 1, before)
-    guess = (x[:, None] ** np.arange(1, 4) - 1) @ polynomial
+    guess = (powers(x, 3) - 1) @ polynomial
 
     def newton(s: tuple) -> tuple:
         z, k, size_before, _, _ = s
@@ -93,7 +93,7 @@ def _search(
         move = jax.scipy.linalg.lu_solve(factors, -left.reshape(-1)).reshape(3, n)
         size = rms(move / scale)
         rate = jnp.where(k == 0, 0, size / jnp.where(size_before == 0, 1, size_before))
-        slow = (rate >= 1) | (rate ** (_ROUNDS - k) / jnp.where(rate >= 1, 1, 1 - rate) * size > tol)
+        slow = (rate >= 1) | (rate ** (_ROUNDS - k).astype(dtype) / jnp.where(rate >= 1, 1, 1 - rate) * size > tol)
         failed = ~jnp.isfinite(size) | ((k > 0) & slow)
         done = (size == 0) | ((k > 0) & (rate / jnp.where(rate >= 1, 1, 1 - rate) * size < tol))
         return jnp.where(failed, z, z + move), k + 1, size, done & ~failed, failed

@@ -59,6 +59,11 @@ class Method(Protocol):
     ) -> Attempt: ...
 
 
+def powers(x: jax.Array, most: int) -> jax.Array:
+    """x, x**2, ... as columns: one by one, because the derivative of a power of an array of integers needs JAX's promotion."""
+    return jnp.stack([x**k for k in range(1, most + 1)], axis=-1)
+
+
 def rms(x: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.mean(x**2))
 
