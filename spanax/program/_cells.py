@@ -90,6 +90,7 @@ def read(value: Any) -> Any:
 def changing(container: Any) -> None:
     """It is about to be written."""
     now = session()
+    now.writes(container)
     now.record(Container(container), now.age(container))
     for stale in linked(container):
         if id(stale) not in now.broken:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ._cells import changing
 from ._constants import refuse_writing
+from ._elements import element, with_element
 from ._grids import MAKERS
 from ._masked import Masked, is_mask
 from ._matrices import Matrix
@@ -62,7 +63,11 @@ def _sequence_item(target: Any, index: Number) -> Any:
             "an array of numbers",
             "the index as a static argument",
         )
-    return _array_item(stacked, index)
+    if stacked.ndim == 1:
+        return _array_item(stacked, index)
+    (place,), _ = resolved(stacked, index)
+    found = element(target, place)
+    return _array_item(stacked, index) if found is None else found
 
 
 def _parts(index: Any) -> tuple:
@@ -288,6 +293,9 @@ def store(target: Any, index: Any, value: Any) -> None:
         session().rules.call(method, target, index, value)
         return
     if isinstance(target, (list, dict, deque)):
+        if isinstance(index, Number) and is_unknown(index) and not isinstance(target, dict):
+            _sequence_store(target, index, value)
+            return
         if isinstance(index, Value):
             index = hash(index) if isinstance(target, dict) else index.__index__()
         changing(target)
@@ -302,6 +310,22 @@ def store(target: Any, index: Any, value: Any) -> None:
     if isinstance(target, jax.Array):
         raise TypeError("JAX arrays cannot be written in place: x = x.at[i].set(v)")
     target[_known_index(index)] = raw(value)
+
+
+def _sequence_store(target: Any, index: Number, value: Any) -> None:
+    """An element of a list whose number is not known: each is the new one or the old one."""
+    if index.dtype.kind not in "iub":
+        raise TypeError("list indices must be integers or slices, not float")
+    made = with_element(target, _resolved_part(index, len(target)), value)
+    if made is None:
+        raise unliftable(
+            f"an element of a list is written at {index.described}, and its elements are not all of the kind of the new one",
+            "an array of numbers",
+            "the index as a static argument",
+        )
+    changing(target)
+    for i, x in enumerate(made):
+        target[i] = x
 
 
 def _array_store(target: Array, index: Any, value: Any) -> None:

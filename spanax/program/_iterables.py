@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._elements import read_only
 from ._indexing import item
 from ._session import session, unliftable
 from ._structure import Plan, join, snapshot
@@ -121,7 +122,7 @@ class Listed(Items):
         if not plan.forms or not all(_alike(x, self.items[0]) for x in self.items):
             return None
         rows = [plan.outputs(i, outputs) for i in range(self.length)]
-        return [jnp.stack(column) for column in zip(*rows, strict=True)], make
+        return [jnp.stack(column) for column in zip(*rows, strict=True)], lambda row: read_only(make(row), self.items)
 
 
 def _alike(x: Any, y: Any) -> bool:

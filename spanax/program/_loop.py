@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -15,12 +14,14 @@ from .._errors import SpanaxError
 from .._jaxprs import has_loop, operations
 from .._primitives import any_lane
 from ._capture import Capture, capture
+from ._carry import Carry, End
 from ._cells import Container
 from ._columns import Columns
 from ._iterables import Counts, Items, Zipped
 from ._rounds import known_rounds, rounds_until
 from ._session import Cell, LiftError, line, session, unliftable
-from ._structure import Leaf, Node, Plan, join, snapshot, unchanged, unopened, varies
+from ._structure import Leaf, Node, Plan, Sometimes, join, snapshot, unchanged, unopened, varies
+from ._unsettled import Unusable
 from ._values import Array, Number, Slice
 from .control_flow import Get, Set, if_, truth
 
@@ -39,30 +40,12 @@ def not_alike(why: str) -> LiftError:
     )
 
 
-@dataclass
-class _Carry:
-    """What rounds hand to each other: names, by their places, and cells."""
-
-    names: dict[int, list] = field(default_factory=dict)  # snapshots: at the start, and after a round
-    cells: dict[Any, tuple[Cell, list]] = field(default_factory=dict)
-    ends: dict[Any, _End] = field(default_factory=dict)
-
-
-@dataclass
-class _End:
-    """The last elements of a list that rounds append to, and read no more of. `fresh`: what they are in the round."""
-
-    cell: Container
-    length: int
-    shots: list
-    fresh: list = field(default_factory=list)
-
-
 class Loop:
     def __init__(self, body: Callable, going: Callable | None, get: Get, set_: Set, names: Sequence[str]):
         self.body, self.going, self.get, self.set, self.names = body, going, get, set_, names
         self.where = line()
         self.site = body.__code__, self.where
+        self.whole = False  # may it be written out instead, where it makes a list that cannot be used?
         self.opened: set[int] = session().hints.setdefault(("opened", self.site), set())
 
     # -- rounds that are written out
@@ -178,10 +161,13 @@ class Loop:
         self.bounded(going, [], lambda row: None)
 
     def tried_until(self, going: jax.Array) -> bool:
+        self.whole = True
         try:
             self.until(going)
         except FAILED:
             return False
+        finally:
+            self.whole = False
         return True
 
     def bounded(self, going: jax.Array, extra: list, make: Callable) -> None:
@@ -231,7 +217,7 @@ class Loop:
                 return state, way, carry, self.plan(carry)[0], makers
         raise not_alike("values change their form again and again")
 
-    def opens(self, entry: tuple, carry: _Carry, way: Capture) -> bool:
+    def opens(self, entry: tuple, carry: Carry, way: Capture) -> bool:
         """Do rounds hand on another object than they were given, of the same class? Both are then taken by their attributes."""
         pairs = [(self.entry_state[i], shot) for i, shot in enumerate(way.state)]
         pairs += [(self.cell_shot(cell), shot) for cell, shot in way.cells.values()]
@@ -251,13 +237,13 @@ class Loop:
     def cell_shot(self, cell: Cell) -> Any:
         return snapshot(cell.read(), [], session().clock, self.opened)
 
-    def guess(self, entry: tuple) -> _Carry:
+    def guess(self, entry: tuple) -> Carry:
         """Names with numbers that the body assigns; arrays may stay where they are, and be written in place."""
         self.entry_outputs: list = []
         self.entry_state = list(map(self.shot, entry))
         self.entry_cells: dict[Any, Any] = {}
         names, cells = session().hints.get(("carry", self.site), (None, []))
-        carry = _Carry()
+        carry = Carry()
         for i, shot in enumerate(self.entry_state):
             if i in names if names is not None else isinstance(shot, Leaf) and not shot.array:
                 carry.names[i] = [shot]
@@ -266,10 +252,10 @@ class Loop:
                 self.add_cell(carry, cell)
         return carry
 
-    def add_cell(self, carry: _Carry, cell: Cell) -> None:
+    def add_cell(self, carry: Carry, cell: Cell) -> None:
         carry.cells[cell.key] = cell, [self.shot(cell.read())]
 
-    def plan(self, carry: _Carry) -> tuple[Plan, dict]:
+    def plan(self, carry: Carry) -> tuple[Plan, dict]:
         plan, makers = Plan(), {}
         for i, shots in carry.names.items():
             makers[i] = join(plan, _two(shots), self.names[i], carried=True)
@@ -280,7 +266,7 @@ class Loop:
         return plan, makers
 
     def round(
-        self, entry: tuple, carry: _Carry, makers: dict, make: Callable, count: int, width: int, *given: Any
+        self, entry: tuple, carry: Carry, makers: dict, make: Callable, count: int, width: int, *given: Any
     ) -> Any:
         leaves, row, rows = given[:count], given[count : count + width], given[count + width :]
         state = list(entry)
@@ -302,7 +288,7 @@ class Loop:
         finally:
             session().columns.pop()
 
-    def is_settled(self, entry: tuple, carry: _Carry, way: Capture, plan: Plan, going: Any) -> bool:
+    def is_settled(self, entry: tuple, carry: Carry, way: Capture, plan: Plan, going: Any) -> bool:
         settled = True
         for i, shot in enumerate(way.state):
             if i in carry.names:
@@ -319,9 +305,9 @@ class Loop:
                 self.add_cell(carry, cell)
                 carry.cells[key] = cell, [carry.cells[key][1][0], shot]
                 settled = False
-        return settled and self.plan(carry)[0].forms == plan.forms
+        return settled and self.plan(carry)[0].shape == plan.shape
 
-    def is_appended(self, carry: _Carry, cell: Cell, shot: Any, way: Capture) -> bool:
+    def is_appended(self, carry: Carry, cell: Cell, shot: Any, way: Capture) -> bool:
         """Does a round only add to the end of a list, of which it reads the last elements at most?"""
         if not isinstance(cell, Container) or not isinstance(cell.container, list) or id(cell.container) in way.read:
             return False
@@ -330,25 +316,28 @@ class Loop:
         if end:
             before[-end.length :] = end.fresh
         same = len(shot.parts) > len(before) and all(p.value is b for p, b in zip(shot.parts, before, strict=False))
-        if not same or not all(isinstance(p, (Leaf, Node)) for p in shot.parts[len(before) :]):
+        if not same or not all(isinstance(p, (Leaf, Node, Sometimes)) for p in shot.parts[len(before) :]):
             return False
         self.entry_cells[cell.key] = len(before)
         length = max(len(before) - way.ends.get(id(cell.container), len(before)), 0)
         if length > (end.length if end else 0):
             shots = [snapshot(cell.container[-length:], self.entry_outputs, session().clock)]
-            carry.ends[cell.key] = _End(cell, length, shots)
+            carry.ends[cell.key] = End(cell, length, shots)
         if cell.key in carry.ends:
             end = carry.ends[cell.key]
             end.shots = [end.shots[0], Node(None, list, tuple(range(end.length)), shot.parts[-end.length :])]
         return True
 
-    def finish(self, final: Sequence, ys: Any, builders: list, way: Capture, carry: _Carry, makers: dict) -> None:
+    def finish(self, final: Sequence, ys: Any, builders: list, way: Capture, carry: Carry, makers: dict) -> None:
         state = list(self.get())
         for i in carry.names:
             state[i] = makers[i](final)
+        cells = [(cell, makers[key](final)) for key, (cell, _) in carry.cells.items()]
+        if self.whole and any(isinstance(value, Unusable) for _, value in cells):
+            raise not_alike("a list grows")
         self.set(tuple(state))
-        for key, (cell, _) in carry.cells.items():
-            session().commit(cell, makers[key](final))
+        for cell, value in cells:
+            session().commit(cell, value)
         for array in way.lost:
             session().lose(array)
         for cell, makes in builders:

@@ -213,12 +213,14 @@ class _Rewriter(Expressions):
         return node
 
     def visit_Try(self, node: ast.Try) -> Any:
+        failing = [h for h in node.handlers if _fails_again(h)]
         node.body = self.statements(node.body)
         for handler in node.handlers:
             handler.body = self.statements(handler.body)
             handler.type = handler.type and self.visit(handler.type)
         if node.handlers:
-            caught = [h.type if h.type is not None else load("BaseException") for h in node.handlers]
+            ending = [h for h in node.handlers if h not in failing]
+            caught = [h.type if h.type is not None else load("BaseException") for h in ending]
             guard = hook("trying", *[copy.deepcopy(c) for c in caught])
             node.body = [at(node, ast.With([ast.withitem(guard, None)], node.body))]
             passing = ast.Attribute(load(HOOKS), "passing", ast.Load())
@@ -334,3 +336,9 @@ class _Rewriter(Expressions):
         if node.value is not None and not (isinstance(node.value, ast.Call) and is_hook(node.value.func)):
             node.value = at(node, hook("handed", self.passed(node.value)))
         return node
+
+
+def _fails_again(handler: ast.ExceptHandler) -> bool:
+    """Does it end in a `raise` in any case? Then the program fails with it as without it."""
+    leaves = any(isinstance(n, (ast.Return, ast.Break, ast.Continue)) for n in ast.walk(handler))
+    return isinstance(handler.body[-1], ast.Raise) and not leaves

@@ -159,6 +159,7 @@ class Session:
         self.adopted: dict[int, tuple[Any, Any]] = {}  # NumPy arrays of the world outside, and what stands for them
         self.broken: dict[int, Any] = {}  # containers whose structure depends on the arguments, and why
         self.links: dict[int, list] = {}  # of lists and dicts: those that they stand for, or that stand for them
+        self.chosen: dict[int, Any] = {}  # elements of lists by numbers that are not known: read only
         self.columns: list[Any] = []  # of the loops around: arrays that are read row by row
         self.staged = 0  # how many traced branches and loops are around
         self.guarded = 0  # `try` statements around
@@ -191,6 +192,15 @@ class Session:
         for block in self.blocks:
             if born <= block.start and cell.key not in block.before:
                 block.before[cell.key] = cell, cell.read()
+
+    def writes(self, thing: Any) -> None:
+        """Of a list, a dict or an array: is it known which one it is?"""
+        if id(thing) in self.chosen:
+            raise unliftable(
+                "an element of a list is written that was chosen by a number which depends on the arguments",
+                "one array instead of the list of rows: x[i, j] = value",
+                "the index as a static argument",
+            )
 
     def lose(self, array: Any) -> None:
         """Reading it is an error from now on."""

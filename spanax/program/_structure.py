@@ -144,6 +144,16 @@ class Plan:
     builders: dict[tuple[int, ...], Builder] = field(
         default_factory=dict
     )  # of what can be written, by its identity on each way
+    problems: list[str] = field(default_factory=list)  # of what cannot be used
+
+    @property
+    def shape(self) -> tuple[list, list[str]]:
+        """Plans of the same shape make the same of the same leaves, but for what is known."""
+        return self.forms, self.problems
+
+    def unusable(self, problem: Unusable) -> Builder:
+        self.problems.append(problem.problem)
+        return lambda leaves: problem
 
     def leaf(self, sources: tuple[Leaf | None, ...], shape: tuple[int, ...], dtype: np.dtype) -> int:
         self.sources.append(sources)
@@ -210,7 +220,7 @@ def _join_alike(plan: Plan, ways: Sequence[Any], name: str, carried: bool) -> Bu
         originals = [w.value for w in ways if isinstance(w.value, (list, dict)) or is_plain_object(w.value)]
         return lambda leaves: _linked(_made(kind, keys, [part(leaves) for part in parts]), originals)
     if broken := [w.value for w in ways if isinstance(w, Fixed) and isinstance(w.value, Unusable)]:
-        return lambda leaves: broken[0]
+        return plan.unusable(broken[0])
     if any(map(_may_be_absent, ways)):
         return _join_partial(plan, ways, name, carried)
     if all(isinstance(w, Fixed) for w in ways) and all(equal(w.value, ways[0].value) for w in ways):
@@ -219,8 +229,9 @@ def _join_alike(plan: Plan, ways: Sequence[Any], name: str, carried: bool) -> Bu
     kinds = list(dict.fromkeys(type(w.value).__name__ for w in ways))
     is_objects = all(is_plain_object(w.value) for w in ways) and len(kinds) > 1
     described = [f"a {kind}" for kind in kinds] if is_objects else list(map(_describe, ways))
-    unusable = Unusable(f"{shown(name)} is {' on one way and '.join(described)} on another, as the arguments decide")
-    return lambda leaves: unusable
+    return plan.unusable(
+        Unusable(f"{shown(name)} is {' on one way and '.join(described)} on another, as the arguments decide")
+    )
 
 
 def unopened(ways: Sequence[Any]) -> set[int]:
@@ -276,10 +287,8 @@ def _join_leaves(plan: Plan, ways: Sequence[Leaf], name: str, carried: bool) -> 
         return lambda leaves: known
     shapes = {w.shape for w in ways}
     if len(shapes) > 1:
-        unusable = Unusable(
-            f"{shown(name)} has the shape {' on one way and '.join(map(str, sorted(shapes)))} on another, as the arguments decide"
-        )
-        return lambda leaves: unusable
+        either = " on one way and ".join(map(str, sorted(shapes)))
+        return plan.unusable(Unusable(f"{shown(name)} has the shape {either} on another, as the arguments decide"))
     python, dtype = _promoted(ways)
     index = plan.leaf(tuple(ways), first.shape, dtype)
     if not any(w.array for w in ways):

@@ -271,6 +271,7 @@ class Array(Value):
         if self.base is not None:
             self.base.write(self.put(self.base.data, data))  # type: ignore[misc]
             return
+        session().writes(self)
         for other in self.stands_for:
             for stale in (other.root, *other.root.stand_ins):
                 if stale is not self:

@@ -64,6 +64,7 @@ def _through(loop: Loop, items: Items) -> None:
         return
     reason: Exception | None = None
     hint = "unlike", loop.site
+    loop.whole = items.length * now.copies <= UNROLLED
     peeled = 0
     while peeled < min(PEELED, items.length) and hint not in now.hints:
         try:

@@ -15,6 +15,7 @@ from .corpus._case import copies
 
 FAMILIES = """
     control_flow loops inplace numpy_functions linear_algebra python_features classes numerics simulation statistics
+    robots pipelines
 """.split()
 CASES = [case for family in FAMILIES for case in importlib.import_module(f".corpus.{family}", __package__).CASES]
 NAMED = {str(case): case for case in CASES}
