@@ -466,5 +466,5 @@ def test_a_policy_without_numbers_cannot_be_trained(key):
 
 
 def test_an_action_of_another_shape(key):
-    with pytest.raises(SpanaxError, match=r"action has shape \[2\]"):
+    with pytest.raises(SpanaxError, match=r"the policy returns float32\[2\]"):
         control.train(Line(), eqx.nn.Linear(1, 2, key=key), via=control.BPTT(), key=key, updates=1, batch=1)
