@@ -210,7 +210,7 @@ class Expressions(ast.NodeTransformer):
         if isinstance(node, ast.Attribute):
             return at(node, hook("attribute_unread", self.visit(node.value), ast.Constant(self.mangled(node.attr))))
         if isinstance(node, ast.Subscript):
-            return at(node, hook("item_unread", self.visit(node.value), self.index(node.slice)))
+            return at(node, hook("item_unread", self.unread(node.value), self.index(node.slice)))
         if isinstance(node, ast.Call):
             return self.call(node, "called")
         if isinstance(node, ast.NamedExpr):
