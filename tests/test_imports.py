@@ -124,3 +124,9 @@ def test_importing_changes_no_configuration_and_is_lean():
     )
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     assert out.stdout.strip() == "[]"
+
+
+def test_one_file_knows_how_a_scan_keeps_its_sizes():
+    """Versions of JAX differ: `scan_sizes` reads them."""
+    readers = [path.name for path in ROOT.rglob("*.py") if '"num_carry"' in path.read_text()]
+    assert readers == ["_jaxprs.py"]

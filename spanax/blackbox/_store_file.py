@@ -59,7 +59,7 @@ class File:
         connection = None
         try:
             # Every statement is a transaction of its own, unless BEGIN says otherwise.
-            connection = sqlite3.connect(self.path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             connection.execute(f"PRAGMA synchronous = {self.durability}")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             prepare(connection, self.path, self.version, self.where, whole=whole)

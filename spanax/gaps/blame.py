@@ -13,7 +13,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._jaxprs import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, body, evaluate, evaluate_jaxpr, opened
+from .._jaxprs import (
+    CALLS,
+    ClosedJaxpr,
+    Jaxpr,
+    JaxprEqn,
+    Literal,
+    P,
+    body,
+    evaluate,
+    evaluate_jaxpr,
+    opened,
+    scan_sizes,
+)
 
 
 class Culprit(NamedTuple):
@@ -141,7 +153,7 @@ class Loop(NamedTuple):
     @classmethod
     def _of_scan(cls, eqn: JaxprEqn, ins: Sequence) -> Loop:
         p = eqn.params
-        n, m, length = p["num_consts"], p["num_carry"], p["length"]
+        (n, m), length = scan_sizes(eqn), p["length"]
         jaxpr, consts = body(eqn)
         step = _compiled(jaxpr, consts)
         state, rounds, rows = list(ins[n : n + m]), [], [[None] * length for _ in eqn.outvars[m:]]

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from jax import lax
 
-from .._jaxprs import ClosedJaxpr, P, at, below, body, evaluate, evaluate_jaxpr, is_ref, varying
+from .._jaxprs import ClosedJaxpr, P, at, below, body, evaluate, evaluate_jaxpr, is_ref, scan_sizes, varying
 from ._flat import Flat, Name, Step
 from ._kinks import Orders, root, root_of_square, root_power, squared_root
 from ._moving import Moving, within
@@ -256,14 +256,14 @@ def _cond(step: Step, plans: list[Plan], ins: list) -> list:
 
 def _scan(step: Step, plans: list[Plan], ins: list) -> list:
     p = step.eqn.params
-    consts, carry = p["num_consts"], p["num_consts"] + p["num_carry"]
+    consts, carries = scan_sizes(step.eqn)
 
     def one(state: list, xs: list) -> tuple[list, list]:
         outs = plans[0]([*ins[:consts], *state, *xs])
-        return outs[: p["num_carry"]], outs[p["num_carry"] :]
+        return outs[:carries], outs[carries:]
 
     options = {"length": p["length"], "reverse": p["reverse"], "unroll": p["unroll"]}
-    state, ys = lax.scan(one, ins[consts:carry], ins[carry:], **options)
+    state, ys = lax.scan(one, ins[consts : consts + carries], ins[consts + carries :], **options)
     return [*state, *ys]
 
 
