@@ -76,7 +76,7 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         lambda x, y: np.divmod(x, y)[1] + np.floor_divide(x, y) * x,
         (uniform(2, 5, 3), uniform(0.7, 1.9, 3)),
     ),
-    "fix_rint": (lambda x: x * (np.fix(x) + np.rint(x)), (3 * normal(4),)),
+    "trunc_rint": (lambda x: x * (np.trunc(x) + np.rint(x)), (3 * normal(4),)),
     "i0_sinc_unwrap": (lambda x: np.i0(x) + np.sinc(x) + np.unwrap(4 * x), (normal(5),)),
     "vector_norm_matrix_norm": (
         lambda A: (

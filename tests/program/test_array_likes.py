@@ -73,6 +73,7 @@ def flat(x):
     return [y for part in x for y in flat(part)] if isinstance(x, list | tuple) else [np.asarray(x)]
 
 
+@pytest.mark.filterwarnings("ignore:numpy.fix is deprecated")  # by newer versions of NumPy
 @pytest.mark.parametrize("part", range(8))
 def test_every_function(part):
     """As the array itself, as the list of its rows' lists, as the tuple of its rows, and known: NumPy's own result."""

@@ -263,7 +263,12 @@ def test_linear_algebra_by_scipys_defaults():
 
     def program(a):
         A = skewed * a + np.eye(3) * a**2
-        parts = [sl.cholesky(A), sl.cho_factor(A)[0], sl.solve_triangular(A, v), sl.cho_solve(sl.cho_factor(A), v)]
+        parts = [
+            sl.cholesky(A),
+            np.triu(sl.cho_factor(A)[0]),
+            sl.solve_triangular(A, v),
+            sl.cho_solve(sl.cho_factor(A), v),
+        ]
         parts += [sl.lu(A)[2], sl.lu_solve(sl.lu_factor(A), v, trans=1), sl.expm(A / 9), sl.sqrtm(A), sl.pinv(A)]
         parts += [sl.eigh(A)[1], *sl.eigh(A, other), sl.eigh(other, A, lower=False)[1], sl.solve(A, v, assume_a="sym")]
         parts += [sl.toeplitz(A[0], A[1]), sl.block_diag(A, v * a), sl.solve_banded((1, 1), A, v), sl.norm(A, 1)]
