@@ -269,7 +269,8 @@ class _Batch:
             end(future)
 
     def _trouble(self, error: Exception) -> Reason:
-        if "pickle" in f"{type(error).__name__}: {error}".lower():
+        said = f"{type(error).__name__}: {error}".lower()
+        if "pickle" in said or "can't get local object" in said:  # as versions of Python say it
             raise SpanaxError(
                 f"the executor cannot send the function, its input or its result: {type(error).__name__}: {error}",
                 self.where,

@@ -104,7 +104,7 @@ def test_a_gradient_that_is_no_number_stops_it(key):
 
 
 def test_a_gradient_that_explodes_stops_it_with_its_norm(key):
-    said = r"update 1 cannot be used: its norm, [\d.]+e\+\d+, is above 1e\+06"
+    said = r"update 1 cannot be used: its norm(, [\d.]+e\+\d+, is above 1e\+06| is inf)"
     with pytest.raises(control.TrainingError, match=said) as caught:
         train(key, env=Line(edge=float("inf")), w=1e4)
     assert caught.value.result.gradient_norms[-1] > 1e6
