@@ -168,6 +168,13 @@ def test_infinite_slopes_stay():
     assert np.isnan(jax.hessian(sx.lift(lambda x: np.linalg.norm(x)))(jnp.zeros(2))).all()
 
 
+@pytest.mark.parametrize("size", [1e-200, 1e-3, 1.0, 1e200])
+def test_slopes_of_a_hypotenuse(size):
+    value, slopes = sx.value_and_gradient(lambda x, y: np.hypot(x, y), size, -size)
+    np.testing.assert_allclose(value, np.hypot(size, size), rtol=1e-14)
+    np.testing.assert_allclose(slopes, [0.5**0.5, -(0.5**0.5)], rtol=1e-14)
+
+
 def parallel(x):
     return 1 / (1 / x + 0.5)  # 1, in the limit
 

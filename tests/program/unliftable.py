@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.integrate
 import scipy.optimize
 
 
@@ -45,6 +46,14 @@ class Unliftable(NamedTuple):
 def root_of_a_library(x):
     y = x + 1.0
     return scipy.optimize.toms748(lambda t: t**3 - y, 0.0, 5.0)  # <- here
+
+
+def threefold_integral(x):
+    return scipy.integrate.tplquad(lambda a, b, c: a * b * c * x, 0, 1, 0, 1, 0, 1)[0]  # <- here
+
+
+def constant_divisor(x):
+    return np.polydiv(x, [0.0, 1.0])[0].sum()  # <- here
 
 
 def library_on_an_array(x):
@@ -468,6 +477,8 @@ def endless_recursion(x):  # <- here
 
 BEFORE_THE_RUN = [
     Unliftable(root_of_a_library, (7.0,), "toms748", "blackbox"),
+    Unliftable(threefold_integral, (2.0,), "tplquad", "blackbox"),
+    Unliftable(constant_divisor, (np.array([1.0, 2.0, 3.0]),), "leading coefficient is 0"),
     Unliftable(library_on_an_array, (np.array([1.0, 2.0]),), "minimize", "blackbox"),
     Unliftable(checksum, (2.0,), "tobytes|crc32", "blackbox"),
     Unliftable(foreign_number, (2.0,), "c_double|float"),

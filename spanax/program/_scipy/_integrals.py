@@ -147,33 +147,6 @@ def dblquad(
     return _outer("scipy.integrate.dblquad", func, inner, a, b, tols, (gfun, hfun))
 
 
-def tplquad(
-    func: Callable,
-    a: Any,
-    b: Any,
-    gfun: Any,
-    hfun: Any,
-    qfun: Any,
-    rfun: Any,
-    args: Any = (),
-    epsabs: Any = 1.49e-8,
-    epsrel: Any = 1.49e-8,
-) -> Any:
-    args = args if isinstance(args, tuple) else (args,)
-    tols = {"epsabs": epsabs, "epsrel": epsrel}
-
-    def inner(x: Any) -> Any:
-        low, high = (called(g)(x) if callable(g) else g for g in (gfun, hfun))
-
-        def innermost(y: Any) -> Any:
-            floor, roof = (called(g, y)(x) if callable(g) else g for g in (qfun, rfun))
-            return _quad(lambda z: called(func, y, x, *args)(z), floor, roof, **tols)[0]
-
-        return _quad(innermost, low, high, **tols)[0]
-
-    return _outer("scipy.integrate.tplquad", func, inner, a, b, tols, (gfun, hfun, qfun, rfun))
-
-
 def _outer(who: str, func: Callable, inner: Callable, a: Any, b: Any, tols: dict, limits: tuple) -> Any:
     depends = Given(inner, who, [real(a, who).reshape(())]).depends
     if not depends and not has_unknown((a, b, limits)):
@@ -223,4 +196,4 @@ def _trapezoids(y: Any, x: Any, dx: Any, axis: int) -> jax.Array:
 
 
 SAMPLES = {f"integrate.{rule.__name__}": rule for rule in (trapezoid, cumulative_trapezoid)}
-RULES = {f"integrate.{rule.__name__}": rule for rule in (quad, dblquad, tplquad, fixed_quad)}
+RULES = {f"integrate.{rule.__name__}": rule for rule in (quad, dblquad, fixed_quad)}
