@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -130,6 +131,12 @@ def test_right_and_traced_once(program, args, monkeypatch):
 @pytest.mark.parametrize(("program", "args"), PROGRAMS[:4], ids=lambda x: getattr(x, "__name__", ""))
 def test_a_loop_has_one_body(program, args, x64):
     assert named(sx.lift(program), *args)["sin"] == 1
+
+
+def test_a_round_computes_again_what_is_cheap(x64):
+    """It is one checkpointed program in the way back, beside the one forward."""
+    counts = named(jax.grad(sx.lift(trajectory)), 2.0, 0.3)
+    assert counts["scan"] == 2 and counts[jax.extend.core.primitives.remat_p.name] == 1
 
 
 def test_a_while_loop_forward_and_back(x64):
