@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 
 from .._errors import SpanaxError, diagnosis
-from ..bridges._resolution import UNLUCKY, Glance, Resolution, problem, remedies
+from .._math.resolution import UNLUCKY, Glance, Resolution, problem, remedies
+from .._progress import progress
 from ._balance import CURES, FALSE_ALARMS, SEVERE, Balance
 from ._inside import check_inside
 from ._memory import Memory, unpacked
-from ._progress import progress
 from ._reason import Reason
 from ._request import COMPLEX, Misfit, Request, has_nan, is_inexact, is_real, nan_rows
 from ._warning import warn
-from ._worker import Call
-from .run import Run, workers
 from .stats import Counter
-from .store import Store
-from .supervisor import BadResult, Done, Failed, supervise
+from .store.store import Store
+from .workers._supervisor import BadResult, Done, Failed, supervise
+from .workers._worker import Call
+from .workers.run import Run, workers
 
 
 @dataclasses.dataclass(eq=False)

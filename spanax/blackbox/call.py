@@ -19,15 +19,15 @@ from .._jaxprs import defined, here
 from ..bridges import Bounded, Bridge, Manual, Probing, Tuned
 from ..stochastic.sampling import check_key
 from ._bounds import bounds_of, check_bounds
-from ._crossing import Crossing
-from ._derivative import crossed, tuned
 from ._host import Host
 from ._request import takes_seed
+from ._traced.crossing import Crossing
+from ._traced.derivative import crossed, tuned
 from .check import Check, compared
-from .command import Command
-from .run import Run
+from .command.command import Command
 from .stats import Stats
-from .store import Store
+from .store.store import Store
+from .workers.run import Run
 
 
 def blackbox(

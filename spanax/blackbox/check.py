@@ -13,8 +13,8 @@ from jaxtyping import Array, Float, Key, PyTree
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import here, is_traced
+from .._math.directions import gaussian, widest
 from ..bridges import FiniteDifference, Manual
-from ..bridges._directions import gaussian, widest
 from ._bounds import bounds_of
 
 

@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import SpanaxError
-from ._base import Branching
-from ._distributions import bernoulli_logits, family, is_bernoulli, sigmoid
-from ._facts import Facts
-from ._first_order import first_order
+from .._math.distributions import bernoulli_logits, family, is_bernoulli, sigmoid
+from .._math.first_order import first_order
+from .base import Branching
+from .facts import Facts
 
 
 class DisARM(Branching):

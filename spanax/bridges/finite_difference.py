@@ -12,13 +12,13 @@ from jaxtyping import Array, Bool, Key, PyTree
 
 from .._errors import SpanaxError
 from .._jaxprs import here
-from ._base import Bounded, Tuned
-from ._bounded_difference import BoundedDifference
-from ._box import Box
-from ._directions import widest
-from ._facts import Facts
-from ._pilot import EVALUATIONS, best_step, pilot_points
-from ._probes import check_positive, chosen, contracted, joined, like, of_leaves, split, usable
+from .._math.directions import widest
+from ._probing.bounded_difference import BoundedDifference
+from ._probing.pilot import EVALUATIONS, best_step, pilot_points
+from ._probing.probes import check_positive, chosen, contracted, joined, like, of_leaves, split, usable
+from .base import Bounded, Tuned
+from .box import Box
+from .facts import Facts
 
 _SCHEMES = ("central", "forward", "complex")
 

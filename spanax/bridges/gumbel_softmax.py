@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import SpanaxError
-from ._base import Local
-from ._distributions import bernoulli_logits, categorical_logits, family, is_bernoulli, is_categorical, sigmoid
-from ._facts import Facts
-from ._first_order import first_order
+from .._math.distributions import bernoulli_logits, categorical_logits, family, is_bernoulli, is_categorical, sigmoid
+from .._math.first_order import first_order
+from .base import Local
+from .facts import Facts
 
 
 class GumbelSoftmax(Local):

@@ -9,8 +9,8 @@ import equinox as eqx
 
 from .._errors import SpanaxError
 from .._jaxprs import here
-from ._base import Bridge
-from ._facts import Facts
+from .base import Bridge
+from .facts import Facts
 
 
 class Manual(Bridge):

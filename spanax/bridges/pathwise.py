@@ -1,9 +1,9 @@
 """The pathwise (reparametrisation) gradient."""
 
 from .._errors import SpanaxError
-from ._base import Local
-from ._distributions import family, numpyro_draw, reparametrised
-from ._facts import Facts
+from .._math.distributions import family, numpyro_draw, reparametrised
+from .base import Local
+from .facts import Facts
 
 
 class Pathwise(Local):

@@ -7,11 +7,11 @@ from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
 from .._jaxprs import here
+from .._math.first_order import first_order
+from .._math.precision import is_low
 from .._primitives import undifferentiated, zero_valued
-from ._base import Step
-from ._facts import Facts
-from ._first_order import first_order
-from ._precision import is_low
+from .base import Step
+from .facts import Facts
 from .soft import positive
 
 

@@ -10,13 +10,11 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._errors import SpanaxError
 from .._jaxprs import here
-from ._base import Bounded
-from ._bounded_directions import BoundedSmoothing
-from ._box import Box
-from ._directions import coordinates, orthogonal, widest
-from ._facts import Facts
-from ._linear_guide import gradient, guided_gradient
-from ._probes import (
+from .._math.directions import coordinates, orthogonal, widest
+from .._math.sobol import DIMENSIONS, shifted_sobol
+from ._probing.bounded_directions import BoundedSmoothing
+from ._probing.linear_guide import gradient, guided_gradient
+from ._probing.probes import (
     check_count,
     check_key,
     check_positive,
@@ -29,7 +27,9 @@ from ._probes import (
     split,
     usable,
 )
-from ._sobol import DIMENSIONS, shifted_sobol
+from .base import Bounded
+from .box import Box
+from .facts import Facts
 
 _DIRECTIONS = ("orthogonal", "gaussian", "sobol", "coordinate")
 _RESOLUTION = (

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
 from .._jaxprs import here, is_traced
-from ._base import Step
-from ._facts import Facts
+from .base import Step
+from .facts import Facts
 
 
 def positive(name: str, value: Any) -> Float[Array, ""] | float:

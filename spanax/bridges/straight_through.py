@@ -4,8 +4,7 @@ import equinox as eqx
 
 from .._errors import SpanaxError
 from .._jaxprs import here
-from ._base import Local, Step
-from ._distributions import (
+from .._math.distributions import (
     bernoulli_probs,
     categorical_mean,
     family,
@@ -14,8 +13,9 @@ from ._distributions import (
     is_categorical,
     one_hot_draw,
 )
-from ._facts import Facts
-from ._first_order import first_order
+from .._math.first_order import first_order
+from .base import Local, Step
+from .facts import Facts
 
 
 class StraightThrough(Local, Step):

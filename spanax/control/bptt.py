@@ -15,8 +15,8 @@ from .._errors import SpanaxError
 from .._jaxprs import here
 from ..stochastic.expectation import expectation
 from ..stochastic.sampling import cost
-from ._contract import Contract
-from ._method import Method, Seen, Task
+from ._training.contract import Contract
+from ._training.method import Method, Seen, Task
 from .env import State
 from .rollout import acting, is_drawn
 from .wrappers import where

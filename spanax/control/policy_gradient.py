@@ -15,9 +15,9 @@ from .._jaxprs import here
 from ..bridges import ScoreFunction
 from ..stochastic.expectation import expectation
 from ..stochastic.sampling import cost, sample
-from ._contract import Contract
-from ._critic import Critic
-from ._method import Method, Seen, Task
+from ._training.contract import Contract
+from ._training.critic import Critic
+from ._training.method import Method, Seen, Task
 from .wrappers import where
 
 

@@ -20,12 +20,12 @@ from jaxtyping import Array, Float, Key
 from .._errors import SpanaxError, SpanaxWarning, diagnosis
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import here
-from ..blackbox._progress import progress as shown
+from .._progress import progress as shown
 from ..stochastic.sampling import check_key
-from ._checkpoint import Standing, checksum, load, make_folder, save, updates_of
-from ._fingerprint import Entries, entries
-from ._method import Method, Task
-from ._training import ROWS, Progress, Training
+from ._training.checkpoint import Standing, checksum, load, make_folder, save, updates_of
+from ._training.fingerprint import Entries, entries
+from ._training.method import Method, Task
+from ._training.updates import ROWS, Progress, Training
 from .env import Env
 from .result import Result, TrainingError
 from .rollout import Policy

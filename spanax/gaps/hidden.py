@@ -14,7 +14,7 @@ from jaxtyping import Array, Key
 from .._errors import SpanaxError
 from .._functions import at_many_points, with_key
 from .._jaxprs import evaluate_jaxpr, here
-from ..bridges._directions import gaussian, moved, norm
+from .._math.directions import gaussian, moved, norm
 from ..stochastic.sampling import check_key
 from .find import analysed
 

@@ -17,10 +17,10 @@ from .._errors import SpanaxError
 from .._functions import at_many_points, with_key
 from .._jaxprs import evaluate_jaxpr, here
 from .._layout import WIDTH, filled, table
-from ..bridges._directions import gaussian, moved, norm
+from .._math.directions import gaussian, moved, norm
 from ..stochastic.sampling import check_key
+from ._analysis.record import Recorder
 from .find import Analysis, analysed
-from .record import Recorder
 from .report import Gap, finite
 
 POINTS = 129  # a line

@@ -10,11 +10,11 @@ import jax
 from .._errors import SpanaxError
 from .._jaxprs import ClosedJaxpr, JaxprEqn, here
 from .._places import Place
-from .blame import Culprit, culprit
-from .operations import operation
+from ._analysis.blame import Culprit, culprit
+from ._analysis.operations import operation
+from ._analysis.traced import Traced
+from ._analysis.user_code import UserCode
 from .report import NotFinite
-from .traced import Traced
-from .user_code import UserCode
 
 
 def in_program(program: Traced) -> NotFinite | None:

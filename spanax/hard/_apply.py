@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, Key
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import here
+from .._math.noise import KERNELS
 from .._primitives import undifferentiated, without_derivative
 from ..bridges import Operation, Step
-from ..bridges._noise import KERNELS
 
 Via = Step | None
 MaybeKey = Key[Array, ""] | None

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
 from .._jaxprs import here
-from ..bridges._noise import units
+from .._math.noise import units
 from ._apply import MaybeKey, Via, apply, as_float, on_last, under_noise
 from ._maximisers import gaussian_max, gaussian_weights, gumbel_max, gumbel_weights, one_hot_argmax
 

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
 from .._jaxprs import here
+from .._math.noise import Kernel, units
 from .._primitives import undifferentiated
-from ..bridges._noise import Kernel, units
 from ._apply import MaybeKey, Via, apply, array, as_float, under_noise
 from .choice import one_hot
 from .comparisons import difference

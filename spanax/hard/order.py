@@ -20,9 +20,9 @@ from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
 from .._jaxprs import here
+from .._math.sorting import sorted_rows
 from ._apply import MaybeKey, Via, apply, as_float, on_last
 from ._rows import hard_rank, largest, soft_permutation, soft_rank, soft_sort
-from ._sorting import sorted_rows
 
 
 def _unchanged(x):

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
 from .._jaxprs import here
+from .._math.sorting import sorted_rows
 from ._apply import MaybeKey, Via, apply, array, as_float, on_last
 from ._rows import soft_places
-from ._sorting import sorted_rows
 
 # Between the order statistics at p = floor(p) + share and the next one, the share of the next one; at the end it may be 1.
 _METHODS = {

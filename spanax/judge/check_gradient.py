@@ -13,10 +13,10 @@ from jaxtyping import Array, Bool, Float, Key
 from .._errors import SpanaxError
 from .._jaxprs import here
 from ..stochastic.sampling import check_key
-from ._differences import Differences, chosen_steps, measured
-from ._lines import Lines, lines
+from ._differences.differences import Differences, chosen_steps, measured
+from ._differences.lines import Lines, lines
+from ._differences.objective import Program
 from ._numbers import listed
-from ._program import Program
 
 LEVEL = 0.01
 _BEYOND = 2.0  # standard errors above the level's, where 97.5% of the tests find it

@@ -13,12 +13,12 @@ from .._errors import SpanaxError
 from .._jaxprs import here
 from ..bridges import Bridge, Drawing
 from ..stochastic.sampling import check_key
-from ._arguments import Arguments
-from ._candidates import candidates
-from ._groups import groups_of
-from ._judged import judged
-from ._problem import Problem
-from ._sites import draws_of, leaves_of_draws
+from ._measure.arguments import Arguments
+from ._measure.candidates import candidates
+from ._measure.groups import groups_of
+from ._measure.measure import judged
+from ._measure.sites import draws_of, leaves_of_draws
+from ._truth.problem import Problem
 from .comparison import Comparison
 
 LEAST = 100  # draws

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import SpanaxError, installing
 from .._jaxprs import here
-from ._histograms import draw_histograms
-from ._plane import draw_plane, key_of_plane
+from ._show.histograms import draw_histograms
+from ._show.plane import draw_plane, key_of_plane
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

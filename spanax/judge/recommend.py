@@ -15,15 +15,15 @@ from .._jaxprs import defined, here
 from ..gaps.find import find_gaps
 from ..gaps.report import MEANING
 from ..stochastic.sampling import check_key
-from ._arguments import Arguments
-from ._candidates import Candidate
-from ._groups import groups_of
-from ._halving import Trial
-from ._judged import judged
-from ._problem import Problem
-from ._proposals import Proposal
-from ._search import Ranking, Search
-from ._sites import Draw, draws_of, leaves_of_draws
+from ._measure.arguments import Arguments
+from ._measure.candidates import Candidate
+from ._measure.groups import groups_of
+from ._measure.measure import judged
+from ._measure.sites import Draw, draws_of, leaves_of_draws
+from ._search.halving import Trial
+from ._search.proposals import Proposal
+from ._search.search import Ranking, Search
+from ._truth.problem import Problem
 from .comparison import Comparison
 
 SEARCH = 0.6  # of the budget; the rest is for comparing the finalists

@@ -17,12 +17,12 @@ import numpy as np
 
 from .._errors import SpanaxError
 from .._jaxprs import defined
-from . import _calls, _hooks
+from ._derivatives.unreached import careful
 from ._effort import Tuned
 from ._guard import UnknownStateError, state_of
+from ._python import calls, hooks
 from ._session import RaisedError, Session, under
-from ._unreached import careful
-from ._values import Array, Number, Value, as_jax
+from ._values.values import Array, Number, Value, as_jax
 
 
 class Outcome(eqx.Module):
@@ -151,15 +151,15 @@ _ONE = threading.RLock()
 
 def traced_run(program: Program, args: tuple, kwargs: dict) -> tuple[Outcome, Session]:
     """The function on values, in a traced program. One at a time: it writes objects of the world, and takes that back."""
-    with _ONE, under(Session(_hooks.Rules(), program.max_iterations, program.recursive)) as now:
+    with _ONE, under(Session(hooks.Rules(), program.max_iterations, program.recursive)) as now:
         now.place, now.only_derived = _place(program.function), bool(program.derive)
         args, kwargs = jax.tree.map(lambda x: x() if isinstance(x, _Later) else x, (args, kwargs))
         with now.block(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             try:
-                result = _calls.start(program.function, args, kwargs)
+                result = calls.start(program.function, args, kwargs)
             except RaisedError as error:
                 raise error.error from None
-            result = _hooks.returned(result)
+            result = hooks.returned(result)
             leaves, tree = jax.tree.flatten(result)
             rest = tuple((i, Static(x)) for i, x in enumerate(leaves) if not _is_number(x))
             arrays = [as_jax(x) for x in leaves if _is_number(x)]

@@ -20,9 +20,9 @@ from .._foreign_arrays import refuse_foreign
 from .._jaxprs import here, is_traced
 from ..bridges.smoothing import Smoothing
 from ..smoothing import smooth
-from ._calls import is_of_jax
 from ._compiled import Outcome, Program
-from ._nan_gradients import NanGradientError, check_choice, without_nan
+from ._derivatives.nan_gradients import NanGradientError, check_choice, without_nan
+from ._python.calls import is_of_jax
 from .lift import MAX_ITERATIONS, checked, raising
 
 

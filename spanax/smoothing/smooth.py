@@ -16,15 +16,15 @@ from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._functions import at_many_points
 from .._jaxprs import here
+from .._math.directions import widest
+from .._math.first_order import first_order
 from .._primitives import zero_valued
-from ..bridges._directions import widest
-from ..bridges._first_order import first_order
 from ..bridges.smoothing import Smoothing
 from ..stochastic.sampling import check_key
-from ._program import Program, check_finite, checked_point, guarded, paired_keys
-from ._resolved import resolved
-from ._softened_control import softened_gradient
-from ._softened_guide import softened_slope
+from ._guides.softened_control import softened_gradient
+from ._guides.softened_guide import softened_slope
+from ._objective import Program, check_finite, checked_point, guarded, paired_keys
+from ._resolution import resolved
 from .guide import Guide, check_same_form
 
 _DEFAULT = Smoothing()

@@ -15,18 +15,18 @@ from jaxtyping import Array, Float
 from .._errors import SpanaxError, SpanaxWarning, diagnosis
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import ClosedJaxpr, aval, here, is_traced, where, without_dead_code
-from . import _soft_arithmetic, _soft_choice, _soft_control, _soft_indexing, _soft_order, _soft_steps
-from ._soft_interpreter import Interpreter, KeptHard as KeptHard
-from ._soft_reach import REACHED, Reach
-from ._soft_values import is_float, is_soft, number
+from ._soften import arithmetic, choice, control, indexing, order, steps
+from ._soften.interpreter import Interpreter, KeptHard as KeptHard
+from ._soften.reach import REACHED, Reach
+from ._soften.values import is_float, is_soft, number
 
 RULES = {
-    **_soft_arithmetic.RULES,
-    **_soft_choice.RULES,
-    **_soft_indexing.RULES,
-    **_soft_order.RULES,
-    **_soft_steps.RULES,
-    **_soft_control.RULES,
+    **arithmetic.RULES,
+    **choice.RULES,
+    **indexing.RULES,
+    **order.RULES,
+    **steps.RULES,
+    **control.RULES,
 }
 
 

@@ -17,11 +17,11 @@ from .._functions import may_take_key, takes_key
 from .._jaxprs import defined, here
 from .._primitives import sum_of_lanes
 from ..bridges import Drawing
-from .batches import warn_of_batched_loss
-from .choosing import with_bridges
-from .keys import check_keys
+from ._decisions.choosing import with_bridges
+from ._interpreter.batches import warn_of_batched_loss
+from ._interpreter.interpreter import Program
+from ._keys.keys import check_keys
 from .listening import tell
-from .program import Program
 from .sampling import check_key, sample
 
 if TYPE_CHECKING:

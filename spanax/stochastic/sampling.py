@@ -16,6 +16,12 @@ from jaxtyping import Array, Float, Key
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import again, here
+from .._math.distributions import numpyro_promotion
+from .._math.log_probs import score
+from .._math.opened import check_static, closed, opened
+from .._math.parts import check_drawn
+from .._math.precision import is_low, lowered, raised
+from .._math.scored import is_told_by_the_draw
 from .._primitives import (
     new_primitive,
     no_tangent,
@@ -26,13 +32,7 @@ from .._primitives import (
     zero_valued,
 )
 from ..bridges import Drawing, Local, Scored
-from ..bridges._best import best_bridge
-from ..bridges._distributions import numpyro_promotion
-from ..bridges._log_probs import score
-from ..bridges._opened import check_static, closed, opened
-from ..bridges._parts import check_drawn
-from ..bridges._precision import is_low, lowered, raised
-from ..bridges._scored import is_told_by_the_draw
+from ..bridges.best import best_bridge
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution

@@ -14,8 +14,8 @@ from .._errors import SpanaxError
 from .._jaxprs import here
 from ..bridges import Bridge, Drawing, Manual, Probing, Step
 from ..stochastic.sampling import check_key
-from . import _draws, _general, _host, _probing, _steps
-from ._report import ContractError, Outcome, Report, outcome, outcomes, require
+from ._contract import draws as _draws, general, host, probing, steps
+from .report import ContractError, Outcome, Report, outcome, outcomes, require
 
 
 def check_bridge(
@@ -61,16 +61,16 @@ def check_bridge(
     key = jax.random.key(0) if key is None else key
     check_key(key, where)
     importlib.import_module("numpyro.distributions")  # which changes the filters of warnings
-    before, fields = _general.settings(), jax.tree.flatten(bridge)
-    found = outcomes(_general.checks(bridge))
+    before, fields = general.settings(), jax.tree.flatten(bridge)
+    found = outcomes(general.checks(bridge))
     found += _of_draws_and_steps(bridge, key, draws)
     if isinstance(bridge, Probing):
-        found += outcomes(_probing.checks(bridge, key, draws // 10, x))
+        found += outcomes(probing.checks(bridge, key, draws // 10, x))
     if isinstance(bridge, Manual):
-        found += outcomes(_host.checks(bridge, key, f, x))
-    same = _general.settings() == before
+        found += outcomes(host.checks(bridge, key, f, x))
+    same = general.settings() == before
     found += (
-        outcome("unchanged by its use", lambda: _general.unchanged(bridge, fields)),
+        outcome("unchanged by its use", lambda: general.unchanged(bridge, fields)),
         outcome(
             "global settings", lambda: require(same, "JAX's, NumPy's or Python's settings or random state changed")
         ),
@@ -87,7 +87,7 @@ def _of_draws_and_steps(bridge: Bridge, key: Key[Array, ""], draws: int) -> tupl
     if isinstance(bridge, Drawing):
         parts.append(outcomes(_draws.checks(bridge, key, draws)))
     if isinstance(bridge, Step):
-        parts.append(outcomes(_steps.checks(bridge, key, max(draws // 100, 100))))
+        parts.append(outcomes(steps.checks(bridge, key, max(draws // 100, 100))))
     taken = [part for part in parts if part[0].problem is None]
     return sum(taken or parts, ())
 
