@@ -59,7 +59,6 @@ def numpyro_draw(
     except (AssertionError, NotImplementedError, ImportError) as error:
         raise SpanaxError(
             f"{family(distribution)}.{method}(key) cannot draw: {error!r}",
-            "",
             "a distribution that numpyro can draw from",
         ) from error
 

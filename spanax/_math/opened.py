@@ -93,9 +93,9 @@ def check_static(leaf: Any, where: str) -> None:
         raise SpanaxError(
             f"the function {getattr(leaf, '__name__', leaf)!r} in a field of the distribution has captured a traced array, "
             "with respect to which there would be no derivative",
-            where,
             "jax.tree_util.Partial(function, array), with the array as an argument of the function",
             "an equinox.Module with a __call__, whose fields are the arrays",
+            where=where,
         )
 
 

@@ -89,7 +89,6 @@ def check_kinds(d: Any) -> None:
     if is_mixture(d) and len(kinds(d)) > 1:
         raise SpanaxError(
             "the score function of a mixture of atoms and densities: its log p adds the probability of a value to a density",
-            "",
             "Componentwise(), which draws the component as well (the default, without via=)",
         )
     for part in inner(d):
@@ -104,8 +103,8 @@ def check_drawn(d: Any, where: str) -> None:
     if isinstance(d, censored):
         raise SpanaxError(
             f"a draw of {type(d).__name__}: numpyro draws from its base_dist, and its log p is that of a censored observation",
-            where,
             "the base_dist, and jnp.minimum or jnp.maximum of the draw where it is censored",
+            where=where,
         )
     for part in inner(d):
         check_drawn(part, where)

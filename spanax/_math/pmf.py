@@ -56,7 +56,6 @@ def _values(distribution: Distribution) -> np.ndarray:
     if not b.has_enumerate_support or b.event_shape:
         raise SpanaxError(
             f"{family(distribution)} has no finite support to enumerate",
-            "",
             "ScoreFunction() with samples >= 2, or LeaveOneOut()",
             "Componentwise() for a mixture",
             "truncate it to a Categorical",
@@ -67,7 +66,6 @@ def _values(distribution: Distribution) -> np.ndarray:
     except (jax.errors.ConcretizationTypeError, TypeError, NotImplementedError) as error:
         raise SpanaxError(
             f"the support of {family(distribution)} is not known when the program is traced",
-            "",
             "give total_count, low and high as Python integers, the same for all elements",
             "ScoreFunction() with samples >= 2, or LeaveOneOut()",
         ) from error

@@ -27,7 +27,7 @@ class DisARM(Branching):
 
     def __check_init__(self):
         if self.pairs < 1:
-            raise SpanaxError(f"DisARM(pairs={self.pairs}): at least one pair is needed", "", "pairs=1")
+            raise SpanaxError(f"DisARM(pairs={self.pairs}): at least one pair is needed", "pairs=1")
 
     @property
     def facts(self) -> Facts:
@@ -64,7 +64,7 @@ class DisARM(Branching):
 
 def _logits(distribution):
     if not is_bernoulli(distribution):
-        raise SpanaxError(f"DisARM() is for Bernoulli draws, not {family(distribution)}", "", "LeaveOneOut()")
+        raise SpanaxError(f"DisARM() is for Bernoulli draws, not {family(distribution)}", "LeaveOneOut()")
     return bernoulli_logits(distribution)
 
 

@@ -52,7 +52,7 @@ class GumbelSoftmax(Local):
             soft = jax.nn.softmax((logits + jax.random.gumbel(key, logits.shape, logits.dtype)) / self.temperature)
             return self._finish(soft, lambda: jax.nn.one_hot(jnp.argmax(soft, -1), soft.shape[-1], dtype=soft.dtype))
         raise SpanaxError(
-            f"GumbelSoftmax() is for Bernoulli and Categorical draws, not {family(distribution)}", "", "ScoreFunction()"
+            f"GumbelSoftmax() is for Bernoulli and Categorical draws, not {family(distribution)}", "ScoreFunction()"
         )
 
     def _finish(self, soft, rounded):

@@ -29,7 +29,7 @@ class LeaveOneOut(Branching):
     def __check_init__(self):
         if self.samples < 2:
             raise SpanaxError(
-                f"LeaveOneOut(samples={self.samples}): leaving one out needs at least 2 draws", "", "samples=2"
+                f"LeaveOneOut(samples={self.samples}): leaving one out needs at least 2 draws", "samples=2"
             )
 
     @property

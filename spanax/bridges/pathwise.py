@@ -34,7 +34,6 @@ class Pathwise(Local):
         if not reparametrised(distribution):
             raise SpanaxError(
                 f"Pathwise() needs a reparametrised distribution, and {family(distribution)} has none",
-                "",
                 "ScoreFunction()",
                 "Componentwise() for a mixture",
                 "GumbelSoftmax() for a relaxed Bernoulli or Categorical",

@@ -58,7 +58,7 @@ class ReinMax(Local):
             middle = (jax.nn.softmax(logits / self.temperature) + z) / 2
             return first_order(_categorical, "ReinMax()", z, (jax.nn.softmax(logits), middle), logits)
         raise SpanaxError(
-            f"ReinMax() is for Bernoulli and Categorical draws, not {family(distribution)}", "", "ScoreFunction()"
+            f"ReinMax() is for Bernoulli and Categorical draws, not {family(distribution)}", "ScoreFunction()"
         )
 
 

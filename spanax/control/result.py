@@ -87,6 +87,6 @@ class Result:
 class TrainingError(SpanaxError):
     """A gradient was no number, or too large. `result`: what was learnt before that update."""
 
-    def __init__(self, result: Result, problem: str, where: str, *remedies: str):
-        super().__init__(problem, where, *remedies)
+    def __init__(self, result: Result, problem: str, *remedies: str, where: str | None = None):
+        super().__init__(problem, *remedies, where=where)
         self.result = result

@@ -92,7 +92,7 @@ def _aimed(settings: Settings, tolerance: float) -> Try:
     try:
         found = aim(settings.target, settings.wind, angle=START[0], weight=START[1], tolerance=tolerance)
     except SpanaxError as error:  # its place would be a line of ours, and its remedies are arguments of `control.aim`
-        raise SpanaxError(error.problem, "", "another target or wind") from error
+        raise SpanaxError(error.problem, "another target or wind", where="") from error
     return Try(found.iterations, found.angle, found.weight, found.distance)
 
 

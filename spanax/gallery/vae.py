@@ -67,9 +67,9 @@ def run(
 def _settings(via: Sequence[str], steps: int, samples: int, seed: int, variance_repeats: int) -> Settings:
     names = [bridge.value for bridge in VaeBridge]
     if unknown := [name for name in via if name not in names]:
-        raise SpanaxError(f"no bridge of the VAE is named {', '.join(unknown)}", "", f"one of {', '.join(names)}")
+        raise SpanaxError(f"no bridge of the VAE is named {', '.join(unknown)}", f"one of {', '.join(names)}", where="")
     if samples < 2 or samples % 2:
-        raise SpanaxError(f"samples={samples}: DisARM draws pairs, so the number must be even", "", "samples=4")
+        raise SpanaxError(f"samples={samples}: DisARM draws pairs, so the number must be even", "samples=4", where="")
     if steps < 1 or variance_repeats < 2 or not via:
         raise SpanaxError("nothing to train: at least one bridge, one step and two variance repeats are needed")
     bridges = tuple(dict.fromkeys(VaeBridge(name) for name in via))

@@ -104,7 +104,7 @@ def assert_alive(f: Callable[..., Any], *args: Any, argnums: int | Sequence[int]
     report = find_gaps(f, *args, argnums=argnums, **kwargs)
     cut = [leaf for leaf, verdict in report.per_leaf.items() if verdict not in ("alive", "piecewise")]
     if bad := [*cut, *(leaf for leaf in report.flat if leaf not in cut)]:
-        raise SpanaxError(f"no whole gradient reaches {', '.join(bad)}\n{report}", defined(f))
+        raise SpanaxError(f"no whole gradient reaches {', '.join(bad)}\n{report}", where=defined(f))
 
 
 # -- verdicts

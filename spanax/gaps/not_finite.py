@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from .._errors import SpanaxError
-from .._jaxprs import ClosedJaxpr, JaxprEqn, here
+from .._jaxprs import ClosedJaxpr, JaxprEqn
 from .._places import Place
 from ._analysis.blame import Culprit, culprit
 from ._analysis.operations import operation
@@ -20,7 +20,7 @@ from .report import NotFinite
 def in_program(program: Traced) -> NotFinite | None:
     """In a traced program at its own arguments; None where all is finite."""
     if not program.is_concrete:
-        raise SpanaxError("nan=True runs the program, and an argument is given by shape only", here(), "arrays")
+        raise SpanaxError("nan=True runs the program, and an argument is given by shape only", "arrays")
     return _described(program.closed, program.leaves, program.others, program.place)
 
 

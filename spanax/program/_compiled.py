@@ -77,7 +77,7 @@ class Program:
 
     def __init__(self, function: Callable, max_iterations: int, recursive: bool, derive: str = ""):
         if not callable(function):
-            raise SpanaxError(f"lift() takes a function, not {function!r}", "", "sx.lift(f)(x)")
+            raise SpanaxError(f"lift() takes a function, not {function!r}", "sx.lift(f)(x)")
         if isinstance(max_iterations, bool) or not isinstance(max_iterations, int) or max_iterations < 1:
             raise SpanaxError(f"max_iterations is a whole number from 1 up, not {max_iterations!r}")
         self.function, self.max_iterations, self.recursive, self.derive = function, max_iterations, recursive, derive
@@ -189,14 +189,14 @@ def scalar_of(outcome: Outcome, where: str) -> jax.Array:
         forms += [repr(x.value) for _, x in outcome.rest]
         raise SpanaxError(
             f"a gradient is that of one number; the function returns {', '.join(forms) or 'None'}",
-            where,
             "one number: a sum, a mean, or one part of the result",
             "jax.jacobian(sx.lift(f))",
+            where=where,
         )
     leaf = outcome.leaves[0].reshape(())
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
         raise SpanaxError(
-            "a gradient is that of a real number; the function returns a complex one", where, ".real, or abs()"
+            "a gradient is that of a real number; the function returns a complex one", ".real, or abs()", where=where
         )
     return leaf if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.asarray(leaf, float)
 

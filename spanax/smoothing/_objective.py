@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from .._errors import SpanaxError
 from .._functions import check_scalar, takes_key
-from .._jaxprs import defined, evaluate_jaxpr, here, is_traced
+from .._jaxprs import defined, evaluate_jaxpr, is_traced
 from .._primitives import undifferentiated
 
 
@@ -59,13 +59,12 @@ def checked_point(x: Any) -> PyTree[Array]:
             name = f"x{jax.tree_util.keystr(path)}"
             raise SpanaxError(
                 f"{name} is {getattr(dtype, '__name__', dtype)}, and only floating-point numbers can be smoothed",
-                here(),
                 f"{name} as floats (x.astype(float)), rounded inside f",
                 "an argument after x: smooth(f)(x, other, key=key)",
             )
     x = jax.tree.map(jnp.asarray, x)
     if not sum(leaf.size for leaf in jax.tree.leaves(x)):
-        raise SpanaxError("x holds no numbers", here(), "an array, or a pytree of arrays, of floats")
+        raise SpanaxError("x holds no numbers", "an array, or a pytree of arrays, of floats")
     check_finite(x, "x")
     return x
 
@@ -75,9 +74,7 @@ def check_finite(tree: PyTree[Array], what: str) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         fine = jnp.all(jnp.isfinite(leaf))
         if not is_traced(fine) and not fine:
-            raise SpanaxError(
-                f"{what}{jax.tree_util.keystr(path)} holds a NaN or an infinity", here(), "finite numbers"
-            )
+            raise SpanaxError(f"{what}{jax.tree_util.keystr(path)} holds a NaN or an infinity", "finite numbers")
 
 
 def _checked_scalar(out: Any, f: Callable[..., Any]) -> Float[Array, ""]:

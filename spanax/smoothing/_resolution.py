@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._errors import SpanaxError
-from .._jaxprs import as_varying, here, is_traced, varying_type
+from .._jaxprs import as_varying, is_traced, varying_type
 from .._math.resolution import FEW, Found, problem, remedies
 from .._primitives import any_lane
 
@@ -49,9 +49,7 @@ def resolved(
         value = low if jnp.abs(low) > jnp.abs(high) else high
         found = Found(0, float(value), float(spread), float(unit), Y.dtype.name)
         flat = "" if spread else ", though f's own derivative is not 0"
-        raise SpanaxError(
-            f"the derivative of smooth(f): {problem(found, len(Y))}{flat}", here(), *remedies(found, "`sigma`")
-        )
+        raise SpanaxError(f"the derivative of smooth(f): {problem(found, len(Y))}{flat}", *remedies(found, "`sigma`"))
     return jax.tree.map(lambda leaf: jnp.where(bad, jnp.nan, leaf), slope)
 
 

@@ -69,9 +69,9 @@ def surrogate(
         raise SpanaxError(
             f"the costs are the same on all devices along the mesh axes {sorted(further)}, and a baseline or a draw that they "
             "answer to is not: JAX would sum the derivative of one and not of the other",
-            flow.site(paying[0]).where,
             f"jax.lax.pcast(result, {tuple(sorted(further))}, to='varying') of what f returns: its derivative is summed as well",
             "jax.lax.pmean of the baseline",
+            where=flow.site(paying[0]).where,
         )
     return total
 
@@ -145,7 +145,6 @@ class _Credit:
             if jnp.shape(advantage) != togo.shape:
                 raise SpanaxError(
                     f"an advantage of shape {list(jnp.shape(advantage))} out of costs of shape {list(togo.shape)}",
-                    "",
                     "a bridge whose advantage has the shape of `togo`",
                 )
         return advantage

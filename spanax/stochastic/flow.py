@@ -86,9 +86,9 @@ class Flow:
             if eqn.params["mapped"]:
                 raise SpanaxError(
                     "a cost inside a vmap of the program, where a cond around it would count the costs of both branches",
-                    eqn.params["where"],
                     "return it from the mapped function, and say sx.cost of the sum outside",
                     "jax.vmap(expectation(f)) instead of a vmap inside f",
+                    where=eqn.params["where"],
                 )
             self.loops[here], self.reach[here] = loops, into
             return []
@@ -106,9 +106,9 @@ class Flow:
         if into and any(is_ref(v) for v in eqn.invars):
             raise SpanaxError(
                 f"a draw reaches a mutable array (`{eqn.primitive.name}` of a jax.Ref), from where it cannot be followed",
-                where(eqn),
                 "carry the array through jax.lax.scan",
                 "x = x.at[i].set(value)",
+                where=where(eqn),
             )
         return [into] * len(eqn.outvars)
 
@@ -162,9 +162,9 @@ def _check_varying(eqn: JaxprEqn, decides: frozenset, outs: Sequence) -> None:
         raise SpanaxError(
             f"a `{eqn.primitive.name}` that each device along the mesh axes {same} decides by itself, and a result that JAX "
             "takes to be the same on all of them: its derivative would be wrong",
-            where(eqn),
             f"jax.lax.pcast(x, {tuple(same)}, to='varying') of what the branches return, or the loop begins with",
             "jnp.where",
+            where=where(eqn),
         )
 
 

@@ -62,14 +62,14 @@ def _check_real(crossing: Crossing, moving: Sequence[Array]) -> None:
     if any(jnp.issubdtype(z.dtype, jnp.complexfloating) for z in (*moving, *crossing.outs)):
         raise SpanaxError(
             f"the derivative of the black box {crossing.host.name!r}, which takes or returns complex numbers",
-            crossing.where,
             "real and imaginary parts as arrays of their own",
+            where=crossing.where,
         )
     if not any(map(is_float, crossing.outs)):
         raise SpanaxError(
             f"the derivative of the black box {crossing.host.name!r}, which returns no floating-point number: it would be 0",
-            crossing.where,
             "out=jax.ShapeDtypeStruct(shape, float): the function's integers become floats",
+            where=crossing.where,
         )
 
 

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..._batch_axes import fold_axis, unfold_axis
 from ..._errors import SpanaxError
 from ..._primitives import new_primitive, set_batching, set_linear
 from ...bridges import Manual
 from .._request import JVP, VJP, Request, takes_seed
-from .primitive import evaluated, in_one_batch, unfolded
+from .primitive import evaluated
 
 if TYPE_CHECKING:
     from .crossing import Crossing
@@ -47,9 +48,9 @@ class _Derivative:
         if self.via.jvp is None:
             raise SpanaxError(
                 f"forward mode through the black box {self.crossing.host.name!r}, whose derivative is Manual(vjp=...)",
-                self.crossing.where,
                 "reverse mode: jax.grad, jax.vjp, jax.jacrev",
                 "Manual(jvp=...), which does for both",
+                where=self.crossing.where,
             )
         full = _with_zeros(v, self.points, self.moves)
         of = ("v", self.crossing.tree)
@@ -73,16 +74,16 @@ class _Derivative:
         shapes = [p for p, m in zip(self.points, self.moves, strict=True) if m]
         ends = np.cumsum([int(np.prod(p.shape)) for p in shapes])
         basis = [
-            jnp.tile(part.reshape(-1, *p.shape).astype(p.dtype), (lanes, *(1 for _ in p.shape)))
+            jnp.tile(part.reshape(-1, *p.shape).astype(p.dtype), (sizes, *(1 for _ in p.shape)))
             for part, p in zip(np.split(np.eye(ends[-1]), ends[:-1], axis=1), shapes, strict=True)
         ]
         columns = self.along(basis, [jnp.repeat(other, ends[-1], axis=0) for other in others])
         slope = sum(
-            jnp.einsum("ldi,li->ld", column.reshape(lanes, ends[-1], -1), c.reshape(lanes, -1), precision="highest")
+            jnp.einsum("ldi,li->ld", column.reshape(sizes, ends[-1], -1), c.reshape(lanes, -1), precision="highest")
             for column, c in zip(columns, ct, strict=True)
         )
         parts = jnp.split(jnp.asarray(slope), ends[:-1], axis=1)
-        return [part.reshape(lanes, *p.shape).astype(p.dtype) for part, p in zip(parts, shapes, strict=True)]
+        return [part.reshape(sizes, *p.shape).astype(p.dtype) for part, p in zip(parts, shapes, strict=True)]
 
     def _call(self, kind: str, fn: Any, of: tuple[str, Any], tangents, others, like: tuple[Any, Shapes], lane: int):
         (name, tree), (result, shapes) = of, like
@@ -137,8 +138,8 @@ def _avals(*args, derivative: _Derivative):
 
 
 def _batched(args, dims, *, derivative: _Derivative):
-    lanes, folded = in_one_batch(args, dims)
-    return unfolded(lanes, _manual_p.bind(*folded, derivative=derivative))
+    sizes, folded = fold_axis(args, dims)
+    return unfold_axis(sizes, _manual_p.bind(*folded, derivative=derivative))
 
 
 _manual_p = new_primitive("spanax_manual", _run, _avals)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jax.core
-import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
+from ..._batch_axes import fold_axis, unfold_axis
 from ..._errors import SpanaxError
 from ..._primitives import new_host_primitive, set_batching, set_jvp
 from .._host import Host
@@ -31,33 +31,17 @@ def _avals(*arrays, host: Host, request: Request):
     return [*outs, jax.core.ShapedArray((n,), bool)] if host.drops else outs
 
 
-def in_one_batch(args: Sequence[Array], dims: Sequence[int | None]) -> tuple[tuple[int, int], list[Array]]:
-    """The size of a mapped axis and the number of rows, and the arrays with that axis folded into their first one."""
-    size = next(x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
-    front = [
-        jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0)
-        for x, d in zip(args, dims, strict=True)
-    ]
-    lanes = size, front[0].shape[1]
-    return lanes, [x.reshape(size * x.shape[1], *x.shape[2:]) for x in front]
-
-
-def unfolded(lanes: tuple[int, int], outs: Sequence[Array]) -> tuple[list[Array], list[int]]:
-    """The other way, as a batching rule returns it."""
-    return [out.reshape(*lanes, *out.shape[1:]) for out in outs], [0] * len(outs)
-
-
 def _batched(args, dims, *, host: Host, request: Request):
-    lanes, folded = in_one_batch(args, dims)
-    return unfolded(lanes, _host_p.bind(*folded, host=host, request=request))
+    sizes, folded = fold_axis(args, dims)
+    return unfold_axis(sizes, _host_p.bind(*folded, host=host, request=request))
 
 
 def _refused(primals, tangents, *, host: Host, request: Request):
     raise SpanaxError(
         f"the derivative of what the black box {host.name!r} does inside: something took it apart, such as sx.soften",
-        request.where,
         "sx.smooth, which takes values alone",
         "the steps around the black box softened by themselves",
+        where=request.where,
     )
 
 

@@ -43,9 +43,9 @@ def named(x: PyTree[Any], where: str) -> dict[str, Any]:
         if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
             complex_step = jnp.issubdtype(dtype, jnp.complexfloating)
             remedy = 'a scheme other than "complex"' if complex_step else "arrays of real numbers"
-            raise MisuseError(f"{name} is {dtype}: a program is given real numbers", where, remedy)
+            raise MisuseError(f"{name} is {dtype}: a program is given real numbers", remedy, where=where)
         if name in arrays:
-            raise MisuseError(f"two parts of x have the name {name}", where, "keys without a dot in them")
+            raise MisuseError(f"two parts of x have the name {name}", "keys without a dot in them", where=where)
         arrays[name] = leaf
     return arrays
 
@@ -60,7 +60,7 @@ def write_files(arrays: Mapping[str, np.ndarray], directory: Path, where: str) -
             path.write_text("".join(" ".join(texts(row)) + "\n" for row in rows))
         except OSError as error:
             problem = f"the file {path.name} of inputs could not be written: {error.strerror or error}"
-            raise CommandError(problem, where, "room in the directory for temporary files, $TMPDIR") from error
+            raise CommandError(problem, "room in the directory for temporary files, $TMPDIR", where=where) from error
         paths[name] = str(path)
     return paths
 
@@ -69,10 +69,10 @@ def file_name(name: str, where: str) -> str:
     """Raises `SpanaxError` where a part of x cannot name a file."""
     file = f"{name}.txt"
     if os.sep in name or "\0" in name or name == "dir":
-        raise MisuseError(f"{name!r} cannot be the name of a file of inputs", where, "another key")
+        raise MisuseError(f"{name!r} cannot be the name of a file of inputs", "another key", where=where)
     if len(os.fsencode(file)) > _NAME_MAX:
         problem = f"a key of {len(name)} characters cannot be the name of a file of inputs: {name[:40]}..."
-        raise MisuseError(problem, where, "a shorter key", 'inputs="json"')
+        raise MisuseError(problem, "a shorter key", 'inputs="json"', where=where)
     return file
 
 
@@ -82,7 +82,10 @@ def as_json(x: PyTree[np.ndarray], where: str) -> bytes:
         return json.dumps(x, default=_plain, allow_nan=False).encode() + b"\n"
     except (TypeError, ValueError) as error:
         raise MisuseError(
-            f"x cannot be written as JSON: {error}", where, 'inputs="args"', "finite numbers, dicts with string keys"
+            f"x cannot be written as JSON: {error}",
+            'inputs="args"',
+            "finite numbers, dicts with string keys",
+            where=where,
         ) from error
 
 
@@ -134,10 +137,10 @@ class Fields:
         if found["shell"]:  # sh would make of $3.5 its own third argument
             raise MisuseError(
                 f"{found[0]} is a variable of a shell, and {field} a part of x",
-                self.where,
                 f"a number as an argument of its own: ['sh', '-c', 'echo $1', '-', '{{{field}}}']",
                 f"$({{{field}}}) for a column of awk",
                 "another key",
+                where=self.where,
             )
         return self._value(field)
 
@@ -164,9 +167,9 @@ class Fields:
         known = ", ".join(f"{{{name}}}" for name in [*self.arrays, *(["dir"] if self.directory else [])])
         raise MisuseError(
             f"{{{field}}} in the arguments is no part of x",
-            self.where,
             *([f"one of {known}"] if known else []),
             f"{{{{{field}}}}} for these braces themselves, or a space inside of them",
+            where=self.where,
         )
 
     def _element(self, name: str, index: tuple[int, ...]) -> str:
@@ -174,7 +177,7 @@ class Fields:
         if len(index) != len(shape) or any(i >= n for i, n in zip(index, shape, strict=False)):
             at = ",".join(map(str, index))
             raise MisuseError(
-                f"{{{name}[{at}]}}: {name} has the shape {shape}", self.where, "an index for each axis, from 0"
+                f"{{{name}[{at}]}}: {name} has the shape {shape}", "an index for each axis, from 0", where=self.where
             )
         self.elements.setdefault(name, set()).add(index)
         return self.write(self.arrays[name][index])[0]

@@ -75,29 +75,31 @@ def not_started(error: OSError | ValueError, args: Sequence[str], cwd: str, wher
 def _not_started(error: OSError | ValueError, args: Sequence[str], cwd: str, where: str) -> CommandError:
     program = args[0]
     if isinstance(error, ValueError):  # a NUL
-        return CommandError(f"{line(args)} could not be started: {error}", where)
+        return CommandError(f"{line(args)} could not be started: {error}", where=where)
     if error.errno == errno.ENAMETOOLONG:
         longest = max(args[0], cwd, key=len)
         return CommandError(
-            f"a path of {len(longest)} characters is too long: {longest[:80]} ...", where, "a shorter path"
+            f"a path of {len(longest)} characters is too long: {longest[:80]} ...", "a shorter path", where=where
         )
     if not os.path.isdir(cwd):
-        return CommandError(f"{line(args)}: the directory {cwd} is not there", where, "cwd=: where to run it")
+        return CommandError(f"{line(args)}: the directory {cwd} is not there", "cwd=: where to run it", where=where)
     if isinstance(error, FileNotFoundError):
         if os.path.exists(program):
             return CommandError(
-                f"{program} is there, but the interpreter of its first line is not", where, "install it"
+                f"{program} is there, but the interpreter of its first line is not", "install it", where=where
             )
         remedies = ("install it", "its full path") if os.sep not in program else ("another path",)
         if program.startswith(cwd + os.sep):
             remedies += ("cwd=: where a relative path starts",)
-        return CommandError(f"there is no program {program}", where, *remedies)
+        return CommandError(f"there is no program {program}", *remedies, where=where)
     if isinstance(error, PermissionError):
-        return CommandError(f"{program} may not be run: {error.strerror}", where, f"chmod +x {shlex.quote(program)}")
+        return CommandError(
+            f"{program} may not be run: {error.strerror}", f"chmod +x {shlex.quote(program)}", where=where
+        )
     if error.errno == errno.ENOEXEC:
         remedy = "a first line #!, such as #!/bin/sh"
-        return CommandError(f"{program} is no program, and names no interpreter", where, remedy)
+        return CommandError(f"{program} is no program, and names no interpreter", remedy, where=where)
     if error.errno == errno.E2BIG:
         remedies = ('inputs="files"', 'inputs="json"')
-        return CommandError(f"the arguments of {program} are longer than the system permits", where, *remedies)
-    return CommandError(f"{line(args)} could not be started: {error}", where)
+        return CommandError(f"the arguments of {program} are longer than the system permits", *remedies, where=where)
+    return CommandError(f"{line(args)} could not be started: {error}", where=where)

@@ -56,7 +56,7 @@ class Command:
         """The same program with `timeout` seconds for one run; then it is killed, with all processes of its process group."""
         number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
         if not number or not 0 < timeout < math.inf:
-            raise SpanaxError(f"a time limit of {timeout!r}", here(), "a positive number of seconds")
+            raise SpanaxError(f"a time limit of {timeout!r}", "a positive number of seconds")
         return dataclasses.replace(self, timeout=float(timeout))
 
     def __call__(self, x: PyTree[np.ndarray]) -> Any:
@@ -79,7 +79,7 @@ class Command:
             ended = self._run(args, data, cwd)
             if missing and not ended.read:
                 remedies = (f"let it read, or give it {{{missing[0]}}} as an argument", 'inputs="args" or "files"')
-                raise MisuseError(f"{line(args)} did not read its standard input{_ZERO}", self.where, *remedies)
+                raise MisuseError(f"{line(args)} did not read its standard input{_ZERO}", *remedies, where=self.where)
             return self._parsed(Output(ended.stdout, ended.stderr, directory), args)
 
     def check(self, x: PyTree[jax.ShapeDtypeStruct]) -> None:
@@ -97,7 +97,7 @@ class Command:
         if missing and self.inputs != "json":
             other = 'inputs="json" or "files"' if self.inputs == "args" else 'inputs="json"'
             remedies = (f"an argument with {{{missing[0]}}}", other, "leave it out of x")
-            raise MisuseError(f"{missing[0]} does not reach the program{_ZERO}", self.where, *remedies)
+            raise MisuseError(f"{missing[0]} does not reach the program{_ZERO}", *remedies, where=self.where)
         return args, missing
 
     def _run(self, args: list[str], data: bytes | None, cwd: str) -> Ended:
@@ -129,7 +129,7 @@ class Command:
             what = "printed something else than numbers" if self.parse is None else "printed what `parse` cannot read"
             problem = f"{line(args)} {what}: {type(error).__name__}: {error}{began(output.stdout)}"
             remedy = "parse=: a function of a record with stdout, stderr and directory, that returns the numbers"
-            unread = CommandError(problem, self.where, *([remedy] if self.parse is None else []))
+            unread = CommandError(problem, *([remedy] if self.parse is None else []), where=self.where)
             raise unread.of_kind("printed what cannot be read") from error
         leaves = jax.tree.leaves(result)
         if not leaves or not all(_is_number(leaf) for leaf in leaves):
@@ -139,12 +139,12 @@ class Command:
                 f"parse returned {what} for {line(args)}: no number, nor an array of numbers{began(output.stdout)}"
             )
             remedy = "parse: float(...) of the text, or np.array(text.split(), float)"
-            raise CommandError(problem, self.where, remedy).of_kind("parse returned no number")
+            raise CommandError(problem, remedy, where=self.where).of_kind("parse returned no number")
         return result
 
     def _fail(self, what: str, args: list[str], ended: Ended, kind: str, *remedies: str) -> NoReturn:
         problem = f"{line(args)} {what}{printed(ended.stdout, ended.stderr)}"
-        raise CommandError(problem, self.where, *remedies).of_kind(kind)
+        raise CommandError(problem, *remedies, where=self.where).of_kind(kind)
 
 
 def command(
@@ -198,15 +198,15 @@ def command(
     """
     where = here()
     if os.name != "posix":
-        raise SpanaxError("command needs POSIX processes", where, "a Python function that calls subprocess.run")
+        raise SpanaxError("command needs POSIX processes", "a Python function that calls subprocess.run", where=where)
     _check_args(args, where)
     if inputs not in _INPUTS:
-        raise SpanaxError(f"command(inputs={inputs!r})", where, f"one of {', '.join(map(repr, _INPUTS))}")
+        raise SpanaxError(f"command(inputs={inputs!r})", f"one of {', '.join(map(repr, _INPUTS))}", where=where)
     if cwd == _FRESH and inputs != "files":
-        raise SpanaxError(f'cwd="{_FRESH}" is the directory of the inputs\' files', where, 'inputs="files"')
+        raise SpanaxError(f'cwd="{_FRESH}" is the directory of the inputs\' files', 'inputs="files"', where=where)
     if parse is not None and not callable(parse):
         raise SpanaxError(
-            f"command(parse={parse!r})", where, "a function of a record with stdout, stderr and directory"
+            f"command(parse={parse!r})", "a function of a record with stdout, stderr and directory", where=where
         )
     program, *rest = [os.fspath(arg) for arg in args]
     base = os.getcwd() if cwd is None or cwd == _FRESH else os.path.abspath(cwd)
@@ -240,6 +240,8 @@ def _is_number(leaf: Any) -> bool:
 
 def _check_args(args: Any, where: str) -> None:
     if isinstance(args, str | os.PathLike):
-        raise SpanaxError(f"command({os.fspath(args)!r}): no shell splits it", where, "shlex.split(...) of it, a list")
+        raise SpanaxError(
+            f"command({os.fspath(args)!r}): no shell splits it", "shlex.split(...) of it, a list", where=where
+        )
     if not args or not all(isinstance(arg, str | os.PathLike) for arg in args):
-        raise SpanaxError(f"command({args!r})", where, 'a list of strings: ["./simulate", "--angle={angle}"]')
+        raise SpanaxError(f"command({args!r})", 'a list of strings: ["./simulate", "--angle={angle}"]', where=where)

@@ -24,7 +24,7 @@ def export(table: Table, path: str, where: str) -> None:
     """
     write = _WRITERS.get(os.path.splitext(path)[1].lower())
     if write is None:
-        raise SpanaxError(f"no format is known for {path!r}", where, f"a path that ends in {', '.join(_WRITERS)}")
+        raise SpanaxError(f"no format is known for {path!r}", f"a path that ends in {', '.join(_WRITERS)}", where=where)
     if write is _parquet:
         _pyarrow(where)
     temporary = f"{path}.{secrets.token_hex(4)}.part"
@@ -33,7 +33,7 @@ def export(table: Table, path: str, where: str) -> None:
         os.replace(temporary, path)
     except OSError as error:
         problem = f"{path} cannot be written: {error.strerror or error}"
-        raise SpanaxError(problem, where, "a folder that exists, is writable, and has room") from error
+        raise SpanaxError(problem, "a folder that exists, is writable, and has room", where=where) from error
     finally:
         with contextlib.suppress(OSError):
             os.remove(temporary)
@@ -87,7 +87,7 @@ def _pyarrow(where: str) -> Any:
         from pyarrow import parquet  # pyright: ignore[reportMissingImports]
     except ImportError:
         problem = "Parquet files are written by pyarrow, which is not installed"
-        raise SpanaxError(problem, where, "pip install pyarrow", "a path that ends in .csv or .npz") from None
+        raise SpanaxError(problem, "pip install pyarrow", "a path that ends in .csv or .npz", where=where) from None
     return parquet
 
 

@@ -35,31 +35,35 @@ def is_store(path: str, where: str) -> bool:
     logged = _logged(path, "-wal")
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise SpanaxError(f"{path} is no regular file, so it cannot be a store", where, other)
+            raise SpanaxError(f"{path} is no regular file, so it cannot be a store", other, where=where)
         with open(path, "rb") as file:
             header = file.read(100)
     except FileNotFoundError:
         folder = os.path.dirname(path)
         if not os.path.isdir(folder):
-            raise SpanaxError(f"no folder {folder} for the store", where, f"os.makedirs({folder!r})", other) from None
+            raise SpanaxError(
+                f"no folder {folder} for the store", f"os.makedirs({folder!r})", other, where=where
+            ) from None
         header = b""
     except OSError as error:
         problem = f"the store {path} cannot be read: {error.strerror}"
-        raise SpanaxError(problem, where, "its permissions", other) from error
+        raise SpanaxError(problem, "its permissions", other, where=where) from error
     if not header:
         if logged:
             raise damaged(path, f"it is empty or gone, but {path}-wal is not", where)
         return False
     if not header.startswith(_MAGIC):
-        raise SpanaxError(f"{path} is no store, nor any other SQLite file; it has not been touched", where, other)
+        raise SpanaxError(f"{path} is no store, nor any other SQLite file; it has not been touched", other, where=where)
     if len(header) < 100:
         raise damaged(path, "it ends within its first 100 bytes", where)
     pages, version, application = (int.from_bytes(header[i : i + 4], "big") for i in (28, 60, 68))
     if application != APPLICATION:
-        raise SpanaxError(f"{path} is an SQLite file, but no store of Spanax; it has not been touched", where, other)
+        raise SpanaxError(
+            f"{path} is an SQLite file, but no store of Spanax; it has not been touched", other, where=where
+        )
     if version > FORMAT:
         problem = f"{path} has format {version} of a newer Spanax; this one reads up to {FORMAT}"
-        raise SpanaxError(problem, where, "pip install --upgrade spanax", other)
+        raise SpanaxError(problem, "pip install --upgrade spanax", other, where=where)
     page = int.from_bytes(header[16:18], "big")
     logged = _logged(path, "-wal") or _logged(path, "-journal")
     if not logged and os.path.getsize(path) < pages * page:
@@ -89,10 +93,10 @@ def prepare(connection: sqlite3.Connection, path: str, version: str, where: str,
         raise SpanaxError(
             f"the store {path} holds evaluations of version {theirs!r}, and this is version {version!r}; "
             "they are kept as they are",
-            where,
             "sx.Store(another_path, version), for a program that has changed",
             f"version={theirs!r}, if what the program computes has not changed",
             "remove the file, if its evaluations are of no more use",
+            where=where,
         )
     _use_wal(connection, path, where)
 
@@ -110,9 +114,9 @@ def claim(connection: sqlite3.Connection, path: str, name: str, where: str) -> N
     elif owner != name:
         raise SpanaxError(
             f"the store {path} holds evaluations of {owner!r}, and this black box is {name!r}",
-            where,
             "sx.Store(another_path, version): one file for each black box",
             f"sx.blackbox(..., name={owner!r}), if it is the same function",
+            where=where,
         )
 
 
@@ -140,4 +144,4 @@ def _use_wal(connection: sqlite3.Connection, path: str, where: str) -> None:
             continue
         if mode != "wal":
             problem = f"the disk of the store {path} does not allow write-ahead logging (journal mode {mode!r})"
-            raise SpanaxError(problem, where, "a path on a local disk: network file systems do not have it")
+            raise SpanaxError(problem, "a path on a local disk: network file systems do not have it", where=where)

@@ -49,14 +49,16 @@ def canonical(layout: Layout, where: str) -> Layout:
     paths = [path for path, _, _ in (*inputs, *outputs)]
     result = Layout(name, kind, inputs, outputs)
     if kind not in KINDS:
-        raise SpanaxError(f"a row of kind {kind!r}", where, f"one of {', '.join(map(repr, KINDS))}")
+        raise SpanaxError(f"a row of kind {kind!r}", f"one of {', '.join(map(repr, KINDS))}", where=where)
     if len({*paths, *OWN}) < len(paths) + len(OWN) or not all(paths):
-        raise SpanaxError(f"the leaves {paths} cannot be columns of one table", where, "distinct, non-empty names")
+        raise SpanaxError(
+            f"the leaves {paths} cannot be columns of one table", "distinct, non-empty names", where=where
+        )
     if any(np.dtype(dtype).hasobject for _, dtype, _ in (*inputs, *outputs)):
-        raise SpanaxError(f"a store holds numbers, not Python objects: {result}", where, "arrays of numbers")
+        raise SpanaxError(f"a store holds numbers, not Python objects: {result}", "arrays of numbers", where=where)
     if sum(math.prod(shape) * np.dtype(dtype).itemsize for _, dtype, shape in (*inputs, *outputs)) > LONGEST:
         raise SpanaxError(
-            f"a row is longer than SQLite's limit of 1 GB: {result}", where, "return less from the function"
+            f"a row is longer than SQLite's limit of 1 GB: {result}", "return less from the function", where=where
         )
     return result
 

@@ -80,12 +80,14 @@ class Store:
         where = here()
         path = os.fspath(path)
         if not (isinstance(path, str) and path):
-            raise SpanaxError(f"Store({path!r}, ...): no path", where, 'sx.Store("runs.db", version="1")')
+            raise SpanaxError(f"Store({path!r}, ...): no path", 'sx.Store("runs.db", version="1")', where=where)
         if not (isinstance(version, str) and version.strip()):
             problem = f"Store(version={version!r}): the version of the program that is evaluated, as text"
-            raise SpanaxError(problem, where, 'version="solver-1.4"')
+            raise SpanaxError(problem, 'version="solver-1.4"', where=where)
         if durability not in DURABILITIES:
-            raise SpanaxError(f"Store(durability={durability!r})", where, 'durability="normal"', 'durability="full"')
+            raise SpanaxError(
+                f"Store(durability={durability!r})", 'durability="normal"', 'durability="full"', where=where
+            )
         self._path, self._version = path, version
         self._rows = Rows(File(os.path.abspath(path), version, durability))
         self._ledgers: dict[Layout, Ledger] = {}
@@ -136,17 +138,15 @@ class Store:
         if layout is not None:
             layout = canonical(layout, here())
             if layout not in known:
-                raise SpanaxError(f"nothing has been evaluated for {layout}", here(), "one of `store.layouts`")
+                raise SpanaxError(f"nothing has been evaluated for {layout}", "one of `store.layouts`")
             return layout
         if kind not in KINDS:
-            raise SpanaxError(f"evaluations of kind {kind!r}", here(), f"one of {', '.join(map(repr, KINDS))}")
+            raise SpanaxError(f"evaluations of kind {kind!r}", f"one of {', '.join(map(repr, KINDS))}")
         of_kind = [i for i, each in enumerate(known) if each.kind == kind]
         if len(of_kind) > 1:
             listed = "".join(f"\n  store.layouts[{i}]: {known[i]}" for i in of_kind)
             remedy = f"layout=store.layouts[{of_kind[-1]}]"
-            raise SpanaxError(
-                f"evaluations of {len(of_kind)} layouts do not fit into one table:{listed}", here(), remedy
-            )
+            raise SpanaxError(f"evaluations of {len(of_kind)} layouts do not fit into one table:{listed}", remedy)
         return known[of_kind[0]] if of_kind else None
 
     def __enter__(self) -> Store:

@@ -215,7 +215,7 @@ class Dispatcher:
             worker = Worker(self.started)
         except OSError as error:
             task.future.set_exception(
-                SpanaxError(f"a worker process cannot be started: {error}", task.where, "fewer processes")
+                SpanaxError(f"a worker process cannot be started: {error}", "fewer processes", where=task.where)
             )
             return
         seat = _Seat(worker, task)
@@ -243,7 +243,7 @@ class Dispatcher:
         self.seats.remove(seat)
         ended, task = seat.worker.end(), seat.task
         if task is not None and seat.running:
-            task.future.set_exception(LostError(ended, task.where))
+            task.future.set_exception(LostError(ended, where=task.where))
         elif task is not None:
             self.deaths += 1
             with self.lock:
@@ -275,7 +275,9 @@ class Dispatcher:
             unwanted, self.unwanted = self.unwanted, set()
         for seat in list(self.seats) if unwanted else ():
             if seat.task is not None and seat.task.future in unwanted:
-                self._give_up(seat, LostError("its process was killed: nobody waits for it any more", seat.task.where))
+                self._give_up(
+                    seat, LostError("its process was killed: nobody waits for it any more", where=seat.task.where)
+                )
 
     def _look_after(self) -> None:
         """Deadlines, and deaths that no pipe has told of."""
@@ -283,7 +285,7 @@ class Dispatcher:
         for seat in list(self.seats):
             if seat.deadline <= now and seat.task is not None:
                 late = f"took longer than {seat.task.timeout:g} s and was killed"
-                self._give_up(seat, LostError(late, seat.task.where))
+                self._give_up(seat, LostError(late, where=seat.task.where))
             elif self.next_look <= now and not seat.worker.is_alive() and not seat.worker.connection.poll():
                 self._bury(seat)
         self.next_look = now + _TICK if self.next_look <= now else self.next_look
@@ -294,7 +296,7 @@ class Dispatcher:
 
 
 def _shut_down(task: Task) -> LostError:
-    return LostError("its process was killed: the pool was shut down", task.where)
+    return LostError("its process was killed: the pool was shut down", where=task.where)
 
 
 def _drop(task: Task) -> None:
@@ -305,8 +307,8 @@ def _drop(task: Task) -> None:
 def _no_start(program: Program, reason: str, where: str) -> SpanaxError:
     return SpanaxError(
         f"no worker process can load {program.function}: {reason}",
-        where,
         'a script that starts workers keeps what it runs under `if __name__ == "__main__":`, for a worker imports the script',
         "the function at the top level of a module that a worker can import (what a notebook defines, it cannot)",
         "sx.Run(executor=None) runs the function in this process",
+        where=where,
     )

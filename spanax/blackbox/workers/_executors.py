@@ -47,8 +47,8 @@ class Maker:
                 if not isinstance(made, Executor):
                     raise SpanaxError(
                         f"sx.Run(executor=...): the function made {made!r}, which is no concurrent.futures.Executor",
-                        where,
                         "lambda: concurrent.futures.ProcessPoolExecutor(4)",
+                        where=where,
                     )
                 self._executor = made
             return self._executor

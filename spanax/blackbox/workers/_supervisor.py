@@ -81,10 +81,10 @@ def _check_timeout(timeout: float | None, where: str, executor: str = "sx.Run(ex
     if timeout is not None:
         raise SpanaxError(
             f"{executor} cannot keep timeout={timeout:g}: nothing that runs in this process can be killed",
-            where,
             "sx.Run(executor=sx.processes()), whose workers are killed",
             "sx.command for an external program: it is killed wherever it runs",
             "sx.Run(timeout=None)",
+            where=where,
         )
 
 
@@ -246,20 +246,20 @@ class _Batch:
         if self.maker is None:
             raise SpanaxError(
                 f"the executor is broken: {broken}",
-                self.where,
                 "sx.Run(executor=sx.processes()), which replaces a worker that dies",
                 "a function that makes the executor, as it can be called again: executor=lambda: ProcessPoolExecutor(4)",
                 "sx.Store(path, version) keeps what was evaluated, so that another call goes on from there",
+                where=self.where,
             )
         self.maker.discard(self.executor)
         self.executor, self.broken = self._made(), None
         if not works(self.executor):
             raise SpanaxError(
                 f"the executor is broken, and so is a new one: {broken}",
-                self.where,
                 'a script that starts workers keeps what it runs under `if __name__ == "__main__":`, for a worker imports it',
                 "sx.Run(executor=sx.processes())",
                 "sx.Run(executor=None) runs the function in this process",
+                where=self.where,
             )
 
     def _drop(self) -> None:
@@ -273,8 +273,8 @@ class _Batch:
         if "pickle" in said or "can't get local object" in said:  # as versions of Python say it
             raise SpanaxError(
                 f"the executor cannot send the function, its input or its result: {type(error).__name__}: {error}",
-                self.where,
                 "the function at the top level of a module, and results of NumPy arrays",
                 "sx.Run(executor=None) runs the function in this process",
+                where=self.where,
             ) from error
         return Reason("was lost by the executor", f"was lost by the executor: {described(error)}")

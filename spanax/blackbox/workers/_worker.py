@@ -55,10 +55,10 @@ def program(fn: Callable, where: str, dumps: Callable[[Any], bytes] = pickle.dum
     except Exception as error:
         raise SpanaxError(
             f"the function {function} cannot be sent to a worker process: {type(error).__name__}: {error}",
-            where,
             "define it at the top level of a module, with what it needs as arguments of functools.partial",
             "sx.Run(executor=None) runs it in this process",
             "an executor that pickles by value, such as loky's or dask's",
+            where=where,
         ) from error
     return Program(hashlib.blake2b(data, digest_size=16).hexdigest(), data, function)
 
@@ -81,9 +81,9 @@ def arguments(args: tuple, keywords: dict[str, Any], where: str) -> bytes:
     except Exception as error:
         raise SpanaxError(
             f"the arguments cannot be sent to a worker process: {type(error).__name__}: {error}",
-            where,
             "arguments of NumPy arrays, numbers, strings, and containers of these",
             "sx.Run(executor=None) runs the function in this process",
+            where=where,
         ) from error
 
 

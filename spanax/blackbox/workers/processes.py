@@ -33,7 +33,6 @@ class Processes(Executor):
     def __reduce__(self):
         raise SpanaxError(
             "a pool of processes cannot be sent to another process",
-            here(),
             "it belongs to the process that made it: functions that workers run get along without it",
         )
 
@@ -67,20 +66,20 @@ class Processes(Executor):
         if is_worker():
             raise SpanaxError(
                 "a pool of processes is used inside a worker of such a pool",
-                where,
                 'a script keeps what it runs under `if __name__ == "__main__":`, for a worker imports the script',
                 "sx.Run(executor=None) in functions that workers run",
+                where=where,
             )
         if os.getpid() != self._process:
             raise SpanaxError(
                 "a pool of processes is used after a fork, in a process that did not make it",
-                where,
                 "a pool of its own in each process",
                 'multiprocessing.get_context("spawn") instead of a fork',
+                where=where,
             )
         future: Future = Future()
         if not self._dispatcher.submit(Task(program, arguments, timeout, future, finish, where, self)):
-            raise SpanaxError("the pool of processes was shut down", where, "sx.processes() makes a new one")
+            raise SpanaxError("the pool of processes was shut down", "sx.processes() makes a new one", where=where)
         return future
 
 
@@ -106,14 +105,12 @@ def processes(n: int | None = None) -> Processes:
     """
     if os.name != "posix":
         raise SpanaxError(
-            "sx.processes needs POSIX (Linux, macOS)", here(), "lambda: concurrent.futures.ProcessPoolExecutor(4)"
+            "sx.processes needs POSIX (Linux, macOS)", "lambda: concurrent.futures.ProcessPoolExecutor(4)"
         )
     if n is None:
         n = cores()
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise SpanaxError(
-            f"sx.processes(n={n!r})", here(), "a whole number of workers, 1 or more", "None: one for each core"
-        )
+        raise SpanaxError(f"sx.processes(n={n!r})", "a whole number of workers, 1 or more", "None: one for each core")
     return Processes(n)
 
 

@@ -9,7 +9,6 @@ from concurrent.futures import Executor, Future
 from typing import Any
 
 from ..._errors import SpanaxError
-from ..._jaxprs import here
 
 _GRACE = 3.0  # seconds: Ray kills a worker's children, but not theirs, which an interrupted task does itself
 
@@ -71,13 +70,9 @@ def ray_executor(**options: Any) -> RayExecutor:
     try:
         import ray
     except ModuleNotFoundError as error:
-        raise SpanaxError(
-            "sx.ray_executor needs Ray", here(), "pip install ray", "sx.processes() on one machine"
-        ) from error
+        raise SpanaxError("sx.ray_executor needs Ray", "pip install ray", "sx.processes() on one machine") from error
     if not ray.is_initialized():
-        raise SpanaxError(
-            "Ray has not been started", here(), "ray.init() before", 'ray.init(address="auto") for a cluster'
-        )
+        raise SpanaxError("Ray has not been started", "ray.init() before", 'ray.init(address="auto") for a cluster')
     return RayExecutor(ray, options)
 
 

@@ -106,4 +106,4 @@ def _is_number(x: Any) -> bool:
 
 
 def _invalid(name: str, value: Any, where: str, *remedies: str) -> SpanaxError:
-    return SpanaxError(f"sx.Run({name}={value!r})", where, *remedies)
+    return SpanaxError(f"sx.Run({name}={value!r})", *remedies, where=where)

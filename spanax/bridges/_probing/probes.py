@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..._errors import SpanaxError
 from ..._foreign_arrays import refuse_foreign
-from ..._jaxprs import here, is_traced
+from ..._jaxprs import is_traced
 
 
 def check_positive(name: str, values: PyTree[Any], *, scalar: bool = False) -> None:
@@ -30,7 +30,6 @@ def check_positive(name: str, values: PyTree[Any], *, scalar: bool = False) -> N
         if not good or (scalar and np.shape(value) != ()):
             raise SpanaxError(
                 f"{name}={value!r}",
-                here(),
                 "a positive number, in the units of x",
                 "a pytree of x's structure, with one for each leaf",
             )
@@ -38,12 +37,12 @@ def check_positive(name: str, values: PyTree[Any], *, scalar: bool = False) -> N
 
 def check_count(name: str, value: Any, default: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SpanaxError(f"{name}={value!r}", here(), f"{default}: a Python integer, 1 or more")
+        raise SpanaxError(f"{name}={value!r}", f"{default}: a Python integer, 1 or more")
 
 
 def check_key(name: str, key: Key[Array, ""] | None) -> Key[Array, ""]:
     if key is None:
-        raise SpanaxError(f"the derivative by {name} draws random directions", here(), "f(x, key=key)")
+        raise SpanaxError(f"the derivative by {name} draws random directions", "f(x, key=key)")
     return key
 
 
@@ -55,15 +54,13 @@ def of_leaves(name: str, given: PyTree[Any], x: PyTree[Array], *, scalar: bool =
     if jax.tree_util.treedef_is_leaf(form):
         steps = steps * len(leaves)
     elif form != tree:
-        raise SpanaxError(
-            f"{what} has the structure {form}, and x has {tree}", here(), f"one {what}", "one for each leaf of x"
-        )
+        raise SpanaxError(f"{what} has the structure {form}, and x has {tree}", f"one {what}", "one for each leaf of x")
     check_positive(name, steps, scalar=scalar)
     steps = [step if leaf.size else jnp.ones(leaf.shape) for step, leaf in zip(steps, leaves, strict=True)]
     for step, leaf in zip(steps, leaves, strict=True):
         if np.shape(step) not in ((), leaf.shape):
             raise SpanaxError(
-                f"{what} has the shape {np.shape(step)}, and x {leaf.shape}", here(), f"one {what} for each leaf of x"
+                f"{what} has the shape {np.shape(step)}, and x {leaf.shape}", f"one {what} for each leaf of x"
             )
     return [jnp.asarray(step).astype(leaf.dtype) for step, leaf in zip(steps, leaves, strict=True)]
 
@@ -74,7 +71,6 @@ def usable(name: str, step: Array, x: Array, resolution: int) -> Array:
     if not is_traced(fine) and not fine:
         raise SpanaxError(
             f"{name}={step} is too small for x in {x.dtype}: at most {jnp.max(jnp.abs(x))} in size, its points would be rounded",
-            here(),
             f"a larger {name}",
             "x in float64 (jax.enable_x64)",
             "x measured from another origin",

@@ -45,7 +45,7 @@ def make_folder(path: Path, where: str) -> None:
         writable = False
     if not writable:
         raise SpanaxError(
-            f"the checkpoint {str(path)!r} cannot be written: {path.parent} is not a folder to write to", where
+            f"the checkpoint {str(path)!r} cannot be written: {path.parent} is not a folder to write to", where=where
         )
 
 
@@ -137,7 +137,9 @@ def _checked(path: Path, content: bytes, where: str) -> tuple[dict[str, Any], io
 
 def _unfit(path: Path, why: str, where: str, *remedies: str) -> SpanaxError:
     problem = f"the checkpoint {str(path)!r} does not fit: {why}"
-    return SpanaxError(problem, where, *remedies, "another path, or no checkpoint there: the training starts anew")
+    return SpanaxError(
+        problem, *remedies, "another path, or no checkpoint there: the training starts anew", where=where
+    )
 
 
 def _synchronise(folder: Path) -> None:

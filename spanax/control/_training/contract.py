@@ -122,11 +122,11 @@ class Contract:
         except Exception as error:
             first = next(iter(str(error).splitlines()), "")
             raise SpanaxError(
-                f"train(via={self.method}): {name} raises {type(error).__name__}: {first}", self.where
+                f"train(via={self.method}): {name} raises {type(error).__name__}: {first}", where=self.where
             ) from error
 
     def _refuse(self, problem: str, *remedies: str) -> NoReturn:
-        raise SpanaxError(f"train(via={self.method}): {problem}", self.where, *remedies)
+        raise SpanaxError(f"train(via={self.method}): {problem}", *remedies, where=self.where)
 
 
 def _is_of(kind: Any, dtype: Any) -> bool:

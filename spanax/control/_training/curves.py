@@ -20,7 +20,7 @@ def draw(
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise SpanaxError("a plot needs matplotlib", "", *installing("plots")) from error
+        raise SpanaxError("a plot needs matplotlib", *installing("plots"), where="") from error
     figure = Figure(figsize=(7, 5.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     ended = np.isfinite(returns)

@@ -13,7 +13,6 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from ..._errors import SpanaxError
-from ..._jaxprs import here
 from ..env import Box, Discrete, Env
 
 
@@ -37,16 +36,14 @@ class Exported(gymnasium.Env):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         super().reset(seed=seed)
         if options:
-            raise SpanaxError(
-                f"reset(options={options!r})", here(), "no options: fields of the environment are its parameters"
-            )
+            raise SpanaxError(f"reset(options={options!r})", "no options: fields of the environment are its parameters")
         self.state, observation = _reset(self.env, self.np_random.integers(2**32, dtype=np.uint32))
         self.steps, self.over = 0, False
         return np.array(observation), {}
 
     def step(self, action: Any):
         if self.state is None or self.over:
-            raise SpanaxError("a step, but the episode is over or has not begun", here(), "reset()")
+            raise SpanaxError("a step, but the episode is over or has not begun", "reset()")
         self.state, *seen = _step(self.env, self.state, self._checked(action))
         observation, reward, terminated = map(np.array, seen)
         self.steps += 1
@@ -60,7 +57,7 @@ class Exported(gymnasium.Env):
         if isinstance(space, spaces.Discrete):
             good = good and given.item() in range(space.n)
         if not good:
-            raise SpanaxError(f"the action {given.tolist()}, and actions are {space}", here(), "action_space.sample()")
+            raise SpanaxError(f"the action {given.tolist()}, and actions are {space}", "action_space.sample()")
         return given.astype(space.dtype)
 
 

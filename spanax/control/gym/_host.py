@@ -122,7 +122,7 @@ class Host:
             ) from None
 
     def _failed(self, problem: str, *remedies: str) -> SpanaxError:
-        self.failure = SpanaxError(problem, self.where, *remedies)
+        self.failure = SpanaxError(problem, *remedies, where=self.where)
         return self.failure
 
 

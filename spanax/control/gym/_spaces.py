@@ -24,8 +24,8 @@ class Spaces:
         if not getattr(self._observed, "is_np_flattenable", False):
             raise SpanaxError(
                 f"{name}: observations of {self._observed} have no fixed size",
-                where,
                 "gymnasium.wrappers.TransformObservation",
+                where=where,
             )
         box = self._observed if self._is_box else spaces.flatten_space(self._observed)
         assert isinstance(box, spaces.Box)
@@ -37,8 +37,8 @@ class Spaces:
         else:
             raise SpanaxError(
                 f"{name}: actions of {self._acted} are not supported",
-                where,
                 "gymnasium.wrappers.TransformAction, to a Box or Discrete space",
+                where=where,
             )
 
     def array_of(self, observation: Any) -> np.ndarray:

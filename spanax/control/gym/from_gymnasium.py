@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from ..._batch_axes import fold_axis, unfold_axis
 from ..._errors import SpanaxError, installing
 from ..._jaxprs import here
 from ..._primitives import new_host_primitive, set_batching, undifferentiated
-from ...blackbox._traced.primitive import in_one_batch, unfolded
 from ..env import Env
 from ._host import Host
 from ._spaces import Spaces
@@ -122,16 +122,18 @@ def from_gymnasium(
     """
     where = here()
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise SpanaxError(f"from_gymnasium(n={n!r})", where, "an integer, 1 or more")
+        raise SpanaxError(f"from_gymnasium(n={n!r})", "an integer, 1 or more", where=where)
     if not (isinstance(timeout, int | float) and timeout > 0):
-        raise SpanaxError(f"from_gymnasium(timeout={timeout!r})", where, "a positive number of seconds")
+        raise SpanaxError(f"from_gymnasium(timeout={timeout!r})", "a positive number of seconds", where=where)
     make, name = _maker(id_or_env, kwargs, where)
     with _made(name, where):
         envs = [make() for _ in range(n)]
     spec = getattr(envs[0], "spec", None)
     steps = max_steps or getattr(spec, "max_episode_steps", None)
     if steps is None:
-        raise SpanaxError(f"{name} says no number of steps of an episode", where, "from_gymnasium(..., max_steps=1000)")
+        raise SpanaxError(
+            f"{name} says no number of steps of an episode", "from_gymnasium(..., max_steps=1000)", where=where
+        )
     return GymnasiumEnv(n, int(steps), Host(envs, Spaces(envs[0], name, where), name, float(timeout), where))
 
 
@@ -139,7 +141,7 @@ def _maker(id_or_env: Any, kwargs: dict[str, Any], where: str) -> tuple[Callable
     try:
         import gymnasium
     except ImportError as error:
-        raise SpanaxError("gymnasium is not installed", where, *installing("gym")) from error
+        raise SpanaxError("gymnasium is not installed", *installing("gym"), where=where) from error
     if isinstance(id_or_env, str):
         return lambda: gymnasium.make(id_or_env, **kwargs), id_or_env
     if isinstance(id_or_env, gymnasium.Env):
@@ -147,18 +149,18 @@ def _maker(id_or_env: Any, kwargs: dict[str, Any], where: str) -> tuple[Callable
         if spec is None:
             raise SpanaxError(
                 f"{id_or_env} has no spec, by which others like it could be made",
-                where,
                 "a function that makes one: from_gymnasium(lambda: MyEnv())",
+                where=where,
             )
         return lambda: gymnasium.make(spec), spec.id
     if callable(id_or_env):
         return id_or_env, getattr(id_or_env, "__name__", "the environment").replace("<lambda>", "the environment")
     raise SpanaxError(
         f"from_gymnasium({id_or_env!r})",
-        where,
         '"CartPole-v1", or another id',
         "a gymnasium.Env",
         "a function that makes one",
+        where=where,
     )
 
 
@@ -169,9 +171,9 @@ def _made(name: str, where: str) -> Iterator[None]:
     except Exception as error:
         raise SpanaxError(
             f"{name} cannot be made: {type(error).__name__}: {error}",
-            where,
             "gymnasium.pprint_registry(), which lists all ids",
             "the package that registers it, imported first",
+            where=where,
         ) from error
 
 
@@ -200,8 +202,8 @@ def _step_avals(slots, tickets, over, actions, *, host: Host, dtype: np.dtype):
 
 def _batched(primitive: Any) -> Callable[..., Any]:
     def rule(args, dims, **params):
-        lanes, folded = in_one_batch(args, dims)
-        return unfolded(lanes, primitive.bind(*folded, **params))
+        sizes, folded = fold_axis(args, dims)
+        return unfold_axis(sizes, primitive.bind(*folded, **params))
 
     return rule
 

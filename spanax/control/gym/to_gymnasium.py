@@ -35,19 +35,19 @@ def to_gymnasium(env: Env, *, seed: int | None = None) -> gymnasium.Env[Any, Any
     """
     where = here()
     if not isinstance(env, Env):
-        raise SpanaxError(f"{env!r} is no control.Env", where, "a subclass of control.Env")
+        raise SpanaxError(f"{env!r} is no control.Env", "a subclass of control.Env", where=where)
     if env.black_box:
-        raise SpanaxError(f"{env!r} is a Gymnasium environment already", where, "that one itself")
+        raise SpanaxError(f"{env!r} is a Gymnasium environment already", "that one itself", where=where)
     if isinstance(env, Batched | AutoReset):
         raise SpanaxError(
             f"{type(env).__name__}: Gymnasium's environments are single, and reset by who uses them",
-            where,
             "to_gymnasium(env.env)",
             "gymnasium.vector.SyncVectorEnv, for several",
+            where=where,
         )
     rules, limit = (env.env, env.steps) if isinstance(env, TimeLimit) else (env, env.max_steps)
     try:
         from ._env import Exported
     except ImportError as error:
-        raise SpanaxError("gymnasium is not installed", where, *installing("gym")) from error
+        raise SpanaxError("gymnasium is not installed", *installing("gym"), where=where) from error
     return Exported(rules, limit, seed)

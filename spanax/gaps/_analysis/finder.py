@@ -81,9 +81,9 @@ class Finder:
         if any(is_ref(v) for v in [*eqn.invars, *eqn.outvars]):
             raise SpanaxError(
                 f"a mutable array (`{eqn.primitive.name}` of a jax.Ref), through which the gradient cannot be followed",
-                where(eqn),
                 "carry the array through jax.lax.scan",
                 "x = x.at[i].set(value)",
+                where=where(eqn),
             )
         if not any(s.depends for s in ins):
             return _constants(eqn, [s.value for s in ins])

@@ -38,7 +38,7 @@ class Traced(NamedTuple):
     def concrete(self) -> list[jax.Array]:
         """The leaves, where all arguments are arrays."""
         if not self.is_concrete:
-            raise SpanaxError("arguments that are given by shape only cannot be moved", here(), "arrays")
+            raise SpanaxError("arguments that are given by shape only cannot be moved", "arrays")
         return [jnp.asarray(leaf) for leaf in self.leaves]
 
     @property
@@ -103,8 +103,8 @@ def _not_of_jax(f: Callable, error: BaseException) -> SpanaxError:
     name = getattr(f, "__name__", "f")
     return SpanaxError(
         "plain Python or NumPy meets a value that is traced: `if`, `while`, float(), np.sin, x[i] = y need its number",
-        f"{code.co_filename}:{number} ({code.co_name})",
         f"sx.find_gaps(sx.lift({name if name.isidentifier() else 'f'}), ...), for plain Python and NumPy",
         "jax.numpy instead of numpy, jnp.where or lax.cond instead of `if`, for a function of JAX",
         "a static argument, for a number that decides how the program runs: functools.partial",
+        where=f"{code.co_filename}:{number} ({code.co_name})",
     )

@@ -61,9 +61,9 @@ def chosen_steps(
     if not all(np.isfinite(tolerance) for _, tolerance in chosen):
         raise SpanaxError(
             "check_gradient(f): f is NaN or infinite at its arguments, or on both sides of them however near",
-            where,
             "arguments in the interior of where f is defined",
             "the logarithm of an argument that has to be positive",
+            where=where,
         )
     used, tolerances = (np.array(each) for each in zip(*chosen, strict=True))
     return used, tolerances, _jumps(program, along, largest_jumps(2 * steps * central, steps, used), keys[0])

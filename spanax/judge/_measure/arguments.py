@@ -111,9 +111,9 @@ class Arguments:
         if found != wanted:
             raise SpanaxError(
                 f"truth= has floating-point leaves of shapes {_said(found)}, and the gradient {_said(wanted)}",
-                where,
                 "a gradient as jax.grad(f, argnums) returns it",
                 'truth="auto"',
+                where=where,
             )
         given = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree) if is_float(path, leaf)]
         return np.concatenate([np.asarray(g, np.float64).ravel() for g in given])

@@ -43,7 +43,7 @@ def candidates(f: Callable, vias: Any, draws: list[Draw], where: str) -> tuple[l
         return _functions(vias), []
     _check_bridges(vias, where)
     if not may_take_key(f):
-        raise SpanaxError("f takes no `key`", where, "def f(*args, key): ..., with the key of its draws")
+        raise SpanaxError("f takes no `key`", "def f(*args, key): ..., with the key of its draws", where=where)
     _check_names(vias, draws, where)
     combinations = list(itertools.islice(itertools.product(*vias.values()), LIMIT))
     labels = _unique([", ".join(f"{s}={short(b)}" for s, b in zip(vias, c, strict=True)) for c in combinations])
@@ -90,9 +90,9 @@ def _product(vias: Mapping[str, Sequence]) -> int:
 def _bad(vias: Any, where: str) -> SpanaxError:
     return SpanaxError(
         f"vias={vias!r}",
-        where,
         'bridges for the named draws of f: vias={"z": [sx.LeaveOneOut(), sx.DisARM()]}',
         'or whole functions with the arguments of f: vias={"by hand": loss_by_hand}; not both',
+        where=where,
     )
 
 
@@ -108,9 +108,9 @@ def _check_names(vias: Mapping, draws: list[Draw], where: str) -> None:
         said = f"the names are {names}" if names else "it has no draw with a name"
         raise SpanaxError(
             f"vias= names {unknown}, and no draw of the program is called that; {said}",
-            where,
             'sx.sample(..., name="z")',
             "the program f itself, not sx.expectation(f)",
+            where=where,
         )
 
 

@@ -42,9 +42,9 @@ def _first(error: Exception) -> str:
 def _bad(problem: str, where: str) -> SpanaxError:
     return SpanaxError(
         f"groups=: {problem}",
-        where,
         'groups={"encoder": "encoder", "decoder": "decoder"}, where the differentiated argument is a dict with these keys',
         "groups=(prefix, prefix), where argnums is a tuple of two",
         "groups=jax.tree_util.tree_map_with_path(lambda path, _: jax.tree_util.keystr(path[:2]), argument)",
         "groups=None: one group for each top-level key",
+        where=where,
     )

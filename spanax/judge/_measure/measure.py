@@ -81,8 +81,8 @@ def judged(
     if not measured.moments:
         raise SpanaxError(
             f"no candidate ran to the end: {'; '.join(measured.failed)}",
-            problem.where,
             "jax.grad of one of them, by itself",
+            where=problem.where,
         )
     return compared()
 
@@ -111,9 +111,11 @@ def _pilots(
         price = float(np.sum(variance)) * (time.perf_counter() - start)
         fit.append(_Pilot(candidate, gradient, mean, variance, price))
     if isinstance(last, SpanaxError) and not fit:
-        raise SpanaxError(f"no candidate fits: {last.problem}", last.where or where, *last.remedies) from last
+        raise SpanaxError(f"no candidate fits: {last.problem}", *last.remedies, where=last.where or where) from last
     if last is not None and not fit:
-        raise SpanaxError(f"no candidate runs: {said(last)}", where, "jax.grad of one of them, by itself") from last
+        raise SpanaxError(
+            f"no candidate runs: {said(last)}", "jax.grad of one of them, by itself", where=where
+        ) from last
     return fit, unfit
 
 

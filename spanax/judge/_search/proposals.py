@@ -104,7 +104,7 @@ def fitting(name: str, draws: Sequence[Draw], problem: Callable[[Proposal], str]
             found.append(bridge)
     if not found:
         told = next(told for bridge, told in problems.items() if isinstance(bridge, ScoreFunction))
-        raise SpanaxError(f"no bridge fits the draw {name!r}; with ScoreFunction(): {told}", here[0].where)
+        raise SpanaxError(f"no bridge fits the draw {name!r}; with ScoreFunction(): {told}", where=here[0].where)
     return found
 
 

@@ -86,7 +86,7 @@ class Search:
     def _halved(self, proposals: Sequence[Proposal], deadline: float) -> Ranking:
         fit = {proposed.label: proposed for proposed in proposals if not self.problem(proposed)}
         if not fit:
-            raise SpanaxError(f"no combination of bridges fits: {self.problem(proposals[0])}", defined(self.f))
+            raise SpanaxError(f"no combination of bridges fits: {self.problem(proposals[0])}", where=defined(self.f))
         self._proposed |= fit.keys()
         trials = [self._trial(proposed) for proposed in fit.values()]
         best = halve(trials, keep=FINALISTS, deadline=deadline, accuracy=self.accuracy, told=self.progress.round)

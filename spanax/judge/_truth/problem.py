@@ -65,8 +65,8 @@ class Problem(NamedTuple):
             leaves = self.arguments.names_at(found.bad)
             raise SpanaxError(
                 f"{found.not_finite} of {times * self.draws:,} gradients of the reference are not finite (in {leaves})",
-                self.where,
                 "truth= a gradient, or another function or bridge",
+                where=self.where,
             )
         return Reference(found.mean, found)
 
@@ -77,7 +77,9 @@ Answer = tuple[Reference, Truth, list[str]]
 def told(kind: Any, how: str, reference: Reference, problem: Problem, warnings: Sequence[str] = ()) -> Answer:
     if not np.all(np.isfinite(reference.mean)):
         leaves = problem.arguments.names_at(np.flatnonzero(~np.isfinite(reference.mean)))
-        raise SpanaxError(f"the reference gradient is not finite (in {leaves})", problem.where, "truth= a gradient")
+        raise SpanaxError(
+            f"the reference gradient is not finite (in {leaves})", "truth= a gradient", where=problem.where
+        )
     at = problem.arguments.elements(problem.ranked)
     error = float(np.sqrt(reference.squared_error(at)))
     truth = Truth(

@@ -25,7 +25,9 @@ def find_truth(truth: Any, problem: Problem, tried: Sequence[Tried]) -> Answer:
     """The reference, what to tell the reader of it, and warnings. See `compare` for what `truth` may be."""
     if isinstance(truth, str):
         if truth != "auto":
-            raise SpanaxError(f"truth={truth!r}", problem.where, 'truth="auto", a gradient, a bridge, or a function')
+            raise SpanaxError(
+                f"truth={truth!r}", 'truth="auto", a gradient, a bridge, or a function', where=problem.where
+            )
         return _found(problem, tried)
     if isinstance(truth, Bridge) or (
         isinstance(truth, Mapping) and truth and all(isinstance(b, Bridge) for b in truth.values())
@@ -81,9 +83,9 @@ def _of_deterministic(problem: Problem, gradient: Gradient) -> Answer:
         raise SpanaxError(
             f"the derivative of {report.function} is no truth: it is {report.verdict}, cut by {cuts[0].operation} at "
             f"{cuts[0].place}",
-            problem.where,
             "truth= the gradient that is right, if you know it",
             "truth= a function whose derivative is right: sx.smooth(f, ...), or an sx.expectation(...)",
+            where=problem.where,
         )
     how = f"the derivative of {report.function} itself, which is not random"
     return told("given", how, problem.sampled(gradient), problem)
@@ -94,9 +96,9 @@ def _of_plain(problem: Problem, gradient: Gradient) -> Answer:
     if not reference.mean.any():
         raise SpanaxError(
             "the derivative of the reference program is zero for every key: it is no truth, or there is nothing to compare",
-            defined(problem.f) or problem.where,
             "write its draws as sx.sample(key, distribution, name=...)",
             "truth= a gradient, or a function whose derivative is right",
+            where=defined(problem.f) or problem.where,
         )
     how = (
         f"the derivative of the program itself{of_draws(reference)}, taken to be unbiased (sx.check_gradient can tell)"

@@ -88,9 +88,9 @@ def _held_against(other: Reference, reference: Reference, problem: Problem) -> B
 def _no_truth(problem: Problem, why: str, where: str) -> SpanaxError:
     return SpanaxError(
         f"no truth to compare with: {why}",
-        where or problem.where,
         "a name for every draw: sx.sample(..., name=...)",
         "truth= a gradient, a bridge, or a function whose derivative is right",
+        where=where or problem.where,
     )
 
 

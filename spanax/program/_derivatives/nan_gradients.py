@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._errors import SpanaxError, diagnosis
-from ..._jaxprs import defined, here, is_traced
+from ..._jaxprs import defined, is_traced
 from ...gaps.not_finite import in_function
 from ...gaps.report import NotFinite
 
@@ -25,7 +25,7 @@ _RETURN = 'nan="return", for the gradient as it is'
 
 def check_choice(nan: str) -> None:
     if nan not in ("raise", "return"):
-        raise SpanaxError(f"nan={nan!r}", here(), 'nan="raise", or nan="return"')
+        raise SpanaxError(f"nan={nan!r}", 'nan="raise", or nan="return"')
 
 
 def without_nan(
@@ -53,18 +53,18 @@ def _looked_for(f: Callable, leaves: Sequence) -> NanGradientError | None:
 def _error(found: NotFinite | None) -> NanGradientError:
     problem = "a gradient is NaN where the value is finite"
     if found is None or not found.line:
-        return NanGradientError(problem, here(), _RETURN)
+        return NanGradientError(problem, _RETURN)
     text = f"{problem}: {found.problem}, in `{found.source}`"
-    return NanGradientError(text, f"{found.file}:{found.line} ({found.function})", *found.remedies, _RETURN)
+    return NanGradientError(text, *found.remedies, _RETURN, where=f"{found.file}:{found.line} ({found.function})")
 
 
 def _checked_later(value: Any, gradients: Any, has_nan: Any, f: Callable) -> Any:
     wrong = jnp.isfinite(value).all() & has_nan
     text = diagnosis(
         "a gradient is NaN where the value is finite",
-        defined(f),
         "the same call outside of jit, which names the line",
         _RETURN,
+        where=defined(f),
     )
     numbers, rest = eqx.partition(gradients, eqx.is_inexact_array)
     return eqx.combine(eqx.error_if(numbers, wrong, text), rest)

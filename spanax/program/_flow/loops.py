@@ -88,8 +88,8 @@ def _through(loop: Loop, items: Items) -> None:
             SpanaxWarning(
                 diagnosis(
                     f"a loop of {items.length} rounds is written out, which takes long to compile: {reason}",
-                    loop.where,
                     "rounds that keep shapes and kinds of values, and read no more of a list than its last elements",
+                    where=loop.where,
                 )
             ),
             stacklevel=2,

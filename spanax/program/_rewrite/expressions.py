@@ -27,7 +27,7 @@ class Expressions(ast.NodeTransformer):
     def refuse(self, node: ast.AST, problem: str, *remedies: str) -> None:
         place = f"{self.file}:{getattr(node, 'lineno', 0)}"
         raise LiftError(
-            problem, place, *(remedies or ("an argument and a result instead", "an attribute of an object"))
+            problem, *(remedies or ("an argument and a result instead", "an attribute of an object")), where=place
         )
 
     def visit_Lambda(self, node: ast.Lambda) -> Any:

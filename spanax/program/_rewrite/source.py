@@ -21,9 +21,9 @@ def function_tree(function: types.FunctionType) -> Function:
     if not source:
         raise LiftError(
             f"{code.co_name} has no source text",
-            where,
             "the function in a file, or in a notebook's cell",
             "sx.blackbox around it, with a bridge",
+            where=where,
         )
     nodes = _functions(source, code.co_filename).get(code.co_firstlineno, ())
     found = [n for n in nodes if _is_of(n, code)]
@@ -34,7 +34,7 @@ def function_tree(function: types.FunctionType) -> Function:
         if code.co_flags & 0x80
         else "not in the text of its file, which may have changed since it was imported"
     )
-    raise LiftError(f"{code.co_name} is {kind}", where, "a plain function", "the program started anew")
+    raise LiftError(f"{code.co_name} is {kind}", "a plain function", "the program started anew", where=where)
 
 
 @functools.lru_cache(maxsize=64)

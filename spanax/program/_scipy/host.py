@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._errors import SpanaxError
-from ..._jaxprs import here
 from ..._primitives import new_host_primitive, set_batching, set_jvp
 
 Slope = Callable[..., Any]
@@ -35,7 +34,7 @@ class Derivatives:
 
 def missing(*args: Any) -> Any:
     """The slope of what only a derivative needs, and has no formula for one of its own."""
-    raise SpanaxError("the second derivative of one of scipy.special's functions has no formula", here(), "the first")
+    raise SpanaxError("the second derivative of one of scipy.special's functions has no formula", "the first")
 
 
 TABLE: dict[str, Derivatives] = {}  # filled by the modules that know the formulas

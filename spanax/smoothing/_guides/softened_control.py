@@ -39,8 +39,8 @@ def softened_gradient(
         listed = "; ".join(f"{operation} at {where}" for operation, where in kept)
         raise SpanaxError(
             f'control_variate="softened" would be biased: softening keeps hard {listed}',
-            defined(program.f),
             'control_variate="auto", which is unbiased whatever is kept hard',
+            where=defined(program.f),
         )
     c = _pilot_coefficient(program, soft, via, x, key)
     H = _residual(soft, via, x, X, keys)

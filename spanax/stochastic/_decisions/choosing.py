@@ -159,9 +159,9 @@ def _note_choice(draw: Draw, line: Line) -> None:
     warn(
         f"{draw.site.label}: the program jumps in it, or is not seen to be continuous, at {line.full}. A pathwise derivative "
         "does not see a jump, so its bridge is the score function",
-        draw.site.where,
         "via=sx.ScoreFunction(), which says that you know",
         "via=sx.Pathwise(), if the program is continuous there: less variance (sx.find_jumps looks)",
+        where=draw.site.where,
     )
 
 
@@ -169,9 +169,9 @@ def _warn_of_jump(draw: Draw, line: Line) -> None:
     warn(
         f"{draw.site.label} via Pathwise(): the program jumps in it, or is not seen to be continuous, at {line.full}. A "
         "pathwise derivative does not see a jump",
-        draw.site.where,
         "via=sx.ScoreFunction(), which is unbiased there",
         "sx.find_jumps(f, ..., key=key, radius=...), to look whether the value jumps",
+        where=draw.site.where,
     )
 
 

@@ -46,8 +46,8 @@ def _warn(site: Site, size: int) -> None:
     warn(
         f"{site.label} is a batch of {size} independent draws, and each answers to the cost of all {size}: the gradient is "
         "right, but its variance grows with the batch",
-        site.where,
         "a loss of one example, and jnp.mean(jax.vmap(sx.expectation(loss), in_axes=...)(..., key=jax.random.split(key, n)))",
+        where=site.where,
     )
 
 

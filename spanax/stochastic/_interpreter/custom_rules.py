@@ -114,8 +114,8 @@ def refuse_rule(eqn: JaxprEqn, site: Site, via: Drawing) -> SpanaxError:
     return SpanaxError(
         f"the rule of a `{eqn.primitive.name}` carries a derivative across {site.label}, and the score of {via!r} would be "
         "added to it",
-        site.where,
         *_REMEDIES,
+        where=site.where,
     )
 
 
@@ -279,6 +279,6 @@ def _refuse_by_hand(eqn: JaxprEqn, site: Site, via: Drawing) -> SpanaxError:
     return SpanaxError(
         f"straight-through by hand (z + p - stop_gradient(p), or a custom rule) around {site.label}: the score of {via!r} would "
         "be added to the derivative of p",
-        where(eqn) or site.where,
         *_REMEDIES,
+        where=where(eqn) or site.where,
     )

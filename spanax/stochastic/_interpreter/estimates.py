@@ -65,9 +65,9 @@ def unfolded(closed: ClosedJaxpr) -> frozenset[int]:
         raise SpanaxError(
             "an inner expectation whose estimate is not used linearly, or whose derivative is used: its draws must be draws of "
             "the outer expectation, and one of them is through a bridge that runs the rest of its program again",
-            walk.frozen[estimate],
             "ScoreFunction() for all draws of the inner expectation, with samples=2 or more",
             "Enumerate() for all of them: then the inner expectation is exact",
+            where=walk.frozen[estimate],
         )
     return frozenset(walk.bent)
 

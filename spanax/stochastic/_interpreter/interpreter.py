@@ -81,7 +81,6 @@ class Program:
         if unknown := sorted(set(self.vias) - names):
             raise SpanaxError(
                 f"via= names {unknown}, and no draw is called that; the names are {sorted(names)}",
-                "",
                 "sample(..., name=...)",
             )
 
@@ -96,10 +95,10 @@ class Program:
                 raise SpanaxError(
                     f"`{eqn.primitive.name}` over the axis {axes}, which is bound outside of the expectation, of what "
                     f"{site.label} (at {site.where}) reaches: the costs of other lanes would not answer to this draw",
-                    where(eqn),
                     f"outside of it: jax.lax.pmean of the values, or of the gradients, of sx.expectation(f), over {axes}",
                     "one expectation of all lanes: the vmap, with its axis_name, inside of f",
                     "Pathwise(), where the distribution has a reparametrised draw",
+                    where=where(eqn),
                 )
 
     def __call__(self, key: Key[Array, ""]) -> tuple[Float[Array, ""], list[Array]]:
@@ -218,9 +217,9 @@ class Program:
         if eqn.primitive not in RULES:
             raise SpanaxError(
                 f"a draw or a cost inside `{eqn.primitive.name}`, which Spanax cannot look into",
-                self.place(eqn),
                 "move the draw or the cost out of it",
                 "write the loop as jax.lax.scan",
+                where=self.place(eqn),
             )
         outs, new = RULES[eqn.primitive](self, eqn, ins, here)
         events.add(new)
@@ -277,16 +276,16 @@ class Program:
             raise SpanaxError(
                 f"{via!r} at {site.label} draws {z.dtype}{list(z.shape)}, and the program was written for "
                 f"{want.dtype}{list(want.shape)}",
-                site.where,
                 "give this bridge as via= in sample(), and write the program for its draws",
                 "a bridge with the same kind of draw",
+                where=site.where,
             )
         if further := varying(z) - varying(eqn.outvars[0]):
             raise SpanaxError(
                 f"{via!r} at {site.label} draws what differs from device to device along {sorted(further)}, and the program "
                 "was written for a draw that does not",
-                site.where,
                 "give this bridge as via= in sample(), and write the program for its draws",
+                where=site.where,
             )
         return as_varying(z, varying(eqn.outvars[0]))
 
@@ -315,9 +314,9 @@ class Program:
             raise SpanaxError(
                 f"{self.bridge_at(site)!r} at {site.label} inside `{eqn.primitive.name}`: the rest of the program cannot be "
                 "run again from inside it",
-                site.where,
                 "ScoreFunction() there, with expectation(samples=2) or more",
                 "unroll the loop in Python",
+                where=site.where,
             )
         return self.assemble(events)
 
@@ -342,9 +341,9 @@ class Program:
         raise SpanaxError(
             f"{self.bridge_at(site)!r} at {site.label} in a branch of a cond, and a `{collective.primitive.name}` (at "
             f"{where(collective)}) after it, which only the devices that take the same branch would run together",
-            site.where,
             "the collective before the cond",
             "ScoreFunction() there, with expectation(samples=2) or more",
+            where=site.where,
         )
 
     def branch_of_draw(self, eqn, ins, rest, runs):
@@ -356,10 +355,10 @@ class Program:
         if site.lanes:
             raise SpanaxError(
                 f"{via!r} at {site.label} inside a vmap of the program: its lanes would need the rest of the program each",
-                site.where,
                 "jax.vmap(expectation(f)) instead",
                 "one draw with a batch shape instead of the inner vmap",
                 "ScoreFunction()",
+                where=site.where,
             )
         with at(eqn), naming(site):
             runs *= via.branches(distribution)
@@ -367,16 +366,15 @@ class Program:
             raise SpanaxError(
                 f"{via!r} at {site.label} ({family(distribution)}, {list(distribution.shape())}): {runs:,} runs of the rest "
                 f"of the program, more than {LIMIT:,}",
-                site.where,
                 "ScoreFunction() with expectation(samples=2) or more",
                 "LeaveOneOut() or DisARM()",
+                where=site.where,
             )
         with at(eqn), naming(site):
             objective = via.objective(key, distribution, lambda z: rest([self.conform(eqn, via, z)], Events(), runs))
             if jnp.shape(objective) or not jnp.issubdtype(jnp.result_type(objective), jnp.floating):
                 raise SpanaxError(
                     f"{via!r}.objective gave {jnp.result_type(objective)}{list(jnp.shape(objective))}",
-                    "",
                     "an objective that is one floating-point scalar: a mean over its evaluations of `rest`",
                 )
         return jnp.asarray(objective, self.dtype)
@@ -393,7 +391,7 @@ def _refuse_baseline_per_lane(site: Site) -> None:
         if any(axis is not None for axis in jax.tree.leaves(via)):
             raise SpanaxError(
                 f"{site.label}: a baseline for each lane of a vmap, but one score for all lanes",
-                site.where,
                 "jax.vmap(expectation(f)) instead of a vmap inside f",
                 "a scalar baseline for the whole draw",
+                where=site.where,
             )

@@ -68,8 +68,8 @@ def _custom_rule(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
         raise SpanaxError(
             f"via= replaces the bridge of {replaced.params['site'].label} inside `{eqn.primitive.name}`, "
             "whose own rule was written for another",
-            replaced.params["site"].where,
             "give the bridge as via= in sample()",
+            where=replaced.params["site"].where,
         )
     crossed = below(eqn, lambda e: e.primitive is sample_p and program.scores(e.params["site"]))
     if crossed is not None and crosses_a_draw(eqn, ins, lambda ins: program.inner(body(eqn), ins, here)[0]):
@@ -79,9 +79,9 @@ def _custom_rule(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
         raise SpanaxError(
             f"an inner expectation inside `{eqn.primitive.name}`, whose estimate is not used linearly: its draws cannot be those "
             "of the outer expectation there",
-            program.place(eqn),
             "the inner expectation outside of the function with the custom rule",
             "Enumerate() for its draws",
+            where=program.place(eqn),
         )
     noted = below(eqn, lambda e: e.primitive is cost_p or e is crossed)
     plain, events = program.inner(body(eqn), ins, here) if noted else ([], Events())
@@ -91,8 +91,8 @@ def _custom_rule(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
     except jax.errors.UnexpectedTracerError as error:
         raise SpanaxError(
             f"the rule of a `{eqn.primitive.name}` that holds a draw or a cost closes over an intermediate value of f",
-            program.place(eqn),
             "pass that value as an argument of the function with the custom rule",
+            where=program.place(eqn),
         ) from error
     # The values by the user's rule are those of the draws just noted, and depend on them.
     return (lax.optimization_barrier((*outs, *plain))[: len(outs)] if stays else outs), events
@@ -161,16 +161,16 @@ def _while(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
     if any(program.holds_event(e) for e in p["cond_jaxpr"].jaxpr.eqns):
         raise SpanaxError(
             "a draw or a cost in the condition of a while_loop",
-            program.place(eqn),
             "put it in the body, and carry its value",
+            where=program.place(eqn),
         )
 
     if aval(p["cond_jaxpr"].jaxpr.outvars[0]).shape:
         raise SpanaxError(
             "a while_loop that holds a draw or a cost inside a vmap of the program, where each lane ends at its own pass",
-            program.place(eqn),
             "jax.vmap(expectation(f)) instead",
             "jax.lax.scan or fori_loop with a fixed number of passes, and a mask",
+            where=program.place(eqn),
         )
 
     def going(state):

@@ -114,9 +114,9 @@ class _Keys:
         again = "draw outside of the jax.checkpoint: a derivative inside f runs it twice"
         raise SpanaxError(
             f"{use.site.label} and another draw (at {other.where}) use the same key, so they are not independent",
-            use.site.where,
             "a key for each draw: key_a, key_b = jax.random.split(key)",
             *([again] if other.where == use.site.where else []),
+            where=use.site.where,
         )
 
     def exclusive(self, a: Path, b: Path) -> bool | None:
@@ -131,17 +131,17 @@ class _Keys:
         if REPLICATES in loops and REPLICATES not in told:
             raise SpanaxError(
                 f"{site.label} does not get its key from the key of expectation, so all replicates would draw the same",
-                site.where,
                 "jax.random.split or fold_in of the `key` that f is called with",
+                where=site.where,
             )
         if missing := [loop for loop in loops if loop not in told]:
             uses = "uses" if not any(loop in key.depends for loop in missing) else "may use"
             raise SpanaxError(
                 f"{site.label} {uses} the same key in {'every pass' if uses == 'uses' else 'two passes'} of its loop, "
                 "so its draws are not independent",
-                site.where,
                 "scan over jax.random.split(key, n)",
                 "jax.random.fold_in(key, i) of the loop's counter, or carry the key and split it in each pass",
+                where=site.where,
             )
         if not told >= set(lanes):
             self.refuse_lanes(site)
@@ -149,9 +149,9 @@ class _Keys:
     def refuse_lanes(self, site: Site) -> NoReturn:
         raise SpanaxError(
             f"{site.label} uses one key for several lanes of a vmap, so its draws are not independent",
-            site.where,
             "map the vmap over jax.random.split(key, n)",
             "one draw with a batch shape instead of a vmap",
+            where=site.where,
         )
 
     def lane(self, site: Site, key: Value, shape: Sequence[int], here: Path) -> tuple[Value, tuple[Path, ...]]:

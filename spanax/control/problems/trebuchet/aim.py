@@ -12,7 +12,7 @@ import numpy as np
 
 from ...._errors import SpanaxError
 from ...._foreign_arrays import refuse_foreign
-from ...._jaxprs import here, is_traced
+from ...._jaxprs import is_traced
 from .env import shoot
 from .machine import Machine
 
@@ -64,7 +64,6 @@ def aim(
     if not (FLATTEST <= angle <= STEEPEST and LIGHTEST <= weight <= heaviest):
         raise SpanaxError(
             f"aim(angle={angle:g}, weight={weight:g}) is no start",
-            here(),
             f"{FLATTEST:g} to {STEEPEST:g} degrees, {LIGHTEST:g} to {heaviest:g} lb",
         )
     throw = _thrower(float(wind), machine)
@@ -80,7 +79,6 @@ def aim(
     if not min(throw(start)[0], there) - tolerance <= target <= max(throw(start)[0], there) + tolerance:
         raise SpanaxError(
             f"{target:g} m cannot be hit in wind {wind:g} m/s: {bound}",
-            here(),
             "a target within reach(wind)",
             "heaviest=..., in lb",
         )
@@ -126,7 +124,6 @@ def _root(miss: Callable[[float], tuple[float, float]], tolerance: float) -> tup
             part = (low + high) / 2
     raise SpanaxError(
         f"tolerance={tolerance:g} m is below the rounding of the distance: {abs(value):.2g} m is left",
-        here(),
         "a larger tolerance",
         "with jax.enable_x64(True): ...",
     )
@@ -155,6 +152,5 @@ def _check(**given: Any) -> None:
         if is_traced(value) or np.shape(value) != () or not np.isfinite(value):
             raise SpanaxError(
                 f"{name}={value!r} is not one number",
-                here(),
                 "aim for one target at a time, outside jax.jit and jax.vmap",
             )

@@ -14,11 +14,11 @@ from jaxtyping import Array, Float, Key
 from ...._errors import SpanaxError
 from ...._foreign_arrays import refuse_foreign
 from ...._forward_mode import by_forward_mode
-from ...._jaxprs import here, is_traced
+from ...._jaxprs import is_traced
 from ...env import Box, Env
 from ._phases import INTEGRATORS, LONGEST_FLIGHT, LONGEST_SWING, simulate
-from ._record import Throw, distance, fired, recorded
 from .machine import Machine
+from .record import Throw, distance, fired, recorded
 
 Number = float | Float[Array, ""]
 Integration = Literal["rk4", "euler"]
@@ -66,7 +66,6 @@ def _numbers(wind: Number, angle: Number, weight: Number, machine: Machine | Non
     if any(jnp.shape(x) != () for x in given):
         raise SpanaxError(
             f"one throw takes numbers, not arrays of shapes {[jnp.shape(x) for x in given[:3]]}",
-            here(),
             "jax.vmap(shoot)(winds, angles, weights)",
         )
     dtype = jnp.result_type(float, *(x for x in given if hasattr(x, "dtype")))
@@ -76,7 +75,7 @@ def _numbers(wind: Number, angle: Number, weight: Number, machine: Machine | Non
 @functools.cache
 def _program(integrator: str, record: bool) -> Callable[..., tuple[Any, Any]]:
     if integrator not in INTEGRATORS:
-        raise SpanaxError(f"integrator={integrator!r}", here(), *(f"integrator={name!r}" for name in INTEGRATORS))
+        raise SpanaxError(f"integrator={integrator!r}", *(f"integrator={name!r}" for name in INTEGRATORS))
     structure = jax.tree.structure(Machine())
 
     def run(wind, angle, weight, *machine):
@@ -102,7 +101,6 @@ def _check(aux: Any) -> None:
     )[int(np.argmin(came))]
     raise SpanaxError(
         f"a throw that does not come off: {did_not} (wind {wind:g} m/s, angle {angle:g} degrees, weight {weight:g} lb)",
-        here(),
         "a heavier counterweight: with the default machine, 60 lb and more throw at 1 to 90 degrees",
         "under jax.jit it is NaN, and throw(...).event_fired says which event is missing",
     )
