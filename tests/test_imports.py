@@ -40,6 +40,9 @@ PARTS = [
     "gallery",
     "cli",
 ]
+LOOP_PARAMETERS = frozenset(
+    "num_consts num_carry ft_in unroll cond_jaxpr body_jaxpr cond_nconsts body_nconsts branches".split()
+)
 READS_INTERNALS = {"_jaxprs.py", "_primitives.py"}
 USES_PUBLIC_NAMES = {"gallery", "cli", "__main__", "testing"}  # these may say `import spanax`, as a user does
 LAZY_AT_IMPORT = ("numpyro", "optax", "matplotlib", "sklearn", "typer", "rich", "torch", "dask", "ray", "loky")
@@ -173,7 +176,9 @@ def test_importing_changes_no_configuration_and_is_lean():
     assert out.stdout.strip() == "[]"
 
 
-def test_one_file_knows_how_a_scan_keeps_its_sizes():
-    """Versions of JAX differ: `scan_sizes` reads them."""
-    readers = [path.name for path in ROOT.rglob("*.py") if '"num_carry"' in path.read_text()]
-    assert readers == ["_jaxprs.py"]
+def test_one_file_knows_how_loops_and_branches_keep_their_parts():
+    """Versions of JAX differ: `scan_parts`, `while_parts`, `cond_branches` and `closed_over` read them."""
+    for path in files():
+        if path.name != "_jaxprs.py":
+            strings = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+            assert not strings & LOOP_PARAMETERS, f"{module(path)} reads {sorted(strings & LOOP_PARAMETERS)}"

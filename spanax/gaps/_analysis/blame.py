@@ -21,10 +21,12 @@ from ..._jaxprs import (
     Literal,
     P,
     body,
+    cond_branches,
     evaluate,
     evaluate_jaxpr,
     opened,
-    scan_sizes,
+    scan_parts,
+    while_parts,
 )
 
 
@@ -152,30 +154,29 @@ class Loop(NamedTuple):
 
     @classmethod
     def _of_scan(cls, eqn: JaxprEqn, ins: Sequence) -> Loop:
-        p = eqn.params
-        (n, m), length = scan_sizes(eqn), p["length"]
-        jaxpr, consts = body(eqn)
+        scan = scan_parts(eqn)
+        jaxpr, consts = opened(scan.body)
         step = _compiled(jaxpr, consts)
-        state, rounds, rows = list(ins[n : n + m]), [], [[None] * length for _ in eqn.outvars[m:]]
-        for r in reversed(range(length)) if p["reverse"] else range(length):
-            rounds.append([*ins[:n], *state, *(x[r] for x in ins[n + m :])])
-            outs = step(*rounds[-1])
-            state = outs[:m]
-            for row, y in zip(rows, outs[m:], strict=True):
+        fixed, state, xs = scan.split(ins)
+        rounds, rows = [], [[None] * scan.length for _ in scan.split_outs(eqn.outvars)[1]]
+        for r in reversed(range(scan.length)) if scan.reverse else range(scan.length):
+            rounds.append([*fixed, *state, *(x[r] for x in xs)])
+            state, ys = scan.split_outs(step(*rounds[-1]))
+            for row, y in zip(rows, ys, strict=True):
                 row[len(rounds) - 1] = y
-        return cls(jaxpr, consts, n, m, rounds, rows, 0, p["reverse"])
+        return cls(jaxpr, consts, scan.num_consts, scan.num_carry, rounds, rows, 0, scan.reverse)
 
     @classmethod
     def _of_while(cls, eqn: JaxprEqn, ins: Sequence) -> Loop:
-        p = eqn.params
-        a, b = p["cond_nconsts"], p["body_nconsts"]
-        jaxpr, consts = opened(p["body_jaxpr"])
-        step, going = _compiled(jaxpr, consts), _compiled(*opened(p["cond_jaxpr"]))
-        state, rounds = list(ins[a + b :]), []
-        while bool(going(*ins[:a], *state)[0]):
-            rounds.append([*ins[a : a + b], *state])
+        loop = while_parts(eqn)
+        jaxpr, consts = opened(loop.body)
+        step, going = _compiled(jaxpr, consts), _compiled(*opened(loop.test))
+        tested, fixed, state = loop.split(ins)
+        rounds = []
+        while bool(going(*tested, *state)[0]):
+            rounds.append([*fixed, *state])
             state = step(*rounds[-1])
-        return cls(jaxpr, consts, b, len(state), rounds, [], a, False)
+        return cls(jaxpr, consts, len(fixed), len(state), rounds, [], len(tested), False)
 
     def place(self, k: int) -> int:
         """Among the operands of the equation: of argument k of the body."""
@@ -187,7 +188,7 @@ def _compiled(jaxpr: Jaxpr, consts: Sequence) -> Callable:
 
 
 def _branch(eqn: JaxprEqn, ins: Sequence) -> tuple[Jaxpr, Sequence]:
-    branches = eqn.params["branches"]
+    branches = cond_branches(eqn)
     return opened(branches[int(np.clip(int(ins[0]), 0, len(branches) - 1))])
 
 

@@ -12,7 +12,21 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..._errors import SpanaxError
-from ..._jaxprs import PLAIN_CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, P, body, evaluate, is_ref, scan_sizes, where
+from ..._jaxprs import (
+    PLAIN_CALLS,
+    ClosedJaxpr,
+    Jaxpr,
+    JaxprEqn,
+    P,
+    body,
+    cond_branches,
+    evaluate,
+    fixed_point,
+    is_ref,
+    scan_parts,
+    where,
+    while_parts,
+)
 from ..._places import Place
 from ...stochastic.sampling import cost_p, sample_p
 from .cuts import Cut, Detector, Path
@@ -126,33 +140,31 @@ class Finder:
 
     def _cond(self, eqn, ins, path, site):
         detect = self._code.holds_user_code(eqn)
-        branches = [
-            self._forward(b.jaxpr, ins[1:], (*path, k), site, detect) for k, b in enumerate(eqn.params["branches"])
-        ]
+        branches = [self._forward(b.jaxpr, ins[1:], (*path, k), site, detect) for k, b in enumerate(cond_branches(eqn))]
         index = State(ins[0].depends, cut=ins[0].cut)
         return [either(outs) | index for outs in zip(*branches, strict=True)]
 
     def _scan(self, eqn, ins, path, site):
-        (n, m), inner = scan_sizes(eqn), body(eqn)[0]
-        carry = ins[n : n + m]
-        while True:
-            outs = self._enter(inner, [*ins[:n], *carry, *ins[n + m :]], path, site)
-            after = [c | out for c, out in zip(carry, outs, strict=False)]
-            if after == carry:
-                carry = [c._replace(sure=out.sure) for c, out in zip(carry, outs, strict=False)]
-                return [*carry, *outs[m:]]
-            carry = after
+        scan = scan_parts(eqn)
+        consts, first, xs = scan.split(ins)
+
+        def step(carry):
+            last, ys = scan.split_outs(self._enter(scan.body.jaxpr, [*consts, *carry, *xs], path, site))
+            return [c | out for c, out in zip(carry, last, strict=True)], (last, ys)
+
+        carry, (last, ys) = fixed_point(step, first)
+        return [*(c._replace(sure=out.sure) for c, out in zip(carry, last, strict=True)), *ys]
 
     def _loop(self, eqn, ins, path, site):
-        a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-        test, inner, carry = eqn.params["cond_jaxpr"].jaxpr, eqn.params["body_jaxpr"].jaxpr, ins[a + b :]
-        while True:
-            (going,) = self._enter(test, [*ins[:a], *carry], (*path, 0), site)
-            outs = self._enter(inner, [*ins[a : a + b], *carry], (*path, 1), site)
-            after = [c | out for c, out in zip(carry, outs, strict=True)]
-            if after == carry:
-                break
-            carry = after
+        loop = while_parts(eqn)
+        tested, consts, first = loop.split(ins)
+
+        def step(carry):
+            (going,) = self._enter(loop.test.jaxpr, [*tested, *carry], (*path, 0), site)
+            outs = self._enter(loop.body.jaxpr, [*consts, *carry], (*path, 1), site)
+            return [c | out for c, out in zip(carry, outs, strict=True)], going
+
+        carry, going = fixed_point(step, first)
         return [State(s.depends | going.depends, s.active, s.active, s.sure, s.cut | going.cut) for s in carry]
 
 

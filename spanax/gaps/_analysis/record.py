@@ -18,10 +18,12 @@ from ..._jaxprs import (
     Literal,
     P,
     body,
+    cond_branches,
     evaluate,
     evaluate_jaxpr,
     opened,
-    scan_sizes,
+    scan_parts,
+    while_parts,
 )
 from .cuts import Cut
 
@@ -66,23 +68,24 @@ class Recorder:
         return evaluate(eqn, ins), {}
 
     def scan(self, eqn, ins, path):
-        p = eqn.params
-        n, m = scan_sizes(eqn)
+        parts = scan_parts(eqn)
+        consts, start, rows = parts.split(ins)
 
         def step(carry, xs):
-            outs, records = self.run(*body(eqn), [*ins[:n], *carry, *xs], path)
-            return outs[:m], (outs[m:], records)
+            outs, records = self.run(*opened(parts.body), [*consts, *carry, *xs], path)
+            carry, ys = parts.split_outs(outs)
+            return carry, (ys, records)
 
-        carry, (ys, records) = lax.scan(step, ins[n : n + m], ins[n + m :], length=p["length"], reverse=p["reverse"])
+        carry, (ys, records) = lax.scan(step, start, rows, length=parts.length, reverse=parts.reverse)
         return [*carry, *ys], records
 
     def cond(self, eqn, ins, path):
         """Every branch returns the records of all: zeros for those that it does not take."""
 
-        def branch(k):
-            return lambda ins: self.run(*opened(eqn.params["branches"][k]), ins, (*path, k))
+        def branch(k, program):
+            return lambda ins: self.run(*opened(program), ins, (*path, k))
 
-        branches = [branch(k) for k in range(len(eqn.params["branches"]))]
+        branches = [branch(k, program) for k, program in enumerate(cond_branches(eqn))]
         nothing = {}
         for run in branches:
             nothing.update(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(run, ins[1:])[1]))
@@ -98,20 +101,20 @@ class Recorder:
 
     def loop(self, eqn, ins, path):
         """Of a loop whose length is unknown: the sum over its passes, each with a weight of its own."""
-        a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-        test, inner = opened(eqn.params["cond_jaxpr"]), opened(eqn.params["body_jaxpr"])
+        parts = while_parts(eqn)
+        test, inner, (tested, consts, first) = opened(parts.test), opened(parts.body), parts.split(ins)
 
         def run(carry):
-            return self.run(*inner, [*ins[a : a + b], *carry], (*path, 1))
+            return self.run(*inner, [*consts, *carry], (*path, 1))
 
         def step(state):
             carry, total, k = state
             outs, records = run(carry)
             return outs, jax.tree.map(lambda t, x: t + x * jnp.cos(k), total, records), k + 1.0
 
-        shapes = jax.eval_shape(run, ins[a + b :])[1]
-        start = (ins[a + b :], jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes), jnp.zeros((), float))
-        outs, records, passes = lax.while_loop(lambda state: evaluate_jaxpr(*test, *ins[:a], *state[0])[0], step, start)
+        shapes = jax.eval_shape(run, first)[1]
+        start = (first, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes), jnp.zeros((), float))
+        outs, records, passes = lax.while_loop(lambda state: evaluate_jaxpr(*test, *tested, *state[0])[0], step, start)
         tests = {((*path, 0), i): passes[None] for i, e in enumerate(test[0].eqns) if self.watches((*path, 0), e)}
         return outs, {**records, **tests}  # what the condition compares changes where the number of passes does
 

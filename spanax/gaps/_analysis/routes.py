@@ -6,7 +6,19 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..._jaxprs import CALLS, Jaxpr, JaxprEqn, Literal, P, below, body, scan_sizes
+from ..._jaxprs import (
+    CALLS,
+    Jaxpr,
+    JaxprEqn,
+    Literal,
+    P,
+    below,
+    body,
+    cond_branches,
+    fixed_point,
+    scan_parts,
+    while_parts,
+)
 from ..._primitives import zero_valued_p
 from ..._steps import BRANCH, INDEX, steers
 from ...stochastic.sampling import cost_p
@@ -71,29 +83,30 @@ class Routes:
         return [_FLAGS.get(steers(eqn, k) or "", joined) for k in range(len(eqn.invars))]
 
     def _cond(self, eqn, flags, path):
-        ins = [self._walk(b.jaxpr, flags, (*path, k)) for k, b in enumerate(eqn.params["branches"])]
+        ins = [self._walk(b.jaxpr, flags, (*path, k)) for k, b in enumerate(cond_branches(eqn))]
         return [_BRANCH, *(functools.reduce(int.__or__, of_one) for of_one in zip(*ins, strict=True))]
 
     def _scan(self, eqn, flags, path):
-        n, m = scan_sizes(eqn)
-        carry = flags[:m]
-        while True:
-            ins = self._walk(body(eqn)[0], [*carry, *flags[m:]], path)
-            before = [c | got for c, got in zip(carry, ins[n:], strict=False)]
-            if before == carry:
-                return [*ins[:n], *carry, *ins[n + m :]]
-            carry = before
+        scan = scan_parts(eqn)
+        last, ys = scan.split_outs(flags)
+
+        def step(carry):
+            consts, before, xs = scan.split(self._walk(scan.body.jaxpr, [*carry, *ys], path))
+            return [c | got for c, got in zip(carry, before, strict=True)], (consts, xs)
+
+        carry, (consts, xs) = fixed_point(step, last)
+        return [*consts, *carry, *xs]
 
     def _loop(self, eqn, flags, path):
-        a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-        test = self._walk(eqn.params["cond_jaxpr"].jaxpr, [_BRANCH], (*path, 0))
-        carry = [c | got for c, got in zip(flags, test[a:], strict=True)]
-        while True:
-            ins = self._walk(eqn.params["body_jaxpr"].jaxpr, carry, (*path, 1))
-            before = [c | got for c, got in zip(carry, ins[b:], strict=True)]
-            if before == carry:
-                return [*test[:a], *ins[:b], *carry]
-            carry = before
+        loop = while_parts(eqn)
+        tested, compared = loop.split_test(self._walk(loop.test.jaxpr, [_BRANCH], (*path, 0)))
+
+        def step(carry):
+            consts, before = loop.split_body(self._walk(loop.body.jaxpr, carry, (*path, 1)))
+            return [c | got for c, got in zip(carry, before, strict=True)], consts
+
+        carry, consts = fixed_point(step, [c | got for c, got in zip(flags, compared, strict=True)])
+        return [*tested, *consts, *carry]
 
 
 _PROGRAMS: dict[Any, Callable] = {P.cond_p: Routes._cond, P.scan_p: Routes._scan, P.while_p: Routes._loop}

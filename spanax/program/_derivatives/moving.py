@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..._jaxprs import Jaxpr, Literal, P, evaluate, is_traced
+from ..._jaxprs import Jaxpr, Literal, P, cond_branches, evaluate, is_traced
 from .flat import Flat, Name, Step
 from .reached import DEEPEST, EVERYWHERE, KEEPS_ALL, LEAVES_OUT, Mask, Reached, is_elementwise
 
@@ -117,7 +117,7 @@ def _extreme(step: Step, given: Sequence[Mask]) -> Mask:
 
 
 def _of_branches(step: Step, given: Sequence[Mask]) -> list[Mask]:
-    branches = step.eqn.params["branches"]
+    branches = cond_branches(step.eqn)
     return [_of_branch([_result(b.jaxpr, b.consts, k, given) for b in branches], step) for k in range(len(step.outs))]
 
 

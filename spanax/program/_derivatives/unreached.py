@@ -13,7 +13,19 @@ from typing import Any
 import jax
 from jax import lax
 
-from ..._jaxprs import ClosedJaxpr, P, at, below, body, evaluate, evaluate_jaxpr, is_ref, scan_sizes, varying
+from ..._jaxprs import (
+    ClosedJaxpr,
+    P,
+    at,
+    below,
+    body,
+    cond_branches,
+    evaluate,
+    evaluate_jaxpr,
+    is_ref,
+    scan_parts,
+    varying,
+)
 from .flat import Flat, Name, Step
 from .kinks import Orders, root, root_of_square, root_power, squared_root
 from .moving import Moving, within
@@ -229,7 +241,7 @@ def _programs(step: Step, infinite: bool, flat: Flat, implied: set[Name]) -> lis
     if eqn.primitive is P.cond_p:
         flag = _any_lane_of(step.ins[0], flat)
         holds = [k for k, name in enumerate(step.ins[1:]) if name is flag]
-        branches = eqn.params["branches"]
+        branches = cond_branches(eqn)
         return [(branch, infinite, flag is None, holds if k == 1 else ()) for k, branch in enumerate(branches)]
     if eqn.primitive in (P.scan_p, P.remat_p):
         jaxpr, consts = body(eqn)
@@ -255,15 +267,13 @@ def _cond(step: Step, plans: list[Plan], ins: list) -> list:
 
 
 def _scan(step: Step, plans: list[Plan], ins: list) -> list:
-    p = step.eqn.params
-    consts, carries = scan_sizes(step.eqn)
+    scan = scan_parts(step.eqn)
+    consts, start, rows = scan.split(ins)
 
     def one(state: list, xs: list) -> tuple[list, list]:
-        outs = plans[0]([*ins[:consts], *state, *xs])
-        return outs[:carries], outs[carries:]
+        return scan.split_outs(plans[0]([*consts, *state, *xs]))
 
-    options = {"length": p["length"], "reverse": p["reverse"], "unroll": p["unroll"]}
-    state, ys = lax.scan(one, ins[consts : consts + carries], ins[consts + carries :], **options)
+    state, ys = lax.scan(one, start, rows, **scan.options)
     return [*state, *ys]
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
-from ..._jaxprs import Jaxpr, aval, evaluate_jaxpr, jaxprs_in_params
+from ..._jaxprs import Jaxpr, JaxprEqn, P, aval, evaluate_jaxpr, jaxprs_in_params, scan_parts
 from ...bridges.smoothing import Smoothing
 from .._objective import Program
 from ..soften import softened
@@ -49,10 +47,10 @@ def _work(jaxpr: Jaxpr, lanes: int) -> float:
     for eqn in jaxpr.eqns:
         inner = [_work(sub, lanes) for sub in jaxprs_in_params(eqn.params)]
         elements = sum(int(np.prod(getattr(aval(v), "shape", ()))) for v in eqn.outvars)
-        total += sum(inner) * _trips(eqn.params) if inner else lanes * elements + _DISPATCH
+        total += sum(inner) * _trips(eqn) if inner else lanes * elements + _DISPATCH
     return total
 
 
-def _trips(params: dict[str, Any]) -> int:
+def _trips(eqn: JaxprEqn) -> int:
     """How often a scan runs its body; 1 for everything else."""
-    return params["length"] if "jaxpr" in params and "length" in params else 1
+    return scan_parts(eqn).length if eqn.primitive is P.scan_p else 1

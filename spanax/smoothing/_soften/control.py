@@ -8,14 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ..._jaxprs import CALLS, ClosedJaxpr, P, aval, scan_sizes
+from ..._jaxprs import CALLS, ClosedJaxpr, P, aval, called, cond_branches, scan_parts, while_parts
 from .interpreter import Interpreter, Rule, Step
 from .reach import LASTING, REACHED
 from .values import Columns, Soft, canonical, chances, default_float, is_float, is_number, is_soft, mix, number
-
-
-def _program(step: Step) -> Any:
-    return step.eqn.params[CALLS.get(step.eqn.primitive, "jaxpr")]
 
 
 def _is_form(bits: int, variable: Any) -> bool:
@@ -25,12 +21,12 @@ def _is_form(bits: int, variable: Any) -> bool:
 
 def _call(soft: Interpreter, step: Step, ins: list) -> list:
     """Entered; of a function with its own derivative rule, the rule is left behind, for its value has changed."""
-    return soft.run(_program(step), step.bits, ins, step.place)
+    return soft.run(called(step.eqn), step.bits, ins, step.place)
 
 
 def _remat(soft: Interpreter, step: Step, ins: list) -> list:
     options = {name: step.eqn.params[name] for name in ("prevent_cse", "policy")}
-    return jax.checkpoint(lambda xs: soft.run(_program(step), step.bits, xs, step.place), **options)(
+    return jax.checkpoint(lambda xs: soft.run(called(step.eqn), step.bits, xs, step.place), **options)(
         list(map(_plain, ins))
     )
 
@@ -39,7 +35,7 @@ def _cond(soft: Interpreter, step: Step, ins: list) -> list | None:
     """A soft choice runs every branch that is possible, and mixes their results."""
     index, *operands = ins
     operands = list(map(_plain, operands))
-    eqn, branches = step.eqn, step.eqn.params["branches"]
+    eqn, branches = step.eqn, cond_branches(step.eqn)
     forms = [_is_form(b, v) for b, v in zip(soft.reach.step(eqn, step.bits).outs, eqn.outvars, strict=True)]
 
     def run(branch):
@@ -92,24 +88,18 @@ def _mixed(weights, cases: tuple, variable: Any, form: bool) -> Any:
 
 
 def _scan(soft: Interpreter, step: Step, ins: list) -> list:
-    p, program = step.eqn.params, _program(step)
-    n, m = scan_sizes(step.eqn)
-    _, bits = soft.reach.loop(program, [b & LASTING for b in step.bits], n, m)
-    consts, start, xs = _operands(step, bits, ins, n, m)
-    forms = [_is_form(b, v) for b, v in zip(bits[n : n + m], step.eqn.outvars[:m], strict=True)]
+    scan = scan_parts(step.eqn)
+    _, bits = soft.reach.loop(scan.body, *scan.split([b & LASTING for b in step.bits]))
+    consts, start, xs = scan.split(list(map(_plain, ins)))
+    carried, _ = scan.split_outs(step.eqn.outvars)
+    forms = [_is_form(b, v) for b, v in zip(scan.split(bits)[1], carried, strict=True)]
 
     def body(state, xs):
-        outs = soft.run(program, bits, [*consts, *state, *xs], step.place)
-        return _state(outs[:m], step.eqn.outvars[:m], forms), list(map(_plain, outs[m:]))
+        state, ys = scan.split_outs(soft.run(scan.body, bits, [*consts, *state, *xs], step.place))
+        return _state(state, carried, forms), list(map(_plain, ys))
 
-    start = _state(start, step.eqn.outvars[:m], forms)
-    end, ys = lax.scan(body, start, xs, length=p["length"], reverse=p["reverse"], unroll=p["unroll"])
+    end, ys = lax.scan(body, _state(start, carried, forms), xs, **scan.options)
     return [*end, *ys]
-
-
-def _operands(step: Step, bits: list[int], ins: list, n: int, m: int) -> tuple[list, list, list]:
-    ins = list(map(_plain, ins))
-    return ins[:n], ins[n : n + m], ins[n + m :]
 
 
 def _state(values: list, variables: Any, forms: list[bool]) -> list:
@@ -118,20 +108,19 @@ def _state(values: list, variables: Any, forms: list[bool]) -> list:
 
 def _while(soft: Interpreter, step: Step, ins: list) -> list | None:
     """Stays as it is where its length depends on what is softened: nothing would promise that it ends."""
-    p = step.eqn.params
-    a, b = p["cond_nconsts"], p["body_nconsts"]
+    loop = while_parts(step.eqn)
     _, bits, depends = soft.reach.while_loop(step.eqn, [x & LASTING for x in step.bits])
     if depends:
         return None
-    ins = list(map(_plain, ins))
-    tested, consts, start = ins[:a], ins[a : a + b], ins[a + b :]
-    forms = [_is_form(x, v) for x, v in zip(bits[b:], step.eqn.outvars, strict=True)]
+    tested, consts, start = loop.split(list(map(_plain, ins)))
+    carried = loop.split_body(bits)[1]
+    forms = [_is_form(x, v) for x, v in zip(carried, step.eqn.outvars, strict=True)]
 
     def goes_on(state):
-        return soft.run(p["cond_jaxpr"], [*step.bits[:a], *bits[b:]], [*tested, *state], step.place)[0]
+        return soft.run(loop.test, [*loop.split(step.bits)[0], *carried], [*tested, *state], step.place)[0]
 
     def body(state):
-        outs = soft.run(p["body_jaxpr"], bits, [*consts, *state], step.place)
+        outs = soft.run(loop.body, bits, [*consts, *state], step.place)
         return _state(outs, step.eqn.outvars, forms)
 
     return list(lax.while_loop(goes_on, body, _state(start, step.eqn.outvars, forms)))

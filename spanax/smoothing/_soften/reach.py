@@ -20,10 +20,14 @@ from ..._jaxprs import (
     aval,
     below,
     body,
+    called,
+    cond_branches,
+    fixed_point,
     is_traced,
     opened,
-    scan_sizes,
+    scan_parts,
     source_file,
+    while_parts,
 )
 
 # What is known of a variable, as bits.
@@ -121,7 +125,7 @@ class Reach:
         if operation(eqn) in _LIBRARY:
             return self._plain(eqn, ins)
         if eqn.primitive in CALLS:
-            flow = self.of(_program(eqn), ins)
+            flow = self.of(called(eqn), ins)
             # What a rule of the user's covers is neither softened nor hidden, unless the value itself changes.
             return flow._replace(bits={}, acts=flow.softens if eqn.primitive in CUSTOM_RULES else flow.acts)
         rule = {P.scan_p: self._scan, P.cond_p: self._cond, P.while_p: self._while}.get(eqn.primitive, self._plain)
@@ -158,29 +162,30 @@ class Reach:
 
     def _scan(self, eqn: JaxprEqn, ins: Sequence[int]) -> Flow:
         outer = _union(ins) & (CARRIED | MIXED)
-        n, m = scan_sizes(eqn)
-        flow, _ = self.loop(_program(eqn), [b & LASTING for b in ins], n, m)
-        return self._after_loop(flow, m, outer)
+        scan = scan_parts(eqn)
+        flow, _ = self.loop(scan.body, *scan.split([b & LASTING for b in ins]))
+        return self._after_loop(flow, scan.num_carry, outer)
 
     def _after_loop(self, flow: Flow, states: int, outer: int) -> Flow:
         returns = flow.mixing if any(b & MIXED for b in flow.outs[:states]) else ()
         outs = tuple(b & LASTING | outer for b in flow.outs)
         return Flow(outs, {}, flow.acts, flow.softens, (), flow.mixed + returns)
 
-    def loop(self, program: Any, ins: Sequence[int], n: int, m: int) -> tuple[Flow, list[int]]:
-        """The flow of a loop's body, whose operands are n constants, m states and the rest; and the bits of its operands."""
-        state = [b | CARRIED for b in ins[n : n + m]]
-        while True:
-            operands = [*ins[:n], *state, *ins[n + m :]]
+    def loop(
+        self, program: Any, consts: Sequence[int], start: Sequence[int], xs: Sequence[int] = ()
+    ) -> tuple[Flow, list[int]]:
+        """The flow of a loop's body, and the bits of its operands."""
+
+        def step(state):
+            operands = [*consts, *state, *xs]
             flow = self.of(program, operands)
-            new = [s | (b & LASTING) for s, b in zip(state, flow.outs, strict=False)]
-            if new == state:
-                return flow, operands
-            state = new
+            return [s | (b & LASTING) for s, b in zip(state, flow.outs, strict=False)], (flow, operands)
+
+        return fixed_point(step, [b | CARRIED for b in start])[1]
 
     def _cond(self, eqn: JaxprEqn, ins: Sequence[int]) -> Flow:
         index, *operands = ins
-        flows = [self.of(b, operands) for b in eqn.params["branches"]]
+        flows = [self.of(b, operands) for b in cond_branches(eqn)]
         outs = [_union(of_one) | index & ~CONSTANT for of_one in zip(*(f.outs for f in flows), strict=True)]
         outs = [b if floating(v) or _is_number(v) else b & ~REACHED for b, v in zip(outs, eqn.outvars, strict=True)]
         mixing = sum((f.mixing for f in flows), ())
@@ -204,9 +209,10 @@ class Reach:
 
     def while_loop(self, eqn: JaxprEqn, ins: Sequence[int]) -> tuple[Flow, list[int], bool]:
         """The flow of the body, the bits of its operands, and whether the condition is reached."""
-        a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-        flow, operands = self.loop(eqn.params["body_jaxpr"], ins[a:], b, len(ins) - a - b)
-        test = self.of(eqn.params["cond_jaxpr"], [*ins[:a], *operands[b:]])
+        loop = while_parts(eqn)
+        tested, consts, start = loop.split(ins)
+        flow, operands = self.loop(loop.body, consts, start)
+        test = self.of(loop.test, [*tested, *loop.split_body(operands)[1]])
         return flow, operands, test.acts or bool(test.outs[0] & REACHED)
 
 
@@ -226,10 +232,6 @@ def _union(bits: Any) -> int:
     for b in bits:
         union |= b & ~CONSTANT
     return union
-
-
-def _program(eqn: JaxprEqn) -> ClosedJaxpr | Jaxpr:
-    return eqn.params[CALLS.get(eqn.primitive, "jaxpr")]
 
 
 def _is_given(x: Any) -> bool:

@@ -21,7 +21,6 @@ from ..._jaxprs import (
     body,
     is_traced,
     jaxprs_in_params,
-    opened,
     programs,
     source_file,
     where,
@@ -142,11 +141,8 @@ def _way(jaxpr: Jaxpr, path: Path):
         yield k, eqn
         if k == len(path):
             return
-        if eqn.primitive is P.cond_p:
-            jaxpr = eqn.params["branches"][path[k]].jaxpr
-            k += 1
-        elif eqn.primitive is P.while_p:
-            jaxpr = opened(eqn.params[("cond_jaxpr", "body_jaxpr")[path[k]]])[0]
+        if eqn.primitive in (P.cond_p, P.while_p):
+            jaxpr = programs(eqn)[path[k]]
             k += 1
         else:
             jaxpr = body(eqn)[0]

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._jaxprs import Literal, P, computed_now, evaluate_alone
+from ..._jaxprs import Literal, P, computed_now, evaluate_alone, scan_parts
 from .._interpreter.batches import ELEMENTWISE
 from ..sampling import cost_p
 from .decided import NOISE, Decided, is_inexact, is_random
@@ -247,7 +247,7 @@ def _is_cheap(flat: Flat, node: Node) -> bool:
         return False
     if sum(int(np.prod(flat.aval(r).shape)) for r in (*node.ins, *node.outs)) > ELEMENTS:
         return False
-    if eqn.primitive is P.while_p or eqn.params.get("length", 0) > PASSES:
+    if eqn.primitive is P.while_p or (eqn.primitive is P.scan_p and scan_parts(eqn).length > PASSES):
         return False
     return all(len(b.nodes) <= LARGE and all(_is_cheap(flat, inner) for inner in b.nodes) for b in node.blocks)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ..._jaxprs import CUSTOM_RULES, JaxprEqn, Literal, P, scan_sizes
+from ..._jaxprs import CUSTOM_RULES, JaxprEqn, Literal, P, fixed_point, scan_parts, while_parts
 from ..._primitives import zero_valued_p
 from ..._steps import steers
 from ...bridges import Drawing, Local, Pathwise
@@ -173,27 +173,28 @@ class Decided:
 
     def _scan(self, node: Node) -> None:
         (block,) = node.blocks
-        n, m = scan_sizes(node.eqn)
+        scan = scan_parts(node.eqn)
         self._pass_on(node.ins, block.ins)
         while True:
             self._forward(block)
-            if not self._pass_on(block.outs[:m], block.ins[n : n + m]):
+            if not self._pass_on(scan.split_outs(block.outs)[0], scan.split(block.ins)[1]):
                 break
-        self._pass_on(node.ins[n : n + m], node.outs)
+        self._pass_on(scan.split(node.ins)[1], node.outs)
         self._pass_on(block.outs, node.outs)
 
     def _while(self, node: Node) -> None:
         test, block = node.blocks
-        a, b = node.eqn.params["cond_nconsts"], node.eqn.params["body_nconsts"]
-        self._pass_on(node.ins[:a], test.ins)
-        self._pass_on(node.ins[a:], block.ins)
+        loop = while_parts(node.eqn)
+        (tested, consts, first), (_, carried) = loop.split(node.ins), loop.split_body(block.ins)
+        self._pass_on(tested, test.ins)
+        self._pass_on([*consts, *first], block.ins)
         while True:
-            self._pass_on(block.ins[b:], test.ins[a:])
+            self._pass_on(carried, loop.split_test(test.ins)[1])
             self._forward(test)
             self._forward(block)
-            if not self._pass_on(block.outs, block.ins[b:]):
+            if not self._pass_on(block.outs, carried):
                 break
-        self._pass_on(block.ins[b:], node.outs)
+        self._pass_on(carried, node.outs)
 
     # -- backward
 
@@ -230,29 +231,31 @@ class Decided:
 
     def _scan_back(self, node: Node, outs: list[bool]) -> None:
         (block,) = node.blocks
-        n, m = scan_sizes(node.eqn)
-        while True:
+        scan = scan_parts(node.eqn)
+
+        def step(outs):
             self._backward(block, outs)
-            again = [o or i for o, i in zip(outs, self._is_reached(block.ins[n : n + m]), strict=False)] + outs[m:]
-            if again == outs:
-                break
-            outs = again
+            last, ys = scan.split_outs(outs)
+            return [o or i for o, i in zip(last, self._is_reached(scan.split(block.ins)[1]), strict=True)] + ys, None
+
+        fixed_point(step, outs)
         self._reach([r for r, v in zip(node.ins, block.ins, strict=True) if v in self._reached])
 
     def _while_back(self, node: Node, outs: list[bool]) -> None:
         test, block = node.blocks
-        a, b = node.eqn.params["cond_nconsts"], node.eqn.params["body_nconsts"]
+        loop = while_parts(node.eqn)
+        (tested, consts, first), (_, carried) = loop.split(node.ins), loop.split_body(block.ins)
         self._backward(test, [True])
-        while True:
-            outs = [o or i for o, i in zip(outs, self._is_reached(test.ins[a:]), strict=True)]
+
+        def step(outs):
             self._backward(block, outs)
-            again = [o or i for o, i in zip(outs, self._is_reached(block.ins[b:]), strict=True)]
-            if again == outs:
-                break
-            outs = again
-        self._reach([r for r, v in zip(node.ins[:a], test.ins, strict=False) if v in self._reached])
-        self._reach([r for r, v in zip(node.ins[a : a + b], block.ins, strict=False) if v in self._reached])
-        self._reach([r for r, is_open in zip(node.ins[a + b :], outs, strict=True) if is_open])
+            return [o or i for o, i in zip(outs, self._is_reached(carried), strict=True)], None
+
+        compared = self._is_reached(loop.split_test(test.ins)[1])
+        outs, _ = fixed_point(step, [o or i for o, i in zip(outs, compared, strict=True)])
+        self._reach([r for r, v in zip(tested, test.ins, strict=False) if v in self._reached])
+        self._reach([r for r, v in zip(consts, block.ins, strict=False) if v in self._reached])
+        self._reach([r for r, is_open in zip(first, outs, strict=True) if is_open])
 
 
 _FORWARD: Mapping[Any, Callable] = {

@@ -7,7 +7,22 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..._jaxprs import PLAIN_CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, aval, body, is_again, is_traced, opened
+from ..._jaxprs import (
+    PLAIN_CALLS,
+    ClosedJaxpr,
+    Jaxpr,
+    JaxprEqn,
+    Literal,
+    P,
+    aval,
+    body,
+    cond_branches,
+    is_again,
+    is_traced,
+    opened,
+    scan_parts,
+    while_parts,
+)
 from ..flow import Path
 
 Ref = int | Literal  # a value: its number, or a number that the program spells out
@@ -105,7 +120,8 @@ class Flat:
 def _programs(eqn: JaxprEqn) -> list[tuple[tuple[int, ...], ClosedJaxpr | Jaxpr]]:
     """The programs of a loop or a branch, with what their paths add to its own."""
     if eqn.primitive is P.cond_p:
-        return [((k,), b) for k, b in enumerate(eqn.params["branches"])]
+        return [((k,), b) for k, b in enumerate(cond_branches(eqn))]
     if eqn.primitive is P.while_p:
-        return [((0,), eqn.params["cond_jaxpr"]), ((1,), eqn.params["body_jaxpr"])]
-    return [((), eqn.params["jaxpr"])] if eqn.primitive is P.scan_p else []
+        loop = while_parts(eqn)
+        return [((0,), loop.test), ((1,), loop.body)]
+    return [((), scan_parts(eqn).body)] if eqn.primitive is P.scan_p else []

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..._jaxprs import Literal, P, scan_sizes
+from ..._jaxprs import Literal, P, scan_parts
 from ..sampling import cost_p
 from .decided import is_inexact
 from .flat import Block, Flat, Node, Ref
@@ -100,6 +100,6 @@ def _outputs(block: Block, v: int) -> Iterator[tuple[Block, int] | None]:
             continue
         yield around.block, around.outs[k]
         if around.eqn.primitive is P.scan_p:
-            consts, carries = scan_sizes(around.eqn)
-            if k < carries:
-                yield block, block.ins[consts + k]
+            scan = scan_parts(around.eqn)
+            if k < scan.num_carry:
+                yield block, scan.split(block.ins)[1][k]

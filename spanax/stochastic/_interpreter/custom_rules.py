@@ -22,6 +22,7 @@ from ..._jaxprs import (
     Literal,
     aval,
     body,
+    closed_over,
     computed_now,
     evaluate,
     is_again,
@@ -51,12 +52,12 @@ def crosses_a_draw(eqn: JaxprEqn, ins: Sequence[Any], held: Callable[[Sequence[A
     and 1; where none gives finite numbers, the answer is yes. What the function closes over stays what it is in `ins`, as the
     rule may close over it too; where that is traced, nothing can be compared, and the answer is yes.
     """
-    closed_over = ins[: eqn.params.get("num_consts", 0)]
-    if any(map(is_traced, closed_over)):
+    constants = ins[: closed_over(eqn)]
+    if any(map(is_traced, constants)):
         return True
     with computed_now(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         given = [_inputs(eqn, domain, seed) for seed in range(2) for domain in _DOMAINS]
-        verdicts = [_agree(eqn, held, [*closed_over, *xs[len(closed_over) :]]) for xs in given]
+        verdicts = [_agree(eqn, held, [*constants, *xs[len(constants) :]]) for xs in given]
     seen = [verdict for verdict in verdicts if verdict is not None]
     return not (seen and all(seen))
 
@@ -86,8 +87,8 @@ def _inputs(eqn: JaxprEqn, domain: Callable[[np.ndarray], np.ndarray], seed: int
 
 def _agree(eqn: JaxprEqn, held: Callable[[Sequence[Any]], list], ins: list) -> bool | None:
     """Do the two have the same derivative there? None where it is not finite."""
-    closed_over = eqn.params.get("num_consts", 0)  # of which there is no derivative
-    floats = [k for k, x in enumerate(ins) if k >= closed_over and jnp.issubdtype(jnp.result_type(x), jnp.inexact)]
+    first = closed_over(eqn)  # there is no derivative by what comes before
+    floats = [k for k, x in enumerate(ins) if k >= first and jnp.issubdtype(jnp.result_type(x), jnp.inexact)]
 
     def slopes(run):
         def f(*xs):
@@ -251,7 +252,7 @@ def _by_rule(eqn: JaxprEqn, ins: Sequence[_Term], outs: Sequence[_Term]) -> list
     """The same, where a custom rule makes a derivative of an argument that the value does not depend on."""
     (jaxpr, _), pairs = body(eqn), []
     for n, (z, v) in enumerate(zip(outs, jaxpr.outvars, strict=True)):
-        unused = set(range(len(ins))) - _behind(jaxpr, v) - set(range(eqn.params.get("num_consts", 0)))
+        unused = set(range(len(ins))) - _behind(jaxpr, v) - set(range(closed_over(eqn)))
         floats = [k for k in sorted(unused) if _is_float(aval(eqn.invars[k]))]
         if z.near and floats and _is_float(aval(v)):
             pairs += [(z, ins[k]) for k in floats if _has_slope(eqn, k, n)]

@@ -27,10 +27,13 @@ from ..._jaxprs import (
     P,
     aval,
     body,
+    cond_branches,
+    fixed_point,
     is_again,
     is_call,
     jaxprs_in_params,
-    scan_sizes,
+    scan_parts,
+    while_parts,
 )
 from ..._primitives import new_markers
 from ...bridges import Local
@@ -139,30 +142,31 @@ class _Walk:
 
     def cond(self, eqn, ins, control):
         inner = _join(control, ins[0])
-        outs = [self.walk(b.jaxpr, ins[1:], inner) for b in eqn.params["branches"]]
+        outs = [self.walk(b.jaxpr, ins[1:], inner) for b in cond_branches(eqn)]
         return [_decided(_joined(states), ins[0]) for states in zip(*outs, strict=True)]
 
     def scan(self, eqn, ins, control):
-        (n, m), inner = scan_sizes(eqn), body(eqn)[0]
-        carry = ins[n : n + m]
-        while True:
-            outs = self.walk(inner, [*ins[:n], *carry, *ins[n + m :]], control)
-            after = list(map(_join, carry, outs[:m]))
-            if after == carry:
-                return outs
-            carry = after
+        parts = scan_parts(eqn)
+        consts, first, xs = parts.split(ins)
+
+        def step(carry):
+            outs = self.walk(parts.body.jaxpr, [*consts, *carry, *xs], control)
+            return list(map(_join, carry, parts.split_outs(outs)[0])), outs
+
+        return fixed_point(step, first)[1]
 
     def loop(self, eqn, ins, control):
-        a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-        test, inner = eqn.params["cond_jaxpr"].jaxpr, eqn.params["body_jaxpr"].jaxpr
-        carry, going = ins[a + b :], {}
-        while True:
-            going = _join(going, self.walk(test, [*ins[:a], *carry], control)[0])
-            outs = self.walk(inner, [*ins[a : a + b], *carry], _join(control, going))
-            after = list(map(_join, carry, outs))
-            if after == carry:
-                return [_decided(states, going) for states in after]
-            carry = after
+        parts = while_parts(eqn)
+        (tested, consts, first), going = parts.split(ins), {}
+
+        def step(carry):
+            nonlocal going
+            going = _join(going, self.walk(parts.test.jaxpr, [*tested, *carry], control)[0])
+            outs = self.walk(parts.body.jaxpr, [*consts, *carry], _join(control, going))
+            return list(map(_join, carry, outs)), None
+
+        carry, _ = fixed_point(step, first)
+        return [_decided(states, going) for states in carry]
 
 
 _RULES = {leave_p: _Walk.leave, enter_p: _Walk.enter}

@@ -29,6 +29,7 @@ from ..._jaxprs import (
     below,
     body,
     collective_axes,
+    cond_branches,
     evaluate,
     evaluate_jaxpr,
     mesh_axes,
@@ -326,7 +327,7 @@ class Program:
         def fn(k, branch, operands):
             return self.run(branch.jaxpr, branch.consts, operands, (*here, k), Events(), rest, runs)
 
-        branches = [Traced(functools.partial(fn, k, b), ins[1:]) for k, b in enumerate(eqn.params["branches"])]
+        branches = [Traced(functools.partial(fn, k, b), ins[1:]) for k, b in enumerate(cond_branches(eqn))]
         axes = frozenset().union(*(varying_type(branch.shapes) for branch in branches))
         return lax.switch(ins[0], [lambda *x, b=b: as_varying(b(*x), axes) for b in branches], ins[1:])
 

@@ -10,7 +10,21 @@ from typing import Any
 import jax
 from jax import lax
 
-from ..._jaxprs import PLAIN_CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, P, at, body, evaluate, opened, scan_sizes
+from ..._jaxprs import (
+    PLAIN_CALLS,
+    ClosedJaxpr,
+    Jaxpr,
+    JaxprEqn,
+    Literal,
+    P,
+    at,
+    body,
+    cond_branches,
+    evaluate,
+    opened,
+    scan_parts,
+    while_parts,
+)
 from ..._primitives import undifferentiated
 from ...bridges import Drawing
 from ..flow import Path, within
@@ -84,15 +98,13 @@ def _call(eqn: JaxprEqn, ins: list, here: Path, changes: Changes) -> list:
 
 
 def _scan(eqn: JaxprEqn, ins: list, here: Path, changes: Changes) -> list:
-    p, (jaxpr, consts) = eqn.params, body(eqn)
-    n, m = scan_sizes(eqn)
+    scan = scan_parts(eqn)
+    consts, start, rows = scan.split(ins)
 
     def step(carry, xs):
-        outs = _replay(jaxpr, consts, [*ins[:n], *carry, *xs], here, changes)
-        return outs[:m], outs[m:]
+        return scan.split_outs(_replay(*opened(scan.body), [*consts, *carry, *xs], here, changes))
 
-    options = {name: p[name] for name in ("length", "reverse", "unroll")}
-    carry, ys = lax.scan(step, ins[n : n + m], ins[n + m :], **options)
+    carry, ys = lax.scan(step, start, rows, **scan.options)
     return [*carry, *ys]
 
 
@@ -100,17 +112,17 @@ def _cond(eqn: JaxprEqn, ins: list, here: Path, changes: Changes) -> list:
     def run(k, branch, *operands):
         return _replay(*opened(branch), operands, (*here, k), changes)
 
-    branches = [functools.partial(run, k, branch) for k, branch in enumerate(eqn.params["branches"])]
+    branches = [functools.partial(run, k, branch) for k, branch in enumerate(cond_branches(eqn))]
     return lax.switch(ins[0], branches, *ins[1:])
 
 
 def _while(eqn: JaxprEqn, ins: list, here: Path, changes: Changes) -> list:
-    a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-    test, inner = opened(eqn.params["cond_jaxpr"]), opened(eqn.params["body_jaxpr"])
+    loop = while_parts(eqn)
+    tested, consts, start = loop.split(ins)
     return lax.while_loop(
-        lambda carry: _replay(*test, [*ins[:a], *carry], (*here, 0), changes)[0],
-        lambda carry: _replay(*inner, [*ins[a : a + b], *carry], (*here, 1), changes),
-        ins[a + b :],
+        lambda carry: _replay(*opened(loop.test), [*tested, *carry], (*here, 0), changes)[0],
+        lambda carry: _replay(*opened(loop.body), [*consts, *carry], (*here, 1), changes),
+        start,
     )
 
 

@@ -24,10 +24,13 @@ from ..._jaxprs import (
     aval,
     below,
     body,
+    cond_branches,
     evaluate,
     evaluate_jaxpr,
-    scan_sizes,
+    opened,
+    scan_parts,
     varying_type,
+    while_parts,
 )
 from ..._primitives import forward_only, zero_valued_p
 from ...bridges import Drawing, ScoreFunction
@@ -99,22 +102,16 @@ def _custom_rule(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
 
 
 def _scan(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
-    p = eqn.params
-    consts, carries = scan_sizes(eqn)
+    scan = scan_parts(eqn)
+    consts, start, rows = scan.split(ins)
 
     def step(carry, xs):
-        outs, events = program.inner(body(eqn), [*ins[:consts], *carry, *xs], here)
-        return outs[:carries], (outs[carries:], events)
+        outs, events = program.inner(opened(scan.body), [*consts, *carry, *xs], here)
+        carry, ys = scan.split_outs(outs)
+        return carry, (ys, events)
 
-    carry, (ys, events) = lax.scan(
-        step,
-        ins[consts : consts + carries],
-        ins[consts + carries :],
-        length=p["length"],
-        reverse=p["reverse"],
-        unroll=p["unroll"],
-    )
-    if p["reverse"]:
+    carry, (ys, events) = lax.scan(step, start, rows, **scan.options)
+    if scan.reverse:
         events = jax.tree.map(lambda x: jnp.flip(x, 0), events)
     return [*carry, *ys], events
 
@@ -125,7 +122,7 @@ def _cond(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
     def run(k, branch, operands):
         return program.inner((branch.jaxpr, branch.consts), operands, (*here, k))
 
-    runs = [Traced(functools.partial(run, k, branch), ins[1:]) for k, branch in enumerate(eqn.params["branches"])]
+    runs = [Traced(functools.partial(run, k, branch), ins[1:]) for k, branch in enumerate(cond_branches(eqn))]
     nothing = Events()
     for traced in runs:
         nothing.add(jax.tree.map(_zeros, traced.shapes[1]))
@@ -156,16 +153,16 @@ class Traced:
 
 def _while(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
     """The scores and the costs of all passes are summed: one site that pays for the loop and what follows."""
-    p = eqn.params
-    a, b = p["cond_nconsts"], p["body_nconsts"]
-    if any(program.holds_event(e) for e in p["cond_jaxpr"].jaxpr.eqns):
+    loop = while_parts(eqn)
+    tested, consts, start = loop.split(ins)
+    if any(program.holds_event(e) for e in loop.test.jaxpr.eqns):
         raise SpanaxError(
             "a draw or a cost in the condition of a while_loop",
             "put it in the body, and carry its value",
             where=program.place(eqn),
         )
 
-    if aval(p["cond_jaxpr"].jaxpr.outvars[0]).shape:
+    if aval(loop.test.jaxpr.outvars[0]).shape:
         raise SpanaxError(
             "a while_loop that holds a draw or a cost inside a vmap of the program, where each lane ends at its own pass",
             "jax.vmap(expectation(f)) instead",
@@ -174,18 +171,17 @@ def _while(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
         )
 
     def going(state):
-        return evaluate_jaxpr(p["cond_jaxpr"].jaxpr, p["cond_jaxpr"].consts, *ins[:a], *state[0])[0]
+        return evaluate_jaxpr(*opened(loop.test), *tested, *state[0])[0]
 
     def step(state):
         carry, score, cost = state
-        inner = (p["body_jaxpr"].jaxpr, p["body_jaxpr"].consts)
-        outs, events = program.inner(inner, [*ins[a : a + b], *carry], (*here, 1))
+        outs, events = program.inner(opened(loop.body), [*consts, *carry], (*here, 1))
         return outs, score + sum(map(jnp.sum, events.scores.values())), cost + sum(map(jnp.sum, events.costs.values()))
 
     zero = jnp.zeros((), program.dtype)
-    _, *sums = jax.eval_shape(step, (ins[a + b :], zero, zero))
+    _, *sums = jax.eval_shape(step, (start, zero, zero))
     outs, score, cost = forward_only(
-        lax.while_loop(going, step, (ins[a + b :], *map(_zeros, sums))),
+        lax.while_loop(going, step, (start, *map(_zeros, sums))),
         f"reverse-mode derivative of a while_loop that holds a draw ({program.place(eqn)}): how many passes it makes is "
         "not known when it is traced",
         "forward mode: jax.jvp or jax.jacfwd of expectation(f)",

@@ -27,10 +27,12 @@ from ..._jaxprs import (
     aval,
     below,
     body,
+    cond_branches,
     is_call,
     is_traced,
-    scan_sizes,
+    scan_parts,
     where,
+    while_parts,
 )
 from ...bridges import Drawing
 from ..flow import Path, within
@@ -234,43 +236,43 @@ class _Keys:
 
     def cond(self, eqn, ins, here, loops):
         self.choices[here] = bool(set(loops) - {REPLICATES})
-        outs = [self.walk(b.jaxpr, ins[1:], (*here, k), loops) for k, b in enumerate(eqn.params["branches"])]
+        outs = [self.walk(b.jaxpr, ins[1:], (*here, k), loops) for k, b in enumerate(cond_branches(eqn))]
         return [self.values.union(out, ("cond", here)) for out in zip(*outs, strict=True)]
 
     def scan(self, eqn, ins, here, loops):
-        p, inner = eqn.params, body(eqn)[0]
-        (n, m), length = scan_sizes(eqn), p["length"]
-        if not length:
-            return [*ins[n : n + m], *(self.values.fresh(aval(v).shape) for v in eqn.outvars[m:])]
-        self.values.lengths[here] = length
-        xs = [self.values.reversed(x) if p["reverse"] else x for x in ins[n + m :]]
+        parts = scan_parts(eqn)
+        inner, (consts, first, xs), (_, ys) = parts.body.jaxpr, parts.split(ins), parts.split_outs(eqn.outvars)
+        if not parts.length:
+            return [*first, *(self.values.fresh(aval(v).shape) for v in ys)]
+        self.values.lengths[here] = parts.length
+        xs = [self.values.reversed(x) if parts.reverse else x for x in xs]
         xs = [self.values.row(x, here) for x in xs]
-        around = (*loops, here) if length > 1 else loops
+        around = (*loops, here) if parts.length > 1 else loops
 
         def walk(carry):
-            return self.walk(inner, [*ins[:n], *carry, *xs], here, around)
+            return self.walk(inner, [*consts, *carry, *xs], here, around)
 
-        outs, last = self.passes(ins[n : n + m], inner.invars[n : n + m], here, walk)
-        stacked = [self.stacked(x, v, here) for x, v in zip(outs[m:], eqn.outvars[m:], strict=True)]
-        if p["reverse"]:
+        outs, last = self.passes(first, parts.split(inner.invars)[1], here, walk)
+        stacked = [self.stacked(x, v, here) for x, v in zip(parts.split_outs(outs)[1], ys, strict=True)]
+        if parts.reverse:
             stacked = [self.values.reversed(x) for x in stacked]
         return [*last, *stacked]
 
     def loop(self, eqn, ins, here, loops):
-        a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-        test, inner = eqn.params["cond_jaxpr"].jaxpr, eqn.params["body_jaxpr"].jaxpr
+        parts = while_parts(eqn)
+        test, inner, (tested, consts, first) = parts.test.jaxpr, parts.body.jaxpr, parts.split(ins)
         self.values.lengths[here] = None
 
         tests = []
 
         def walk(carry):
-            tests[:] = self.walk(test, [*ins[:a], *carry], (*here, 0), (*loops, here))
-            return self.walk(inner, [*ins[a : a + b], *carry], (*here, 1), (*loops, here))
+            tests[:] = self.walk(test, [*tested, *carry], (*here, 0), (*loops, here))
+            return self.walk(inner, [*consts, *carry], (*here, 1), (*loops, here))
 
-        _, last = self.passes(ins[a + b :], inner.invars[b:], here, walk, tests)
+        _, last = self.passes(first, parts.split_body(inner.invars)[1], here, walk, tests)
         if here in self.exact:
             return last
-        return [self.values.union(both, ("while", here)) for both in zip(last, ins[a + b :], strict=True)]  # or no pass
+        return [self.values.union(both, ("while", here)) for both in zip(last, first, strict=True)]  # or no pass
 
     def stacked(self, inside: Value, variable, loop: Path) -> Value:
         """What all passes return, one after the other."""
