@@ -14,7 +14,7 @@ import numpy as np
 from .._errors import SpanaxError, diagnosis
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import is_traced
-from ._compiled import Outcome, Program
+from ._compiled import LiftedProgram, Outcome
 from ._verify import check_values
 
 MAX_ITERATIONS = 10_000
@@ -59,13 +59,15 @@ def lift(
     >>> print(sx.lift(collatz)(27.0))
     111
     """
-    program = Program(f, max_iterations, recursive)
+    if not callable(f):
+        raise SpanaxError(f"lift() takes a function, not {f!r}", "sx.lift(f)(x)")
+    program = LiftedProgram(f, max_iterations, recursive)
 
     @functools.wraps(f)
     def lifted(*args: Any, **kwargs: Any) -> Any:
         refuse_foreign(args, kwargs, tables=False)
         outcome = program(args, kwargs)
-        result = raising(outcome)
+        result = result_or_fault(outcome)
         if verify and not any(map(is_traced, jax.tree.leaves((args, kwargs)))):
             check_values(f, args, kwargs, result)
         return result
@@ -73,12 +75,12 @@ def lift(
     return lifted
 
 
-def raising(outcome: Outcome) -> Any:
+def result_or_fault(outcome: Outcome) -> Any:
     """The result, once no fault has come up; inside of a traced program, a check of it."""
-    return checked(outcome.result, outcome)
+    return checked_result(outcome.result, outcome)
 
 
-def checked(result: Any, outcome: Outcome) -> Any:
+def checked_result(result: Any, outcome: Outcome) -> Any:
     """Numbers and other things that are right if the run had no fault."""
     if not outcome.messages:
         return result

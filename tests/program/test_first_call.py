@@ -147,7 +147,7 @@ def test_a_while_loop_forward_and_back(x64):
 
 def test_limits_are_choices_in_a_gradient(x64):
     """And branches in a lifted program, where `find_gaps` names them."""
-    program = _compiled.Program(limited, 1000, True, "both")
+    program = _compiled.LiftedProgram(limited, 1000, True, "both")
     assert branches(lambda *args: _compiled.traced_run(program, args, {})[0].leaves, 2.1, 1.5) == 0
     assert branches(sx.lift(limited), 2.1, 1.5) > 0
 
