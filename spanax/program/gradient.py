@@ -87,10 +87,10 @@ def value_and_gradient(
     """The value of a scalar function of plain Python and NumPy, and its gradient.
 
     f is lifted (see `lift`), or taken as it is where it is a JAX function. Numbers, arrays, and lists, tuples and dicts of them
-    have a gradient of the same form: floats for Python's numbers, NumPy arrays of the same shape and dtype for NumPy's, JAX arrays
-    for JAX's. It is None for what has no derivative: text, None, booleans, arrays of integers, objects, and integers that decide
-    how often a loop runs or how large an array is. Python's other integers count as the real numbers that they are. Unless an
-    argument is a JAX array, the computation is in the precision of the arguments: double for Python's floats.
+    have a gradient of the same form: a float for a Python number, a NumPy array of the same shape and dtype for NumPy's, a JAX
+    array for JAX's. It is None for what has no derivative: text, None, booleans, arrays of integers, objects, and integers that
+    decide how often a loop runs or how large an array is. Python's other integers count as the real numbers that they are. Unless
+    an argument is a JAX array, the computation is in the precision of the arguments: double for Python's floats.
 
     By which arguments: those that `argnums` names, as in JAX. Without `argnums`, by those that hold a float (a Python float, an
     array of floats, or a container of such); where none does, by those that hold a Python integer. If that is one argument, its
@@ -131,8 +131,8 @@ def value_and_gradient(
     **Raises:**
 
     - `SpanaxError`: for a result that is not one real number; for what cannot be lifted (see `lift`); for an argument in
-      `argnums` that has no derivative; for a gradient that is NaN; and for what goes wrong when the program runs: an assertion or a `raise`
-      of its own, a loop at its bound, an index out of bounds.
+      `argnums` that has no derivative; for a gradient that is NaN; and for what goes wrong when the program runs: an assertion or
+      a `raise` of its own, a loop at its bound, an index out of bounds.
 
     >>> import numpy as np, spanax as sx
     >>> def path(v, angle):
