@@ -200,7 +200,7 @@ def rosenbrock(x, scale=100.0):
     return np.sum(scale * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
 
 
-@pytest.mark.parametrize("method", ["BFGS", "L-BFGS-B", "CG", "SLSQP", "TNC", "trust-constr"])
+@pytest.mark.parametrize("method", ["BFGS", "L-BFGS-B", "CG", "SLSQP", "Newton-CG", "trust-constr"])
 def test_minimisers_of_scipy(method):
     found = scipy.optimize.minimize(
         lambda x: sx.value_and_gradient(rosenbrock, x),

@@ -1,7 +1,7 @@
 """The gradient of the smoothed program, E[f(x + sigma u)], u standard normal: estimated from values of f alone.
 
-By pairs of points x + sigma u and x - sigma u: the mean of (f(x + sigma u) - f(x - sigma u)) / (2 sigma) u over them is unbiased
-for the gradient of the smoothed f at any sigma, and f may jump (Nesterov and Spokoiny, 2017). See `smooth`.
+By pairs of points x + sigma u and x - sigma u: the mean of (f(x + sigma u) - f(x - sigma u)) / (2 sigma) u over them is
+unbiased for the gradient of the smoothed f at any sigma, and f may jump (Nesterov and Spokoiny, 2017). See `smooth`.
 """
 
 from __future__ import annotations
