@@ -1,4 +1,7 @@
-"""A lifted program, traced and compiled once for each form of its arguments and each state of what it reads beside them."""
+"""A lifted program, traced and compiled once for each form of its arguments and each state of what it reads beside them.
+
+The derivative is compiled with the value, in one program: `jax.grad` of a program that was compiled already would compile it again.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,13 @@ from ._effort import Tuned
 from ._guard import UnknownStateError, state_of
 from ._python import calls, hooks
 from ._session import RaisedError, Session, under
-from ._values.values import Array, Number, Value, as_jax
+from ._values.values import LiftedArray, Number, Value, as_jax
 
 
 class Outcome(eqx.Module):
     """What a run gives: the result, and which fault came first, 0 for none."""
+
+    # A pytree, so that `jax.jit` returns it: the parts that are not arrays are static, known when it is traced.
 
     leaves: list
     code: jax.Array
@@ -174,6 +179,7 @@ _ONE = threading.RLock()
 
 def traced_run(program: LiftedProgram, args: tuple, kwargs: dict) -> tuple[Outcome, Session]:
     """The function on values, in a traced program. One at a time: it writes objects of the world, and takes that back."""
+    # NumPy's promotion, whatever the caller has set for JAX: the program was written for NumPy.
     with _ONE, under(Session(hooks.Rules(), program.max_iterations, program.recursive)) as now:
         now.place, now.only_derived = _place(program.function), bool(program.derive)
         args, kwargs = jax.tree.map(lambda x: x() if isinstance(x, _Later) else x, (args, kwargs))
@@ -217,7 +223,7 @@ def scalar_of(outcome: Outcome, where: str) -> jax.Array:
             "jax.jacobian(sx.lift(f))",
             where=where,
         )
-    leaf = outcome.leaves[0].reshape(())
+    leaf = outcome.leaves[0].reshape(())  # an array of one element counts as a number, as NumPy's `sum(keepdims=True)` gives it
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
         raise SpanaxError(
             "a gradient is that of a real number; the function returns a complex one", ".real, or abs()", where=where
@@ -237,7 +243,7 @@ class _Later:
 
     def __call__(self) -> Any:
         if self.kind is np.ndarray or self.data.ndim:
-            return Array(self.data)
+            return LiftedArray(self.data)
         number = Number(self.data, self.kind if self.kind in (float, complex) else float if self.kind is int else None)
         number.declared = int if self.kind is int else None
         return number
@@ -261,6 +267,7 @@ def _kind(x: Any, dynamic: bool) -> Any:
         return None
     if type(x) in (float, int, complex):
         return type(x)
+    # A weakly typed scalar is what JAX makes of a Python float: it promotes as one.
     if isinstance(x, jax.Array) and getattr(jax.typeof(x), "weak_type", False) and not x.ndim and x.dtype.kind == "f":
         return float
     return np.ndarray if isinstance(x, np.ndarray) else np.generic

@@ -29,15 +29,16 @@ class Tuned:
         self.run, self.plain = run, jax.jit(run)
         self.chosen: dict[Any, Callable] = {}
 
-    def __call__(self, given: list) -> Any:
-        if any(map(is_traced, given)):
-            return self.plain(given)
-        form = tuple([getattr(x, "shape", ()) for x in given])
+    def __call__(self, inputs: list) -> Any:
+        if any(map(is_traced, inputs)):
+            return self.plain(inputs)
+        # By the shapes alone, which the options depend on: what else differs, `jax.jit` tells apart.
+        form = tuple([getattr(x, "shape", ()) for x in inputs])
         if form not in self.chosen:
-            options = options_for(self.plain.trace(given).jaxpr.jaxpr)
+            options = options_for(self.plain.trace(inputs).jaxpr.jaxpr)
             self.chosen[form] = jax.jit(self.run, compiler_options=options)
         try:
-            return self.chosen[form](given)
+            return self.chosen[form](inputs)
         except ValueError as error:  # known numbers inside of another program, which has options of its own
             if "compiler_options" not in str(error):
                 raise
@@ -45,7 +46,7 @@ class Tuned:
             if "compile option" not in str(error):
                 raise
             self.chosen[form] = self.plain  # a version of XLA that has other options
-        return self.plain(given)
+        return self.plain(inputs)
 
 
 def options_for(jaxpr: Any) -> dict[str, Any] | None:
@@ -56,6 +57,7 @@ def options_for(jaxpr: Any) -> dict[str, Any] | None:
     sizes = sorted(map(_work, eqns))
     if not sizes or sizes[-1] > SMALL:
         return None
+    # Fusion is what writes the expression once more for each shift: without it such a body compiles in a third of the time.
     loops = any(map(is_loop, eqns))
     if loops and len(sizes) >= LONG and sizes[len(sizes) // 2] >= WIDE:
         return {"xla_disable_hlo_passes": "fusion"}

@@ -1,11 +1,15 @@
-"""What a program reads beside its arguments: globals, closures, attributes. If it changes, the program is traced again."""
+"""What a program reads beside its arguments: globals, closures, attributes. If it changes, the program is traced again.
+
+A compiled program has their values in it. Python's functions see changes of them at the next call, and so must a gradient: a stale
+one would be wrong without a sign. So each call compares the state with that of the tracing.
+"""
 
 from __future__ import annotations
 
 import functools
 import types
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -34,7 +38,7 @@ def state_of(functions: Iterable[types.FunctionType], objects: Iterable[Any] = (
         reader.read_all(map(_contents, function.__closure__ or ()))
         reader.read_all((*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()))
     reader.read_all(objects)
-    return reader.found
+    return reader.state
 
 
 _NAMES: dict[types.CodeType, tuple[str, ...]] = {}
@@ -58,7 +62,7 @@ def _contents(cell: Any) -> Any:
 class _Reader:
     def __init__(self, names: set[str], keep: bool):
         self.names, self.keep = names, keep
-        self.found: list = []
+        self.state: list = []
         self.seen: set[int] = set()
 
     def read_all(self, values: Iterable[Any]) -> None:
@@ -67,13 +71,14 @@ class _Reader:
 
     def read(self, x: Any, depth: int) -> None:
         if isinstance(x, _PLAIN):
-            self.found.append((type(x), x if x == x else "nan"))
+            # With its type, as 1 == 1.0 == True; and NaN, which is not equal to itself, as a word.
+            self.state.append((type(x), x if x == x else "nan"))
         elif isinstance(x, np.ndarray):
-            self.found.append(_Contents(x, self.keep))
-        elif is_traced(x):
+            self.state.append(_Contents(x, self.keep))
+        elif is_traced(x):  # it belongs to a program around, and says nothing about the next call
             raise UnknownStateError
         else:
-            self.found.append(_Same(x))
+            self.state.append(_Same(x))
             if id(x) not in self.seen:
                 self.seen.add(id(x))
                 if not depth:
@@ -83,21 +88,28 @@ class _Reader:
 
     def parts(self, x: Any) -> Iterable[Any]:
         """What an object holds, as far as a program may read it."""
-        if isinstance(x, (list, tuple, set, frozenset, deque)):
-            return [len(x), *x]
-        if isinstance(x, dict):
-            return [len(x), *x.keys(), *x.values()]
-        if isinstance(x, types.MethodType):
-            return [x.__func__, x.__self__]
-        if isinstance(x, functools.partial):
-            return [x.func, *x.args, *x.keywords.values()]
-        if isinstance(x, (types.FunctionType, types.BuiltinFunctionType, jax.Array)) or _is_library(x):
+        for kinds, parts in _PARTS:
+            if isinstance(x, kinds):
+                return parts(x)
+        if _is_library(x):
             return []
         if isinstance(x, (types.ModuleType, type)):
+            # Only the names that the functions mention: a module holds far more than a program reads.
             owners = x.__mro__ if isinstance(x, type) else (x,)
             return [vars(o)[n] for o in owners if not _is_library(o) for n in sorted(self.names & vars(o).keys())]
         slots = [getattr(x, n, None) for kind in type(x).__mro__ for n in _slots(kind)]
         return [*getattr(x, "__dict__", {}).values(), *slots, type(x)]
+
+
+# The lengths come first, so that two sequences of which one continues the other are told apart. What a function reads is found by
+# its code (`state_of`), and arrays of JAX's never change: neither has parts here.
+_PARTS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
+    ((list, tuple, set, frozenset, deque), lambda x: [len(x), *x]),
+    (dict, lambda x: [len(x), *x.keys(), *x.values()]),
+    (types.MethodType, lambda x: [x.__func__, x.__self__]),
+    (functools.partial, lambda x: [x.func, *x.args, *x.keywords.values()]),
+    ((types.FunctionType, types.BuiltinFunctionType, jax.Array), lambda x: []),
+)
 
 
 def _slots(kind: type) -> tuple[str, ...]:

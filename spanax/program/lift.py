@@ -88,6 +88,7 @@ def checked_result(result: Any, outcome: Outcome) -> Any:
         raise_fault(outcome)
         return result
     texts = [diagnosis(problem, *remedies, where=where) for problem, where, remedies in outcome.messages]
+    # In the caller's trace an error can only come when the program runs, and only if something that is used depends on it.
     one, others = jnp.ones(()), eqx.filter(result, lambda x: eqx.is_array(x) and not eqx.is_inexact_array(x))
     one, others = eqx.branched_error_if((one, others), outcome.code > 0, outcome.code - 1, texts)
     # Times one, so that the derivatives depend on the check as well: a compiled gradient leaves out what only the value needs.
@@ -96,7 +97,8 @@ def checked_result(result: Any, outcome: Outcome) -> Any:
 
 
 def raise_fault(outcome: Outcome) -> None:
-    """The error of the first fault, if there was one; of a batch, that of any lane."""
+    """The error of the first fault, if there was one; of a batch, that of any vmap index."""
+    # The largest code, not the first: in a batch each index has its own, and one of them is reported.
     code = int(np.asarray(outcome.code).max())  # by NumPy, which compiles nothing
     if code:
         problem, where, remedies = outcome.messages[code - 1]

@@ -241,7 +241,7 @@ class Expressions(ast.NodeTransformer):
     def one_of(self, node: ast.BoolOp) -> ast.expr:
         """`first or ...`, `first and ...`."""
         # `and` and `or` return an operand, not its truth: which one it is may depend on the arguments.
-        first, *rest = map(self.passed, node.values)
+        first, *rest = map(self.hand_on, node.values)
         for value in node.values[1:]:
             self.no_walrus(value)
         return at(node, hook("and_" if isinstance(node.op, ast.And) else "or_", first, *map(thunk, rest)))

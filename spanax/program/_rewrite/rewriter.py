@@ -198,7 +198,7 @@ class _Rewriter(Expressions):
         flags: list[str] = getattr(node, "flags", [])
         if not flags:
             return self.test(node.test)
-        return self.test(at(node.test, ast.BoolOp(ast.And(), [*map(negated, flags), node.test])))
+        return self.test(at(node.test, ast.BoolOp(ast.And(), [*map(not_flag, flags), node.test])))
 
     def visit_For(self, node: ast.For) -> Any:
         names = node.state  # type: ignore[attr-defined]

@@ -1,4 +1,7 @@
-"""Arrays of None, texts and the like: held and read, as long as no value that depends on the arguments meets them."""
+"""Arrays of None, texts and the like: held and read, as long as no value that depends on the arguments meets them.
+
+JAX has no arrays of objects. Constant ones need none: they are NumPy's own, the same in every branch.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ def is_constant_array(x: Any) -> bool:
 
 def held_array(known: np.ndarray) -> np.ndarray:
     """A new array, where it may be held: objects that may change are refused."""
+    # A write into one of its objects would be seen by no cell, and could not be undone.
     if known.dtype.kind == "O" and not all(map(_is_constant, known.flat)):
         raise unliftable("an array of objects", "an array of numbers, or a list")
     return known
