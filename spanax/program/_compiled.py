@@ -151,7 +151,7 @@ _ONE = threading.RLock()
 
 def traced_run(program: Program, args: tuple, kwargs: dict) -> tuple[Outcome, Session]:
     """The function on values, in a traced program. One at a time: it writes objects of the world, and takes that back."""
-    with _ONE, under(Session(hooks.Rules(), program.max_iterations, program.recursive)) as now:
+    with _ONE, under(Session(hooks.LiftRules(), program.max_iterations, program.recursive)) as now:
         now.place, now.only_derived = _place(program.function), bool(program.derive)
         args, kwargs = jax.tree.map(lambda x: x() if isinstance(x, _Later) else x, (args, kwargs))
         with now.block(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
@@ -159,7 +159,7 @@ def traced_run(program: Program, args: tuple, kwargs: dict) -> tuple[Outcome, Se
                 result = calls.start(program.function, args, kwargs)
             except RaisedError as error:
                 raise error.error from None
-            result = hooks.returned(result)
+            result = hooks.final_result(result)
             leaves, tree = jax.tree.flatten(result)
             rest = tuple((i, Static(x)) for i, x in enumerate(leaves) if not _is_number(x))
             arrays = [as_jax(x) for x in leaves if _is_number(x)]

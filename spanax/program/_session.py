@@ -105,7 +105,7 @@ class Rules(Protocol):
 
     def call(self, function: Any, *args: Any, **kwargs: Any) -> Any: ...
 
-    def called(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+    def call_unread(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         """The same, of what may be None on some ways."""
         ...
 

@@ -13,7 +13,7 @@ from jax import lax
 from ..._errors import SpanaxError
 from ..._jaxprs import has_loop, operations
 from ..._primitives import any_lane
-from .._indexing.columns import Columns
+from .._indexing.columns import LoopColumns
 from .._session import Cell, LiftError, line, session, unliftable
 from .._values.cells import Container
 from .._values.structure import Leaf, Node, Plan, Sometimes, join, snapshot, unchanged, unopened, varies
@@ -119,9 +119,9 @@ class Loop:
                 return
             touched: list[Array] = []
             watched = functools.partial(_watched, make, touched)
-            self.columns = Columns(_counts(items), first, items.length)
+            self.columns = LoopColumns(_counts(items), first, items.length)
             state, way, carry, plan, makers = self.settle([c[0] for c in columns], watched, going)
-            columns += self.columns.cut()
+            columns += self.columns.scan_inputs()
             written = {id(source) for source in items.sources()} & {key[1] for key in way.cells if key != "fault"}
             if not written and not any(row.touched for row in touched):
                 break
@@ -171,7 +171,7 @@ class Loop:
         return True
 
     def bounded(self, going: jax.Array, extra: list, make: Callable) -> None:
-        self.columns = Columns(range(0))
+        self.columns = LoopColumns(range(0))
         state, way, carry, plan, makers = self.settle(extra, make, going)
 
         def step(leaves):
@@ -198,7 +198,7 @@ class Loop:
             outputs = self.entry_outputs
             plan, makers = self.plan(carry)
             state = plan.outputs(0, outputs)
-            columns = [column[0] for column in self.columns.cut()]
+            columns = [column[0] for column in self.columns.scan_inputs()]
             way = capture(
                 functools.partial(self.round, entry, carry, makers, make, len(state), len(extra)),
                 self.get,

@@ -16,7 +16,7 @@ from .._session import session
 from .._values.values import Array, Number, is_unknown
 
 
-class Columns:
+class LoopColumns:
     """The arrays of one loop; which they are, its first rounds of tracing tell. `index`: the values of its index; the rounds from
     `first` to `last` stay a loop."""
 
@@ -71,7 +71,7 @@ class Columns:
         self.targets = kept
         return settled
 
-    def cut(self) -> list[jax.Array]:
+    def scan_inputs(self) -> list[jax.Array]:
         """The columns, with a row for each round."""
         for key in self.columns.keys() - self.targets.keys():
             del self.columns[key]

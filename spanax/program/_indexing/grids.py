@@ -37,7 +37,7 @@ def _steps(key: slice) -> Any:
     return arange(start, key.stop, 1 if step is None else step)
 
 
-def _joined(maker: Any, index: Any) -> Any:
+def _concatenate(maker: Any, index: Any) -> Any:
     """`np.r_[...]`: where each number goes, NumPy itself tells, by arrays of their places in place of the numbers."""
     if _is_known(index):
         return rewrapped(maker[_plain(index)])
@@ -77,8 +77,8 @@ def _grid(maker: Any, index: Any) -> Any:
 
 
 MAKERS: dict[type, Callable] = {
-    type(np.r_): _joined,
-    type(np.c_): _joined,
+    type(np.r_): _concatenate,
+    type(np.c_): _concatenate,
     type(np.mgrid): _grid,
     type(np.ogrid): _grid,
 }

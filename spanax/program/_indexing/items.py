@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._numpy.errors import translated
+from .._numpy.errors import with_numpys_errors
 from .._session import LiftError, line, session, unliftable
 from .._values.cells import changing
 from .._values.constants import refuse_writing
@@ -33,7 +33,7 @@ def item(target: Any, index: Any) -> Any:
             return wrapped(target[_known_index(index)])
         target = Array(target)
     if isinstance(target, Array):
-        return translated(lambda: _array_item(target, index), operator.getitem, (target, index), {})
+        return with_numpys_errors(lambda: _array_item(target, index), operator.getitem, (target, index), {})
     if isinstance(target, Matrix):
         return target[index]
     if type(target) in MAKERS:
@@ -65,7 +65,7 @@ def _sequence_item(target: Any, index: Number) -> Any:
         )
     if stacked.ndim == 1:
         return _array_item(stacked, index)
-    (place,), _ = resolved(stacked, index)
+    (place,), _ = resolve_index(stacked, index)
     found = element(target, place)
     return _array_item(stacked, index) if found is None else found
 
@@ -111,7 +111,7 @@ def _array_item(target: Array, index: Any) -> Any:
         return at_places(target, index)
     if (found := _row(target, index)) is not None:
         return found
-    parts, _ = resolved(target, index)
+    parts, _ = resolve_index(target, index)
     if all(map(_is_basic, _parts(index))):
         get, put = _reader(parts), _writer(parts)
         data = get(target.data)
@@ -174,7 +174,7 @@ def _writer(parts: tuple) -> Callable:
     return put
 
 
-def resolved(target: Value, index: Any) -> tuple[tuple, int]:
+def resolve_index(target: Value, index: Any) -> tuple[tuple, int]:
     """The index with known numbers as they are, and unknown ones checked and counted from the start."""
     parts, axis = [], 0
     given = _parts(index)
@@ -188,7 +188,7 @@ def resolved(target: Value, index: Any) -> tuple[tuple, int]:
         else:
             if axis >= target.ndim:
                 raise IndexError(f"too many indices: the array has {target.ndim} axes")
-            parts.append(_resolved_part(part, target.shape[axis]))
+            parts.append(_resolve_part(part, target.shape[axis]))
             axis += _axes_of(part)
     return tuple(parts), axis
 
@@ -200,9 +200,9 @@ def _axes_of(part: Any) -> int:
     return part.ndim if dtype is not None and np.dtype(dtype).kind == "b" else 1
 
 
-def _resolved_part(part: Any, size: int) -> Any:
+def _resolve_part(part: Any, size: int) -> Any:
     if isinstance(part, slice):
-        return _resolved_slice(part, size)
+        return _resolve_slice(part, size)
     if isinstance(part, list):
         part = session().rules.function(np.array, (part,), {}) if _has_unknown(part) else np.asarray(_known_index(part))
         part = part.astype(int) if isinstance(part, np.ndarray) and not part.size else part
@@ -242,7 +242,7 @@ def _check_bounds(part: Value, size: int) -> None:
     session().check(outside, f"an index is out of bounds for an axis of size {size}", line(), "a check before it")
 
 
-def _resolved_slice(part: slice, size: int) -> Any:
+def _resolve_slice(part: slice, size: int) -> Any:
     start, stop, step = part.start, part.stop, part.step
     if not any(map(is_unknown, (start, stop, step))):
         return slice(*map(raw, (start, stop, step)))
@@ -284,7 +284,7 @@ def store(target: Any, index: Any, value: Any) -> None:
         masked_store(target, index, value)
         return
     if isinstance(target, Array):
-        translated(lambda: _array_store(target, index, value), operator.setitem, (target, index, value), {})
+        with_numpys_errors(lambda: _array_store(target, index, value), operator.setitem, (target, index, value), {})
         return
     if isinstance(target, Matrix):
         target[index] = value
@@ -316,7 +316,7 @@ def _sequence_store(target: Any, index: Number, value: Any) -> None:
     """An element of a list whose number is not known: each is the new one or the old one."""
     if index.dtype.kind not in "iub":
         raise TypeError("list indices must be integers or slices, not float")
-    made = with_element(target, _resolved_part(index, len(target)), value)
+    made = with_element(target, _resolve_part(index, len(target)), value)
     if made is None:
         raise unliftable(
             f"an element of a list is written at {index.described}, and its elements are not all of the kind of the new one",
@@ -332,18 +332,18 @@ def _array_store(target: Array, index: Any, value: Any) -> None:
     if isinstance(value, (list, tuple)):
         value = session().rules.function(np.array, (value,), {})
     if index is Ellipsis or index == slice(None) if isinstance(index, slice) else index is Ellipsis:
-        target.write(_filled(target, value))
+        target.write(_fill(target, value))
         return
     if is_mask(index, target):
-        target.write(_mask_filled(target, index, value))
+        target.write(_fill_by_mask(target, index, value))
         return
     if (beside := _beside_a_mask(target, index)) is not None:
-        beside.write(_mask_filled(beside, index[0], value))  # type: ignore[index]
+        beside.write(_fill_by_mask(beside, index[0], value))  # type: ignore[index]
         return
     if in_index(index) is not None:
-        store_places(target, index, value, resolved)
+        store_places(target, index, value, resolve_index)
         return
-    parts, _ = resolved(target, index)
+    parts, _ = resolve_index(target, index)
     if is_unknown(target) or is_unknown(value) or any(isinstance(p, jax.Array) for p in parts):
         data = as_jax(target)
         new = _cast(value, data.dtype)
@@ -377,7 +377,7 @@ def _of_at_most(new: jax.Array, ndim: int) -> jax.Array:
     return new.reshape(new.shape[spare:]) if spare and set(new.shape[:spare]) == {1} else new
 
 
-def _filled(target: Array, value: Any) -> Any:
+def _fill(target: Array, value: Any) -> Any:
     if is_unknown(value):
         return jnp.broadcast_to(_of_at_most(_cast(value, target.dtype), target.ndim), target.shape)
     filled = np.empty(target.shape, target.dtype)
@@ -385,7 +385,7 @@ def _filled(target: Array, value: Any) -> Any:
     return filled
 
 
-def _mask_filled(target: Array, mask: Any, value: Any) -> Any:
+def _fill_by_mask(target: Array, mask: Any, value: Any) -> Any:
     chosen = as_jax(mask)
     data = as_jax(target)
     chosen = chosen.reshape(*chosen.shape, *[1] * (data.ndim - chosen.ndim))

@@ -84,7 +84,7 @@ class Masked(Composite):
         if ufunc.signature is not None and method in ("__call__", "operator"):
             return self.product(inputs, kwargs)
         if method == "reduce" and ufunc in _REDUCTIONS_OF and len(inputs) == 1:
-            return self.reduced(_REDUCTIONS_OF[ufunc], **({"axis": 0} | kwargs))
+            return self.reduce(_REDUCTIONS_OF[ufunc], **({"axis": 0} | kwargs))
         if method not in ("__call__", "operator") or kwargs.keys() - {"dtype"}:
             raise self.refused()
         return self.elementwise(lambda *full: session().rules.ufunc(ufunc, method, full, dict(kwargs)), inputs)
@@ -93,9 +93,9 @@ class Masked(Composite):
         """Of two selections of numbers, their sum of products."""
         if kwargs or not all(isinstance(x, Masked) and x.ndim == 1 for x in inputs):
             raise self.refused()
-        return (inputs[0] * inputs[1]).reduced("sum")
+        return (inputs[0] * inputs[1]).reduce("sum")
 
-    def updated(self, ufunc: np.ufunc, other: Any) -> Masked:
+    def update(self, ufunc: np.ufunc, other: Any) -> Masked:
         """`self op= other`: written, where other names may see it."""
         new = self.elementwise(lambda *full: session().rules.ufunc(ufunc, "operator", full, {}), (self, other))
         if not np.can_cast(new._values.dtype, self.dtype, "same_kind"):
@@ -105,7 +105,7 @@ class Masked(Composite):
 
     # -- what reduces
 
-    def reduced(
+    def reduce(
         self, name: str, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kwargs: Any
     ) -> Any:
         """`self.sum(axis)` and the like."""
@@ -221,7 +221,7 @@ class Masked(Composite):
         if name.startswith("_"):
             raise AttributeError(name)
         if name in REDUCTIONS:
-            return functools.partial(self.reduced, name)
+            return functools.partial(self.reduce, name)
         if name in ("T", "real", "imag") and (name != "T" or self.ndim == 1):
             return self if name == "T" else Masked(getattr(self._values, name), self._mask)
         if hasattr(np.ndarray, name) and hasattr(np, name):
@@ -334,7 +334,7 @@ for _name, _ufunc in _OPERATORS.items():
     setattr(Masked, f"__{_name}__", _operator(_ufunc))
     setattr(Masked, f"__r{_name}__", _operator(_ufunc, True))
     if _name not in ("divmod", "matmul"):
-        setattr(Masked, f"__i{_name}__", lambda self, other, _ufunc=_ufunc: self.updated(_ufunc, other))
+        setattr(Masked, f"__i{_name}__", lambda self, other, _ufunc=_ufunc: self.update(_ufunc, other))
 for _name, _ufunc in _COMPARED.items():
     setattr(Masked, f"__{_name}__", _operator(_ufunc))
 for _name, _ufunc in {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}.items():

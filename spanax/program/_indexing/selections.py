@@ -90,10 +90,10 @@ def _ints(places: Masked, first: Masked) -> Array:
     return Array(jnp.where(mask, values, 0))
 
 
-def store_places(target: Array, index: Any, value: Any, resolved: Callable) -> None:
+def store_places(target: Array, index: Any, value: Any, resolve_index: Callable) -> None:
     """`x[np.where(mask)[0]] = value`."""
     chosen: Any = in_index(index)
-    parts = list(resolved(target, _full_index(index))[0])
+    parts = list(resolve_index(target, _full_index(index))[0])
     mask = as_jax(chosen._mask)
     parts[0] = jnp.where(mask, parts[0], target.shape[0])  # beyond the end: dropped
     data = as_jax(target)
@@ -170,7 +170,7 @@ _REDUCING = {getattr(np, name): name for name in REDUCTIONS} | {np.amax: "max", 
 def on_selections(chosen: Masked, function: Callable, args: tuple, kwargs: dict) -> Any:
     """`function(*args, **kwargs)` of NumPy's, where `chosen` is among the arguments."""
     if function in _REDUCING and args and args[0] is chosen and not has_composite((args[1:], kwargs)):
-        return chosen.reduced(_REDUCING[function], *args[1:], **kwargs)
+        return chosen.reduce(_REDUCING[function], *args[1:], **kwargs)
     if function in _OWN:
         try:
             inspect.signature(_OWN[function]).bind(*args, **kwargs)
@@ -196,17 +196,17 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
         raise x.refused()
     size = abs(x)
     if ord in (1, np.inf):
-        return size.reduced("sum" if ord == 1 else "max", axis, keepdims=keepdims)
-    return np.sqrt((size * size).reduced("sum", axis, keepdims=keepdims))
+        return size.reduce("sum" if ord == 1 else "max", axis, keepdims=keepdims)
+    return np.sqrt((size * size).reduce("sum", axis, keepdims=keepdims))
 
 
 def _average(a: Any, axis: Any = None, weights: Any = None) -> Any:
     if weights is None:
-        return a.reduced("mean", axis)
+        return a.reduce("mean", axis)
     if not isinstance(a, Masked) or not isinstance(weights, Masked) or a.ndim != weights.ndim:
         raise (a if isinstance(a, Masked) else weights).refused()
     product: Any = session().rules.ufunc(np.multiply, "__call__", (a, weights), {})
-    return product.reduced("sum", axis) / weights.reduced("sum", axis)
+    return product.reduce("sum", axis) / weights.reduce("sum", axis)
 
 
 def _cumulative(name: str, neutral: float) -> Callable:
@@ -234,7 +234,7 @@ _OWN: dict[Any, Callable] = {
     np.median: lambda a: a.quantile(0.5),
     np.quantile: lambda a, q: a.quantile(q),
     np.percentile: lambda a, q: a.quantile(q / 100),
-    np.count_nonzero: lambda a, axis=None: (a != 0).reduced("sum", axis),
+    np.count_nonzero: lambda a, axis=None: (a != 0).reduce("sum", axis),
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
     np.size: lambda a: a.size,

@@ -64,10 +64,10 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Array:
 
 
 def moveaxis(a: Any, source: Any, destination: Any) -> Array:
-    def moved(d: Any, a: Any, b: Any) -> Any:
+    def move_axes(d: Any, a: Any, b: Any) -> Any:
         return np.moveaxis(d, a, b) if isinstance(d, np.ndarray) else jnp.moveaxis(d, a, b)
 
-    return view(a, lambda d: moved(d, source, destination), lambda d, new: moved(new, destination, source))
+    return view(a, lambda d: move_axes(d, source, destination), lambda d, new: move_axes(new, destination, source))
 
 
 def squeeze(a: Any, axis: Any = None) -> Array:
@@ -118,7 +118,7 @@ def split(function: Callable, axis: int | None = None) -> Callable:
     return made
 
 
-def rotated(m: Any, k: int = 1, axes: tuple = (0, 1)) -> Array:
+def rot90(m: Any, k: int = 1, axes: tuple = (0, 1)) -> Array:
     """`np.rot90`."""
     turns = k % 4
     if turns == 2:
@@ -129,10 +129,10 @@ def rotated(m: Any, k: int = 1, axes: tuple = (0, 1)) -> Array:
 
 
 def flip(m: Any, axis: Any = None) -> Array:
-    def flipped(d: Any) -> Any:
+    def flip_data(d: Any) -> Any:
         return np.flip(d, axis) if isinstance(d, np.ndarray) else jnp.flip(d, axis)
 
-    return view(m, flipped, lambda d, new: flipped(new))
+    return view(m, flip_data, lambda d, new: flip_data(new))
 
 
 def sliding_windows(

@@ -26,20 +26,20 @@ def with_arrays(function: Callable, args: tuple, kwargs: dict) -> tuple[tuple, d
     given = (*args, *kwargs.values())
     if type(function) is not _ASKING or function in _AS_THEY_ARE or not any(isinstance(x, SEQUENCES) for x in given):
         return args, kwargs
-    silent = tuple(map(_silenced, args)), {name: _silenced(x) for name, x in kwargs.items()}
+    silent = tuple(map(_stand_in, args)), {name: _stand_in(x) for name, x in kwargs.items()}
 
     def asks(place: Any) -> Callable[[Any], bool]:
-        def is_asked(probe: Any) -> bool:
+        def takes_array(probe: Any) -> bool:
             given, named = silent
             if isinstance(place, int):
-                return _asked(function, (*given[:place], probe, *given[place + 1 :]), named)
-            return _asked(function, given, {**named, place: probe})
+                return _takes_array(function, (*given[:place], probe, *given[place + 1 :]), named)
+            return _takes_array(function, given, {**named, place: probe})
 
-        return is_asked
+        return takes_array
 
     return (
-        tuple(_resolved(x, asks(i)) for i, x in enumerate(args)),
-        {name: _resolved(x, asks(name)) for name, x in kwargs.items()},
+        tuple(_to_arrays(x, asks(i)) for i, x in enumerate(args)),
+        {name: _to_arrays(x, asks(name)) for name, x in kwargs.items()},
     )
 
 
@@ -58,7 +58,7 @@ def _never(*args: Any, **kwargs: Any) -> Any:
     raise TypeError("a function of the program is not called while one of NumPy's is asked")
 
 
-def _asked(function: Callable, args: tuple, kwargs: dict) -> bool:
+def _takes_array(function: Callable, args: tuple, kwargs: dict) -> bool:
     """Does the function take for an array what the probe stands for?"""
     try:
         return function(*args, **kwargs) is True
@@ -66,23 +66,23 @@ def _asked(function: Callable, args: tuple, kwargs: dict) -> bool:
         return False
 
 
-def _silenced(x: Any) -> Any:
+def _stand_in(x: Any) -> Any:
     parts: Any = x
     if isinstance(x, (Value, Composite, np.ndarray)):
         return _Silent()
     if callable(x) and not isinstance(x, type):
         return _never
-    return _like(x, map(_silenced, parts)) if type(x) in (list, tuple) else x
+    return _like(x, map(_stand_in, parts)) if type(x) in (list, tuple) else x
 
 
 def _like(sequence: Any, parts: Iterable) -> Any:
     return list(parts) if type(sequence) is list else tuple(parts)
 
 
-def _resolved(x: Any, is_asked: Callable[[Any], bool]) -> Any:
+def _to_arrays(x: Any, takes_array: Callable[[Any], bool]) -> Any:
     if not isinstance(x, SEQUENCES):
         return x
-    if is_asked(_Probe()):
+    if takes_array(_Probe()):
         return array(x)
     if type(x) not in (list, tuple):
         return x
@@ -90,9 +90,9 @@ def _resolved(x: Any, is_asked: Callable[[Any], bool]) -> Any:
     given: Any = x
 
     def part(i: int) -> Callable[[Any], bool]:
-        return lambda probe: is_asked(_like(x, [*map(_silenced, given[:i]), probe, *map(_silenced, given[i + 1 :])]))
+        return lambda probe: takes_array(_like(x, [*map(_stand_in, given[:i]), probe, *map(_stand_in, given[i + 1 :])]))
 
-    parts = [_resolved(one, part(i)) for i, one in enumerate(x)]
+    parts = [_to_arrays(one, part(i)) for i, one in enumerate(x)]
     if all(new is old for new, old in zip(parts, x, strict=True)):
         return x
     return session().born(parts) if type(x) is list else tuple(parts)

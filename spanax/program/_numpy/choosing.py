@@ -13,7 +13,7 @@ from .._values.values import Array, as_jax, is_unknown, raw, wrapped
 from .creation import asarray
 
 
-def _written(result: Any, out: Any) -> Any:
+def _store_out(result: Any, out: Any) -> Any:
     if out is None:
         return result
     session().rules.store(out, Ellipsis, result)
@@ -35,7 +35,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: s
     x, along = (flat(x), 0) if axis is None else (x, axis % x.ndim)
     places = _within(places, x.shape[along], mode)
     result = session().rules.item(x, (*[slice(None)] * along, places))
-    return _written(Array(result.data) if isinstance(result, Array) else result, out)
+    return _store_out(Array(result.data) if isinstance(result, Array) else result, out)
 
 
 def _along(x: Array, indices: Any, axis: int | None) -> tuple[Array, tuple]:
@@ -72,8 +72,8 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     stacked = Array(jnp.stack([jnp.broadcast_to(as_jax(c, dtype), shape) for c in given]))
     spread = number if number.shape == shape else np.broadcast_to(number, shape)
     if not shape:
-        return _written(session().rules.item(stacked, spread), out)
-    return _written(take_along_axis(stacked, spread[None], 0)[0], out)
+        return _store_out(session().rules.item(stacked, spread), out)
+    return _store_out(take_along_axis(stacked, spread[None], 0)[0], out)
 
 
 def copyto(dst: Array, src: Any, casting: str = "same_kind", where: Any = True) -> None:

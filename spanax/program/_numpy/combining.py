@@ -16,7 +16,7 @@ from .._values.values import as_jax, wrapped
 from .creation import asarray
 
 
-def joined(function: Callable) -> Callable:
+def join_arrays(function: Callable) -> Callable:
     """Of a list of arrays, whose dtypes are promoted as NumPy promotes them."""
 
     def join(arrays: Any, *args: Any, dtype: Any = None, **kwargs: Any) -> Any:
@@ -38,7 +38,7 @@ def joined(function: Callable) -> Callable:
     return join
 
 
-concatenate = joined(np.concatenate)
+concatenate = join_arrays(np.concatenate)
 
 
 def append(arr: Any, values: Any, axis: int | None = None) -> Any:

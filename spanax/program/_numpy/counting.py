@@ -48,11 +48,11 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
 def histogramdd(sample: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
     """`np.histogramdd`: points in rows, or a list of coordinates."""
     points = sample if isinstance(sample, (Value, np.ndarray)) else transpose(asarray(sample))
-    edges = [as_jax(b) if np.ndim(raw(b)) or isinstance(b, (Array, list)) else b for b in _listed(bins)]
+    edges = [as_jax(b) if np.ndim(raw(b)) or isinstance(b, (Array, list)) else b for b in _as_list(bins)]
     given = None if weights is None else as_jax(weights)
     counts, found = jnp.histogramdd(as_jax(points), edges, unwrapped(range), given, density)
     return wrapped(counts.astype(canonical(float))), tuple(map(wrapped, found))
 
 
-def _listed(bins: Any) -> Any:
+def _as_list(bins: Any) -> Any:
     return list(bins) if isinstance(bins, (list, tuple)) else [bins]

@@ -50,11 +50,11 @@ def _array(object: Any, dtype: Any) -> Any:
         return wrapped(held_array(known))
     if dtype is not None:
         refuse_constants(dtype)
-    data = _stacked(object)
+    data = _stack(object)
     return Array(data if dtype is None else data.astype(canonical(dtype)))
 
 
-def _stacked(parts: Any) -> jax.Array:
+def _stack(parts: Any) -> jax.Array:
     """Nested lists of values, one array."""
     if not isinstance(parts, (list, tuple)):
         return as_jax(parts)
@@ -68,7 +68,7 @@ def _stacked(parts: Any) -> jax.Array:
         raise unliftable("an array of objects", "an array of numbers, or a list")
     dtype = canonical(dtype)
     blocks = [
-        r.astype(dtype) if isinstance(r, jax.Array) else jnp.stack([_stacked(p).astype(dtype) for p in r]) for r in runs
+        r.astype(dtype) if isinstance(r, jax.Array) else jnp.stack([_stack(p).astype(dtype) for p in r]) for r in runs
     ]
     return blocks[0] if len(blocks) == 1 else jnp.concatenate(blocks)
 

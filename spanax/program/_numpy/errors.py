@@ -23,7 +23,7 @@ _JAX = str(pathlib.Path(jax.__file__).parent)
 _OURS = str(pathlib.Path(__file__).parent.parent)  # where JAX hides its own frames
 
 
-def translated(run: Callable[[], Any], function: Callable, args: tuple, kwargs: dict) -> Any:
+def with_numpys_errors(run: Callable[[], Any], function: Callable, args: tuple, kwargs: dict) -> Any:
     """`run()`, which does what NumPy's `function(*args, **kwargs)` does, with errors that its user can read."""
     if any(isinstance(x, np.matrix) for x in args):
         raise unliftable("an np.matrix together with values that depend on the arguments", "np.asarray(M), and M @ N")

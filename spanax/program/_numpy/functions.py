@@ -21,7 +21,7 @@ from .._indexing.views import (
     ravel,
     real,
     reshape,
-    rotated,
+    rot90,
     sliding_windows,
     split,
     squeeze,
@@ -45,12 +45,12 @@ from .choosing import (
     take,
     take_along_axis,
 )
-from .combining import append, block, concatenate, dot, einsum, joined
+from .combining import append, block, concatenate, dot, einsum, join_arrays
 from .counting import bincount, histogram, histogramdd
 from .creation import arange, array, asarray, full, full_like, known_shape, like, linspace, made_of
 from .eigen import eig, eigvals, svd
-from .errors import numpys_error, translated
-from .namesakes import called, namesake_of
+from .errors import numpys_error, with_numpys_errors
+from .namesakes import call_namesake, namesake_of
 from .piecewise import piecewise
 from .polynomials import POLYNOMIALS
 from .triangles import cholesky, eigh, eigvalsh
@@ -63,14 +63,14 @@ def apply(function: Callable, args: tuple, kwargs: dict) -> Any:
     if any(isinstance(x, Matrix) for x in (*args, *kwargs.values())) or _holds_matrices(args):
         return on_matrices(function, args, kwargs)
     args, kwargs = with_arrays(function, args, kwargs)
-    return translated(lambda: _applied(function, args, kwargs), function, args, kwargs)
+    return with_numpys_errors(lambda: _apply(function, args, kwargs), function, args, kwargs)
 
 
 def _holds_matrices(args: tuple) -> bool:
     return any(isinstance(x, Matrix) for arg in args if isinstance(arg, (list, tuple)) for x in arg)
 
 
-def _applied(function: Callable, args: tuple, kwargs: dict) -> Any:
+def _apply(function: Callable, args: tuple, kwargs: dict) -> Any:
     rule = RULES.get(function)
     if rule is not None:
         return rule(*args, **kwargs)
@@ -80,7 +80,7 @@ def _applied(function: Callable, args: tuple, kwargs: dict) -> Any:
         result = rewrapped(function(*unwrapped(args), **unwrapped(kwargs)))
     elif (namesake := namesake_of(function)) is not None:
         try:
-            result = rewrapped(called(namesake, args, kwargs))
+            result = rewrapped(call_namesake(namesake, args, kwargs))
         except (NotImplementedError, TypeError) as error:
             if isinstance(error, TypeError) and "unexpected keyword argument" not in str(error):
                 raise
@@ -159,7 +159,7 @@ def _known_or(rule: Callable, function: Callable) -> Callable:
     return apply_
 
 
-def _chosen(rule: Callable, function: Callable) -> Callable:
+def _select(rule: Callable, function: Callable) -> Callable:
     """Of a known condition, elements of a known number."""
 
     def apply_(condition: Any, arr: Any, *args: Any, **kwargs: Any) -> Any:
@@ -261,7 +261,7 @@ RULES: dict[Any, Callable] = {
     np.flip: flip,
     np.flipud: lambda m: flip(m, 0),
     np.fliplr: lambda m: flip(m, 1),
-    np.rot90: rotated,
+    np.rot90: rot90,
     np.split: split(np.split),
     np.array_split: split(np.array_split),
     np.vsplit: split(np.split, 0),
@@ -275,8 +275,8 @@ RULES: dict[Any, Callable] = {
     np.nonzero: _known_or(nonzero, np.nonzero),
     np.flatnonzero: _known_or(flatnonzero, np.flatnonzero),
     np.argwhere: _known_or(argwhere, np.argwhere),
-    np.extract: _chosen(extract, np.extract),
-    np.compress: _chosen(compress, np.compress),
+    np.extract: _select(extract, np.extract),
+    np.compress: _select(compress, np.compress),
     np.put: put,
     np.put_along_axis: put_along_axis,
     np.putmask: putmask,
@@ -285,11 +285,11 @@ RULES: dict[Any, Callable] = {
     np.clip: _clip,
     np.append: append,
     np.concatenate: concatenate,
-    np.stack: joined(np.stack),
-    np.hstack: joined(np.hstack),
-    np.vstack: joined(np.vstack),
-    np.dstack: joined(np.dstack),
-    np.column_stack: joined(np.column_stack),
+    np.stack: join_arrays(np.stack),
+    np.hstack: join_arrays(np.hstack),
+    np.vstack: join_arrays(np.vstack),
+    np.dstack: join_arrays(np.dstack),
+    np.column_stack: join_arrays(np.column_stack),
     np.apply_along_axis: _apply_along_axis,
     np.ix_: _ix,
     np.dot: _known_or(dot, np.dot),

@@ -13,7 +13,7 @@ from .._indexing.views import flat, imag, ravel, real, reshape, swapaxes, transp
 from .._session import session, unliftable
 from .._values.values import PYTHON, Array, Number, Value, as_jax, canonical, is_unknown, raw, wrapped
 from .creation import array
-from .errors import translated
+from .errors import with_numpys_errors
 from .functions import apply
 
 _METHODS = {
@@ -31,7 +31,7 @@ def method(target: Value, name: str) -> Any:
         return _PROPERTIES[name](target)
     if name in _OWN:
         function: Any = getattr(np.ndarray, name, getattr(float, name, None))
-        return lambda *args, **kwargs: translated(
+        return lambda *args, **kwargs: with_numpys_errors(
             lambda: _OWN[name](target, *args, **kwargs), function, (target, *args), kwargs
         )
     if name in _METHODS:
@@ -99,7 +99,7 @@ def _tolist(x: Value) -> Any:
     return session().born([_tolist(part) if isinstance(part, Value) else part for part in x])  # type: ignore[attr-defined]
 
 
-def _rounded(x: Value, digits: int | None = None) -> Any:
+def _round(x: Value, digits: int | None = None) -> Any:
     if digits is None:
         return Number(
             as_jax(x).astype(canonical(int)) if x.dtype.kind == "b" else jnp.round(as_jax(x)).astype(canonical(int)),
@@ -133,7 +133,7 @@ _OWN: dict[str, Callable] = {
     "__deepcopy__": lambda x, memo: array(x),
     "flatten": _flatten,
     "fill": lambda x, value: session().rules.store(x, Ellipsis, value),
-    "__round__": _rounded,
+    "__round__": _round,
     "__trunc__": _whole(jnp.trunc),
     "__floor__": _whole(jnp.floor),
     "__ceil__": _whole(jnp.ceil),

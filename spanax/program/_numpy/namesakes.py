@@ -16,7 +16,7 @@ from .._values.values import Array, as_jax, canonical, is_unknown, raw
 from .creation import array
 
 
-def called(function: Callable, args: tuple, kwargs: dict) -> Any:
+def call_namesake(function: Callable, args: tuple, kwargs: dict) -> Any:
     """A function of jax.numpy; lists of known numbers are axes, shapes or, where it says so, arrays."""
     given = {
         name: _array_like(value)
@@ -29,11 +29,11 @@ def called(function: Callable, args: tuple, kwargs: dict) -> Any:
     except TypeError as error:
         if not re.search("got <class '(list|tuple)'>", str(error)):
             raise
-        named = {name: _listed(value) for name, value in given.items()}
-        return function(*map(_listed, placed), **named)
+        named = {name: _list_to_array(value) for name, value in given.items()}
+        return function(*map(_list_to_array, placed), **named)
 
 
-def _listed(x: Any) -> Any:
+def _list_to_array(x: Any) -> Any:
     return as_jax(x) if isinstance(x, list) or (isinstance(x, tuple) and has_unknown(x)) else x
 
 

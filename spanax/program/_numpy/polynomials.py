@@ -13,7 +13,7 @@ from .._session import line, session, unliftable
 from .._values.trees import has_unknown, rewrapped, unwrapped
 from .._values.values import SCALARS, Array, Composite, Number, as_jax, is_unknown, raw, wrapped
 from .creation import asarray
-from .namesakes import called, namesake_of
+from .namesakes import call_namesake, namesake_of
 
 
 @jax.custom_jvp
@@ -102,7 +102,7 @@ def _of_coefficients(function: Callable, rule: Callable | None = None) -> Callab
         elif rule is None:
             namesake = namesake_of(function)
             assert namesake is not None
-            result = rewrapped(called(namesake, tuple(given), kwargs))
+            result = rewrapped(call_namesake(namesake, tuple(given), kwargs))
         else:
             result = rule(*given, **kwargs)
         if not any(isinstance(x, (Poly1d, np.poly1d)) for x in args):

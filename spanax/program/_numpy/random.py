@@ -15,7 +15,7 @@ from .creation import asarray
 GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 
 
-class State:
+class GeneratorState:
     """The cell of a generator's state."""
 
     name = "a random generator"
@@ -27,8 +27,8 @@ class State:
     def read(self) -> Any:
         g = self.generator
         if isinstance(g, np.random.Generator):
-            return _Fixed(g.bit_generator.state)
-        return _Fixed(g.get_state() if isinstance(g, np.random.RandomState) else g.getstate())
+            return _Snapshot(g.bit_generator.state)
+        return _Snapshot(g.get_state() if isinstance(g, np.random.RandomState) else g.getstate())
 
     def write(self, value: Any) -> None:
         g = self.generator
@@ -40,7 +40,7 @@ class State:
             g.setstate(value.state)
 
 
-class _Fixed:
+class _Snapshot:
     def __init__(self, state: Any):
         self.state = state
 
@@ -51,7 +51,7 @@ def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
     now = session()
     age = now.age(generator)
     if name == "seed":
-        now.record(State(generator), 0)
+        now.record(GeneratorState(generator), 0)
         now.born(generator)
         method(*unwrapped(args), **unwrapped(kwargs))
         return None
@@ -67,7 +67,7 @@ def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
             f"{name}() draws in a branch or a loop that runs as the arguments decide, from a generator made outside of it",
             "all numbers drawn before it",
         )
-    now.record(State(generator), age)
+    now.record(GeneratorState(generator), age)
     if not has_unknown((args, kwargs)):
         return rewrapped(method(*unwrapped(args), **unwrapped(kwargs)))
     rule = _RULES.get(name)
@@ -83,12 +83,12 @@ def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
 def seed(*args: Any, **kwargs: Any) -> None:
     """`np.random.seed`: of the generator behind NumPy's own functions."""
     generator = np.random.random.__self__  # type: ignore[attr-defined]
-    session().record(State(generator), 0)
+    session().record(GeneratorState(generator), 0)
     session().born(generator)
     np.random.seed(*unwrapped(args), **unwrapped(kwargs))
 
 
-def made(kind: Callable, args: tuple, kwargs: dict) -> Any:
+def make_generator(kind: Callable, args: tuple, kwargs: dict) -> Any:
     """A new generator; without a seed it would differ in every run, and be the same in each of the compiled program."""
     if (not args and not kwargs) or args == (None,):
         raise unliftable(
@@ -100,7 +100,7 @@ def made(kind: Callable, args: tuple, kwargs: dict) -> Any:
     return session().born(kind(*unwrapped(args), **unwrapped(kwargs)))
 
 
-def _located(standard: str, first: str, second: str, *, span: bool = False) -> Callable:
+def _location_scale(standard: str, first: str, second: str, *, span: bool = False) -> Callable:
     """Location and scale of standard numbers."""
 
     def rule(generator: Any, low: Any = 0.0, high: Any = 1.0, size: Any = None, **kwargs: Any) -> Any:
@@ -140,9 +140,9 @@ def _choice(generator: Any, a: Any, size: Any = None, replace: bool = True, p: A
 
 
 _RULES: dict[str, Callable] = {
-    "normal": _located("standard_normal", "loc", "scale"),
+    "normal": _location_scale("standard_normal", "loc", "scale"),
     "gauss": lambda generator, mu=0.0, sigma=1.0: mu + sigma * generator.gauss(0.0, 1.0),
-    "uniform": _located("random", "low", "high", span=True),
+    "uniform": _location_scale("random", "low", "high", span=True),
     "exponential": _exponential,
     "lognormal": _lognormal,
     "permutation": _permutation,

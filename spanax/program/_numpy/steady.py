@@ -37,7 +37,7 @@ def steady(name: str) -> Callable[..., Array] | None:
     return _STEADY.get(name)
 
 
-def _made(name: str, inside: float) -> Callable[..., Array]:
+def _with_steady_derivative(name: str, inside: float) -> Callable[..., Array]:
     function = getattr(jnp, name)
 
     @jax.custom_jvp
@@ -80,5 +80,5 @@ def _xlogy_derivative(primals, tangents):
 
 
 _STEADY = {"xlogy": lambda *xs: _xlogy(*_same_shape(xs))} | {
-    name: _made(name, inside) for name, inside in _INSIDE.items()
+    name: _with_steady_derivative(name, inside) for name, inside in _INSIDE.items()
 }

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._indexing.items import resolved
+from .._indexing.items import resolve_index
 from .._session import session, unliftable
 from .._values.trees import has_unknown, unwrapped
 from .._values.values import Array, as_jax, wrapped
@@ -48,11 +48,11 @@ def reduce(
         rows.insert(0, Array(jnp.broadcast_to(given["initial"], rows[0].shape if rows else ())))
     if not rows:
         raise ValueError(f"zero-size array to reduction operation {ufunc.__name__}")
-    total = as_jax(_folded(ufunc, rows)[-1])
+    total = as_jax(_running_folds(ufunc, rows)[-1])
     return wrapped(jnp.expand_dims(total, axis) if keepdims else total)
 
 
-def _folded(ufunc: np.ufunc, rows: list) -> list:
+def _running_folds(ufunc: np.ufunc, rows: list) -> list:
     """The first, the first two together, and so on."""
     folded = rows[:1]
     for row in rows[1:]:
@@ -64,7 +64,7 @@ def accumulate(ufunc: np.ufunc, x: Any, axis: int = 0, dtype: Any = None) -> Any
     data = as_jax(x, dtype)
     if ufunc in _ACCUMULATED:
         return wrapped(_ACCUMULATED[ufunc](data, axis=axis % data.ndim))
-    rows = _folded(ufunc, [Array(row) for row in jnp.moveaxis(data, axis, 0)])
+    rows = _running_folds(ufunc, [Array(row) for row in jnp.moveaxis(data, axis, 0)])
     return wrapped(jnp.stack(list(map(as_jax, rows)), axis))
 
 
@@ -89,7 +89,7 @@ def outer(ufunc: np.ufunc, x: Any, y: Any, **kwargs: Any) -> Any:
 
 def at(ufunc: np.ufunc, target: Array, index: Any, *values: Any) -> None:
     """`np.add.at` and the like: repeated indices count each time."""
-    data, place = as_jax(target), resolved(target, index)[0]
+    data, place = as_jax(target), resolve_index(target, index)[0]
     if ufunc not in _WRITTEN:
         raise unliftable(f"np.{ufunc.__name__}.at is not lifted", "a loop")
     value = as_jax(values[0], data.dtype)

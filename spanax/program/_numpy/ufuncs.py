@@ -17,7 +17,7 @@ from .._values.integers import check_whole, whole_power
 from .._values.matrices import Matrix
 from .._values.values import PYTHON, Number, as_jax, canonical, is_unknown, raw, wrapped
 from .array_likes import SEQUENCES
-from .errors import translated
+from .errors import with_numpys_errors
 from .steady import steady
 from .ufunc_methods import METHODS, at
 
@@ -31,17 +31,17 @@ def apply(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
     if chosen is not None:
         return chosen.ufunc(ufunc, method, inputs, kwargs)
     function = ufunc if method in ("__call__", "operator") else getattr(ufunc, method)
-    return translated(lambda: _applied(ufunc, method, inputs, dict(kwargs)), function, inputs, kwargs)
+    return with_numpys_errors(lambda: _apply(ufunc, method, inputs, dict(kwargs)), function, inputs, kwargs)
 
 
-def _applied(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
+def _apply(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
     out = kwargs.pop("out", None)
     inputs = tuple(session().rules.function(np.array, (x,), {}) if isinstance(x, SEQUENCES) else x for x in inputs)
     if method == "at":
         return at(ufunc, *inputs)
     where = kwargs.pop("where", True) if method in ("__call__", "operator") else True
     if method == "operator" and ufunc in _ARITHMETIC:
-        inputs = tuple(map(_counted, inputs)) if all(map(weak_type, inputs)) else inputs
+        inputs = tuple(map(_bool_to_int, inputs)) if all(map(weak_type, inputs)) else inputs
     if any(map(is_unknown, (*inputs, where, *kwargs.values()))):
         if session().guarded:
             raise unliftable(
@@ -57,14 +57,14 @@ def _applied(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
         given = {name: raw(value) for name, value in kwargs.items()}
         name = "__call__" if method == "operator" else method
         result = _each(wrapped, getattr(ufunc, name)(*map(raw, inputs), **given))
-    return _written(result, out, where)
+    return _store_out(result, out, where)
 
 
 def _each(function: Callable, result: Any) -> Any:
     return tuple(map(function, result)) if isinstance(result, tuple) else function(result)
 
 
-def _written(result: Any, out: Any, where: Any) -> Any:
+def _store_out(result: Any, out: Any, where: Any) -> Any:
     """Into `out=`, and only `where=`."""
     targets = out if isinstance(out, tuple) else (out,)
     if targets[0] is None:
@@ -117,7 +117,7 @@ def _python_kind(ufunc: np.ufunc, result: Any, inputs: tuple) -> Any:
     return result
 
 
-def _counted(x: Any) -> Any:
+def _bool_to_int(x: Any) -> Any:
     """Python's own booleans are the numbers 0 and 1 in arithmetic."""
     if weak_type(x) is not bool:
         return x
@@ -194,25 +194,25 @@ def _matmul(x: Any, y: Any) -> Any:
 def _span(sign: int) -> Callable:
     """The range of an index stays known when a known int is added to it."""
 
-    def shifted(x: Any, y: Any) -> Any:
+    def shift(x: Any, y: Any) -> Any:
         if isinstance(x, Number) and x.span and type(y) is int:
             known, index, span = sign * y, x, x.span
         elif isinstance(y, Number) and y.span and type(x) is int and sign > 0:
             known, index, span = x, y, y.span
         else:
-            return _ranged(np.add if sign > 0 else np.subtract)(x, y)
+            return _interval_rule(np.add if sign > 0 else np.subtract)(x, y)
         low, high = span
         result = Number(as_jax(index) + canonical(int).type(known), int, (low + known, high + known))
         result.origin = index.source
         return result
 
-    return shifted
+    return shift
 
 
-def _ranged(ufunc: np.ufunc) -> Callable:
+def _interval_rule(ufunc: np.ufunc) -> Callable:
     """The range of an index stays known when it is combined with known ints and other indices."""
 
-    def combined(x: Any, y: Any) -> Number | None:
+    def combine(x: Any, y: Any) -> Number | None:
         first, second = (p.span if isinstance(p, Number) else (p, p) if type(p) is int else None for p in (x, y))
         if first is None or second is None:
             return None
@@ -221,7 +221,7 @@ def _ranged(ufunc: np.ufunc) -> Callable:
             return None
         return Number(getattr(jnp, ufunc.__name__)(as_jax(x), as_jax(y)), int, (min(ends), max(ends)))
 
-    return combined
+    return combine
 
 
 def _square(x: Any) -> Any:
@@ -243,5 +243,5 @@ _RULES: dict[str, Callable] = {
     "matmul": _matmul,
     "add": _span(1),
     "subtract": _span(-1),
-    "multiply": _ranged(np.multiply),
+    "multiply": _interval_rule(np.multiply),
 }

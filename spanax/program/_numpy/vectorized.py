@@ -12,7 +12,7 @@ from .._values.values import Array, Number, is_unknown, raw, wrapped
 from .creation import asarray
 
 
-def vectorized(function: np.vectorize, args: tuple, kwargs: dict) -> Any:
+def call_vectorized(function: np.vectorize, args: tuple, kwargs: dict) -> Any:
     """`function(*args, **kwargs)`."""
     now: Any = function
     if getattr(now, "pyfunc", np._NoValue) is np._NoValue:  # np.vectorize(otypes=...), as a decorator
@@ -39,7 +39,7 @@ def vectorized(function: np.vectorize, args: tuple, kwargs: dict) -> Any:
         raise ValueError("cannot call `vectorize` on size 0 inputs unless `otypes` is set")
     results = _columns_of(of_elements, columns, count)
     kinds = list(map(_dtype, now.otypes or ())) or [None] * len(results[1])
-    made = [_shaped(column, shape, kind) for column, kind in zip(results[1], kinds, strict=True)]
+    made = [_to_shape(column, shape, kind) for column, kind in zip(results[1], kinds, strict=True)]
     if outer is not None and outer != len(made):
         raise ValueError(f"wrong number of outputs from pyfunc: expected {outer}, got {len(made)}")
     return tuple(made) if results[0] else made[0]
@@ -82,7 +82,7 @@ def _dtype(kind: Any) -> np.dtype:
     return made() if isinstance(kind, type) and issubclass(kind, np.dtype) else np.dtype(kind)
 
 
-def _shaped(column: list, shape: tuple, kind: np.dtype | None) -> Any:
+def _to_shape(column: list, shape: tuple, kind: np.dtype | None) -> Any:
     """The results in their places, of the dtype of the first one, or of the given one."""
     if kind is None and any(_kind(x) != _kind(column[0]) for x in column):
         raise unliftable(

@@ -16,7 +16,7 @@ from .._values.values import Number, Value, as_jax, canonical, is_unknown
 
 
 def _place(function: Callable, side: str) -> Callable:
-    def bisected(a: Any, x: Any, lo: Any = 0, hi: Any = None, *, key: Any = None) -> Any:
+    def bisect_rule(a: Any, x: Any, lo: Any = 0, hi: Any = None, *, key: Any = None) -> Any:
         if not has_unknown((list(a) if not isinstance(a, Value) else a, x, lo, hi)) and key is None:
             return function(unwrapped(a), unwrapped(x), lo, hi)
         if has_unknown((lo, hi)):
@@ -29,11 +29,11 @@ def _place(function: Callable, side: str) -> Callable:
         found = session().rules.function(np.searchsorted, (asarray(part), x, side), {})
         return Number(as_jax(found).astype(canonical(int)), int, (0, len(part))) + lo
 
-    return bisected
+    return bisect_rule
 
 
 def _insert(place: Callable) -> Callable:
-    def inserted(a: list, x: Any, lo: int = 0, hi: int | None = None, *, key: Any = None) -> None:
+    def insort_rule(a: list, x: Any, lo: int = 0, hi: int | None = None, *, key: Any = None) -> None:
         at = place(a, x if key is None else session().rules.call(key, x), lo, hi, key=key)
         changing(a)
         if not is_unknown(at):
@@ -42,7 +42,7 @@ def _insert(place: Callable) -> Callable:
         old, n = list(a), len(a)
         a[:] = [np.where(i < at, old[min(i, n - 1)], np.where(at < i, old[max(i - 1, 0)], x)) for i in range(n + 1)]
 
-    return inserted
+    return insort_rule
 
 
 _LEFT, _RIGHT = _place(bisect.bisect_left, "left"), _place(bisect.bisect_right, "right")

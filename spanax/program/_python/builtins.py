@@ -32,7 +32,7 @@ from .._values.values import SCALARS, Array, Composite, Number, Value, as_jax, c
 from .bisecting import BISECTING
 
 
-def listed(iterable: Any) -> list:
+def list_items(iterable: Any) -> list:
     """The items of anything iterable."""
     items = items_of(iterable)
     if items is None:
@@ -83,8 +83,8 @@ def _extreme(known: Callable, better: Callable) -> Callable:
 
     def extreme(*args: Any, key: Callable | None = None, **kwargs: Any) -> Any:
         if len(args) == 1 and isinstance(args[0], Masked) and key is None and not kwargs and args[0].ndim == 1:
-            return args[0].reduced(known.__name__)
-        values = listed(args[0]) if len(args) == 1 else list(args)
+            return args[0].reduce(known.__name__)
+        values = list_items(args[0]) if len(args) == 1 else list(args)
         if not has_unknown(values) and key is None and not any(map(is_plain_object, values)):
             return known(values, **kwargs)
         if not values and "default" in kwargs:
@@ -101,7 +101,7 @@ def _extreme(known: Callable, better: Callable) -> Callable:
 
 def _sum(iterable: Any, start: Any = 0) -> Any:
     if isinstance(iterable, Masked):
-        return start + iterable.reduced("sum", 0)
+        return start + iterable.reduce("sum", 0)
     if (
         isinstance(iterable, Array)
         and iterable.ndim == 1
@@ -110,13 +110,13 @@ def _sum(iterable: Any, start: Any = 0) -> Any:
         and start == 0
     ):
         return np.sum(iterable)
-    return functools.reduce(operator.add, listed(iterable), start)
+    return functools.reduce(operator.add, list_items(iterable), start)
 
 
 def _any(iterable: Any) -> Any:
     if isinstance(iterable, Masked) and iterable.ndim == 1:
-        return iterable.reduced("any")
-    values = [truth(x) for x in listed(iterable)]
+        return iterable.reduce("any")
+    values = [truth(x) for x in list_items(iterable)]
     known = [v for v in values if isinstance(v, bool)]
     unknown = [v for v in values if not isinstance(v, bool)]
     return True if any(known) else Number(functools.reduce(jnp.logical_or, unknown), bool) if unknown else False
@@ -124,8 +124,8 @@ def _any(iterable: Any) -> Any:
 
 def _all(iterable: Any) -> Any:
     if isinstance(iterable, Masked) and iterable.ndim == 1:
-        return iterable.reduced("all")
-    values = [truth(x) for x in listed(iterable)]
+        return iterable.reduce("all")
+    values = [truth(x) for x in list_items(iterable)]
     known = [v for v in values if isinstance(v, bool)]
     unknown = [v for v in values if not isinstance(v, bool)]
     return False if not all(known) else Number(functools.reduce(jnp.logical_and, unknown), bool) if unknown else True
@@ -147,7 +147,7 @@ def _pow(x: Any, y: Any, *mod: Any) -> Any:
 
 
 def _sorted(iterable: Any, *, key: Any = None, reverse: bool = False) -> list:
-    values = listed(iterable)
+    values = list_items(iterable)
     call = session().rules.call
     keys = values if key is None else [call(key, v) for v in values]
     if not has_unknown(keys):
@@ -188,15 +188,15 @@ def _print(*args: Any, **kwargs: Any) -> None:
 
 
 def _list(iterable: Any = ()) -> list:
-    return session().born(listed(iterable))
+    return session().born(list_items(iterable))
 
 
 def _tuple(iterable: Any = ()) -> tuple:
-    return tuple(listed(iterable))
+    return tuple(list_items(iterable))
 
 
 def _set(iterable: Any = ()) -> set:
-    return session().born(set(listed(iterable)))
+    return session().born(set(list_items(iterable)))
 
 
 def _dict(*args: Any, **kwargs: Any) -> dict:
@@ -205,13 +205,13 @@ def _dict(*args: Any, **kwargs: Any) -> dict:
 
 def _map(function: Callable, *iterables: Any) -> list:
     call = session().rules.call
-    return session().born([call(function, *items) for items in zip(*map(listed, iterables), strict=False)])
+    return session().born([call(function, *items) for items in zip(*map(list_items, iterables), strict=False)])
 
 
 def _filter(function: Callable | None, iterable: Any) -> list:
     call = session().rules.call
     kept = []
-    for value in listed(iterable):
+    for value in list_items(iterable):
         chosen = truth(value if function is None else call(function, value))
         if not isinstance(chosen, bool):
             raise unliftable("filter() by a condition that depends on the arguments", "sums by weights, or np.where")
@@ -222,7 +222,7 @@ def _filter(function: Callable | None, iterable: Any) -> list:
 
 def _reduce(function: Callable, iterable: Any, *initial: Any) -> Any:
     call = session().rules.call
-    return functools.reduce(lambda x, y: call(function, x, y), listed(iterable), *initial)
+    return functools.reduce(lambda x, y: call(function, x, y), list_items(iterable), *initial)
 
 
 def _len(x: Any) -> Any:
@@ -236,7 +236,7 @@ def _getattr(owner: Any, name: str, *default: Any) -> Any:
 
 
 def _iter(x: Any, *sentinel: Any) -> Any:
-    return session().born(iter(listed(x)) if not sentinel and items_of(x) is not None else iter(x, *sentinel))
+    return session().born(iter(list_items(x)) if not sentinel and items_of(x) is not None else iter(x, *sentinel))
 
 
 def _callable(x: Any) -> bool:
@@ -351,7 +351,7 @@ def _fsum(values: Any) -> Any:
 
 
 def _math_prod(values: Any, *, start: Any = 1) -> Any:
-    return functools.reduce(operator.mul, listed(values), start)
+    return functools.reduce(operator.mul, list_items(values), start)
 
 
 def _hypot(*coordinates: Any) -> Any:
@@ -361,7 +361,7 @@ def _hypot(*coordinates: Any) -> Any:
 
 
 def _dist(p: Any, q: Any) -> Any:
-    return _hypot(*(a - b for a, b in zip(listed(p), listed(q), strict=True)))
+    return _hypot(*(a - b for a, b in zip(list_items(p), list_items(q), strict=True)))
 
 
 def _of_math(function: Callable, rule: Callable) -> Callable:

@@ -22,8 +22,8 @@ from .._numpy.creation import asarray
 from .._numpy.functions import RULES, apply
 from .._numpy.namesakes import no_counterpart
 from .._numpy.polynomials import Poly1d
-from .._numpy.random import GENERATORS, draw, made, seed
-from .._numpy.vectorized import vectorized
+from .._numpy.random import GENERATORS, draw, make_generator, seed
+from .._numpy.vectorized import call_vectorized
 from .._rewrite.compile import is_lifted, with_hooks
 from .._session import RaisedError, session, unliftable
 from .._values.cells import set_plainly
@@ -69,13 +69,13 @@ _STANDARD = frozenset(sys.stdlib_module_names)
 
 def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     """`function(*args, **kwargs)`, which is a value."""
-    return settle(called(function, *args, **kwargs))
+    return settle(call_unread(function, *args, **kwargs))
 
 
-def called(function: Any, *args: Any, **kwargs: Any) -> Any:
+def call_unread(function: Any, *args: Any, **kwargs: Any) -> Any:
     """`function(*args, **kwargs)`, which may be None on some ways, as may be the arguments."""
     if (method := own_method(function, "__call__")) is not None:
-        return called(method, function, *args, **kwargs)
+        return call_unread(method, function, *args, **kwargs)
     try:
         rule, is_numpys, looks = CALLS.get(function), function in RULES, function not in PASSING
     except TypeError:  # not hashable
@@ -88,10 +88,10 @@ def called(function: Any, *args: Any, **kwargs: Any) -> Any:
     if not _hands_on(function):
         args, kwargs = settled_within((args, kwargs))
     if isinstance(function, np.vectorize):
-        return vectorized(function, args, kwargs)
+        return call_vectorized(function, args, kwargs)
     if isinstance(function, (np.poly1d, Poly1d)):
         return Poly1d(function)(*args)
-    return _dispatched(function, args, kwargs)
+    return _dispatch(function, args, kwargs)
 
 
 def _hands_on(function: Any) -> bool:
@@ -109,15 +109,15 @@ def start(function: Callable, args: tuple, kwargs: dict) -> Any:
         args, kwargs = (*function.args, *args), {**function.keywords, **kwargs}
         function = function.func
     if isinstance(function, types.MethodType):
-        return lifted(function.__func__)(function.__self__, *args, **kwargs)
+        return lift_function(function.__func__)(function.__self__, *args, **kwargs)
     if isinstance(function, types.FunctionType) and not is_of_jax(function):
-        return lifted(function)(*args, **kwargs)
+        return lift_function(function)(*args, **kwargs)
     return call(function, *args, **kwargs)
 
 
-def _dispatched(function: Any, args: tuple, kwargs: dict) -> Any:
+def _dispatch(function: Any, args: tuple, kwargs: dict) -> Any:
     if isinstance(function, functools.partial):
-        return called(function.func, *function.args, *args, **{**function.keywords, **kwargs})
+        return call_unread(function.func, *function.args, *args, **{**function.keywords, **kwargs})
     if is_log(function):
         return deferred(function, args, kwargs)
     owner = getattr(function, "__self__", None)
@@ -126,7 +126,7 @@ def _dispatched(function: Any, args: tuple, kwargs: dict) -> Any:
     if function is np.random.seed:
         return seed(*args, **kwargs)
     if function in (np.random.default_rng, np.random.RandomState, random.Random):
-        return made(function, args, kwargs)
+        return make_generator(function, args, kwargs)
     if _is_refused(function):
         raise unliftable(
             f"{getattr(function, '__name__', function)}() {REFUSED[function]}: a lifted program only computes",
@@ -144,7 +144,7 @@ def _dispatched(function: Any, args: tuple, kwargs: dict) -> Any:
     if isinstance(function, types.MethodType):
         if type(owner).__module__.startswith("scipy."):
             return _scipy.apply(function, *settled_parts((args, kwargs)))
-        return called(function.__func__, owner, *args, **kwargs)
+        return call_unread(function.__func__, owner, *args, **kwargs)
     if isinstance(function, types.FunctionType):
         return program_function(function, args, kwargs)
     return _other(function, args, kwargs)
@@ -168,8 +168,8 @@ def program_function(function: types.FunctionType, args: tuple, kwargs: dict) ->
     if top in _STANDARD and not _is_program(function):
         return _standard(function, args, kwargs)
     if _is_wrapped(function):
-        return called(function.__wrapped__, *args, **kwargs)
-    return session().born(lifted(function)(*args, **kwargs))  # a generator
+        return call_unread(function.__wrapped__, *args, **kwargs)
+    return session().born(lift_function(function)(*args, **kwargs))  # a generator
 
 
 def _of_the_program(function: types.FunctionType) -> Callable | None:
@@ -179,7 +179,7 @@ def _of_the_program(function: types.FunctionType) -> Callable | None:
         return None
     if top in _STANDARD and not _is_program(function):
         return None
-    new = lifted(function)
+    new = lift_function(function)
     return new if is_lifted(new) else None
 
 
@@ -196,7 +196,7 @@ def _is_program(function: types.FunctionType) -> bool:
     return not (file.startswith(_STDLIB) or file.startswith("<frozen")) or "site-packages" in file
 
 
-def lifted(function: types.FunctionType) -> Callable:
+def lift_function(function: types.FunctionType) -> Callable:
     """The function with hooks."""
     session().functions[id(function)] = function
     return with_hooks(function, session().rules.hooks)
@@ -212,7 +212,7 @@ def _construct(kind: type, args: tuple, kwargs: dict) -> Any:
     new, init = kind.__new__, kind.__init__
     if issubclass(kind, _POLYNOMIAL):
         instance = session().born(object.__new__(kind))
-        lifted(cast(Any, init))(instance, *args, **kwargs)
+        lift_function(cast(Any, init))(instance, *args, **kwargs)
         return instance
     if issubclass(kind, BaseException) or kind.__module__.partition(".")[0] in _LIBRARIES:
         return _other(kind, *settled_within((args, kwargs)))
@@ -252,13 +252,13 @@ def source(function: Any) -> Callable:
     inner = inspect.unwrap(function) if callable(function) else function
     if not isinstance(inner, types.FunctionType):
         raise no_counterpart(function)
-    return lifted(inner)
+    return lift_function(inner)
 
 
 def _library(function: Callable, top: str, args: tuple, kwargs: dict) -> Any:
     if top == "numpy":
         if any(isinstance(a, _POLYNOMIAL) for a in args):
-            return lifted(function)(*args, **kwargs)
+            return lift_function(function)(*args, **kwargs)
         return apply(function, args, kwargs) if _mentions_values(args, kwargs) else rewrapped(function(*args, **kwargs))
     if top == "scipy":
         return _scipy.apply(function, args, kwargs)
@@ -280,12 +280,12 @@ def _for_jax(x: Any) -> Any:
     def one(part: Any) -> Any:
         if isinstance(part, Value):
             return as_jax(part)
-        return _Given(part) if isinstance(part, types.FunctionType) and is_lifted(part) else part
+        return _ProgramFunction(part) if isinstance(part, types.FunctionType) and is_lifted(part) else part
 
     return jax.tree.map(one, x, is_leaf=lambda p: isinstance(p, Value))
 
 
-class _Given:
+class _ProgramFunction:
     """A function of the program that JAX calls, with its own values."""
 
     def __init__(self, function: types.FunctionType):
@@ -293,7 +293,7 @@ class _Given:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with session().block() as writes:
-            result = called(self.__wrapped__, *rewrapped(args), **rewrapped(kwargs))  # type: ignore[attr-defined]
+            result = call_unread(self.__wrapped__, *rewrapped(args), **rewrapped(kwargs))  # type: ignore[attr-defined]
             result = _for_jax(settled_parts(result))
         if writes.before:
             raise unliftable(
@@ -323,15 +323,15 @@ def _other(function: Any, args: tuple, kwargs: dict) -> Any:
     if is_of_jax(function):
         return rewrapped(function(*_for_jax(args), **_for_jax(kwargs)))
     if isinstance(function, _POLYNOMIAL):
-        return lifted(cast(Any, type(function).__call__))(function, *args, **kwargs)
+        return lift_function(cast(Any, type(function).__call__))(function, *args, **kwargs)
     if top == "numpy":
         return _numpy_builtin(function, args, kwargs)
     _refuse_impure(function)
     inner = _called_on(function)
     if isinstance(inner, types.FunctionType):
-        return called(inner, function, *args, **kwargs)
+        return call_unread(inner, function, *args, **kwargs)
     if isinstance(getattr(function, "__wrapped__", None), types.FunctionType):  # such as functools.lru_cache
-        return called(function.__wrapped__, *args, **kwargs)
+        return call_unread(function.__wrapped__, *args, **kwargs)
     return native(function, args, kwargs)
 
 

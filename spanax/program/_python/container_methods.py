@@ -10,7 +10,7 @@ from .._values.cells import changing, linked, usable
 from .._values.settling import settle
 from .._values.text import Text, formatted
 from .._values.trees import has_unknown
-from .builtins import CALLS, listed
+from .builtins import CALLS, list_items
 
 _WRITING = frozenset(
     "append appendleft extend extendleft insert remove pop popleft clear rotate sort reverse update setdefault popitem add "
@@ -41,7 +41,7 @@ def container_method(method: Callable, owner: Any, args: tuple, kwargs: dict) ->
         owner[:] = ordered
         return None
     if name == "extend":
-        owner.extend(listed(args[0]))
+        owner.extend(list_items(args[0]))
         return None
     if name in ("pop", "popleft", "popitem"):
         session().reads(owner)

@@ -47,10 +47,10 @@ from .._values.settling import settle as settle, settled_parts, settled_within
 from .._values.unsettled import Partial, Undefined as Undefined, Unsettled, may_be_none
 from .._values.values import Array, Composite, Number
 from . import calls
-from .builtins import listed
+from .builtins import list_items
 
 if_, choose, while_, for_ = conditionals.if_, conditionals.choose, loops.while_, loops.for_
-call, called, store = calls.call, calls.called, _indexing.store
+call, call_unread, store = calls.call, calls.call_unread, _indexing.store
 slice = builtins.slice
 
 
@@ -60,7 +60,7 @@ def ld(value: Any) -> Any:
     return Poly1d(value) if isinstance(value, np.poly1d) else read(value)
 
 
-def passed(value: Any) -> Any:
+def pass_on(value: Any) -> Any:
     """A name that is only handed on, to another name, a container or a function: it may be None on some ways."""
     return value if may_be_none(value) else ld(value)
 
@@ -68,7 +68,7 @@ def passed(value: Any) -> Any:
 _CALLERS = {calls.program_function.__code__, calls.start.__code__}
 
 
-def handed(value: Any) -> Any:
+def hand_back(value: Any) -> Any:
     """What a function returns: None on some ways only to those who look, the functions that are lifted."""
     return _to_caller(value, sys._getframe(1))
 
@@ -85,7 +85,7 @@ def attribute(owner: Any, name: str, *default: Any) -> Any:
 
 
 def attribute_passed(owner: Any, name: str, *default: Any) -> Any:
-    return passed(attribute_unread(owner, name, *default))
+    return pass_on(attribute_unread(owner, name, *default))
 
 
 def attribute_unread(owner: Any, name: str, *default: Any) -> Any:
@@ -128,7 +128,7 @@ def result(value: Any, returned: Any, always: bool) -> Any:
     return _to_caller(value if may_be_none(value) else ld(value), sys._getframe(1))
 
 
-def returned(value: Any) -> Any:
+def final_result(value: Any) -> Any:
     """The program's result, once each part of it has a value."""
     value = ld(value)
     if isinstance(value, _text.Text):
@@ -138,11 +138,11 @@ def returned(value: Any) -> Any:
     if isinstance(value, Composite):
         raise value.refused()
     if isinstance(value, Items):
-        return [returned(part) for part in value]
+        return [final_result(part) for part in value]
     if isinstance(value, (list, tuple)):
-        parts = [returned(part) for part in value]
+        parts = [final_result(part) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    return {key: returned(part) for key, part in value.items()} if isinstance(value, dict) else value
+    return {key: final_result(part) for key, part in value.items()} if isinstance(value, dict) else value
 
 
 # -- truth
@@ -150,15 +150,15 @@ def returned(value: Any) -> Any:
 
 def all_of(first: Any, *others: Callable[[], Any]) -> Any:
     """`first and others[0]() and ...`, of a condition: whether it holds."""
-    return choose(first, lambda: all_of(others[0](), *others[1:]), lambda: False) if others else _held(first)
+    return choose(first, lambda: all_of(others[0](), *others[1:]), lambda: False) if others else _truth_value(first)
 
 
 def any_of(first: Any, *others: Callable[[], Any]) -> Any:
     """`first or others[0]() or ...`, of a condition."""
-    return choose(first, lambda: True, lambda: any_of(others[0](), *others[1:])) if others else _held(first)
+    return choose(first, lambda: True, lambda: any_of(others[0](), *others[1:])) if others else _truth_value(first)
 
 
-def _held(value: Any) -> Any:
+def _truth_value(value: Any) -> Any:
     chosen = truth(value)
     return chosen if isinstance(chosen, bool) else Number(chosen, bool)
 
@@ -209,7 +209,7 @@ def augment(op: str, target: Any, value: Any) -> Any:
     refuse_writing(target)
     if isinstance(target, (list, dict, set, deque)):
         changing(target)
-        value = listed(value) if isinstance(target, list) and op == "Add" else value
+        value = list_items(value) if isinstance(target, list) and op == "Add" else value
     done = in_place(op, target, value)
     return _AUGMENTED[op](target, value) if done is NotImplemented else done
 
@@ -274,7 +274,7 @@ def delete(target: Any, index: Any) -> None:
         del target[index]
 
 
-def rebinding(name: str, get: Callable, set_: Callable) -> None:
+def rebind(name: str, get: Callable, set_: Callable) -> None:
     """A function inside is about to give a name of the function around a new value."""
     session().record(Variable(name, get, set_), 0)
 
@@ -286,26 +286,26 @@ def fresh(container: Any) -> Any:
 
 def iterate(iterable: Any, unpacked: bool) -> Any:
     """For a comprehension: items that are known, one by one. `unpacked`: are they?"""
-    items = listed(iterable) if items_of(iterable) is not None else iterable
+    items = list_items(iterable) if items_of(iterable) is not None else iterable
     return map(settle, items) if unpacked else items
 
 
 # -- text
 
 
-def joined(*parts: Any) -> Any:
+def fstring(*parts: Any) -> Any:
     """An f-string."""
-    return _text.joined(*map(_written, parts))
+    return _text.joined(*map(_as_text, parts))
 
 
-def _written(part: Any) -> Any:
+def _as_text(part: Any) -> Any:
     """Of a text: what an object's `__str__` reads is settled, too."""
     return settled_within(settled_parts(part))
 
 
 def percent(left: Any, right: Any) -> Any:
     """`left % right`, which may be a text."""
-    return _text.percent(left, _written(right))
+    return _text.percent(left, _as_text(right))
 
 
 # -- errors
@@ -316,13 +316,13 @@ def assert_(test: Any, message: Callable[[], Any] | None) -> None:
     chosen = truth(test)
     if isinstance(chosen, bool):
         if not chosen:
-            raise raised(AssertionError(*([message()] if message else [])))
+            raise error_to_raise(AssertionError(*([message()] if message else [])))
         return
     text = f": {_text.message(message())}" if message else ""
     session().check(~chosen, f"an assertion does not hold{text}", line())
 
 
-def raised(error: Any) -> BaseException:
+def error_to_raise(error: Any) -> BaseException:
     """What `raise error` raises: in a branch that the arguments decide on, a note for whoever traces it."""
     if isinstance(error, type):
         error = error()
@@ -330,7 +330,7 @@ def raised(error: Any) -> BaseException:
 
 
 @contextlib.contextmanager
-def trying(*kinds: Any):
+def try_block(*kinds: Any):
     """The body of a `try` with handlers: an error that depends on values cannot be caught there."""
     flat = [k for kind in kinds for k in (kind if isinstance(kind, tuple) else (kind,))]
     matters = any(issubclass(e, k) or issubclass(k, e) for k in flat for e in _ARITHMETIC)
@@ -356,7 +356,7 @@ def _function(function: Callable, args: tuple, kwargs: dict) -> Any:
     return functions.apply(function, settled_parts(args), settled_parts(kwargs))
 
 
-class Rules:
+class LiftRules:
     """What values ask for: see `_session.Rules`."""
 
     ufunc = staticmethod(_ufunc)
@@ -365,7 +365,7 @@ class Rules:
     store = staticmethod(_indexing.store)
     method = staticmethod(methods.method)
     call = staticmethod(calls.call)
-    called = staticmethod(calls.called)
+    call_unread = staticmethod(calls.call_unread)
     attribute = staticmethod(attribute_passed)
     source = staticmethod(calls.source)
     hooks = sys.modules[__name__]

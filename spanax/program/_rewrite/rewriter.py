@@ -105,7 +105,7 @@ class _Rewriter(Expressions):
         return done
 
     def rebinding(self, name: str) -> ast.stmt:
-        return ast.Expr(hook("rebinding", ast.Constant(name), thunk(load(name)), load(f"_sx_set_{name}")))
+        return ast.Expr(hook("rebind", ast.Constant(name), thunk(load(name)), load(f"_sx_set_{name}")))
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
         if is_generator(node):
@@ -221,7 +221,7 @@ class _Rewriter(Expressions):
         if node.handlers:
             ending = [h for h in node.handlers if h not in failing]
             caught = [h.type if h.type is not None else load("BaseException") for h in ending]
-            guard = hook("trying", *[copy.deepcopy(c) for c in caught])
+            guard = hook("try_block", *[copy.deepcopy(c) for c in caught])
             node.body = [at(node, ast.With([ast.withitem(guard, None)], node.body))]
             passing = ast.Attribute(load(HOOKS), "passing", ast.Load())
             node.handlers.insert(0, at(node, ast.ExceptHandler(passing, None, [ast.Raise(None, None)])))
@@ -242,7 +242,7 @@ class _Rewriter(Expressions):
     def visit_Raise(self, node: ast.Raise) -> Any:
         if node.exc is None:
             return node
-        node.exc = hook("raised", self.visit(node.exc))
+        node.exc = hook("error_to_raise", self.visit(node.exc))
         node.cause = node.cause and self.visit(node.cause)
         return node
 
@@ -334,7 +334,7 @@ class _Rewriter(Expressions):
 
     def visit_Return(self, node: ast.Return) -> Any:
         if node.value is not None and not (isinstance(node.value, ast.Call) and is_hook(node.value.func)):
-            node.value = at(node, hook("handed", self.passed(node.value)))
+            node.value = at(node, hook("hand_back", self.passed(node.value)))
         return node
 
 

@@ -45,7 +45,7 @@ class Given:
         with now.block() as writes, now.stage():
             now.record(now.fault, 0)
             now.fault.code = 0
-            value = now.rules.hooks.returned(function(*map(_value, xs)))
+            value = now.rules.hooks.final_result(function(*map(_value, xs)))
             if set(writes.before) - {now.fault.key}:
                 raise unliftable(
                     f"the function given to {self.who} writes to what was made outside of it",

@@ -111,9 +111,9 @@ def read_property(owner: Any, name: str) -> Callable[[], Any] | None:
         return None
     found = getattr(type(owner), name, None)
     if isinstance(found, property) and isinstance(found.fget, types.FunctionType):
-        return functools.partial(session().rules.called, found.fget, owner)
+        return functools.partial(session().rules.call_unread, found.fget, owner)
     if isinstance(found, functools.cached_property) and name not in vars(owner):
-        return functools.partial(session().rules.called, found.func, owner)
+        return functools.partial(session().rules.call_unread, found.func, owner)
     return None
 
 
