@@ -22,7 +22,7 @@ from ..bridges.smoothing import Smoothing
 from ..smoothing import smooth
 from ._compiled import Outcome, Program
 from ._derivatives.nan_gradients import NanGradientError, check_choice, without_nan
-from ._python.calls import is_of_jax
+from ._python.libraries import is_of_jax
 from .lift import MAX_ITERATIONS, checked, raising
 
 

@@ -1,7 +1,7 @@
-"""Lists and tuples where NumPy takes an array: which arguments those are, NumPy's own protocol tells.
+"""Lists and tuples where NumPy takes an array: which arguments those are, NumPy's own protocol shows (NEP 18).
 
 A function of NumPy's looks for `__array_function__` among the arguments that it takes for arrays, and nowhere else: axes, shapes
-and sections are not asked. So an argument is tried with a probe in its place, which hears whether it is asked. A list that is not
+and sections are not asked. So a probe stands in for an argument, and NumPy's call shows whether it was asked. A list that is not
 asked itself, such as that of `np.concatenate`, is tried part by part.
 """
 
@@ -23,17 +23,23 @@ SEQUENCES = (list, tuple, range, deque)
 
 def with_arrays(function: Callable, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     """The arguments, with an array for each sequence that the function would make one of."""
-    given = (*args, *kwargs.values())
-    if type(function) is not _ASKING or function in _AS_THEY_ARE or not any(isinstance(x, SEQUENCES) for x in given):
+    # Almost every call has no sequence among its arguments, and pays nothing.
+    arguments = (*args, *kwargs.values())
+    if (
+        type(function) is not _ASKING
+        or function in _AS_THEY_ARE
+        or not any(isinstance(x, SEQUENCES) for x in arguments)
+    ):
         return args, kwargs
+    # Each question is a call of NumPy's function with stand-ins for all other values: it computes nothing.
     silent = tuple(map(_stand_in, args)), {name: _stand_in(x) for name, x in kwargs.items()}
 
     def asks(place: Any) -> Callable[[Any], bool]:
         def takes_array(probe: Any) -> bool:
-            given, named = silent
+            placed, named = silent
             if isinstance(place, int):
-                return _takes_array(function, (*given[:place], probe, *given[place + 1 :]), named)
-            return _takes_array(function, given, {**named, place: probe})
+                return _takes_array(function, (*placed[:place], probe, *placed[place + 1 :]), named)
+            return _takes_array(function, placed, {**named, place: probe})
 
         return takes_array
 
@@ -51,7 +57,7 @@ class _Silent:
 
 
 class _Probe(_Silent):
-    pass
+    """Stands for the argument in question: NumPy collects the classes of what it asks, and its own shows among them."""
 
 
 def _never(*args: Any, **kwargs: Any) -> Any:
@@ -67,6 +73,7 @@ def _takes_array(function: Callable, args: tuple, kwargs: dict) -> bool:
 
 
 def _stand_in(x: Any) -> Any:
+    """What stands for an argument while a function is asked: known numbers and texts, such as axes, for themselves."""
     parts: Any = x
     if isinstance(x, (Value, Composite, np.ndarray)):
         return _Silent()
@@ -80,19 +87,21 @@ def _like(sequence: Any, parts: Iterable) -> Any:
 
 
 def _to_arrays(x: Any, takes_array: Callable[[Any], bool]) -> Any:
+    """The argument, with an array for it, or for each part of it that the function takes for one."""
     if not isinstance(x, SEQUENCES):
         return x
     if takes_array(_Probe()):
         return array(x)
     if type(x) not in (list, tuple):
         return x
+    sequence: Any = x
 
-    given: Any = x
+    def part_takes_array(i: int) -> Callable[[Any], bool]:
+        before, after = sequence[:i], sequence[i + 1 :]
+        return lambda probe: takes_array(_like(x, [*map(_stand_in, before), probe, *map(_stand_in, after)]))
 
-    def part(i: int) -> Callable[[Any], bool]:
-        return lambda probe: takes_array(_like(x, [*map(_stand_in, given[:i]), probe, *map(_stand_in, given[i + 1 :])]))
-
-    parts = [_to_arrays(one, part(i)) for i, one in enumerate(x)]
+    parts = [_to_arrays(one, part_takes_array(i)) for i, one in enumerate(sequence)]
+    # The same object where nothing changed: the program may ask for its identity, and a branch for its history.
     if all(new is old for new, old in zip(parts, x, strict=True)):
         return x
     return session().born(parts) if type(x) is list else tuple(parts)

@@ -1,4 +1,8 @@
-"""Counts of numbers: `np.bincount`, `np.histogram` and the like."""
+"""Counts of numbers: `np.bincount`, `np.histogram` and the like.
+
+Counts are piecewise constant: they have a derivative along weights, and none along the numbers that are counted. How many counts
+there are has to be known while the program is traced.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
     numbers = as_jax(x)
     if numbers.dtype.kind not in "iub":
         raise TypeError("np.bincount counts integers")
+    # Without NumPy's longer result, what lies beyond minlength would be dropped.
     session().check(
         jnp.any((numbers >= minlength) | (numbers < 0)),
         f"np.bincount of a number that is negative, or not below minlength={minlength}",
@@ -40,18 +45,20 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
     """`np.histogram`."""
     edges = as_jax(bins) if is_unknown(bins) else unwrapped(bins)
     edges = np.asarray(edges) if isinstance(edges, (list, tuple)) else edges
-    given = None if weights is None else as_jax(weights)
-    counts, found = jnp.histogram(as_jax(a), edges, unwrapped(range), given, density)
-    return wrapped(counts if density or weights is not None else counts.astype(canonical(int))), wrapped(found)
+    masses = None if weights is None else as_jax(weights)
+    counts, edges = jnp.histogram(as_jax(a), edges, unwrapped(range), masses, density)
+    # JAX counts in floats, NumPy in ints.
+    return wrapped(counts if density or weights is not None else counts.astype(canonical(int))), wrapped(edges)
 
 
 def histogramdd(sample: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
     """`np.histogramdd`: points in rows, or a list of coordinates."""
     points = sample if isinstance(sample, (Value, np.ndarray)) else transpose(asarray(sample))
     edges = [as_jax(b) if np.ndim(raw(b)) or isinstance(b, (Array, list)) else b for b in _as_list(bins)]
-    given = None if weights is None else as_jax(weights)
-    counts, found = jnp.histogramdd(as_jax(points), edges, unwrapped(range), given, density)
-    return wrapped(counts.astype(canonical(float))), tuple(map(wrapped, found))
+    masses = None if weights is None else as_jax(weights)
+    counts, edges = jnp.histogramdd(as_jax(points), edges, unwrapped(range), masses, density)
+    # Here NumPy counts in floats, with weights or without.
+    return wrapped(counts.astype(canonical(float))), tuple(map(wrapped, edges))
 
 
 def _as_list(bins: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Methods and properties of arrays and numbers."""
+"""Methods and properties of arrays and numbers: most are the functions of NumPy with their names, applied to the owner."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .creation import array
 from .errors import with_numpys_errors
 from .functions import apply
 
+# Methods that are NumPy's functions of the same names, with the array as their first argument.
 _METHODS = {
     name: getattr(np, name)
     for name in (
@@ -30,6 +31,7 @@ def method(target: Value, name: str) -> Any:
     if name in _PROPERTIES:
         return _PROPERTIES[name](target)
     if name in _OWN:
+        # NumPy's own method, for the error that it would raise; __floor__ and the like are those of Python's numbers.
         function: Any = getattr(np.ndarray, name, getattr(float, name, None))
         return lambda *args, **kwargs: with_numpys_errors(
             lambda: _OWN[name](target, *args, **kwargs), function, (target, *args), kwargs
@@ -52,6 +54,7 @@ def _cast(data: jax.Array, dtype: Any) -> jax.Array:
     wanted = np.dtype(dtype)
     if wanted.kind not in "biufc":
         raise unliftable(f"a value that depends on the arguments as dtype {wanted}", "an array of numbers")
+    # NumPy drops the imaginary part with a warning; JAX refuses the cast.
     if data.dtype.kind == "c" and wanted.kind != "c":
         data = data.real
     return data.astype(canonical(wanted))
@@ -65,6 +68,7 @@ def _transpose_method(x: Value, *axes: Any) -> Array:
     return transpose(x, None if not axes or axes[0] is None else axes[0] if isinstance(axes[0], tuple) else axes)
 
 
+# In place: JAX's arrays cannot be, so the sorted copy becomes the array's contents, and its views see it.
 def _sort_method(x: Array, axis: int = -1, **kwargs: Any) -> None:
     session().rules.store(x, Ellipsis, apply(np.sort, (x, axis), {}))
 
@@ -77,7 +81,8 @@ def _item_method(x: Value, *index: Any) -> Any:
     if not isinstance(x, Array):
         return _python(x)
     place = index[0] if len(index) == 1 else index or 0
-    if not isinstance(place, tuple):  # counted along all axes
+    # One number counts along all axes.
+    if not isinstance(place, tuple):
         if not index and x.size != 1:
             raise ValueError("can only convert an array of size 1 to a Python scalar")
         return _python(session().rules.item(flat(x), place))
@@ -100,15 +105,15 @@ def _tolist(x: Value) -> Any:
 
 
 def _round(x: Value, digits: int | None = None) -> Any:
+    # Python's round(x) is an int, also of a bool, which jnp.round refuses; round(x, 2) stays what it was.
     if digits is None:
-        return Number(
-            as_jax(x).astype(canonical(int)) if x.dtype.kind == "b" else jnp.round(as_jax(x)).astype(canonical(int)),
-            int,
-        )
+        data = as_jax(x) if x.dtype.kind == "b" else jnp.round(as_jax(x))
+        return Number(data.astype(canonical(int)), int)
     return _kept_kind(x, jnp.round(as_jax(x), digits))
 
 
 def _kept_kind(x: Value, data: jax.Array) -> Any:
+    """The number, of Python where x is one of Python's."""
     return Number(data, x.python if isinstance(x, Number) else None)
 
 
@@ -117,6 +122,7 @@ def _whole(function: Callable) -> Callable:
 
 
 def _flatten(x: Value, order: str = "C") -> Array:
+    # A copy, where ravel is a view.
     return Array(ravel(x, order).data)
 
 
@@ -128,6 +134,7 @@ _OWN: dict[str, Callable] = {
     "partition": _partition_method,
     "item": _item_method,
     "tolist": _tolist,
+    # A number cannot be written, so it is its own copy.
     "copy": lambda x, *args: array(x) if isinstance(x, Array) else x,
     "__copy__": lambda x: array(x),
     "__deepcopy__": lambda x, memo: array(x),
@@ -151,5 +158,6 @@ _PROPERTIES: dict[str, Callable] = {
     "itemsize": lambda x: x.dtype.itemsize,
     "nbytes": lambda x: x.size * x.dtype.itemsize,
     "base": lambda x: x.base,
+    # Of an array of this shape that NumPy has just made: contiguous, and writeable.
     "flags": lambda x: np.empty(x.shape).flags,
 }

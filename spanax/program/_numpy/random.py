@@ -1,4 +1,9 @@
-"""Random numbers inside a lifted program: those of a generator that it seeds are drawn, as NumPy does, while it is traced."""
+"""Random numbers inside a lifted program: those of a generator that it seeds are drawn, as NumPy does, while it is traced.
+
+They are the same in every run of such a program in NumPy, too. So they are constants, and those of a distribution whose location
+and scale depend on the arguments are standard numbers, shifted and scaled: the pathwise derivative. Distributions without such a
+form, and generators without a seed, are refused: for those there is `sx.sample`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 
 
 class GeneratorState:
-    """The cell of a generator's state."""
+    """The cell of a generator's state: a block that is traced and undone must leave the numbers that come next as they were."""
 
     name = "a random generator"
 
@@ -41,8 +46,19 @@ class GeneratorState:
 
 
 class _Snapshot:
+    """What a generator held: compared as one thing, whereas NumPy's dictionaries of arrays cannot be compared by `==`."""
+
     def __init__(self, state: Any):
         self.state = state
+
+
+def random_rule(function: Any) -> Callable | None:
+    """The rule for a call that draws from a generator, seeds one or makes one; None for any other function."""
+    if isinstance(getattr(function, "__self__", None), GENERATORS):
+        return draw
+    if function is np.random.seed:
+        return seed
+    return make_generator if function in (np.random.default_rng, np.random.RandomState, random.Random) else None
 
 
 def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
@@ -62,12 +78,15 @@ def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
             "the random numbers as an argument",
             "sx.sample with a key",
         )
+    # A traced block runs any number of times, or not at all, but its numbers are drawn once: those after it would be others.
+    # A generator that the block makes itself is seeded again in each iteration, and gives the same numbers there in NumPy.
     if now.staged and not now.probing and age <= now.blocks[-1].start:
         raise unliftable(
             f"{name}() draws in a branch or a loop that runs as the arguments decide, from a generator made outside of it",
             "all numbers drawn before it",
         )
     now.record(GeneratorState(generator), age)
+    # All known: NumPy draws, with every distribution and option that it has.
     if not has_unknown((args, kwargs)):
         return rewrapped(method(*unwrapped(args), **unwrapped(kwargs)))
     rule = _RULES.get(name)
@@ -80,8 +99,8 @@ def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
     return rule(generator, *args, **kwargs)
 
 
-def seed(*args: Any, **kwargs: Any) -> None:
-    """`np.random.seed`: of the generator behind NumPy's own functions."""
+def seed(_: Callable, args: tuple, kwargs: dict) -> None:
+    """`np.random.seed(*args)`: of the generator behind NumPy's own functions."""
     generator = np.random.random.__self__  # type: ignore[attr-defined]
     session().record(GeneratorState(generator), 0)
     session().born(generator)
@@ -89,7 +108,7 @@ def seed(*args: Any, **kwargs: Any) -> None:
 
 
 def make_generator(kind: Callable, args: tuple, kwargs: dict) -> Any:
-    """A new generator; without a seed it would differ in every run, and be the same in each of the compiled program."""
+    """A new generator. Without a seed it differs in every run in NumPy, and would be the same in each of the compiled program."""
     if (not args and not kwargs) or args == (None,):
         raise unliftable(
             f"{getattr(kind, '__name__', kind)}() without a seed: the numbers would be the same in every run",
@@ -101,13 +120,14 @@ def make_generator(kind: Callable, args: tuple, kwargs: dict) -> Any:
 
 
 def _location_scale(standard: str, first: str, second: str, *, span: bool = False) -> Callable:
-    """Location and scale of standard numbers."""
+    """Standard numbers, shifted and scaled: by location and scale, or with `span` by the two ends of an interval."""
 
     def rule(generator: Any, low: Any = 0.0, high: Any = 1.0, size: Any = None, **kwargs: Any) -> Any:
         low, high, size = kwargs.get(first, low), kwargs.get(second, high), kwargs.get("size", size)
         shape = np.broadcast_shapes(asarray(low).shape, asarray(high).shape) if size is None else size
-        drawn = rewrapped(getattr(generator, standard)(shape if shape != () else None))
-        return low + (high - low) * drawn if span else low + high * drawn
+        # NumPy draws its own normal and uniform numbers in this way, from the same bits: the values are NumPy's.
+        numbers = rewrapped(getattr(generator, standard)(shape if shape != () else None))
+        return low + (high - low) * numbers if span else low + high * numbers
 
     return rule
 
@@ -126,12 +146,14 @@ def _permutation(generator: Any, x: Any, axis: int = 0) -> Any:
 
 
 def _shuffle(generator: Any, x: Any, axis: int = 0) -> None:
+    # The order that NumPy draws depends on the length alone, so known numbers are shuffled in place of the unknown ones.
     order = np.arange(len(x))
     generator.shuffle(order)
     x[...] = x[order]
 
 
 def _choice(generator: Any, a: Any, size: Any = None, replace: bool = True, p: Any = None, **kwargs: Any) -> Any:
+    # Which one is drawn jumps in p: no derivative passes through the places, and its expectation needs a bridge.
     if has_unknown((size, p)):
         raise unliftable(
             "choice() whose probabilities depend on the arguments", "sx.sample of a Categorical, with a bridge"

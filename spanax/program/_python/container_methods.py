@@ -1,4 +1,8 @@
-"""Methods of lists, dictionaries, sets and texts."""
+"""Methods of lists, dictionaries, sets and texts.
+
+They run as they are, while the program is traced. Around each call the session is told what is read and what is about to change,
+so that branches and loops can join, or undo, what their blocks have written.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +14,26 @@ from .._values.cells import changing, linked, usable
 from .._values.settling import settle
 from .._values.text import Text, formatted
 from .._values.trees import has_unknown
-from .builtins import CALLS, list_items
+from .builtins import CALLS
+from .numbers import list_items
 
 _WRITING = frozenset(
     "append appendleft extend extendleft insert remove pop popleft clear rotate sort reverse update setdefault popitem add "
     "discard "
     "difference_update intersection_update symmetric_difference_update subtract move_to_end".split()
 )
+# They only keep what they are given, which may be None on some branches until somebody computes with it.
 _KEEPING = frozenset("append appendleft insert setdefault get".split())
+# They compare what they are given with what is there.
 _LOOKING = frozenset("index remove count get pop setdefault discard".split())
 
 
 def container_method(method: Callable, owner: Any, args: tuple, kwargs: dict) -> Any:
+    """`owner.method(*args)`, of a list, a deque, a dictionary or a set."""
     name = method.__name__
     if name not in _KEEPING:
         args = tuple(map(settle, args))
+    # Comparing by identity, Python would find the object of one branch and not that of the other.
     if name in _LOOKING and args and linked(args[0]):
         raise unliftable(
             f"an object that is one or another, as the arguments decide, is looked for: {name}()",
@@ -32,11 +41,12 @@ def container_method(method: Callable, owner: Any, args: tuple, kwargs: dict) ->
         )
     if name not in _WRITING:
         session().reads(owner)
-        made = method(*args, **kwargs)
-        return session().born(made) if name in ("copy", "fromkeys", "union") else made
+        result = method(*args, **kwargs)
+        return session().born(result) if name in ("copy", "fromkeys", "union") else result
     usable(owner)
     changing(owner)
     if name == "sort":
+        # Python empties the list while it sorts, so the sorted one is made first.
         ordered = CALLS[sorted](owner, **kwargs)
         owner[:] = ordered
         return None
@@ -49,6 +59,7 @@ def container_method(method: Callable, owner: Any, args: tuple, kwargs: dict) ->
 
 
 def text_method(method: Callable, owner: str, args: tuple, kwargs: dict) -> Any:
+    """`owner.method(*args)`, of a str."""
     if method.__name__ == "format":
         return formatted(owner, args, kwargs)
     if any(isinstance(a, Text) for a in args) or has_unknown((args, kwargs)):

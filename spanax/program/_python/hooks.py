@@ -1,4 +1,9 @@
-"""What the hooks in a rewritten function do: `_sx_.call(f, x)` and the like."""
+"""What the hooks in a rewritten function do: `_sx_.call(f, x)` and the like.
+
+Names, attributes and items may be None, or have no value, on some branches of the program (`Unsettled`). Each expression whose
+value is computed with asks for it (`ld`, `call`, `item`); those that only hand a value on do not (`pass_on`, `call_unread`,
+`item_unread`), so that a program may return early, or nothing, wherever it looks at what it got before it uses it.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +51,8 @@ from .._values.protocols import (
 from .._values.settling import settle as settle, settled_parts, settled_within
 from .._values.unsettled import Partial, Undefined as Undefined, Unsettled, may_be_none
 from .._values.values import Array, Composite, Number
-from . import calls
-from .builtins import list_items
+from . import calls, libraries
+from .numbers import list_items
 
 if_, choose, while_, for_ = conditionals.if_, conditionals.choose, loops.while_, loops.for_
 call, call_unread, store = calls.call, calls.call_unread, _indexing.store
@@ -61,20 +66,22 @@ def ld(value: Any) -> Any:
 
 
 def pass_on(value: Any) -> Any:
-    """A name that is only handed on, to another name, a container or a function: it may be None on some ways."""
+    """A name that is only handed on, to another name, a container or a function: it may be None on some branches."""
     return value if may_be_none(value) else ld(value)
 
 
+# The frames from which a lifted function is called by a hook.
 _CALLERS = {calls.program_function.__code__, calls.start.__code__}
 
 
 def hand_back(value: Any) -> Any:
-    """What a function returns: None on some ways only to those who look, the functions that are lifted."""
+    """What a function returns: None on some branches only for a caller that is lifted, and looks."""
     return _to_caller(value, sys._getframe(1))
 
 
 def _to_caller(value: Any, frame: Any) -> Any:
-    """`frame`: that of the function. Who calls it by a hook asks for the value when it is used; others do not know how to."""
+    """`frame`: that of the function. A caller by a hook asks for the value when it is used; others do not know how to."""
+    # Python does not tell a function who calls it, and Python's own code (`sorted`, `map`, a generator) may be the caller.
     looks = frame.f_back is not None and frame.f_back.f_code in _CALLERS
     return value if looks or not isinstance(value, Unsettled) else settle(value)
 
@@ -92,6 +99,7 @@ def attribute_unread(owner: Any, name: str, *default: Any) -> Any:
     if isinstance(owner, _text.Text):
         _text.refuse_number(owner)
     owner = settle(owner)
+    # Each branch's object has its own dictionary: a write into one of them would not reach the other.
     if name == "__dict__" and linked(owner):
         raise unliftable(
             "the attributes of an object that is one or another, as the arguments decide, are read as a dictionary",
@@ -109,6 +117,8 @@ def item(target: Any, index: Any) -> Any:
 
 
 def item_unread(target: Any, index: Any) -> Any:
+    """`target[index]`, which may be None on some branches."""
+    # x[-1] reads a list at its end only. A loop that appends to it, and reads no further back, need not carry all of it.
     if type(target) is list and type(index) is int and -len(target) <= index < 0:
         session().reads_end(target, len(target) + index)
         usable(target)
@@ -120,9 +130,10 @@ def item_unread(target: Any, index: Any) -> Any:
 
 
 def result(value: Any, returned: Any, always: bool) -> Any:
-    """What a function returns that may end early, or without a value. `always`: does each way through it end in `return`?"""
+    """What a function returns that may end early, or without a value. `always`: does each path through it end in `return`?"""
     if isinstance(value, Undefined):
         return None
+    # Where each path returns, the condition of "not assigned" cannot hold at the end, although the tracing cannot know it.
     if isinstance(value, Partial):
         value = value.value if always and value.absent is not None else value.or_none()
     return _to_caller(value if may_be_none(value) else ld(value), sys._getframe(1))
@@ -138,14 +149,16 @@ def final_result(value: Any) -> Any:
     if isinstance(value, Composite):
         raise value.refused()
     if isinstance(value, Items):
-        return [final_result(part) for part in value]
+        return list(map(final_result, value))
     if isinstance(value, (list, tuple)):
-        parts = [final_result(part) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+        parts = list(map(final_result, value))
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)  # a named tuple
     return {key: final_result(part) for key, part in value.items()} if isinstance(value, dict) else value
 
 
 # -- truth
+#
+# `a and b` has two forms: in a condition only its truth matters (all_of, any_of), elsewhere its value is one of the operands.
 
 
 def all_of(first: Any, *others: Callable[[], Any]) -> Any:
@@ -174,13 +187,13 @@ def or_(first: Any, *others: Callable[[], Any]) -> Any:
 
 
 def _there(value: Any) -> Any:
-    """Where it holds it is not None."""
+    """A value that holds is not None."""
     return value.value if may_be_none(value) else value
 
 
 def compare(left: Any, *pairs: Any) -> Any:
     """`left < a() < b()`: pairs of an operator's name and a function."""
-    name, other = pairs[0], pairs[1]()
+    name, other = pairs[0], pairs[1]()  # evaluated once, although it stands in two comparisons
     result = COMPARED[name](left, other)
     return result if len(pairs) == 2 else and_(result, lambda: compare(other, *pairs[2:]))
 
@@ -209,13 +222,15 @@ def augment(op: str, target: Any, value: Any) -> Any:
     refuse_writing(target)
     if isinstance(target, (list, dict, set, deque)):
         changing(target)
+        # `list += iterable` takes any iterable, also what a loop has stacked, which only `list_items` can go through.
         value = list_items(value) if isinstance(target, list) and op == "Add" else value
-    done = in_place(op, target, value)
-    return _AUGMENTED[op](target, value) if done is NotImplemented else done
+    new = in_place(op, target, value)
+    return _AUGMENTED[op](target, value) if new is NotImplemented else new
 
 
 def assign_item(value: Any, target: Any, index: Any) -> None:
     """`target[index] = value`, in Python's order: the value comes first."""
+    # A container keeps what may be None; an array computes with it.
     holds = isinstance(target, (list, dict, deque)) or own_method(target, "__setitem__") is not None
     store(target, index, value if holds else settled_parts(value))
 
@@ -235,11 +250,13 @@ def attribute_place(owner: Any, name: str) -> tuple:
 
 def augment_item(op: str, place: tuple, value: Any) -> None:
     target, index, old = place
+    # An item of an array is a view: written in place, and then stored as well, it would be written twice.
     new = _OPERATED[op](old, value) if isinstance(target, (Array, Masked)) else augment(op, old, value)
     if new is not old or own_method(target, "__setitem__"):
         store(target, index, new)
 
 
+# The operators that make a new value: operator.iadd -> operator.add; "and" and "or" are Python's keywords.
 _OPERATED = {
     name: getattr(operator, f.__name__.replace("i", "", 1) + ("_" if name in ("BitAnd", "BitOr") else ""))
     for name, f in _AUGMENTED.items()
@@ -254,10 +271,11 @@ def augment_attribute(op: str, place: tuple, value: Any) -> None:
 
 
 def append(target: Any, value: Any) -> Any:
-    """`target.append(value)`."""
+    """`target.append(value)`: by itself, as loops do little else."""
     target = settle(target)
     if isinstance(target, list):
         changing(target)
+        # A list whose structure differs between branches cannot be used. Reading it is the error, appending to it is not.
         if id(target) not in session().broken:
             target.append(value)
         return None
@@ -285,7 +303,7 @@ def fresh(container: Any) -> Any:
 
 
 def iterate(iterable: Any, unpacked: bool) -> Any:
-    """For a comprehension: items that are known, one by one. `unpacked`: are they?"""
+    """For a comprehension, which Python runs: the items one by one. `unpacked`: does its target take them apart?"""
     items = list_items(iterable) if items_of(iterable) is not None else iterable
     return map(settle, items) if unpacked else items
 
@@ -293,7 +311,7 @@ def iterate(iterable: Any, unpacked: bool) -> Any:
 # -- text
 
 
-def fstring(*parts: Any) -> Any:
+def format_fstring(*parts: Any) -> Any:
     """An f-string."""
     return _text.joined(*map(_as_text, parts))
 
@@ -315,6 +333,7 @@ def assert_(test: Any, message: Callable[[], Any] | None) -> None:
     """`assert test, message()`."""
     chosen = truth(test)
     if isinstance(chosen, bool):
+        # Python makes the message only where the assertion fails.
         if not chosen:
             raise error_to_raise(AssertionError(*([message()] if message else [])))
         return
@@ -332,6 +351,7 @@ def error_to_raise(error: Any) -> BaseException:
 @contextlib.contextmanager
 def try_block(*kinds: Any):
     """The body of a `try` with handlers: an error that depends on values cannot be caught there."""
+    # In NumPy's arithmetic these come from values: whether they come is known when the program runs, too late for a handler.
     flat = [k for kind in kinds for k in (kind if isinstance(kind, tuple) else (kind,))]
     matters = any(issubclass(e, k) or issubclass(k, e) for k in flat for e in _ARITHMETIC)
     now = session()
@@ -345,6 +365,7 @@ def try_block(*kinds: Any):
 _ARITHMETIC = (ArithmeticError, ValueError, IndexError, np.linalg.LinAlgError, AssertionError)
 
 
+# Not errors of the program, whose `except Exception` would hide them.
 passing = (SpanaxError, RaisedError)  # no handler of the program's catches these
 
 
@@ -367,5 +388,5 @@ class LiftRules:
     call = staticmethod(calls.call)
     call_unread = staticmethod(calls.call_unread)
     attribute = staticmethod(attribute_passed)
-    source = staticmethod(calls.source)
+    source = staticmethod(libraries.source)
     hooks = sys.modules[__name__]

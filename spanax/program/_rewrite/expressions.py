@@ -152,7 +152,7 @@ class Expressions(ast.NodeTransformer):
                 parts.append(ast.Tuple([self.visit(part.value), ast.Constant(part.conversion), spec], ast.Load()))
             else:
                 parts.append(part)
-        return at(node, hook("fstring", *parts))
+        return at(node, hook("format_fstring", *parts))
 
     def fresh(self, node: ast.AST) -> Any:
         return at(node, hook("fresh", self.generic_visit(node)))  # type: ignore[arg-type]
