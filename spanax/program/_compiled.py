@@ -1,6 +1,7 @@
 """A lifted program, traced and compiled once for each form of its arguments and each state of what it reads beside them.
 
-The derivative is compiled with the value, in one program: `jax.grad` of a program that was compiled already would compile it again.
+The derivative is compiled with the value, in one program: `jax.grad` of a program that was compiled already would compile it
+again.
 """
 
 from __future__ import annotations
@@ -180,7 +181,7 @@ _ONE = threading.RLock()
 def traced_run(program: LiftedProgram, args: tuple, kwargs: dict) -> tuple[Outcome, Session]:
     """The function on values, in a traced program. One at a time: it writes objects of the world, and takes that back."""
     # NumPy's promotion, whatever the caller has set for JAX: the program was written for NumPy.
-    with _ONE, under(Session(hooks.Rules(), program.max_iterations, program.recursive)) as now:
+    with _ONE, under(Session(hooks.LiftRules(), program.max_iterations, program.recursive)) as now:
         now.place, now.only_derived = _place(program.function), bool(program.derive)
         args, kwargs = jax.tree.map(lambda x: x() if isinstance(x, _Later) else x, (args, kwargs))
         with now.block(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
@@ -188,7 +189,7 @@ def traced_run(program: LiftedProgram, args: tuple, kwargs: dict) -> tuple[Outco
                 result = calls.start(program.function, args, kwargs)
             except RaisedError as error:
                 raise error.error from None
-            result = hooks.returned(result)
+            result = hooks.final_result(result)
             leaves, tree = jax.tree.flatten(result)
             rest = tuple((i, Static(x)) for i, x in enumerate(leaves) if not _is_number(x))
             arrays = [as_jax(x) for x in leaves if _is_number(x)]
@@ -223,7 +224,9 @@ def scalar_of(outcome: Outcome, where: str) -> jax.Array:
             "jax.jacobian(sx.lift(f))",
             where=where,
         )
-    leaf = outcome.leaves[0].reshape(())  # an array of one element counts as a number, as NumPy's `sum(keepdims=True)` gives it
+    leaf = outcome.leaves[0].reshape(
+        ()
+    )  # an array of one element counts as a number, as NumPy's `sum(keepdims=True)` gives it
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
         raise SpanaxError(
             "a gradient is that of a real number; the function returns a complex one", ".real, or abs()", where=where

@@ -1,7 +1,7 @@
 """What a program reads beside its arguments: globals, closures, attributes. If it changes, the program is traced again.
 
-A compiled program has their values in it. Python's functions see changes of them at the next call, and so must a gradient: a stale
-one would be wrong without a sign. So each call compares the state with that of the tracing.
+A compiled program has their values in it. Python's functions see changes of them at the next call, and so must a gradient: a
+stale one would be wrong without a sign. So each call compares the state with that of the tracing.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class UnknownStateError(Exception):
 
 
 def state_of(functions: Iterable[types.FunctionType], objects: Iterable[Any] = (), *, keep: bool = False) -> list:
-    """Something that is equal as long as what the functions read is the same: globals, closures, defaults, attributes of modules
-    and classes that they name, and the given objects. `keep`: with copies of arrays, to be compared with later."""
+    """Something that is equal as long as what the functions read is the same: globals, closures, defaults, attributes of
+    modules and classes that they name, and the given objects. `keep`: with copies of arrays, to be compared with later."""
     functions = list(functions)
     names = {name for function in functions for name in _names(function.__code__)}
     reader = _Reader(names, keep)
@@ -101,8 +101,8 @@ class _Reader:
         return [*getattr(x, "__dict__", {}).values(), *slots, type(x)]
 
 
-# The lengths come first, so that two sequences of which one continues the other are told apart. What a function reads is found by
-# its code (`state_of`), and arrays of JAX's never change: neither has parts here.
+# The lengths come first, so that two sequences of which one continues the other are told apart. What a function reads is
+# found by its code (`state_of`), and arrays of JAX's never change: neither has parts here.
 _PARTS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
     ((list, tuple, set, frozenset, deque), lambda x: [len(x), *x]),
     (dict, lambda x: [len(x), *x.keys(), *x.values()]),

@@ -1,8 +1,8 @@
 """What happens while a lifted program is traced: which state it writes, and what may go wrong when it runs.
 
-A traced program is pure, and Python programs write: so each write is recorded (`record`) in the blocks around it, and undone at their
-ends. And it cannot raise: so what may go wrong is a number in the carry, the first fault's (`check`), which the caller asks afterwards.
-That is `jax.experimental.checkify`'s way of functionalising errors.
+A traced program is pure, and Python programs write: so each write is recorded (`record`) in the blocks around it, and undone
+at their ends. And it cannot raise: so what may go wrong is a number in the carry, the first fault's (`check`), which the
+caller asks afterwards. That is `jax.experimental.checkify`'s way of functionalising errors.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Rules(Protocol):
 
     def call(self, function: Any, *args: Any, **kwargs: Any) -> Any: ...
 
-    def called(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+    def call_unread(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         """The same, of what may be None on some ways."""
         ...
 
@@ -195,7 +195,8 @@ class Session:
 
     def record(self, cell: Cell, born: int) -> None:
         """A cell is about to be written."""
-        # In every block around that is younger than the cell, with what the cell held when that block began: the first write counts.
+        # In every block around that is younger than the cell, with what the cell held when that block began: the first write
+        # counts.
         for block in self.blocks:
             if born <= block.start and cell.key not in block.before:
                 block.before[cell.key] = cell, cell.read()

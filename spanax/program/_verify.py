@@ -1,7 +1,7 @@
 """Does a lifted program give what the function itself gives?
 
-Both are run on the same arguments, and their results compared to the precision of their numbers: a sum in another order differs in the
-last digits.
+Both are run on the same arguments, and their results compared to the precision of their numbers: a sum in another order
+differs in the last digits.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`gradient` and `value_and_gradient`: of a plain Python and NumPy function, in one call.
 
-Three routes: lifted and differentiated by JAX (`_gradient/lifted.py`), taken as a JAX function (`_gradient/jax_functions.py`), or
-estimated from values, of the smoothed program (`_gradient/smoothed.py`).
+Three routes: lifted and differentiated by JAX (`_gradient/lifted.py`), taken as a JAX function
+(`_gradient/jax_functions.py`), or estimated from values, of the smoothed program (`_gradient/smoothed.py`).
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def value_and_gradient(
     f is lifted (see `lift`), or taken as it is where it is a JAX function. Numbers, arrays, and lists, tuples and dicts of them
     have a gradient of the same form: a float for a Python number, a NumPy array of the same shape and dtype for NumPy's, a JAX
     array for JAX's. It is None for what has no derivative: text, None, booleans, arrays of integers, objects, and integers that
-    decide how often a loop runs or how large an array is. Python's other integers count as the real numbers that they are. Unless
-    an argument is a JAX array, the computation is in the precision of the arguments: double for Python's floats.
+    decide how often a loop runs or how large an array is. Python's other integers count as the real numbers that they are.
+    Unless an argument is a JAX array, the computation is in the precision of the arguments: double for Python's floats.
 
     By which arguments: those that `argnums` names, as in JAX. Without `argnums`, by those that hold a float (a Python float, an
     array of floats, or a container of such); where none does, by those that hold a Python integer. If that is one argument, its
@@ -109,19 +109,19 @@ def value_and_gradient(
 
     - `f`: the function; its result is one real number.
     - `*args`: its positional arguments: numbers, arrays of any shape, lists, tuples and dicts of them, and anything else.
-    - `argnums`: the argument to differentiate by, as a position from 0, or several in a tuple. An int gives the gradient itself,
-      a tuple a tuple.
+    - `argnums`: the argument to differentiate by, as a position from 0, or several in a tuple. An int gives the gradient
+      itself, a tuple a tuple.
     - `kwargs`: f's keyword arguments whose names are options here, such as `{"key": ...}`. Not differentiated.
     - `lifted`: True lifts f, False takes it as a JAX function. By default, f is taken for a JAX function if it is one of a
       library on JAX, or names JAX and neither NumPy, SciPy nor math.
     - `sigma`: the standard deviation of the noise on the arguments, in their units, for the gradient of the smoothed program.
     - `key`: a PRNG key, which `sigma` needs.
     - `pairs`: the number of pairs of points for `sigma`: 2 `pairs` evaluations of f.
-    - `max_iterations`: the bound on each `while` loop whose test depends on the arguments. Reverse mode keeps the state of about
-      2 sqrt(max_iterations) iterations.
+    - `max_iterations`: the bound on each `while` loop whose test depends on the arguments. Reverse mode keeps the state of
+      about 2 sqrt(max_iterations) iterations.
     - `nan`: what happens to a gradient that is NaN where the value is finite. "raise" names the line that makes it; inside the
-      caller's jit it is JAX's runtime error, without the line. "return" returns it. Infinite gradients are returned in any case,
-      and so are those of a value that is not finite.
+      caller's jit it is JAX's runtime error, without the line. "return" returns it. Infinite gradients are returned in any
+      case, and so are those of a value that is not finite.
     - `**keywords`: f's other keyword arguments. Not differentiated.
 
     **Returns:**
@@ -131,8 +131,8 @@ def value_and_gradient(
     **Raises:**
 
     - `SpanaxError`: for a result that is not one real number; for what cannot be lifted (see `lift`); for an argument in
-      `argnums` that has no derivative; for a gradient that is NaN; and for what goes wrong when the program runs: an assertion or
-      a `raise` of its own, a loop at its bound, an index out of bounds.
+      `argnums` that has no derivative; for a gradient that is NaN; and for what goes wrong when the program runs: an
+      assertion or a `raise` of its own, a loop at its bound, an index out of bounds.
 
     >>> import numpy as np, spanax as sx
     >>> def path(v, angle):

@@ -26,8 +26,8 @@ def lift(
     """The same function, in JAX: it works under jit, grad, vmap and the rest of Spanax.
 
     f is plain Python with NumPy, `math` and, in part, SciPy; its source is read, so it must have one. `if`, `while`, `for`,
-    `break`, `continue`, early `return`, conditional expressions, `and`/`or`/`not`, chained comparisons, `assert` and `raise` may
-    depend on the arguments. Arrays may be written in place, through views and aliases as well; what the caller gives is not
+    `break`, `continue`, early `return`, conditional expressions, `and`/`or`/`not`, chained comparisons, `assert` and `raise`
+    may depend on the arguments. Arrays may be written in place, through views and aliases as well; what the caller gives is not
     changed, and neither are global arrays. Functions, methods and classes that f uses are lifted in turn, wherever they
     come from (`recursive=False`: only f itself). `print` and logging happen when the program runs.
 
@@ -44,10 +44,10 @@ def lift(
 
     `verify`: each call that is not traced also runs f itself, on NumPy arrays, and compares.
 
-    Raises `SpanaxError`, with the line of f's source, for what has no counterpart: compiled code on traced values, files, shapes
-    that depend on values, names with values of different kinds on different ways, and so on; when the program runs, for a loop
-    at its bound, an assertion or a `raise` of its own, and an index out of bounds. Inside of the caller's jit that is JAX's
-    runtime error, with the same text.
+    Raises `SpanaxError`, with the line of f's source, for what has no counterpart: compiled code on traced values, files,
+    shapes that depend on values, names with values of different kinds on different ways, and so on; when the program runs,
+    for a loop at its bound, an assertion or a `raise` of its own, and an index out of bounds. Inside of the caller's jit
+    that is JAX's runtime error, with the same text.
 
     >>> import spanax as sx
     >>> def collatz(x):

@@ -125,7 +125,7 @@ def test_bound():
     lifted = sx.lift(endless, max_iterations=50)
     assert lifted(-1.0) == -1.0
     for run in (lifted, jax.grad(lifted), lambda x: sx.gradient(endless, x, max_iterations=50)):
-        with pytest.raises(sx.SpanaxError, match="bound of 50 rounds") as caught:
+        with pytest.raises(sx.SpanaxError, match="bound of 50 iterations") as caught:
             run(5.0)
         assert place(endless, "<- here") in caught.value.where
         assert any("max_iterations" in remedy for remedy in caught.value.remedies)
@@ -150,7 +150,7 @@ def test_bound_in_compiled_programs(compiled):
         jax.block_until_ready(run(good))
         with pytest.raises((RuntimeError, ValueError)) as caught:  # JAX's, as its versions have it
             jax.block_until_ready(run(bad))
-        assert "bound of 50 rounds" in str(caught.value) and place(endless, "<- here") in str(caught.value)
+        assert "bound of 50 iterations" in str(caught.value) and place(endless, "<- here") in str(caught.value)
 
 
 # -- faults

@@ -1,8 +1,8 @@
 """Tracing a block of the program on its own: its outputs, what it writes, and how it ends.
 
-The block runs on the variables and objects of the program, as Python knows no others. Afterwards everything that it wrote is put back
-(`Session.block`), and what it had written is kept as snapshots: so the next branch starts from the same state, and a loop can trace
-its body until its form has settled.
+The block runs on the variables and objects of the program, as Python knows no others. Afterwards everything that it wrote is
+put back (`Session.block`), and what it had written is kept as snapshots: so the next branch starts from the same state, and
+a loop can trace its body until its form has settled.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def capture(
 ) -> Capture:
     """Traces `block(*examples)`, which may run any number of times, and undoes what it did.
 
-    What it returns is handed on, too. `also`: cells that are handed on in any case. `opened`: older objects that are handed on by
-    their attributes.
+    What it returns is handed on, too. `also`: cells that are handed on in any case. `opened`: older objects that are handed
+    on by their attributes.
     """
     now = session()
     state = get()

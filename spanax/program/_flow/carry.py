@@ -1,7 +1,7 @@
 """What the iterations of a loop hand to each other, and how a list that only grows stays out of it.
 
-A list that iterations append to cannot be part of a scan's carry, whose shape is fixed. If an iteration only adds to the end of it, what
-it adds is stacked by the scan instead, as its outputs; and the last elements that it reads (`End`) are carried.
+A list that iterations append to cannot be part of a scan's carry, whose shape is fixed. If an iteration only adds to the end
+of it, what it adds is stacked by the scan instead, as its outputs; and the last elements that it reads (`End`) are carried.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ class End:
 
 def may_grow(cell: Cell, body: Capture) -> bool:
     """Is it a list that the body reads near its end at most?"""
-    is_list = isinstance(cell, Container) and isinstance(cell.container, list)
-    return is_list and id(cell.container) not in body.read
+    return isinstance(cell, Container) and isinstance(cell.container, list) and id(cell.container) not in body.read
 
 
 def adds_to(before: list, shot: Node) -> bool:

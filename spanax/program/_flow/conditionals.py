@@ -1,8 +1,8 @@
 """`if` on values that are known only when the program runs.
 
-Both branches are traced, each from the same state (`capture`). What they leave in names, cells and the result is joined into one value
-each (`joins`), whose numbers are the outputs of one `lax.cond`. A branch that ends in the program's own error hands nothing on: the
-other one's values are taken, and the error becomes a fault that is checked when the program runs.
+Both branches are traced, each from the same state (`capture`). What they leave in names, cells and the result is joined into
+one value each (`joins`), whose numbers are the outputs of one `lax.cond`. A branch that ends in the program's own error
+hands nothing on: the other one's values are taken, and the error becomes a fault that is checked when the program runs.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def _written_cells(branches: Sequence[Capture]) -> dict[Any, Cell]:
 def _trace_branches(blocks: tuple[Callable, Callable], get: Get, set_: Set) -> list[Capture]:
     """Both branches, which hand on the same cells, and the attributes of objects that are one or another.
 
-    A cell that one branch writes must be handed on by the other as well, and it is known only after both were traced; so they are
-    traced again with these cells, until nothing is added.
+    A cell that one branch writes must be handed on by the other as well, and it is known only after both were traced; so
+    they are traced again with these cells, until nothing is added.
     """
     # What an earlier tracing of the same `if` has learnt (by its code) saves the first trial, in a loop above all.
     opened: set[int] = session().hints.setdefault(("opened", *(f.__code__ for f in blocks)), set())
@@ -133,7 +133,8 @@ def _objects_to_open(going: list[Capture], written: dict[Any, Cell]) -> set[int]
 
 
 def _join_name(plan: JoinPlan, branches: Sequence[Capture], going: Sequence[Capture], i: int, name: str) -> Builder:
-    """How to make the i-th name's value. What all branches leave as it is, also those that end in an error, stays that object."""
+    """How to make the i-th name's value. What all branches leave as it is, also those that end in an error, stays that
+    object."""
     value = branches[0].state[i].value
     if all(branch.state[i].value is value for branch in branches):
         return lambda leaves: value

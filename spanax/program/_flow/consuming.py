@@ -42,7 +42,8 @@ def check_consumable(iterator: Any) -> None:
 
 
 def _check_generator(generator: types.GeneratorType, inside: bool) -> None:
-    """It runs as it is: it must neither read what the program has written elsewhere, nor write what a block would have to undo."""
+    """It runs as it is: it must neither read what the program has written elsewhere, nor write what a block would have to
+    undo."""
     if any(stand_in.touched for _, stand_in in session().adopted.values()):
         what = "is read after the program has written a global array"
     elif inside and _writes(generator.gi_code):
@@ -80,6 +81,9 @@ def _recording_write(function: Callable) -> Callable:
 
 CHANGING: dict[Any, Callable] = {
     next: next_item,
-    **{f: _recording_write(f) for f in (heapq.heappush, heapq.heappop, heapq.heapify, heapq.heappushpop, heapq.heapreplace)},
+    **{
+        f: _recording_write(f)
+        for f in (heapq.heappush, heapq.heappop, heapq.heapify, heapq.heappushpop, heapq.heapreplace)
+    },
     **{f: _recording_write(f) for f in (bisect.insort_left, bisect.insort_right)},
 }

@@ -122,7 +122,8 @@ class Listed(Items):
         shots = [snapshot(x, outputs, session().clock) for x in self.items]
         plan = JoinPlan()
         make = join(plan, shots, "an item", carried=True)
-        # `join` also makes one of things that are not alike, such as a number and None: here each item must be what the others are.
+        # `join` also makes one of things that are not alike, such as a number and None: here each item must be what the
+        # others are.
         if not plan.forms or not all(_alike(x, self.items[0]) for x in self.items):
             return None
         rows = [plan.outputs(i, outputs) for i in range(self.length)]

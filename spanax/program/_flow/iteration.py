@@ -1,9 +1,9 @@
 """One iteration of a loop, traced until what it is given has the form of what it gives.
 
-A scan's carry has one form for all iterations, and it is not known before the body is traced: a float that becomes an array, an int that
-becomes a float, a cell that the body writes. So it is guessed (the numbers that the body assigns), the body is traced, what it leaves is
-joined with what it was given, and it is traced again with that, until nothing changes: a fixed point, as in type inference. Most loops
-settle in two trials.
+A scan's carry has one form for all iterations, and it is not known before the body is traced: a float that becomes an array,
+an int that becomes a float, a cell that the body writes. So it is guessed (the numbers that the body assigns), the body is
+traced, what it leaves is joined with what it was given, and it is traced again with that, until nothing changes: a fixed
+point, as in type inference. Most loops settle in two trials.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class SettledBody:
 
 
 class BodyTracing:
-    """`make` makes the loop's item of a row of the scan's inputs, whose first rows are `row`; `going`: the test before the loop."""
+    """`make` makes the loop's item of a row of the scan's inputs, whose first rows are `row`; `going`: the test before the
+    loop."""
 
     def __init__(self, block: LoopBlock, columns: LoopColumns, row: list, make: Callable, going: Any):
         self.block, self.columns, self.row, self.make, self.going = block, columns, row, make, going
@@ -164,7 +165,8 @@ class BodyTracing:
     # -- does its form stay?
 
     def opens(self, body: Capture) -> bool:
-        """Do iterations hand on another object than they were given, of the same class? Both are then taken by their attributes."""
+        """Do iterations hand on another object than they were given, of the same class? Both are then taken by their
+        attributes."""
         pairs = [(self.entry_state[i], shot) for i, shot in enumerate(body.state)]
         opened = self.block.opened
         pairs += [(snapshot(c.read(), [], session().clock, opened), shot) for c, shot in body.cells.values()]

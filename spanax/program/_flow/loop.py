@@ -1,7 +1,7 @@
 """One loop of the program: its iterations written out one by one, or as a scan of one traced iteration.
 
-A loop that is written out compiles as many copies of its body; one that stays a loop needs iterations that are alike. Which of them is
-decided in `loops`.
+A loop that is written out compiles as many copies of its body; one that stays a loop needs iterations that are alike. Which
+of them is decided in `loops`.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ class Loop:
 
     def scan_items(self, items: Items, first: int) -> None:
         """The items from `first` on."""
-        # Rows of the arrays that it goes through are the scan's inputs. If the body writes these arrays, the rows are stale, and
-        # the items are read from the arrays by their index instead.
+        # Rows of the arrays that it goes through are the scan's inputs. If the body writes these arrays, the rows are stale,
+        # and the items are read from the arrays by their index instead.
         for views in (False, True):
             stacked = items.stack(views)
             if stacked is None:

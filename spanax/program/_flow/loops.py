@@ -1,7 +1,8 @@
 """`while` and `for` on values that are known only when the program runs: how each loop is run.
 
-Written out, where it is short or computes with known numbers only; as a scan, where its iterations are alike; after some iterations that
-are written out, where only the first ones differ; and written out in the end, with a warning, where none of that works.
+Written out, where it is short or computes with known numbers only; as a scan, where its iterations are alike; after some
+iterations that are written out, where only the first ones differ; and written out in the end, with a warning, where none of
+that works.
 """
 
 from __future__ import annotations
@@ -139,8 +140,8 @@ def while_(test: Callable, body: Callable, get: Get, set_: Set, names: Sequence[
             return
         if not going:
             return
-        # A test that is known, such as `while k < 1000`, could be written out to its end. After some iterations it is tried as a
-        # loop with a bound, whose test is then traced, which compiles one body instead of hundreds.
+        # A test that is known, such as `while k < 1000`, could be written out to its end. After some iterations it is tried
+        # as a loop with a bound, whose test is then traced, which compiles one body instead of hundreds.
         if iterations >= KNOWN and not staged and loop.has_unknown():
             staged = True
             if loop.try_scan_test(jnp.asarray(True)):

@@ -1,10 +1,10 @@
 """Loops of a traced program: of a known number of iterations, or until a flag falls, with a bound.
 
-Both are scans, so that derivatives of every order pass: reverse mode has no rule for JAX's `while_loop`, as it cannot know how many
-states to keep. A loop with a bound is a scan of scans; the inner ones are computed again in reverse mode, which keeps the state of
-about 2 sqrt(bound) iterations and costs one more run (Griewank, 1992, "Achieving logarithmic growth of temporal and spatial complexity
-in reverse automatic differentiation", with one level of checkpoints). Iterations that are not needed are skipped: 2 sqrt(bound) at
-most, each the price of a branch.
+Both are scans, so that derivatives of every order pass: reverse mode has no rule for JAX's `while_loop`, as it cannot know
+how many states to keep. A loop with a bound is a scan of scans; the inner ones are computed again in reverse mode, which
+keeps the state of about 2 sqrt(bound) iterations and costs one more run (Griewank, 1992, "Achieving logarithmic growth of
+temporal and spatial complexity in reverse automatic differentiation", with one level of checkpoints). Iterations that are
+not needed are skipped: 2 sqrt(bound) at most, each the price of a branch.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ..._primitives import any_lane
 LEAN = 4096  # a loop of more iterations than these keeps few of its states
 
 
-# In reverse mode an iteration computes again what is cheap, rather than write it down and read it back: measured, 2.8 times faster
-# where an iteration is arithmetic on a few numbers. Products of matrices are kept.
+# In reverse mode an iteration computes again what is cheap, rather than write it down and read it back: measured, 2.8 times
+# faster where an iteration is arithmetic on a few numbers. Products of matrices are kept.
 thrifty = functools.partial(jax.checkpoint, policy=jax.checkpoint_policies.dots_saveable, prevent_cse=False)
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from .._derivatives.nan_gradients import without_nan
-from .._python.calls import is_of_jax
+from .._python.libraries import is_of_jax
 from .arguments import Differentiated, differentiate_numbers
 
 

@@ -1,4 +1,7 @@
-"""Elements chosen and written by functions: `np.take`, `np.choose`, `np.put` and the like, with indices checked as `x[i]` is."""
+"""Elements chosen and written by functions: `np.take`, `np.choose`, `np.put` and the like.
+
+All by `x[i]` and `x[i] = value`, whose rules check the indices: jax.numpy's namesakes clip or drop those out of bounds.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ import numpy as np
 
 from .._indexing.views import flat
 from .._session import session, unliftable
-from .._values.values import Array, as_jax, is_unknown, raw, wrapped
+from .._values.values import LiftedArray, as_jax, is_unknown, raw, wrap
 from .creation import asarray
 
 
-def _written(result: Any, out: Any) -> Any:
+def _store_out(result: Any, out: Any) -> Any:
     if out is None:
         return result
     session().rules.store(out, Ellipsis, result)
@@ -35,17 +38,19 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: s
     x, along = (flat(x), 0) if axis is None else (x, axis % x.ndim)
     places = _within(places, x.shape[along], mode)
     result = session().rules.item(x, (*[slice(None)] * along, places))
-    return _written(Array(result.data) if isinstance(result, Array) else result, out)
+    # Of one whole number x[i] is a view, and np.take a copy.
+    return _store_out(LiftedArray(result.data) if isinstance(result, LiftedArray) else result, out)
 
 
-def _along(x: Array, indices: Any, axis: int | None) -> tuple[Array, tuple]:
-    """What is indexed, and its index: along one axis the given one, along the others each place its own."""
+def _along(x: LiftedArray, indices: Any, axis: int | None) -> tuple[LiftedArray, tuple]:
+    """What is indexed, and its index: along one axis the user's, along the others each place its own."""
     places = asarray(indices)
     if axis is None:
         return flat(x), (places,)
     axis %= x.ndim
     if places.ndim != x.ndim:
         raise ValueError("`indices` and `arr` must have the same number of dimensions")
+    # As NumPy does: aranges along the other axes broadcast against the indices, whose size there may be 1.
     shape = [1] * x.ndim
     own = [np.arange(n).reshape([*shape[:i], n, *shape[i + 1 :]]) for i, n in enumerate(x.shape)]
     return x, tuple(places if i == axis else own[i] for i in range(x.ndim))
@@ -65,18 +70,19 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> Non
 
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     """`np.choose`: of stacked arrays, the one whose number is given, place by place."""
-    given = [asarray(c) for c in choices]
-    number = _within(asarray(a), len(given), mode)
-    shape = np.broadcast_shapes(number.shape, *(c.shape for c in given))
-    dtype = np.result_type(*(c.dtype for c in given))
-    stacked = Array(jnp.stack([jnp.broadcast_to(as_jax(c, dtype), shape) for c in given]))
+    arrays = [asarray(c) for c in choices]
+    number = _within(asarray(a), len(arrays), mode)
+    shape = np.broadcast_shapes(number.shape, *(c.shape for c in arrays))
+    dtype = np.result_type(*(c.dtype for c in arrays))
+    stacked = LiftedArray(jnp.stack([jnp.broadcast_to(as_jax(c, dtype), shape) for c in arrays]))
+    # Indexed by the number along the stack: an array out of range is an error, where jnp.choose would clip it.
     spread = number if number.shape == shape else np.broadcast_to(number, shape)
     if not shape:
-        return _written(session().rules.item(stacked, spread), out)
-    return _written(take_along_axis(stacked, spread[None], 0)[0], out)
+        return _store_out(session().rules.item(stacked, spread), out)
+    return _store_out(take_along_axis(stacked, spread[None], 0)[0], out)
 
 
-def copyto(dst: Array, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+def copyto(dst: LiftedArray, src: Any, casting: str = "same_kind", where: Any = True) -> None:
     """`np.copyto`."""
     chosen = src if where is True else session().rules.function(np.where, (where, src, dst), {})
     session().rules.store(dst, Ellipsis, chosen)
@@ -84,15 +90,15 @@ def copyto(dst: Array, src: Any, casting: str = "same_kind", where: Any = True) 
 
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     """`np.nan_to_num`."""
-    given = {"nan": raw(nan), "posinf": raw(posinf), "neginf": raw(neginf)}
-    result = wrapped(jnp.nan_to_num(as_jax(x), **given) if is_unknown(x) else np.nan_to_num(raw(x), **given))
+    options = {"nan": raw(nan), "posinf": raw(posinf), "neginf": raw(neginf)}
+    result = wrap(jnp.nan_to_num(as_jax(x), **options) if is_unknown(x) else np.nan_to_num(raw(x), **options))
     if copy:
         return result
     session().rules.store(x, Ellipsis, result)
     return x
 
 
-def fill_diagonal(a: Array, val: Any, wrap: bool = False) -> None:
+def fill_diagonal(a: LiftedArray, val: Any, wrap: bool = False) -> None:
     """`np.fill_diagonal`."""
     if wrap:
         raise unliftable("np.fill_diagonal(wrap=True)", "x[i, j] = ... with the places' indices")
@@ -100,7 +106,7 @@ def fill_diagonal(a: Array, val: Any, wrap: bool = False) -> None:
     session().rules.store(a, tuple([np.arange(n)] * a.ndim), val)
 
 
-def put(a: Array, ind: Any, v: Any, mode: str = "raise") -> None:
+def put(a: LiftedArray, ind: Any, v: Any, mode: str = "raise") -> None:
     """`np.put`: fewer values than indices begin anew."""
     places, values = np.reshape(asarray(ind), -1), np.reshape(asarray(v), -1)
     if values.size:
@@ -108,15 +114,17 @@ def put(a: Array, ind: Any, v: Any, mode: str = "raise") -> None:
         session().rules.store(flat(a), _within(places, a.size, mode), chosen)
 
 
-def putmask(a: Array, mask: Any, values: Any) -> None:
+def putmask(a: LiftedArray, mask: Any, values: Any) -> None:
     """`np.putmask`: each place has a value of its own, counted over all of them."""
-    given = np.reshape(asarray(values), -1)
-    spread = given[np.arange(a.size) % given.size]
+    # Where the mask does not hold a value is counted and not used; `place` counts only those that are.
+    flat_values = np.reshape(asarray(values), -1)
+    spread = flat_values[np.arange(a.size) % flat_values.size]
     copyto(a, np.reshape(spread, a.shape), where=np.reshape(asarray(mask), a.shape))
 
 
-def place(arr: Array, mask: Any, vals: Any) -> None:
+def place(arr: LiftedArray, mask: Any, vals: Any) -> None:
     """`np.place`: values are counted over the places where the mask holds."""
-    given, chosen = np.reshape(asarray(vals), -1), np.reshape(asarray(mask), arr.shape)
+    flat_values, chosen = np.reshape(asarray(vals), -1), np.reshape(asarray(mask), arr.shape)
+    # The number of a place among the chosen ones; where it is not chosen, that of the one before, which is not used.
     number = np.cumsum(np.ravel(chosen) != 0) - 1
-    copyto(arr, np.reshape(given[number % given.size], arr.shape), where=chosen != 0)
+    copyto(arr, np.reshape(flat_values[number % flat_values.size], arr.shape), where=chosen != 0)

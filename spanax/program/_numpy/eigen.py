@@ -1,4 +1,9 @@
-"""Eigenvalues and eigenvectors of general matrices, and complete singular vectors, with the derivatives that there are."""
+"""Eigenvalues and eigenvectors of general matrices, and complete singular vectors, with the derivatives that there are.
+
+JAX has no derivative of `jnp.linalg.eig`'s vectors, and none of `svd` with full matrices. The formulas for the former come from
+first-order perturbation theory (Magnus, "On differentiating eigenvalues and eigenvectors", Econometric Theory 1, 1985; Giles, "An
+extended collection of matrix derivative results", 2008), with the norm and the phase that LAPACK chooses.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._values.values import Array, as_jax, wrapped
+from .._values.values import LiftedArray, as_jax, wrap
 
 _EIG: Any
 _SVD: Any
@@ -39,15 +44,20 @@ def _eig_slopes(a: jax.Array, da: jax.Array) -> tuple:
     change = inverse @ da.astype(v.dtype) @ v
     near = float(jnp.finfo(w.dtype).eps) ** 0.5
     size = jnp.max(jnp.abs(a), axis=(-1, -2), keepdims=True)
+    # The condition of an eigenvalue is the norm of its row of the inverse (columns of V have norm 1): Bauer and Fike's bound on
+    # how far a perturbation moves it.
     ill = near * jnp.linalg.norm(inverse, axis=-1) > 1
     # As factors: a NaN that is merely chosen is a constant, whose derivative reverse mode takes for 0.
     dw = jnp.where(ill, jnp.nan, 1) * jnp.diagonal(change, axis1=-2, axis2=-1)
     gaps = w[..., None, :] - w[..., :, None]
     own = jnp.eye(w.shape[-1], dtype=bool)
+    # The vectors of a multiple eigenvalue are any basis of its space, so nothing says how they turn.
     multiple = ~own & (jnp.abs(gaps) <= near * size)
     mixed = change * jnp.where(own, 0, jnp.where(multiple, jnp.nan, 1 / jnp.where(own | multiple, 1, gaps)))
     moved = v @ mixed
+    # What lengthens a vector is taken off, for LAPACK scales it to norm 1 ...
     moved = moved - v * jnp.real(jnp.sum(jnp.conj(v) * moved, axis=-2, keepdims=True))
+    # ... and what turns its largest entry into the complex plane, for LAPACK keeps it real.
     largest = jnp.argmax(jnp.abs(v), axis=-2)[..., None, :]
     turn = jnp.imag(jnp.take_along_axis(moved, largest, -2)) / jnp.real(jnp.take_along_axis(v, largest, -2))
     return (w, v), (dw, moved - 1j * turn * v)
@@ -55,15 +65,16 @@ def _eig_slopes(a: jax.Array, da: jax.Array) -> tuple:
 
 def eig(a: Any) -> Any:
     """`np.linalg.eig`, always complex: whether all are real depends on the matrix."""
-    return _EIG(*map(wrapped, _eig(_inexact(a))))
+    return _EIG(*map(wrap, _eig(_inexact(a))))
 
 
 def eigvals(a: Any) -> Any:
     """`np.linalg.eigvals`, always complex."""
-    return wrapped(_eig(_inexact(a))[0])
+    return wrap(_eig(_inexact(a))[0])
 
 
 def _inexact(a: Any) -> jax.Array:
+    """A matrix of floats, or a stack of them."""
     data = as_jax(a)
     if data.ndim < 2 or data.shape[-1] != data.shape[-2]:
         raise np.linalg.LinAlgError("Last 2 dimensions of the array must be square")
@@ -72,19 +83,23 @@ def _inexact(a: Any) -> jax.Array:
 
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """`np.linalg.svd`. The vectors that complete a basis have no derivative: they may be any."""
+    # With compute_uv=False JAX's rule needs no gaps between the singular values, so multiple ones have derivatives as well.
     data = as_jax(a)
     if data.ndim < 2:
-        raise np.linalg.LinAlgError(f"{data.ndim}-dimensional array given. Array must be at least two-dimensional")
+        raise np.linalg.LinAlgError(
+            f"{data.ndim}-dimensional array given. LiftedArray must be at least two-dimensional"
+        )
     data = data if jnp.issubdtype(data.dtype, jnp.inexact) else data.astype(float)
     if not compute_uv:
-        return wrapped(jnp.linalg.svd(data, compute_uv=False, hermitian=hermitian))
+        return wrap(jnp.linalg.svd(data, compute_uv=False, hermitian=hermitian))
     u, s, vh = jnp.linalg.svd(data, full_matrices=False, hermitian=hermitian)
     if full_matrices and data.shape[-1] != data.shape[-2]:
         k = s.shape[-1]
+        # The rule of the thin form, and NaN for the rest: a gradient that depends on them is not a number, never a wrong one.
         more_u, _, more_vh = jnp.linalg.svd(jax.lax.stop_gradient(data), full_matrices=True, hermitian=hermitian)
         u = jnp.concatenate([u, _without_derivative(more_u[..., k:], data)], axis=-1)
         vh = jnp.concatenate([vh, _without_derivative(more_vh[..., k:, :], data)], axis=-2)
-    return _SVD(*map(Array, (u, s, vh)))
+    return _SVD(*map(LiftedArray, (u, s, vh)))
 
 
 @jax.custom_jvp
@@ -95,5 +110,6 @@ def _without_derivative(x: jax.Array, data: jax.Array) -> jax.Array:
 
 @_without_derivative.defjvp
 def _no_derivative(primals, tangents):
+    # Times a sum of the data's tangents: a constant NaN would be dropped where the data is not differentiated at all.
     x, data = primals
     return _without_derivative(x, data), jnp.full_like(x, jnp.nan) * jnp.sum(tangents[1])

@@ -1,4 +1,8 @@
-"""`np.piecewise`: each function gets the numbers for which its condition holds."""
+"""`np.piecewise`: each function gets the numbers for which its condition holds, as a selection x[condition].
+
+As in NumPy, a function sees no number for which it was not meant, so a square root or a logarithm of one piece does not make the
+gradient of another one NaN.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,11 @@ from .creation import asarray
 
 
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kwargs: Any) -> Any:
+    """`np.piecewise`."""
     rules = session().rules
     x = rules.function(np.array, (x,), {})
     conditions = _conditions(x, condlist)
+    # One function more: it is that of all other numbers.
     if len(funclist) == len(conditions) + 1:
         some = conditions[0]
         for condition in conditions[1:]:
@@ -25,6 +31,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kwargs: Any) -
         raise unliftable(
             f"np.piecewise with {len(conditions)} conditions and {len(funclist)} functions", "one function for each"
         )
+    # Zero where no condition holds. Where several do, the last one wins: it is written last.
     result = rules.function(np.zeros_like, (x,), {})
     for condition, function in zip(conditions, funclist, strict=True):
         value: Any = function

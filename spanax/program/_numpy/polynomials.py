@@ -1,4 +1,8 @@
-"""Polynomials: `np.roots`, `np.poly1d` and the like."""
+"""Polynomials: `np.roots`, `np.poly1d` and the like.
+
+Coefficients come from the highest power on, as in these older functions of NumPy's. Their number is known while the program is
+traced, so a leading coefficient that depends on the arguments must not be 0 when the program runs: it would change the degree.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._session import line, session, unliftable
-from .._values.trees import has_unknown, rewrapped, unwrapped
-from .._values.values import SCALARS, Array, Composite, Number, as_jax, is_unknown, raw, wrapped
+from .._values.trees import has_unknown, rewrap, unwrap
+from .._values.values import SCALARS, Composite, LiftedArray, Number, as_jax, is_unknown, raw, wrap
 from .creation import asarray
-from .namesakes import called, namesake_of
+from .namesakes import call_namesake, namesake_of
 
 
 @jax.custom_jvp
@@ -23,6 +27,7 @@ def _roots(c: jax.Array) -> jax.Array:
     Their derivative is that of an implicit function, dz = -dp(z) / p'(z), where the root is simple. Where roots are so near to
     each other that rounding moves p'(z) by more than a thousandth, it is NaN.
     """
+    # The same matrix as NumPy's. JAX has no eigenvalues of general matrices on accelerators, and says so.
     n = len(c) - 1
     companion = jnp.eye(n, k=-1, dtype=c.dtype).at[0].set(-c[1:] / c[0])
     return jnp.linalg.eigvals(companion)
@@ -37,9 +42,12 @@ def _roots_derivative(primals, tangents):
 def _root_slopes(c: jax.Array, dc: jax.Array) -> tuple[jax.Array, jax.Array]:
     z = _roots(c)
     c, dc = c.astype(z.dtype), dc.astype(z.dtype)
+    # p(z) = 0 for the new coefficients, to first order: p'(z) dz + dp(z) = 0. Rounding has moved z by about |p|(|z|) eps / p'(z),
+    # and with it p'(z) by p''(z) times that: `simple` is where that is less than a thousandth of p'(z).
     slope, bend = jnp.polyval(jnp.polyder(c), z), jnp.polyval(jnp.polyder(c, 2), z)
     rounding = len(c) * jnp.finfo(z.dtype).eps * jnp.polyval(jnp.abs(c), jnp.abs(z))
     simple = jnp.abs(bend) * rounding < 1e-3 * jnp.abs(slope) ** 2
+    # As a factor: a NaN that is merely chosen would be a constant, whose derivative reverse mode takes for 0.
     change = jnp.where(simple, 1 / jnp.where(simple, slope, 1), jnp.nan)
     return z, -change * jnp.polyval(dc, z)
 
@@ -51,16 +59,18 @@ def roots(p: Any) -> Any:
     if c.ndim > 1:
         raise ValueError("Input must be a rank-1 array.")
     if c.size < 2:
-        return Array(jnp.zeros(0, c.dtype))
+        return LiftedArray(jnp.zeros(0, c.dtype))
     _check_leading(c, "np.roots")
-    return Array(-c[1:] / c[0] if len(c) == 2 else _roots(c))
+    # Of a line the root is real, and needs no matrix.
+    return LiftedArray(-c[1:] / c[0] if len(c) == 2 else _roots(c))
 
 
 def _polyroots(c: Any) -> Any:
     """`np.polynomial.polynomial.polyroots`: of coefficients from the lowest on, in order."""
     if not has_unknown(c):
-        return rewrapped(np.polynomial.polynomial.polyroots(unwrapped(c)))
-    return wrapped(jnp.sort(as_jax(roots(Array(as_jax(asarray(c))[::-1])))))
+        return rewrap(np.polynomial.polynomial.polyroots(unwrap(c)))
+    # NumPy sorts these, complex ones by their real parts first, as jnp.sort does.
+    return wrap(jnp.sort(as_jax(roots(LiftedArray(as_jax(asarray(c))[::-1])))))
 
 
 def _check_leading(c: jax.Array, what: str) -> None:
@@ -76,12 +86,13 @@ def _coefficients(p: Any) -> Any:
 def _poly(seq_of_zeros: Any) -> Any:
     """`np.poly`; of a real matrix it is real."""
     data = as_jax(asarray(seq_of_zeros))
-    made = jnp.poly(data)
-    return wrapped(made.real if data.ndim == 2 and data.dtype.kind != "c" else made)
+    coefficients = jnp.poly(data)
+    # The matrix's eigenvalues come in conjugate pairs, as far as rounding leaves them; NumPy drops what is left as well.
+    return wrap(coefficients.real if data.ndim == 2 and data.dtype.kind != "c" else coefficients)
 
 
 def _polydiv(u: Any, v: Any) -> tuple:
-    """`np.polydiv`, with a remainder of the divisor's degree less one: it is not looked for leading zeros."""
+    """`np.polydiv`, with a remainder of the divisor's degree less one, whose leading zeros stay: how many is not known."""
     by = _coefficients(v)
     if not is_unknown(by) and not raw(by)[0]:
         raise unliftable("np.polydiv by a polynomial whose leading coefficient is 0", "its other coefficients")
@@ -89,27 +100,27 @@ def _polydiv(u: Any, v: Any) -> tuple:
     _check_leading(divisor, "np.polydiv by")
     quotient, rest = jnp.polydiv(dividend, divisor)
     keep = max(len(divisor) - 1, 1)
-    return wrapped(quotient), wrapped(rest[-keep:] if len(rest) > keep else rest)
+    return wrap(quotient), wrap(rest[-keep:] if len(rest) > keep else rest)
 
 
 def _of_coefficients(function: Callable, rule: Callable | None = None) -> Callable:
     """A function of polynomials; of a `poly1d` it makes one."""
 
-    def run(*args: Any, **kwargs: Any) -> Any:
-        given = [x.coeffs if isinstance(x, (Poly1d, np.poly1d)) else x for x in args]
-        if not has_unknown((given, kwargs)):
-            result = rewrapped(function(*unwrapped(given), **unwrapped(kwargs)))
+    def apply(*args: Any, **kwargs: Any) -> Any:
+        inputs = [x.coeffs if isinstance(x, (Poly1d, np.poly1d)) else x for x in args]
+        if not has_unknown((inputs, kwargs)):
+            result = rewrap(function(*unwrap(inputs), **unwrap(kwargs)))
         elif rule is None:
             namesake = namesake_of(function)
             assert namesake is not None
-            result = rewrapped(called(namesake, tuple(given), kwargs))
+            result = rewrap(call_namesake(namesake, tuple(inputs), kwargs))
         else:
-            result = rule(*given, **kwargs)
+            result = rule(*inputs, **kwargs)
         if not any(isinstance(x, (Poly1d, np.poly1d)) for x in args):
             return result
         return tuple(map(Poly1d, result)) if isinstance(result, tuple) else Poly1d(result)
 
-    return run
+    return apply
 
 
 def _polyval(p: Any, x: Any) -> Any:
@@ -120,6 +131,7 @@ def _polyval(p: Any, x: Any) -> Any:
             total = total * x + c
         return total
     coefficients, at = _coefficients(p), asarray(x) if isinstance(x, (list, tuple)) else x
+    # Horner's rule by the program's own operators, as in NumPy: x may be a matrix, a selection or an object.
     total = at * 0
     for c in coefficients:
         total = total * at + c
@@ -135,9 +147,9 @@ POLYNOMIALS: dict[Any, Callable] = {
     np.polyder: _of_coefficients(np.polyder),
     np.polyint: _of_coefficients(np.polyint),
     np.polydiv: _of_coefficients(np.polydiv, _polydiv),
-    np.roots: lambda p: roots(p) if has_unknown(p) else rewrapped(np.roots(raw(_coefficients(p)))),
+    np.roots: lambda p: roots(p) if has_unknown(p) else rewrap(np.roots(raw(_coefficients(p)))),
     np.polynomial.polynomial.polyroots: _polyroots,
-    np.poly: lambda z: _poly(z) if has_unknown(z) else rewrapped(np.poly(unwrapped(z))),
+    np.poly: lambda z: _poly(z) if has_unknown(z) else rewrap(np.poly(unwrap(z))),
 }
 
 
@@ -145,20 +157,22 @@ class Poly1d(Composite):
     """`np.poly1d` of coefficients that may depend on the arguments; a leading zero among those is kept."""
 
     kind = np.poly1d
+    # NumPy's arrays on the left hand the operator over to ours, instead of applying it to each element.
     __array_ufunc__ = None
 
     def __init__(self, c_or_r: Any, r: bool = False, variable: str | None = None):
         if isinstance(c_or_r, (Poly1d, np.poly1d)):
             self.coeffs, self.variable = asarray(c_or_r.coeffs), variable or c_or_r.variable
             return
-        given = np.atleast_1d(asarray(POLYNOMIALS[np.poly](c_or_r) if r else c_or_r))
-        if given.ndim > 1:
+        coefficients = np.atleast_1d(asarray(POLYNOMIALS[np.poly](c_or_r) if r else c_or_r))
+        if coefficients.ndim > 1:
             raise ValueError("Polynomial must be 1d only.")
-        if not is_unknown(given):
-            given = asarray(np.poly1d(raw(given)).coeffs)
-        self.coeffs, self.variable = given, variable or "x"
+        # NumPy takes leading zeros off.
+        if not is_unknown(coefficients):
+            coefficients = asarray(np.poly1d(raw(coefficients)).coeffs)
+        self.coeffs, self.variable = coefficients, variable or "x"
 
-    def refused(self) -> Exception:
+    def refusal(self) -> Exception:
         return unliftable(
             "a poly1d whose coefficients depend on the arguments, used in this way", "its coefficients: p.coeffs"
         )
@@ -191,7 +205,7 @@ class Poly1d(Composite):
 
     def _behind(self, ufunc: np.ufunc, function: Callable, other: Any) -> Any:
         """`other op self`: a number or an array of NumPy's makes an array of the polynomial."""
-        if isinstance(other, (np.generic, Array)) or (isinstance(other, Number) and other.python is None):
+        if isinstance(other, (np.generic, LiftedArray)) or (isinstance(other, Number) and other.python is None):
             return ufunc(other, self.coeffs)
         return self._with(function, other, True)
 
@@ -250,13 +264,13 @@ class Poly1d(Composite):
         return self.order
 
     def __eq__(self, other: Any) -> Any:
-        raise self.refused()
+        raise self.refusal()
 
     __ne__ = __eq__
     __hash__ = None  # type: ignore[assignment]
 
     def __bool__(self) -> bool:
-        raise self.refused()
+        raise self.refusal()
 
     def __str__(self) -> str:
-        raise self.refused()
+        raise self.refusal()

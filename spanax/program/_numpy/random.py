@@ -1,4 +1,9 @@
-"""Random numbers inside a lifted program: those of a generator that it seeds are drawn, as NumPy does, while it is traced."""
+"""Random numbers inside a lifted program: those of a generator that it seeds are drawn, as NumPy does, while it is traced.
+
+They are the same in every run of such a program in NumPy, too. So they are constants, and those of a distribution whose location
+and scale depend on the arguments are standard numbers, shifted and scaled: the pathwise derivative. Distributions without such a
+form, and generators without a seed, are refused: for those there is `sx.sample`.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from .._session import session, unliftable
-from .._values.trees import has_unknown, rewrapped, unwrapped
+from .._values.trees import has_unknown, rewrap, unwrap
 from .creation import asarray
 
 GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 
 
-class State:
-    """The cell of a generator's state."""
+class GeneratorState:
+    """The cell of a generator's state: a block that is traced and undone must leave the numbers that come next as they were."""
 
     name = "a random generator"
 
@@ -27,8 +32,8 @@ class State:
     def read(self) -> Any:
         g = self.generator
         if isinstance(g, np.random.Generator):
-            return _Fixed(g.bit_generator.state)
-        return _Fixed(g.get_state() if isinstance(g, np.random.RandomState) else g.getstate())
+            return _Snapshot(g.bit_generator.state)
+        return _Snapshot(g.get_state() if isinstance(g, np.random.RandomState) else g.getstate())
 
     def write(self, value: Any) -> None:
         g = self.generator
@@ -40,9 +45,20 @@ class State:
             g.setstate(value.state)
 
 
-class _Fixed:
+class _Snapshot:
+    """What a generator held: compared as one thing, whereas NumPy's dictionaries of arrays cannot be compared by `==`."""
+
     def __init__(self, state: Any):
         self.state = state
+
+
+def random_rule(function: Any) -> Callable | None:
+    """The rule for a call that draws from a generator, seeds one or makes one; None for any other function."""
+    if isinstance(getattr(function, "__self__", None), GENERATORS):
+        return draw
+    if function is np.random.seed:
+        return seed
+    return make_generator if function in (np.random.default_rng, np.random.RandomState, random.Random) else None
 
 
 def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
@@ -51,9 +67,9 @@ def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
     now = session()
     age = now.age(generator)
     if name == "seed":
-        now.record(State(generator), 0)
-        now.born(generator)
-        method(*unwrapped(args), **unwrapped(kwargs))
+        now.record(GeneratorState(generator), 0)
+        now.note_new(generator)
+        method(*unwrap(args), **unwrap(kwargs))
         return None
     if not age:
         raise unliftable(
@@ -62,14 +78,17 @@ def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
             "the random numbers as an argument",
             "sx.sample with a key",
         )
+    # A traced block runs any number of times, or not at all, but its numbers are drawn once: those after it would be others.
+    # A generator that the block makes itself is seeded again in each iteration, and gives the same numbers there in NumPy.
     if now.staged and not now.probing and age <= now.blocks[-1].start:
         raise unliftable(
             f"{name}() draws in a branch or a loop that runs as the arguments decide, from a generator made outside of it",
             "all numbers drawn before it",
         )
-    now.record(State(generator), age)
+    now.record(GeneratorState(generator), age)
+    # All known: NumPy draws, with every distribution and option that it has.
     if not has_unknown((args, kwargs)):
-        return rewrapped(method(*unwrapped(args), **unwrapped(kwargs)))
+        return rewrap(method(*unwrap(args), **unwrap(kwargs)))
     rule = _RULES.get(name)
     if rule is None:
         raise unliftable(
@@ -80,16 +99,16 @@ def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
     return rule(generator, *args, **kwargs)
 
 
-def seed(*args: Any, **kwargs: Any) -> None:
-    """`np.random.seed`: of the generator behind NumPy's own functions."""
+def seed(_: Callable, args: tuple, kwargs: dict) -> None:
+    """`np.random.seed(*args)`: of the generator behind NumPy's own functions."""
     generator = np.random.random.__self__  # type: ignore[attr-defined]
-    session().record(State(generator), 0)
-    session().born(generator)
-    np.random.seed(*unwrapped(args), **unwrapped(kwargs))
+    session().record(GeneratorState(generator), 0)
+    session().note_new(generator)
+    np.random.seed(*unwrap(args), **unwrap(kwargs))
 
 
-def made(kind: Callable, args: tuple, kwargs: dict) -> Any:
-    """A new generator; without a seed it would differ in every run, and be the same in each of the compiled program."""
+def make_generator(kind: Callable, args: tuple, kwargs: dict) -> Any:
+    """A new generator. Without a seed it differs in every run in NumPy, and would be the same in each of the compiled program."""
     if (not args and not kwargs) or args == (None,):
         raise unliftable(
             f"{getattr(kind, '__name__', kind)}() without a seed: the numbers would be the same in every run",
@@ -97,24 +116,25 @@ def made(kind: Callable, args: tuple, kwargs: dict) -> Any:
             "the random numbers as an argument",
             "sx.sample with a key",
         )
-    return session().born(kind(*unwrapped(args), **unwrapped(kwargs)))
+    return session().note_new(kind(*unwrap(args), **unwrap(kwargs)))
 
 
-def _located(standard: str, first: str, second: str, *, span: bool = False) -> Callable:
-    """Location and scale of standard numbers."""
+def _location_scale(standard: str, first: str, second: str, *, span: bool = False) -> Callable:
+    """Standard numbers, shifted and scaled: by location and scale, or with `span` by the two ends of an interval."""
 
     def rule(generator: Any, low: Any = 0.0, high: Any = 1.0, size: Any = None, **kwargs: Any) -> Any:
         low, high, size = kwargs.get(first, low), kwargs.get(second, high), kwargs.get("size", size)
         shape = np.broadcast_shapes(asarray(low).shape, asarray(high).shape) if size is None else size
-        drawn = rewrapped(getattr(generator, standard)(shape if shape != () else None))
-        return low + (high - low) * drawn if span else low + high * drawn
+        # NumPy draws its own normal and uniform numbers in this way, from the same bits: the values are NumPy's.
+        numbers = rewrap(getattr(generator, standard)(shape if shape != () else None))
+        return low + (high - low) * numbers if span else low + high * numbers
 
     return rule
 
 
 def _exponential(generator: Any, scale: Any = 1.0, size: Any = None) -> Any:
     shape = asarray(scale).shape if size is None else size
-    return scale * rewrapped(generator.standard_exponential(shape if shape != () else None))
+    return scale * rewrap(generator.standard_exponential(shape if shape != () else None))
 
 
 def _lognormal(generator: Any, mean: Any = 0.0, sigma: Any = 1.0, size: Any = None) -> Any:
@@ -126,23 +146,25 @@ def _permutation(generator: Any, x: Any, axis: int = 0) -> Any:
 
 
 def _shuffle(generator: Any, x: Any, axis: int = 0) -> None:
+    # The order that NumPy draws depends on the length alone, so known numbers are shuffled in place of the unknown ones.
     order = np.arange(len(x))
     generator.shuffle(order)
     x[...] = x[order]
 
 
 def _choice(generator: Any, a: Any, size: Any = None, replace: bool = True, p: Any = None, **kwargs: Any) -> Any:
+    # Which one is drawn jumps in p: no derivative passes through the places, and its expectation needs a bridge.
     if has_unknown((size, p)):
         raise unliftable(
             "choice() whose probabilities depend on the arguments", "sx.sample of a Categorical, with a bridge"
         )
-    return asarray(a)[generator.choice(len(asarray(a)), size, replace, unwrapped(p), **kwargs)]
+    return asarray(a)[generator.choice(len(asarray(a)), size, replace, unwrap(p), **kwargs)]
 
 
 _RULES: dict[str, Callable] = {
-    "normal": _located("standard_normal", "loc", "scale"),
+    "normal": _location_scale("standard_normal", "loc", "scale"),
     "gauss": lambda generator, mu=0.0, sigma=1.0: mu + sigma * generator.gauss(0.0, 1.0),
-    "uniform": _located("random", "low", "high", span=True),
+    "uniform": _location_scale("random", "low", "high", span=True),
     "exponential": _exponential,
     "lognormal": _lognormal,
     "permutation": _permutation,

@@ -1,7 +1,8 @@
 """Functions with a domain, whose derivative is 0 where their value is NaN.
 
 JAX multiplies a derivative of NaN by the zero of a number that is not chosen, and has NaN: np.where(x > 0, np.sqrt(x), 0) has no
-gradient at x = -1. Here it has; a NaN that IS chosen shows in the result itself.
+gradient at x = -1. Here it has; a NaN that IS chosen shows in the result itself. (JAX's FAQ, "gradients contain NaN where using
+where", asks each user to replace the argument by hand; this is the same replacement, inside the derivative.)
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def steady(name: str) -> Callable[..., Array] | None:
     return _STEADY.get(name)
 
 
-def _made(name: str, inside: float) -> Callable[..., Array]:
+def _with_steady_derivative(name: str, inside: float) -> Callable[..., Array]:
     function = getattr(jnp, name)
 
     @jax.custom_jvp
@@ -47,6 +48,7 @@ def _made(name: str, inside: float) -> Callable[..., Array]:
     @run.defjvp
     def derivative(primals, tangents):
         value = run(*primals)
+        # By the value, not by a rule of the domain: it is NaN wherever an argument lies outside, or is NaN itself.
         outside = jnp.isnan(value)
         chosen = [jnp.where(outside, jnp.full_like(x, inside), x) for x in primals]
         slope = jax.jvp(function, chosen, list(tangents))[1]
@@ -56,6 +58,7 @@ def _made(name: str, inside: float) -> Callable[..., Array]:
 
 
 def _same_shape(xs: tuple[Array, ...]) -> list[Array]:
+    # `outside` has the shape of the result, and chooses among the arguments: they are broadcast first.
     shape = jnp.broadcast_shapes(*(x.shape for x in xs))
     return [x if x.shape == shape else jnp.broadcast_to(x, shape) for x in xs]
 
@@ -71,6 +74,7 @@ def _xlogy_derivative(primals, tangents):
     (x, y), (by_x, by_y) = primals, tangents
     value = _xlogy(x, y)
     slope = jnp.zeros_like(value)
+    # log y is -inf at y = 0. Times a tangent of x that is 0 since x is a constant it would be NaN: ask for symbolic zeros.
     if not isinstance(by_x, SymbolicZero):
         slope = slope + by_x * jnp.log(y)
     if not isinstance(by_y, SymbolicZero):
@@ -80,5 +84,5 @@ def _xlogy_derivative(primals, tangents):
 
 
 _STEADY = {"xlogy": lambda *xs: _xlogy(*_same_shape(xs))} | {
-    name: _made(name, inside) for name, inside in _INSIDE.items()
+    name: _with_steady_derivative(name, inside) for name, inside in _INSIDE.items()
 }

@@ -1,4 +1,10 @@
-"""NumPy's universal functions on values of a lifted program, with NumPy's own rules of promotion."""
+"""NumPy's universal functions on values of a lifted program, with NumPy's own rules of promotion.
+
+JAX promotes in another way (an int32 and a float32 make a float32 there, a float64 in NumPy). So NumPy itself says which dtypes
+a call has (`ufunc.resolve_dtypes`), and jax.numpy's function gets arguments of these. Python's own scalars are weak in NumPy: a
+`Number` remembers which type it stands for. The range of an index is kept through its arithmetic (`Number.span`), so that
+x[i + 1] in a loop over known bounds needs no check when the program runs.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +21,9 @@ from .._scipy.special import ufunc as special
 from .._session import session, unliftable
 from .._values.integers import check_whole, whole_power
 from .._values.matrices import Matrix
-from .._values.values import PYTHON, Number, as_jax, canonical, is_unknown, raw, wrapped
+from .._values.values import PYTHON, Number, as_jax, canonical, is_unknown, raw, wrap
 from .array_likes import SEQUENCES
-from .errors import translated
+from .errors import with_numpys_errors
 from .steady import steady
 from .ufunc_methods import METHODS, at
 
@@ -31,45 +37,57 @@ def apply(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
     if chosen is not None:
         return chosen.ufunc(ufunc, method, inputs, kwargs)
     function = ufunc if method in ("__call__", "operator") else getattr(ufunc, method)
-    return translated(lambda: _applied(ufunc, method, inputs, dict(kwargs)), function, inputs, kwargs)
+    return with_numpys_errors(lambda: _apply(ufunc, method, inputs, dict(kwargs)), function, inputs, kwargs)
 
 
-def _applied(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
+def _apply(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
     out = kwargs.pop("out", None)
-    inputs = tuple(session().rules.function(np.array, (x,), {}) if isinstance(x, SEQUENCES) else x for x in inputs)
+    inputs = tuple(_array_of_sequence(x) for x in inputs)
     if method == "at":
         return at(ufunc, *inputs)
-    where = kwargs.pop("where", True) if method in ("__call__", "operator") else True
-    if method == "operator" and ufunc in _ARITHMETIC:
-        inputs = tuple(map(_counted, inputs)) if all(map(weak_type, inputs)) else inputs
+    is_call = method in ("__call__", "operator")
+    # Of a method such as reduce, `where` says what takes part; of a call, which results are written.
+    where = kwargs.pop("where", True) if is_call else True
+    if method == "operator" and ufunc in _ARITHMETIC and all(map(weak_type, inputs)):
+        inputs = tuple(map(_bool_to_int, inputs))
     if any(map(is_unknown, (*inputs, where, *kwargs.values()))):
-        if session().guarded:
-            raise unliftable(
-                "a `try` statement around arithmetic on values that depend on the arguments: which handler runs is not known",
-                "a test before it: if x == 0: ...",
-                "sx.blackbox around the function, with a bridge",
-            )
-        _refuse_objects(ufunc, inputs)
-        run = METHODS.get(method)
-        result = _call(ufunc, inputs, kwargs) if run is None else run(ufunc, *inputs, **kwargs)
-        result = _python_kind(ufunc, result, inputs) if method == "operator" else result
+        result = _apply_to_unknown(ufunc, method, inputs, kwargs)
     else:
-        given = {name: raw(value) for name, value in kwargs.items()}
-        name = "__call__" if method == "operator" else method
-        result = _each(wrapped, getattr(ufunc, name)(*map(raw, inputs), **given))
-    return _written(result, out, where)
+        function = ufunc if is_call else getattr(ufunc, method)
+        known = {name: raw(value) for name, value in kwargs.items()}
+        result = _each(wrap, function(*map(raw, inputs), **known))
+    return _store_out(result, out, where)
+
+
+def _array_of_sequence(x: Any) -> Any:
+    return session().rules.function(np.array, (x,), {}) if isinstance(x, SEQUENCES) else x
+
+
+def _apply_to_unknown(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
+    # Python's float division raises where NumPy's does not, and a handler would have to be chosen before its value is known.
+    if session().guarded:
+        raise unliftable(
+            "a `try` statement around arithmetic on values that depend on the arguments: which handler runs is not known",
+            "a test before it: if x == 0: ...",
+            "sx.blackbox around the function, with a bridge",
+        )
+    _refuse_objects(ufunc, inputs)
+    rule = METHODS.get(method)
+    result = _call(ufunc, inputs, kwargs) if rule is None else rule(ufunc, *inputs, **kwargs)
+    return _python_kind(ufunc, result, inputs) if method == "operator" else result
 
 
 def _each(function: Callable, result: Any) -> Any:
     return tuple(map(function, result)) if isinstance(result, tuple) else function(result)
 
 
-def _written(result: Any, out: Any, where: Any) -> Any:
+def _store_out(result: Any, out: Any, where: Any) -> Any:
     """Into `out=`, and only `where=`."""
     targets = out if isinstance(out, tuple) else (out,)
     if targets[0] is None:
         if where is True:
             return result
+        # In NumPy such numbers are whatever the memory held.
         raise unliftable("where= without out= leaves numbers that nobody has set", "out=np.zeros_like(x)")
     for target, one in zip(targets, result if isinstance(result, tuple) else (result,), strict=True):
         store = session().rules.store
@@ -81,6 +99,7 @@ def _written(result: Any, out: Any, where: Any) -> Any:
 
 
 def _refuse_objects(ufunc: np.ufunc, inputs: tuple) -> None:
+    # Named here, with the function. The conversion to JAX would fail as well, but knows only the array.
     if any(isinstance(x, np.ndarray) and x.dtype == object for x in inputs):
         raise unliftable(f"np.{ufunc.__name__} on an array of objects", "an array of numbers")
 
@@ -97,14 +116,16 @@ def weak_type(x: Any) -> type | None:
 
 def dtypes(ufunc: np.ufunc, inputs: tuple) -> tuple[np.dtype, ...]:
     """Those of the inputs and results, as NumPy has them."""
-    given = []
+    kinds = []
     for x in inputs:
         kind = weak_type(x)
-        given.append(np.dtype(bool) if kind is bool else kind or np.dtype(raw(x).dtype))
-    if all(kind is int for kind in given):  # for comparisons of Python's integers NumPy has objects
-        given = [np.dtype(int)] * len(given)
+        # NumPy's resolver takes the classes int, float and complex for weak scalars, and bool for none.
+        kinds.append(np.dtype(bool) if kind is bool else kind or np.dtype(raw(x).dtype))
+    # Python's integers have any size, so for comparisons of two of them NumPy has objects.
+    if all(kind is int for kind in kinds):
+        kinds = [np.dtype(int)] * len(kinds)
     try:
-        return ufunc.resolve_dtypes((*given, *[None] * ufunc.nout))
+        return ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))
     except TypeError as error:
         raise TypeError(f"np.{ufunc.__name__}: {error}") from None
 
@@ -117,8 +138,9 @@ def _python_kind(ufunc: np.ufunc, result: Any, inputs: tuple) -> Any:
     return result
 
 
-def _counted(x: Any) -> Any:
+def _bool_to_int(x: Any) -> Any:
     """Python's own booleans are the numbers 0 and 1 in arithmetic."""
+    # NumPy's booleans stay booleans: True + True is 2 in Python and True in NumPy.
     if weak_type(x) is not bool:
         return x
     return Number(as_jax(x, int), int) if isinstance(x, Number) else int(x)
@@ -130,21 +152,24 @@ def _counted(x: Any) -> Any:
 def _call(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
     rule = _RULES.get(ufunc.__name__)
     types = dtypes(ufunc, inputs)
+    # `dtype=` is that of the loop: the inputs are cast to it, and it has no rule that looks at their types.
     if (dtype := kwargs.pop("dtype", None)) is not None:
         types = (*[np.dtype(dtype)] * len(inputs), *types[len(inputs) :])
+    # They choose among loops and memory layouts, which XLA does not have. What is left would change values.
     for name in ("casting", "order", "subok"):
         kwargs.pop(name, None)
     if kwargs:
         raise unliftable(f"np.{ufunc.__name__}({', '.join(kwargs)}=...) is not lifted", "the same without it")
-    if rule is not None and dtype is None and (done := rule(*inputs)) is not None:
-        return done if isinstance(done, Number) else wrapped(done)
+    if rule is not None and dtype is None and (result := rule(*inputs)) is not None:
+        return result if isinstance(result, Number) else wrap(result)
     function = _careful(ufunc, inputs, types) or _namesake(ufunc, inputs)
-    return _each(wrapped, function(*(as_jax(x, t) for x, t in zip(inputs, types, strict=False))))
+    return _each(wrap, function(*(as_jax(x, t) for x, t in zip(inputs, types, strict=False))))
 
 
 def _careful(ufunc: np.ufunc, inputs: tuple, types: tuple) -> Callable | None:
-    """A function with a domain, whose derivative outside of it is not to spoil others."""
+    """A function with a domain, whose derivative outside of it must not make that of others NaN."""
     name = ufunc.__name__
+    # Ints have no derivative, and complex numbers no domain.
     if types[0].kind != "f" or (name == "divide" and _is_safe(inputs[1])):
         return None
     return steady(name)
@@ -172,64 +197,86 @@ _PRIVATE = {"clip", "_ones_like"}
 
 
 def _power(x: Any, n: Any) -> Any:
-    """A known whole exponent: a product of factors, whose derivative is exact everywhere."""
-    if is_unknown(n) and weak_type(x) is int and weak_type(n) is int:
-        return whole_power(x, n)
-    if not is_unknown(n) and np.ndim(raw(n)) == 0 and is_unknown(x):
-        exponent = raw(n)
-        if not isinstance(exponent, complex) and float(exponent).is_integer() and abs(exponent) <= 64:
-            dtype = dtypes(np.power, (x, n))[-1]
-            if dtype.kind in "fc" or exponent >= 0:
-                return lax.integer_pow(as_jax(x, dtype), int(exponent))
-            if weak_type(x) and weak_type(n):
-                return lax.integer_pow(as_jax(x, canonical(float)), int(exponent))
-    return None
+    """A known whole exponent: a product of factors, whose derivatives of every order are products, and exact everywhere."""
+    if is_unknown(n):
+        return whole_power(x, n) if weak_type(x) is int and weak_type(n) is int else None
+    exponent = raw(n)
+    if not is_unknown(x) or not _is_small_whole(exponent):
+        return None
+    dtype = dtypes(np.power, (x, n))[-1]
+    if dtype.kind in "fc" or exponent >= 0:
+        return lax.integer_pow(as_jax(x, dtype), int(exponent))
+    # Of Python's ints a negative exponent makes a float; of NumPy's it is an error, which is left to NumPy.
+    return lax.integer_pow(as_jax(x, canonical(float)), int(exponent)) if weak_type(x) and weak_type(n) else None
+
+
+def _is_small_whole(exponent: Any) -> bool:
+    """Is it one number, whole, and so small that squaring over and over takes few multiplications (at most 12)?"""
+    if np.ndim(exponent) or isinstance(exponent, complex):
+        return False
+    return float(exponent).is_integer() and abs(exponent) <= 64
 
 
 def _matmul(x: Any, y: Any) -> Any:
     dtype = dtypes(np.matmul, (x, y))[-1]
+    # An accelerator's default rounds float32 to fewer bits before it multiplies; NumPy does not.
     return jnp.matmul(as_jax(x, dtype), as_jax(y, dtype), precision=lax.Precision.HIGHEST)
 
 
 def _span(sign: int) -> Callable:
     """The range of an index stays known when a known int is added to it."""
 
-    def shifted(x: Any, y: Any) -> Any:
+    def shift(x: Any, y: Any) -> Any:
         if isinstance(x, Number) and x.span and type(y) is int:
-            known, index, span = sign * y, x, x.span
-        elif isinstance(y, Number) and y.span and type(x) is int and sign > 0:
-            known, index, span = x, y, y.span
-        else:
-            return _ranged(np.add if sign > 0 else np.subtract)(x, y)
-        low, high = span
-        result = Number(as_jax(index) + canonical(int).type(known), int, (low + known, high + known))
-        result.origin = index.source
-        return result
+            return _shifted_index(x, sign * y)
+        if isinstance(y, Number) and y.span and type(x) is int and sign > 0:
+            return _shifted_index(y, x)
+        return _interval_rule(np.add if sign > 0 else np.subtract)(x, y)
 
-    return shifted
+    return shift
 
 
-def _ranged(ufunc: np.ufunc) -> Callable:
-    """The range of an index stays known when it is combined with known ints and other indices."""
+def _shifted_index(index: Number, known: int) -> Number:
+    """`index + known`, which remembers what it was shifted from: x[i : i + 3] has a known length."""
+    assert index.span is not None
+    low, high = index.span
+    result = Number(as_jax(index) + canonical(int).type(known), int, (low + known, high + known))
+    result.origin = index.source
+    return result
 
-    def combined(x: Any, y: Any) -> Number | None:
-        first, second = (p.span if isinstance(p, Number) else (p, p) if type(p) is int else None for p in (x, y))
+
+def _interval_rule(ufunc: np.ufunc) -> Callable:
+    """The range of an index stays known when it is combined with known ints and other indices: interval arithmetic."""
+
+    def combine(x: Any, y: Any) -> Number | None:
+        first, second = map(_interval, (x, y))
         if first is None or second is None:
             return None
-        ends = [int(ufunc(a, b)) for a in first for b in second if abs(a) < 2**31 and abs(b) < 2**31]
+        # Add, subtract and multiply are monotonous in each operand, so the extremes are at the ends. Ends below 2^31 have
+        # products that an int64 holds: beyond, NumPy's own arithmetic would wrap around here.
+        ends = [int(ufunc(a, b)) for a in first for b in second if max(abs(a), abs(b)) < 2**31]
         if len(ends) < 4 or max(map(abs, ends)) > np.iinfo(canonical(int)).max:
             return None
         return Number(getattr(jnp, ufunc.__name__)(as_jax(x), as_jax(y)), int, (min(ends), max(ends)))
 
-    return combined
+    return combine
+
+
+def _interval(x: Any) -> tuple[int, int] | None:
+    """The least and the greatest value of an int, where they are known."""
+    if isinstance(x, Number):
+        return x.span
+    return (x, x) if type(x) is int else None
 
 
 def _square(x: Any) -> Any:
+    # Of ints NumPy's wraps around as any product does; jnp.square does the same.
     return lax.integer_pow(as_jax(x), 2) if raw(x).dtype.kind in "fc" else None
 
 
 def _hypot(x: jax.Array, y: jax.Array) -> jax.Array:
     """A root of squares, which is known to have a kink at 0; by a power of 2 where these would overflow or vanish."""
+    # A power of 2, so that scaling rounds nothing; without a derivative of its own, as unit cancels.
     most, info = jnp.maximum(jnp.abs(x), jnp.abs(y)), jnp.finfo(x.dtype)
     far = 2.0 ** int(0.6 * info.maxexp)
     is_large, is_small = most >= float(info.max) ** 0.5 / 2, most <= float(info.tiny) ** 0.5 / float(info.eps)
@@ -243,5 +290,5 @@ _RULES: dict[str, Callable] = {
     "matmul": _matmul,
     "add": _span(1),
     "subtract": _span(-1),
-    "multiply": _ranged(np.multiply),
+    "multiply": _interval_rule(np.multiply),
 }

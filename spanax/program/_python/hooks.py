@@ -1,4 +1,9 @@
-"""What the hooks in a rewritten function do: `_sx_.call(f, x)` and the like."""
+"""What the hooks in a rewritten function do: `_sx_.call(f, x)` and the like.
+
+Names, attributes and items may be None, or have no value, on some branches of the program (`Unsettled`). Each expression whose
+value is computed with asks for it (`ld`, `call`, `item`); those that only hand a value on do not (`pass_on`, `call_unread`,
+`item_unread`), so that a program may return early, or nothing, wherever it looks at what it got before it uses it.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +20,8 @@ import numpy as np
 from ..._errors import SpanaxError
 from .._flow import conditionals, loops
 from .._flow.comparisons import (
-    COMPARED,
-    compared as compared,
+    COMPARISONS,
+    compare_pair as compare_pair,
     differs_from_none as differs_from_none,
     equals_none as equals_none,
     is_none as is_none,
@@ -31,26 +36,26 @@ from .._numpy import functions, methods, ufuncs
 from .._numpy.polynomials import Poly1d
 from .._session import RaisedError, line, session, unliftable
 from .._values import text as _text
-from .._values.cells import Variable, changing, linked, read, set_attribute, usable
+from .._values.cells import Variable, check_usable, note_write, possible_aliases, read, set_attribute
 from .._values.constants import refuse_writing
 from .._values.matrices import Matrix
 from .._values.protocols import (
     binary as binary,
     in_place,
-    managed as managed,
+    manage_context as manage_context,
     own_method,
     read_property,
     setter,
     unary as unary,
 )
-from .._values.settling import settle as settle, settled_parts, settled_within
+from .._values.settling import settle as settle, settle_parts, settle_within
 from .._values.unsettled import Partial, Undefined as Undefined, Unsettled, may_be_none
-from .._values.values import Array, Composite, Number
-from . import calls
-from .builtins import listed
+from .._values.values import Composite, LiftedArray, Number
+from . import calls, libraries
+from .numbers import list_items
 
 if_, choose, while_, for_ = conditionals.if_, conditionals.choose, loops.while_, loops.for_
-call, called, store = calls.call, calls.called, _indexing.store
+call, call_unread, store = calls.call, calls.call_unread, _indexing.store
 slice = builtins.slice
 
 
@@ -60,21 +65,23 @@ def ld(value: Any) -> Any:
     return Poly1d(value) if isinstance(value, np.poly1d) else read(value)
 
 
-def passed(value: Any) -> Any:
-    """A name that is only handed on, to another name, a container or a function: it may be None on some ways."""
+def pass_on(value: Any) -> Any:
+    """A name that is only handed on, to another name, a container or a function: it may be None on some branches."""
     return value if may_be_none(value) else ld(value)
 
 
+# The frames from which a lifted function is called by a hook.
 _CALLERS = {calls.program_function.__code__, calls.start.__code__}
 
 
-def handed(value: Any) -> Any:
-    """What a function returns: None on some ways only to those who look, the functions that are lifted."""
+def hand_back(value: Any) -> Any:
+    """What a function returns: None on some branches only for a caller that is lifted, and looks."""
     return _to_caller(value, sys._getframe(1))
 
 
 def _to_caller(value: Any, frame: Any) -> Any:
-    """`frame`: that of the function. Who calls it by a hook asks for the value when it is used; others do not know how to."""
+    """`frame`: that of the function. A caller by a hook asks for the value when it is used; others do not know how to."""
+    # Python does not tell a function who calls it, and Python's own code (`sorted`, `map`, a generator) may be the caller.
     looks = frame.f_back is not None and frame.f_back.f_code in _CALLERS
     return value if looks or not isinstance(value, Unsettled) else settle(value)
 
@@ -85,14 +92,15 @@ def attribute(owner: Any, name: str, *default: Any) -> Any:
 
 
 def attribute_passed(owner: Any, name: str, *default: Any) -> Any:
-    return passed(attribute_unread(owner, name, *default))
+    return pass_on(attribute_unread(owner, name, *default))
 
 
 def attribute_unread(owner: Any, name: str, *default: Any) -> Any:
     if isinstance(owner, _text.Text):
         _text.refuse_number(owner)
     owner = settle(owner)
-    if name == "__dict__" and linked(owner):
+    # Each branch's object has its own dictionary: a write into one of them would not reach the other.
+    if name == "__dict__" and possible_aliases(owner):
         raise unliftable(
             "the attributes of an object that is one or another, as the arguments decide, are read as a dictionary",
             "the attributes by their names",
@@ -109,26 +117,29 @@ def item(target: Any, index: Any) -> Any:
 
 
 def item_unread(target: Any, index: Any) -> Any:
+    """`target[index]`, which may be None on some branches."""
+    # x[-1] reads a list at its end only. A loop that appends to it, and reads no further back, need not carry all of it.
     if type(target) is list and type(index) is int and -len(target) <= index < 0:
         session().reads_end(target, len(target) + index)
-        usable(target)
+        check_usable(target)
         return target[index]
     target = ld(target)
     if isinstance(target, Items):
-        return target.known(index)
+        return target.item_at(index)
     return _indexing.item(target, index)
 
 
 def result(value: Any, returned: Any, always: bool) -> Any:
-    """What a function returns that may end early, or without a value. `always`: does each way through it end in `return`?"""
+    """What a function returns that may end early, or without a value. `always`: does each path through it end in `return`?"""
     if isinstance(value, Undefined):
         return None
+    # Where each path returns, the condition of "not assigned" cannot hold at the end, although the tracing cannot know it.
     if isinstance(value, Partial):
         value = value.value if always and value.absent is not None else value.or_none()
     return _to_caller(value if may_be_none(value) else ld(value), sys._getframe(1))
 
 
-def returned(value: Any) -> Any:
+def final_result(value: Any) -> Any:
     """The program's result, once each part of it has a value."""
     value = ld(value)
     if isinstance(value, _text.Text):
@@ -136,29 +147,31 @@ def returned(value: Any) -> Any:
     if isinstance(value, Matrix):
         return value.A
     if isinstance(value, Composite):
-        raise value.refused()
+        raise value.refusal()
     if isinstance(value, Items):
-        return [returned(part) for part in value]
+        return list(map(final_result, value))
     if isinstance(value, (list, tuple)):
-        parts = [returned(part) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    return {key: returned(part) for key, part in value.items()} if isinstance(value, dict) else value
+        parts = list(map(final_result, value))
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)  # a named tuple
+    return {key: final_result(part) for key, part in value.items()} if isinstance(value, dict) else value
 
 
 # -- truth
+#
+# `a and b` has two forms: in a condition only its truth matters (all_of, any_of), elsewhere its value is one of the operands.
 
 
 def all_of(first: Any, *others: Callable[[], Any]) -> Any:
     """`first and others[0]() and ...`, of a condition: whether it holds."""
-    return choose(first, lambda: all_of(others[0](), *others[1:]), lambda: False) if others else _held(first)
+    return choose(first, lambda: all_of(others[0](), *others[1:]), lambda: False) if others else _truth_value(first)
 
 
 def any_of(first: Any, *others: Callable[[], Any]) -> Any:
     """`first or others[0]() or ...`, of a condition."""
-    return choose(first, lambda: True, lambda: any_of(others[0](), *others[1:])) if others else _held(first)
+    return choose(first, lambda: True, lambda: any_of(others[0](), *others[1:])) if others else _truth_value(first)
 
 
-def _held(value: Any) -> Any:
+def _truth_value(value: Any) -> Any:
     chosen = truth(value)
     return chosen if isinstance(chosen, bool) else Number(chosen, bool)
 
@@ -174,14 +187,14 @@ def or_(first: Any, *others: Callable[[], Any]) -> Any:
 
 
 def _there(value: Any) -> Any:
-    """Where it holds it is not None."""
+    """A value that holds is not None."""
     return value.value if may_be_none(value) else value
 
 
 def compare(left: Any, *pairs: Any) -> Any:
     """`left < a() < b()`: pairs of an operator's name and a function."""
-    name, other = pairs[0], pairs[1]()
-    result = COMPARED[name](left, other)
+    name, other = pairs[0], pairs[1]()  # evaluated once, although it stands in two comparisons
+    result = COMPARISONS[name](left, other)
     return result if len(pairs) == 2 else and_(result, lambda: compare(other, *pairs[2:]))
 
 
@@ -208,16 +221,18 @@ def augment(op: str, target: Any, value: Any) -> Any:
     """`target op= value`: the new value, which is the old object where it can be written in place."""
     refuse_writing(target)
     if isinstance(target, (list, dict, set, deque)):
-        changing(target)
-        value = listed(value) if isinstance(target, list) and op == "Add" else value
-    done = in_place(op, target, value)
-    return _AUGMENTED[op](target, value) if done is NotImplemented else done
+        note_write(target)
+        # `list += iterable` takes any iterable, also what a loop has stacked, which only `list_items` can go through.
+        value = list_items(value) if isinstance(target, list) and op == "Add" else value
+    new = in_place(op, target, value)
+    return _AUGMENTED[op](target, value) if new is NotImplemented else new
 
 
 def assign_item(value: Any, target: Any, index: Any) -> None:
     """`target[index] = value`, in Python's order: the value comes first."""
+    # A container keeps what may be None; an array computes with it.
     holds = isinstance(target, (list, dict, deque)) or own_method(target, "__setitem__") is not None
-    store(target, index, value if holds else settled_parts(value))
+    store(target, index, value if holds else settle_parts(value))
 
 
 def assign_attribute(value: Any, owner: Any, name: str) -> None:
@@ -235,11 +250,13 @@ def attribute_place(owner: Any, name: str) -> tuple:
 
 def augment_item(op: str, place: tuple, value: Any) -> None:
     target, index, old = place
-    new = _OPERATED[op](old, value) if isinstance(target, (Array, Masked)) else augment(op, old, value)
+    # An item of an array is a view: written in place, and then stored as well, it would be written twice.
+    new = _OPERATED[op](old, value) if isinstance(target, (LiftedArray, Masked)) else augment(op, old, value)
     if new is not old or own_method(target, "__setitem__"):
         store(target, index, new)
 
 
+# The operators that make a new value: operator.iadd -> operator.add; "and" and "or" are Python's keywords.
 _OPERATED = {
     name: getattr(operator, f.__name__.replace("i", "", 1) + ("_" if name in ("BitAnd", "BitOr") else ""))
     for name, f in _AUGMENTED.items()
@@ -254,10 +271,11 @@ def augment_attribute(op: str, place: tuple, value: Any) -> None:
 
 
 def append(target: Any, value: Any) -> Any:
-    """`target.append(value)`."""
+    """`target.append(value)`: by itself, as loops do little else."""
     target = settle(target)
     if isinstance(target, list):
-        changing(target)
+        note_write(target)
+        # A list whose structure differs between branches cannot be used. Reading it is the error, appending to it is not.
         if id(target) not in session().broken:
             target.append(value)
         return None
@@ -267,45 +285,45 @@ def append(target: Any, value: Any) -> Any:
 def delete(target: Any, index: Any) -> None:
     """`del target[index]`."""
     if isinstance(target, (list, dict, deque)):
-        changing(target)
+        note_write(target)
     if (method := own_method(target, "__delitem__")) is not None:
         call(method, target, index)
     else:
         del target[index]
 
 
-def rebinding(name: str, get: Callable, set_: Callable) -> None:
+def rebind(name: str, get: Callable, set_: Callable) -> None:
     """A function inside is about to give a name of the function around a new value."""
     session().record(Variable(name, get, set_), 0)
 
 
 def fresh(container: Any) -> Any:
     """A list, a dict or a set that the program has just made."""
-    return session().born(container)
+    return session().note_new(container)
 
 
 def iterate(iterable: Any, unpacked: bool) -> Any:
-    """For a comprehension: items that are known, one by one. `unpacked`: are they?"""
-    items = listed(iterable) if items_of(iterable) is not None else iterable
+    """For a comprehension, which Python runs: the items one by one. `unpacked`: does its target take them apart?"""
+    items = list_items(iterable) if items_of(iterable) is not None else iterable
     return map(settle, items) if unpacked else items
 
 
 # -- text
 
 
-def joined(*parts: Any) -> Any:
+def format_fstring(*parts: Any) -> Any:
     """An f-string."""
-    return _text.joined(*map(_written, parts))
+    return _text.format_fstring(*map(_as_text, parts))
 
 
-def _written(part: Any) -> Any:
+def _as_text(part: Any) -> Any:
     """Of a text: what an object's `__str__` reads is settled, too."""
-    return settled_within(settled_parts(part))
+    return settle_within(settle_parts(part))
 
 
 def percent(left: Any, right: Any) -> Any:
     """`left % right`, which may be a text."""
-    return _text.percent(left, _written(right))
+    return _text.percent(left, _as_text(right))
 
 
 # -- errors
@@ -315,14 +333,15 @@ def assert_(test: Any, message: Callable[[], Any] | None) -> None:
     """`assert test, message()`."""
     chosen = truth(test)
     if isinstance(chosen, bool):
+        # Python makes the message only where the assertion fails.
         if not chosen:
-            raise raised(AssertionError(*([message()] if message else [])))
+            raise error_to_raise(AssertionError(*([message()] if message else [])))
         return
     text = f": {_text.message(message())}" if message else ""
     session().check(~chosen, f"an assertion does not hold{text}", line())
 
 
-def raised(error: Any) -> BaseException:
+def error_to_raise(error: Any) -> BaseException:
     """What `raise error` raises: in a branch that the arguments decide on, a note for whoever traces it."""
     if isinstance(error, type):
         error = error()
@@ -330,8 +349,9 @@ def raised(error: Any) -> BaseException:
 
 
 @contextlib.contextmanager
-def trying(*kinds: Any):
+def try_block(*kinds: Any):
     """The body of a `try` with handlers: an error that depends on values cannot be caught there."""
+    # In NumPy's arithmetic these come from values: whether they come is known when the program runs, too late for a handler.
     flat = [k for kind in kinds for k in (kind if isinstance(kind, tuple) else (kind,))]
     matters = any(issubclass(e, k) or issubclass(k, e) for k in flat for e in _ARITHMETIC)
     now = session()
@@ -345,18 +365,19 @@ def trying(*kinds: Any):
 _ARITHMETIC = (ArithmeticError, ValueError, IndexError, np.linalg.LinAlgError, AssertionError)
 
 
+# Not errors of the program, whose `except Exception` would hide them.
 passing = (SpanaxError, RaisedError)  # no handler of the program's catches these
 
 
 def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
-    return ufuncs.apply(ufunc, method, settled_parts(inputs), settled_parts(kwargs))
+    return ufuncs.apply(ufunc, method, settle_parts(inputs), settle_parts(kwargs))
 
 
 def _function(function: Callable, args: tuple, kwargs: dict) -> Any:
-    return functions.apply(function, settled_parts(args), settled_parts(kwargs))
+    return functions.apply(function, settle_parts(args), settle_parts(kwargs))
 
 
-class Rules:
+class LiftRules:
     """What values ask for: see `_session.Rules`."""
 
     ufunc = staticmethod(_ufunc)
@@ -365,7 +386,7 @@ class Rules:
     store = staticmethod(_indexing.store)
     method = staticmethod(methods.method)
     call = staticmethod(calls.call)
-    called = staticmethod(calls.called)
+    call_unread = staticmethod(calls.call_unread)
     attribute = staticmethod(attribute_passed)
-    source = staticmethod(calls.source)
+    source = staticmethod(libraries.source)
     hooks = sys.modules[__name__]

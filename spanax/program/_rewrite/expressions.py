@@ -40,7 +40,7 @@ class Expressions(ast.NodeTransformer):
     def visit_Lambda(self, node: ast.Lambda) -> Any:
         node.args.defaults = [self.hand_on(d) for d in node.args.defaults]
         node.args.kw_defaults = [d and self.hand_on(d) for d in node.args.kw_defaults]
-        node.body = at(node.body, hook("handed", self.hand_on(node.body)))
+        node.body = at(node.body, hook("hand_back", self.hand_on(node.body)))
         return node
 
     def mangle(self, name: str) -> str:
@@ -132,7 +132,7 @@ class Expressions(ast.NodeTransformer):
         if name in ("Is", "IsNot"):
             asked = at(node, hook("same", self.visit(left), self.visit(right)))
             return asked if name == "Is" else at(node, hook("not_", asked))
-        return at(node, hook("compared", ast.Constant(name), self.visit(left), self.visit(right)))
+        return at(node, hook("compare_pair", ast.Constant(name), self.visit(left), self.visit(right)))
 
     def chain(self, node: ast.Compare) -> Any:
         """`a < b < c`: each operand is evaluated once, and only as long as the comparisons before it hold."""
@@ -165,7 +165,7 @@ class Expressions(ast.NodeTransformer):
                 parts.append(ast.Tuple([self.visit(part.value), ast.Constant(part.conversion), spec], ast.Load()))
             else:
                 parts.append(part)
-        return at(node, hook("joined", *parts))
+        return at(node, hook("format_fstring", *parts))
 
     def fresh(self, node: ast.AST) -> Any:
         return at(node, hook("fresh", self.generic_visit(node)))  # type: ignore[arg-type]
@@ -215,7 +215,7 @@ class Expressions(ast.NodeTransformer):
         """What is only handed on, to a name, a container or a function."""
         if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
             is_own = isinstance(node, ast.Name) and node.id.startswith(HOOKS)
-            return node if is_own else at(node, hook("passed", self.unread(node)))
+            return node if is_own else at(node, hook("pass_on", self.unread(node)))
         return self.unread(node)
 
     def unread(self, node: ast.expr) -> ast.expr:
@@ -226,7 +226,7 @@ class Expressions(ast.NodeTransformer):
         if isinstance(node, ast.Subscript):
             return at(node, hook("item_unread", self.unread(node.value), self.index(node.slice)))
         if isinstance(node, ast.Call):
-            return self.call(node, "called")
+            return self.call(node, "call_unread")
         if isinstance(node, ast.NamedExpr):
             return at(node, ast.NamedExpr(node.target, self.hand_on(node.value)))
         if isinstance(node, ast.BoolOp):

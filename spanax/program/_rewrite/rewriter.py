@@ -123,7 +123,7 @@ class _Rewriter(Expressions):
         return done
 
     def note_rebinding(self, name: str) -> ast.stmt:
-        return ast.Expr(hook("rebinding", ast.Constant(name), thunk(load(name)), load(f"_sx_set_{name}")))
+        return ast.Expr(hook("rebind", ast.Constant(name), thunk(load(name)), load(f"_sx_set_{name}")))
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
         if is_generator(node):
@@ -222,7 +222,8 @@ class _Rewriter(Expressions):
 
     def visit_With(self, node: ast.With) -> Any:
         node.items = [
-            ast.withitem(at(node, hook("managed", self.visit(i.context_expr))), i.optional_vars) for i in node.items
+            ast.withitem(at(node, hook("manage_context", self.visit(i.context_expr))), i.optional_vars)
+            for i in node.items
         ]
         node.body = self.statements(node.body)
         return node
@@ -243,7 +244,7 @@ class _Rewriter(Expressions):
         """Inside the body, what the handlers in `ending` would catch must be known while the program is traced. Errors of the
         lifting itself pass them all: a bare `except` of the program's must not swallow the diagnosis."""
         caught = [h.type if h.type is not None else load("BaseException") for h in ending]
-        guard = hook("trying", *[copy.deepcopy(c) for c in caught])
+        guard = hook("try_block", *[copy.deepcopy(c) for c in caught])
         node.body = [at(node, ast.With([ast.withitem(guard, None)], node.body))]
         passing = ast.Attribute(load(HOOKS), "passing", ast.Load())
         node.handlers.insert(0, at(node, ast.ExceptHandler(passing, None, [ast.Raise(None, None)])))
@@ -263,7 +264,7 @@ class _Rewriter(Expressions):
     def visit_Raise(self, node: ast.Raise) -> Any:
         if node.exc is None:
             return node
-        node.exc = hook("raised", self.visit(node.exc))
+        node.exc = hook("error_to_raise", self.visit(node.exc))
         node.cause = node.cause and self.visit(node.cause)
         return node
 
@@ -355,7 +356,7 @@ class _Rewriter(Expressions):
     def visit_Return(self, node: ast.Return) -> Any:
         # The `return` that `jumps` has made calls a hook already.
         if node.value is not None and not (isinstance(node.value, ast.Call) and is_hook(node.value.func)):
-            node.value = at(node, hook("handed", self.hand_on(node.value)))
+            node.value = at(node, hook("hand_back", self.hand_on(node.value)))
         return node
 
 

@@ -1,7 +1,7 @@
 """What numbers and arrays of a lifted program have in common: NumPy's operators, methods and protocols.
 
-They answer `__array_ufunc__` (NEP 13) and `__array_function__` (NEP 18), so that `np.sin(x)` and `x + y` come back to the rules of
-the session, also from code that is not lifted.
+They answer `__array_ufunc__` (NEP 13) and `__array_function__` (NEP 18), so that `np.sin(x)` and `x + y` come back to the
+rules of the session, also from code that is not lifted.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from .._session import session, unliftable
 
-# Operators go to the rules as "operator", not as the ufunc's "__call__": Python's numbers divide, shift and raise to powers by rules
-# of their own.
+# Operators go to the rules as "operator", not as the ufunc's "__call__": Python's numbers divide, shift and raise to powers
+# by rules of their own.
 PYTHON = {"f": float, "i": int, "u": int, "b": bool, "c": complex}  # the Python type of a dtype's kind
 SCALARS = (bool, int, float, complex, np.generic)
 

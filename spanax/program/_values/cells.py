@@ -1,7 +1,7 @@
 """Lists, dictionaries, attributes and variables of functions around, as cells: places that a block may write.
 
-A block records a cell's contents before the first write, so that it can be undone (an undo log). What the block left there is joined
-with what the other branch, or the iteration before, left there.
+A block records a cell's contents before the first write, so that it can be undone (an undo log). What the block left there
+is joined with what the other branch, or the iteration before, left there.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ import numpy as np
 from .._session import line, session
 from .values import Number, as_jax, canonical, is_unknown, raw
 
-# Integers of a program that is lifted wrap around silently in JAX, where Python's grow: a wrong value without a trace. Sums with
-# a small known number, such as counters, are not checked, as they would have to be added up longer than any loop runs.
+# Integers of a program that is lifted wrap around silently in JAX, where Python's grow: a wrong value without a trace. Sums
+# with a small known number, such as counters, are not checked, as they would have to be added up longer than any loop runs.
 _SMALL = 2.0**-20  # known numbers, this small beside the largest: too many of them are needed to get there
 _SIZES: dict[str, Callable] = {
     "add": jnp.add,

@@ -1,9 +1,9 @@
 """How the snapshots of a value on several paths, the branches of an `if` or the iterations of a loop, become one value.
 
-`join` returns a builder: a function of the plan's leaves, the traced numbers that `cond` or `scan` returns. Where all paths agree no
-leaf is needed; numbers and arrays become one leaf of the promoted dtype; containers and objects are joined part by part; what is
-missing on some paths gets a traced flag (`Partial`); and what cannot be one value becomes `Unusable`, which is an error only where
-it is read. (The phi functions of a program in static single assignment form: Cytron et al., 1991.)
+`join` returns a builder: a function of the plan's leaves, the traced numbers that `cond` or `scan` returns. Where all paths
+agree no leaf is needed; numbers and arrays become one leaf of the promoted dtype; containers and objects are joined part by
+part; what is missing on some paths gets a traced flag (`Partial`); and what cannot be one value becomes `Unusable`, which is
+an error only where it is read. (The phi functions of a program in static single assignment form: Cytron et al., 1991.)
 """
 
 from __future__ import annotations
@@ -226,7 +226,8 @@ def _join_leaves(plan: JoinPlan, shots: Sequence[Leaf], name: str, carried: bool
 
 
 def _new_array(data: jax.Array, aliases: list[LiftedArray]) -> LiftedArray:
-    """An array that is one or another of the aliases, as the arguments decide; the first that is written makes the others stale."""
+    """An array that is one or another of the aliases, as the arguments decide; the first that is written makes the others
+    stale."""
     new = LiftedArray(data)
     new.stands_for = aliases
     for other in aliases:
@@ -267,8 +268,8 @@ def _join_partial(plan: JoinPlan, shots: Sequence[Any], name: str) -> Builder:
     absent = _kind_of_absence(shots)
     if not present:
         return _constant(absent)
-    # On the paths without a value, its form with zeros for numbers: `cond` needs the same leaves from both branches. Nobody reads
-    # the zeros, as reading checks the flag; and their derivative is zero.
+    # On the paths without a value, its form with zeros for numbers: `cond` needs the same leaves from both branches. Nobody
+    # reads the zeros, as reading checks the flag; and their derivative is zero.
     filled = [_zeros(present[0]) if v is None else v for v in values]
     inner = join(plan, filled, name, carried=True)
     index = plan.leaf(tuple(map(_presence, shots)), (), np.dtype(bool))

@@ -1,7 +1,7 @@
 """`np.matrix` of values that depend on the arguments: always of two axes, and `*` is the product of matrices.
 
-As NumPy's own class: what it does with the functions named here; anything else is refused, as `*` and the axes that it keeps would make
-another number of the same code with arrays.
+As NumPy's own class: what it does with the functions named here; anything else is refused, as `*` and the axes that it keeps
+would make another number of the same code with arrays.
 """
 
 from __future__ import annotations
@@ -171,7 +171,8 @@ _PROPERTIES: dict[str, Callable] = {
 _ELEMENTWISE = frozenset("transpose copy astype reshape conj conjugate round clip".split())
 _REDUCING = frozenset("sum mean std var prod any all max min argmax argmin".split())
 _REDUCERS = {getattr(np, name): name for name in _REDUCING} | {np.amax: "max", np.amin: "min"}
-# Functions whose result is one number or a plain array, and those whose result is a matrix. A function that is in neither is refused.
+# Functions whose result is one number or a plain array, and those whose result is a matrix. A function that is in neither is
+# refused.
 _OF_NUMBERS = frozenset(
     {np.array, np.asarray, np.copy, np.shape, np.ndim, np.size, np.allclose, np.array_equal}
     | {np.linalg.det, np.linalg.norm, np.linalg.slogdet, np.linalg.eigvals, np.linalg.eigvalsh}

@@ -117,9 +117,9 @@ def read_property(owner: Any, name: str) -> Callable[[], Any] | None:
         return None
     found = getattr(type(owner), name, None)
     if isinstance(found, property) and isinstance(found.fget, types.FunctionType):
-        return functools.partial(session().rules.called, found.fget, owner)
+        return functools.partial(session().rules.call_unread, found.fget, owner)
     if isinstance(found, functools.cached_property) and name not in vars(owner):
-        return functools.partial(session().rules.called, found.func, owner)
+        return functools.partial(session().rules.call_unread, found.func, owner)
     return None
 
 
@@ -172,8 +172,8 @@ def make_dataclass(kind: type, args: tuple, kwargs: dict) -> Any:
     finish = getattr(kind, "__post_init__", None)
     if not dataclasses.is_dataclass(kind) or not isinstance(finish, types.FunctionType) or "__slots__" in vars(kind):
         return None
-    # The `__init__` that dataclasses write has no text to lift, and calls `__post_init__` at its end. So it is run with another one,
-    # which keeps what it is given (the `InitVar`s), and the class's own is called afterwards, lifted.
+    # The `__init__` that dataclasses write has no text to lift, and calls `__post_init__` at its end. So it is run with
+    # another one, which keeps what it is given (the `InitVar`s), and the class's own is called afterwards, lifted.
     init_vars: list = []
     quiet = type(kind.__name__, (kind,), {"__post_init__": lambda self, *values: init_vars.extend(values)})
     instance = quiet(*args, **kwargs)

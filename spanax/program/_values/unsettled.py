@@ -1,8 +1,8 @@
 """Names without a value, or with one on some paths only: where they may live, and how they are read.
 
 Names, attributes and containers may hold such a thing, and the program's own functions may be given it and return it. Whatever
-computes asks for the value first: `require_value`, of what may hold it `settling.settled_parts`. It refuses everything itself, so
-that code that does not ask (such as a generator, which is not lifted) fails.
+computes asks for the value first: `require_value`, of what may hold it `settling.settled_parts`. It refuses everything
+itself, so that code that does not ask (such as a generator, which is not lifted) fails.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def _refuse(self: Unsettled, *args: Any, **kwargs: Any) -> Any:
     raise self._refusal()
 
 
-# Each special method of Python refuses: one that is missing here would be looked up in vain, and give some other error or, as for
-# `bool`, a silent answer.
+# Each special method of Python refuses: one that is missing here would be looked up in vain, and give some other error or,
+# as for `bool`, a silent answer.
 _METHODS = (
     "bool eq ne lt le gt ge hash str repr format bytes iter len reversed contains getitem setitem delitem call enter exit "
     "int float complex index round trunc floor ceil neg pos abs invert array array_ufunc array_function jax_array"
@@ -131,5 +131,7 @@ def _require_once(value: Unsettled, where: Callable[[], str]) -> Any:
     named = value.name.isidentifier() and not value.name.startswith("_sx_")
     test = f"`if {value.name} is not None`" if named else "a test of it, `is not None`"
     remedies = "a value before the `if` or the loop", f"{test}, where it may be None"
-    session().check(~as_jax(value.defined), f"{display_name(value.name)} is used where it is {what}", where(), *remedies)
+    session().check(
+        ~as_jax(value.defined), f"{display_name(value.name)} is used where it is {what}", where(), *remedies
+    )
     return value.value

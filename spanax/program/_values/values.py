@@ -1,8 +1,8 @@
 """What a lifted program computes with: traced numbers, and arrays that can be written in place.
 
-`Number` stands for a Python or NumPy scalar whose value is not known while the program is traced; `LiftedArray` for a NumPy array,
-known or not. JAX's arrays do not change, so a lifted array holds one that does: a write replaces it, and a view is a pair of
-functions that read and write part of its base (PyTorch calls this functionalization).
+`Number` stands for a Python or NumPy scalar whose value is not known while the program is traced; `LiftedArray` for a NumPy
+array, known or not. JAX's arrays do not change, so a lifted array holds one that does: a write replaces it, and a view is a
+pair of functions that read and write part of its base (PyTorch calls this functionalization).
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._session import is_lifting, session, unliftable
-from .base import PYTHON as PYTHON, SCALARS as SCALARS, Slice as Slice, Value as Value, is_numeric as is_numeric, not_known
+from .base import (
+    PYTHON as PYTHON,
+    SCALARS as SCALARS,
+    Slice as Slice,
+    Value as Value,
+    is_numeric as is_numeric,
+    not_known,
+)
 from .constants import refuse_constants
 
 
@@ -82,7 +89,11 @@ class LiftedArray(Value):
     __slots__ = ("_contents", "base", "born", "get", "lost", "put", "stand_ins", "stands_for", "touched")
 
     def __init__(
-        self, data: Any = None, base: LiftedArray | None = None, get: Callable | None = None, put: Callable | None = None
+        self,
+        data: Any = None,
+        base: LiftedArray | None = None,
+        get: Callable | None = None,
+        put: Callable | None = None,
     ):
         self._contents, self.base, self.get, self.put = data, base, get, put
         self.born = session().tick()
@@ -113,8 +124,8 @@ class LiftedArray(Value):
             self.base.write(self.put(self.base.data, data))  # type: ignore[misc]
             return
         session().refuse_unknown_target(self)
-        # An array that a branch or a loop has joined is one of several, as the arguments decide. After a write through this name
-        # nobody can say what the other names hold, so that reading them is an error: never a stale number.
+        # An array that a branch or a loop has joined is one of several, as the arguments decide. After a write through this
+        # name nobody can say what the other names hold, so that reading them is an error: never a stale number.
         for other in self.stands_for:
             for stale in (other.root, *other.root.stand_ins):
                 if stale is not self:
