@@ -51,6 +51,7 @@ class Outcome(eqx.Module):
         return jax.tree.unflatten(self.tree, leaves)
 
 
+# Part of the key of compiled programs, which must be hashable: an object that is not is told apart by its identity.
 class Static:
     """A value that tells programs apart: equal where it is the same object, or an equal immutable one."""
 
@@ -91,6 +92,7 @@ class LiftedProgram:
     def __call__(self, args: tuple, kwargs: dict, *, ints: str = "static", nums: tuple[int, ...] = ()) -> Outcome:
         """`ints="float"`: Python's ints are traced, as real numbers. `nums`: the arguments that are differentiated."""
         form, inputs = _form(args, kwargs, ints, nums)
+        # The state of the world is compared, not hashed: arrays are, by their contents, and objects by identity.
         entries = self.entries.setdefault(form, [])
         for entry in entries:
             if _same_state(entry):
@@ -216,6 +218,7 @@ def _with_gradients(run: Callable, form: _Form, where: str, derive: str, inputs:
 def scalar_of(outcome: Outcome, where: str) -> jax.Array:
     """The value, which is to be one real number."""
     if len(outcome.leaves) != 1 or outcome.rest or outcome.leaves[0].size != 1:
+        # Not only that it is wrong but what it is: most often an array of one number for each point.
         forms = [f"an array of shape {x.shape}" if x.ndim else "a number" for x in outcome.leaves]
         forms += [repr(x.value) for _, x in outcome.rest]
         raise SpanaxError(
@@ -240,6 +243,8 @@ def _place(function: Any) -> str:
 
 class _Later:
     """A value that is made once the session has begun."""
+
+    # A `LiftedArray` asks the session's clock when it is made, and arguments are flattened before there is one.
 
     def __init__(self, data: jax.Array, kind: Any):
         self.data, self.kind = data, kind

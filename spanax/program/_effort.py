@@ -39,6 +39,7 @@ class Tuned:
             self.chosen[form] = jax.jit(self.run, compiler_options=options)
         try:
             return self.chosen[form](inputs)
+        # Options cannot be set inside of another program's compilation, nor can those that a version of XLA does not have.
         except ValueError as error:  # known numbers inside of another program, which has options of its own
             if "compiler_options" not in str(error):
                 raise
@@ -61,6 +62,7 @@ def options_for(jaxpr: Any) -> dict[str, Any] | None:
     loops = any(map(is_loop, eqns))
     if loops and len(sizes) >= LONG and sizes[len(sizes) // 2] >= WIDE:
         return {"xla_disable_hlo_passes": "fusion"}
+    # Level 0 for what runs once on few numbers: it is compiled for one call, and runs in microseconds either way.
     brief = not loops and sum(sizes) <= BRIEF
     unoptimised = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
     return {"xla_cpu_use_fusion_emitters": False} | (unoptimised if brief else {})

@@ -29,6 +29,7 @@ class UnknownStateError(Exception):
 def state_of(functions: Iterable[types.FunctionType], objects: Iterable[Any] = (), *, keep: bool = False) -> list:
     """Something that is equal as long as what the functions read is the same: globals, closures, defaults, attributes of
     modules and classes that they name, and the given objects. `keep`: with copies of arrays, to be compared with later."""
+    # Attributes by name, whatever object they are of: which object an expression gives is not known without running it.
     functions = list(functions)
     names = {name for function in functions for name in _names(function.__code__)}
     reader = _Reader(names, keep)
@@ -79,12 +80,18 @@ class _Reader:
             raise UnknownStateError
         else:
             self.state.append(_Same(x))
+            # Each object once: structures may hold themselves.
             if id(x) not in self.seen:
                 self.seen.add(id(x))
                 if not depth:
                     raise UnknownStateError
                 for part in self.parts(x):
                     self.read(part, depth - 1)
+
+    def mentioned(self, x: Any) -> Iterable[Any]:
+        """What a module or a class holds under names that the functions mention: it has far more than a program reads."""
+        owners = x.__mro__ if isinstance(x, type) else (x,)
+        return [vars(o)[n] for o in owners if not _is_library(o) for n in sorted(self.names & vars(o).keys())]
 
     def parts(self, x: Any) -> Iterable[Any]:
         """What an object holds, as far as a program may read it."""
@@ -94,9 +101,7 @@ class _Reader:
         if _is_library(x):
             return []
         if isinstance(x, (types.ModuleType, type)):
-            # Only the names that the functions mention: a module holds far more than a program reads.
-            owners = x.__mro__ if isinstance(x, type) else (x,)
-            return [vars(o)[n] for o in owners if not _is_library(o) for n in sorted(self.names & vars(o).keys())]
+            return self.mentioned(x)
         slots = [getattr(x, n, None) for kind in type(x).__mro__ for n in _slots(kind)]
         return [*getattr(x, "__dict__", {}).values(), *slots, type(x)]
 
@@ -118,6 +123,7 @@ def _slots(kind: type) -> tuple[str, ...]:
 
 
 def _is_library(x: Any) -> bool:
+    # Libraries do not change while a program runs, and hold too much to look through at each call.
     owner = (
         x.__name__ if isinstance(x, types.ModuleType) else x.__module__ if isinstance(x, type) else type(x).__module__
     )
@@ -140,6 +146,7 @@ class _Contents:
     """Equal to that of an array of the same contents."""
 
     def __init__(self, array: np.ndarray, keep: bool):
+        # The tracing keeps a copy to compare with; each later call only looks at the array as it is.
         self.array = array.copy() if keep else array
 
     def __eq__(self, other):

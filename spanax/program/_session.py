@@ -50,6 +50,7 @@ _OF_LIBRARIES = re.compile(r"[/\\](?:site|dist)-packages[/\\](numpy|scipy)[/\\]"
 def line() -> str:
     """`file:line (function)` of the program's line that is being traced: of code of a library, which is lifted as well, that of
     whoever called it."""
+    # The program's frames carry the code that was compiled from the user's file, so the stack itself knows the line.
     inside = ""
     frame = sys._getframe(1)
     while frame is not None:
@@ -157,7 +158,9 @@ class Session:
         self.only_derived = False  # is it compiled for its gradient, where nobody looks for its branches?
         self.rules, self.max_iterations, self.recursive = rules, max_iterations, recursive
         self.fault = Fault()
+        # The innermost block is the last. The first is the program itself: what it writes in the world is undone in the end.
         self.blocks: list[Writes] = []
+        # Counts what is made and which blocks begin: what is older than a block outlives it, and must be recorded.
         self.clock = 0
         self.newborn: dict[int, tuple[int, Any]] = {}  # containers and objects made by the program, kept alive
         self.adopted: dict[int, tuple[Any, Any]] = {}  # NumPy arrays of the world outside, and what stands for them
@@ -191,6 +194,7 @@ class Session:
 
     def is_alive(self, born: int) -> bool:
         """Was it made outside of all blocks that are undone?"""
+        # What an undone block made may still be found under an `id`, in a hint or a link, and must not be used again.
         return not any(start < born <= end for start, end in self.undone)
 
     def record(self, cell: Cell, born: int) -> None:
@@ -220,6 +224,7 @@ class Session:
 
     def commit(self, cell: Cell, value: Any) -> None:
         """Writes a cell for good, as far as the blocks around are concerned."""
+        # Recorded as any write: in a branch inside a loop, the loop's block has to know of it too.
         self.record(cell, cell.born)
         cell.write(value)
 
@@ -229,6 +234,7 @@ class Session:
 
     def reads_end(self, items: list, place: int) -> None:
         """An element is read that is counted from the end; from the start it has this place."""
+        # A loop carries the last elements that its iterations read, and no others.
         for block in self.blocks:
             block.ends[id(items)] = min(place, block.ends.get(id(items), place))
 
@@ -242,6 +248,7 @@ class Session:
         finally:
             self.blocks.pop()
             self.undone.append((writes.start, self.clock))
+            # Without a record: the blocks around have seen nothing of these writes.
             for cell, before in writes.before.values():
                 cell.write(before)
             for array in writes.lost:

@@ -196,6 +196,7 @@ def _derive(
     _check_options(lifted, sigma, key)
     check_choice(nan)
     is_lifted = not is_jax(call.f) if lifted is None else lifted
+    # The precision holds for the tracing and the run: a program in double precision cannot be entered in single.
     with call.precision(key):
         if sigma is not None:
             return derive_smoothed(call, Smoothing(sigma=sigma, pairs=pairs), key, max_iterations, is_lifted)

@@ -61,6 +61,7 @@ def lift(
     """
     if not callable(f):
         raise SpanaxError(f"lift() takes a function, not {f!r}", "sx.lift(f)(x)")
+    # One program for all calls: what it has compiled is kept as long as the lifted function is.
     program = LiftedProgram(f, max_iterations, recursive)
 
     @functools.wraps(f)
@@ -68,6 +69,7 @@ def lift(
         refuse_foreign(args, kwargs, tables=False)
         outcome = program(args, kwargs)
         result = result_or_fault(outcome)
+        # In a trace there are no values to run f on.
         if verify and not any(map(is_traced, jax.tree.leaves((args, kwargs)))):
             check_values(f, args, kwargs, result)
         return result

@@ -57,6 +57,7 @@ def capture(
     def trace_block(*leaves):
         outputs: list = []
         try:
+            # `block` records and undoes; `stage` counts the depth, and ends a recursion that would go on as long as it is traced.
             with now.block() as writes, now.stage():
                 raised, result = None, None
                 try:
@@ -75,5 +76,6 @@ def capture(
             set_(state)  # after the block is undone: a function inside may have written one of the names as well
         return outputs
 
+    # What the block reads of the program around it is not among the inputs: these tracers are constants of the jaxpr.
     program = jax.make_jaxpr(trace_block)(*examples)
     return Capture(program, **record)

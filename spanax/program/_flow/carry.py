@@ -40,6 +40,7 @@ def may_grow(cell: Cell, body: Capture) -> bool:
     return isinstance(cell, Container) and isinstance(cell.container, list) and id(cell.container) not in body.read
 
 
+# Compared by identity: an element that was replaced by an equal one may be another array, and then be written.
 def adds_to(before: list, shot: Node) -> bool:
     """Does an iteration leave the list as it was, with values after it that a scan can stack?"""
     if len(shot.parts) <= len(before) or not all(p.value is b for p, b in zip(shot.parts, before, strict=False)):

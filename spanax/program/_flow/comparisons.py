@@ -31,6 +31,7 @@ def is_none(value: Any) -> Any:
 
 def equals_none(value: Any) -> Any:
     """`value == None`: of an array, one answer for each entry."""
+    # An array compares each entry with None, also where it may be missing: only then must it be there.
     value = value if may_be_none(value) and not _compares_itself(value.value) else read(settle(value))
     if isinstance(value, LiftedArray):
         return LiftedArray(np.zeros(value.shape, bool))
@@ -54,6 +55,8 @@ def not_(value: Any) -> Any:
 
 def same(left: Any, right: Any) -> bool:
     """`left is right`."""
+    # After a branch or a loop, one object stands for several: whether it is this one depends on the arguments, and Python's
+    # `is` would say no.
     if left is not right and _may_be_same(left, right):
         raise unliftable(
             "whether two names are of one object depends on the arguments",

@@ -38,6 +38,7 @@ def truth(value: Any) -> bool | jax.Array:
     if isinstance(value, (list, dict, set, deque)):
         session().reads(value)
         check_usable(value)
+    # In Python's order: an object without `__bool__` is true if it is not empty, by its `__len__`.
     if (method := own_method(value, "__bool__") or own_method(value, "__len__")) is not None:
         return truth(session().rules.call(method, value))
     return _truth_of_number(value) if is_unknown(value) else bool(raw(value) if hasattr(value, "dtype") else value)
@@ -60,6 +61,7 @@ def if_(test: Any, then: Callable, orelse: Callable, get: Get, set_: Set, names:
         set_(_branch(chosen, then, orelse, get, set_, names)[0])
 
 
+# A conditional expression has no names of its own; what its parts write in containers and objects is handed on as in `if_`.
 def choose(test: Any, then: Callable, orelse: Callable) -> Any:
     """`then() if test else orelse()`."""
     chosen = truth(test)
@@ -74,6 +76,7 @@ def _branch(
     """Both branches traced, one of them run: the names' new values and the result. What they wrote is written."""
     branches = _trace_branches((then, orelse), get, set_)
     going = _going(branches)
+    # If both end in an error, so does the program whatever the arguments are, while it is traced.
     raised = branches[0].raised or branches[1].raised
     if not going:
         assert raised is not None
@@ -160,6 +163,7 @@ def note_fault(raised: RaisedError, failed: Any) -> None:
 def _run_branches(
     chosen: jax.Array, branches: Sequence[Capture], going: Sequence[Capture], plan: JoinPlan
 ) -> Sequence[jax.Array]:
+    # Nothing depends on the condition, and nothing is printed: then no branch is needed at all.
     if not plan.forms and not any(branch.program.effects for branch in branches):
         return []
     if len(going) == 2:

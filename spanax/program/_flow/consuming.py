@@ -56,6 +56,7 @@ def _check_generator(generator: types.GeneratorType, inside: bool) -> None:
 def _writes(code: types.CodeType) -> bool:
     """Does the code change what outlives it?"""
     own = set(code.co_cellvars)
+    # A store into a cell variable of its own is no write: it lives and dies with the generator.
     stores = any(i.opname in _STORES and i.argval not in own for i in dis.get_instructions(code))
     return stores or bool(_WRITING & set(code.co_names))
 
@@ -68,6 +69,7 @@ def next_item(iterator: Any, *default: Any) -> Any:
     return next(iterator, *default)
 
 
+# Functions of C's that write the list that they are given: `heapq` and `bisect` compare its elements by the operators of `Value`.
 def _recording_write(function: Callable) -> Callable:
     """Of a list, its first argument, which it writes."""
 

@@ -85,6 +85,7 @@ class Rows(Items):
         return item(self.array, i)
 
     def stack(self, views: bool):
+        # As views an item is read from the array when the iteration runs, so that it sees what earlier iterations have written.
         if views:
             array = self.array
             numbers, count = Counts(range(self.length)).stack(False)
@@ -96,6 +97,7 @@ class Rows(Items):
 
 
 def _row(data: jax.Array, array: LiftedArray) -> LiftedArray:
+    # In NumPy a row is a view: a write into it is one into the array. Here it is a copy, which the loop watches for writes.
     row = LiftedArray(data)
     row.stands_for = [array.root]
     return row
@@ -155,6 +157,7 @@ class Zipped(Items):
         stacks = [p.stack(views) for p in self.parts]
         if any(s is None for s in stacks):
             return None
+        # The parts' columns side by side, and each part's item made of its own ones.
         columns, makers = zip(*stacks, strict=True)  # type: ignore[arg-type]
         ends = np.cumsum([0, *map(len, columns)])
 
@@ -188,6 +191,7 @@ class UnknownCounts:
 
     def __init__(self, start: Any, stop: Any, step: Any):
         self.start, self.stop, self.step = start, stop, step
+        # The test of the loop is `<` or `>` by the sign of the step, which must be known for that.
         if is_unknown(step) or step == 0:
             raise unliftable("range() with a step that is not known while the program is traced", "a while loop")
 
@@ -233,12 +237,13 @@ def enumerate_items(iterable: Any, start: int = 0) -> Items:
 
 def zip_items(*iterables: Any, strict: bool = False) -> Items:
     """`zip(...)`, lazily in its finite parts."""
-    if any(hasattr(i, "__next__") for i in iterables):
-        lengths = [len(_items(i)) for i in iterables if not hasattr(i, "__next__")]
-        if not lengths:
-            return Listed(list(zip(*iterables, strict=strict)))
+    finite = [i for i in iterables if not hasattr(i, "__next__")]
+    if iterables and not finite:
+        return Listed(list(zip(*iterables, strict=strict)))
+    if len(finite) < len(iterables):
         # An iterator may have no end, such as `itertools.count()`: no more is taken from it than the others have.
-        iterables = tuple(_take(i, min(lengths)) if hasattr(i, "__next__") else i for i in iterables)
+        length = min(len(_items(i)) for i in finite)
+        iterables = tuple(_take(i, length) if hasattr(i, "__next__") else i for i in iterables)
     parts = list(map(_items, iterables))
     if strict and len({p.length for p in parts}) > 1:
         raise ValueError("zip() arguments have different lengths")
@@ -259,5 +264,6 @@ def range_of(*bounds: Any) -> range | UnknownCounts:
         return range(*(b.__index__() for b in bounds))
     if any(isinstance(b, float) or (isinstance(b, Number) and b.dtype.kind not in "iu") for b in bounds):
         raise TypeError("range() of a number that is not an integer")
+    # range(stop), range(start, stop) or range(start, stop, step).
     start, stop, step = (0, bounds[0], 1) if len(bounds) == 1 else (*bounds, 1)[:3]
     return UnknownCounts(start, stop, step)

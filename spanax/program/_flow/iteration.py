@@ -90,6 +90,8 @@ class BodyTracing:
                 also=[cell for cell, _ in self.carry.cells.values()],
                 opened=block.opened,
             )
+            # An `if` around the `raise` is what the program means. Without it no iteration comes to its end, and a loop that
+            # may run no time would need a value that only the error has.
             if body.raised:
                 raise not_alike("each ends in an error") from body.raised.error
             written = {key[1] for key in body.cells if key[0] == "array"}
@@ -108,12 +110,14 @@ class BodyTracing:
 
     def guess(self) -> Carry:
         """Names with numbers that the body assigns; arrays may stay where they are, and be written in place."""
+        # The carry that the same loop had in an earlier tracing, inside a loop around: it settles at the first trial then.
         names, cells = session().hints.get(("carry", self.block.site), (None, []))
         carry = Carry()
         for i, shot in enumerate(self.entry_state):
             if i in names if names is not None else isinstance(shot, Leaf) and not shot.array:
                 carry.names[i] = [shot]
         for cell in cells:
+            # A cell of what that tracing has made is gone with it.
             if session().is_alive(cell.born):
                 self.add_cell(carry, cell)
         return carry
@@ -136,6 +140,7 @@ class BodyTracing:
 
     def iterate(self, makers: dict, count: int, *inputs: Any) -> Any:
         """The body, on the first `count` inputs as its carry, a row of the loop's items, and one of the columns: its test."""
+        # JAX passes them as one flat list: the leaves of the carry, of the items and of the columns, in this order.
         width = count + len(self.row)
         leaves, row, rows = inputs[:count], inputs[count:width], inputs[width:]
         self.enter(makers, leaves)
@@ -157,6 +162,7 @@ class BodyTracing:
         self.block.set(tuple(state))
         for key, (cell, _) in self.carry.cells.items():
             session().commit(cell, makers[key](leaves))
+        # A list that only grows keeps its old elements, which nothing reads; its last ones are those of the iteration before.
         for key, end in self.carry.ends.items():
             session().record(end.cell, end.cell.born)
             end.fresh = makers["end", key](leaves)
@@ -172,6 +178,7 @@ class BodyTracing:
         pairs += [(snapshot(c.read(), [], session().clock, opened), shot) for c, shot in body.cells.values()]
         more = set().union(*map(objects_to_open, pairs)) - opened
         opened |= more
+        # Older snapshots hold the objects as wholes: all are taken anew, with the attributes of what is opened now.
         if more:
             self.entry_state = [self.shot(value) for value in self.entry]
             self.carry.names = {i: [self.entry_state[i]] for i in self.carry.names}
@@ -187,6 +194,7 @@ class BodyTracing:
 
     def carries_name(self, i: int, shot: Any) -> bool:
         names = self.carry.names
+        # Joined with what it was at the start: an int that becomes a float is a float from the first iteration on.
         if i in names:
             names[i] = [names[i][0], shot]
         elif not is_unchanged(self.entry_state[i], shot, self.entry[i]):
@@ -218,6 +226,7 @@ class BodyTracing:
         if not adds_to(before, shot):
             return False
         self.lengths[cell.key] = len(before)
+        # How many of the last elements an iteration reads: the first place that it has read, counted from the end.
         length = max(len(before) - body.ends.get(id(cell.container), len(before)), 0)
         if length > (end.length if end else 0):
             shots = [snapshot(cell.container[-length:], self.outputs, session().clock)]

@@ -38,6 +38,8 @@ FAILED = (SpanaxError, TypeError, ValueError, IndexError, KeyError, AttributeErr
 
 class Loop:
     def __init__(self, body: Callable, test: Callable | None, get: Get, set_: Set, names: Sequence[str]):
+        # The line that is traced now is the loop's; in its iterations it will be another. The code alone would not do: a helper
+        # that is called from two places has one body, whose iterations may be alike in one call and not in the other.
         self.where = line()
         self.site = body.__code__, self.where
         self.block = LoopBlock(body, test, get, set_, names, self.site)
@@ -56,6 +58,8 @@ class Loop:
             if going:
                 block.body(item)
             return going
+        # A test that is not known: the body runs under an `if`, and so do all that follow. The state stays as it was where it
+        # fails.
         if_(Number(going, bool), lambda: block.body(item), lambda: None, block.get, block.set, block.names)
         return True
 
@@ -92,6 +96,7 @@ class Loop:
         """Does an iteration compute with known numbers only?"""
         if session().hints.get(("unknown", self.site)):
             return False
+        # Such a loop computes a table or draws a text: its values are constants, and a scan would make traced numbers of them.
         entry = self.block.get()
         trial = self.probe(item)
         if trial is None:
@@ -109,15 +114,12 @@ class Loop:
         # Rows of the arrays that it goes through are the scan's inputs. If the body writes these arrays, the rows are stale,
         # and the items are read from the arrays by their index instead.
         for views in (False, True):
-            stacked = items.stack(views)
-            if stacked is None:
-                raise not_alike("its items differ in shape or kind")
-            inputs = [column[first:] for column in stacked[0]]
+            inputs, make_item = _stack_from(items, first, views)
             going = None if self.block.test is None else truth(self.block.test())
             if going is False:
                 return
             rows: list[LiftedArray] = []
-            make = functools.partial(_make_watched, stacked[1], rows)
+            make = functools.partial(_make_watched, make_item, rows)
             columns = LoopColumns(_counts(items), first, items.length)
             settled = BodyTracing(self.block, columns, [column[0] for column in inputs], make, going).settle()
             inputs += columns.scan_inputs()
@@ -126,7 +128,9 @@ class Loop:
                 break
         if not all(isinstance(source, LiftedArray) for source in written):
             raise not_alike("it goes through a list that it writes")
-        length = items.length - first
+        self.scan(settled, inputs, items.length - first, going)
+
+    def scan(self, settled: SettledBody, inputs: list, length: int, going: jax.Array | bool | None) -> None:
         if going is None:
             self.scan_all(settled, inputs, length)
         else:
@@ -134,6 +138,8 @@ class Loop:
 
     def scan_all(self, settled: SettledBody, inputs: list, length: int) -> None:
         """Each of the items."""
+        # What is appended leaves the scan as stacked outputs, and the list gets slices of the stacks: cut only where they are
+        # read.
         appended, builders = plan_appended(settled.capture, settled.lengths)
 
         def step(leaves, row):
@@ -181,6 +187,8 @@ class Loop:
 
     def try_scan_test(self, going: jax.Array) -> bool:
         """The same where its iterations are alike; False where they are not."""
+        # The test is known and holds, but is traced as if it were not. If the body does not fit a loop, the iterations are run
+        # one by one as before: nothing of the trial is left, as a block that fails is undone.
         self.whole = True
         try:
             self.scan_test(going)
@@ -201,7 +209,10 @@ class Loop:
         state = list(self.block.get())
         for i in settled.carry.names:
             state[i] = settled.makers[i](final)
+        # All values are made before the first is written, as making one may read a cell.
         cells = [(cell, settled.makers[key](final)) for key, (cell, _) in settled.carry.cells.items()]
+        # A list that grows by an unknown number of elements has no counterpart. Where the loop is short enough, it is written
+        # out.
         if self.whole and any(isinstance(value, Unusable) for _, value in cells):
             raise not_alike("a list grows")
         self.block.set(tuple(state))
@@ -209,6 +220,14 @@ class Loop:
             session().commit(cell, value)
         for array in settled.capture.lost:
             session().lose(array)
+
+
+def _stack_from(items: Items, first: int, views: bool) -> tuple[list, Callable]:
+    """The scan's inputs from the item `first` on, and how an item is made of their rows."""
+    stacked = items.stack(views)
+    if stacked is None:
+        raise not_alike("its items differ in shape or kind")
+    return [column[first:] for column in stacked[0]], stacked[1]
 
 
 def _counts(items: Items) -> range:

@@ -40,6 +40,7 @@ class Differentiated(NamedTuple):
 
     @classmethod
     def of(cls, f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int] | None) -> Differentiated:
+        # As in JAX: an int is one gradient, a sequence a tuple, also of one.
         if argnums is not None:
             nums = positions(argnums, len(args), here())
             return cls(f, args, kwargs, nums, not isinstance(argnums, Sequence), True)
@@ -52,6 +53,7 @@ class Differentiated(NamedTuple):
     @property
     def has_jax_numbers(self) -> bool:
         """Is an argument an array of JAX's? Keys, which have no precision, do not count."""
+        # One of them decides for the whole call: mixing precisions in one trace would promote them all to double.
         arrays = [x for x in jax.tree.leaves((self.args, self.kwargs)) if isinstance(x, jax.Array)]
         return any(not jnp.issubdtype(x.dtype, jax.dtypes.extended) for x in arrays)
 
@@ -69,6 +71,7 @@ class Differentiated(NamedTuple):
 
     def arrange(self, slopes: Mapping[int, Any]) -> Any:
         """The gradients by position as the caller gets them: one, or a tuple."""
+        # None would be taken for a gradient by whoever asked for this one. Without `argnums` nobody did.
         if self.explicit and (missing := [i for i in self.nums if slopes[i] is None]):
             raise SpanaxError(
                 f"argument {missing[0]} has no derivative: it holds no real number, or integers that the program counts with",
@@ -88,6 +91,7 @@ def is_integer(x: Any) -> bool:
 
 def is_inexact(x: Any) -> bool:
     """A real or complex number, or an array of them."""
+    # Known types only: an object of some library with a dtype need not be an array.
     numbers = isinstance(x, (float, complex, np.ndarray, np.generic, jax.Array))
     return numbers and jnp.issubdtype(getattr(x, "dtype", float), jnp.inexact)
 
@@ -113,6 +117,8 @@ def differentiate_numbers(call: Differentiated, run: Callable[[tuple, tuple], tu
     spec = tuple(is_inexact if i in call.nums else False for i in range(len(call.args)))
 
     def attempt(ints: str) -> tuple:
+        # Only the chosen arguments' integers: another one may be a count, and must not make floats of those that are numbers
+        # fail.
         args = call.args
         if ints == "float":
             floats = lambda arg: jax.tree.map(lambda x: float(x) if is_integer(x) else x, arg)  # noqa: E731
@@ -127,6 +133,7 @@ def differentiate_numbers(call: Differentiated, run: Callable[[tuple, tuple], tu
 
 def place_gradients(call: Differentiated, gradients: Sequence[Any], ints: str) -> Any:
     """The gradients, one for each number that is differentiated, in the places of these numbers; None elsewhere."""
+    # In the order of the arguments, not of `argnums`: that is how the program's inputs are flattened.
     following = iter(gradients)
 
     def slope(x: Any) -> Any:

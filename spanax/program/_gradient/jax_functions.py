@@ -46,6 +46,7 @@ def derive_jax(call: Differentiated, nan: str) -> tuple[Any, Any]:
         value, gradients = jax.value_and_grad(scalar)(moving)
         if nan == "raise":
             leaves, tree = jax.tree.flatten(moving)
+            # NaN is looked for in the whole gradient first: which line made it is another trace, and rarely needed.
             again = lambda *xs: scalar(jax.tree.unflatten(tree, xs))  # noqa: E731
             has_nan = jnp.stack([jnp.isnan(x).any() for x in jax.tree.leaves(gradients)] or [jnp.asarray(False)]).any()
             gradients = without_nan(value, gradients, has_nan, call.f, lambda: (again, leaves))

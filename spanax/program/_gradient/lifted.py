@@ -46,6 +46,7 @@ def _program_of(f: Callable, max_iterations: int, derive: str) -> LiftedProgram:
     name = id(owner), max_iterations, derive
     if name not in programs:
         programs[name] = LiftedProgram(f, max_iterations, True, derive)
+        # Bound methods of objects that are gone stay here until others push them out: the oldest go first.
         for old in list(programs)[:-_KEPT]:
             del programs[old]
     return programs[name]

@@ -27,6 +27,7 @@ def derive_smoothed(
     call: Differentiated, via: Smoothing, key: Any, max_iterations: int, is_lifted: bool
 ) -> tuple[Any, Any]:
     """The mean over all points, and the estimate of the gradients."""
+    # Filled while the program is traced: what may go wrong in it, to be recognised in JAX's error.
     messages: list[tuple[str, str, tuple[str, ...]]] = []
     program = LiftedProgram(call.f, max_iterations, True)
 
@@ -49,6 +50,7 @@ def derive_smoothed(
 
 
 def _as_float(value: Any) -> Array:
+    # `smooth` wants a floating-point scalar, and a program that counts returns an int.
     inexact = jnp.issubdtype(jnp.result_type(value), jnp.inexact)
     return jnp.reshape(value, ()) if inexact else jnp.asarray(value, float)
 

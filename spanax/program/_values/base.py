@@ -32,6 +32,7 @@ def _binary(ufunc: np.ufunc) -> tuple[Callable, Callable]:
 
 def _fits(self: Value, other: Any) -> bool:
     """May an operator combine them? Python's numbers leave lists and tuples alone."""
+    # 2 * [1, 2] repeats a list, and np.float64(2) * [1, 2] multiplies its elements.
     return is_numeric(other) or (isinstance(other, (list, tuple, np.ndarray)) and getattr(self, "python", None) is None)
 
 
@@ -39,6 +40,7 @@ def _unary(ufunc: np.ufunc) -> Callable:
     return lambda self: session().rules.ufunc(ufunc, "operator", (self,), {})
 
 
+# No mirrored forms: Python asks the other operand's opposite comparison by itself.
 def _comparison(ufunc: np.ufunc) -> Callable:
     def compare(self, other):
         return session().rules.ufunc(ufunc, "operator", (self, other), {}) if _fits(self, other) else NotImplemented
@@ -124,12 +126,14 @@ class Value:
     __eq__ = _comparison(np.equal)  # type: ignore[assignment]
     __ne__ = _comparison(np.not_equal)  # type: ignore[assignment]
 
+    # NumPy's ufunc gives a tuple, and Python's numbers the same two by their own rules.
     def __divmod__(self, other):
         return self // other, self % other
 
     def __rdivmod__(self, other):
         return other // self, other % self
 
+    # round(), math.trunc() and the like of a number come here where they are not called in lifted code.
     def __round__(self, digits: int | None = None):
         return session().rules.method(self, "__round__")(digits)
 
@@ -160,6 +164,7 @@ class Value:
         form = f"of shape {self.shape}" if self.shape else "of one number"
         return f"a value {form} that depends on the arguments"
 
+    # f"{x}" in lifted code is a `Text`, made when the program runs; here it is code that is not lifted that wants a string now.
     def __format__(self, spec: str) -> str:
         raise unliftable(
             f"{self.description} is made into text",

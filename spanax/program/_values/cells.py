@@ -37,6 +37,7 @@ class Container:
             session().broken[id(self.container)] = value
             return
         session().broken.pop(id(self.container), None)
+        # In place: the list is known to the program by its identity.
         self.container.clear()
         (self.container.extend if isinstance(self.container, (list, deque)) else self.container.update)(value)
 
@@ -49,7 +50,9 @@ class Attribute:
         self.born = session().age(owner)
 
     def read(self) -> Any:
-        return getattr(self.owner, self.name, MISSING)
+        return getattr(
+            self.owner, self.name, MISSING
+        )  # an attribute that a block has made is deleted when it is undone
 
     def write(self, value: Any) -> None:
         # Past the class's own `__setattr__`, which would run a second time when a block is undone.
@@ -82,12 +85,14 @@ class Variable:
 
 def check_usable(container: Any) -> None:
     """An error where it differs in structure, as the arguments decide."""
+    # Lists of different lengths in two branches cannot be one: that is an error only for those who read the list afterwards.
     if (broken := session().broken.get(id(container))) is not None:
         raise unliftable(broken.problem, "the same structure on all paths", "an array of a fixed size")
 
 
 def read(value: Any) -> Any:
     """A container is read; an array of the world outside is what stands for it."""
+    # A loop that reads a list cannot keep it out of its carry as one that it only appends to.
     if isinstance(value, (list, dict, set, deque)):
         session().reads(value)
         check_usable(value)
@@ -99,6 +104,7 @@ def note_write(container: Any) -> None:
     now = session()
     now.refuse_unknown_target(container)
     now.record(Container(container), now.age(container))
+    # The others become unusable, which is itself a write that the blocks around undo.
     for stale in possible_aliases(container):
         if id(stale) not in now.broken:
             problem = "a list or a dictionary is read under one name that was written under another"
@@ -111,12 +117,14 @@ def possible_aliases(thing: Any) -> list:
     Those of an earlier tracing of a block are no more: writes to them would differ from one tracing to the next.
     """
     now = session()
+    # Two steps: from what stands for it to all that this stands for.
     around = [x for other in now.links.get(id(thing), ()) for x in (other, *now.links.get(id(other), ()))]
     return [x for x in around if x is not thing and now.is_alive(now.age(x))]
 
 
 def set_attribute(owner: Any, name: str, value: Any) -> None:
     """`owner.name = value`."""
+    # A property or a `__setattr__` of the class is a method of the program's, and is lifted.
     if (own := setter(owner, name)) is not None:
         own(value)
         return

@@ -31,6 +31,7 @@ def _is_constant(x: Any) -> bool:
 
 
 def same_constants(x: np.ndarray, y: np.ndarray) -> bool:
+    # Element by element: `==` of arrays of objects may give anything that the objects' own `==` does.
     alike = x.dtype == y.dtype and x.shape == y.shape
     return alike and all(a is b or (type(a) is type(b) and a == b) for a, b in zip(x.flat, y.flat, strict=True))
 

@@ -48,6 +48,8 @@ def _adds_little(ufunc: np.ufunc, inputs: tuple, small: float) -> bool:
 
 def whole_power(base: Any, exponent: Any) -> Number:
     """`base ** exponent` of Python's integers; a negative exponent, which would make it a float, is an error."""
+    # Python's result would be a float, of another type than for a positive exponent: which one it is must be known when it is
+    # traced.
     n = as_jax(exponent, canonical(int))
     session().check(n < 0, "an integer has a negative exponent", line(), "a float as the base: 2.0 ** n")
     return Number(jnp.power(as_jax(base, canonical(int)), jnp.maximum(n, 0)), int)

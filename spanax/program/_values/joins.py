@@ -54,6 +54,7 @@ class JoinPlan:
 
     def outputs(self, path: int, outputs: Sequence) -> list[jax.Array]:
         """The leaves on one path, from the outputs of its block."""
+        # Each path casts to the joined form by itself: `cond` wants the same shapes and dtypes of both branches.
         leaves = []
         for sources, (shape, dtype) in zip(self.sources, self.forms, strict=True):
             leaf = sources[path]
@@ -94,6 +95,7 @@ def _is_mutable(shot: Leaf | Node) -> bool:
 
 def _once(build: Builder) -> Builder:
     """The same object for the same leaves."""
+    # Several names ask for it, each through its own builder, and must get one array, not equal ones.
     last: list = [None, None]
 
     def make(leaves: Sequence) -> Any:
@@ -130,6 +132,7 @@ def _join_nodes(plan: JoinPlan, shots: Sequence[Node], name: str, carried: bool)
     kind, keys = shots[0].kind, shots[0].keys
     columns = zip(*(shot.parts for shot in shots), strict=True)
     parts = [join(plan, p, f"{name}[{k!r}]", carried=carried) for k, p in zip(keys, columns, strict=True)]
+    # Tuples cannot be written, and need no link to what they stand for.
     originals = [s.value for s in shots if isinstance(s.value, (list, dict)) or is_plain_object(s.value)]
     return lambda leaves: _link(_rebuild(kind, keys, [part(leaves) for part in parts]), originals)
 
@@ -157,12 +160,13 @@ def _link(new: Any, originals: list) -> Any:
 
 def objects_to_open(shots: Sequence[Any]) -> set[int]:
     """The objects, by `id`, that have to be taken by their attributes: the paths have different ones of one class."""
-    shots = [shot.part if isinstance(shot, Sometimes) else shot for shot in shots if not is_absent(shot)]
+    shots = [part for shot in shots if (part := _present_part(shot)) is not None]
     if not shots or _are_one_object(shots) or not _are_joinable_objects(shots):
         return set()
     if all(isinstance(shot, Node) for shot in shots):
-        if len({shot.keys for shot in shots}) > 1:
+        if not _are_alike_nodes(shots):
             return set()
+        # Both are taken apart already: what differs lies in their parts.
         return set().union(*map(objects_to_open, zip(*(shot.parts for shot in shots), strict=True)))
     plain = [shot.value for shot in shots if is_plain_object(shot.value)]
     return {id(part) for value in plain for part in walk_parts(value, objects=True)}
@@ -188,6 +192,7 @@ def _difference(shots: Sequence[Any], name: str) -> str:
     """The problem of a name that is bound to things which are not alike."""
     kinds = list(dict.fromkeys(type(shot.value).__name__ for shot in shots))
     is_objects = len(kinds) > 1 and all(is_plain_object(shot.value) for shot in shots)
+    # Objects of two classes are told by the classes; else by what each path has, such as shapes.
     things = [f"a {kind}" for kind in kinds] if is_objects else list(map(_describe, shots))
     return f"{display_name(name)} is {' on one path and '.join(things)} on another, as the arguments decide"
 
@@ -210,6 +215,8 @@ def _describe(shot: Any) -> str:
 
 def _join_leaves(plan: JoinPlan, shots: Sequence[Leaf], name: str, carried: bool) -> Builder:
     first = shots[0]
+    # A number that is the same on all paths stays known: it may be a count or a shape afterwards. An array gets a leaf in any
+    # case, as it may be written.
     if not carried and not first.array and _are_same_numbers(shots):
         return _constant(first.value)
     shapes = {shot.shape for shot in shots}
@@ -240,10 +247,12 @@ def _are_same_numbers(shots: Sequence[Leaf]) -> bool:
 
 
 def _is_same_number(x: Leaf, y: Leaf) -> bool:
+    # 1, 1.0 and True are equal, and not the same: types first. NaN is the same as NaN here, which it is not by `==`.
     both_nan = isinstance(x.known, float) and isinstance(y.known, float) and math.isnan(x.known) and math.isnan(y.known)
     return type(x.known) is type(y.known) and (bool(x.known == y.known) or both_nan)
 
 
+# From narrow to wide: Python's own promotion.
 _ORDER = (bool, int, float, complex)
 
 

@@ -48,6 +48,7 @@ class Matrix(Composite):
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         return self.ufunc(ufunc, method, inputs, kwargs)
 
+    # The one operator that differs from arrays in its meaning, and the reason why a matrix must never pass as an array.
     def __mul__(self, other: Any) -> Any:
         if isinstance(other, (Number, *SCALARS)):
             return self.ufunc(np.multiply, "operator", (self, other), {})
@@ -106,6 +107,7 @@ class Matrix(Composite):
         """`self.sum(axis)` and the like, which keep both axes."""
         if kwargs.keys() - {"ddof"}:
             raise self.refusal()
+        # Reduced as an array, and made a row or a column again.
         found = session().rules.function(getattr(np, name), (self._array, axis), kwargs)
         return found if axis is None else Matrix(reshape(found, (1, -1) if axis in (0, -2) else (-1, 1)), copy=False)
 
@@ -202,6 +204,7 @@ def _refuse(self, *args: Any, **kwargs: Any) -> Any:
     raise self.refusal()
 
 
+# Python looks special methods up in the class, past `__getattr__`: so each is set there.
 for _name, _ufunc in {
     "add": np.add,
     "sub": np.subtract,

@@ -37,6 +37,7 @@ _OF_PYTHON = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by a `class` stat
 
 def attributes(x: Any) -> dict[str, Any]:
     """Its own, in `__dict__` and in slots."""
+    # A slot may be empty, which `hasattr` and an error would tell, and a default of None would not.
     slots = {name: getattr(x, name, MISSING) for name in _slots(type(x))}
     return {**{name: value for name, value in slots.items() if value is not MISSING}, **getattr(x, "__dict__", {})}
 

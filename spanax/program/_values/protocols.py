@@ -52,6 +52,7 @@ _UNARY: dict[str, tuple[Callable, str]] = {
 
 def own_method(x: Any, name: str) -> types.FunctionType | None:
     """That of x's class, where it is written in Python and has a text: those that dataclasses write have none."""
+    # Python's and the libraries' own classes have methods in C, or in Python that must see values as they are.
     module = type(x).__module__
     if isinstance(x, _PLAIN) and module == "builtins":
         return None
@@ -80,6 +81,7 @@ def unary(op: str, operand: Any) -> Any:
 
 def in_place(op: str, target: Any, value: Any) -> Any:
     """`target op= value`, where the target's class is the program's; NotImplemented elsewhere."""
+    # `x += y` is x's own method where it has one, and `x = x + y` where it has none, as in Python.
     name = f"__{_BINARY[op][2]}__"
     if (method := own_method(target, name)) is not None:
         return _call(method, target, value)
@@ -115,6 +117,7 @@ def read_property(owner: Any, name: str) -> Callable[[], Any] | None:
     """How to compute it, where the attribute is a property of the owner's class that is written in Python."""
     if isinstance(owner, (*_PLAIN, types.ModuleType, type)) or type(owner).__module__.partition(".")[0] in _NATIVE:
         return None
+    # Looked up in the class: `getattr` of the object would run the property, unlifted.
     found = getattr(type(owner), name, None)
     if isinstance(found, property) and isinstance(found.fget, types.FunctionType):
         return functools.partial(session().rules.call_unread, found.fget, owner)

@@ -45,6 +45,7 @@ def settle_within(x: Any) -> Any:
     the attributes that it may read are settled."""
     if not has_unsettled(x, objects=True):
         return x
+    # A tuple cannot be written: it is made anew where it stands, in its list or as the argument itself.
     for holder in [part for part in walk_parts(x, objects=True) if not isinstance(part, (tuple, Unsettled))]:
         _settle_inside(holder)
     return settle_parts(x) if isinstance(x, tuple) else settle(x)
@@ -74,6 +75,7 @@ def settle_frame(generator: types.GeneratorType) -> None:
     frame = generator.gi_frame
     if frame is None:
         return
+    # All that its code names, whether it will read it or not: what it does when it goes on is not known.
     names = frame.f_globals.keys() & set(frame.f_code.co_names)
     for name, value in (frame.f_locals | {name: frame.f_globals[name] for name in names}).items():
         if isinstance(value, Unsettled):

@@ -74,6 +74,7 @@ def snapshot(value: Any, outputs: list, since: int, opened: Collection[int] = ()
         value = stand_in_of(value)
     if _is_leaf(value):
         return _leaf(value, outputs)
+    # Its flag is a number of the block's as well.
     if isinstance(value, Partial):
         part = snapshot(value.value, outputs, since, opened, path)
         return Sometimes(value, part, _leaf(value.defined, outputs))
@@ -98,6 +99,7 @@ def _is_leaf(value: Any) -> bool:
 
 
 def _leaf(value: Any, outputs: list) -> Leaf:
+    # A known number is no output: it may differ between two branches and still be known in each.
     data = raw(value)
     unknown = is_unknown(value)
     if unknown:
@@ -117,6 +119,8 @@ def _python_type(value: Any) -> type | None:
 
 def _parts_of(value: Any, since: int, opened: Collection[int]) -> dict | None:
     """Those of a container, or of an object that the block has made or that is opened; None where it is neither."""
+    # A deque with a bound drops elements by itself, and sets and subclasses of dict have orders or rules of their own: these
+    # are fixed.
     if isinstance(value, (tuple, list)) or (type(value) is deque and value.maxlen is None):
         return dict(enumerate(value))
     if type(value) is dict:

@@ -33,6 +33,7 @@ class Text:
     def values(self) -> list:
         return [value for p in self.parts if not isinstance(p, str) for value in _unknown_parts(p[0])]
 
+    # For the message of an error that is raised while the program is traced, where the numbers are not known.
     def __str__(self) -> str:
         return "".join(p if isinstance(p, str) else "<traced>" for p in self.parts)
 
@@ -103,6 +104,7 @@ def text_of(x: Any) -> str | Text:
 def call_at_run_time(function: Callable, args: tuple, kwargs: dict) -> None:
     """`function(*args, **kwargs)` when the program runs: a print or a log."""
     flat = [a if isinstance(a, Text) else Text(((a, lambda v: v),)) for a in args]
+    # Only the unknown numbers travel; all else is in the closure of the callback.
     values = [t.values for t in flat]
 
     def run(numbers):

@@ -6,6 +6,7 @@ from typing import Any
 
 from .values import Composite, Value, is_unknown, raw, wrap
 
+# By recursion, without memory of what was seen: the arguments of a NumPy function, which are small and have no cycles.
 _CONTAINERS = (list, tuple)
 
 

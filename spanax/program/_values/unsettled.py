@@ -1,7 +1,7 @@
 """Names without a value, or with one on some paths only: where they may live, and how they are read.
 
 Names, attributes and containers may hold such a thing, and the program's own functions may be given it and return it. Whatever
-computes asks for the value first: `require_value`, of what may hold it `settling.settled_parts`. It refuses everything
+computes asks for the value first: `require_value`, of what may hold it `settling.settle_parts`. It refuses everything
 itself, so that code that does not ask (such as a generator, which is not lifted) fails.
 """
 
@@ -16,7 +16,7 @@ from .values import as_jax
 
 
 class Unsettled:
-    """What is no value (yet)."""
+    """Something that is not a value (yet)."""
 
     __slots__ = ()
 
@@ -32,6 +32,7 @@ class Unsettled:
     def _refusal(self) -> Exception:
         return unliftable(f"{self.problem}, and met code that is not lifted, such as a generator", *_REMEDIES)
 
+    # A container that holds one may be copied: copying is handing on.
     def __copy__(self) -> Unsettled:
         return self
 
@@ -116,6 +117,7 @@ def display_name(name: str) -> str:
 
 def require_value(value: Any, where: Callable[[], str]) -> Any:
     """The value of what is read; an error where it has none."""
+    # A value that may be missing may hold one that may be missing, from an `if` inside another.
     while isinstance(value, Unsettled):
         value = _require_once(value, where)
     return value
@@ -126,6 +128,7 @@ def _require_once(value: Unsettled, where: Callable[[], str]) -> Any:
         raise UnboundLocalError(f"{value.name} is read before it is assigned")
     if isinstance(value, Unusable):
         raise unliftable(value.problem, *value.remedies)
+    # Whether it is missing is known only when the program runs: the value is used, and the flag checked then.
     assert isinstance(value, Partial)
     what = "None" if value.absent is None else "not assigned"
     named = value.name.isidentifier() and not value.name.startswith("_sx_")

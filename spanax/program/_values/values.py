@@ -35,6 +35,7 @@ class Number(Value):
 
     def __init__(self, data: Any, python: type | None = None, span: tuple[int, int] | None = None):
         self._data, self.python, self.span = data, python, span
+        # With both, x[i - 1] in a loop over i needs no check of the bounds, and can be a column of the scan.
         self.origin: Number | None = None
         self.counts: range | None = None  # of the index of a loop: all its values
         # What the program takes it for, where that differs: an int that is differentiated is computed with as a float.
@@ -53,12 +54,15 @@ class Number(Value):
         """The int that it is, or differs from by a known number."""
         return self if self.origin is None else self.origin
 
+    # Numbers do not change, so that a copy is the number itself.
     def __deepcopy__(self, memo: dict) -> Number:
         return self
 
     def __copy__(self) -> Number:
         return self
 
+    # Python asks these methods for a number of its own, which there is none of. In a lifted function the rewriting has made a
+    # hook of each such use; here it is code that is not lifted that asks.
     def __bool__(self):
         raise not_known(self, "a condition, in code that is not lifted or in a comprehension's `if`")
 
@@ -97,6 +101,8 @@ class LiftedArray(Value):
     ):
         self._contents, self.base, self.get, self.put = data, base, get, put
         self.born = session().tick()
+        # A branch or a loop makes one array of several, as the arguments decide. Each side knows the other, so that a write into
+        # one can make the others `lost`: they may or may not hold what was written.
         self.lost = False  # was it written under another name, whose link to this one a branch or a loop has cut?
         self.stands_for: list[LiftedArray] = []  # arrays of which it is one or another, or was one before a loop
         self.stand_ins: list[LiftedArray] = []  # the arrays that stand for it, in turn
@@ -120,6 +126,7 @@ class LiftedArray(Value):
 
     def write(self, data: Any) -> None:
         """New contents, of the same shape and dtype."""
+        # A write into a view goes to its base, and from there is seen by all other views of it.
         if self.base is not None:
             self.base.write(self.put(self.base.data, data))  # type: ignore[misc]
             return
@@ -276,6 +283,7 @@ def raw(x: Any) -> Any:
 
 def _written_stand_in(array: np.ndarray) -> LiftedArray | None:
     """What stands for an array of the world outside, if the program has written it: a list may still hold the array."""
+    # Only if it was written: otherwise the array itself is as good, and this is asked for each operand.
     _, stand_in = session().adopted.get(id(array), (None, None)) if is_lifting() else (None, None)
     return stand_in if stand_in is not None and stand_in.touched else None
 
@@ -288,6 +296,7 @@ def stand_in_of(array: np.ndarray) -> Any:
     """What stands for an array of the world outside: the program may write it, and the world does not see it."""
     if array.dtype.kind not in "biufc":
         return array
+    # One stand-in for each array, in the whole program: two names of one array stay two names of one.
     known = session().adopted
     if id(array) not in known:
         stand_in = LiftedArray(array.view(np.ndarray))  # another object than the array of the world
@@ -319,12 +328,13 @@ def _has_dtype(data: jax.Array, dtype: Any) -> bool:
 def as_jax(x: Any, dtype: Any = None) -> jax.Array:
     """A number, an array or nested lists of them, as a JAX array."""
     data = raw(x)
+    # What is several arrays, such as a selection x[mask], must not pass as one.
     if isinstance(data, Composite):
         raise data.refusal()
     if isinstance(data, jax.Array) and _has_dtype(data, dtype):
         return data
     if isinstance(data, (list, tuple)):
-        data = raw(session().rules.function(np.array, (data,), {}))
+        data = raw(session().rules.function(np.array, (data,), {}))  # by NumPy's rules for what a nested list is
     if dtype is None:
         dtype = data.dtype if hasattr(data, "dtype") else np.asarray(data).dtype
     if jnp.issubdtype(dtype, jax.dtypes.extended):  # PRNG keys
