@@ -31,7 +31,7 @@ from ._values.values import LiftedArray, Number, Value, as_jax
 
 
 class Outcome(eqx.Module):
-    """What a run gives: the result, and which fault came first, 0 for none."""
+    """The result of a run, and the number of the first fault, 0 if there was none."""
 
     # A pytree, so that `jax.jit` returns it: the parts that are not arrays are static, known when it is traced.
 
@@ -53,7 +53,7 @@ class Outcome(eqx.Module):
 
 # Part of the key of compiled programs, which must be hashable: an object that is not is told apart by its identity.
 class Static:
-    """A value that tells programs apart: equal where it is the same object, or an equal immutable one."""
+    """A static argument as part of a key: equal to that of the same object, or of an equal immutable one."""
 
     def __init__(self, value: Any):
         self.value = value
@@ -100,9 +100,9 @@ class LiftedProgram:
         return self.compile(form, inputs, entries)
 
     def scalar(self, args: tuple, kwargs: dict, ints: str, nums: tuple[int, ...]) -> tuple[Callable, list]:
-        """The value as a function of the numbers that are differentiated, and these."""
+        """The value as a function of the numbers that are differentiated, and these numbers."""
         form, inputs = _form(args, kwargs, ints, nums)
-        moves = _moving(form, inputs)
+        moves = _is_moving(form, inputs)
         run, place = self._as_function(form, {}), _place(self.function)
 
         def value(*chosen: Any) -> jax.Array:
@@ -113,6 +113,7 @@ class LiftedProgram:
     def compile(self, form: _Form, inputs: list, entries: list) -> Outcome:
         """Compiles the program for arguments of this form, runs it, and keeps it for this state of the world."""
         functions: dict[int, Any] = {}
+        # Which functions it lifts is known only after it was traced, which the first run does: their globals are looked at then.
         run = self._as_function(form, functions)
         if self.derive:
             run = functools.partial(_with_gradients, run, form, _place(self.function), self.derive)
@@ -130,7 +131,7 @@ class LiftedProgram:
         return outcome
 
     def _as_function(self, form: _Form, functions: dict[int, Any]) -> Callable[[list], Outcome]:
-        """The program as a function of its traced inputs; puts those that it lifts into `functions`."""
+        """The program as a function of its traced inputs; adds the functions that it lifts to `functions`."""
 
         @careful
         def run(inputs: list) -> Outcome:
@@ -161,8 +162,9 @@ def _form(args: tuple, kwargs: dict, ints: str, nums: tuple[int, ...]) -> tuple[
     return _Form(tree, tuple(map(_kind, leaves, dynamic)), static, nums), inputs
 
 
-def _moving(form: _Form, inputs: list) -> list[bool]:
-    """Of each traced leaf: is it differentiated? It is in one of the arguments `nums`, and real or complex."""
+def _is_moving(form: _Form, inputs: list) -> list[bool]:
+    """Which of the traced leaves are differentiated: those in the arguments `nums` that are real or complex."""
+    # By the trees of the arguments, not by names: a leaf's position says which argument it belongs to.
     positional, named = form.tree.children()
     chosen = [i in form.nums for i, arg in enumerate(positional.children()) for _ in range(arg.num_leaves)]
     chosen += [False] * named.num_leaves
@@ -181,7 +183,8 @@ _ONE = threading.RLock()
 
 
 def traced_run(program: LiftedProgram, args: tuple, kwargs: dict) -> tuple[Outcome, Session]:
-    """The function on values, in a traced program. One at a time: it writes objects of the world, and takes that back."""
+    """Runs the function on values while JAX traces. One thread at a time: it writes objects that others may see, and
+    undoes that."""
     # NumPy's promotion, whatever the caller has set for JAX: the program was written for NumPy.
     with _ONE, under(Session(hooks.LiftRules(), program.max_iterations, program.recursive)) as now:
         now.place, now.only_derived = _place(program.function), bool(program.derive)
@@ -189,6 +192,7 @@ def traced_run(program: LiftedProgram, args: tuple, kwargs: dict) -> tuple[Outco
         with now.block(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             try:
                 result = calls.start(program.function, args, kwargs)
+            # It was raised outside all branches, so in every run: the program's own error, as it is.
             except RaisedError as error:
                 raise error.error from None
             result = hooks.final_result(result)
@@ -200,8 +204,8 @@ def traced_run(program: LiftedProgram, args: tuple, kwargs: dict) -> tuple[Outco
 
 
 def _with_gradients(run: Callable, form: _Form, where: str, derive: str, inputs: list) -> Outcome:
-    """The outcome, with the derivatives of its value by the numbers that are differentiated."""
-    moves = _moving(form, inputs)
+    """The outcome, with the derivatives of its value with respect to the numbers that are differentiated."""
+    moves = _is_moving(form, inputs)
 
     def value(chosen: list) -> tuple[jax.Array, Outcome]:
         outcome = run(_fill(inputs, moves, chosen))
@@ -216,7 +220,7 @@ def _with_gradients(run: Callable, form: _Form, where: str, derive: str, inputs:
 
 
 def scalar_of(outcome: Outcome, where: str) -> jax.Array:
-    """The value, which is to be one real number."""
+    """The value of the outcome; raises `SpanaxError` unless it is one real number."""
     if len(outcome.leaves) != 1 or outcome.rest or outcome.leaves[0].size != 1:
         # Not only that it is wrong but what it is: most often an array of one number for each point.
         forms = [f"an array of shape {x.shape}" if x.ndim else "a number" for x in outcome.leaves]
@@ -242,7 +246,7 @@ def _place(function: Any) -> str:
 
 
 class _Later:
-    """A value that is made once the session has begun."""
+    """A value of the program that can only be made inside its session."""
 
     # A `LiftedArray` asks the session's clock when it is made, and arguments are flattened before there is one.
 
@@ -286,6 +290,7 @@ def _dynamic(x: Any) -> Any:
 
 
 def _same_state(entry: _Entry) -> bool:
+    # Something new in its world may be incomparable where the old was not: that is a change, too.
     try:
         return state_of(entry.functions, entry.objects) == entry.state
     except UnknownStateError:

@@ -23,7 +23,8 @@ WIDE = 32  # ... if most are on arrays of these entries or more: calling one cos
 
 
 class Tuned:
-    """A function as a compiled one; `run` takes and gives pytrees of arrays. Inside of another program it is a part of that."""
+    """`run`, a function of pytrees of arrays, compiled with options that suit it; inside another program it becomes part
+    of that."""
 
     def __init__(self, run: Callable):
         self.run, self.plain = run, jax.jit(run)
@@ -51,7 +52,7 @@ class Tuned:
 
 
 def options_for(jaxpr: Any) -> dict[str, Any] | None:
-    """XLA's options for a program; None for its own."""
+    """XLA's options for a program, or None for its defaults."""
     if jax.default_backend() != "cpu":
         return None
     eqns = list(operations(jaxpr))
@@ -69,7 +70,7 @@ def options_for(jaxpr: Any) -> dict[str, Any] | None:
 
 
 def _work(eqn: JaxprEqn) -> int:
-    """Entries that an operation reads or writes; of a product of matrices, the numbers that are multiplied."""
+    """The number of entries that an operation reads or writes; for a product of matrices, the number of multiplications."""
     sizes = [math.prod(aval(v).shape) for v in (*eqn.invars, *eqn.outvars) if not isinstance(v, Literal)]
     if eqn.primitive is jax.lax.dot_general_p:
         (contracted, _), _ = eqn.params["dimension_numbers"]

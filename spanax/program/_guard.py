@@ -23,12 +23,12 @@ _DEPTH = 200  # of objects that hold objects: what is deeper is not told apart f
 
 
 class UnknownStateError(Exception):
-    """The state cannot be told."""
+    """The state cannot be compared."""
 
 
 def state_of(functions: Iterable[types.FunctionType], objects: Iterable[Any] = (), *, keep: bool = False) -> list:
-    """Something that is equal as long as what the functions read is the same: globals, closures, defaults, attributes of
-    modules and classes that they name, and the given objects. `keep`: with copies of arrays, to be compared with later."""
+    """A list that stays equal as long as what the functions read stays the same: globals, closures, defaults, attributes
+    of modules and classes that they name, and the given objects. `keep`: copies arrays, to be compared with later."""
     # Attributes by name, whatever object they are of: which object an expression gives is not known without running it.
     functions = list(functions)
     names = {name for function in functions for name in _names(function.__code__)}
@@ -46,7 +46,7 @@ _NAMES: dict[types.CodeType, tuple[str, ...]] = {}
 
 
 def _names(code: types.CodeType) -> tuple[str, ...]:
-    """Of globals and attributes, in functions inside as well."""
+    """The names of globals and attributes that the code mentions, also in functions inside it."""
     if code not in _NAMES:
         inside = [n for c in code.co_consts if isinstance(c, types.CodeType) for n in _names(c)]
         _NAMES[code] = tuple(dict.fromkeys([*code.co_names, *inside]))
@@ -88,8 +88,8 @@ class _Reader:
                 for part in self.parts(x):
                     self.read(part, depth - 1)
 
-    def mentioned(self, x: Any) -> Iterable[Any]:
-        """What a module or a class holds under names that the functions mention: it has far more than a program reads."""
+    def members(self, x: Any) -> Iterable[Any]:
+        """What a module or a class holds under the names that the functions mention: all that it holds would be too much."""
         owners = x.__mro__ if isinstance(x, type) else (x,)
         return [vars(o)[n] for o in owners if not _is_library(o) for n in sorted(self.names & vars(o).keys())]
 
@@ -101,7 +101,7 @@ class _Reader:
         if _is_library(x):
             return []
         if isinstance(x, (types.ModuleType, type)):
-            return self.mentioned(x)
+            return self.members(x)
         slots = [getattr(x, n, None) for kind in type(x).__mro__ for n in _slots(kind)]
         return [*getattr(x, "__dict__", {}).values(), *slots, type(x)]
 
@@ -131,7 +131,7 @@ def _is_library(x: Any) -> bool:
 
 
 class _Same:
-    """Equal to what holds the same object, which is kept alive."""
+    """Equal to another of the same object, which it keeps alive."""
 
     def __init__(self, x: Any):
         self.x = x
@@ -143,7 +143,7 @@ class _Same:
 
 
 class _Contents:
-    """Equal to that of an array of the same contents."""
+    """Equal to another of an array with the same contents."""
 
     def __init__(self, array: np.ndarray, keep: bool):
         # The tracing keeps a copy to compare with; each later call only looks at the array as it is.

@@ -195,6 +195,7 @@ def _derive(
     """The value, which may be None where only the gradient is asked for, and the gradient."""
     _check_options(lifted, sigma, key)
     check_choice(nan)
+    # A plain function that was taken for a JAX one would fail at its first `if`, with JAX's error: `lifted=True` is the remedy.
     is_lifted = not is_jax(call.f) if lifted is None else lifted
     # The precision holds for the tracing and the run: a program in double precision cannot be entered in single.
     with call.precision(key):

@@ -31,7 +31,7 @@ _HARMLESS = frozenset(
 def either(
     chosen: Any, branches: Sequence[Capture], then: Callable[[], list], orelse: Callable[[], list]
 ) -> list[jax.Array]:
-    """`then() if chosen else orelse()`, of which `branches` are the programs."""
+    """`then() if chosen else orelse()`; `branches` are their traced programs."""
     # Only in a gradient: elsewhere the branch stays one, so that `find_gaps` can name its line.
     if session().only_derived and all(map(is_slight, branches)):
         return [jnp.where(chosen, a, b) for a, b in zip(then(), orelse(), strict=True)]
@@ -54,5 +54,5 @@ def _is_harmless(eqn: JaxprEqn) -> bool:
 
 
 def _is_finite(x: Any, but: float | None = None) -> bool:
-    """Is it a known number, and not the one that is left out?"""
+    """Is it a known finite number, other than `but`?"""
     return isinstance(x, Literal) and bool(np.all(np.isfinite(x.val) & (x.val != but)))

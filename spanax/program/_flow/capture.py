@@ -21,7 +21,7 @@ from .._values.snapshots import snapshot
 
 @dataclass
 class Capture:
-    """One path through a block. `state`: snapshots of the names that it hands on; `cells`: of what it wrote."""
+    """A block, traced. `state`: snapshots of the names that it hands on; `cells`: snapshots of what it wrote."""
 
     program: Any  # a closed jaxpr
     state: tuple
@@ -33,7 +33,7 @@ class Capture:
     result: Any = None
 
     def evaluate(self, *args) -> list:
-        """Its outputs."""
+        """The block's outputs."""
         return evaluate_jaxpr(self.program.jaxpr, self.program.consts, *args)
 
 

@@ -18,7 +18,7 @@ from .capture import Capture
 
 @dataclass
 class Carry:
-    """Names, by their places, and cells."""
+    """What is carried: names, by their positions, and cells."""
 
     names: dict[int, list] = field(default_factory=dict)  # snapshots: at the start, and after an iteration
     cells: dict[Any, tuple[Cell, list]] = field(default_factory=dict)
@@ -49,7 +49,8 @@ def adds_to(before: list, shot: Node) -> bool:
 
 
 def plan_appended(body: Capture, lengths: dict) -> tuple[JoinPlan, list[tuple[Any, list[Builder]]]]:
-    """What an iteration adds to lists, as leaves, and how to make it of them. `lengths`: of the lists, as it begins."""
+    """Plans what an iteration adds to lists as leaves, and how to build it from them. `lengths`: the lists' lengths as it
+    begins."""
     plan, builders = JoinPlan(), []
     for key, (cell, shot) in body.cells.items():
         if key in lengths:

@@ -1,4 +1,4 @@
-"""Comparisons: with None, which a value may be on some ways, of objects that may be one and the same, and `in`."""
+"""Comparisons: with None, which a value may be on some paths, of objects that may be one and the same, and `in`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .conditionals import truth
 
 
 def is_none(value: Any) -> Any:
-    """`value is None`, of what may be None as the arguments decide."""
+    """`value is None`; a traced answer if the arguments decide."""
     if may_be_none(value):
         return Number(~as_jax(value.defined), bool)
     return read(settle(value)) is None
 
 
 def equals_none(value: Any) -> Any:
-    """`value == None`: of an array, one answer for each entry."""
+    """`value == None`; for an array, one answer for each entry."""
     # An array compares each entry with None, also where it may be missing: only then must it be there.
     value = value if may_be_none(value) and not _compares_itself(value.value) else read(settle(value))
     if isinstance(value, LiftedArray):
@@ -72,7 +72,7 @@ def _may_be_same(x: Any, y: Any) -> bool:
 
 
 def compare_pair(op: str, left: Any, right: Any) -> Any:
-    """`left op right`, of a comparison."""
+    """`left op right`, for a comparison operator."""
     # As in Python, a class that says what is equal says what is not.
     if op == "NotEq" and own_method(left, "__eq__") is not None and type(left).__ne__ is object.__ne__:
         return not_(compare_pair("Eq", left, right))
@@ -99,7 +99,7 @@ def _is_compared_with_unknown(container: Any, x: Any) -> bool:
 
 
 def _contains_number(container: Any, x: Any) -> Any:
-    """By comparing x with each: in a set or a dictionary Python would look for its hash, which is not known."""
+    """Compares x with each element: in a set or a dictionary, Python would look for its hash, which is not known."""
     if not isinstance(container, (list, tuple, range)):
         problem = f"a value that depends on the arguments is looked for in a {type(container).__name__}"
         raise unliftable(problem, "an array")

@@ -29,7 +29,7 @@ Set = Callable[[tuple], None]
 
 
 def truth(value: Any) -> bool | jax.Array:
-    """A Python bool, or a traced one. None, and what is None on some paths, does not hold."""
+    """A Python bool, or a traced one. None is false, and so is a value on the paths where it is None."""
     if may_be_none(value):
         there = truth(value.value)
         return as_jax(value.defined) & there if not isinstance(there, bool) or there else False
@@ -53,7 +53,7 @@ def _truth_of_number(value: Any) -> jax.Array:
 
 
 def if_(test: Any, then: Callable, orelse: Callable, get: Get, set_: Set, names: Sequence[str]) -> None:
-    """`if test: then() else: orelse()`, which hand on the names."""
+    """`if test: then() else: orelse()`; both hand on the names."""
     chosen = truth(test)
     if isinstance(chosen, bool):
         (then if chosen else orelse)()
@@ -73,9 +73,9 @@ def choose(test: Any, then: Callable, orelse: Callable) -> Any:
 def _branch(
     chosen: jax.Array, then: Callable, orelse: Callable, get: Get, set_: Set, names: Sequence[str]
 ) -> tuple[tuple, Any]:
-    """Both branches traced, one of them run: the names' new values and the result. What they wrote is written."""
+    """Traces both branches and emits one conditional: the names' new values and the result. Commits what the branches wrote."""
     branches = _trace_branches((then, orelse), get, set_)
-    going = _going(branches)
+    going = _without_error(branches)
     # If both end in an error, so does the program whatever the arguments are, while it is traced.
     raised = branches[0].raised or branches[1].raised
     if not going:
@@ -95,8 +95,8 @@ def _branch(
     return tuple(make(leaves) for make in state), result(leaves)
 
 
-def _going(branches: Sequence[Capture]) -> list[Capture]:
-    """Those that do not end in an error."""
+def _without_error(branches: Sequence[Capture]) -> list[Capture]:
+    """The branches that do not end in an error."""
     return [branch for branch in branches if branch.raised is None]
 
 
@@ -105,7 +105,7 @@ def _written_cells(branches: Sequence[Capture]) -> dict[Any, Cell]:
 
 
 def _trace_branches(blocks: tuple[Callable, Callable], get: Get, set_: Set) -> list[Capture]:
-    """Both branches, which hand on the same cells, and the attributes of objects that are one or another.
+    """Traces both branches until they hand on the same cells, and the same attributes of objects that they choose between.
 
     A cell that one branch writes must be handed on by the other as well, and it is known only after both were traced; so
     they are traced again with these cells, until nothing is added.
@@ -116,7 +116,7 @@ def _trace_branches(blocks: tuple[Callable, Callable], get: Get, set_: Set) -> l
     for _ in range(_TRIALS):
         branches = [capture(f, get, set_, also=list(also.values()), opened=opened) for f in blocks]
         written = _written_cells(branches)
-        more = _objects_to_open(_going(branches), written) - opened
+        more = _objects_to_open(_without_error(branches), written) - opened
         if not more and all(branch.cells.keys() == written.keys() for branch in branches):
             break
         also |= written
@@ -128,7 +128,7 @@ _TRIALS = 9  # in which branches are traced until they hand on the same: one or 
 
 
 def _objects_to_open(going: list[Capture], written: dict[Any, Cell]) -> set[int]:
-    """Objects that are one in one branch and another in the other: by `id`."""
+    """The objects, by `id`, of which the branches hand on different ones."""
     pairs = [*zip(*(branch.state for branch in going), strict=True), [branch.result for branch in going]]
     both = [key for key in written if all(key in branch.cells for branch in going)]
     pairs += [[branch.cells[key][1] for branch in going] for key in both]
@@ -155,7 +155,7 @@ def _commit(cells: Sequence[tuple[Cell, Builder]], leaves: Sequence, going: Sequ
 
 
 def note_fault(raised: RaisedError, failed: Any) -> None:
-    """The program's own error, where the traced `failed` holds."""
+    """Makes the program's own error a fault where the traced `failed` holds."""
     error = raised.error
     session().check(failed, f"the program raised {type(error).__name__}: {error}", raised.where)
 

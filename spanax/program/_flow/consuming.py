@@ -22,7 +22,7 @@ _WRITING = frozenset(
 
 
 def check_consumable(iterator: Any) -> None:
-    """Items are about to be taken from it: an error where that cannot be undone."""
+    """Raises if items are about to be taken from an iterator in a block that may be undone."""
     if not hasattr(type(iterator), "__next__"):
         settle_within(iterator)  # its `__iter__` is not lifted
         return
@@ -42,8 +42,8 @@ def check_consumable(iterator: Any) -> None:
 
 
 def _check_generator(generator: types.GeneratorType, inside: bool) -> None:
-    """It runs as it is: it must neither read what the program has written elsewhere, nor write what a block would have to
-    undo."""
+    """Raises unless the generator, which runs as it is, neither reads what the program has written nor writes what a block
+    must undo."""
     if any(stand_in.touched for _, stand_in in session().adopted.values()):
         what = "is read after the program has written a global array"
     elif inside and _writes(generator.gi_code):
@@ -54,7 +54,7 @@ def _check_generator(generator: types.GeneratorType, inside: bool) -> None:
 
 
 def _writes(code: types.CodeType) -> bool:
-    """Does the code change what outlives it?"""
+    """Does the code change anything that outlives it?"""
     own = set(code.co_cellvars)
     # A store into a cell variable of its own is no write: it lives and dies with the generator.
     stores = any(i.opname in _STORES and i.argval not in own for i in dis.get_instructions(code))
@@ -71,7 +71,7 @@ def next_item(iterator: Any, *default: Any) -> Any:
 
 # Functions of C's that write the list that they are given: `heapq` and `bisect` compare its elements by the operators of `Value`.
 def _recording_write(function: Callable) -> Callable:
-    """Of a list, its first argument, which it writes."""
+    """The function, which writes its first argument, a list, with a record of the write."""
 
     def run(container: Any, *args: Any, **kwargs: Any) -> Any:
         note_write(container)

@@ -133,7 +133,7 @@ class Listed(Items):
 
 
 def _alike(x: Any, y: Any) -> bool:
-    """Numbers and arrays of one shape, or tuples of such."""
+    """Are they numbers or arrays of one shape, or tuples of such?"""
     if isinstance(x, (tuple, list)):
         return type(x) is type(y) and len(x) == len(y) and all(map(_alike, x, y))
     return is_numeric(x) and is_numeric(y) and np.shape(x) == np.shape(y) and not isinstance(x, bool)
@@ -206,7 +206,7 @@ class UnknownCounts:
 
 
 def items_of(iterable: Any) -> Items | UnknownCounts | None:
-    """None for what is to be iterated as it is."""
+    """The items of a loop; None if the iterable is to be iterated as it is."""
     if isinstance(iterable, (Items, UnknownCounts)):
         return iterable
     if isinstance(iterable, range):
@@ -240,14 +240,17 @@ def zip_items(*iterables: Any, strict: bool = False) -> Items:
     finite = [i for i in iterables if not hasattr(i, "__next__")]
     if iterables and not finite:
         return Listed(list(zip(*iterables, strict=strict)))
-    if len(finite) < len(iterables):
-        # An iterator may have no end, such as `itertools.count()`: no more is taken from it than the others have.
-        length = min(len(_items(i)) for i in finite)
-        iterables = tuple(_take(i, length) if hasattr(i, "__next__") else i for i in iterables)
-    parts = list(map(_items, iterables))
+    parts = list(map(_items, iterables if len(finite) == len(iterables) else _without_iterators(iterables, finite)))
     if strict and len({p.length for p in parts}) > 1:
         raise ValueError("zip() arguments have different lengths")
     return Zipped(parts)
+
+
+def _without_iterators(iterables: Sequence, finite: Sequence) -> list:
+    """The iterables with lists for iterators."""
+    # An iterator may have no end, such as `itertools.count()`: no more is taken from it than the others have.
+    length = min(len(_items(i)) for i in finite)
+    return [_take(i, length) if hasattr(i, "__next__") else i for i in iterables]
 
 
 def _take(iterator: Iterator, length: int) -> list:

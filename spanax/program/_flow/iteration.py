@@ -65,8 +65,8 @@ class SettledBody:
 
 
 class BodyTracing:
-    """`make` makes the loop's item of a row of the scan's inputs, whose first rows are `row`; `going`: the test before the
-    loop."""
+    """Traces the body of a loop until its carry settles. `make` builds the loop's item from a row of the scan's inputs;
+    `row`: the first such row; `going`: the test before the loop."""
 
     def __init__(self, block: LoopBlock, columns: LoopColumns, row: list, make: Callable, going: Any):
         self.block, self.columns, self.row, self.make, self.going = block, columns, row, make, going
@@ -105,11 +105,11 @@ class BodyTracing:
     # -- the carry
 
     def shot(self, value: Any) -> Any:
-        """Of a value as it is before the loop."""
+        """A snapshot of a value as it is before the loop."""
         return snapshot(value, self.outputs, session().clock, self.block.opened)
 
     def guess(self) -> Carry:
-        """Names with numbers that the body assigns; arrays may stay where they are, and be written in place."""
+        """The first guess: names that hold numbers. Arrays may stay where they are, and be written in place."""
         # The carry that the same loop had in an earlier tracing, inside a loop around: it settles at the first trial then.
         names, cells = session().hints.get(("carry", self.block.site), (None, []))
         carry = Carry()
@@ -139,7 +139,8 @@ class BodyTracing:
     # -- an iteration
 
     def iterate(self, makers: dict, count: int, *inputs: Any) -> Any:
-        """The body, on the first `count` inputs as its carry, a row of the loop's items, and one of the columns: its test."""
+        """Runs the body and returns its test. The inputs: `count` leaves of the carry, a row of the loop's items, and one
+        of the columns."""
         # JAX passes them as one flat list: the leaves of the carry, of the items and of the columns, in this order.
         width = count + len(self.row)
         leaves, row, rows = inputs[:count], inputs[count:width], inputs[width:]
@@ -155,7 +156,7 @@ class BodyTracing:
             session().columns.pop()
 
     def enter(self, makers: dict, leaves: Sequence) -> None:
-        """Names and cells become those that the iteration is given."""
+        """Gives names and cells the values that the iteration starts with."""
         state = list(self.entry)
         for i in self.carry.names:
             state[i] = makers[i](leaves)
@@ -171,7 +172,7 @@ class BodyTracing:
     # -- does its form stay?
 
     def opens(self, body: Capture) -> bool:
-        """Do iterations hand on another object than they were given, of the same class? Both are then taken by their
+        """Does the body hand on other objects than it was given, of the same class? Then both are taken apart by their
         attributes."""
         pairs = [(self.entry_state[i], shot) for i, shot in enumerate(body.state)]
         opened = self.block.opened
@@ -187,7 +188,7 @@ class BodyTracing:
         return bool(more)
 
     def is_settled(self, body: Capture, plan: JoinPlan) -> bool:
-        """Has the iteration left what it was given, in form? What it has changed besides is carried from now on."""
+        """Does the iteration hand on what it was given, in form? Adds to the carry what it has changed besides."""
         carried = [self.carries_name(i, shot) for i, shot in enumerate(body.state)]
         carried += [self.carries_cell(key, cell, shot, body) for key, (cell, shot) in body.cells.items()]
         return all(carried) and self.plan()[0].shape == plan.shape
@@ -216,7 +217,7 @@ class BodyTracing:
         return True
 
     def is_appended(self, cell: Any, shot: Any, body: Capture) -> bool:
-        """Does an iteration only add to the end of a list, of which it reads the last elements at most?"""
+        """Does an iteration only append to a list, and read at most its last elements?"""
         if not may_grow(cell, body):
             return False
         end = self.carry.ends.get(cell.key)
@@ -237,5 +238,5 @@ class BodyTracing:
 
 
 def _start_and_after(shots: list) -> list:
-    """At the start, and after an iteration: the form that both fit."""
+    """The snapshots at the start and after an iteration, which the carry's form must both fit."""
     return shots if len(shots) > 1 else [shots[0], shots[0]]

@@ -48,7 +48,7 @@ class Loop:
     # -- iterations that are written out
 
     def run_once(self, item: Any) -> bool:
-        """One iteration; may another follow?"""
+        """Runs one iteration; returns whether another may follow."""
         block = self.block
         if block.test is None:
             block.body(item)
@@ -70,7 +70,7 @@ class Loop:
         return bool(outputs)
 
     def is_short(self, items: Items) -> bool:
-        """Is it worth while to write its iterations out?"""
+        """Is the loop short enough to be written out?"""
         copies = items.length * session().copies
         if items.length > SHORT or copies > COPIES:
             return False
@@ -82,7 +82,7 @@ class Loop:
         return session().hints["size", self.site] * copies <= SMALL
 
     def probe(self, item: Callable[[], Any]) -> Capture | None:
-        """An iteration that is traced, looked at, and undone; None where that fails."""
+        """Traces an iteration and undoes it; None if that fails."""
         now = session()
         before, now.probing = now.probing, True
         try:
@@ -110,7 +110,7 @@ class Loop:
     # -- iterations that stay a loop
 
     def scan_items(self, items: Items, first: int) -> None:
-        """The items from `first` on."""
+        """Runs the items from `first` on as a scan."""
         # Rows of the arrays that it goes through are the scan's inputs. If the body writes these arrays, the rows are stale,
         # and the items are read from the arrays by their index instead.
         for views in (False, True):
@@ -137,7 +137,7 @@ class Loop:
             self.scan_while(settled, inputs, length, going)
 
     def scan_all(self, settled: SettledBody, inputs: list, length: int) -> None:
-        """Each of the items."""
+        """Scans all of the items."""
         # What is appended leaves the scan as stacked outputs, and the list gets slices of the stacks: cut only where they are
         # read.
         appended, builders = plan_appended(settled.capture, settled.lengths)
@@ -155,7 +155,7 @@ class Loop:
                 cell.container.extend(make([Slice(y, k) for y in ys]) for make in makes)
 
     def scan_while(self, settled: SettledBody, inputs: list, length: int, going: jax.Array | bool) -> None:
-        """The items, as long as the test holds: a flag in the carry says whether it does."""
+        """Scans the items as long as the test holds; a flag in the carry says whether it does."""
 
         def step(carry, row):
             leaves, runs = carry[:-1], carry[-1]
@@ -173,7 +173,7 @@ class Loop:
         self.finish(settled, final[:-1])
 
     def scan_test(self, going: jax.Array) -> None:
-        """While the test holds, up to the bound."""
+        """Runs the body while the test holds, up to the bound."""
         settled = BodyTracing(self.block, LoopColumns(range(0)), [], lambda row: None, going).settle()
 
         def step(leaves):
@@ -186,7 +186,7 @@ class Loop:
         session().check(still, self.bound_message(), self.where, *self.bound_remedies())
 
     def try_scan_test(self, going: jax.Array) -> bool:
-        """The same where its iterations are alike; False where they are not."""
+        """`scan_test`, where the iterations are alike; False where they are not."""
         # The test is known and holds, but is traced as if it were not. If the body does not fit a loop, the iterations are run
         # one by one as before: nothing of the trial is left, as a block that fails is undone.
         self.whole = True
@@ -205,7 +205,7 @@ class Loop:
         return ("sx.lift(f, max_iterations=...)", "a test that fails sooner, such as a looser tolerance")
 
     def finish(self, settled: SettledBody, final: Sequence) -> None:
-        """Names and cells become what the last iteration has left."""
+        """Gives names and cells the values that the last iteration has left."""
         state = list(self.block.get())
         for i in settled.carry.names:
             state[i] = settled.makers[i](final)
@@ -231,7 +231,7 @@ def _stack_from(items: Items, first: int, views: bool) -> tuple[list, Callable]:
 
 
 def _counts(items: Items) -> range:
-    """The values of the loop's index; none where it has none."""
+    """The values of the loop's index; an empty range if it has none."""
     if isinstance(items, Counts):
         return items.counts
     if isinstance(items, Zipped):
@@ -252,7 +252,7 @@ def _test_of(body: Capture, outputs: Sequence) -> jax.Array:
 
 
 def _make_watched(make: Callable, rows: list, row: Sequence) -> Any:
-    """An item; keeps the rows of arrays, to see whether they are written."""
+    """Makes an item, and keeps its rows of arrays to see later whether they were written."""
     item = make(row)
     for part in item if isinstance(item, tuple) else (item,):
         if isinstance(part, LiftedArray) and part.stands_for:

@@ -70,6 +70,6 @@ def scan_until(step: Callable, state: Sequence, going: Any, bound: int, *, neste
 
 
 def _step_where(runs: Any, step: Callable, state: list, going: Any) -> tuple[list, Any]:
-    """The step, undone at a vmap index that does not run any more."""
+    """The step, without effect at the vmap indices that have stopped."""
     new, more = step(state)
     return [jnp.where(runs, b, a) for a, b in zip(state, new, strict=True)], jnp.where(runs, more, going)

@@ -25,7 +25,7 @@ def derive_lifted(call: Differentiated, max_iterations: int, derive: str, nan: s
     if nan == "raise" and call.is_traced:
         derive = "both"  # whether NaN is wrong is decided when the program runs, by its value
     program = _program_of(call.f, max_iterations, derive)
-    outcome, ints = _run(program, call)
+    outcome, ints = _run_lifted(program, call)
     leaves, gradients = checked_result((outcome.leaves, outcome.gradients), outcome)
     value = leaves[0] if leaves else None
     if nan == "raise":
@@ -52,7 +52,7 @@ def _program_of(f: Callable, max_iterations: int, derive: str) -> LiftedProgram:
     return programs[name]
 
 
-def _run(program: LiftedProgram, call: Differentiated) -> tuple[Outcome, str]:
+def _run_lifted(program: LiftedProgram, call: Differentiated) -> tuple[Outcome, str]:
     """With integers as numbers that have a derivative or, where the program counts with them, as they are."""
     # All of the call's integers, also those that are not differentiated: a traced integer is not compiled in, so that a step
     # number which changes from call to call does not trace the program anew.

@@ -108,6 +108,7 @@ class _Liveness:
 
     def careful(self, node: ast.stmt, after: set[str]) -> set[str]:
         """What may end anywhere inside: whatever is read in it or needed after it is needed throughout."""
+        # An error may leave the body after any statement, so no assignment in it is certain when a handler runs.
         everything = after | loads(node)
         for child in ast.iter_child_nodes(node):
             for block in [child.body] if isinstance(child, (ast.ExceptHandler, ast.match_case)) else []:

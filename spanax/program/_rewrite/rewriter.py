@@ -345,9 +345,10 @@ class _Rewriter(Expressions):
 
     def visit_Expr(self, node: ast.Expr) -> Any:
         call = node.value
-        if _is_append(call):
+        if (parts := _append_parts(call)) is not None:
             # Appending does not read the list: a loop may stay a loop.
-            node.value = at(call, hook("append", self.unread(call.func.value), self.hand_on(call.args[0])))  # type: ignore[attr-defined]
+            target, item = parts
+            node.value = at(call, hook("append", self.unread(target), self.hand_on(item)))
             return node
         # The value of a statement is not read, so it may be missing: a function that returns None on some branches.
         node.value = self.unread(call) if isinstance(call, ast.Call) else self.visit(call)
@@ -360,10 +361,11 @@ class _Rewriter(Expressions):
         return node
 
 
-def _is_append(call: ast.expr) -> bool:
-    """Is it `x.append(y)`?"""
-    is_method = isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
-    return is_method and call.func.attr == "append" and len(call.args) == 1  # type: ignore[attr-defined]
+def _append_parts(call: ast.expr) -> tuple[ast.expr, ast.expr] | None:
+    """x and y of `x.append(y)`."""
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or len(call.args) != 1:
+        return None
+    return (call.func.value, call.args[0]) if call.func.attr == "append" else None
 
 
 def _fails_again(handler: ast.ExceptHandler) -> bool:

@@ -69,6 +69,7 @@ def _spans(node: ast.Lambda, code: types.CodeType) -> bool:
     names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
     if names != list(code.co_varnames[: len(names)]):
         return False
+    # Of a lambda inside another, the outer one's body holds the inner one's: `function_tree` takes the innermost.
     start, end = (body.lineno, body.col_offset), (body.end_lineno, body.end_col_offset)
     return all(start <= (p[0], p[2]) and (p[1], p[3]) <= end for p in places)  # type: ignore[operator]
 

@@ -50,6 +50,7 @@ def define(name: str, body: list[ast.stmt], args: tuple[str, ...] = ()) -> ast.F
     return ast.FunctionDef(name, given, body or [ast.Pass()], [], None, None)
 
 
+# A block becomes a function of its own, so what it assigns must be declared as its parent's.
 def nonlocals(names: list[str], outer: set[str]) -> list[ast.stmt]:
     return [ast.Nonlocal([n for n in names if n in outer])] if any(n in outer for n in names) else []
 

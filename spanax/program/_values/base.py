@@ -72,7 +72,7 @@ class Slice:
 
 
 class Value:
-    """What both have in common: shape, dtype, and NumPy's operators, methods and protocols."""
+    """What numbers and arrays share: shape, dtype, and NumPy's operators, methods and protocols."""
 
     __slots__ = ()
     __array_priority__ = 1000.0  # so that NumPy's matrices leave operators with these to them

@@ -19,7 +19,7 @@ from .values import stand_in_of
 
 
 class Container:
-    """What a list, a dict or a set holds."""
+    """The contents of a list, a dict or a set."""
 
     name = "a list or a dictionary"
 
@@ -43,7 +43,7 @@ class Container:
 
 
 class Attribute:
-    """An object's attribute."""
+    """The value of a name or an element that is read: NumPy's arrays as their stand-ins. Notes that a container is read."""
 
     def __init__(self, owner: Any, name: str):
         self.owner, self.name, self.key = owner, name, ("attribute", id(owner), name)
@@ -64,7 +64,7 @@ class Attribute:
 
 
 class Variable:
-    """A name of a function around, or a global one, that a function gives a new value to."""
+    """A variable of an enclosing function or a global one, which the program rebinds."""
 
     born = 0
 
@@ -84,7 +84,7 @@ class Variable:
 
 
 def check_usable(container: Any) -> None:
-    """An error where it differs in structure, as the arguments decide."""
+    """Raises if the container differs in structure between paths."""
     # Lists of different lengths in two branches cannot be one: that is an error only for those who read the list afterwards.
     if (broken := session().broken.get(id(container))) is not None:
         raise unliftable(broken.problem, "the same structure on all paths", "an array of a fixed size")
@@ -100,7 +100,7 @@ def read(value: Any) -> Any:
 
 
 def note_write(container: Any) -> None:
-    """It is about to be written."""
+    """Must be called before a container is written."""
     now = session()
     now.refuse_unknown_target(container)
     now.record(Container(container), now.age(container))
@@ -112,7 +112,7 @@ def note_write(container: Any) -> None:
 
 
 def possible_aliases(thing: Any) -> list:
-    """The lists, dictionaries or objects that may be the same one, as the arguments decide.
+    """The lists, dictionaries or objects that may be this one, as the arguments decide.
 
     Those of an earlier tracing of a block are no more: writes to them would differ from one tracing to the next.
     """

@@ -19,7 +19,7 @@ def is_constant_array(x: Any) -> bool:
 
 
 def held_array(known: np.ndarray) -> np.ndarray:
-    """A new array, where it may be held: objects that may change are refused."""
+    """The array itself, if its objects cannot change; else an error."""
     # A write into one of its objects would be seen by no cell, and could not be undone.
     if known.dtype.kind == "O" and not all(map(_is_constant, known.flat)):
         raise unliftable("an array of objects", "an array of numbers, or a list")
@@ -37,7 +37,7 @@ def same_constants(x: np.ndarray, y: np.ndarray) -> bool:
 
 
 def refuse_constants(dtype: Any) -> None:
-    """Of an array that is computed with, beside values that depend on the arguments."""
+    """Raises for a dtype of objects or text, in a computation with values that depend on the arguments."""
     if np.dtype(dtype).kind in "OSUmM":
         raise unliftable(
             "an array of objects or texts in a computation with values that depend on the arguments",
@@ -50,7 +50,7 @@ _WRITING = frozenset("fill sort partition put itemset resize byteswap setfield s
 
 
 def refuse_writing(target: Any, method: str | None = None) -> None:
-    """Of a write into such an array: a branch or a loop could not take it back."""
+    """Raises for a write into an array of objects or text, which a branch or a loop could not undo."""
     if is_constant_array(target) and (method is None or method in _WRITING):
         raise unliftable(
             "an array of objects or texts is written in place",

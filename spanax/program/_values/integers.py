@@ -25,7 +25,7 @@ _SIZES: dict[str, Callable] = {
 
 
 def check_whole(ufunc: np.ufunc, inputs: tuple, result: Number) -> None:
-    """Of an operator on Python's integers: is there a result, and does it fit?"""
+    """Checks the result of an operator on Python's integers when the program runs: that it exists, and that it fits."""
     if result.dtype.kind != "i":
         return
     if ufunc in (np.floor_divide, np.remainder) and is_unknown(inputs[1]):
@@ -47,7 +47,7 @@ def _adds_little(ufunc: np.ufunc, inputs: tuple, small: float) -> bool:
 
 
 def whole_power(base: Any, exponent: Any) -> Number:
-    """`base ** exponent` of Python's integers; a negative exponent, which would make it a float, is an error."""
+    """`base ** exponent` for Python's integers; a negative exponent, which would make it a float, is an error."""
     # Python's result would be a float, of another type than for a positive exponent: which one it is must be known when it is
     # traced.
     n = as_jax(exponent, canonical(int))

@@ -94,7 +94,7 @@ def _is_mutable(shot: Leaf | Node) -> bool:
 
 
 def _once(build: Builder) -> Builder:
-    """The same object for the same leaves."""
+    """A builder that gives the same object for the same leaves."""
     # Several names ask for it, each through its own builder, and must get one array, not equal ones.
     last: list = [None, None]
 
@@ -123,9 +123,13 @@ def _join_by_kind(plan: JoinPlan, shots: Sequence[Any], name: str, carried: bool
 # -- containers and objects
 
 
+def _are_nodes(shots: Sequence[Any]) -> bool:
+    return all(isinstance(shot, Node) for shot in shots)
+
+
 def _are_alike_nodes(shots: Sequence[Any]) -> bool:
-    """Containers or objects of one class, with the same keys."""
-    return all(isinstance(shot, Node) for shot in shots) and len({(shot.kind, shot.keys) for shot in shots}) == 1
+    """Are they containers or objects of one class, with the same keys?"""
+    return _are_nodes(shots) and len({(shot.kind, shot.keys) for shot in shots}) == 1
 
 
 def _join_nodes(plan: JoinPlan, shots: Sequence[Node], name: str, carried: bool) -> Builder:
@@ -138,7 +142,7 @@ def _join_nodes(plan: JoinPlan, shots: Sequence[Node], name: str, carried: bool)
 
 
 def _rebuild(kind: type, keys: tuple, parts: Sequence) -> Any:
-    """A container or an object of these parts."""
+    """Builds a container or an object from its parts."""
     if issubclass(kind, tuple):
         return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
     if kind in (list, deque):
@@ -149,7 +153,8 @@ def _rebuild(kind: type, keys: tuple, parts: Sequence) -> Any:
 
 
 def _link(new: Any, originals: list) -> Any:
-    """A list, a dict or an object that is one or another, and those: writing one makes the others unusable."""
+    """Links a new container or object, which is one of the originals as the arguments decide, with them: writing one makes
+    the others unusable."""
     # Which of the originals it is depends on the arguments, so a write through one name cannot be shown under the other.
     links = session().links
     for other in originals:
@@ -159,21 +164,25 @@ def _link(new: Any, originals: list) -> Any:
 
 
 def objects_to_open(shots: Sequence[Any]) -> set[int]:
-    """The objects, by `id`, that have to be taken by their attributes: the paths have different ones of one class."""
+    """The objects, by `id`, that must be taken apart by their attributes: the paths have different ones of one class."""
     shots = [part for shot in shots if (part := _present_part(shot)) is not None]
     if not shots or _are_one_object(shots) or not _are_joinable_objects(shots):
         return set()
-    if all(isinstance(shot, Node) for shot in shots):
+    if _are_nodes(shots):
         if not _are_alike_nodes(shots):
             return set()
         # Both are taken apart already: what differs lies in their parts.
         return set().union(*map(objects_to_open, zip(*(shot.parts for shot in shots), strict=True)))
-    plain = [shot.value for shot in shots if is_plain_object(shot.value)]
-    return {id(part) for value in plain for part in walk_parts(value, objects=True)}
+    return set().union(*(_ids_within(shot.value) for shot in shots))
+
+
+def _ids_within(value: Any) -> set[int]:
+    """An object and all that it holds: once it is opened, what its attributes hold differs as well."""
+    return {id(part) for part in walk_parts(value, objects=True)} if is_plain_object(value) else set()
 
 
 def _are_joinable_objects(shots: Sequence[Any]) -> bool:
-    """Of one class, and none a part of itself: a cycle has no end that could be joined first."""
+    """Are they of one class, and none a part of itself? A cycle has no end to begin with."""
     return len({type(shot.value) for shot in shots}) == 1 and not any(isinstance(shot, Around) for shot in shots)
 
 
@@ -189,7 +198,7 @@ def _are_equal_constants(shots: Sequence[Any]) -> bool:
 
 
 def _difference(shots: Sequence[Any], name: str) -> str:
-    """The problem of a name that is bound to things which are not alike."""
+    """The message for a name whose values on the paths are not alike."""
     kinds = list(dict.fromkeys(type(shot.value).__name__ for shot in shots))
     is_objects = len(kinds) > 1 and all(is_plain_object(shot.value) for shot in shots)
     # Objects of two classes are told by the classes; else by what each path has, such as shapes.
@@ -257,7 +266,7 @@ _ORDER = (bool, int, float, complex)
 
 
 def _promote(shots: Sequence[Leaf]) -> tuple[type | None, np.dtype]:
-    """The Python type, where all are Python's numbers, and the dtype that holds all of them."""
+    """The Python type, if all are Python numbers, and the dtype that holds all of them."""
     if all(shot.python for shot in shots):
         python = max((shot.python for shot in shots if shot.python), key=_ORDER.index)
         return python, np.dtype(python)
@@ -271,7 +280,7 @@ def _promote(shots: Sequence[Leaf]) -> tuple[type | None, np.dtype]:
 
 
 def _join_partial(plan: JoinPlan, shots: Sequence[Any], name: str) -> Builder:
-    """A value on some paths only."""
+    """Joins a value that exists on some paths only."""
     values = [_present_part(shot) for shot in shots]
     present = [v for v in values if v is not None]
     absent = _kind_of_absence(shots)
@@ -297,7 +306,7 @@ def _present_part(shot: Any) -> Any:
 
 
 def _kind_of_absence(shots: Sequence[Any]) -> Undefined | None:
-    """None, unless it is not assigned wherever it is missing: None may be tested for, an unassigned name may not."""
+    """None, or `Undefined` if it is nowhere None: None may be tested for, an unassigned name may not."""
     kinds = [s.value.absent if isinstance(s, Sometimes) else s.value for s in shots if may_be_absent(s)]
     return None if any(kind is None for kind in kinds) else kinds[0]
 
@@ -314,7 +323,7 @@ def _zeros(shot: Any) -> Any:
 
 
 def _presence(shot: Any) -> Leaf:
-    """The flag that says whether there is a value."""
+    """The flag that says whether the path has a value."""
     if isinstance(shot, Sometimes):
         return shot.defined
     known = not is_absent(shot)

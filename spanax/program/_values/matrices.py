@@ -18,7 +18,7 @@ from .values import SCALARS, STAND_INS, Composite, LiftedArray, Number, Value
 
 
 class Matrix(Composite):
-    """Its `_array` holds the numbers, and may be a view of another one's."""
+    """`_array` holds the numbers; it may be a view of another matrix's."""
 
     kind = np.matrix
     __array_priority__ = 1500.0
@@ -37,7 +37,7 @@ class Matrix(Composite):
         return unliftable("an np.matrix that depends on the arguments, used in this way", "np.asarray(M), and M @ N")
 
     def ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
-        """A universal function that meets a matrix."""
+        """Applies a universal function to operands of which one is a matrix."""
         if kwargs or method not in ("__call__", "operator"):
             raise self.refusal()
         result = session().rules.ufunc(ufunc, method, tuple(map(plain, inputs)), {})
@@ -113,7 +113,7 @@ class Matrix(Composite):
 
 
 def plain(x: Any) -> Any:
-    """The array of a matrix; lists of matrices as lists of arrays."""
+    """A matrix as an array; lists of matrices as lists of arrays."""
     if isinstance(x, (list, tuple)):
         return type(x)(map(plain, x))
     if isinstance(x, Matrix):
@@ -135,7 +135,7 @@ def _inverse(m: Matrix) -> Any:
 
 
 def on_matrices(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """`function(*args, **kwargs)` of NumPy's, with a matrix among the arguments."""
+    """`function(*args, **kwargs)`, a function of NumPy's with a matrix among its arguments."""
     if function in _REDUCERS and args and isinstance(args[0], Matrix):
         return args[0].reduce(_REDUCERS[function], *args[1:], **kwargs)
     if function is np.linalg.solve:  # of the kind of its right side

@@ -21,7 +21,7 @@ _KINDS = (Value, Unsettled, type, types.ModuleType, BaseException, enum.Enum, tu
 
 
 def is_plain_object(x: Any) -> bool:
-    """Is it an instance of a class that is written in Python, which nothing but its attributes tells apart from others?"""
+    """Is it an instance of a class written in Python, whose whole state is its attributes?"""
     kind = type(x)
     if isinstance(x, _KINDS) or not (hasattr(x, "__dict__") or _slots(kind)):
         return False
@@ -36,14 +36,14 @@ _OF_PYTHON = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by a `class` stat
 
 
 def attributes(x: Any) -> dict[str, Any]:
-    """Its own, in `__dict__` and in slots."""
+    """The object's own attributes, in `__dict__` and in slots."""
     # A slot may be empty, which `hasattr` and an error would tell, and a default of None would not.
     slots = {name: getattr(x, name, MISSING) for name in _slots(type(x))}
     return {**{name: value for name, value in slots.items() if value is not MISSING}, **getattr(x, "__dict__", {})}
 
 
 def _slots(kind: type) -> list[str]:
-    """The names that give access to them."""
+    """The names of the slots, as attributes."""
     accessors = []
     for owner in kind.__mro__:
         names = vars(owner).get("__slots__", ())
@@ -62,7 +62,7 @@ def make_object(kind: Any, parts: dict[str, Any]) -> Any:
 
 
 def walk_parts(x: Any, *, objects: bool) -> Iterator[Any]:
-    """x and all that it holds, each once: in containers and, with `objects`, in attributes."""
+    """x and everything that it holds, each once: in containers and, with `objects`, in attributes."""
     left, seen = [x], set()  # a list instead of recursion: linked lists are deeper than Python's stack
     while left:
         part = left.pop()

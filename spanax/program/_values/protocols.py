@@ -51,7 +51,7 @@ _UNARY: dict[str, tuple[Callable, str]] = {
 
 
 def own_method(x: Any, name: str) -> types.FunctionType | None:
-    """That of x's class, where it is written in Python and has a text: those that dataclasses write have none."""
+    """The method of x's class, if it is written in Python and has a source text: those that dataclasses write have none."""
     # Python's and the libraries' own classes have methods in C, or in Python that must see values as they are.
     module = type(x).__module__
     if isinstance(x, _PLAIN) and module == "builtins":
@@ -69,7 +69,7 @@ def binary(op: str, left: Any, right: Any) -> Any:
 
 
 def compare_operands(op: str, left: Any, right: Any) -> Any:
-    """`left op right`, of a comparison."""
+    """`left op right`, for a comparison operator."""
     return _either(*_COMPARISONS[op], left, right)
 
 
@@ -92,7 +92,7 @@ def in_place(op: str, target: Any, value: Any) -> Any:
 
 
 def _either(function: Callable, forward: str, backward: str, left: Any, right: Any) -> Any:
-    """By the method of one operand or the other, in Python's order."""
+    """Asks the method of one operand, then of the other, in Python's order."""
     if isinstance(left, _PLAIN) and isinstance(right, _PLAIN):
         return function(left, right)
     operands = [(left, forward, right), (right, backward, left)]
@@ -109,12 +109,12 @@ def _either(function: Callable, forward: str, backward: str, left: Any, right: A
 
 
 def _goes_first(right: Any, left: Any) -> bool:
-    """Is the right operand's method asked first? So Python's data model has it for a subclass of the left one's class."""
+    """Is the right operand's method asked first? It is if its class is a subclass of the left one's."""
     return type(right) is not type(left) and issubclass(type(right), type(left))
 
 
 def read_property(owner: Any, name: str) -> Callable[[], Any] | None:
-    """How to compute it, where the attribute is a property of the owner's class that is written in Python."""
+    """How to compute the attribute, if it is a property written in Python of the owner's class."""
     if isinstance(owner, (*_PLAIN, types.ModuleType, type)) or type(owner).__module__.partition(".")[0] in _NATIVE:
         return None
     # Looked up in the class: `getattr` of the object would run the property, unlifted.
@@ -127,7 +127,7 @@ def read_property(owner: Any, name: str) -> Callable[[], Any] | None:
 
 
 def setter(owner: Any, name: str) -> Callable | None:
-    """What gives the attribute a value, where the owner's class says how."""
+    """What sets the attribute, if the owner's class says how."""
     found = getattr(type(owner), name, None)
     if isinstance(found, property) and isinstance(found.fset, types.FunctionType):
         return functools.partial(_call, found.fset, owner)
@@ -140,7 +140,7 @@ def _call(method: Callable, *args: Any, **kwargs: Any) -> Any:
 
 
 def deep_copy(x: Any, memo: dict | None = None) -> Any:
-    """`copy.deepcopy`, of arrays as the program has written them."""
+    """`copy.deepcopy`, with arrays as the program has written them."""
     # An array of the world that the program has written is copied as it is now: by the memo, `deepcopy` takes it for copied.
     written = {id(array): LiftedArray(stand_in.data) for array, stand_in in session().adopted.values()}
     return session().note_new(copy.deepcopy(x, written | (memo or {})))
@@ -153,7 +153,7 @@ def replace_fields(old: Any, /, **changes: Any) -> Any:
 
 
 class _Managed:
-    """A context manager of the program's."""
+    """A context manager whose methods are lifted."""
 
     def __init__(self, manager: Any):
         self.manager = manager
@@ -166,12 +166,12 @@ class _Managed:
 
 
 def manage_context(manager: Any) -> Any:
-    """That of a `with` statement."""
+    """The context manager of a `with` statement."""
     return manager if own_method(manager, "__enter__") is None else _Managed(manager)
 
 
 def make_dataclass(kind: type, args: tuple, kwargs: dict) -> Any:
-    """An instance whose `__post_init__` is lifted; None where it has none."""
+    """An instance whose `__post_init__` is lifted; None if the class has none."""
     finish = getattr(kind, "__post_init__", None)
     if not dataclasses.is_dataclass(kind) or not isinstance(finish, types.FunctionType) or "__slots__" in vars(kind):
         return None

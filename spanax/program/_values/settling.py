@@ -17,17 +17,17 @@ from .unsettled import Unsettled, require_value
 
 
 def settle(value: Any) -> Any:
-    """The value, or the error of one that is not there."""
+    """The value; an error where it is missing."""
     return require_value(value, line) if isinstance(value, Unsettled) else value
 
 
 def has_unsettled(x: Any, *, objects: bool = False) -> bool:
-    """Does it hold, at any depth, what is not there on some paths? `objects`: in their attributes as well."""
+    """Does it hold, at any depth, a value that is missing on some paths? `objects`: also in attributes."""
     return any(isinstance(part, Unsettled) for part in walk_parts(x, objects=objects))
 
 
 def settle_parts(x: Any) -> Any:
-    """x with each part of it settled."""
+    """x with every part settled."""
     if not has_unsettled(x):
         return x
     if isinstance(x, dict):
@@ -71,7 +71,7 @@ def _settle_if_tuple(part: Any) -> Any:
 
 
 def settle_frame(generator: types.GeneratorType) -> None:
-    """A generator, which is not lifted, is about to run: what it reads has a value."""
+    """Settles what a generator, which runs unlifted, may read next."""
     frame = generator.gi_frame
     if frame is None:
         return

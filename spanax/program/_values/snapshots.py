@@ -46,7 +46,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Sometimes:
-    """A `Partial`."""
+    """A value that is missing on some paths (`Partial`)."""
 
     value: Partial
     part: Any
@@ -55,18 +55,18 @@ class Sometimes:
 
 @dataclass(frozen=True)
 class Fixed:
-    """Anything else: it cannot differ."""
+    """Anything else: the arguments cannot change it."""
 
     value: Any
 
 
 @dataclass(frozen=True)
 class Around(Fixed):
-    """An object that it is itself a part of, such as a node's parent."""
+    """An object inside itself, such as the parent of a node."""
 
 
 def snapshot(value: Any, outputs: list, since: int, opened: Collection[int] = (), path: tuple[int, ...] = ()) -> Any:
-    """Of a value; its unknown numbers are added to `outputs`. What was made after `since` belongs to the block.
+    """A snapshot of the value; adds its unknown numbers to `outputs`. What was made after `since` belongs to the block.
 
     `opened`: older objects, by `id`, that are taken by their attributes as well. `path`: what the value is part of.
     """
@@ -111,14 +111,14 @@ def _leaf(value: Any, outputs: list) -> Leaf:
 
 
 def _python_type(value: Any) -> type | None:
-    """The Python type that a number stands for; None for one of NumPy, which keeps its dtype where Python's numbers adapt."""
+    """The Python type that a number stands for; None for NumPy's, which keep their dtype where Python's numbers adapt."""
     if isinstance(value, Number):
         return value.python
     return type(value) if type(value) in (bool, int, float, complex) else None
 
 
 def _parts_of(value: Any, since: int, opened: Collection[int]) -> dict | None:
-    """Those of a container, or of an object that the block has made or that is opened; None where it is neither."""
+    """The parts of a container, or of an object that the block has made or that is opened; else None."""
     # A deque with a bound drops elements by itself, and sets and subclasses of dict have orders or rules of their own: these
     # are fixed.
     if isinstance(value, (tuple, list)) or (type(value) is deque and value.maxlen is None):
@@ -137,7 +137,7 @@ def _parts_of(value: Any, since: int, opened: Collection[int]) -> dict | None:
 
 
 def is_absent(shot: Any) -> bool:
-    """None, or not assigned."""
+    """Is it None, or not assigned?"""
     return isinstance(shot, Fixed) and (shot.value is None or isinstance(shot.value, Undefined))
 
 
@@ -155,7 +155,7 @@ def varies(shot: Any) -> bool:
 
 
 def is_unchanged(before: Any, after: Any, value: Any) -> bool:
-    """Does a block leave what it was given, the `value`?"""
+    """Does the block hand on the `value` that it was given?"""
     if after.value is value:
         return True
     if isinstance(before, Leaf) and isinstance(after, Leaf):

@@ -25,7 +25,7 @@ class Text:
         self.parts = parts
 
     def make(self, values: list) -> str:
-        """With the values of its unknown parts, in order."""
+        """The text, with these values for its unknown parts, in order."""
         numbers = iter(values)
         return "".join(p if isinstance(p, str) else p[1](_fill(p[0], numbers)) for p in self.parts)
 
@@ -58,7 +58,7 @@ def _python(x: Any) -> Any:
 
 
 def format_fstring(*parts: Any) -> str | Text:
-    """An f-string."""
+    """The text of an f-string."""
     pieces: list = []
     for part in parts:
         if isinstance(part, str):
@@ -70,7 +70,7 @@ def format_fstring(*parts: Any) -> str | Text:
 
 
 def percent(left: Any, right: Any) -> Any:
-    """`left % right`, which may be a text."""
+    """`left % right`, where left may be text."""
     if isinstance(left, str) and has_unknown(right):
         return Text(((right, lambda v: left % _plain(v)),))
     return left % unwrap(right) if isinstance(left, str) else left % right
@@ -102,7 +102,7 @@ def text_of(x: Any) -> str | Text:
 
 
 def call_at_run_time(function: Callable, args: tuple, kwargs: dict) -> None:
-    """`function(*args, **kwargs)` when the program runs: a print or a log."""
+    """Calls `function(*args, **kwargs)`, a print or a log, when the program runs."""
     flat = [a if isinstance(a, Text) else Text(((a, lambda v: v),)) for a in args]
     # Only the unknown numbers travel; all else is in the closure of the callback.
     values = [t.values for t in flat]
@@ -143,7 +143,7 @@ _LOGS = {
 
 
 def message(x: Any) -> str:
-    """Of an error: what is not known is left open."""
+    """The text of an error's argument; what is not known is left open."""
     return str(x)
 
 

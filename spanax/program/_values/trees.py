@@ -11,7 +11,7 @@ _CONTAINERS = (list, tuple)
 
 
 def has_unknown(x: Any) -> bool:
-    """Does it hold a value that is not known, at any depth?"""
+    """Does it hold, at any depth, a value that is not known?"""
     if isinstance(x, _CONTAINERS):
         return any(map(has_unknown, x))
     if isinstance(x, dict):
@@ -36,7 +36,7 @@ def has_composite(x: Any) -> bool:
 
 
 def unwrap(x: Any) -> Any:
-    """What values hold, in containers as well."""
+    """The data of values, also in containers."""
     if isinstance(x, _CONTAINERS):
         parts = [unwrap(part) for part in x]
         return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
@@ -46,7 +46,7 @@ def unwrap(x: Any) -> Any:
 
 
 def rewrap(x: Any) -> Any:
-    """A result as the program sees it."""
+    """A result as the program sees it, also in containers."""
     if isinstance(x, _CONTAINERS):
         parts = [rewrap(part) for part in x]
         # The same object where nothing has changed: a list is known by its identity.

@@ -59,7 +59,7 @@ for _name in (*_METHODS, *(prefix + name for name in _OPERATORS for prefix in ("
 
 
 class Undefined(Unsettled):
-    """A name that has no value (yet)."""
+    """The value of a name that is not assigned (yet)."""
 
     __slots__ = ("name",)
 
@@ -72,7 +72,7 @@ class Undefined(Unsettled):
 
 
 class Unusable(Unsettled):
-    """What a name would be bound to has no counterpart; reading it is the error."""
+    """The value of a name whose values on the paths have no common form; reading it is the error."""
 
     __slots__ = ("_problem", "remedies")
 
@@ -98,7 +98,7 @@ class Partial(Unsettled):
         return f"{display_name(self.name)} may be {'None' if self.absent is None else 'not assigned'}, as the arguments decide"
 
     def or_none(self) -> Partial:
-        """The same, None where it is not assigned: what a function returns that has ended without a value."""
+        """The same, but None where it is not assigned: the result of a function that may end without a value."""
         return Partial(self.value, self.defined, None, self.name)
 
     def __deepcopy__(self, memo: dict) -> Partial:
@@ -106,17 +106,17 @@ class Partial(Unsettled):
 
 
 def may_be_none(value: Any) -> bool:
-    """Is it None on some paths, and a value on the others?"""
+    """Is it None on some paths, and a value on others?"""
     return isinstance(value, Partial) and value.absent is None
 
 
 def display_name(name: str) -> str:
-    """A name as the program's author knows it."""
+    """The name as the program's author knows it."""
     return "the returned value" if name.startswith("_sx_") else name
 
 
 def require_value(value: Any, where: Callable[[], str]) -> Any:
-    """The value of what is read; an error where it has none."""
+    """The value of what is read; raises, or checks when the program runs, if it is missing."""
     # A value that may be missing may hold one that may be missing, from an `if` inside another.
     while isinstance(value, Unsettled):
         value = _require_once(value, where)

@@ -51,7 +51,7 @@ class Number(Value):
 
     @property
     def source(self) -> Number:
-        """The int that it is, or differs from by a known number."""
+        """The int that this one differs from by a known number; itself, if none."""
         return self if self.origin is None else self.origin
 
     # Numbers do not change, so that a copy is the number itself.
@@ -125,7 +125,7 @@ class LiftedArray(Value):
         return self._contents if isinstance(self._contents, Slice) else self.data
 
     def write(self, data: Any) -> None:
-        """New contents, of the same shape and dtype."""
+        """Sets new contents, of the same shape and dtype."""
         # A write into a view goes to its base, and from there is seen by all other views of it.
         if self.base is not None:
             self.base.write(self.put(self.base.data, data))  # type: ignore[misc]
@@ -232,7 +232,7 @@ for _name, _ufunc in {
 
 
 class Composite:
-    """An object of values that a program holds as one value, whose parts are its attributes: branches and loops join them."""
+    """Several values that the program holds as one, in its attributes: branches and loops join them one by one."""
 
     kind: type  # what it stands for
 
@@ -243,12 +243,12 @@ class Composite:
         raise self.refusal()
 
     def refusal(self) -> Exception:
-        """The error where nothing is known that could be done with it."""
+        """The error of a use that has no rule."""
         raise NotImplementedError
 
 
 class Contents:
-    """The cell of an array's contents."""
+    """An array's contents, as a cell."""
 
     name = "an array"
 
@@ -275,14 +275,14 @@ def is_unknown(x: Any) -> bool:
 
 
 def raw(x: Any) -> Any:
-    """What a value holds; other things as they are."""
+    """The data of a value; other things as they are."""
     if type(x) is np.ndarray and (stand_in := _written_stand_in(x)) is not None:
         return stand_in.data
     return x.data if isinstance(x, Value) else x
 
 
 def _written_stand_in(array: np.ndarray) -> LiftedArray | None:
-    """What stands for an array of the world outside, if the program has written it: a list may still hold the array."""
+    """The stand-in of an array of the world outside, if the program has written it: a list may still hold the array itself."""
     # Only if it was written: otherwise the array itself is as good, and this is asked for each operand.
     _, stand_in = session().adopted.get(id(array), (None, None)) if is_lifting() else (None, None)
     return stand_in if stand_in is not None and stand_in.touched else None
@@ -293,7 +293,7 @@ STAND_INS: dict[type, Callable[[LiftedArray], Any]] = {}
 
 
 def stand_in_of(array: np.ndarray) -> Any:
-    """What stands for an array of the world outside: the program may write it, and the world does not see it."""
+    """The stand-in of an array of the world outside: the program may write it, and the world does not see it."""
     if array.dtype.kind not in "biufc":
         return array
     # One stand-in for each array, in the whole program: two names of one array stay two names of one.
@@ -316,7 +316,7 @@ def wrap(x: Any) -> Any:
 
 
 def canonical(dtype: Any) -> np.dtype:
-    """The dtype that JAX has for it: single precision for double where `jax_enable_x64` is off."""
+    """The dtype as JAX has it: single precision for double where `jax_enable_x64` is off."""
     return np.dtype(jax.dtypes.canonicalize_dtype(dtype))
 
 
