@@ -127,8 +127,8 @@ def differentiate_numbers(call: Differentiated, run: Callable[[tuple, tuple], tu
         return run(jax.tree.map(jnp.asarray, moving), fixed)
 
     (value, slopes), _ = integers_as_floats(attempt, any(map(is_integer, jax.tree.leaves(chosen))))
-    found = {i: _without_empty(jax.tree.map(_slope_like, call.args[i], slopes[i])) for i in call.nums}
-    return call.plain_value(value), call.arrange(found)
+    gradients = {i: _without_empty(jax.tree.map(_slope_like, call.args[i], slopes[i])) for i in call.nums}
+    return call.plain_value(value), call.arrange(gradients)
 
 
 def place_gradients(call: Differentiated, gradients: Sequence[Any], ints: str) -> Any:

@@ -189,13 +189,13 @@ class Expressions(ast.NodeTransformer):
         return self.fresh(node)
 
     def visit_ListComp(self, node: ast.ListComp) -> Any:
-        made = ast.ListComp(self.hand_on(node.elt), [self.visit(g) for g in node.generators])
-        return at(node, hook("fresh", at(node, made)))
+        comprehension = ast.ListComp(self.hand_on(node.elt), [self.visit(g) for g in node.generators])
+        return at(node, hook("fresh", at(node, comprehension)))
 
     def visit_DictComp(self, node: ast.DictComp) -> Any:
         generators = [self.visit(g) for g in node.generators]
-        made = ast.DictComp(self.visit(node.key), self.hand_on(node.value), generators)
-        return at(node, hook("fresh", at(node, made)))
+        comprehension = ast.DictComp(self.visit(node.key), self.hand_on(node.value), generators)
+        return at(node, hook("fresh", at(node, comprehension)))
 
     def visit_GeneratorExp(self, node: ast.GeneratorExp) -> Any:
         return self.fresh(node)

@@ -141,17 +141,17 @@ class _Jumps:
 
     def block(self, statements: list[ast.stmt], loop: _LoopFlags | None) -> list[ast.stmt]:
         """The statements without jumps; `loop`: the one that `break` and `continue` in them belong to."""
-        done: list[ast.stmt] = []
+        lowered: list[ast.stmt] = []
         for i, statement in enumerate(statements):
             rest = statements[i + 1 :]
             if isinstance(statement, ast.If) and rest and (merged := _with_rest(statement, rest)):
-                return [*done, *self.statement(merged, loop)]
-            done += self.statement(statement, loop)
+                return [*lowered, *self.statement(merged, loop)]
+            lowered += self.statement(statement, loop)
             if _leaves(statement):
-                return done  # what follows is never run
+                return lowered  # what follows is never run
             if flags := self.flags(statement, loop):
-                return [*done, _unless(flags, self.block(rest, loop), rest[0])] if rest else done
-        return done
+                return [*lowered, _unless(flags, self.block(rest, loop), rest[0])] if rest else lowered
+        return lowered
 
     def flags(self, node: ast.stmt, loop: _LoopFlags | None) -> list[str]:
         """Those that the statement may set, and that skip what follows it."""

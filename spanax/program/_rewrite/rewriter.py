@@ -113,14 +113,14 @@ class _Rewriter(Expressions):
         return define(f"_sx_set_{name}", [*self.declare_outer({name}), write], ("_sx_new",))
 
     def statements(self, block: list[ast.stmt]) -> list[ast.stmt]:
-        done: list[ast.stmt] = []
+        rewritten: list[ast.stmt] = []
         for statement in block:
             # A variable of a function around outlives the block: what the block does to it is recorded, and can be undone.
             touched = sorted(assigned_names(statement) & self.rebound)
-            done += [at(statement, self.note_rebinding(name)) for name in touched]
+            rewritten += [at(statement, self.note_rebinding(name)) for name in touched]
             new = self.visit(statement)
-            done += at(statement, new if isinstance(new, list) else [new] if new is not None else [])
-        return done
+            rewritten += at(statement, new if isinstance(new, list) else [new] if new is not None else [])
+        return rewritten
 
     def note_rebinding(self, name: str) -> ast.stmt:
         return ast.Expr(hook("rebind", ast.Constant(name), thunk(load(name)), load(f"_sx_set_{name}")))
@@ -275,10 +275,10 @@ class _Rewriter(Expressions):
         if len(node.targets) == 1:
             return self.assign(node.targets[0], value)
         kept = self.name("kept")  # the value is computed once for all targets
-        done: list[ast.stmt] = [ast.Assign([store(kept)], value)]
+        statements: list[ast.stmt] = [ast.Assign([store(kept)], value)]
         for target in node.targets:
-            done += self.assign(target, load(kept))
-        return done
+            statements += self.assign(target, load(kept))
+        return statements
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
         return self.assign(node.target, self.hand_on(node.value)) if node.value else ast.Pass()
@@ -326,16 +326,16 @@ class _Rewriter(Expressions):
         return ast.Expr(hook("augment_attribute", op, place, value))
 
     def visit_Delete(self, node: ast.Delete) -> Any:
-        done: list[ast.stmt] = []
+        statements: list[ast.stmt] = []
         for target in node.targets:
             # A deleted name reads as one that was never assigned, also on some branches only.
             if isinstance(target, ast.Name):
-                done += self.mark_undefined([target.id])
+                statements += self.mark_undefined([target.id])
             elif isinstance(target, ast.Subscript):
-                done.append(ast.Expr(hook("delete", self.visit(target.value), self.index(target.slice))))
+                statements.append(ast.Expr(hook("delete", self.visit(target.value), self.index(target.slice))))
             else:
-                done.append(ast.Delete([target]))
-        return done
+                statements.append(ast.Delete([target]))
+        return statements
 
     def visit_Nonlocal(self, node: ast.Nonlocal) -> Any:
         return None

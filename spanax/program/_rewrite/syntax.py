@@ -46,8 +46,8 @@ def is_hook(node: ast.AST | None) -> TypeGuard[ast.Attribute]:
 
 
 def define(name: str, body: list[ast.stmt], args: tuple[str, ...] = ()) -> ast.FunctionDef:
-    given = ast.arguments([], [ast.arg(a) for a in args], None, [], [], None, [])
-    return ast.FunctionDef(name, given, body or [ast.Pass()], [], None, None)
+    arguments = ast.arguments([], [ast.arg(a) for a in args], None, [], [], None, [])
+    return ast.FunctionDef(name, arguments, body or [ast.Pass()], [], None, None)
 
 
 # A block becomes a function of its own, so what it assigns must be declared as its parent's.

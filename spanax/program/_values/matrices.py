@@ -63,16 +63,16 @@ class Matrix(Composite):
         return _matrix(session().rules.function(np.linalg.matrix_power, (self._array, power), {}))
 
     def __getitem__(self, index: Any) -> Any:
-        found = session().rules.item(self._array, _plain_index(index))
-        if not isinstance(found, LiftedArray):
-            if isinstance(found, Composite):
+        selected = session().rules.item(self._array, _plain_index(index))
+        if not isinstance(selected, LiftedArray):
+            if isinstance(selected, Composite):
                 raise self.refusal()
-            return found
+            return selected
         # M[i] is a row, M[:, j] a column: where NumPy's array loses an axis, np.matrix keeps both.
-        if found.ndim == 1:
+        if selected.ndim == 1:
             is_column = isinstance(index, tuple) and len(index) > 1 and isinstance(index[1], (Number, int, np.integer))
-            found = reshape(found, (len(found), 1) if is_column else (1, len(found)))
-        return Matrix(found, copy=False)
+            selected = reshape(selected, (len(selected), 1) if is_column else (1, len(selected)))
+        return Matrix(selected, copy=False)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         session().rules.store(self._array, _plain_index(index), plain(value))
@@ -108,8 +108,10 @@ class Matrix(Composite):
         if kwargs.keys() - {"ddof"}:
             raise self.refusal()
         # Reduced as an array, and made a row or a column again.
-        found = session().rules.function(getattr(np, name), (self._array, axis), kwargs)
-        return found if axis is None else Matrix(reshape(found, (1, -1) if axis in (0, -2) else (-1, 1)), copy=False)
+        reduced = session().rules.function(getattr(np, name), (self._array, axis), kwargs)
+        return (
+            reduced if axis is None else Matrix(reshape(reduced, (1, -1) if axis in (0, -2) else (-1, 1)), copy=False)
+        )
 
 
 def plain(x: Any) -> Any:

@@ -58,8 +58,10 @@ def own_method(x: Any, name: str) -> types.FunctionType | None:
         return None
     if module.partition(".")[0] in _NATIVE and not module.startswith("numpy.polynomial."):
         return None
-    found = getattr(type(x), name, None)
-    return found if isinstance(found, types.FunctionType) and not found.__code__.co_filename.startswith("<") else None
+    method = getattr(type(x), name, None)
+    return (
+        method if isinstance(method, types.FunctionType) and not method.__code__.co_filename.startswith("<") else None
+    )
 
 
 def binary(op: str, left: Any, right: Any) -> Any:
@@ -118,19 +120,19 @@ def read_property(owner: Any, name: str) -> Callable[[], Any] | None:
     if isinstance(owner, (*_PLAIN, types.ModuleType, type)) or type(owner).__module__.partition(".")[0] in _NATIVE:
         return None
     # Looked up in the class: `getattr` of the object would run the property, unlifted.
-    found = getattr(type(owner), name, None)
-    if isinstance(found, property) and isinstance(found.fget, types.FunctionType):
-        return functools.partial(session().rules.call_unread, found.fget, owner)
-    if isinstance(found, functools.cached_property) and name not in vars(owner):
-        return functools.partial(session().rules.call_unread, found.func, owner)
+    descriptor = getattr(type(owner), name, None)
+    if isinstance(descriptor, property) and isinstance(descriptor.fget, types.FunctionType):
+        return functools.partial(session().rules.call_unread, descriptor.fget, owner)
+    if isinstance(descriptor, functools.cached_property) and name not in vars(owner):
+        return functools.partial(session().rules.call_unread, descriptor.func, owner)
     return None
 
 
 def setter(owner: Any, name: str) -> Callable | None:
     """What sets the attribute, if the owner's class says how."""
-    found = getattr(type(owner), name, None)
-    if isinstance(found, property) and isinstance(found.fset, types.FunctionType):
-        return functools.partial(_call, found.fset, owner)
+    descriptor = getattr(type(owner), name, None)
+    if isinstance(descriptor, property) and isinstance(descriptor.fset, types.FunctionType):
+        return functools.partial(_call, descriptor.fset, owner)
     method = own_method(owner, "__setattr__")
     return functools.partial(_call, method, owner, name) if method is not None else None
 
