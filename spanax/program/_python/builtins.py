@@ -119,8 +119,8 @@ def _hasattr(owner: Any, name: str) -> bool:
 CALLS: dict[Any, Callable] = {
     **NUMBERS,
     **MATHEMATICS,
-    **BISECTING,
     **CHANGING,
+    **BISECTING,  # after CHANGING, whose rules for insort take known numbers only
     str: _str,
     print: _print,
     isinstance: _isinstance,
