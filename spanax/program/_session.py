@@ -1,4 +1,9 @@
-"""What happens while a lifted program is traced: which state it writes, and what may go wrong when it runs."""
+"""What happens while a lifted program is traced: which state it writes, and what may go wrong when it runs.
+
+A traced program is pure, and Python programs write: so each write is recorded (`record`) in the blocks around it, and undone
+at their ends. And it cannot raise: so what may go wrong is a number in the carry, the first fault's (`check`), which the
+caller asks afterwards. That is `jax.experimental.checkify`'s way of functionalising errors.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +40,8 @@ class RaisedError(Exception):
         self.error, self.where = error, where
 
 
-HOOKED: set[types.CodeType] = set()  # the code of lifted functions
+# The code of lifted functions. A frame is told by its code object: names and files are those of the function as it was written.
+HOOKED: set[types.CodeType] = set()
 
 
 _OF_LIBRARIES = re.compile(r"[/\\](?:site|dist)-packages[/\\](numpy|scipy)[/\\]")
@@ -44,6 +50,7 @@ _OF_LIBRARIES = re.compile(r"[/\\](?:site|dist)-packages[/\\](numpy|scipy)[/\\]"
 def line() -> str:
     """`file:line (function)` of the program's line that is being traced: of code of a library, which is lifted as well, that of
     whoever called it."""
+    # The program's frames carry the code that was compiled from the user's file, so the stack itself knows the line.
     inside = ""
     frame = sys._getframe(1)
     while frame is not None:
@@ -123,9 +130,7 @@ class Writes:
     start: int  # what was made later belongs to the block
     before: dict[Any, tuple[Cell, Any]] = field(default_factory=dict)
     read: set[int] = field(default_factory=set)  # containers, by `id`
-    ends: dict[int, int] = field(
-        default_factory=dict
-    )  # of lists that are read near their end only: the first place that is
+    ends: dict[int, int] = field(default_factory=dict)  # of lists that are read near their end only: the first place
     lost: list[Any] = field(default_factory=list)  # arrays that were written under another name
 
 
@@ -153,7 +158,9 @@ class Session:
         self.only_derived = False  # is it compiled for its gradient, where nobody looks for its branches?
         self.rules, self.max_iterations, self.recursive = rules, max_iterations, recursive
         self.fault = Fault()
+        # The innermost block is the last. The first is the program itself: what it writes in the world is undone in the end.
         self.blocks: list[Writes] = []
+        # Counts what is made and which blocks begin: what is older than a block outlives it, and must be recorded.
         self.clock = 0
         self.newborn: dict[int, tuple[int, Any]] = {}  # containers and objects made by the program, kept alive
         self.adopted: dict[int, tuple[Any, Any]] = {}  # NumPy arrays of the world outside, and what stands for them
@@ -166,7 +173,8 @@ class Session:
         self.probing = False  # is a block only looked at, and undone?
         self.copies = 1  # how often unrolled loops repeat what is traced now
         self.undone: list[tuple[int, int]] = []  # when what was made in blocks was made: it is no more
-        self.hints: dict[Any, Any] = {}  # what earlier rounds learnt of a loop, by its place
+        # What earlier tracings learnt of a branch or a loop, by its place: one inside a loop is traced again and again.
+        self.hints: dict[Any, Any] = {}
         self.functions: dict[int, Any] = {}  # the functions that were lifted
 
     def tick(self) -> int:
@@ -175,8 +183,9 @@ class Session:
 
     # -- state
 
-    def born(self, container: Any) -> Any:
+    def note_new(self, container: Any) -> Any:
         """A container or an object that the program has just made."""
+        # The container itself is kept, too: an `id` of one that was freed would be given to another.
         self.newborn[id(container)] = self.tick(), container
         return container
 
@@ -185,15 +194,18 @@ class Session:
 
     def is_alive(self, born: int) -> bool:
         """Was it made outside of all blocks that are undone?"""
+        # What an undone block made may still be found under an `id`, in a hint or a link, and must not be used again.
         return not any(start < born <= end for start, end in self.undone)
 
     def record(self, cell: Cell, born: int) -> None:
         """A cell is about to be written."""
+        # In every block around that is younger than the cell, with what the cell held when that block began: the first write
+        # counts.
         for block in self.blocks:
             if born <= block.start and cell.key not in block.before:
                 block.before[cell.key] = cell, cell.read()
 
-    def writes(self, thing: Any) -> None:
+    def refuse_unknown_target(self, thing: Any) -> None:
         """Of a list, a dict or an array: is it known which one it is?"""
         if id(thing) in self.chosen:
             raise unliftable(
@@ -204,6 +216,7 @@ class Session:
 
     def lose(self, array: Any) -> None:
         """Reading it is an error from now on."""
+        # A block that is undone undoes this as well: the array is readable again in the other branch.
         if not array.lost:
             array.lost = True
             for block in self.blocks:
@@ -211,6 +224,7 @@ class Session:
 
     def commit(self, cell: Cell, value: Any) -> None:
         """Writes a cell for good, as far as the blocks around are concerned."""
+        # Recorded as any write: in a branch inside a loop, the loop's block has to know of it too.
         self.record(cell, cell.born)
         cell.write(value)
 
@@ -220,6 +234,7 @@ class Session:
 
     def reads_end(self, items: list, place: int) -> None:
         """An element is read that is counted from the end; from the start it has this place."""
+        # A loop carries the last elements that its iterations read, and no others.
         for block in self.blocks:
             block.ends[id(items)] = min(place, block.ends.get(id(items), place))
 
@@ -233,6 +248,7 @@ class Session:
         finally:
             self.blocks.pop()
             self.undone.append((writes.start, self.clock))
+            # Without a record: the blocks around have seen nothing of these writes.
             for cell, before in writes.before.values():
                 cell.write(before)
             for array in writes.lost:
@@ -257,6 +273,7 @@ class Session:
 
     def check(self, failed: Any, problem: str, where: str, *remedies: str) -> None:
         """If the traced condition `failed` holds when the program runs, the call ends in this error."""
+        # The first fault wins, in program order, as Python would have stopped there: what fails later may only follow from it.
         fault = self.fault
         if not is_traced(failed) and isinstance(failed, (bool, np.bool_)):
             if failed:
@@ -273,6 +290,7 @@ class Session:
         fault.code = lax.select(first, jnp.int32(code), jnp.asarray(before, jnp.int32))
 
 
+# A program that is lifted may call another one, and other threads may lift theirs.
 _LOCAL = threading.local()
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from .._errors import SpanaxError, diagnosis
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import is_traced
-from ._compiled import Outcome, Program
+from ._compiled import LiftedProgram, Outcome
 from ._verify import check_values
 
 MAX_ITERATIONS = 10_000
@@ -26,8 +26,8 @@ def lift(
     """The same function, in JAX: it works under jit, grad, vmap and the rest of Spanax.
 
     f is plain Python with NumPy, `math` and, in part, SciPy; its source is read, so it must have one. `if`, `while`, `for`,
-    `break`, `continue`, early `return`, conditional expressions, `and`/`or`/`not`, chained comparisons, `assert` and `raise` may
-    depend on the arguments. Arrays may be written in place, through views and aliases as well; what the caller gives is not
+    `break`, `continue`, early `return`, conditional expressions, `and`/`or`/`not`, chained comparisons, `assert` and `raise`
+    may depend on the arguments. Arrays may be written in place, through views and aliases as well; what the caller gives is not
     changed, and neither are global arrays. Functions, methods and classes that f uses are lifted in turn, wherever they
     come from (`recursive=False`: only f itself). `print` and logging happen when the program runs.
 
@@ -44,10 +44,10 @@ def lift(
 
     `verify`: each call that is not traced also runs f itself, on NumPy arrays, and compares.
 
-    Raises `SpanaxError`, with the line of f's source, for what has no counterpart: compiled code on traced values, files, shapes
-    that depend on values, names with values of different kinds on different ways, and so on; when the program runs, for a loop
-    at its bound, an assertion or a `raise` of its own, and an index out of bounds. Inside of the caller's jit that is JAX's
-    runtime error, with the same text.
+    Raises `SpanaxError`, with the line of f's source, for what has no counterpart: compiled code on traced values, files,
+    shapes that depend on values, names with values of different kinds on different ways, and so on; when the program runs,
+    for a loop at its bound, an assertion or a `raise` of its own, and an index out of bounds. Inside of the caller's jit
+    that is JAX's runtime error, with the same text.
 
     >>> import spanax as sx
     >>> def collatz(x):
@@ -59,13 +59,17 @@ def lift(
     >>> print(sx.lift(collatz)(27.0))
     111
     """
-    program = Program(f, max_iterations, recursive)
+    if not callable(f):
+        raise SpanaxError(f"lift() takes a function, not {f!r}", "sx.lift(f)(x)")
+    # One program for all calls: what it has compiled is kept as long as the lifted function is.
+    program = LiftedProgram(f, max_iterations, recursive)
 
     @functools.wraps(f)
     def lifted(*args: Any, **kwargs: Any) -> Any:
         refuse_foreign(args, kwargs, tables=False)
         outcome = program(args, kwargs)
-        result = raising(outcome)
+        result = result_or_fault(outcome)
+        # In a trace there are no values to run f on.
         if verify and not any(map(is_traced, jax.tree.leaves((args, kwargs)))):
             check_values(f, args, kwargs, result)
         return result
@@ -73,12 +77,12 @@ def lift(
     return lifted
 
 
-def raising(outcome: Outcome) -> Any:
+def result_or_fault(outcome: Outcome) -> Any:
     """The result, once no fault has come up; inside of a traced program, a check of it."""
-    return checked(outcome.result, outcome)
+    return checked_result(outcome.result, outcome)
 
 
-def checked(result: Any, outcome: Outcome) -> Any:
+def checked_result(result: Any, outcome: Outcome) -> Any:
     """Numbers and other things that are right if the run had no fault."""
     if not outcome.messages:
         return result
@@ -86,6 +90,7 @@ def checked(result: Any, outcome: Outcome) -> Any:
         raise_fault(outcome)
         return result
     texts = [diagnosis(problem, *remedies, where=where) for problem, where, remedies in outcome.messages]
+    # In the caller's trace an error can only come when the program runs, and only if something that is used depends on it.
     one, others = jnp.ones(()), eqx.filter(result, lambda x: eqx.is_array(x) and not eqx.is_inexact_array(x))
     one, others = eqx.branched_error_if((one, others), outcome.code > 0, outcome.code - 1, texts)
     # Times one, so that the derivatives depend on the check as well: a compiled gradient leaves out what only the value needs.
@@ -94,7 +99,8 @@ def checked(result: Any, outcome: Outcome) -> Any:
 
 
 def raise_fault(outcome: Outcome) -> None:
-    """The error of the first fault, if there was one; of a batch, that of any lane."""
+    """The error of the first fault, if there was one; of a batch, that of any vmap index."""
+    # The largest code, not the first: in a batch each index has its own, and one of them is reported.
     code = int(np.asarray(outcome.code).max())  # by NumPy, which compiles nothing
     if code:
         problem, where, remedies = outcome.messages[code - 1]

@@ -307,7 +307,7 @@ def test_programs_with_early_returns():
 
 
 def test_gradients_of_helpers_in_place():
-    assert sx.value_and_gradient(early.compared, 4.0) == (20.0, (5.0,))
+    assert sx.value_and_gradient(early.compared, 4.0) == (20.0, 5.0)
     assert (
         sx.value_and_gradient(lambda a: np.sum(early.first_above(np.ones(2) @ [a, 0.0]) * np.ones(3)), 4.0)[0] == 48.0
     )

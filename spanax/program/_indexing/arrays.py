@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._session import session
-from .._values.values import Array, Number, as_jax, is_unknown, raw, wrapped
+from .._values.values import LiftedArray, Number, as_jax, is_unknown, raw, wrap
 from .indices import index_parts, is_basic, resolve_index
 from .masked import Masked, is_mask
 from .selections import at_places, in_index, per_element, store_places
 
 
-def array_item(target: Array, index: Any) -> Any:
+def array_item(target: LiftedArray, index: Any) -> Any:
     """`target[index]`, of an array."""
     part, mask = _masked_part(target, index)
     if mask is not None:
@@ -32,16 +32,16 @@ def array_item(target: Array, index: Any) -> Any:
         return row
     parts, _ = resolve_index(target, index)
     if not all(map(is_basic, index_parts(index))):
-        return wrapped(_reader(parts)(target.data))
+        return wrap(_reader(parts)(target.data))
     get, put = _reader(parts), _writer(parts)
     data = get(target.data)
     # x[0, 1] is a scalar, x[0, 1, ...] an array without axes: a view, which can be written.
     if data.ndim == 0 and not any(p is Ellipsis for p in index_parts(index)):
         return data[()] if isinstance(data, np.ndarray) else Number(data)
-    return Array(base=target, get=get, put=put)
+    return LiftedArray(base=target, get=get, put=put)
 
 
-def _masked_part(target: Array, index: Any) -> tuple[Array, Any]:
+def _masked_part(target: LiftedArray, index: Any) -> tuple[LiftedArray, Any]:
     """What an unknown mask in the index selects from, and the mask: for `x[mask, 1:]` the view `x[:, 1:]`, and `mask`.
 
     The mask is None where the index holds none, or also holds an array, `None` or an ellipsis.
@@ -56,7 +56,7 @@ def _masked_part(target: Array, index: Any) -> tuple[Array, Any]:
     return session().rules.item(target, (*[slice(None)] * index[0].ndim, *rest)), index[0]
 
 
-def _loop_row(target: Array, index: Any) -> Any:
+def _loop_row(target: LiftedArray, index: Any) -> Any:
     """The row, where an enclosing loop already has it as an input of its scan; else None."""
     # Only a loop's index, perhaps shifted by a known number, has a known range.
     first, *rest = index_parts(index) or (None,)
@@ -103,7 +103,7 @@ def _writer(parts: tuple) -> Callable:
 # -- writing
 
 
-def store_in_array(target: Array, index: Any, value: Any) -> None:
+def store_in_array(target: LiftedArray, index: Any, value: Any) -> None:
     """`target[index] = value`, of an array."""
     if isinstance(value, (list, tuple)):
         value = session().rules.function(np.array, (value,), {})
@@ -125,7 +125,7 @@ def _is_everything(index: Any) -> bool:
     return index is Ellipsis or (isinstance(index, slice) and index == slice(None))
 
 
-def _store_at(target: Array, parts: tuple, value: Any) -> None:
+def _store_at(target: LiftedArray, parts: tuple, value: Any) -> None:
     if is_unknown(target) or is_unknown(value) or _is_traced(parts):
         data = as_jax(target)
         new = _cast(value, data.dtype)
@@ -158,7 +158,7 @@ def _of_at_most(new: jax.Array, ndim: int) -> jax.Array:
     return new.reshape(new.shape[spare:]) if spare and set(new.shape[:spare]) == {1} else new
 
 
-def _fill(target: Array, value: Any) -> Any:
+def _fill(target: LiftedArray, value: Any) -> Any:
     if is_unknown(value):
         return jnp.broadcast_to(_of_at_most(_cast(value, target.dtype), target.ndim), target.shape)
     filled = np.empty(target.shape, target.dtype)
@@ -166,7 +166,7 @@ def _fill(target: Array, value: Any) -> Any:
     return filled
 
 
-def _fill_by_mask(target: Array, mask: Any, value: Any) -> Any:
+def _fill_by_mask(target: LiftedArray, mask: Any, value: Any) -> Any:
     """The array with new elements where the mask holds. `where` keeps the shape, whatever the mask selects."""
     chosen = as_jax(mask)
     data = as_jax(target)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._session import session
-from .._values.values import Array, Number, is_unknown
+from .._values.values import LiftedArray, Number, is_unknown
 
 
 class LoopColumns:
@@ -33,11 +33,11 @@ class LoopColumns:
         self.index, self.counts = index, index[first:last]
         self.start = session().clock  # what is made later belongs to an iteration
         self.columns: dict[tuple[int, int], jax.Array] = {}  # what the scan is given now
-        self.targets: dict[tuple[int, int], Array] = {}  # what the last tracing asked for
+        self.targets: dict[tuple[int, int], LiftedArray] = {}  # what the last tracing asked for
         self.refused: set[int] = set()  # arrays that the loop writes, by `id`
         self.rows: dict[tuple[int, int], Any] = {}
         self.indices: list[Number] = []
-        self.lent: list[Array] = []  # rows that the body has read, which it must not write
+        self.lent: list[LiftedArray] = []  # rows that the body has read, which it must not write
 
     def enter(self, item: Any, rows: Sequence) -> None:
         """An iteration begins: the loop's item, which holds its index, and a row of each column."""
@@ -46,7 +46,7 @@ class LoopColumns:
         self.rows = dict(zip(self.columns, rows, strict=True))
         self.lent = []
 
-    def row(self, target: Array, index: Number) -> Any:
+    def row(self, target: LiftedArray, index: Number) -> Any:
         """`target[index]`; None where the loop must read the array by the index."""
         origin = index.source
         # An array made inside the iteration has no rows before the loop, and another loop's index has other values.
@@ -60,13 +60,13 @@ class LoopColumns:
         row = self.rows[key]
         if not row.ndim:
             return Number(row)
-        array = Array(row)
+        array = LiftedArray(row)
         # In NumPy x[i] is a view, so a write into it must reach x: `settle` then takes x out of the columns.
         array.stands_for = [target.root]
         self.lent.append(array)
         return array
 
-    def want(self, key: tuple[int, int], target: Array) -> None:
+    def want(self, key: tuple[int, int], target: LiftedArray) -> None:
         """Notes an array that the body reads by its index, for the next tracing."""
         places = [count + key[1] for count in self.counts]
         # Only an array that carries a derivative gains: reading any other by an index has no reverse pass.

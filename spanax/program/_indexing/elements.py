@@ -15,19 +15,20 @@ import numpy as np
 
 from .._session import session
 from .._values.cells import read
-from .._values.objects import held
-from .._values.structure import Plan, join, snapshot
-from .._values.values import Array, adopted
+from .._values.joins import JoinPlan, join
+from .._values.objects import walk_parts
+from .._values.snapshots import snapshot
+from .._values.values import LiftedArray, stand_in_of
 
 
 def element(elements: Sequence[Any], place: Any) -> Any:
     """The element at `place`, which is traced and within bounds; None where the elements differ in structure."""
     # For an enclosing branch or loop all of them are read, whichever it turns out to be.
     for x in elements:
-        for part in held(x, objects=False):
+        for part in walk_parts(x, objects=False):
             read(part)
     outputs: list = []
-    plan = Plan()
+    plan = JoinPlan()
     build = join(plan, [snapshot(x, outputs, session().clock) for x in elements], "an element")
     leaves = [plan.outputs(i, outputs) for i in range(len(elements))]
     if plan.problems:
@@ -43,7 +44,7 @@ def with_element(elements: Sequence[Any], place: Any, value: Any) -> list | None
     # One `where` for each element, not one write into a stack: each is joined with the value only, so that the elements need
     # not be alike as long as the value fits each.
     for i, shot in enumerate(old):
-        plan = Plan()
+        plan = JoinPlan()
         build = join(plan, (new, shot), "an element")
         leaves = zip(*(plan.outputs(which, outputs) for which in (0, 1)), strict=True)
         results.append(build([jnp.where(place == i, a, b) for a, b in leaves]))
@@ -66,6 +67,6 @@ def read_only(chosen: Any, elements: Sequence[Any]) -> Any:
 
 def _writable(x: Any) -> Iterator[Any]:
     """The parts of x that can be written in place."""
-    for part in held(x, objects=False):
-        if isinstance(part, (Array, np.ndarray, list, dict)):
-            yield adopted(part) if isinstance(part, np.ndarray) else part
+    for part in walk_parts(x, objects=False):
+        if isinstance(part, (LiftedArray, np.ndarray, list, dict)):
+            yield stand_in_of(part) if isinstance(part, np.ndarray) else part

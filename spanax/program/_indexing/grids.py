@@ -14,8 +14,8 @@ import numpy as np
 
 from .._numpy.creation import arange, asarray, linspace, weak_form
 from .._session import unliftable
-from .._values.trees import has_unknown, rewrapped
-from .._values.values import Array, as_jax, raw, wrapped
+from .._values.trees import has_unknown, rewrap
+from .._values.values import LiftedArray, as_jax, raw, wrap
 
 
 def _ends(key: Any) -> Any:
@@ -44,7 +44,7 @@ def _steps(key: slice) -> Any:
 def _concatenate(maker: Any, index: Any) -> Any:
     """`np.r_[...]` and `np.c_[...]`."""
     if _is_known(index):
-        return rewrapped(maker[_plain(index)])
+        return rewrap(maker[_plain(index)])
     keys = index if isinstance(index, tuple) else (index,)
     if isinstance(keys[0], str) and keys[0] in ("r", "c"):
         raise unliftable("a matrix made by np.r_ or np.c_", "a directive of numbers: np.r_['0,2', a, b]", "np.block")
@@ -52,7 +52,7 @@ def _concatenate(maker: Any, index: Any) -> Any:
     labels, numbers = _labels(parts)
     dtype = np.result_type(*map(weak_form, numbers))
     flat = jnp.concatenate([as_jax(part, dtype).reshape(-1) for part in numbers])
-    return Array(flat[maker[tuple(labels)].astype(int)])
+    return LiftedArray(flat[maker[tuple(labels)].astype(int)])
 
 
 def _part(key: Any) -> Any:
@@ -82,14 +82,14 @@ def _labels(parts: list) -> tuple[list, list]:
 def _grid(maker: Any, index: Any) -> Any:
     """`np.mgrid[...]` and `np.ogrid[...]`."""
     if _is_known(index):
-        return rewrapped(maker[_plain(index)])
+        return rewrap(maker[_plain(index)])
     if isinstance(index, slice):
         return _steps(index)
     axes = [as_jax(_steps(key)) for key in index]
     # All grids share a dtype in NumPy, those of np.ogrid as well.
     dtype = np.result_type(*(axis.dtype for axis in axes))
     grids = jnp.meshgrid(*(axis.astype(dtype) for axis in axes), indexing="ij", sparse=maker is np.ogrid)
-    return tuple(map(wrapped, grids)) if maker is np.ogrid else wrapped(jnp.stack(grids))
+    return tuple(map(wrap, grids)) if maker is np.ogrid else wrap(jnp.stack(grids))
 
 
 MAKERS: dict[type, Callable] = {

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._session import line, session, unliftable
-from .._values.values import Array, Number, Value, as_jax, canonical, is_unknown, raw
+from .._values.values import LiftedArray, Number, Value, as_jax, canonical, is_unknown, raw
 from .masked import Masked
 
 
@@ -46,7 +46,7 @@ def known_index(index: Any) -> Any:
 
 def is_basic(part: Any) -> bool:
     """Is it a part of NumPy's basic indexing, which gives a view? An array with axes gives a copy."""
-    if isinstance(part, (Array, np.ndarray, jax.Array)):
+    if isinstance(part, (LiftedArray, np.ndarray, jax.Array)):
         return part.ndim == 0 and part.dtype.kind in "iu"
     if isinstance(part, Number):
         return part.dtype.kind in "iu"

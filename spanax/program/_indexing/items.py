@@ -15,11 +15,11 @@ import numpy as np
 
 from .._numpy.errors import with_numpys_errors
 from .._session import LiftError, session, unliftable
-from .._values.cells import changing
+from .._values.cells import note_write
 from .._values.constants import refuse_writing
 from .._values.matrices import Matrix
 from .._values.protocols import own_method
-from .._values.values import Array, Number, Value, is_unknown, raw, wrapped
+from .._values.values import LiftedArray, Number, Value, is_unknown, raw, wrap
 from .arrays import array_item, store_in_array
 from .elements import element, with_element
 from .grids import MAKERS
@@ -34,7 +34,7 @@ def item(target: Any, index: Any) -> Any:
     """`target[index]`."""
     if isinstance(target, Masked):
         return masked_item(target, index)
-    if isinstance(target, Array):
+    if isinstance(target, LiftedArray):
         return with_numpys_errors(lambda: array_item(target, index), operator.getitem, (target, index), {})
     if isinstance(target, (np.ndarray, jax.Array)) and not isinstance(target, Value):
         return _outside_item(target, index)
@@ -50,14 +50,14 @@ def item(target: Any, index: Any) -> Any:
 def _outside_item(target: Any, index: Any) -> Any:
     """Of an array made outside the program: NumPy itself reads at a known index, at no cost when the program runs."""
     if not isinstance(target, jax.Array) and not has_unknown_part(index):
-        return wrapped(target[known_index(index)])
-    return item(Array(target), index)
+        return wrap(target[known_index(index)])
+    return item(LiftedArray(target), index)
 
 
 def _plain_item(target: Any, index: Any) -> Any:
     # Reading a missing key of a defaultdict adds it, which a branch must be able to undo.
     if isinstance(target, defaultdict) and index not in target:
-        changing(target)
+        note_write(target)
     method = own_method(target, "__getitem__")
     return target[index] if method is None else session().rules.call(method, target, index)
 
@@ -75,9 +75,9 @@ def _sequence_item(target: Any, index: Value) -> Any:
         stacked = session().rules.function(np.array, (list(target),), {})
     except (TypeError, ValueError, LiftError):
         stacked = None
-    if not isinstance(stacked, Array):
+    if not isinstance(stacked, LiftedArray):
         raise unliftable(
-            f"an element of a {type(target).__name__} is chosen by {index.described}, and they are not all numbers",
+            f"an element of a {type(target).__name__} is chosen by {index.description}, and they are not all numbers",
             "an array of numbers",
             "the index as a static argument",
         )
@@ -96,7 +96,7 @@ def store(target: Any, index: Any, value: Any) -> None:
     """`target[index] = value`."""
     if isinstance(target, Masked):
         masked_store(target, index, value)
-    elif isinstance(target, Array):
+    elif isinstance(target, LiftedArray):
         with_numpys_errors(lambda: store_in_array(target, index, value), operator.setitem, (target, index, value), {})
     elif isinstance(target, Matrix):
         target[index] = value
@@ -115,7 +115,7 @@ def _store_in_container(target: Any, index: Any, value: Any) -> None:
     if isinstance(index, Value):
         # For an unknown value, both raise the error that says what to do instead.
         index = hash(index) if isinstance(target, dict) else index.__index__()
-    changing(target)
+    note_write(target)
     target[index] = value
 
 
@@ -139,10 +139,10 @@ def _store_in_sequence(target: Any, index: Number, value: Any) -> None:
     elements = with_element(target, resolve_part(index, len(target)), value)
     if elements is None:
         raise unliftable(
-            f"an element of a list is written at {index.described}, and its elements are not all of the kind of the new one",
+            f"an element of a list is written at {index.description}, and its elements are not all of the kind of the new one",
             "an array of numbers",
             "the index as a static argument",
         )
-    changing(target)
+    note_write(target)
     for i, x in enumerate(elements):
         target[i] = x

@@ -17,7 +17,7 @@ import numpy as np
 
 from .._numpy.creation import asarray
 from .._session import line, session, unliftable
-from .._values.values import SCALARS, Array, Composite, Number, Value, as_jax, canonical, is_unknown, raw, wrapped
+from .._values.values import SCALARS, Composite, LiftedArray, Number, Value, as_jax, canonical, is_unknown, raw, wrap
 
 
 def is_mask(index: Any, target: Value) -> bool:
@@ -40,12 +40,12 @@ class Masked(Composite):
 
     def __init__(self, values: Any, mask: Any):
         data, chosen = as_jax(values), as_jax(mask)
-        self._mask = Array(chosen)
+        self._mask = LiftedArray(chosen)
         # 1 elsewhere: most functions have a finite derivative there. Reverse mode multiplies the derivative at a value that is
         # not selected by 0, and 0 * inf (np.sqrt at 0, say) would make the whole gradient NaN.
-        self._values = Array(jnp.where(over(chosen, data), data, jnp.ones_like(data)))
+        self._values = LiftedArray(jnp.where(over(chosen, data), data, jnp.ones_like(data)))
 
-    def spread(self, mask: Any) -> Array:
+    def spread(self, mask: Any) -> LiftedArray:
         """The values in their places, for writing where the same mask holds."""
         ours, theirs = as_jax(self._mask), as_jax(mask)
         # NumPy only requires the same number of elements, and pairs them by order. Here they are paired by place, which is
@@ -73,7 +73,7 @@ class Masked(Composite):
         # NumPy aligns axes from the last one: an array with fewer axes than the selection does not reach the mask's axes.
         if isinstance(x, Masked):
             if x.ndim != self.ndim:
-                raise self.refused()
+                raise self.refusal()
             return x.spread(self._mask)
         if isinstance(x, SCALARS) or x is None:
             return x
@@ -84,7 +84,7 @@ class Masked(Composite):
             # One element broadcasts against all. More would have to match a number that is not known.
             if form.ndim == self.ndim and form.shape[0] == 1:
                 return form[0]
-        raise self.refused()
+        raise self.refusal()
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         return self.ufunc(ufunc, method, inputs, kwargs)
@@ -96,13 +96,13 @@ class Masked(Composite):
         if method == "reduce" and ufunc in _REDUCTIONS_OF and len(inputs) == 1:
             return self.reduce(_REDUCTIONS_OF[ufunc], **({"axis": 0} | kwargs))
         if method not in ("__call__", "operator") or kwargs.keys() - {"dtype"}:
-            raise self.refused()
+            raise self.refusal()
         return self.elementwise(lambda *full: session().rules.ufunc(ufunc, method, full, dict(kwargs)), inputs)
 
     def product(self, inputs: tuple, kwargs: dict) -> Any:
         """The sum of products of two selections of numbers."""
         if kwargs or not all(isinstance(x, Masked) and x.ndim == 1 for x in inputs):
-            raise self.refused()
+            raise self.refusal()
         return (inputs[0] * inputs[1]).reduce("sum")
 
     def update(self, ufunc: np.ufunc, other: Any) -> Masked:
@@ -120,7 +120,7 @@ class Masked(Composite):
     ) -> Any:
         """`self.sum(axis)` and the like."""
         if out is not None or kwargs.keys() - {"ddof", "initial"}:
-            raise self.refused()
+            raise self.refusal()
         axes = self._axes(axis)
         data = as_jax(self._values, dtype)
         within = self._mask.ndim - 1
@@ -130,7 +130,7 @@ class Masked(Composite):
             return Masked(getattr(jnp, name)(data, inner, keepdims=bool(keepdims), **kwargs), self._mask)
         reduced = (*range(self._mask.ndim), *(a + within for a in axes if a))
         result = _REDUCED.get(name, functools.partial(_plain, name))(self, data, reduced, **kwargs)
-        return wrapped(jnp.expand_dims(result, axes) if keepdims else result)
+        return wrap(jnp.expand_dims(result, axes) if keepdims else result)
 
     def _axes(self, axis: Any) -> tuple[int, ...]:
         axes = range(self.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
@@ -148,7 +148,7 @@ class Masked(Composite):
     def quantile(self, q: Any) -> Any:
         """The q-quantile of the selected numbers, by linear interpolation; NaN where there are none."""
         if self.ndim != 1 or np.ndim(raw(q)):
-            raise self.refused()
+            raise self.refusal()
         data, chosen = as_jax(self._values, float), as_jax(self._mask)
         # Values that are not selected go to the end, past every rank that is read.
         ranked = jnp.sort(jnp.where(chosen, data, jnp.inf).reshape(-1))
@@ -158,7 +158,7 @@ class Masked(Composite):
         first, second = ranked[low], ranked[jnp.minimum(low + 1, jnp.maximum(count, 1) - 1)]
         between = first + (second - first) * (place - low)
         # If nothing is selected, `between` is inf - inf. The inner `where` keeps its NaN derivative out of reverse mode.
-        return wrapped(jnp.where(count == 0, jnp.nan, jnp.where(count == 0, 0.0, between)))
+        return wrap(jnp.where(count == 0, jnp.nan, jnp.where(count == 0, 0.0, between)))
 
     def place(self, index: Any) -> Any:
         """The element at this index, which is checked when the program runs."""
@@ -170,12 +170,12 @@ class Masked(Composite):
         k = jnp.where(k < 0, k + count, k)
         # The k-th selected element is at the first place where the count of selected ones reaches k + 1.
         data = as_jax(self._values)
-        return wrapped(data.reshape(-1, *data.shape[self._mask.ndim :])[jnp.argmax(jnp.cumsum(chosen) == k + 1)])
+        return wrap(data.reshape(-1, *data.shape[self._mask.ndim :])[jnp.argmax(jnp.cumsum(chosen) == k + 1)])
 
-    def pairs(self) -> tuple[Array, Array]:
+    def pairs(self) -> tuple[LiftedArray, LiftedArray]:
         """For a loop: of all values, in order, whether they are selected (the loop skips the others), and the values."""
         mask, data = as_jax(self._mask), as_jax(self._values)
-        return Array(mask.reshape(-1)), Array(data.reshape(-1, *data.shape[mask.ndim :]))
+        return LiftedArray(mask.reshape(-1)), LiftedArray(data.reshape(-1, *data.shape[mask.ndim :]))
 
     # -- its form
 
@@ -207,7 +207,7 @@ class Masked(Composite):
         return Masked(session().rules.method(self._values, "astype")(dtype), self._mask)
 
     def item(self, *index: Any) -> Any:
-        raise self.refused()
+        raise self.refusal()
 
     def __getitem__(self, index):
         return session().rules.item(self, index)
@@ -224,7 +224,7 @@ class Masked(Composite):
     def __repr__(self) -> str:
         return "<a selection by a mask that depends on the arguments>"
 
-    def refused(self) -> Exception:
+    def refusal(self) -> Exception:
         return unliftable(
             "a selection by a mask has a length that is not known while the program is traced",
             "np.where(mask, x, other), which keeps the shape",
@@ -242,7 +242,7 @@ class Masked(Composite):
             return self if name == "T" else Masked(getattr(self._values, name), self._mask)
         if hasattr(np.ndarray, name) and hasattr(np, name):
             return lambda *args, **kwargs: session().rules.function(getattr(np, name), (self, *args), kwargs)
-        raise self.refused()
+        raise self.refusal()
 
 
 def over(mask: jax.Array, values: Any) -> jax.Array:
@@ -284,7 +284,7 @@ def _place_of(better: Callable) -> Callable:
     def place_of(chosen: Masked, data: jax.Array, axes: tuple) -> jax.Array:
         mask = as_jax(chosen._mask)
         if chosen.ndim != 1 or data.dtype.kind != "f":
-            raise chosen.refused()
+            raise chosen.refusal()
         chosen._needs_one("place of an extreme")
         worst = -jnp.inf if better is jnp.argmax else jnp.inf
         place = better(jnp.where(mask, data, worst).reshape(-1))
@@ -361,7 +361,7 @@ for _name, _ufunc in {"neg": np.negative, "pos": np.positive, "abs": np.absolute
 
 
 def _refuse(self, *args: Any, **kwargs: Any) -> Any:
-    raise self.refused()
+    raise self.refusal()
 
 
 # Special methods that an array has and a selection lacks raise. Without them Python would fall back on others: `iter` would call

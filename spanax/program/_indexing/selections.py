@@ -17,7 +17,7 @@ import numpy as np
 from .._numpy.creation import asarray
 from .._session import session, unliftable
 from .._values.trees import has_composite
-from .._values.values import Array, Number, Value, as_jax, canonical
+from .._values.values import LiftedArray, Number, Value, as_jax, canonical
 from .indices import index_parts, resolve_index
 from .masked import REDUCTIONS, Masked, over
 from .views import ravel
@@ -32,11 +32,11 @@ def nonzero(a: Any) -> tuple:
     return tuple(Masked(axis, mask) for axis in grid)
 
 
-def _mask(a: Any) -> Array:
+def _mask(a: Any) -> LiftedArray:
     x = asarray(a)
     if not x.ndim:
         raise ValueError("Calling nonzero on 0d arrays is not allowed.")
-    return Array(as_jax(x) != 0)
+    return LiftedArray(as_jax(x) != 0)
 
 
 def flatnonzero(a: Any) -> Masked:
@@ -50,7 +50,7 @@ def argwhere(a: Any) -> Masked:
 
 
 def extract(condition: Any, arr: Any) -> Any:
-    return Masked(Array(ravel(arr).data), _mask(ravel(condition)))
+    return Masked(LiftedArray(ravel(arr).data), _mask(ravel(condition)))
 
 
 def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -> Any:
@@ -71,7 +71,7 @@ def in_index(index: Any) -> Masked | None:
     return next((p for p in index_parts(index) if isinstance(p, Masked)), None)
 
 
-def at_places(target: Array, index: Any) -> Masked:
+def at_places(target: LiftedArray, index: Any) -> Masked:
     """`x[np.where(mask)[0]]`: an element, or a row, for each place."""
     return Masked(session().rules.item(target, _full_index(index)), in_index(index)._mask)  # type: ignore[union-attr]
 
@@ -90,15 +90,15 @@ def _full_index(index: Any) -> tuple:
     return tuple(_ints(p, first) if isinstance(p, Masked) else p for p in parts)
 
 
-def _ints(places: Masked, first: Masked) -> Array:
+def _ints(places: Masked, first: Masked) -> LiftedArray:
     if places.dtype.kind not in "iu" or places.ndim != 1:
-        raise places.refused()
+        raise places.refusal()
     values, mask = as_jax(places.spread(first._mask)), as_jax(first._mask)
     # 0 is within bounds of every axis that is not empty, so reading there passes the check; the mask hides the result.
-    return Array(jnp.where(mask, values, 0))
+    return LiftedArray(jnp.where(mask, values, 0))
 
 
-def store_places(target: Array, index: Any, value: Any) -> None:
+def store_places(target: LiftedArray, index: Any, value: Any) -> None:
     """`x[np.where(mask)[0]] = value`."""
     chosen: Any = in_index(index)
     parts = list(resolve_index(target, _full_index(index))[0])
@@ -131,7 +131,7 @@ def masked_item(target: Masked, index: Any) -> Any:
     """`x[mask][index]`."""
     if _is_inner_mask(index):
         # A selection of a selection: both masks hold.
-        return Masked(target._values, Array(as_jax(target._mask) & as_jax(index.spread(target._mask))))
+        return Masked(target._values, LiftedArray(as_jax(target._mask) & as_jax(index.spread(target._mask))))
     if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
         return target.place(int(index))
     if isinstance(index, Number) and index.dtype.kind in "iu":
@@ -160,7 +160,7 @@ def _beside(target: Masked, index: Any) -> tuple:
         return parts
     known = all(isinstance(p, (slice, int, np.integer)) or p is None for p in parts)
     if not parts or not known or not isinstance(parts[0], slice) or parts[0] != slice(None):
-        raise target.refused()
+        raise target.refusal()
     # The selection's first axis stands for all axes of the mask.
     return (*[slice(None)] * target._mask.ndim, *parts[1:])
 
@@ -168,7 +168,7 @@ def _beside(target: Masked, index: Any) -> tuple:
 def masked_store(target: Masked, index: Any, value: Any) -> None:
     """`x[mask][index] = value`. As in NumPy the selection is a copy, so x does not change."""
     if _is_inner_mask(index):
-        inside = Array(as_jax(index.spread(target._mask)) & as_jax(target._mask))
+        inside = LiftedArray(as_jax(index.spread(target._mask)) & as_jax(target._mask))
         new = value.spread(inside) if isinstance(value, Masked) else target.full(value)
         data = as_jax(target._values)
         target._values.write(jnp.where(over(as_jax(inside), data), as_jax(new, data.dtype), data))
@@ -199,7 +199,7 @@ def on_selections(chosen: Masked, function: Callable, args: tuple, kwargs: dict)
         return _call_own(chosen, function, args, kwargs)
     if places := _element_places(function, args, kwargs):
         return _call_elementwise(chosen, function, places, args, kwargs)
-    raise chosen.refused()
+    raise chosen.refusal()
 
 
 def _call_own(chosen: Masked, function: Callable, args: tuple, kwargs: dict) -> Any:
@@ -207,7 +207,7 @@ def _call_own(chosen: Masked, function: Callable, args: tuple, kwargs: dict) -> 
         # Our versions take the common arguments; NumPy's others (out=, where=) raise, rather than being ignored.
         inspect.signature(_OWN[function]).bind(*args, **kwargs)
     except TypeError:
-        raise chosen.refused() from None
+        raise chosen.refusal() from None
     return _OWN[function](*args, **kwargs)
 
 
@@ -232,7 +232,7 @@ def _call_elementwise(chosen: Masked, function: Callable, places: list[int], arg
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     # For a matrix `ord` means singular values or sums of rows, not a reduction of all elements.
     if ord not in (None, 1, 2, np.inf) or (axis is None and x.ndim > 1 and ord is not None) or isinstance(axis, tuple):
-        raise x.refused()
+        raise x.refusal()
     size = abs(x)
     if ord in (1, np.inf):
         return size.reduce("sum" if ord == 1 else "max", axis, keepdims=keepdims)
@@ -243,7 +243,7 @@ def _average(a: Any, axis: Any = None, weights: Any = None) -> Any:
     if weights is None:
         return a.reduce("mean", axis)
     if not isinstance(a, Masked) or not isinstance(weights, Masked) or a.ndim != weights.ndim:
-        raise (a if isinstance(a, Masked) else weights).refused()
+        raise (a if isinstance(a, Masked) else weights).refusal()
     product: Any = session().rules.ufunc(np.multiply, "__call__", (a, weights), {})
     return product.reduce("sum", axis) / weights.reduce("sum", axis)
 
@@ -252,7 +252,7 @@ def _cumulative(name: str, neutral: float) -> Callable:
     # With the neutral element where the mask does not hold, each selected place gets the sum of the selected ones up to it.
     def accumulate(a: Masked, axis: int | None = None) -> Masked:
         if a._mask.ndim != 1 or a.ndim != 1 or axis not in (None, 0, -1):
-            raise a.refused()
+            raise a.refusal()
         data = as_jax(a._values)
         return Masked(getattr(jnp, name)(jnp.where(as_jax(a._mask), data, jnp.asarray(neutral, data.dtype))), a._mask)
 
@@ -261,7 +261,7 @@ def _cumulative(name: str, neutral: float) -> Callable:
 
 def _flat(x: Masked) -> Masked:
     if x.ndim != 1:
-        raise x.refused()
+        raise x.refusal()
     return x.copy()
 
 

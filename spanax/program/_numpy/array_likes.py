@@ -104,7 +104,7 @@ def _to_arrays(x: Any, takes_array: Callable[[Any], bool]) -> Any:
     # The same object if nothing changed, because branches and loops know containers by identity.
     if all(new is old for new, old in zip(parts, x, strict=True)):
         return x
-    return session().born(parts) if type(x) is list else tuple(parts)
+    return session().note_new(parts) if type(x) is list else tuple(parts)
 
 
 # Functions that treat a list of arrays differently from an array, or whose rules handle lists.

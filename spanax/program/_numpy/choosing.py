@@ -13,7 +13,7 @@ import numpy as np
 
 from .._indexing.views import flat
 from .._session import session, unliftable
-from .._values.values import Array, as_jax, is_unknown, raw, wrapped
+from .._values.values import LiftedArray, as_jax, is_unknown, raw, wrap
 from .creation import asarray
 
 
@@ -40,10 +40,10 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: s
     places = _within(places, x.shape[along], mode)
     result = session().rules.item(x, (*[slice(None)] * along, places))
     # For an integer x[i] is a view, whereas np.take always copies.
-    return _store_out(Array(result.data) if isinstance(result, Array) else result, out)
+    return _store_out(LiftedArray(result.data) if isinstance(result, LiftedArray) else result, out)
 
 
-def _along(x: Array, indices: Any, axis: int | None) -> tuple[Array, tuple]:
+def _along(x: LiftedArray, indices: Any, axis: int | None) -> tuple[LiftedArray, tuple]:
     """The array and the index for `np.take_along_axis`: the given indices along one axis, each place's own along the others."""
     places = asarray(indices)
     if axis is None:
@@ -75,7 +75,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     number = _within(asarray(a), len(arrays), mode)
     shape = np.broadcast_shapes(number.shape, *(c.shape for c in arrays))
     dtype = np.result_type(*(c.dtype for c in arrays))
-    stacked = Array(jnp.stack([jnp.broadcast_to(as_jax(c, dtype), shape) for c in arrays]))
+    stacked = LiftedArray(jnp.stack([jnp.broadcast_to(as_jax(c, dtype), shape) for c in arrays]))
     # By indexing the stack, so that a number out of range is an error.
     spread = number if number.shape == shape else np.broadcast_to(number, shape)
     if not shape:
@@ -83,7 +83,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     return _store_out(take_along_axis(stacked, spread[None], 0)[0], out)
 
 
-def copyto(dst: Array, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+def copyto(dst: LiftedArray, src: Any, casting: str = "same_kind", where: Any = True) -> None:
     """`np.copyto`."""
     chosen = src if where is True else session().rules.function(np.where, (where, src, dst), {})
     session().rules.store(dst, Ellipsis, chosen)
@@ -92,14 +92,14 @@ def copyto(dst: Array, src: Any, casting: str = "same_kind", where: Any = True) 
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     """`np.nan_to_num`."""
     options = {"nan": raw(nan), "posinf": raw(posinf), "neginf": raw(neginf)}
-    result = wrapped(jnp.nan_to_num(as_jax(x), **options) if is_unknown(x) else np.nan_to_num(raw(x), **options))
+    result = wrap(jnp.nan_to_num(as_jax(x), **options) if is_unknown(x) else np.nan_to_num(raw(x), **options))
     if copy:
         return result
     session().rules.store(x, Ellipsis, result)
     return x
 
 
-def fill_diagonal(a: Array, val: Any, wrap: bool = False) -> None:
+def fill_diagonal(a: LiftedArray, val: Any, wrap: bool = False) -> None:
     """`np.fill_diagonal`."""
     if wrap:
         raise unliftable("np.fill_diagonal(wrap=True)", "x[i, j] = ... with the places' indices")
@@ -107,7 +107,7 @@ def fill_diagonal(a: Array, val: Any, wrap: bool = False) -> None:
     session().rules.store(a, tuple([np.arange(n)] * a.ndim), val)
 
 
-def put(a: Array, ind: Any, v: Any, mode: str = "raise") -> None:
+def put(a: LiftedArray, ind: Any, v: Any, mode: str = "raise") -> None:
     """`np.put`. If there are fewer values than indices, they are repeated."""
     places, values = np.reshape(asarray(ind), -1), np.reshape(asarray(v), -1)
     if values.size:
@@ -115,7 +115,7 @@ def put(a: Array, ind: Any, v: Any, mode: str = "raise") -> None:
         session().rules.store(flat(a), _within(places, a.size, mode), chosen)
 
 
-def putmask(a: Array, mask: Any, values: Any) -> None:
+def putmask(a: LiftedArray, mask: Any, values: Any) -> None:
     """`np.putmask`: place i of the flat array gets value i, repeated as needed."""
     # Values at places where the mask does not hold are skipped; `np.place` uses them up one after the other.
     flat_values = np.reshape(asarray(values), -1)
@@ -123,7 +123,7 @@ def putmask(a: Array, mask: Any, values: Any) -> None:
     copyto(a, np.reshape(spread, a.shape), where=np.reshape(asarray(mask), a.shape))
 
 
-def place(arr: Array, mask: Any, vals: Any) -> None:
+def place(arr: LiftedArray, mask: Any, vals: Any) -> None:
     """`np.place`: the k-th place where the mask holds gets value k, repeated as needed."""
     flat_values, chosen = np.reshape(asarray(vals), -1), np.reshape(asarray(mask), arr.shape)
     # Where the mask does not hold, the number is one too small (or -1), and copyto ignores it.

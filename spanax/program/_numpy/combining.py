@@ -14,8 +14,8 @@ import numpy as np
 
 from .._indexing.views import ravel
 from .._session import session
-from .._values.trees import has_unknown, rewrapped, unwrapped
-from .._values.values import as_jax, wrapped
+from .._values.trees import has_unknown, rewrap, unwrap
+from .._values.values import as_jax, wrap
 from .creation import asarray
 
 
@@ -29,12 +29,12 @@ def join_arrays(function: Callable) -> Callable:
         arrays = list(arrays)
         if not has_unknown((arrays, args)):
             options = kwargs if dtype is None else {**kwargs, "dtype": dtype}  # some functions have no dtype=
-            result = rewrapped(function(unwrapped(arrays), *args, **options))
+            result = rewrap(function(unwrap(arrays), *args, **options))
         else:
             values = [asarray(a) for a in arrays]
             dtype = np.result_type(*(v.dtype for v in values)) if dtype is None else np.dtype(dtype)
             namesake = getattr(jnp, function.__name__)
-            result = rewrapped(namesake([as_jax(v, dtype) for v in values], *unwrapped(args), **unwrapped(kwargs)))
+            result = rewrap(namesake([as_jax(v, dtype) for v in values], *unwrap(args), **unwrap(kwargs)))
         if out is not None:
             session().rules.store(out, Ellipsis, result)
         return result if out is None else out
@@ -58,14 +58,14 @@ def block(arrays: Any) -> Any:
     def leaves(part: Any) -> Any:
         return list(map(leaves, part)) if isinstance(part, list) else as_jax(asarray(part))
 
-    return wrapped(jnp.block(leaves(arrays)))
+    return wrap(jnp.block(leaves(arrays)))
 
 
 def dot(a: Any, b: Any, out: Any = None) -> Any:
     """`np.dot`."""
     x, y = asarray(a), asarray(b)
     dtype = np.result_type(x.dtype, y.dtype)
-    result = wrapped(jnp.dot(as_jax(x, dtype), as_jax(y, dtype), precision=jax.lax.Precision.HIGHEST))
+    result = wrap(jnp.dot(as_jax(x, dtype), as_jax(y, dtype), precision=jax.lax.Precision.HIGHEST))
     if out is not None:
         session().rules.store(out, Ellipsis, result)
     return result if out is None else out
@@ -78,12 +78,10 @@ def einsum(*operands: Any, out: Any = None, optimize: Any = True, **kwargs: Any)
     else:
         # If the number of operands is odd, the last one is the list of the result's axes.
         pairs = len(operands) // 2 * 2
-        inputs = [unwrapped(x) if i % 2 else as_jax(asarray(x)) for i, x in enumerate(operands[:pairs])]
-        inputs += map(unwrapped, operands[pairs:])
+        inputs = [unwrap(x) if i % 2 else as_jax(asarray(x)) for i, x in enumerate(operands[:pairs])]
+        inputs += map(unwrap, operands[pairs:])
     # Any other value of optimize= selects an order of contraction, which only affects rounding.
-    result = wrapped(
-        jnp.einsum(*inputs, optimize="optimal" if optimize else False, precision=jax.lax.Precision.HIGHEST)
-    )
+    result = wrap(jnp.einsum(*inputs, optimize="optimal" if optimize else False, precision=jax.lax.Precision.HIGHEST))
     if (dtype := kwargs.get("dtype")) is not None:
         result = result.astype(dtype)
     if out is not None:

@@ -1,7 +1,7 @@
 """Making arrays: `np.array`, `np.zeros` and the like.
 
-Known arrays stay NumPy's, inside an `Array`, and are computed while the program is traced. Lists of values are stacked. Rows that
-a loop has stacked already are taken as they are, so that a list of n rows costs one operation, not n.
+Known arrays stay NumPy's, inside a `LiftedArray`, and are computed while the program is traced. Lists of values are stacked. Rows
+that a loop has stacked already are taken as they are, so that a list of n rows costs one operation, not n.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 
 from .._session import unliftable
 from .._values.constants import held_array, refuse_constants
-from .._values.trees import has_unknown, rewrapped, unwrapped
-from .._values.values import Array, Number, Slice, Value, as_jax, canonical, is_unknown, raw, wrapped
+from .._values.trees import has_unknown, rewrap, unwrap
+from .._values.values import LiftedArray, Number, Slice, Value, as_jax, canonical, is_unknown, raw, wrap
 
 
 def array(
@@ -34,10 +34,10 @@ def array(
     result = _array(object, dtype)
     if isinstance(result, np.ndarray):  # of texts or objects, which nothing is differentiated by
         return np.array(result, ndmin=ndmin)
-    if isinstance(object, Array) and copy and result is object:
-        result = Array(object.data)
-    missing = ndmin - result.ndim if isinstance(result, Array) else 0
-    return wrapped(raw(result).reshape(*[1] * missing, *result.shape)) if missing > 0 else result
+    if isinstance(object, LiftedArray) and copy and result is object:
+        result = LiftedArray(object.data)
+    missing = ndmin - result.ndim if isinstance(result, LiftedArray) else 0
+    return wrap(raw(result).reshape(*[1] * missing, *result.shape)) if missing > 0 else result
 
 
 def _array(object: Any, dtype: Any) -> Any:
@@ -47,13 +47,13 @@ def _array(object: Any, dtype: Any) -> Any:
     if isinstance(object, (Value, jax.Array)):
         return _array_of_value(object, dtype)
     if not has_unknown(object):
-        known = np.array(unwrapped(object), dtype)
-        return wrapped(held_array(known))
+        known = np.array(unwrap(object), dtype)
+        return wrap(held_array(known))
     # For strings and objects what follows raises as well, but without remedies.
     if dtype is not None:
         refuse_constants(dtype)
     data = _stack(object)
-    return Array(data if dtype is None else data.astype(canonical(dtype)))
+    return LiftedArray(data if dtype is None else data.astype(canonical(dtype)))
 
 
 def _is_stand_in_for_items(object: Any) -> bool:
@@ -62,10 +62,10 @@ def _is_stand_in_for_items(object: Any) -> bool:
     return is_ours or hasattr(object, "__next__")
 
 
-def _array_of_value(x: Any, dtype: Any) -> Array:
+def _array_of_value(x: Any, dtype: Any) -> LiftedArray:
     if dtype is None or np.dtype(dtype) == x.dtype:
-        return x if isinstance(x, Array) else Array(raw(x))
-    return Array(as_jax(x, dtype)) if is_unknown(x) else Array(np.array(raw(x), dtype))
+        return x if isinstance(x, LiftedArray) else LiftedArray(raw(x))
+    return LiftedArray(as_jax(x, dtype)) if is_unknown(x) else LiftedArray(np.array(raw(x), dtype))
 
 
 def _stack(parts: Any) -> jax.Array:
@@ -151,9 +151,9 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """`np.full`."""
     shape = known_shape(shape)
     if not is_unknown(fill_value):
-        return wrapped(held_array(np.full(shape, unwrapped(fill_value), dtype)))
+        return wrap(held_array(np.full(shape, unwrap(fill_value), dtype)))
     value = as_jax(fill_value, dtype)
-    return Array(jnp.broadcast_to(value, shape))
+    return LiftedArray(jnp.broadcast_to(value, shape))
 
 
 def full_like(a: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
@@ -165,14 +165,14 @@ def known_shape(shape: Any) -> Any:
     """A shape of known numbers; `Number.__index__` raises for any other."""
     if isinstance(shape, (tuple, list)):
         return tuple(s.__index__() for s in shape)
-    if isinstance(shape, Array):
+    if isinstance(shape, LiftedArray):
         return tuple(np.asarray(shape).tolist())
     return shape.__index__()
 
 
 def made_of(function: Callable) -> Callable:
     """`np.zeros` and the like, from the function of NumPy."""
-    return lambda shape, dtype=None, **kwargs: wrapped(function(known_shape(shape), dtype))
+    return lambda shape, dtype=None, **kwargs: wrap(function(known_shape(shape), dtype))
 
 
 def arange(*bounds: Any, dtype: Any = None, **kwargs: Any) -> Any:
@@ -181,7 +181,7 @@ def arange(*bounds: Any, dtype: Any = None, **kwargs: Any) -> Any:
     for bound in bounds:
         if is_unknown(bound):
             bound.__index__()
-    return Array(np.arange(*map(raw, bounds), dtype=dtype))
+    return LiftedArray(np.arange(*map(raw, bounds), dtype=dtype))
 
 
 def linspace(
@@ -190,5 +190,5 @@ def linspace(
     """`np.linspace`, whose ends may depend on the arguments."""
     num = num.__index__()
     if not has_unknown((start, stop)):
-        return rewrapped(cast(Any, np.linspace)(raw(start), raw(stop), num, endpoint, retstep, dtype, axis))
-    return rewrapped(jnp.linspace(as_jax(start), as_jax(stop), num, endpoint, retstep, dtype, axis=axis))
+        return rewrap(cast(Any, np.linspace)(raw(start), raw(stop), num, endpoint, retstep, dtype, axis))
+    return rewrap(jnp.linspace(as_jax(start), as_jax(stop), num, endpoint, retstep, dtype, axis=axis))

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._values.values import Array, as_jax, wrapped
+from .._values.values import LiftedArray, as_jax, wrap
 
 _EIG: Any
 _SVD: Any
@@ -65,12 +65,12 @@ def _eig_slopes(a: jax.Array, da: jax.Array) -> tuple:
 
 def eig(a: Any) -> Any:
     """`np.linalg.eig`, always complex, because whether all eigenvalues are real depends on the matrix."""
-    return _EIG(*map(wrapped, _eig(_inexact(a))))
+    return _EIG(*map(wrap, _eig(_inexact(a))))
 
 
 def eigvals(a: Any) -> Any:
     """`np.linalg.eigvals`, always complex."""
-    return wrapped(_eig(_inexact(a))[0])
+    return wrap(_eig(_inexact(a))[0])
 
 
 def _inexact(a: Any) -> jax.Array:
@@ -86,10 +86,12 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
     # With compute_uv=False multiple singular values have derivatives as well: JAX's rule then divides by no gaps.
     data = as_jax(a)
     if data.ndim < 2:
-        raise np.linalg.LinAlgError(f"{data.ndim}-dimensional array given. Array must be at least two-dimensional")
+        raise np.linalg.LinAlgError(
+            f"{data.ndim}-dimensional array given. LiftedArray must be at least two-dimensional"
+        )
     data = data if jnp.issubdtype(data.dtype, jnp.inexact) else data.astype(float)
     if not compute_uv:
-        return wrapped(jnp.linalg.svd(data, compute_uv=False, hermitian=hermitian))
+        return wrap(jnp.linalg.svd(data, compute_uv=False, hermitian=hermitian))
     u, s, vh = jnp.linalg.svd(data, full_matrices=False, hermitian=hermitian)
     if full_matrices and data.shape[-1] != data.shape[-2]:
         k = s.shape[-1]
@@ -97,7 +99,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
         more_u, _, more_vh = jnp.linalg.svd(jax.lax.stop_gradient(data), full_matrices=True, hermitian=hermitian)
         u = jnp.concatenate([u, _without_derivative(more_u[..., k:], data)], axis=-1)
         vh = jnp.concatenate([vh, _without_derivative(more_vh[..., k:, :], data)], axis=-2)
-    return _SVD(*map(Array, (u, s, vh)))
+    return _SVD(*map(LiftedArray, (u, s, vh)))
 
 
 @jax.custom_jvp

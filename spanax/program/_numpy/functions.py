@@ -34,8 +34,8 @@ from .._indexing.views import (
 )
 from .._session import session, unliftable
 from .._values.matrices import Matrix, on_matrices
-from .._values.trees import has_unknown, rewrapped, unwrapped
-from .._values.values import SCALARS, Number, as_jax, canonical, raw, wrapped
+from .._values.trees import has_unknown, rewrap, unwrap
+from .._values.values import SCALARS, Number, as_jax, canonical, raw, wrap
 from .array_likes import with_arrays
 from .choosing import (
     choose,
@@ -82,7 +82,7 @@ def _apply(function: Callable, args: tuple, kwargs: dict) -> Any:
     out = kwargs.get("out")
     kwargs = {name: value for name, value in kwargs.items() if name != "out"}
     if not has_unknown((args, kwargs)):
-        result = rewrapped(function(*unwrapped(args), **unwrapped(kwargs)))
+        result = rewrap(function(*unwrap(args), **unwrap(kwargs)))
     elif (namesake := namesake_of(function)) is not None:
         result = _apply_namesake(function, namesake, args, kwargs)
     else:
@@ -96,7 +96,7 @@ def _apply(function: Callable, args: tuple, kwargs: dict) -> Any:
 
 def _apply_namesake(function: Callable, namesake: Callable, args: tuple, kwargs: dict) -> Any:
     try:
-        return rewrapped(call_namesake(namesake, args, kwargs))
+        return rewrap(call_namesake(namesake, args, kwargs))
     except (NotImplementedError, TypeError) as error:
         if isinstance(error, TypeError) and "unexpected keyword argument" not in str(error):
             raise
@@ -112,14 +112,14 @@ def _apply_namesake(function: Callable, namesake: Callable, args: tuple, kwargs:
 def _where(condition: Any, *choices: Any) -> Any:
     if not choices:
         if not has_unknown(condition):
-            return rewrapped(np.where(unwrapped(condition)))
+            return rewrap(np.where(unwrap(condition)))
         return nonzero(condition)
     if not has_unknown((condition, choices)):
-        return rewrapped(np.where(unwrapped(condition), *unwrapped(choices)))
+        return rewrap(np.where(unwrap(condition), *unwrap(choices)))
     x, y = (asarray(c) if isinstance(c, list) else c for c in choices)
     # jnp.where would promote by JAX's rules.
     dtype = np.result_type(*(_weak(c) for c in (x, y)))
-    return rewrapped(jnp.where(as_jax(condition) != 0, as_jax(x, dtype), as_jax(y, dtype)))
+    return rewrap(jnp.where(as_jax(condition) != 0, as_jax(x, dtype), as_jax(y, dtype)))
 
 
 def _weak(x: Any) -> Any:
@@ -162,7 +162,7 @@ def _apply_along_axis(func1d: Callable, axis: int, arr: Any, *args: Any, **kwarg
 
 def _ix(*args: Any) -> Any:
     # Its arguments are sequences of indices, which must be known.
-    return rewrapped(np.ix_(*unwrapped(args)))
+    return rewrap(np.ix_(*unwrap(args)))
 
 
 def _known_or(rule: Callable, function: Callable) -> Callable:
@@ -171,7 +171,7 @@ def _known_or(rule: Callable, function: Callable) -> Callable:
     def apply_(*args: Any, **kwargs: Any) -> Any:
         if has_unknown((args, kwargs)):
             return rule(*args, **kwargs)
-        return rewrapped(function(*unwrapped(args), **unwrapped(kwargs)))
+        return rewrap(function(*unwrap(args), **unwrap(kwargs)))
 
     return apply_
 
@@ -184,8 +184,8 @@ def _select(rule: Callable, function: Callable) -> Callable:
             return rule(condition, arr, *args, **kwargs)
         # With known indices the result has a known shape, although `arr` may be unknown.
         if function is np.extract:
-            return np.ravel(arr)[np.flatnonzero(unwrapped(asarray(condition)))]
-        return np.take(arr, np.flatnonzero(unwrapped(asarray(condition))), *args, **kwargs)
+            return np.ravel(arr)[np.flatnonzero(unwrap(asarray(condition)))]
+        return np.take(arr, np.flatnonzero(unwrap(asarray(condition))), *args, **kwargs)
 
     return apply_
 
@@ -209,11 +209,11 @@ def _shape(a: Any) -> tuple:
 
 
 def _fromfunction(function: Callable, shape: Any, *, dtype: Any = float, **kwargs: Any) -> Any:
-    return session().rules.call(function, *map(wrapped, np.indices(known_shape(shape), dtype)), **kwargs)
+    return session().rules.call(function, *map(wrap, np.indices(known_shape(shape), dtype)), **kwargs)
 
 
 def _in1d(element: Any, test_elements: Any, **kwargs: Any) -> Any:
-    return rewrapped(jnp.isin(as_jax(asarray(element)), as_jax(asarray(test_elements)), **kwargs))
+    return rewrap(jnp.isin(as_jax(asarray(element)), as_jax(asarray(test_elements)), **kwargs))
 
 
 MANY = 2000  # entries from which NumPy's sort on the host is faster than XLA's, the transfer included
@@ -222,17 +222,17 @@ MANY = 2000  # entries from which NumPy's sort on the host is faster than XLA's,
 def _sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     data, axis = _rows(a, axis)
     if data.shape[axis] < MANY or data.dtype.kind != "f":
-        return wrapped(jnp.sort(data, axis))
-    return wrapped(jnp.moveaxis(sorted_rows(jnp.moveaxis(data, axis, -1)).values, -1, axis))
+        return wrap(jnp.sort(data, axis))
+    return wrap(jnp.moveaxis(sorted_rows(jnp.moveaxis(data, axis, -1)).values, -1, axis))
 
 
 def _argsort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     data, axis = _rows(a, axis)
     # Stable for every `kind`: the others leave the order of equal elements open.
     if data.shape[axis] < MANY or data.dtype.kind != "f":
-        return wrapped(jnp.argsort(data, axis, stable=True))
+        return wrap(jnp.argsort(data, axis, stable=True))
     places = sorted_rows(jnp.moveaxis(jax.lax.stop_gradient(data), axis, -1)).order
-    return wrapped(jnp.moveaxis(places, -1, axis).astype(canonical(int)))
+    return wrap(jnp.moveaxis(places, -1, axis).astype(canonical(int)))
 
 
 def _rows(a: Any, axis: int | None) -> tuple[jax.Array, int]:

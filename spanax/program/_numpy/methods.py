@@ -11,7 +11,7 @@ import numpy as np
 
 from .._indexing.views import flat, imag, ravel, real, reshape, swapaxes, transpose
 from .._session import session, unliftable
-from .._values.values import PYTHON, Array, Number, Value, as_jax, canonical, is_unknown, raw, wrapped
+from .._values.values import PYTHON, LiftedArray, Number, Value, as_jax, canonical, is_unknown, raw, wrap
 from .creation import array
 from .errors import with_numpys_errors
 from .functions import apply
@@ -39,15 +39,17 @@ def method(target: Value, name: str) -> Any:
     if name in _METHODS:
         return lambda *args, **kwargs: apply(_METHODS[name], (target, *args), kwargs)
     if not hasattr(np.ndarray, name):
-        raise AttributeError(f"{'an array' if isinstance(target, Array) else 'a number'} has no attribute {name!r}")
+        raise AttributeError(
+            f"{'an array' if isinstance(target, LiftedArray) else 'a number'} has no attribute {name!r}"
+        )
     raise unliftable(f"the method {name} of an array is not lifted", "a function of NumPy", "sx.blackbox around it")
 
 
 def _astype(x: Value, dtype: Any, *args: Any, **kwargs: Any) -> Any:
     if not is_unknown(x):
-        return wrapped(raw(x).astype(dtype))
+        return wrap(raw(x).astype(dtype))
     data = _cast(as_jax(x), dtype)
-    return Array(data) if isinstance(x, Array) else Number(data)
+    return LiftedArray(data) if isinstance(x, LiftedArray) else Number(data)
 
 
 def _cast(data: jax.Array, dtype: Any) -> jax.Array:
@@ -60,25 +62,25 @@ def _cast(data: jax.Array, dtype: Any) -> jax.Array:
     return data.astype(canonical(wanted))
 
 
-def _reshape_method(x: Value, *shape: Any, order: str = "C") -> Array:
+def _reshape_method(x: Value, *shape: Any, order: str = "C") -> LiftedArray:
     return reshape(x, shape[0] if len(shape) == 1 else shape, order)
 
 
-def _transpose_method(x: Value, *axes: Any) -> Array:
+def _transpose_method(x: Value, *axes: Any) -> LiftedArray:
     return transpose(x, None if not axes or axes[0] is None else axes[0] if isinstance(axes[0], tuple) else axes)
 
 
 # In place: the sorted array becomes the contents of this one, which its views show.
-def _sort_method(x: Array, axis: int = -1, **kwargs: Any) -> None:
+def _sort_method(x: LiftedArray, axis: int = -1, **kwargs: Any) -> None:
     session().rules.store(x, Ellipsis, apply(np.sort, (x, axis), {}))
 
 
-def _partition_method(x: Array, kth: Any, axis: int = -1, **kwargs: Any) -> None:
+def _partition_method(x: LiftedArray, kth: Any, axis: int = -1, **kwargs: Any) -> None:
     session().rules.store(x, Ellipsis, apply(np.partition, (x, kth, axis), {}))
 
 
 def _item_method(x: Value, *index: Any) -> Any:
-    if not isinstance(x, Array):
+    if not isinstance(x, LiftedArray):
         return _python(x)
     place = index[0] if len(index) == 1 else index or 0
     # A single number indexes the flat array.
@@ -100,8 +102,8 @@ def _tolist(x: Value) -> Any:
     if isinstance(x, Number):
         return _python(x)
     if not is_unknown(x):
-        return session().born(raw(x).tolist())
-    return session().born([_tolist(part) if isinstance(part, Value) else part for part in x])  # type: ignore[attr-defined]
+        return session().note_new(raw(x).tolist())
+    return session().note_new([_tolist(part) if isinstance(part, Value) else part for part in x])  # type: ignore[attr-defined]
 
 
 def _round(x: Value, digits: int | None = None) -> Any:
@@ -121,9 +123,9 @@ def _whole(function: Callable) -> Callable:
     return lambda x: Number(function(as_jax(x)).astype(canonical(int)), int)
 
 
-def _flatten(x: Value, order: str = "C") -> Array:
+def _flatten(x: Value, order: str = "C") -> LiftedArray:
     # Unlike ravel, it copies.
-    return Array(ravel(x, order).data)
+    return LiftedArray(ravel(x, order).data)
 
 
 _OWN: dict[str, Callable] = {
@@ -135,7 +137,7 @@ _OWN: dict[str, Callable] = {
     "item": _item_method,
     "tolist": _tolist,
     # Numbers are immutable and need no copy.
-    "copy": lambda x, *args: array(x) if isinstance(x, Array) else x,
+    "copy": lambda x, *args: array(x) if isinstance(x, LiftedArray) else x,
     "__copy__": lambda x: array(x),
     "__deepcopy__": lambda x, memo: array(x),
     "flatten": _flatten,
@@ -144,7 +146,7 @@ _OWN: dict[str, Callable] = {
     "__trunc__": _whole(jnp.trunc),
     "__floor__": _whole(jnp.floor),
     "__ceil__": _whole(jnp.ceil),
-    "is_integer": lambda x: wrapped(jnp.floor(as_jax(x)) == as_jax(x)),
+    "is_integer": lambda x: wrap(jnp.floor(as_jax(x)) == as_jax(x)),
     "compress": lambda x, condition, *args, **kwargs: apply(np.compress, (condition, x, *args), kwargs),
     "conj": lambda x: np.conjugate(x),
     "setflags": lambda x, **kwargs: None,

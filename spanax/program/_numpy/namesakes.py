@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._session import unliftable
-from .._values.trees import has_unknown, unwrapped
-from .._values.values import Array, as_jax, canonical, is_unknown, raw
+from .._values.trees import has_unknown, unwrap
+from .._values.values import LiftedArray, as_jax, canonical, is_unknown, raw
 from .creation import array
 
 
@@ -45,16 +45,16 @@ def _array_like(x: Any) -> Any:
         return [_array_like(part) for part in x] if any(map(_is_array, x)) else as_jax(array(x))
     if isinstance(x, tuple):
         return tuple(map(_array_like, x))
-    if isinstance(x, Array) and is_unknown(x):
+    if isinstance(x, LiftedArray) and is_unknown(x):
         return x.data
     # In JAX's own dtype: if x64 is off, JAX warns about float64 arrays.
-    if isinstance(x, (np.ndarray, Array)):
+    if isinstance(x, (np.ndarray, LiftedArray)):
         return np.asarray(raw(x), canonical(raw(x).dtype)) if raw(x).dtype.kind in "biufc" else x
-    return unwrapped(x)
+    return unwrap(x)
 
 
 def _is_array(x: Any) -> bool:
-    return isinstance(x, (Array, np.ndarray, jax.Array, list))
+    return isinstance(x, (LiftedArray, np.ndarray, jax.Array, list))
 
 
 _MODULES = {"numpy": jnp, "numpy.linalg": jnp.linalg, "numpy.fft": jnp.fft}

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._session import line, session, unliftable
-from .._values.trees import has_unknown, rewrapped, unwrapped
-from .._values.values import SCALARS, Array, Composite, Number, as_jax, is_unknown, raw, wrapped
+from .._values.trees import has_unknown, rewrap, unwrap
+from .._values.values import SCALARS, Composite, LiftedArray, Number, as_jax, is_unknown, raw, wrap
 from .creation import asarray
 from .namesakes import call_namesake, namesake_of
 
@@ -58,18 +58,18 @@ def roots(p: Any) -> Any:
     if c.ndim > 1:
         raise ValueError("Input must be a rank-1 array.")
     if c.size < 2:
-        return Array(jnp.zeros(0, c.dtype))
+        return LiftedArray(jnp.zeros(0, c.dtype))
     _check_leading(c, "np.roots")
     # The root of a linear polynomial is real, and needs no eigenvalues.
-    return Array(-c[1:] / c[0] if len(c) == 2 else _roots(c))
+    return LiftedArray(-c[1:] / c[0] if len(c) == 2 else _roots(c))
 
 
 def _polyroots(c: Any) -> Any:
     """`np.polynomial.polynomial.polyroots`, whose coefficients start from the lowest power."""
     if not has_unknown(c):
-        return rewrapped(np.polynomial.polynomial.polyroots(unwrapped(c)))
+        return rewrap(np.polynomial.polynomial.polyroots(unwrap(c)))
     # NumPy sorts these roots, by the real part first, as jnp.sort does.
-    return wrapped(jnp.sort(as_jax(roots(Array(as_jax(asarray(c))[::-1])))))
+    return wrap(jnp.sort(as_jax(roots(LiftedArray(as_jax(asarray(c))[::-1])))))
 
 
 def _check_leading(c: jax.Array, what: str) -> None:
@@ -87,7 +87,7 @@ def _poly(seq_of_zeros: Any) -> Any:
     data = as_jax(asarray(seq_of_zeros))
     coefficients = jnp.poly(data)
     # The eigenvalues of a real matrix come in conjugate pairs, so imaginary parts are rounding errors; NumPy drops them, too.
-    return wrapped(coefficients.real if data.ndim == 2 and data.dtype.kind != "c" else coefficients)
+    return wrap(coefficients.real if data.ndim == 2 and data.dtype.kind != "c" else coefficients)
 
 
 def _polydiv(u: Any, v: Any) -> tuple:
@@ -99,7 +99,7 @@ def _polydiv(u: Any, v: Any) -> tuple:
     _check_leading(divisor, "np.polydiv by")
     quotient, rest = jnp.polydiv(dividend, divisor)
     keep = max(len(divisor) - 1, 1)
-    return wrapped(quotient), wrapped(rest[-keep:] if len(rest) > keep else rest)
+    return wrap(quotient), wrap(rest[-keep:] if len(rest) > keep else rest)
 
 
 def _of_coefficients(function: Callable, rule: Callable | None = None) -> Callable:
@@ -108,11 +108,11 @@ def _of_coefficients(function: Callable, rule: Callable | None = None) -> Callab
     def apply(*args: Any, **kwargs: Any) -> Any:
         inputs = [x.coeffs if isinstance(x, (Poly1d, np.poly1d)) else x for x in args]
         if not has_unknown((inputs, kwargs)):
-            result = rewrapped(function(*unwrapped(inputs), **unwrapped(kwargs)))
+            result = rewrap(function(*unwrap(inputs), **unwrap(kwargs)))
         elif rule is None:
             namesake = namesake_of(function)
             assert namesake is not None
-            result = rewrapped(call_namesake(namesake, tuple(inputs), kwargs))
+            result = rewrap(call_namesake(namesake, tuple(inputs), kwargs))
         else:
             result = rule(*inputs, **kwargs)
         if not any(isinstance(x, (Poly1d, np.poly1d)) for x in args):
@@ -146,9 +146,9 @@ POLYNOMIALS: dict[Any, Callable] = {
     np.polyder: _of_coefficients(np.polyder),
     np.polyint: _of_coefficients(np.polyint),
     np.polydiv: _of_coefficients(np.polydiv, _polydiv),
-    np.roots: lambda p: roots(p) if has_unknown(p) else rewrapped(np.roots(raw(_coefficients(p)))),
+    np.roots: lambda p: roots(p) if has_unknown(p) else rewrap(np.roots(raw(_coefficients(p)))),
     np.polynomial.polynomial.polyroots: _polyroots,
-    np.poly: lambda z: _poly(z) if has_unknown(z) else rewrapped(np.poly(unwrapped(z))),
+    np.poly: lambda z: _poly(z) if has_unknown(z) else rewrap(np.poly(unwrap(z))),
 }
 
 
@@ -171,7 +171,7 @@ class Poly1d(Composite):
             coefficients = asarray(np.poly1d(raw(coefficients)).coeffs)
         self.coeffs, self.variable = coefficients, variable or "x"
 
-    def refused(self) -> Exception:
+    def refusal(self) -> Exception:
         return unliftable(
             "a poly1d whose coefficients depend on the arguments, used in this way", "its coefficients: p.coeffs"
         )
@@ -204,7 +204,7 @@ class Poly1d(Composite):
 
     def _behind(self, ufunc: np.ufunc, function: Callable, other: Any) -> Any:
         """`other op self`. As in NumPy, the result is an array if `other` is a NumPy scalar or array."""
-        if isinstance(other, (np.generic, Array)) or (isinstance(other, Number) and other.python is None):
+        if isinstance(other, (np.generic, LiftedArray)) or (isinstance(other, Number) and other.python is None):
             return ufunc(other, self.coeffs)
         return self._with(function, other, True)
 
@@ -263,13 +263,13 @@ class Poly1d(Composite):
         return self.order
 
     def __eq__(self, other: Any) -> Any:
-        raise self.refused()
+        raise self.refusal()
 
     __ne__ = __eq__
     __hash__ = None  # type: ignore[assignment]
 
     def __bool__(self) -> bool:
-        raise self.refused()
+        raise self.refusal()
 
     def __str__(self) -> str:
-        raise self.refused()
+        raise self.refusal()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._session import session, unliftable
-from .._values.trees import has_unknown, rewrapped, unwrapped
+from .._values.trees import has_unknown, rewrap, unwrap
 from .creation import asarray
 
 GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
@@ -68,8 +68,8 @@ def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
     age = now.age(generator)
     if name == "seed":
         now.record(GeneratorState(generator), 0)
-        now.born(generator)
-        method(*unwrapped(args), **unwrapped(kwargs))
+        now.note_new(generator)
+        method(*unwrap(args), **unwrap(kwargs))
         return None
     if not age:
         raise unliftable(
@@ -88,7 +88,7 @@ def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
     now.record(GeneratorState(generator), age)
     # With known arguments NumPy draws, from any of its distributions.
     if not has_unknown((args, kwargs)):
-        return rewrapped(method(*unwrapped(args), **unwrapped(kwargs)))
+        return rewrap(method(*unwrap(args), **unwrap(kwargs)))
     rule = _RULES.get(name)
     if rule is None:
         raise unliftable(
@@ -103,8 +103,8 @@ def seed(_: Callable, args: tuple, kwargs: dict) -> None:
     """`np.random.seed(*args)`: seeds the generator behind NumPy's module-level functions."""
     generator = np.random.random.__self__  # type: ignore[attr-defined]
     session().record(GeneratorState(generator), 0)
-    session().born(generator)
-    np.random.seed(*unwrapped(args), **unwrapped(kwargs))
+    session().note_new(generator)
+    np.random.seed(*unwrap(args), **unwrap(kwargs))
 
 
 def make_generator(kind: Callable, args: tuple, kwargs: dict) -> Any:
@@ -116,7 +116,7 @@ def make_generator(kind: Callable, args: tuple, kwargs: dict) -> Any:
             "the random numbers as an argument",
             "sx.sample with a key",
         )
-    return session().born(kind(*unwrapped(args), **unwrapped(kwargs)))
+    return session().note_new(kind(*unwrap(args), **unwrap(kwargs)))
 
 
 def _location_scale(standard: str, first: str, second: str, *, span: bool = False) -> Callable:
@@ -126,7 +126,7 @@ def _location_scale(standard: str, first: str, second: str, *, span: bool = Fals
         low, high, size = kwargs.get(first, low), kwargs.get(second, high), kwargs.get("size", size)
         shape = np.broadcast_shapes(asarray(low).shape, asarray(high).shape) if size is None else size
         # NumPy transforms standard numbers in the same way, so these are the numbers that it would draw.
-        numbers = rewrapped(getattr(generator, standard)(shape if shape != () else None))
+        numbers = rewrap(getattr(generator, standard)(shape if shape != () else None))
         return low + (high - low) * numbers if span else low + high * numbers
 
     return rule
@@ -134,7 +134,7 @@ def _location_scale(standard: str, first: str, second: str, *, span: bool = Fals
 
 def _exponential(generator: Any, scale: Any = 1.0, size: Any = None) -> Any:
     shape = asarray(scale).shape if size is None else size
-    return scale * rewrapped(generator.standard_exponential(shape if shape != () else None))
+    return scale * rewrap(generator.standard_exponential(shape if shape != () else None))
 
 
 def _lognormal(generator: Any, mean: Any = 0.0, sigma: Any = 1.0, size: Any = None) -> Any:
@@ -158,7 +158,7 @@ def _choice(generator: Any, a: Any, size: Any = None, replace: bool = True, p: A
         raise unliftable(
             "choice() whose probabilities depend on the arguments", "sx.sample of a Categorical, with a bridge"
         )
-    return asarray(a)[generator.choice(len(asarray(a)), size, replace, unwrapped(p), **kwargs)]
+    return asarray(a)[generator.choice(len(asarray(a)), size, replace, unwrap(p), **kwargs)]
 
 
 _RULES: dict[str, Callable] = {

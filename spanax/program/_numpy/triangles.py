@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from .._session import line, session
-from .._values.trees import rewrapped
-from .._values.values import as_jax, wrapped
+from .._values.trees import rewrap
+from .._values.values import as_jax, wrap
 
 
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
@@ -25,17 +25,17 @@ def cholesky(a: Any, /, *, upper: bool = False) -> Any:
         line(),
         "a + jitter * np.eye(n)",
     )
-    return wrapped(factor)
+    return wrap(factor)
 
 
 def eigh(a: Any, UPLO: str = "L") -> Any:
     """`np.linalg.eigh`."""
-    return rewrapped(jnp.linalg.eigh(_symmetric(a, UPLO.upper() == "U"), symmetrize_input=False))
+    return rewrap(jnp.linalg.eigh(_symmetric(a, UPLO.upper() == "U"), symmetrize_input=False))
 
 
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:
     """`np.linalg.eigvalsh`."""
-    return wrapped(jnp.linalg.eigh(_symmetric(a, UPLO.upper() == "U"), symmetrize_input=False)[0])
+    return wrap(jnp.linalg.eigh(_symmetric(a, UPLO.upper() == "U"), symmetrize_input=False)[0])
 
 
 def _symmetric(a: Any, upper: bool) -> jax.Array:

@@ -15,8 +15,8 @@ from jax import lax
 
 from .._indexing.indices import resolve_index
 from .._session import session, unliftable
-from .._values.trees import has_unknown, unwrapped
-from .._values.values import Array, as_jax, wrapped
+from .._values.trees import has_unknown, unwrap
+from .._values.values import LiftedArray, as_jax, wrap
 
 # Reductions that are one operation in JAX.
 _REDUCED: dict[Any, Callable] = {
@@ -46,18 +46,18 @@ def reduce(
     options = {} if initial is np._NoValue else {"initial": as_jax(initial, data.dtype)}
     if ufunc in _REDUCED:
         options |= {} if where is True else {"where": as_jax(where)}
-        return wrapped(_REDUCED[ufunc](data, axis=unwrapped(axis), keepdims=keepdims, **options))
+        return wrap(_REDUCED[ufunc](data, axis=unwrap(axis), keepdims=keepdims, **options))
     if where is not True or not isinstance(axis, int):
         raise unliftable(f"np.{ufunc.__name__}.reduce over several axes, or where=", "one axis", "a loop")
     total = _fold(ufunc, jnp.moveaxis(data, axis, 0), options.get("initial"))
-    return wrapped(jnp.expand_dims(total, axis) if keepdims else total)
+    return wrap(jnp.expand_dims(total, axis) if keepdims else total)
 
 
 def _fold(ufunc: np.ufunc, data: jax.Array, initial: jax.Array | None) -> jax.Array:
     """The reduction over all rows, in order, because the function need not be associative."""
-    rows = [Array(row) for row in data]
+    rows = [LiftedArray(row) for row in data]
     if initial is not None:
-        rows.insert(0, Array(jnp.broadcast_to(initial, data.shape[1:] if rows else ())))
+        rows.insert(0, LiftedArray(jnp.broadcast_to(initial, data.shape[1:] if rows else ())))
     # Without rows there is no result, as the functions that come here have no neutral element.
     if not rows:
         raise ValueError(f"zero-size array to reduction operation {ufunc.__name__}")
@@ -76,9 +76,9 @@ def accumulate(ufunc: np.ufunc, x: Any, axis: int = 0, dtype: Any = None) -> Any
     """`ufunc.accumulate(x, axis)`: the partial results of the reduction along the axis."""
     data = as_jax(x, dtype)
     if ufunc in _ACCUMULATED:
-        return wrapped(_ACCUMULATED[ufunc](data, axis=axis % data.ndim))
-    rows = _running_folds(ufunc, [Array(row) for row in jnp.moveaxis(data, axis, 0)])
-    return wrapped(jnp.stack(list(map(as_jax, rows)), axis))
+        return wrap(_ACCUMULATED[ufunc](data, axis=axis % data.ndim))
+    rows = _running_folds(ufunc, [LiftedArray(row) for row in jnp.moveaxis(data, axis, 0)])
+    return wrap(jnp.stack(list(map(as_jax, rows)), axis))
 
 
 def reduceat(ufunc: np.ufunc, x: Any, indices: Any, axis: int = 0, dtype: Any = None) -> Any:
@@ -86,23 +86,23 @@ def reduceat(ufunc: np.ufunc, x: Any, indices: Any, axis: int = 0, dtype: Any = 
     if has_unknown(indices):
         raise unliftable(f"np.{ufunc.__name__}.reduceat with indices that depend on the arguments", "np.add.at")
     data = jnp.moveaxis(as_jax(x, dtype), axis, 0)
-    starts = np.asarray(unwrapped(indices))
+    starts = np.asarray(unwrap(indices))
     if np.any((starts < 0) | (starts >= len(data))):
         raise IndexError(f"an index of reduceat is out of bounds for an axis of size {len(data)}")
     # One reduction for each part. jax.ops has segmented sums, but not for all functions.
     ends = [*starts[1:], len(data)]
     parts = [data[a:b] if a < b else data[a : a + 1] for a, b in zip(starts, ends, strict=True)]
-    return wrapped(jnp.stack([as_jax(reduce(ufunc, Array(part))) for part in parts], axis))
+    return wrap(jnp.stack([as_jax(reduce(ufunc, LiftedArray(part))) for part in parts], axis))
 
 
 def outer(ufunc: np.ufunc, x: Any, y: Any, **kwargs: Any) -> Any:
     """`ufunc.outer(x, y)`: the function of each element of x with each of y."""
     first, second = as_jax(x), as_jax(y)
-    spread = Array(first.reshape(*first.shape, *[1] * second.ndim))
-    return session().rules.ufunc(ufunc, "__call__", (spread, Array(second)), kwargs)
+    spread = LiftedArray(first.reshape(*first.shape, *[1] * second.ndim))
+    return session().rules.ufunc(ufunc, "__call__", (spread, LiftedArray(second)), kwargs)
 
 
-def at(ufunc: np.ufunc, target: Array, index: Any, *values: Any) -> None:
+def at(ufunc: np.ufunc, target: LiftedArray, index: Any, *values: Any) -> None:
     """`ufunc.at(target, index, values)`: in place, with repeated indices applied repeatedly."""
     data, place = as_jax(target), resolve_index(target, index)[0]
     if ufunc not in _WRITTEN:

@@ -21,7 +21,7 @@ from .._scipy.special import ufunc as special
 from .._session import session, unliftable
 from .._values.integers import check_whole, whole_power
 from .._values.matrices import Matrix
-from .._values.values import PYTHON, Number, as_jax, canonical, is_unknown, raw, wrapped
+from .._values.values import PYTHON, Number, as_jax, canonical, is_unknown, raw, wrap
 from .array_likes import SEQUENCES
 from .errors import with_numpys_errors
 from .steady import steady
@@ -55,7 +55,7 @@ def _apply(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
     else:
         function = ufunc if is_call else getattr(ufunc, method)
         known = {name: raw(value) for name, value in kwargs.items()}
-        result = _each(wrapped, function(*map(raw, inputs), **known))
+        result = _each(wrap, function(*map(raw, inputs), **known))
     return _store_out(result, out, where)
 
 
@@ -161,9 +161,9 @@ def _call(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
     if kwargs:
         raise unliftable(f"np.{ufunc.__name__}({', '.join(kwargs)}=...) is not lifted", "the same without it")
     if rule is not None and dtype is None and (result := rule(*inputs)) is not None:
-        return result if isinstance(result, Number) else wrapped(result)
+        return result if isinstance(result, Number) else wrap(result)
     function = _careful(ufunc, inputs, types) or _namesake(ufunc, inputs)
-    return _each(wrapped, function(*(as_jax(x, t) for x, t in zip(inputs, types, strict=False))))
+    return _each(wrap, function(*(as_jax(x, t) for x, t in zip(inputs, types, strict=False))))
 
 
 def _careful(ufunc: np.ufunc, inputs: tuple, types: tuple) -> Callable | None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._session import session, unliftable
-from .._values.values import Array, Number, is_unknown, raw, wrapped
+from .._values.values import LiftedArray, Number, is_unknown, raw, wrap
 from .creation import asarray
 
 
@@ -74,7 +74,7 @@ def _rows(x: Any, inner: int, shape: tuple) -> Any:
     return np.reshape(np.broadcast_to(x, (*shape, *core)), (-1, *core))
 
 
-def _columns_of(function: Any, columns: list[Array], count: int) -> tuple[bool, list[list]]:
+def _columns_of(function: Any, columns: list[LiftedArray], count: int) -> tuple[bool, list[list]]:
     """Does the function return tuples? And a list for each of its results, with one item for each element."""
     item = session().rules.item
     # As in NumPy, the first result decides.
@@ -115,7 +115,7 @@ def _to_shape(column: list, shape: tuple, kind: np.dtype | None) -> Any:
     flat = flat if kind is None else flat.astype(kind)
     result = np.reshape(flat, (*shape, *flat.shape[1:]))
     # If all arguments are scalars, NumPy returns one as well.
-    return result if result.ndim else (wrapped(raw(result)[()]) if not is_unknown(result) else result[()])
+    return result if result.ndim else (wrap(raw(result)[()]) if not is_unknown(result) else result[()])
 
 
 def _kind(x: Any) -> str:

@@ -10,15 +10,15 @@ import numpy as np
 
 from .._numpy.creation import asarray
 from .._session import session, unliftable
-from .._values.cells import changing
-from .._values.trees import has_unknown, unwrapped
+from .._values.cells import note_write
+from .._values.trees import has_unknown, unwrap
 from .._values.values import Number, Value, as_jax, canonical, is_unknown
 
 
 def _place(function: Callable, side: str) -> Callable:
     def bisect_rule(a: Any, x: Any, lo: Any = 0, hi: Any = None, *, key: Any = None) -> Any:
         if not has_unknown((list(a) if not isinstance(a, Value) else a, x, lo, hi)) and key is None:
-            return function(unwrapped(a), unwrapped(x), lo, hi)
+            return function(unwrap(a), unwrap(x), lo, hi)
         if has_unknown((lo, hi)):
             raise unliftable("bisect between bounds that depend on the arguments", "np.searchsorted on the array")
         part = list(a)[lo:hi] if not isinstance(a, Value) else a[lo:hi]  # type: ignore[index]
@@ -37,7 +37,7 @@ def _place(function: Callable, side: str) -> Callable:
 def _insert(place: Callable) -> Callable:
     def insort_rule(a: list, x: Any, lo: int = 0, hi: int | None = None, *, key: Any = None) -> None:
         at = place(a, x if key is None else session().rules.call(key, x), lo, hi, key=key)
-        changing(a)
+        note_write(a)
         if not is_unknown(at):
             a.insert(at, x)
             return

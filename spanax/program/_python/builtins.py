@@ -17,13 +17,13 @@ import numpy as np
 
 from .._flow.conditionals import truth
 from .._flow.consuming import CHANGING
-from .._flow.iterables import backwards, counted, enumerated, items_of, zipped
+from .._flow.iterables import backwards, enumerate_items, items_of, range_of, zip_items
 from .._indexing.masked import Masked
 from .._session import session, unliftable
 from .._values.cells import set_attribute, set_plainly
-from .._values.protocols import deep_copy, own_method, replaced
-from .._values.text import Text, deferred, text_of
-from .._values.values import Array, Composite, Number, Value
+from .._values.protocols import deep_copy, own_method, replace_fields
+from .._values.text import Text, call_at_run_time, text_of
+from .._values.values import Composite, LiftedArray, Number, Value
 from .bisecting import BISECTING
 from .mathematics import MATHEMATICS
 from .numbers import NUMBERS, list_items
@@ -31,7 +31,7 @@ from .numbers import NUMBERS, list_items
 
 def type_of(x: Any) -> type:
     """The class that a value stands for. The program's `type(x)` must not return one of ours."""
-    if isinstance(x, (Array, Composite)):
+    if isinstance(x, (LiftedArray, Composite)):
         return getattr(x, "kind", np.ndarray)
     if isinstance(x, Number):
         return x.declared or x.python or x.dtype.type
@@ -48,11 +48,11 @@ def _type(*args: Any) -> Any:
 
 def _print(*args: Any, **kwargs: Any) -> None:
     # Deferred until the program runs, to print the numbers of that run.
-    deferred(print, args, kwargs)
+    call_at_run_time(print, args, kwargs)
 
 
 def _list(iterable: Any = ()) -> list:
-    return session().born(list_items(iterable))
+    return session().note_new(list_items(iterable))
 
 
 def _tuple(iterable: Any = ()) -> tuple:
@@ -60,17 +60,17 @@ def _tuple(iterable: Any = ()) -> tuple:
 
 
 def _set(iterable: Any = ()) -> set:
-    return session().born(set(list_items(iterable)))
+    return session().note_new(set(list_items(iterable)))
 
 
 def _dict(*args: Any, **kwargs: Any) -> dict:
-    return session().born(dict(*args, **kwargs))
+    return session().note_new(dict(*args, **kwargs))
 
 
 def _map(function: Callable, *iterables: Any) -> list:
     # Now, not lazily as in Python: an iterator would call the function later, perhaps inside another branch.
     call = session().rules.call
-    return session().born([call(function, *items) for items in zip(*map(list_items, iterables), strict=False)])
+    return session().note_new([call(function, *items) for items in zip(*map(list_items, iterables), strict=False)])
 
 
 def _filter(function: Callable | None, iterable: Any) -> list:
@@ -83,7 +83,7 @@ def _filter(function: Callable | None, iterable: Any) -> list:
             raise unliftable("filter() by a condition that depends on the arguments", "sums by weights, or np.where")
         if chosen:
             kept.append(value)
-    return session().born(kept)
+    return session().note_new(kept)
 
 
 def _reduce(function: Callable, iterable: Any, *initial: Any) -> Any:
@@ -102,7 +102,7 @@ def _getattr(owner: Any, name: str, *default: Any) -> Any:
 
 
 def _iter(x: Any, *sentinel: Any) -> Any:
-    return session().born(iter(list_items(x)) if not sentinel and items_of(x) is not None else iter(x, *sentinel))
+    return session().note_new(iter(list_items(x)) if not sentinel and items_of(x) is not None else iter(x, *sentinel))
 
 
 def _str(x: Any = "") -> Any:
@@ -113,7 +113,7 @@ def _hasattr(owner: Any, name: str) -> bool:
     # NumPy's class is asked, not the stand-in, whose `__getattr__` raises another error for methods that are not lifted.
     if not isinstance(owner, Value):
         return hasattr(owner, name)
-    return hasattr(np.ndarray if isinstance(owner, Array) else type_of(owner), name)
+    return hasattr(np.ndarray if isinstance(owner, LiftedArray) else type_of(owner), name)
 
 
 CALLS: dict[Any, Callable] = {
@@ -133,9 +133,9 @@ CALLS: dict[Any, Callable] = {
     filter: _filter,
     functools.reduce: _reduce,
     len: _len,
-    range: counted,
-    enumerate: enumerated,
-    zip: zipped,
+    range: range_of,
+    enumerate: enumerate_items,
+    zip: zip_items,
     reversed: backwards,
     iter: _iter,
     getattr: _getattr,
@@ -143,7 +143,7 @@ CALLS: dict[Any, Callable] = {
     hasattr: _hasattr,
     object.__setattr__: set_plainly,
     copy.deepcopy: deep_copy,
-    dataclasses.replace: replaced,
+    dataclasses.replace: replace_fields,
 }
 # These pass items on, or settle them one by one, so an item may be None on some branches. All others compute with their
 # arguments, which therefore must have values.

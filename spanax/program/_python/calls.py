@@ -22,9 +22,9 @@ from .._numpy.vectorized import call_vectorized
 from .._rewrite.compile import is_lifted
 from .._session import session, unliftable
 from .._values.cells import set_plainly
-from .._values.protocols import made_dataclass, own_method
-from .._values.settling import settle, settled_parts, settled_within
-from .._values.text import deferred, is_log
+from .._values.protocols import make_dataclass, own_method
+from .._values.settling import settle, settle_parts, settle_within
+from .._values.text import call_at_run_time, is_log
 from . import libraries
 from .builtins import CALLS, PASSING, REFUSED
 from .container_methods import container_method, text_method
@@ -45,10 +45,10 @@ def call_unread(function: Any, *args: Any, **kwargs: Any) -> Any:
     except TypeError:  # not hashable
         rule, is_numpys, computes = None, False, True
     if rule is not None or is_numpys:
-        args, kwargs = settled_parts((args, kwargs)) if computes else (tuple(map(settle, args)), kwargs)
+        args, kwargs = settle_parts((args, kwargs)) if computes else (tuple(map(settle, args)), kwargs)
         # An object's `__str__` is not lifted, so all that it may read must have a value.
         if function in (str, print):
-            args = settled_within(args)
+            args = settle_within(args)
         return apply(function, args, kwargs) if rule is None else rule(*args, **kwargs)
     return _dispatch(function, args, kwargs)
 
@@ -67,7 +67,7 @@ def start(function: Callable, args: tuple, kwargs: dict) -> Any:
 
 def _dispatch(function: Any, args: tuple, kwargs: dict) -> Any:
     if not _hands_on(function):
-        args, kwargs = settled_within((args, kwargs))
+        args, kwargs = settle_within((args, kwargs))
     if isinstance(function, np.vectorize):
         return call_vectorized(function, args, kwargs)
     # NumPy's poly1d would evaluate itself in plain Python; ours uses operations that have rules.
@@ -76,7 +76,7 @@ def _dispatch(function: Any, args: tuple, kwargs: dict) -> Any:
     if isinstance(function, functools.partial):
         return call_unread(function.func, *function.args, *args, **{**function.keywords, **kwargs})
     if is_log(function):
-        return deferred(function, args, kwargs)
+        return call_at_run_time(function, args, kwargs)
     if (rule := random_rule(function)) is not None:
         return rule(function, args, kwargs)
     _refuse_effects(function)
@@ -127,7 +127,7 @@ def _call_by_kind(function: Any, args: tuple, kwargs: dict) -> Any:
 def _call_method(method: types.MethodType, args: tuple, kwargs: dict) -> Any:
     owner = method.__self__
     if type(owner).__module__.startswith("scipy."):
-        return _scipy.apply(method, *settled_parts((args, kwargs)))
+        return _scipy.apply(method, *settle_parts((args, kwargs)))
     return call_unread(method.__func__, owner, *args, **kwargs)
 
 
@@ -140,7 +140,7 @@ def program_function(function: types.FunctionType, args: tuple, kwargs: dict) ->
         return function(*args, **kwargs)
     if (new := _lifted_own(function)) is not None:
         return new(*args, **kwargs)
-    return _call_foreign(function, *settled_within((args, kwargs)))
+    return _call_foreign(function, *settle_within((args, kwargs)))
 
 
 def _lifted_own(function: types.FunctionType) -> Callable | None:
@@ -161,7 +161,7 @@ def _call_foreign(function: Any, args: tuple, kwargs: dict) -> Any:
         return libraries.call_standard(function, args, kwargs)
     if _is_made_by_functools(function):
         return call_unread(function.__wrapped__, *args, **kwargs)
-    return session().born(lift_function(function)(*args, **kwargs))  # a generator
+    return session().note_new(lift_function(function)(*args, **kwargs))  # a generator
 
 
 def _is_made_by_functools(function: types.FunctionType) -> bool:
@@ -177,20 +177,20 @@ def _construct(kind: type, args: tuple, kwargs: dict) -> Any:
     init = kind.__init__
     # np.polynomial.Polynomial and the like are plain Python, and are lifted although they are NumPy's.
     if issubclass(kind, NUMPY_SERIES):
-        instance = session().born(object.__new__(kind))
+        instance = session().note_new(object.__new__(kind))
         lift_function(cast(Any, init))(instance, *args, **kwargs)
         return instance
     if issubclass(kind, BaseException) or top_module(kind) in LIBRARIES:
-        return _call_other(kind, *settled_within((args, kwargs)))
+        return _call_other(kind, *settle_within((args, kwargs)))
     if not _only_keeps(kind):
-        args, kwargs = settled_within((args, kwargs))
+        args, kwargs = settle_within((args, kwargs))
     if _makes_itself(kind):
         instance = libraries.native(kind, args, kwargs)
-        return instance if isinstance(instance, tuple) else session().born(instance)
+        return instance if isinstance(instance, tuple) else session().note_new(instance)
     # There is no `__init__`, or a dataclass has generated it.
     if not isinstance(init, types.FunctionType) or not _has_source(init):
         return _construct_plainly(kind, args, kwargs)
-    instance = session().born(object.__new__(kind))
+    instance = session().note_new(object.__new__(kind))
     call(init, instance, *args, **kwargs)
     return instance
 
@@ -202,12 +202,12 @@ def _makes_itself(kind: type) -> bool:
 
 def _construct_plainly(kind: type, args: tuple, kwargs: dict) -> Any:
     """An instance whose `__init__` has no source: of a dataclass, a container, or a class without one."""
-    if (instance := made_dataclass(kind, args, kwargs)) is not None:
+    if (instance := make_dataclass(kind, args, kwargs)) is not None:
         return instance
     instance = kind(*args, **kwargs)
     # Immutable objects need not be undone, and may be shared, as Python's small ints are.
     is_writable = hasattr(instance, "__dict__") or isinstance(instance, (list, dict, set))
-    return session().born(instance) if is_writable else instance
+    return session().note_new(instance) if is_writable else instance
 
 
 def _only_keeps(kind: type) -> bool:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .._session import session, unliftable
-from .._values.cells import changing, linked, usable
+from .._values.cells import check_usable, note_write, possible_aliases
 from .._values.settling import settle
-from .._values.text import Text, formatted
+from .._values.text import Text, apply_format
 from .._values.trees import has_unknown
 from .builtins import CALLS
 from .numbers import list_items
@@ -34,7 +34,7 @@ def container_method(method: Callable, owner: Any, args: tuple, kwargs: dict) ->
     if name not in _KEEPING:
         args = tuple(map(settle, args))
     # Python would compare a merged object by identity, and find neither of those that it may be.
-    if name in _LOOKING and args and linked(args[0]):
+    if name in _LOOKING and args and possible_aliases(args[0]):
         raise unliftable(
             f"{name}() looks for an object, and which object it is depends on the arguments",
             "a number that says which one it is",
@@ -42,9 +42,9 @@ def container_method(method: Callable, owner: Any, args: tuple, kwargs: dict) ->
     if name not in _WRITING:
         session().reads(owner)
         result = method(*args, **kwargs)
-        return session().born(result) if name in ("copy", "fromkeys", "union") else result
-    usable(owner)
-    changing(owner)
+        return session().note_new(result) if name in ("copy", "fromkeys", "union") else result
+    check_usable(owner)
+    note_write(owner)
     if name == "sort":
         # Not by the list's own method, which could not compare traced keys.
         ordered = CALLS[sorted](owner, **kwargs)
@@ -61,7 +61,7 @@ def container_method(method: Callable, owner: Any, args: tuple, kwargs: dict) ->
 def text_method(method: Callable, owner: str, args: tuple, kwargs: dict) -> Any:
     """`owner.method(*args)`, of a str."""
     if method.__name__ == "format":
-        return formatted(owner, args, kwargs)
+        return apply_format(owner, args, kwargs)
     if any(isinstance(a, Text) for a in args) or has_unknown((args, kwargs)):
         raise unliftable(f"str.{method.__name__}() on text that depends on the arguments", "an f-string, to be printed")
     return method(*args, **kwargs)

@@ -20,8 +20,8 @@ import numpy as np
 from ..._errors import SpanaxError
 from .._flow import conditionals, loops
 from .._flow.comparisons import (
-    COMPARED,
-    compared as compared,
+    COMPARISONS,
+    compare_pair as compare_pair,
     differs_from_none as differs_from_none,
     equals_none as equals_none,
     is_none as is_none,
@@ -36,21 +36,21 @@ from .._numpy import functions, methods, ufuncs
 from .._numpy.polynomials import Poly1d
 from .._session import RaisedError, line, session, unliftable
 from .._values import text as _text
-from .._values.cells import Variable, changing, linked, read, set_attribute, usable
+from .._values.cells import Variable, check_usable, note_write, possible_aliases, read, set_attribute
 from .._values.constants import refuse_writing
 from .._values.matrices import Matrix
 from .._values.protocols import (
     binary as binary,
     in_place,
-    managed as managed,
+    manage_context as manage_context,
     own_method,
     read_property,
     setter,
     unary as unary,
 )
-from .._values.settling import settle as settle, settled_parts, settled_within
+from .._values.settling import settle as settle, settle_parts, settle_within
 from .._values.unsettled import Partial, Undefined as Undefined, Unsettled, may_be_none
-from .._values.values import Array, Composite, Number
+from .._values.values import Composite, LiftedArray, Number
 from . import calls, libraries
 from .numbers import list_items
 
@@ -101,7 +101,7 @@ def attribute_unread(owner: Any, name: str, *default: Any) -> Any:
         _text.refuse_number(owner)
     owner = settle(owner)
     # The object is a merged copy, whose dictionary is not that of any of the objects it stands for.
-    if name == "__dict__" and linked(owner):
+    if name == "__dict__" and possible_aliases(owner):
         raise unliftable(
             "the __dict__ of an object is read, and which object it is depends on the arguments",
             "the attributes by their names",
@@ -122,11 +122,11 @@ def item_unread(target: Any, index: Any) -> Any:
     # x[-1] reads only the end of a list: a loop that appends to it need not carry all of it.
     if type(target) is list and type(index) is int and -len(target) <= index < 0:
         session().reads_end(target, len(target) + index)
-        usable(target)
+        check_usable(target)
         return target[index]
     target = ld(target)
     if isinstance(target, Items):
-        return target.known(index)
+        return target.item_at(index)
     return _indexing.item(target, index)
 
 
@@ -148,7 +148,7 @@ def final_result(value: Any) -> Any:
     if isinstance(value, Matrix):
         return value.A
     if isinstance(value, Composite):
-        raise value.refused()
+        raise value.refusal()
     if isinstance(value, Items):
         return list(map(final_result, value))
     if isinstance(value, (list, tuple)):
@@ -195,7 +195,7 @@ def _there(value: Any) -> Any:
 def compare(left: Any, *pairs: Any) -> Any:
     """`left < a() < b()`: pairs of an operator's name and a function."""
     name, other = pairs[0], pairs[1]()  # evaluated once, although it stands in two comparisons
-    result = COMPARED[name](left, other)
+    result = COMPARISONS[name](left, other)
     return result if len(pairs) == 2 else and_(result, lambda: compare(other, *pairs[2:]))
 
 
@@ -222,7 +222,7 @@ def augment(op: str, target: Any, value: Any) -> Any:
     """`target op= value`. Returns the new value, which is the old object if that can be written in place."""
     refuse_writing(target)
     if isinstance(target, (list, dict, set, deque)):
-        changing(target)
+        note_write(target)
         # `list += iterable` takes any iterable, including stacked items, which only `list_items` knows.
         value = list_items(value) if isinstance(target, list) and op == "Add" else value
     new = in_place(op, target, value)
@@ -233,7 +233,7 @@ def assign_item(value: Any, target: Any, index: Any) -> None:
     """`target[index] = value`, in Python's order of evaluation: the value comes first."""
     # A container may store what is None on some branches; an array needs a value.
     holds = isinstance(target, (list, dict, deque)) or own_method(target, "__setitem__") is not None
-    store(target, index, value if holds else settled_parts(value))
+    store(target, index, value if holds else settle_parts(value))
 
 
 def assign_attribute(value: Any, owner: Any, name: str) -> None:
@@ -252,7 +252,7 @@ def attribute_place(owner: Any, name: str) -> tuple:
 def augment_item(op: str, place: tuple, value: Any) -> None:
     target, index, old = place
     # A row of an array is a view: `augment` would write it in place, and the store would write it again.
-    new = _OPERATED[op](old, value) if isinstance(target, (Array, Masked)) else augment(op, old, value)
+    new = _OPERATED[op](old, value) if isinstance(target, (LiftedArray, Masked)) else augment(op, old, value)
     if new is not old or own_method(target, "__setitem__"):
         store(target, index, new)
 
@@ -275,7 +275,7 @@ def append(target: Any, value: Any) -> Any:
     """`target.append(value)`, by a shortcut, as it is the most common call of a method."""
     target = settle(target)
     if isinstance(target, list):
-        changing(target)
+        note_write(target)
         # A list whose structure differs between branches is unusable. Reading it raises; appending to it is allowed.
         if id(target) not in session().broken:
             target.append(value)
@@ -286,7 +286,7 @@ def append(target: Any, value: Any) -> Any:
 def delete(target: Any, index: Any) -> None:
     """`del target[index]`."""
     if isinstance(target, (list, dict, deque)):
-        changing(target)
+        note_write(target)
     if (method := own_method(target, "__delitem__")) is not None:
         call(method, target, index)
     else:
@@ -300,7 +300,7 @@ def rebind(name: str, get: Callable, set_: Callable) -> None:
 
 def fresh(container: Any) -> Any:
     """A list, a dict or a set that the program has just made."""
-    return session().born(container)
+    return session().note_new(container)
 
 
 def iterate(iterable: Any, unpacked: bool) -> Any:
@@ -314,12 +314,12 @@ def iterate(iterable: Any, unpacked: bool) -> Any:
 
 def format_fstring(*parts: Any) -> Any:
     """An f-string."""
-    return _text.joined(*map(_as_text, parts))
+    return _text.format_fstring(*map(_as_text, parts))
 
 
 def _as_text(part: Any) -> Any:
     """A part of a text, settled with all that an object's `__str__` may read."""
-    return settled_within(settled_parts(part))
+    return settle_within(settle_parts(part))
 
 
 def percent(left: Any, right: Any) -> Any:
@@ -371,11 +371,11 @@ passing = (SpanaxError, RaisedError)
 
 
 def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
-    return ufuncs.apply(ufunc, method, settled_parts(inputs), settled_parts(kwargs))
+    return ufuncs.apply(ufunc, method, settle_parts(inputs), settle_parts(kwargs))
 
 
 def _function(function: Callable, args: tuple, kwargs: dict) -> Any:
-    return functions.apply(function, settled_parts(args), settled_parts(kwargs))
+    return functions.apply(function, settle_parts(args), settle_parts(kwargs))
 
 
 class LiftRules:

@@ -27,8 +27,8 @@ from .._numpy.random import GENERATORS
 from .._rewrite.compile import is_lifted, with_hooks
 from .._session import RaisedError, session, unliftable
 from .._values.constants import refuse_writing
-from .._values.settling import settled_parts
-from .._values.trees import has_unknown, has_value, rewrapped, unwrapped
+from .._values.settling import settle_parts
+from .._values.trees import has_unknown, has_value, rewrap, unwrap
 from .._values.values import Value, as_jax
 
 NUMPY_SERIES = np.polynomial.Polynomial.__bases__[0]  # the class of NumPy's series of all kinds, in Python
@@ -107,7 +107,7 @@ def is_standard(function: types.FunctionType) -> bool:
 
 def call_jax(function: Callable, args: tuple, kwargs: dict) -> Any:
     """A function that takes JAX's arrays."""
-    return rewrapped(function(*_for_jax(args), **_for_jax(kwargs)))
+    return rewrap(function(*_for_jax(args), **_for_jax(kwargs)))
 
 
 def _for_jax(x: Any) -> Any:
@@ -127,8 +127,8 @@ class _ProgramFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with session().block() as writes:
-            result = session().rules.call_unread(self.__wrapped__, *rewrapped(args), **rewrapped(kwargs))  # type: ignore[attr-defined]
-            result = _for_jax(settled_parts(result))
+            result = session().rules.call_unread(self.__wrapped__, *rewrap(args), **rewrap(kwargs))  # type: ignore[attr-defined]
+            result = _for_jax(settle_parts(result))
         # JAX may call it any number of times, under a trace of its own, and a write would leak that trace.
         if writes.before:
             raise unliftable(
@@ -149,7 +149,7 @@ def call_library(function: Callable, args: tuple, kwargs: dict) -> Any:
     if any(isinstance(a, NUMPY_SERIES) for a in args):
         return lift_function(cast(Any, function))(*args, **kwargs)
     # If no argument is a value of the program, NumPy computes, whether there is a rule or not.
-    return apply(function, args, kwargs) if has_value((args, kwargs)) else rewrapped(function(*args, **kwargs))
+    return apply(function, args, kwargs) if has_value((args, kwargs)) else rewrap(function(*args, **kwargs))
 
 
 def call_standard(function: Callable, args: tuple, kwargs: dict) -> Any:
@@ -162,21 +162,21 @@ def call_ufunc(function: Any, args: tuple, kwargs: dict) -> Any:
     """A universal function or a method of one, such as `np.add.reduce`: NumPy's protocol calls the rules."""
     # A list does not take part in the protocol, even if it holds values; an array of them does.
     args = tuple(asarray(a) if isinstance(a, SEQUENCES) and has_value(a) else a for a in args)
-    return function(*args, **kwargs) if has_value((args, kwargs)) else rewrapped(function(*args, **kwargs))
+    return function(*args, **kwargs) if has_value((args, kwargs)) else rewrap(function(*args, **kwargs))
 
 
 def call_compiled_numpy(function: Callable, args: tuple, kwargs: dict) -> Any:
     """A compiled function of NumPy."""
     if has_unknown((args, kwargs)):
         return apply(function, args, kwargs)
-    result = function(*unwrapped(args), **unwrapped(kwargs))
-    return session().born(result) if isinstance(result, GENERATORS) else rewrapped(result)
+    result = function(*unwrap(args), **unwrap(kwargs))
+    return session().note_new(result) if isinstance(result, GENERATORS) else rewrap(result)
 
 
 def native(function: Callable, args: tuple, kwargs: dict) -> Any:
     """The plain call, of compiled code or of a library that is not lifted."""
     try:
-        return rewrapped(function(*args, **kwargs))
+        return rewrap(function(*args, **kwargs))
     except RaisedError:
         raise
     except Exception as error:

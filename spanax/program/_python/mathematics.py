@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import jax.scipy.special
 
 from .._session import line, session
-from .._values.trees import has_unknown, unwrapped
-from .._values.values import Number, as_jax, canonical, wrapped
+from .._values.trees import has_unknown, unwrap
+from .._values.values import Number, as_jax, canonical, wrap
 from .numbers import add_up, list_items, to_float
 
 # Functions that jax.numpy has under another name.
@@ -65,7 +65,7 @@ def _mathematical(name: str, function: Callable) -> Callable:
 
     def apply(*args: Any) -> Any:
         if not has_unknown(args):
-            return function(*unwrapped(args))
+            return function(*unwrap(args))
         data = [as_jax(to_float(x)) for x in args]
         if name in _OUTSIDE:
             session().check(
@@ -81,8 +81,8 @@ def _complex_function(name: str) -> Callable:
 
     def apply(x: Any) -> Any:
         if not has_unknown(x):
-            return getattr(cmath, name)(unwrapped(x))
-        return wrapped(getattr(jnp, name)(as_jax(x, complex)))
+            return getattr(cmath, name)(unwrap(x))
+        return wrap(getattr(jnp, name)(as_jax(x, complex)))
 
     return apply
 
@@ -92,7 +92,7 @@ def _to_int(name: str) -> Callable:
 
     def apply(x: Any) -> Any:
         if not has_unknown(x):
-            return getattr(math, name)(unwrapped(x))
+            return getattr(math, name)(unwrap(x))
         return Number(getattr(jnp, name)(as_jax(to_float(x))).astype(canonical(int)), int)
 
     return apply
@@ -100,7 +100,7 @@ def _to_int(name: str) -> Callable:
 
 def _if_unknown(rule: Callable, function: Callable) -> Callable:
     """`rule` if an argument is not known, else Python's own function."""
-    return lambda *args: rule(*args) if has_unknown(args) else function(*unwrapped(args))
+    return lambda *args: rule(*args) if has_unknown(args) else function(*unwrap(args))
 
 
 def _log(x: Any, base: Any = None) -> Any:
@@ -114,7 +114,7 @@ def _prod(values: Any, *, start: Any = 1) -> Any:
 
 def _hypot(*coordinates: Any) -> Any:
     if not has_unknown(coordinates):
-        return math.hypot(*unwrapped(coordinates))
+        return math.hypot(*unwrap(coordinates))
     return Number(jnp.sqrt(sum(as_jax(to_float(c)) ** 2 for c in coordinates)), float)
 
 

@@ -14,16 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._flow.conditionals import choose, truth
-from .._flow.consuming import consumed
+from .._flow.consuming import check_consumable
 from .._flow.iterables import Items, items_of
 from .._indexing.masked import Masked
 from .._numpy.creation import asarray
 from .._session import session, unliftable
 from .._values.objects import is_plain_object
-from .._values.protocols import compared, own_method
+from .._values.protocols import compare_operands, own_method
 from .._values.text import Text
-from .._values.trees import has_unknown, unwrapped
-from .._values.values import SCALARS, Array, Number, as_jax, canonical, is_unknown
+from .._values.trees import has_unknown, unwrap
+from .._values.values import SCALARS, LiftedArray, Number, as_jax, canonical, is_unknown
 
 
 def list_items(iterable: Any) -> list:
@@ -31,7 +31,7 @@ def list_items(iterable: Any) -> list:
     items = items_of(iterable)
     # This exhausts a Python iterator, which an enclosing branch or loop could not undo.
     if items is None:
-        consumed(iterable)
+        check_consumable(iterable)
     return list(items if isinstance(items, Items) else iterable)
 
 
@@ -42,7 +42,7 @@ def _number(x: Any, kind: type) -> Any:
     if (method := own_method(x, f"__{kind.__name__}__")) is not None:
         return session().rules.call(method, x)
     if not is_unknown(x):
-        return kind(unwrapped(x))
+        return kind(unwrap(x))
     data = as_jax(x)
     if data.size != 1:
         raise TypeError("only arrays of one element can be made into a number")
@@ -118,7 +118,7 @@ def add_up(iterable: Any, start: Any = 0) -> Any:
     """`sum(iterable, start)`."""
     if isinstance(iterable, Masked):
         return start + iterable.reduce("sum", 0)
-    is_row = isinstance(iterable, Array) and iterable.ndim == 1 and is_unknown(iterable)
+    is_row = isinstance(iterable, LiftedArray) and iterable.ndim == 1 and is_unknown(iterable)
     # One operation instead of one for each element; it rounds in another order than Python does.
     if is_row and not has_unknown(start) and start == 0:
         return np.sum(iterable)
@@ -151,8 +151,8 @@ def _sorted(iterable: Any, *, key: Any = None, reverse: bool = False) -> list:
     call = session().rules.call
     keys = values if key is None else [call(key, v) for v in values]
     if not has_unknown(keys):
-        order = sorted(range(len(values)), key=lambda i: unwrapped(keys[i]), reverse=reverse)
-        return session().born([values[i] for i in order])
+        order = sorted(range(len(values)), key=lambda i: unwrap(keys[i]), reverse=reverse)
+        return session().note_new([values[i] for i in order])
     if key is not None and not all(isinstance(v, (Number, *SCALARS)) for v in values):
         raise unliftable(
             "sorted() by keys that depend on the arguments, of things that are not numbers", "np.argsort on an array"
@@ -160,7 +160,7 @@ def _sorted(iterable: Any, *, key: Any = None, reverse: bool = False) -> list:
     order = np.argsort(asarray(list(keys[::-1] if reverse else keys)), kind="stable")
     # Equal items keep their order, with reverse=True as well. So the reversed list is sorted stably, and the result reversed.
     order = np.flip(len(keys) - 1 - order) if reverse else order
-    return session().born(list(np.take(asarray(values), order)))
+    return session().note_new(list(np.take(asarray(values), order)))
 
 
 # -- arithmetic
@@ -192,8 +192,8 @@ NUMBERS: dict[Any, Callable] = {
     int: _int,
     bool: _bool,
     complex: _complex,
-    max: _extreme(max, functools.partial(compared, "Gt")),
-    min: _extreme(min, functools.partial(compared, "Lt")),
+    max: _extreme(max, functools.partial(compare_operands, "Gt")),
+    min: _extreme(min, functools.partial(compare_operands, "Lt")),
     sum: add_up,
     any: _any,
     all: _all,

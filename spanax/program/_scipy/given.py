@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from ..._jaxprs import evaluate_jaxpr, is_traced
 from .._derivatives.unreached import careful
 from .._session import session, unliftable
-from .._values.values import Array, Number, as_jax
+from .._values.values import LiftedArray, Number, as_jax
 
 
 class Given:
@@ -61,7 +61,7 @@ class Given:
 
 
 def _value(x: jax.Array) -> Any:
-    return Array(x) if x.ndim else Number(x, float)
+    return LiftedArray(x) if x.ndim else Number(x, float)
 
 
 def called(function: Callable, *more: Any) -> Callable:

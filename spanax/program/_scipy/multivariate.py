@@ -15,7 +15,7 @@ import numpy as np
 
 from .._session import line, session, unliftable
 from .._values.trees import has_unknown
-from .._values.values import Array, as_jax, is_unknown, raw, wrapped
+from .._values.values import LiftedArray, as_jax, is_unknown, raw, wrap
 from .given import real
 
 
@@ -81,11 +81,11 @@ class Normal(Density):
         else:
             size, volume, rank = _known(away, np.asarray(_whole(raw(cov), dim)), bool(allow_singular), who)
         value = -0.5 * (rank * math.log(2 * math.pi) + volume + size)
-        return wrapped(value.squeeze())
+        return wrap(value.squeeze())
 
 
 def _whole(cov: Any, dim: int) -> np.ndarray:
-    matrix = np.asarray(cov.data if isinstance(cov, Array) else cov, float)
+    matrix = np.asarray(cov.data if isinstance(cov, LiftedArray) else cov, float)
     return matrix * np.eye(dim) if matrix.ndim == 0 else np.diag(matrix) if matrix.ndim == 1 else matrix
 
 
@@ -136,7 +136,7 @@ class Dirichlet(Density):
             "entries that add up to 1",
         )
         volume = jnp.sum(jss.gammaln(shapes)) - jss.gammaln(jnp.sum(shapes))
-        return wrapped((jnp.sum(jss.xlogy(shapes - 1, points.T), axis=-1) - volume).squeeze())
+        return wrap((jnp.sum(jss.xlogy(shapes - 1, points.T), axis=-1) - volume).squeeze())
 
 
 class Kde(Density):
@@ -168,6 +168,6 @@ class Kde(Density):
         away = (points[:, :, None] - self.data[:, None, :]).reshape(self.d, -1)
         scaled = jnp.sum(jsl.solve_triangular(factor, away, lower=True) ** 2, axis=0).reshape(points.shape[1], self.n)
         logs = jnp.sum(jnp.log(jnp.diag(factor))) + self.d * math.log(2 * math.pi) / 2
-        return wrapped(jss.logsumexp(-scaled / 2, axis=1, b=self.weights) - logs)
+        return wrap(jss.logsumexp(-scaled / 2, axis=1, b=self.weights) - logs)
 
     evaluate = __call__ = Density.pdf

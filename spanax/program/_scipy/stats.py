@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._session import LiftError, in_library, session, unliftable
-from .._values.values import as_jax, is_unknown, raw, wrapped
+from .._values.values import as_jax, is_unknown, raw, wrap
 from .distributions import ALLOWED
 from .multivariate import density_of
 
@@ -99,8 +99,8 @@ def _spread(shapes: list, shape: tuple) -> list:
 
     def one(x: Any) -> Any:
         if is_unknown(x):
-            return wrapped(jnp.broadcast_to(_float(x), shape))
-        return wrapped(np.array(np.broadcast_to(np.asarray(raw(x), float), shape)))
+            return wrap(jnp.broadcast_to(_float(x), shape))
+        return wrap(np.array(np.broadcast_to(np.asarray(raw(x), float), shape)))
 
     return [one(s) for s in shapes]
 
@@ -116,13 +116,13 @@ def _function(dist: Any, name: str, args: tuple, kwargs: dict) -> Any:
     valid = (_lifted(dist, "_argcheck", *arguments) != 0) & (scale > 0)
     low, high = (jnp.broadcast_to(_float(e), x.shape) for e in _raw(dist, "_get_support", *arguments))
     if name in ("ppf", "isf"):
-        return wrapped(_quantile(dist, name, x, arguments, loc, scale, low, high, valid))
+        return wrap(_quantile(dist, name, x, arguments, loc, scale, low, high, valid))
     y = (x - loc) / scale
     whole = name in ("pmf", "logpmf")
     inside = (y >= low) & (y <= high) if name in _BOUNDED else (y > low) & (y < high)
     if hasattr(dist, "pmf"):
         inside = (y >= low) & ((y <= high) & (jnp.floor(y) == y) if whole else y < high)
-    point = wrapped(jnp.where(inside, y, _somewhere(low, high)))
+    point = wrap(jnp.where(inside, y, _somewhere(low, high)))
     try:
         value = _lifted(dist, f"_{name}", point, *arguments)
     except LiftError:
@@ -133,14 +133,14 @@ def _function(dist: Any, name: str, args: tuple, kwargs: dict) -> Any:
         value = value / scale if name == "pdf" else value - jnp.log(scale)
     below, above = (_BOUNDED[name],) * 2 if name in _BOUNDED else _CUMULATED[name]
     value = jnp.where(inside, value, jnp.where(y <= low, below, above) if name in _CUMULATED else below)
-    return wrapped(jnp.where(valid & ~jnp.isnan(x), value, jnp.nan))
+    return wrap(jnp.where(valid & ~jnp.isnan(x), value, jnp.nan))
 
 
 def _quantile(
     dist: Any, name: str, q: Any, arguments: list, loc: Any, scale: Any, low: Any, high: Any, valid: Any
 ) -> Any:
     inside = (q > 0) & (q < 1)
-    value = _lifted(dist, f"_{name}", wrapped(jnp.where(inside, q, 0.5)), *arguments)
+    value = _lifted(dist, f"_{name}", wrap(jnp.where(inside, q, 0.5)), *arguments)
     first, last = (low, high) if name == "ppf" else (high, low)
     value = jnp.where(inside, value, jnp.where(q == 0, first, jnp.where(q == 1, last, jnp.nan)))
     return jnp.where(valid, value * scale + loc, jnp.nan)
@@ -168,7 +168,7 @@ def _moment(dist: Any, name: str, args: tuple, kwargs: dict) -> Any:
     else:
         one = _standard_moment(dist, name, arguments)
         value = loc + scale * as_jax(one) if name == "mean" else scale**2 * as_jax(one)
-    return wrapped(jnp.where(valid, value, jnp.nan))
+    return wrap(jnp.where(valid, value, jnp.nan))
 
 
 def _standard_moment(dist: Any, name: str, arguments: list) -> Any:

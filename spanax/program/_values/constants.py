@@ -1,4 +1,7 @@
-"""Arrays of None, texts and the like: held and read, as long as no value that depends on the arguments meets them."""
+"""Arrays of None, texts and the like: held and read, as long as no value that depends on the arguments meets them.
+
+JAX has no arrays of objects. Constant ones need none: they are NumPy's own, the same in every branch.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ def is_constant_array(x: Any) -> bool:
 
 def held_array(known: np.ndarray) -> np.ndarray:
     """A new array, where it may be held: objects that may change are refused."""
+    # A write into one of its objects would be seen by no cell, and could not be undone.
     if known.dtype.kind == "O" and not all(map(_is_constant, known.flat)):
         raise unliftable("an array of objects", "an array of numbers, or a list")
     return known
@@ -27,6 +31,7 @@ def _is_constant(x: Any) -> bool:
 
 
 def same_constants(x: np.ndarray, y: np.ndarray) -> bool:
+    # Element by element: `==` of arrays of objects may give anything that the objects' own `==` does.
     alike = x.dtype == y.dtype and x.shape == y.shape
     return alike and all(a is b or (type(a) is type(b) and a == b) for a, b in zip(x.flat, y.flat, strict=True))
 

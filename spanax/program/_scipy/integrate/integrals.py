@@ -14,7 +14,7 @@ import numpy as np
 from ...._jaxprs import is_traced
 from ..._session import line, session
 from ..._values.trees import has_unknown
-from ..._values.values import Number, as_jax, is_unknown, raw, wrapped
+from ..._values.values import Number, as_jax, is_unknown, raw, wrap
 from ..given import Given, called, real, refuse_options
 from .quadrature import Integral, integral
 
@@ -166,17 +166,17 @@ def fixed_quad(func: Callable, a: Any, b: Any, args: Any = (), n: int = 5) -> An
     start, end = real(a, who), real(b, who)
     dtype = jnp.promote_types(start.dtype, end.dtype)
     x, w = x.astype(dtype), w.astype(dtype)
-    values = called(func, *args)(wrapped((end - start) * (x + 1) / 2 + start))
+    values = called(func, *args)(wrap((end - start) * (x + 1) / 2 + start))
     if not has_unknown((a, b, values)):
         return NotImplemented
-    return wrapped((end - start) / 2 * jnp.sum(w * as_jax(values), axis=-1)), None
+    return wrap((end - start) / 2 * jnp.sum(w * as_jax(values), axis=-1)), None
 
 
 # -- of samples
 
 
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
-    return wrapped(jnp.sum(_trapezoids(y, x, dx, axis), axis=axis))
+    return wrap(jnp.sum(_trapezoids(y, x, dx, axis), axis=axis))
 
 
 def cumulative_trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1, initial: Any = None) -> Any:
@@ -184,7 +184,7 @@ def cumulative_trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1, i
     if initial is not None:
         first = jnp.zeros_like(jax.lax.slice_in_dim(total, 0, 1, axis=axis))
         total = jnp.concatenate([first, total], axis=axis)
-    return wrapped(total)
+    return wrap(total)
 
 
 def _trapezoids(y: Any, x: Any, dx: Any, axis: int) -> jax.Array:

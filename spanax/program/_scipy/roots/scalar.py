@@ -12,7 +12,7 @@ import numpy as np
 
 from ..._session import line, session, unliftable
 from ..._values.trees import has_unknown
-from ..._values.values import Number, as_jax, raw, wrapped
+from ..._values.values import Number, as_jax, raw, wrap
 from ..given import Given, Part, Result, called, real
 from ..implicit import at_root, check_regular, check_simple, converged
 from .brackets import bracketed
@@ -112,7 +112,7 @@ def _slope(f: Given) -> Callable:
 
 
 def _returned(who: str, x: jax.Array, steps: jax.Array, full_output: Any, method: str, python: type | None) -> Any:
-    root = Number(x, python) if not x.ndim else wrapped(x)
+    root = Number(x, python) if not x.ndim else wrap(x)
     if not full_output:
         return root
     return root, Result(

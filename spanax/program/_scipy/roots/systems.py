@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from ..._session import line, session, unliftable
 from ..._values.trees import has_unknown
-from ..._values.values import as_jax, raw, wrapped
+from ..._values.values import as_jax, raw, wrap
 from ..given import Given, Part, Result, called, real, refuse_options
 from ..implicit import at_root, check_regular
 from .hybrid import hybrid
@@ -43,9 +43,9 @@ def fsolve(
     refuse_options(who, band=band)
     found = _solved(who, func, x0, args, fprime, bool(col_deriv), xtol, maxfev, factor, diag)
     if found is NotImplemented or not full_output:
-        return found if found is NotImplemented else wrapped(found[0])
+        return found if found is NotImplemented else wrap(found[0])
     x, value = found
-    return wrapped(x), Result(f"{who}'s infodict", fvec=wrapped(value)), 1, _SOLVED
+    return wrap(x), Result(f"{who}'s infodict", fvec=wrap(value)), 1, _SOLVED
 
 
 def root(
@@ -72,7 +72,7 @@ def root(
     if found is NotImplemented:
         return found
     x, value = found
-    return Result(who, x=wrapped(x), fun=wrapped(value), success=True, status=1, message=_SOLVED, method="hybr")
+    return Result(who, x=wrap(x), fun=wrap(value), success=True, status=1, message=_SOLVED, method="hybr")
 
 
 _OPTIONS = {"col_deriv": 0, "xtol": 1.49012e-08, "maxfev": 0, "factor": 100, "diag": None}
