@@ -1,8 +1,8 @@
-"""Reading and writing parts of an array: what is a view in NumPy is a view here, which writes the array that it shows.
+"""Reads and writes parts of an array. What is a view in NumPy is a view here: writing it writes the array.
 
-NumPy's rule decides: whole numbers and slices give a view, an array of indices or a mask gives a copy. A view has no data of its
-own; it holds two functions, which read its part of the array's data and put new contents in their place. So a chain of views
-stays in step with the array, however the two are written, although JAX's arrays cannot be written at all.
+NumPy's rule decides: integers and slices give a view, an array of indices or a mask gives a copy. A view has no data of its own.
+It holds two functions: one reads its part of the array's data, the other puts new contents in their place. So views and their
+array stay in step whichever of them is written, although JAX's arrays are immutable.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def array_item(target: LiftedArray, index: Any) -> Any:
 
 
 def _masked_part(target: LiftedArray, index: Any) -> tuple[LiftedArray, Any]:
-    """What an unknown mask in the index chooses from, and the mask; None for it where there is none, or something else beside it.
+    """What an unknown mask in the index selects from, and the mask: for `x[mask, 1:]` the view `x[:, 1:]`, and `mask`.
 
-    For `x[mask, 1:]` the former is the view `x[:, 1:]`.
+    The mask is None where the index holds none, or also holds an array, `None` or an ellipsis.
     """
     if is_mask(index, target):
         return target, index
@@ -57,8 +57,8 @@ def _masked_part(target: LiftedArray, index: Any) -> tuple[LiftedArray, Any]:
 
 
 def _loop_row(target: LiftedArray, index: Any) -> Any:
-    """The row that a loop around has as its input already; None for anything else."""
-    # Only the index of a loop, shifted by a known number, has a known range.
+    """The row, where an enclosing loop already has it as an input of its scan; else None."""
+    # Only a loop's index, perhaps shifted by a known number, has a known range.
     first, *rest = index_parts(index) or (None,)
     if not session().columns or not isinstance(first, Number) or first.span is None:
         return None
@@ -73,21 +73,21 @@ def _is_traced(parts: tuple) -> bool:
 
 
 def _reader(parts: tuple) -> Callable:
-    """Reads the part of an array's data. What is known stays NumPy's, and costs nothing when the program runs."""
+    """A function that reads this part of an array's data. Known data stay NumPy arrays: they cost nothing at run time."""
 
     def get(data: Any) -> Any:
         if isinstance(data, np.ndarray) and not _is_traced(parts):
             return np.asarray(data[parts])
         return jnp.asarray(data).at[parts].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
-    # Whether a reshape of this view is a view depends on its strides, which are the same whichever row is read.
+    # Whether a reshape of this view is a view depends on its strides, which are the same for every row.
     first = tuple(0 if isinstance(p, jax.Array) and not p.ndim else p for p in parts)
     get.form = lambda data: np.asarray(data[first])
     return get
 
 
 def _writer(parts: tuple) -> Callable:
-    """Puts new contents in their place: a new array, as earlier data may be needed to undo a branch."""
+    """A function that puts new contents in this part of an array's data. It copies: undoing a branch needs the old data."""
 
     def put(data: Any, new: Any) -> Any:
         if isinstance(data, np.ndarray) and isinstance(new, np.ndarray) and not _is_traced(parts):
@@ -121,7 +121,7 @@ def store_in_array(target: LiftedArray, index: Any, value: Any) -> None:
 
 
 def _is_everything(index: Any) -> bool:
-    """`x[...]` and `x[:]`. The class is asked first: `==` of an array compares its elements."""
+    """Is it `x[...]` or `x[:]`? The class is tested first, because `==` of an array compares elements."""
     return index is Ellipsis or (isinstance(index, slice) and index == slice(None))
 
 
@@ -139,7 +139,7 @@ def _store_at(target: LiftedArray, parts: tuple, value: Any) -> None:
 
 
 def _cast(value: Any, dtype: Any) -> jax.Array:
-    """The value in the array's dtype, as NumPy casts on writing. Where it drops an imaginary part with a warning, this raises."""
+    """The value in the array's dtype, as NumPy casts on writing; raises where NumPy would drop an imaginary part."""
     data = raw(value)
     if np.dtype(data.dtype if hasattr(data, "dtype") else type(data)).kind == "c" and dtype.kind != "c":
         raise TypeError("a complex number cannot be written into an array of real ones")
@@ -147,13 +147,13 @@ def _cast(value: Any, dtype: Any) -> jax.Array:
 
 
 def _written_part(parts: tuple, shape: tuple) -> np.ndarray:
-    """Of the shape of what is written, without memory: NumPy itself reads a broadcast scalar at indices of these shapes."""
+    """An array of the shape that is written. It takes no memory: NumPy indexes a broadcast scalar."""
     known = tuple(np.zeros(p.shape, int) if isinstance(p, jax.Array) else p for p in parts)
     return np.asarray(np.broadcast_to(False, shape)[known])
 
 
 def _of_at_most(new: jax.Array, ndim: int) -> jax.Array:
-    """Without leading axes of one element that what is written has not: NumPy takes them off, JAX refuses them."""
+    """Drops leading axes of size 1 beyond `ndim` axes: NumPy drops them on writing, JAX raises."""
     spare = max(new.ndim - ndim, 0)
     return new.reshape(new.shape[spare:]) if spare and set(new.shape[:spare]) == {1} else new
 
@@ -167,7 +167,7 @@ def _fill(target: LiftedArray, value: Any) -> Any:
 
 
 def _fill_by_mask(target: LiftedArray, mask: Any, value: Any) -> Any:
-    """The array with new elements where the mask holds: `where` keeps the shape, whatever the mask chooses."""
+    """The array with new elements where the mask holds. `where` keeps the shape, whatever the mask selects."""
     chosen = as_jax(mask)
     data = as_jax(target)
     room = data.ndim - chosen.ndim

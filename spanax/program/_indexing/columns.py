@@ -3,8 +3,8 @@
 They enter the scan as its inputs (the `xs` of `jax.lax.scan`). Read by an index instead, each iteration of reverse mode would add
 a whole array of zeros with one row set to the cotangent: O(n^2) for a loop of n iterations that is O(n).
 
-Which arrays these are is not known before the loop's body was traced, and the body is traced with the rows that it reads. So the
-loop traces its body until the columns that it asks for (`want`) are those that it had (`settle`).
+Which arrays these are is known only once the body is traced, and the body is traced with the rows that it reads. So the loop
+traces its body again until the columns that the body asks for (`want`) are those that it had (`settle`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class LoopColumns:
         self.lent = []
 
     def row(self, target: LiftedArray, index: Number) -> Any:
-        """`target[index]`, or None where it is to be read by the index."""
+        """`target[index]`; None where the loop must read the array by the index."""
         origin = index.source
         # An array made inside the iteration has no rows before the loop, and another loop's index has other values.
         if not any(origin is i for i in self.indices) or target.root.born > self.start or target.born > self.start:
@@ -61,7 +61,7 @@ class LoopColumns:
         if not row.ndim:
             return Number(row)
         array = LiftedArray(row)
-        # In NumPy x[i] is a view: a write into it would have to reach x, so x stays out of the columns then (see `settle`).
+        # In NumPy x[i] is a view, so a write into it must reach x: `settle` then takes x out of the columns.
         array.stands_for = [target.root]
         self.lent.append(array)
         return array
@@ -69,16 +69,16 @@ class LoopColumns:
     def want(self, key: tuple[int, int], target: LiftedArray) -> None:
         """Notes an array that the body reads by its index, for the next tracing."""
         places = [count + key[1] for count in self.counts]
-        # Only what carries a derivative gains by it: reading others by an index has no reverse pass.
+        # Only an array that carries a derivative gains: reading any other by an index has no reverse pass.
         constant = not is_unknown(target) or target.dtype.kind not in "fc"
-        # Indices that wrap around or fall outside are left to the checked read.
+        # Where an index wraps around or is out of bounds, the checked read handles it.
         if constant or id(target.root) in self.refused or not places or min(places) < 0 or max(places) >= len(target):
             return
         self.targets[key] = target
 
     def settle(self, written: set[int]) -> bool:
-        """After the body was traced: False where it is to be traced again, with other columns. `written`: the arrays it wrote."""
-        # A column holds the rows as they were before the loop: of an array that the loop writes they would be stale.
+        """Called once the body is traced: False if it must be traced again, with other columns. `written`: what it wrote."""
+        # A column holds the rows as they were before the loop, so it is stale for an array that the loop writes.
         bad = written | {id(array.stands_for[0]) for array in self.lent if array.touched}
         self.refused |= {id(t.root) for t in self.targets.values()} & bad
         kept = {key: t for key, t in self.targets.items() if id(t.root) not in self.refused}
@@ -96,8 +96,8 @@ class LoopColumns:
                 step = self.counts.step
                 data = target.data
                 end = places[-1] + step
-                # A slice, not a gather by `places`: its transpose is a pad, which costs nothing beside a scatter. A negative
-                # end, of a loop that counts down to 0, would count from the end of the array.
+                # A slice, not a gather by `places`: its transpose is a pad, which is much cheaper than a scatter. A negative
+                # end (of a loop that counts down to 0) would count from the end of the array.
                 rows = slice(int(places[0]), None if end < 0 else int(end), step)
                 self.columns[key] = jnp.asarray(data)[rows]
         return list(self.columns.values())

@@ -1,8 +1,8 @@
-"""An element of a list by a number that is not known, where the elements are lists, tuples or arrays: one or another of them.
+"""An element of a list at an index that is not known while the program is traced; elements are lists, tuples or arrays.
 
-The elements are compared part by part, as the branches of an `if` are (`_values.joins.join`); what differs between them is
-stacked, and the element is read from the stack. It is read only: which of the elements a write would change is not known. The
-list itself may be given another element there.
+The elements are compared part by part, as the branches of an `if` are (`_values.structure.join`). Parts that differ are stacked,
+and the element is read from the stack. It is read-only, because a write would have to change whichever element it is. Assigning
+another element to that place of the list works.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .._values.values import LiftedArray, stand_in_of
 
 
 def element(elements: Sequence[Any], place: Any) -> Any:
-    """That at `place`, which is traced and within bounds; None where they are not alike."""
-    # All of them are read, as far as a branch or a loop around is concerned, whichever it will be.
+    """The element at `place`, which is traced and within bounds; None where the elements differ in structure."""
+    # For an enclosing branch or loop all of them are read, whichever it turns out to be.
     for x in elements:
         for part in walk_parts(x, objects=False):
             read(part)
@@ -37,12 +37,12 @@ def element(elements: Sequence[Any], place: Any) -> Any:
 
 
 def with_element(elements: Sequence[Any], place: Any, value: Any) -> list | None:
-    """The elements, with `value` at `place`; None where the value is of another kind than one of them."""
+    """The elements, with `value` at `place`; None where the value differs in structure from one of them."""
     outputs: list = []
     new, *old = (snapshot(x, outputs, session().clock) for x in (value, *elements))
     results = []
-    # One `where` for each element, not one write into their stack: each is joined with the value alone, so that the elements
-    # may differ from each other in shape and kind where the value fits them all.
+    # One `where` for each element, not one write into a stack: each is joined with the value only, so that the elements need
+    # not be alike as long as the value fits each.
     for i, shot in enumerate(old):
         plan = JoinPlan()
         build = join(plan, (new, shot), "an element")
@@ -54,20 +54,19 @@ def with_element(elements: Sequence[Any], place: Any, value: Any) -> list | None
 
 
 def read_only(chosen: Any, elements: Sequence[Any]) -> Any:
-    """What is one or another of the elements: a write into it is an error, and one into them makes it unusable."""
+    """Marks `chosen`, which is one of the elements: writing it is an error, and writing an element makes it unusable."""
     own = {id(part) for x in elements for part in _writable(x)}
     for part in _writable(chosen):
-        # A part that all elements share is itself, and may be written.
+        # A part that all elements share is the same object in `chosen`, and may be written.
         if id(part) not in own:
             session().chosen[id(part)] = part
-            # `join` links it to the elements, so that a write into one of them would be looked for in it. It has no such twin:
-            # the write is refused already.
+            # `join` links it to the elements, so that a write into it would be looked for in them. No such write can happen.
             session().links.pop(id(part), None)
     return chosen
 
 
 def _writable(x: Any) -> Iterator[Any]:
-    """All in it that can be written in place."""
+    """The parts of x that can be written in place."""
     for part in walk_parts(x, objects=False):
         if isinstance(part, (LiftedArray, np.ndarray, list, dict)):
             yield stand_in_of(part) if isinstance(part, np.ndarray) else part

@@ -1,7 +1,7 @@
 """Arrays made by indexing: `np.r_`, `np.c_`, `np.mgrid` and `np.ogrid` of values that depend on the arguments.
 
-`np.r_` has a small language of its own (directives such as '0,2', slices, imaginary steps), which nobody should write twice. So
-NumPy itself runs it, on arrays of places: its result says which number goes where, and the numbers are put there.
+`np.r_` has a small language of its own (directives such as '0,2', slices, imaginary steps). Instead of writing it again, NumPy
+runs it on arrays of positions: the result says which number goes where.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ def _concatenate(maker: Any, index: Any) -> Any:
 
 
 def _part(key: Any) -> Any:
-    """What one part of the index adds: a slice its steps, a list an array."""
+    """The numbers that one part of the index adds: the steps of a slice, a list as an array."""
     if isinstance(key, slice):
         return _steps(key)
     return asarray(key) if isinstance(key, (list, tuple)) else key
 
 
 def _labels(parts: list) -> tuple[list, list]:
-    """For NumPy, each part with the places of its numbers among all of them; and the parts without the directives."""
+    """What NumPy is given (directives, and for the numbers of each part their positions), and the parts with numbers."""
     labels, numbers = [], []
     count = 0
     for part in parts:
@@ -86,7 +86,7 @@ def _grid(maker: Any, index: Any) -> Any:
     if isinstance(index, slice):
         return _steps(index)
     axes = [as_jax(_steps(key)) for key in index]
-    # NumPy makes one array of all grids, so they share a dtype, those of np.ogrid as well.
+    # All grids share a dtype in NumPy, those of np.ogrid as well.
     dtype = np.result_type(*(axis.dtype for axis in axes))
     grids = jnp.meshgrid(*(axis.astype(dtype) for axis in axes), indexing="ij", sparse=maker is np.ogrid)
     return tuple(map(wrap, grids)) if maker is np.ogrid else wrap(jnp.stack(grids))

@@ -1,9 +1,9 @@
 """Indices as JAX takes them: checked against their axis, and counted from its start.
 
-NumPy raises an `IndexError` for an index outside its axis. JAX, whose program cannot raise, clamps it on reading and drops it on
-writing: a silent wrong value. So an index that is known is checked here, with NumPy's error, and one that depends on the
-arguments gets a check in the running program (`Session.check`). What comes out is within bounds and not negative, which is what
-the modes `promise_in_bounds` and `wrap_negative_indices=False` of `jax.numpy.ndarray.at` ask for.
+NumPy raises an `IndexError` for an index out of bounds. A JAX program cannot raise: it clamps such an index when it reads and
+ignores it when it writes, which gives a silent wrong value. So a known index is checked here, with NumPy's error, and one that
+depends on the arguments is checked when the program runs (`Session.check`). The results are within bounds and not negative, as
+the modes `promise_in_bounds` and `wrap_negative_indices=False` of `jax.numpy.ndarray.at` require.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .masked import Masked
 
 
 def index_parts(index: Any) -> tuple:
-    """What stands between the commas of `x[...]`."""
+    """The parts of an index, between its commas."""
     return index if isinstance(index, tuple) else (index,)
 
 
@@ -45,7 +45,7 @@ def known_index(index: Any) -> Any:
 
 
 def is_basic(part: Any) -> bool:
-    """Does it take part in NumPy's basic indexing, whose result is a view? Any array with axes makes it a copy."""
+    """Is it a part of NumPy's basic indexing, which gives a view? An array with axes gives a copy."""
     if isinstance(part, (LiftedArray, np.ndarray, jax.Array)):
         return part.ndim == 0 and part.dtype.kind in "iu"
     if isinstance(part, Number):
@@ -76,7 +76,7 @@ def resolve_index(target: Value, index: Any) -> tuple[tuple, int]:
 
 
 def _axes_of(part: Any) -> int:
-    """How many axes of the array a part of the index uses up: of a mask all its own, of anything else one."""
+    """How many axes of the array a part of the index consumes: a mask as many as it has, anything else one."""
     if part is None or part is Ellipsis:
         return 0
     dtype = getattr(part, "dtype", None)
@@ -84,7 +84,7 @@ def _axes_of(part: Any) -> int:
 
 
 def resolve_part(part: Any, size: int) -> Any:
-    """One part of an index, of an axis of this size."""
+    """One part of an index, for an axis of this size."""
     if isinstance(part, slice):
         return _resolve_slice(part, size)
     if isinstance(part, list):
@@ -94,7 +94,7 @@ def resolve_part(part: Any, size: int) -> Any:
 
 def _array_of_list(part: list) -> Any:
     array = session().rules.function(np.array, (part,), {}) if has_unknown_part(part) else np.asarray(known_index(part))
-    # An empty list makes an array of floats, which NumPy refuses as an index; the list itself it takes.
+    # An empty list is a valid index, but makes an array of floats, which is not.
     return array.astype(int) if isinstance(array, np.ndarray) and not array.size else array
 
 
@@ -121,14 +121,14 @@ def _resolve_unknown(part: Value, size: int) -> jax.Array:
         raise IndexError("only integers, slices, and integer or boolean arrays are valid indices")
     check_bounds(part, size)
     data = as_jax(part)
-    # The index of a loop counts from 0 on: spare the program an operation for each element that it reads.
+    # A loop's index is often known not to be negative: this saves an operation for each element that the loop reads.
     if isinstance(part, Number) and part.span and part.span[0] >= 0:
         return data
     return jnp.where(data < 0, data + size, data)
 
 
 def check_bounds(part: Value, size: int) -> None:
-    """The running program fails where an index lies outside the axis; an index whose range is known to fit needs no check."""
+    """Checks an index when the program runs, unless its range is known to fit the axis."""
     if isinstance(part, Number) and part.span and -size <= part.span[0] and part.span[1] < size:
         return
     data = as_jax(part)
@@ -140,10 +140,10 @@ def _resolve_slice(part: slice, size: int) -> Any:
     start, stop, step = part.start, part.stop, part.step
     if not any(map(is_unknown, (start, stop, step))):
         return slice(*map(raw, (start, stop, step)))
-    # x[i : i + 3]: where it begins is not known, but how long it is, and a shape is all that tracing needs.
+    # x[i : i + 3]: its start is not known, but its length is, and tracing needs only the shape.
     if step is None and isinstance(start, Number) and (length := _distance(start, stop)) is not None:
         data = jnp.clip(as_jax(start, canonical(int)), 0, size)
-        # NumPy shortens a slice that reaches beyond the end. Here that would change a shape, so it is an error.
+        # NumPy shortens a slice that goes past the end. Here that would change a shape, so it is an error.
         session().check(
             (data != as_jax(start)) | (data + length > size), f"a slice reaches beyond an axis of size {size}", line()
         )
@@ -156,10 +156,10 @@ def _resolve_slice(part: slice, size: int) -> Any:
 
 
 def _distance(start: Number, stop: Any) -> int | None:
-    """How far apart two bounds are that are the same unknown number, shifted by known ones."""
+    """`stop - start`, where both are the same unknown number plus known ones; else None."""
     if not isinstance(stop, Number) or not start.span or not stop.span or start.source is not stop.source:
         return None
-    # Each is its source plus a known int, and so are the ends of its range: ranges of different widths were not made so.
+    # Adding a known int shifts both ends of the range, so the two ranges have the same width.
     if start.span[1] - start.span[0] != stop.span[1] - stop.span[0]:
         return None
     return stop.span[0] - start.span[0]

@@ -48,14 +48,14 @@ def item(target: Any, index: Any) -> Any:
 
 
 def _outside_item(target: Any, index: Any) -> Any:
-    """Of an array of the world outside: what is known is read by NumPy itself, at no cost when the program runs."""
+    """Of an array made outside the program: NumPy itself reads at a known index, at no cost when the program runs."""
     if not isinstance(target, jax.Array) and not has_unknown_part(index):
         return wrap(target[known_index(index)])
     return item(LiftedArray(target), index)
 
 
 def _plain_item(target: Any, index: Any) -> Any:
-    # Reading a missing key of a defaultdict writes it, which a branch has to be able to undo.
+    # Reading a missing key of a defaultdict adds it, which a branch must be able to undo.
     if isinstance(target, defaultdict) and index not in target:
         note_write(target)
     method = own_method(target, "__getitem__")
@@ -63,14 +63,14 @@ def _plain_item(target: Any, index: Any) -> Any:
 
 
 def _sequence_item(target: Any, index: Value) -> Any:
-    """An element of a sequence whose number is not known. Numbers are stacked into an array and read there."""
+    """An element of a sequence at an index that is not known. Numbers are stacked into an array and read there."""
     if not isinstance(index, Number):
-        # As NumPy's arrays of one number do, ours serves as an index where its number is known.
+        # An array of one known number is an index, as in NumPy.
         return _plain_item(target, index.__index__() if index.size == 1 else index)
     if isinstance(target, range):
         check_bounds(index, len(target))
         return target.start + index * target.step
-    # Whether all are numbers of one shape, np.array knows best; what it refuses has no array.
+    # np.array decides whether the elements are numbers, or arrays of one shape.
     try:
         stacked = session().rules.function(np.array, (list(target),), {})
     except (TypeError, ValueError, LiftError):
@@ -83,7 +83,7 @@ def _sequence_item(target: Any, index: Value) -> Any:
         )
     if stacked.ndim == 1:
         return array_item(stacked, index)
-    # Of rows, the element is a row that is still a list, a tuple or an array, as in the sequence.
+    # If the elements are lists or tuples, the result must be one as well, not a row of the stack.
     (place,), _ = resolve_index(stacked, index)
     row = element(target, place)
     return array_item(stacked, index) if row is None else row
@@ -113,14 +113,14 @@ def _store_in_container(target: Any, index: Any, value: Any) -> None:
         _store_in_sequence(target, index, value)
         return
     if isinstance(index, Value):
-        # Of an unknown value both are the error that says why it can be neither a key nor an index.
+        # For an unknown value, both raise the error that says what to do instead.
         index = hash(index) if isinstance(target, dict) else index.__index__()
     note_write(target)
     target[index] = value
 
 
 def _store_outside(target: Any, index: Any, value: Any) -> None:
-    """Into an array of the world outside, or an object of a class that is not the program's."""
+    """Into an array made outside the program, or an object of a class that is not the program's."""
     refuse_writing(target)
     if isinstance(target, np.ndarray) and (has_unknown_part(index) or is_unknown(value) or isinstance(value, Value)):
         raise unliftable(
@@ -133,7 +133,7 @@ def _store_outside(target: Any, index: Any, value: Any) -> None:
 
 
 def _store_in_sequence(target: Any, index: Number, value: Any) -> None:
-    """An element of a list whose number is not known: each becomes the new one or stays the old one."""
+    """Writes a list at an index that is not known: each element becomes `where(place == i, new, old)`."""
     if index.dtype.kind not in "iub":
         raise TypeError("list indices must be integers or slices, not float")
     elements = with_element(target, resolve_part(index, len(target)), value)

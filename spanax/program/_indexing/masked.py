@@ -1,8 +1,8 @@
-"""`x[mask]` with a mask that is not known until the program runs: its elements, without their number.
+"""`x[mask]` with a mask that is not known until the program runs, so that the number of its elements is not known either.
 
 A traced program has fixed shapes, and the shape of `x[mask]` depends on values. But most programs only sum such a selection, or
-compute with it element by element and write it back: neither needs the elements side by side. So the selection keeps all values
-and the mask; the reductions take `where=mask`.
+compute with it element by element and write it back. Neither needs the elements side by side. So the selection keeps all values
+and the mask, and reductions take `where=mask`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def is_mask(index: Any, target: Value) -> bool:
 
 
 class Masked(Composite):
-    """The elements of `_values` where `_mask` holds, in order along one axis of unknown length, the first.
+    """The elements of `_values` where `_mask` holds, in order along the first axis, whose length is not known.
 
-    What is elementwise is computed everywhere, and what reduces this axis leaves out what the mask leaves out. Anything else is
-    refused: the numbers where the mask does not hold never leave it.
+    Elementwise operations compute all values; reductions along the first axis leave out those where the mask does not hold.
+    Anything else raises, so that no value where the mask does not hold gets out.
     """
 
     kind = np.ndarray
@@ -41,15 +41,15 @@ class Masked(Composite):
     def __init__(self, values: Any, mask: Any):
         data, chosen = as_jax(values), as_jax(mask)
         self._mask = LiftedArray(chosen)
-        # 1 elsewhere: a number at which most functions have a finite derivative. Reverse mode multiplies the derivative at a
-        # number that is not chosen by 0, and 0 * inf (of np.sqrt at 0, say) would make the whole gradient NaN.
+        # 1 elsewhere: most functions have a finite derivative there. Reverse mode multiplies the derivative at a value that is
+        # not selected by 0, and 0 * inf (np.sqrt at 0, say) would make the whole gradient NaN.
         self._values = LiftedArray(jnp.where(over(chosen, data), data, jnp.ones_like(data)))
 
     def spread(self, mask: Any) -> LiftedArray:
         """The values in their places, for writing where the same mask holds."""
         ours, theirs = as_jax(self._mask), as_jax(mask)
-        # NumPy compares the numbers of elements only. Equal numbers at different places would be paired by order there, and by
-        # place here: a wrong value, so the masks have to be the same.
+        # NumPy only requires the same number of elements, and pairs them by order. Here they are paired by place, which is
+        # right only if the two masks are the same.
         if ours.shape != theirs.shape:
             raise unliftable("what one mask chooses is combined with what another does", "one mask for both")
         if ours is not theirs:
@@ -70,7 +70,7 @@ class Masked(Composite):
 
     def full(self, x: Any) -> Any:
         """Something that broadcasts against all values as x does against those that are chosen."""
-        # NumPy aligns axes from the last on. What has fewer axes than the selection meets none of the mask's.
+        # NumPy aligns axes from the last one: an array with fewer axes than the selection does not reach the mask's axes.
         if isinstance(x, Masked):
             if x.ndim != self.ndim:
                 raise self.refusal()
@@ -81,7 +81,7 @@ class Masked(Composite):
             form: Any = asarray(x) if isinstance(x, (list, tuple)) else x
             if form.ndim < self.ndim:
                 return form
-            # As many elements as the mask chooses: how many, nobody knows; one element goes with all.
+            # One element broadcasts against all. More would have to match a number that is not known.
             if form.ndim == self.ndim and form.shape[0] == 1:
                 return form[0]
         raise self.refusal()
@@ -90,7 +90,7 @@ class Masked(Composite):
         return self.ufunc(ufunc, method, inputs, kwargs)
 
     def ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
-        """A universal function that meets this selection."""
+        """A universal function with this selection among its inputs."""
         if ufunc.signature is not None and method in ("__call__", "operator"):  # np.matmul, np.vecdot: not elementwise
             return self.product(inputs, kwargs)
         if method == "reduce" and ufunc in _REDUCTIONS_OF and len(inputs) == 1:
@@ -100,7 +100,7 @@ class Masked(Composite):
         return self.elementwise(lambda *full: session().rules.ufunc(ufunc, method, full, dict(kwargs)), inputs)
 
     def product(self, inputs: tuple, kwargs: dict) -> Any:
-        """Of two selections of numbers, their sum of products."""
+        """The sum of products of two selections of numbers."""
         if kwargs or not all(isinstance(x, Masked) and x.ndim == 1 for x in inputs):
             raise self.refusal()
         return (inputs[0] * inputs[1]).reduce("sum")
@@ -124,7 +124,7 @@ class Masked(Composite):
         axes = self._axes(axis)
         data = as_jax(self._values, dtype)
         within = self._mask.ndim - 1
-        # The axes of one element lie behind those of the mask, which are the selection's first axis.
+        # In `_values` the axes of one element come after those of the mask; in the selection, after its first axis.
         if 0 not in axes:  # element by element
             inner = tuple(a + within for a in axes)
             return Masked(getattr(jnp, name)(data, inner, keepdims=bool(keepdims), **kwargs), self._mask)
@@ -137,7 +137,7 @@ class Masked(Composite):
         return tuple(np.lib.array_utils.normalize_axis_index(raw(a), self.ndim) for a in axes)
 
     def _needs_one(self, name: str) -> None:
-        # NumPy raises a ValueError for the extreme of no elements; the running program fails in its place.
+        # NumPy raises a ValueError for the extreme of no elements; here the program fails when it runs.
         session().check(
             ~jnp.any(as_jax(self._mask)),
             f"the {name} of a selection by a mask that chooses nothing",
@@ -146,34 +146,34 @@ class Masked(Composite):
         )
 
     def quantile(self, q: Any) -> Any:
-        """Of numbers, by linear interpolation; NaN where there are none."""
+        """The q-quantile of the selected numbers, by linear interpolation; NaN where there are none."""
         if self.ndim != 1 or np.ndim(raw(q)):
             raise self.refusal()
         data, chosen = as_jax(self._values, float), as_jax(self._mask)
-        # What is not chosen is sorted to the end, beyond every rank that is read.
+        # Values that are not selected go to the end, past every rank that is read.
         ranked = jnp.sort(jnp.where(chosen, data, jnp.inf).reshape(-1))
         count = chosen.sum()
         place = as_jax(q, data.dtype) * (jnp.maximum(count, 1) - 1)
         low = jnp.floor(place).astype(int)
         first, second = ranked[low], ranked[jnp.minimum(low + 1, jnp.maximum(count, 1) - 1)]
         between = first + (second - first) * (place - low)
-        # Where nothing is chosen, `between` is inf - inf. The inner `where` keeps its derivative, a NaN, out of reverse mode.
+        # If nothing is selected, `between` is inf - inf. The inner `where` keeps its NaN derivative out of reverse mode.
         return wrap(jnp.where(count == 0, jnp.nan, jnp.where(count == 0, 0.0, between)))
 
     def place(self, index: Any) -> Any:
-        """The element with this number; that there is one is checked when the program runs."""
+        """The element at this index, which is checked when the program runs."""
         chosen, k = as_jax(self._mask).reshape(-1), as_jax(index)
         count = chosen.sum()
         session().check(
             (k >= count) | (k < -count), "an index is out of bounds for the elements that a mask chooses", line()
         )
         k = jnp.where(k < 0, k + count, k)
-        # The k-th chosen element is the first place at which k + 1 are chosen up to and with it.
+        # The k-th selected element is at the first place where the count of selected ones reaches k + 1.
         data = as_jax(self._values)
         return wrap(data.reshape(-1, *data.shape[self._mask.ndim :])[jnp.argmax(jnp.cumsum(chosen) == k + 1)])
 
     def pairs(self) -> tuple[LiftedArray, LiftedArray]:
-        """Of all values, in order: whether they are chosen, and they themselves. A loop over the selection skips the others."""
+        """For a loop: of all values, in order, whether they are selected (the loop skips the others), and the values."""
         mask, data = as_jax(self._mask), as_jax(self._values)
         return LiftedArray(mask.reshape(-1)), LiftedArray(data.reshape(-1, *data.shape[mask.ndim :]))
 
@@ -233,7 +233,7 @@ class Masked(Composite):
         )
 
     def __getattr__(self, name: str):
-        # Python's protocols ask for private names, and take an AttributeError for "no".
+        # Python's protocols probe for private names, and expect an AttributeError.
         if name.startswith("_"):
             raise AttributeError(name)
         if name in REDUCTIONS:
@@ -246,11 +246,11 @@ class Masked(Composite):
 
 
 def over(mask: jax.Array, values: Any) -> jax.Array:
-    """The mask, of the shape of the values."""
+    """The mask, broadcast to the shape of the values."""
     return jnp.broadcast_to(mask.reshape(*mask.shape, *[1] * (values.ndim - mask.ndim)), values.shape)
 
 
-# -- reductions of all that is chosen
+# -- reductions of all selected elements
 
 
 def _plain(name: str, chosen: Masked, data: jax.Array, axes: tuple, **kwargs: Any) -> jax.Array:
@@ -260,7 +260,7 @@ def _plain(name: str, chosen: Masked, data: jax.Array, axes: tuple, **kwargs: An
 def _max(chosen: Masked, data: jax.Array, axes: tuple, initial: Any = None) -> jax.Array:
     if initial is None:
         chosen._needs_one("largest element")
-    # With `where`, jnp.max asks for an initial value: the neutral one of the dtype. The user's own comes in afterwards.
+    # With `where`, jnp.max needs an initial value: the smallest one of the dtype. The user's own is applied afterwards.
     least = -np.inf if data.dtype.kind == "f" else False if data.dtype == bool else np.iinfo(data.dtype).min
     largest = jnp.max(data, axes, where=over(as_jax(chosen._mask), data), initial=least)
     return largest if initial is None else jnp.maximum(largest, as_jax(initial, data.dtype))
@@ -279,7 +279,7 @@ def _ptp(chosen: Masked, data: jax.Array, axes: tuple) -> jax.Array:
 
 
 def _place_of(better: Callable) -> Callable:
-    """`argmax` and `argmin`, counted over what is chosen."""
+    """`argmax` and `argmin`: an index among the selected elements."""
 
     def place_of(chosen: Masked, data: jax.Array, axes: tuple) -> jax.Array:
         mask = as_jax(chosen._mask)
@@ -288,7 +288,7 @@ def _place_of(better: Callable) -> Callable:
         chosen._needs_one("place of an extreme")
         worst = -jnp.inf if better is jnp.argmax else jnp.inf
         place = better(jnp.where(mask, data, worst).reshape(-1))
-        # Its number is how many are chosen before it.
+        # Its index is the number of elements selected before it.
         return (jnp.cumsum(mask.reshape(-1))[place] - 1).astype(canonical(int))
 
     return place_of
@@ -317,7 +317,7 @@ _REDUCTIONS_OF = {
 
 def _operator(ufunc: np.ufunc, swapped: bool = False) -> Callable:
     def apply(self, other):
-        # A matrix or a polynomial has operators of its own, and an error that names it.
+        # Let a matrix or a polynomial handle it: its error names the combination.
         if isinstance(other, Composite) and not isinstance(other, Masked):
             return NotImplemented
         return self.ufunc(ufunc, "operator", (other, self) if swapped else (self, other), {})
@@ -364,8 +364,8 @@ def _refuse(self, *args: Any, **kwargs: Any) -> Any:
     raise self.refusal()
 
 
-# Every special method that an array has and a selection has not is the error. Left out, Python would fall back on something:
-# `iter` on __getitem__ with 0, 1, 2, ..., which would end at the length of all values.
+# Special methods that an array has and a selection lacks raise. Without them Python would fall back on others: `iter` would call
+# __getitem__ with 0, 1, 2, ... and never reach an end.
 _SPECIAL = {n for kind in (np.ndarray, float, list, int) for n in vars(kind) if n.startswith("__")}
 for _name in _SPECIAL - set(dir(object)) - set(vars(Masked)) - {"__array_struct__", "__array_interface__"}:
     setattr(Masked, _name, _refuse)

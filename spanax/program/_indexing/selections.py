@@ -1,7 +1,8 @@
-"""Selections by masks that are not known until the program runs: where they come from, their elements, and NumPy's functions.
+"""Selections by masks that are not known until the program runs: the functions that make them, indexing, and NumPy's functions.
 
-`np.nonzero(mask)` and `np.flatnonzero(mask)` are selections as well: of the grid's own indices. Where such places index an
-array, `x[np.where(mask)[0]]`, it is read at every place of the mask (at 0 where it does not hold), and the mask goes along.
+`np.nonzero(mask)` and `np.flatnonzero(mask)` are selections, too: of the indices themselves. Where they index an array, as in
+`x[np.where(mask)[0]]`, the array is read at every place of the mask (at 0 where it does not hold), and the result is a selection
+by the same mask.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def _full_index(index: Any) -> tuple:
     """The index everywhere; 0 where the mask does not hold."""
     parts = index_parts(index)
     first = parts[0]
-    # The axis of the chosen elements lies where the places stand in the index, and that of a `Masked` is the first.
+    # NumPy puts the axis of selected elements where the places stand in the index; a `Masked` has it first.
     if not isinstance(first, Masked) or any(isinstance(p, Value) and p.ndim for p in parts):
         raise unliftable(
             "an index with places that a mask chooses behind other axes, or beside other arrays",
@@ -93,7 +94,7 @@ def _ints(places: Masked, first: Masked) -> LiftedArray:
     if places.dtype.kind not in "iu" or places.ndim != 1:
         raise places.refusal()
     values, mask = as_jax(places.spread(first._mask)), as_jax(first._mask)
-    # 0 is within bounds of every axis that has an element, so what is read there fails no check; nobody sees it.
+    # 0 is within bounds of every axis that is not empty, so reading there passes the check; the mask hides the result.
     return LiftedArray(jnp.where(mask, values, 0))
 
 
@@ -102,7 +103,7 @@ def store_places(target: LiftedArray, index: Any, value: Any) -> None:
     chosen: Any = in_index(index)
     parts = list(resolve_index(target, _full_index(index))[0])
     mask = as_jax(chosen._mask)
-    # Where the mask does not hold, the index lies beyond the end, and JAX drops the write: no place is written by mistake.
+    # Where the mask does not hold, the index is past the end, and JAX drops the write.
     parts[0] = jnp.where(mask, parts[0], target.shape[0])
     data = as_jax(target)
     room = data.ndim - sum(1 for p in parts if not isinstance(p, slice) and p is not None and p is not Ellipsis)
@@ -110,9 +111,9 @@ def store_places(target: LiftedArray, index: Any, value: Any) -> None:
 
 
 def per_element(value: Any, chosen: Masked, room: int) -> Any:
-    """One value for all, one for each that is chosen, or one row for all.
+    """One value for all selected elements, one for each, or one row for all. `room`: how many axes an element has.
 
-    **Arguments:** `room`: how many axes one element has; a value with more holds one for each element, whose number is not known.
+    A value with more axes than that has one row for each element, and nobody knows how many these are.
     """
     if isinstance(value, Masked):
         return value.spread(chosen._mask)
@@ -136,36 +137,36 @@ def masked_item(target: Masked, index: Any) -> Any:
     if isinstance(index, Number) and index.dtype.kind in "iu":
         return target.place(index)
     if _begins_with_elements(index):
-        rest: Any = index[1:]
-        first = masked_item(target, index[0])
-        return first if not rest else session().rules.item(first, rest if len(rest) > 1 else rest[0])
+        element, *rest = index_parts(index)
+        first = masked_item(target, element)
+        return first if not rest else session().rules.item(first, tuple(rest) if len(rest) > 1 else rest[0])
     return Masked(session().rules.item(target._values, _beside(target, index)), target._mask)
 
 
 def _is_inner_mask(index: Any) -> bool:
-    """`x[mask][inner]`: is it a mask with one boolean for each element of the selection?"""
+    """Is it a mask with one boolean for each element of a selection, as in `x[mask][inner]`?"""
     return isinstance(index, Masked) and index.dtype.kind == "b" and index.ndim == 1
 
 
 def _begins_with_elements(index: Any) -> bool:
-    """`x[mask][0, 1:]`: does it choose elements first, and then parts of them?"""
+    """Does it choose elements first, and then parts of them, as in `x[mask][0, 1:]`?"""
     return isinstance(index, tuple) and bool(index) and not isinstance(index[0], slice) and index[0] is not Ellipsis
 
 
 def _beside(target: Masked, index: Any) -> tuple:
-    """The index of all values that leaves the selection's own axis as it is."""
+    """The index for all values, of an index that leaves the selection's first axis alone."""
     parts: Any = index_parts(index)
     if parts == (Ellipsis,):
         return parts
     known = all(isinstance(p, (slice, int, np.integer)) or p is None for p in parts)
     if not parts or not known or not isinstance(parts[0], slice) or parts[0] != slice(None):
         raise target.refusal()
-    # The selection has one axis where all its values have those of the mask.
+    # The selection's first axis stands for all axes of the mask.
     return (*[slice(None)] * target._mask.ndim, *parts[1:])
 
 
 def masked_store(target: Masked, index: Any, value: Any) -> None:
-    """`x[mask][index] = value`: in NumPy the selection is a copy, so x keeps its elements, and so it does here."""
+    """`x[mask][index] = value`. As in NumPy the selection is a copy, so x does not change."""
     if _is_inner_mask(index):
         inside = LiftedArray(as_jax(index.spread(target._mask)) & as_jax(target._mask))
         new = value.spread(inside) if isinstance(value, Masked) else target.full(value)
@@ -178,7 +179,7 @@ def masked_store(target: Masked, index: Any, value: Any) -> None:
 # -- NumPy's functions
 
 _EVERYWHERE = -1
-# Which of the arguments go element by element.
+# Which argument goes element by element.
 _ELEMENTWISE: dict[Any, int] = {
     **dict.fromkeys((np.where, np.clip, np.isclose), _EVERYWHERE),
     **dict.fromkeys((np.round, np.around, np.fix, np.real, np.imag, np.nan_to_num, np.sinc, np.i0, np.angle), 0),
@@ -203,7 +204,7 @@ def on_selections(chosen: Masked, function: Callable, args: tuple, kwargs: dict)
 
 def _call_own(chosen: Masked, function: Callable, args: tuple, kwargs: dict) -> Any:
     try:
-        # Our forms take the common arguments only; NumPy's others (out=, where=) are refused, not dropped.
+        # Our versions take the common arguments; NumPy's others (out=, where=) raise, rather than being ignored.
         inspect.signature(_OWN[function]).bind(*args, **kwargs)
     except TypeError:
         raise chosen.refusal() from None
@@ -211,7 +212,7 @@ def _call_own(chosen: Masked, function: Callable, args: tuple, kwargs: dict) -> 
 
 
 def _element_places(function: Callable, args: tuple, kwargs: dict) -> list[int]:
-    """Which arguments go element by element; none where the function is not elementwise, or a selection stands elsewhere."""
+    """Which arguments go element by element; none if the function is not elementwise, or another argument is a selection."""
     if function not in _ELEMENTWISE or has_composite(kwargs):
         return []
     place = _ELEMENTWISE[function]
@@ -229,7 +230,7 @@ def _call_elementwise(chosen: Masked, function: Callable, places: list[int], arg
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    # Of a matrix `ord` asks for singular values, which no reduction of its elements gives.
+    # For a matrix `ord` means singular values or sums of rows, not a reduction of all elements.
     if ord not in (None, 1, 2, np.inf) or (axis is None and x.ndim > 1 and ord is not None) or isinstance(axis, tuple):
         raise x.refusal()
     size = abs(x)
@@ -248,7 +249,7 @@ def _average(a: Any, axis: Any = None, weights: Any = None) -> Any:
 
 
 def _cumulative(name: str, neutral: float) -> Callable:
-    # Where the mask does not hold, the neutral element takes part: each chosen place sees the sum of the chosen ones before it.
+    # With the neutral element where the mask does not hold, each selected place gets the sum of the selected ones up to it.
     def accumulate(a: Masked, axis: int | None = None) -> Masked:
         if a._mask.ndim != 1 or a.ndim != 1 or axis not in (None, 0, -1):
             raise a.refusal()

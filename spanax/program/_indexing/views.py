@@ -1,7 +1,7 @@
-"""Functions of NumPy whose result is a view: `reshape`, `transpose`, `real` and the like. Writing it writes the array.
+"""Functions of NumPy whose result is a view: `reshape`, `transpose`, `real` and the like. Writing the view writes the array.
 
-Each is a pair of functions, as in `_indexing.arrays`: one reads the view from the array's data, one puts new contents of the view
-in their place, by the inverse permutation or the inverse shape.
+Each view is a pair of functions, as in `_indexing.arrays`: one reads the view from the array's data, the other puts its new
+contents back, by the inverse permutation or the old shape.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from .._values.values import LiftedArray, as_jax, is_unknown, wrap
 
 def view(x: Any, get: Callable, put: Callable) -> LiftedArray:
     base = asarray(x)
-    # A trial on an array of the same shape that takes no memory: NumPy's own error for a wrong axis or shape, now.
+    # NumPy's own error for a wrong axis or shape, at once, from an array of this shape that takes no memory.
     get(np.broadcast_to(False, base.shape))
     return LiftedArray(base=base, get=get, put=put)
 
 
 def reshape(a: Any, shape: Any = None, order: Any = "C", *, newshape: Any = None, copy: Any = None) -> LiftedArray:
-    """A view where NumPy has one; a copy elsewhere. Where that is not known, writing one makes reading the other an error."""
-    # Which it is depends on the strides alone: an array without contents that has the same ones tells.
+    """A view where NumPy returns one, else a copy. Where that is not known, writing one makes reading the other an error."""
+    # It depends on the strides alone, so an empty array with the same strides shows which it is.
     x, shape, order = asarray(a), known_shape(newshape if shape is None else shape), order or "C"
     form = _form(x)
     if form is not None and np.may_share_memory(form.reshape(shape, order=order), form):
@@ -40,19 +40,19 @@ def reshape(a: Any, shape: Any = None, order: Any = "C", *, newshape: Any = None
 
 
 def _form(x: LiftedArray) -> np.ndarray | None:
-    """Something with the strides of NumPy's array; None where they are not known."""
+    """An array with the strides that NumPy's would have; None where they are not known."""
     if x.base is None:
         return np.empty(x.shape, bool)
     base = _form(x.base)
     if base is None or x.get is None:
         return None
     form = getattr(x.get, "form", x.get)(base)
-    # Whatever made a copy of its base (such as an index by an array) has strides of its own.
+    # If `get` copies (an index by an array does), the copy's strides say nothing about the base.
     return form if isinstance(form, np.ndarray) and np.may_share_memory(form, base) else None
 
 
 def flat(a: Any, shape: Any = -1, order: str = "C") -> LiftedArray:
-    """`a.flat`, or in another shape: in any case a view."""
+    """`a.flat`, or the same in another shape: always a view."""
     return view(a, lambda d: d.reshape(shape, order=order), lambda d, new: new.reshape(d.shape, order=order))
 
 
@@ -62,7 +62,7 @@ def ravel(a: Any, order: str = "C") -> LiftedArray:
 
 def transpose(a: Any, axes: Any = None) -> LiftedArray:
     axes = None if axes is None else known_shape(axes)
-    # The inverse of a permutation is its argsort; without axes the order is reversed, which is its own inverse.
+    # argsort inverts a permutation; without axes the order is reversed, which is its own inverse.
     back = None if axes is None else tuple(np.argsort(axes))
     return view(a, lambda d: d.transpose(axes), lambda d, new: new.transpose(back))
 
@@ -83,7 +83,7 @@ def squeeze(a: Any, axis: Any = None) -> LiftedArray:
 
 
 def expand_dims(a: Any, axis: Any) -> LiftedArray:
-    # Its NumPy namesake counts negative axes in the result, which has more of them than `a`: let it do so.
+    # Negative axes count from the end of the result's axes, not of a's: NumPy works out the shape.
     shape = np.expand_dims(np.empty(asarray(a).shape), axis).shape
     return reshape(a, shape)
 
@@ -102,27 +102,27 @@ def real(x: Any) -> Any:
     """`x.real`, a view."""
     if not isinstance(x, LiftedArray):
         return wrap(jnp.real(as_jax(x))) if is_unknown(x) else np.real(x)
-    # The real part of real numbers is the array itself; of complex ones the write leaves the imaginary part.
+    # Writing the real part of complex numbers keeps the imaginary part; of real numbers it is the array itself.
     return view(x, lambda d: d.real, lambda d, new: new + 1j * d.imag if d.dtype.kind == "c" else new)
 
 
 def imag(x: Any) -> Any:
-    """`x.imag`: of complex numbers a view."""
+    """`x.imag`, a view for complex numbers."""
     if not isinstance(x, LiftedArray):
         return wrap(jnp.imag(as_jax(x))) if is_unknown(x) else np.imag(x)
     if x.dtype.kind != "c":
-        # NumPy's is a read-only array of zeros, which shares nothing with x.
+        # In NumPy a read-only array of zeros, which shares nothing with x.
         return LiftedArray(np.zeros(x.shape, x.dtype))
     return view(x, lambda d: d.imag, lambda d, new: d.real + 1j * new)
 
 
 def split(function: Callable, axis: int | None = None) -> Callable:
-    """`np.split` and the like: a list of views. `axis`: that of `np.hsplit` and the like, where an array has it."""
+    """`np.split` and the like: a list of views. `axis`: the fixed axis of `np.vsplit`, `np.hsplit` and `np.dsplit`."""
 
     def views(ary: Any, sections: Any, *along: int, **kwargs: Any) -> list:
         x = asarray(ary)
         place = kwargs.get("axis", along[0] if along else 0) if axis is None else axis if x.ndim > 1 else 0
-        # NumPy splits the axis's own indices: its errors, and its rules for sections that do not divide it, come with that.
+        # NumPy splits the indices of the axis, with its own errors and its rules for sections of unequal length.
         parts = function(np.arange(x.shape[place]), unwrap(sections))
         slices = [slice(int(p[0]), int(p[-1]) + 1) if len(p) else slice(0, 0) for p in parts]
         return session().note_new([session().rules.item(x, (*[slice(None)] * (place % x.ndim), s)) for s in slices])
@@ -157,10 +157,10 @@ def sliding_windows(
     windows = windows if isinstance(windows, tuple) else (windows,)
     axes = range(len(windows)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     data = as_jax(asarray(x))
-    # Without its numbers: for NumPy's errors.
+    # For NumPy's errors, on an array that takes no memory.
     np.lib.stride_tricks.sliding_window_view(np.broadcast_to(False, data.shape), windows, axis)
-    # An axis may have several windows, one inside the other, so each works on the result of the one before. Its own axis of
-    # positions stays in place; the one of offsets goes to the end.
+    # An axis may have several windows, one inside the other, so each starts from the result of the one before. The axis of
+    # window positions stays in place; that of offsets inside a window goes to the end.
     for place, length in zip(axes, windows, strict=True):
         count = data.shape[place] - length + 1
         data = jnp.take(data, np.arange(count)[:, None] + np.arange(length), axis=place)

@@ -1,8 +1,8 @@
-"""Lists and tuples where NumPy takes an array: which arguments those are, NumPy's own protocol shows (NEP 18).
+"""Lists and tuples where NumPy takes an array. NumPy's own protocol (NEP 18) shows which arguments these are.
 
-A function of NumPy's looks for `__array_function__` among the arguments that it takes for arrays, and nowhere else: axes, shapes
-and sections are not asked. So a probe stands in for an argument, and NumPy's call shows whether it was asked. A list that is not
-asked itself, such as that of `np.concatenate`, is tried part by part.
+A NumPy function looks for `__array_function__` on the arguments that it takes for arrays, and not on others, such as axes. So a
+probe is passed in place of an argument, and the call shows whether NumPy looked at it. If it does not look at a list itself, as
+that of `np.concatenate`, each part of the list is tried.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ SEQUENCES = (list, tuple, range, deque)
 
 
 def with_arrays(function: Callable, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-    """The arguments, with an array for each sequence that the function would make one of."""
-    # Almost every call has no sequence among its arguments, and pays nothing.
+    """The arguments, with an array for each sequence that the function would convert to one."""
+    # Most calls have no sequence among their arguments, and cost nothing here.
     arguments = (*args, *kwargs.values())
     if (
         type(function) is not _ASKING
@@ -31,7 +31,7 @@ def with_arrays(function: Callable, args: tuple, kwargs: dict) -> tuple[tuple, d
         or not any(isinstance(x, SEQUENCES) for x in arguments)
     ):
         return args, kwargs
-    # Each question is a call of NumPy's function with stand-ins for all other values: it computes nothing.
+    # Each test calls NumPy's function with stand-ins for all other values, so nothing is computed.
     silent = tuple(map(_stand_in, args)), {name: _stand_in(x) for name, x in kwargs.items()}
 
     def asks(place: Any) -> Callable[[Any], bool]:
@@ -50,30 +50,30 @@ def with_arrays(function: Callable, args: tuple, kwargs: dict) -> tuple[tuple, d
 
 
 class _Silent:
-    """Stands for a value while a function is asked. The first value that NumPy finds learns the classes of all of them."""
+    """Stands for a value in a test. NumPy passes the classes of all arguments that it takes for arrays to the first of them."""
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> bool:
         return _Probe in types
 
 
 class _Probe(_Silent):
-    """Stands for the argument in question: NumPy collects the classes of what it asks, and its own shows among them."""
+    """Stands for the argument that is tested: if NumPy takes it for an array, this class is among those."""
 
 
 def _never(*args: Any, **kwargs: Any) -> Any:
-    raise TypeError("a function of the program is not called while one of NumPy's is asked")
+    raise TypeError("a function of the program is not called while NumPy's arguments are tested")
 
 
 def _takes_array(function: Callable, args: tuple, kwargs: dict) -> bool:
-    """Does the function take for an array what the probe stands for?"""
+    """Does the function take the argument, which is a probe here, for an array?"""
     try:
         return function(*args, **kwargs) is True
-    except Exception:  # there is no value at all, and it has met with something that it cannot compute with
+    except Exception:  # it has found no array, and fails on the stand-ins
         return False
 
 
 def _stand_in(x: Any) -> Any:
-    """What stands for an argument while a function is asked: known numbers and texts, such as axes, for themselves."""
+    """What stands for an argument in a test. Known numbers and strings, such as axes, stay as they are."""
     parts: Any = x
     if isinstance(x, (Value, Composite, np.ndarray)):
         return _Silent()
@@ -87,7 +87,7 @@ def _like(sequence: Any, parts: Iterable) -> Any:
 
 
 def _to_arrays(x: Any, takes_array: Callable[[Any], bool]) -> Any:
-    """The argument, with an array for it, or for each part of it that the function takes for one."""
+    """The argument, as an array or with arrays in it, wherever the function takes one."""
     if not isinstance(x, SEQUENCES):
         return x
     if takes_array(_Probe()):
@@ -101,11 +101,11 @@ def _to_arrays(x: Any, takes_array: Callable[[Any], bool]) -> Any:
         return lambda probe: takes_array(_like(x, [*map(_stand_in, before), probe, *map(_stand_in, after)]))
 
     parts = [_to_arrays(one, part_takes_array(i)) for i, one in enumerate(sequence)]
-    # The same object where nothing changed: the program may ask for its identity, and a branch for its history.
+    # The same object if nothing changed, because branches and loops know containers by identity.
     if all(new is old for new, old in zip(parts, x, strict=True)):
         return x
     return session().note_new(parts) if type(x) is list else tuple(parts)
 
 
-# For these a list of arrays differs from the array of them, or they look at it themselves.
+# Functions that treat a list of arrays differently from an array, or whose rules handle lists.
 _AS_THEY_ARE = {np.block, np.einsum, np.einsum_path, np.histogramdd, np.shape, np.size, np.ndim}

@@ -1,6 +1,7 @@
-"""Elements chosen and written by functions: `np.take`, `np.choose`, `np.put` and the like.
+"""Functions that read and write elements by index: `np.take`, `np.choose`, `np.put` and the like.
 
-All by `x[i]` and `x[i] = value`, whose rules check the indices: jax.numpy's namesakes clip or drop those out of bounds.
+All of them use `x[i]` and `x[i] = value`, whose rules check the indices; jax.numpy's namesakes clip indices out of bounds or
+ignore them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def _store_out(result: Any, out: Any) -> Any:
 
 
 def _within(indices: Any, size: int, mode: str) -> Any:
-    """Indices of an axis, after NumPy's `mode`."""
+    """Indices of an axis, wrapped or clipped as NumPy's `mode` says."""
     if mode == "raise":
         return indices
     if mode not in ("wrap", "clip"):
@@ -38,19 +39,19 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: s
     x, along = (flat(x), 0) if axis is None else (x, axis % x.ndim)
     places = _within(places, x.shape[along], mode)
     result = session().rules.item(x, (*[slice(None)] * along, places))
-    # Of one whole number x[i] is a view, and np.take a copy.
+    # For an integer x[i] is a view, whereas np.take always copies.
     return _store_out(LiftedArray(result.data) if isinstance(result, LiftedArray) else result, out)
 
 
 def _along(x: LiftedArray, indices: Any, axis: int | None) -> tuple[LiftedArray, tuple]:
-    """What is indexed, and its index: along one axis the user's, along the others each place its own."""
+    """The array and the index for `np.take_along_axis`: the given indices along one axis, each place's own along the others."""
     places = asarray(indices)
     if axis is None:
         return flat(x), (places,)
     axis %= x.ndim
     if places.ndim != x.ndim:
         raise ValueError("`indices` and `arr` must have the same number of dimensions")
-    # As NumPy does: aranges along the other axes broadcast against the indices, whose size there may be 1.
+    # As in NumPy, aranges along the other axes broadcast against the indices, whose size there may be 1.
     shape = [1] * x.ndim
     own = [np.arange(n).reshape([*shape[:i], n, *shape[i + 1 :]]) for i, n in enumerate(x.shape)]
     return x, tuple(places if i == axis else own[i] for i in range(x.ndim))
@@ -69,13 +70,13 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> Non
 
 
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
-    """`np.choose`: of stacked arrays, the one whose number is given, place by place."""
+    """`np.choose`: at each place, the element of the array with that number."""
     arrays = [asarray(c) for c in choices]
     number = _within(asarray(a), len(arrays), mode)
     shape = np.broadcast_shapes(number.shape, *(c.shape for c in arrays))
     dtype = np.result_type(*(c.dtype for c in arrays))
     stacked = LiftedArray(jnp.stack([jnp.broadcast_to(as_jax(c, dtype), shape) for c in arrays]))
-    # Indexed by the number along the stack: an array out of range is an error, where jnp.choose would clip it.
+    # By indexing the stack, so that a number out of range is an error.
     spread = number if number.shape == shape else np.broadcast_to(number, shape)
     if not shape:
         return _store_out(session().rules.item(stacked, spread), out)
@@ -107,7 +108,7 @@ def fill_diagonal(a: LiftedArray, val: Any, wrap: bool = False) -> None:
 
 
 def put(a: LiftedArray, ind: Any, v: Any, mode: str = "raise") -> None:
-    """`np.put`: fewer values than indices begin anew."""
+    """`np.put`. If there are fewer values than indices, they are repeated."""
     places, values = np.reshape(asarray(ind), -1), np.reshape(asarray(v), -1)
     if values.size:
         chosen = values[np.arange(places.size) % values.size]
@@ -115,16 +116,16 @@ def put(a: LiftedArray, ind: Any, v: Any, mode: str = "raise") -> None:
 
 
 def putmask(a: LiftedArray, mask: Any, values: Any) -> None:
-    """`np.putmask`: each place has a value of its own, counted over all of them."""
-    # Where the mask does not hold a value is counted and not used; `place` counts only those that are.
+    """`np.putmask`: place i of the flat array gets value i, repeated as needed."""
+    # Values at places where the mask does not hold are skipped; `np.place` uses them up one after the other.
     flat_values = np.reshape(asarray(values), -1)
     spread = flat_values[np.arange(a.size) % flat_values.size]
     copyto(a, np.reshape(spread, a.shape), where=np.reshape(asarray(mask), a.shape))
 
 
 def place(arr: LiftedArray, mask: Any, vals: Any) -> None:
-    """`np.place`: values are counted over the places where the mask holds."""
+    """`np.place`: the k-th place where the mask holds gets value k, repeated as needed."""
     flat_values, chosen = np.reshape(asarray(vals), -1), np.reshape(asarray(mask), arr.shape)
-    # The number of a place among the chosen ones; where it is not chosen, that of the one before, which is not used.
+    # Where the mask does not hold, the number is one too small (or -1), and copyto ignores it.
     number = np.cumsum(np.ravel(chosen) != 0) - 1
     copyto(arr, np.reshape(flat_values[number % flat_values.size], arr.shape), where=chosen != 0)

@@ -1,6 +1,6 @@
 """Arrays put together, and multiplied: `np.concatenate`, `np.block`, `np.dot`, `np.einsum` and the like.
 
-As in jax.numpy, with NumPy's promotion and `out=`, and with products in full precision: an accelerator would round float32.
+By jax.numpy, with NumPy's promotion and `out=`. Products are in full precision, because accelerators round float32 by default.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from .creation import asarray
 
 
 def join_arrays(function: Callable) -> Callable:
-    """NumPy's function of a list of arrays, whose dtypes are promoted as NumPy promotes them."""
+    """The rule for a NumPy function of a list of arrays, with NumPy's promotion of their dtypes."""
 
     def join(arrays: Any, *args: Any, dtype: Any = None, **kwargs: Any) -> Any:
-        # It says what may be cast, not how; out= is written afterwards.
+        # casting= only restricts which casts are allowed.
         kwargs.pop("casting", None)
         out = kwargs.pop("out", None)
         arrays = list(arrays)
@@ -53,7 +53,7 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
 
 
 def block(arrays: Any) -> Any:
-    """`np.block`: lists are rows, lists in lists rows of rows, and numbers arrays of one."""
+    """`np.block`: nested lists of arrays."""
 
     def leaves(part: Any) -> Any:
         return list(map(leaves, part)) if isinstance(part, list) else as_jax(asarray(part))
@@ -72,15 +72,15 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
 
 
 def einsum(*operands: Any, out: Any = None, optimize: Any = True, **kwargs: Any) -> Any:
-    """`np.einsum`, in both of its forms: after a text come arrays, else each array is followed by the list of its axes."""
+    """`np.einsum`, in both forms: a string and arrays, or arrays each followed by the list of its axes."""
     if isinstance(operands[0], str):
         inputs = [operands[0], *(as_jax(asarray(x)) for x in operands[1:])]
     else:
-        # An odd number of operands ends in the list of the result's axes.
+        # If the number of operands is odd, the last one is the list of the result's axes.
         pairs = len(operands) // 2 * 2
         inputs = [unwrap(x) if i % 2 else as_jax(asarray(x)) for i, x in enumerate(operands[:pairs])]
         inputs += map(unwrap, operands[pairs:])
-    # NumPy's other values of optimize= are orders of contraction, which change rounding only.
+    # Any other value of optimize= selects an order of contraction, which only affects rounding.
     result = wrap(jnp.einsum(*inputs, optimize="optimal" if optimize else False, precision=jax.lax.Precision.HIGHEST))
     if (dtype := kwargs.get("dtype")) is not None:
         result = result.astype(dtype)

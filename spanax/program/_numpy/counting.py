@@ -1,7 +1,7 @@
 """Counts of numbers: `np.bincount`, `np.histogram` and the like.
 
-Counts are piecewise constant: they have a derivative along weights, and none along the numbers that are counted. How many counts
-there are has to be known while the program is traced.
+Counts are piecewise constant in the numbers that are counted: only the weights have a derivative. The number of counts is a
+shape, so it must be known while the program is traced.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .creation import asarray
 
 
 def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
-    """`np.bincount`: as many counts as known numbers ask for, or as `minlength` says."""
+    """`np.bincount`: as many counts as NumPy returns for known numbers, else `minlength`."""
     values = None if weights is None else as_jax(asarray(weights)).astype(float)
     if not has_unknown(x):
         numbers = np.asarray(unwrap(x))
@@ -32,7 +32,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
     numbers = as_jax(x)
     if numbers.dtype.kind not in "iub":
         raise TypeError("np.bincount counts integers")
-    # Without NumPy's longer result, what lies beyond minlength would be dropped.
+    # NumPy's result grows with the largest number. Ours cannot, and must not ignore numbers.
     session().check(
         jnp.any((numbers >= minlength) | (numbers < 0)),
         f"np.bincount of a number that is negative, or not below minlength={minlength}",
@@ -52,12 +52,12 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
 
 
 def histogramdd(sample: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
-    """`np.histogramdd`: points in rows, or a list of coordinates."""
+    """`np.histogramdd`: of points in rows, or of a list of coordinates."""
     points = sample if isinstance(sample, (Value, np.ndarray)) else transpose(asarray(sample))
     edges = [as_jax(b) if np.ndim(raw(b)) or isinstance(b, (LiftedArray, list)) else b for b in _as_list(bins)]
     masses = None if weights is None else as_jax(weights)
     counts, edges = jnp.histogramdd(as_jax(points), edges, unwrap(range), masses, density)
-    # Here NumPy counts in floats, with weights or without.
+    # NumPy counts in floats here, with or without weights.
     return wrap(counts.astype(canonical(float))), tuple(map(wrap, edges))
 
 

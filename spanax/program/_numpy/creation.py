@@ -1,8 +1,7 @@
 """Making arrays: `np.array`, `np.zeros` and the like.
 
-What is known stays an array of NumPy's inside a `LiftedArray`, and is computed while the program is traced. Lists of values
-become one stack; those that a loop has stacked already are taken as they are, so that a list of n rows costs one operation,
-not n.
+Known arrays stay NumPy's, inside a `LiftedArray`, and are computed while the program is traced. Lists of values are stacked. Rows
+that a loop has stacked already are taken as they are, so that a list of n rows costs one operation, not n.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def array(
 
 
 def _array(object: Any, dtype: Any) -> Any:
-    # NumPy would make an array of one object of these.
+    # NumPy would make an array with one object, the iterator.
     if _is_stand_in_for_items(object):
         object = list(object)
     if isinstance(object, (Value, jax.Array)):
@@ -50,7 +49,7 @@ def _array(object: Any, dtype: Any) -> Any:
     if not has_unknown(object):
         known = np.array(unwrap(object), dtype)
         return wrap(held_array(known))
-    # Of texts and objects the rest would raise as well, without saying what to do.
+    # For strings and objects what follows raises as well, but without remedies.
     if dtype is not None:
         refuse_constants(dtype)
     data = _stack(object)
@@ -58,7 +57,7 @@ def _array(object: Any, dtype: Any) -> Any:
 
 
 def _is_stand_in_for_items(object: Any) -> bool:
-    """Is it an iterator, or what stands for the items of one, or of a loop?"""
+    """Is it an iterator, or one of our stand-ins for items?"""
     is_ours = type(object).__module__.startswith("spanax.program") and not isinstance(object, Value)
     return is_ours or hasattr(object, "__next__")
 
@@ -70,13 +69,13 @@ def _array_of_value(x: Any, dtype: Any) -> LiftedArray:
 
 
 def _stack(parts: Any) -> jax.Array:
-    """Nested lists of values, one array."""
+    """One array from nested lists of values."""
     if not isinstance(parts, (list, tuple)):
         return as_jax(parts)
     if not parts:
         return jnp.zeros(0)
     runs = _runs(parts)
-    # The list is what a loop has appended, row by row: its stack is the array.
+    # All rows were appended by one loop, and its stack is the array.
     if len(runs) == 1 and isinstance(runs[0], jax.Array):
         return runs[0]
     # NumPy promotes over all elements at any depth, not list by list.
@@ -91,10 +90,10 @@ def _stack(parts: Any) -> jax.Array:
 
 
 def _runs(parts: Sequence) -> list:
-    """Neighbours that a loop has stacked already, as the stack; others in lists."""
+    """The parts in order: neighbours from the same stack as a slice of it, runs of other parts as lists."""
     runs: list[Any] = []
     i = 0
-    # By the index, as a run may end anywhere: a slice of the stack is cut once for all the rows in it.
+    # With an index, because a run may end anywhere: one slice of the stack serves all its rows.
     while i < len(parts):
         first = getattr(parts[i], "form", None)
         if isinstance(first, Slice):
@@ -126,20 +125,20 @@ def _flat(parts: Any):
 
 
 def weak_form(x: Any) -> Any:
-    """Something with the promotion of x."""
-    # Inside an array Python's scalars are not weak: np.array([1.0, np.float32(2)]) is of float64.
+    """A dtype that promotes as x does inside np.array."""
+    # There Python's scalars are not weak: np.array([1.0, np.float32(2)]) has dtype float64.
     if isinstance(x, Number):
         return np.dtype(x.python) if x.python else x.dtype
     return np.dtype(x.dtype) if hasattr(x, "dtype") else np.asarray(raw(x)).dtype
 
 
 def asarray(a: Any, dtype: Any = None, **kwargs: Any) -> Any:
-    """`np.asarray`: an array as it is."""
+    """`np.asarray`: returns an array as it is."""
     return array(a, dtype, copy=False)
 
 
 def like(function: Callable) -> Callable:
-    """`np.zeros_like` and the like, by the function that makes such an array from a shape."""
+    """`np.zeros_like` and the like, from the function that takes a shape."""
 
     def make(a: Any, dtype: Any = None, order: Any = None, subok: bool = True, shape: Any = None, **kwargs: Any) -> Any:
         form = asarray(a)
@@ -163,7 +162,7 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
 
 
 def known_shape(shape: Any) -> Any:
-    """A shape of known numbers; `Number.__index__` raises for the others."""
+    """A shape of known numbers; `Number.__index__` raises for any other."""
     if isinstance(shape, (tuple, list)):
         return tuple(s.__index__() for s in shape)
     if isinstance(shape, LiftedArray):
@@ -172,13 +171,13 @@ def known_shape(shape: Any) -> Any:
 
 
 def made_of(function: Callable) -> Callable:
-    """`np.zeros` and the like: known arrays, which are written as any other."""
+    """`np.zeros` and the like, from the function of NumPy."""
     return lambda shape, dtype=None, **kwargs: wrap(function(known_shape(shape), dtype))
 
 
 def arange(*bounds: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """`np.arange`, whose length is known."""
-    # The error of a number that must be known, with its remedies.
+    # Raises the error for a number that must be known, with remedies.
     for bound in bounds:
         if is_unknown(bound):
             bound.__index__()

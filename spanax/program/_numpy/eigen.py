@@ -22,17 +22,17 @@ _EIG, _SVD = type(np.linalg.eig(np.eye(1))), type(np.linalg.svd(np.eye(1)))
 
 @jax.custom_jvp
 def _eig(a: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Vectors of norm 1, whose largest entry is real: as LAPACK has them."""
+    """Eigenvalues and vectors; these have norm 1 and a real largest entry, as LAPACK returns them."""
     w, v = jnp.linalg.eig(a)
     return w, v
 
 
 @_eig.defjvp
 def _eig_derivative(primals, tangents):
-    """With inv(V) dA V = D: dw[i] = D[i, i], and dV = V (D / (w[j] - w[i])), less what changes norms and phases.
+    """With D = inv(V) dA V: dw[i] = D[i, i], and dV = V (D / (w[j] - w[i])), less what changes norms and phases.
 
-    Where an eigenvalue is so ill-conditioned that rounding has moved it by the square root of the precision, or as near to
-    another one, there is no derivative to be had: NaN.
+    The derivative is NaN where an eigenvalue is so ill-conditioned that rounding moves it by the square root of the precision,
+    or that near to another one.
     """
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # whenever it is differentiated
         return _eig_slopes(*primals, *tangents)
@@ -44,27 +44,27 @@ def _eig_slopes(a: jax.Array, da: jax.Array) -> tuple:
     change = inverse @ da.astype(v.dtype) @ v
     near = float(jnp.finfo(w.dtype).eps) ** 0.5
     size = jnp.max(jnp.abs(a), axis=(-1, -2), keepdims=True)
-    # The condition of an eigenvalue is the norm of its row of the inverse (columns of V have norm 1): Bauer and Fike's bound on
-    # how far a perturbation moves it.
+    # The condition number of an eigenvalue, which bounds how far a perturbation moves it, is the norm of its row of inv(V), as
+    # the columns of V have norm 1.
     ill = near * jnp.linalg.norm(inverse, axis=-1) > 1
-    # As factors: a NaN that is merely chosen is a constant, whose derivative reverse mode takes for 0.
+    # NaN as a factor: chosen by `where` it would be a constant, which reverse mode differentiates to 0.
     dw = jnp.where(ill, jnp.nan, 1) * jnp.diagonal(change, axis1=-2, axis2=-1)
     gaps = w[..., None, :] - w[..., :, None]
     own = jnp.eye(w.shape[-1], dtype=bool)
-    # The vectors of a multiple eigenvalue are any basis of its space, so nothing says how they turn.
+    # The vectors of a multiple eigenvalue are an arbitrary basis of its space, and have no derivative.
     multiple = ~own & (jnp.abs(gaps) <= near * size)
     mixed = change * jnp.where(own, 0, jnp.where(multiple, jnp.nan, 1 / jnp.where(own | multiple, 1, gaps)))
     moved = v @ mixed
-    # What lengthens a vector is taken off, for LAPACK scales it to norm 1 ...
+    # Remove what changes a vector's length, as LAPACK scales it to norm 1 ...
     moved = moved - v * jnp.real(jnp.sum(jnp.conj(v) * moved, axis=-2, keepdims=True))
-    # ... and what turns its largest entry into the complex plane, for LAPACK keeps it real.
+    # ... and what makes its largest entry complex, as LAPACK keeps that real.
     largest = jnp.argmax(jnp.abs(v), axis=-2)[..., None, :]
     turn = jnp.imag(jnp.take_along_axis(moved, largest, -2)) / jnp.real(jnp.take_along_axis(v, largest, -2))
     return (w, v), (dw, moved - 1j * turn * v)
 
 
 def eig(a: Any) -> Any:
-    """`np.linalg.eig`, always complex: whether all are real depends on the matrix."""
+    """`np.linalg.eig`, always complex, because whether all eigenvalues are real depends on the matrix."""
     return _EIG(*map(wrap, _eig(_inexact(a))))
 
 
@@ -74,7 +74,7 @@ def eigvals(a: Any) -> Any:
 
 
 def _inexact(a: Any) -> jax.Array:
-    """A matrix of floats, or a stack of them."""
+    """A matrix of floats or complex numbers, or a stack of them."""
     data = as_jax(a)
     if data.ndim < 2 or data.shape[-1] != data.shape[-2]:
         raise np.linalg.LinAlgError("Last 2 dimensions of the array must be square")
@@ -82,8 +82,8 @@ def _inexact(a: Any) -> jax.Array:
 
 
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
-    """`np.linalg.svd`. The vectors that complete a basis have no derivative: they may be any."""
-    # With compute_uv=False JAX's rule needs no gaps between the singular values, so multiple ones have derivatives as well.
+    """`np.linalg.svd`. The vectors that complete a basis are arbitrary, and their derivative is NaN."""
+    # With compute_uv=False multiple singular values have derivatives as well: JAX's rule then divides by no gaps.
     data = as_jax(a)
     if data.ndim < 2:
         raise np.linalg.LinAlgError(
@@ -95,7 +95,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
     u, s, vh = jnp.linalg.svd(data, full_matrices=False, hermitian=hermitian)
     if full_matrices and data.shape[-1] != data.shape[-2]:
         k = s.shape[-1]
-        # The rule of the thin form, and NaN for the rest: a gradient that depends on them is not a number, never a wrong one.
+        # JAX's rule for the thin form, and NaN for the rest: a gradient that depends on those is never silently wrong.
         more_u, _, more_vh = jnp.linalg.svd(jax.lax.stop_gradient(data), full_matrices=True, hermitian=hermitian)
         u = jnp.concatenate([u, _without_derivative(more_u[..., k:], data)], axis=-1)
         vh = jnp.concatenate([vh, _without_derivative(more_vh[..., k:, :], data)], axis=-2)
@@ -104,12 +104,12 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
 
 @jax.custom_jvp
 def _without_derivative(x: jax.Array, data: jax.Array) -> jax.Array:
-    """x, a function of the data whose derivative is NaN."""
+    """x, as a function of the data whose derivative is NaN."""
     return x
 
 
 @_without_derivative.defjvp
 def _no_derivative(primals, tangents):
-    # Times a sum of the data's tangents: a constant NaN would be dropped where the data is not differentiated at all.
+    # A multiple of the data's tangents, so that it is linear in them, as reverse mode requires.
     x, data = primals
     return _without_derivative(x, data), jnp.full_like(x, jnp.nan) * jnp.sum(tangents[1])

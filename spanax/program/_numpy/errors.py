@@ -1,8 +1,8 @@
-"""Errors of the functions of JAX that stand for NumPy's: NumPy's own where it fails as well, and ours where it does not.
+"""Errors of the JAX functions that stand for NumPy's: NumPy's own error where NumPy fails as well, ours where it does not.
 
-An error of JAX speaks of tracers and of functions that the user has not called. So where one comes up, NumPy's function is called
-with example arrays of the same shapes and dtypes. If it fails, the mistake is the user's, and NumPy's error says which; if not,
-JAX has no counterpart of this call, and a `LiftError` says so.
+An error from JAX mentions tracers and functions that the user has not called. So when one is raised, NumPy's function is called
+with example arrays of the same shapes and dtypes. If that fails, the mistake is the user's, and NumPy's error explains it. If
+not, JAX has no counterpart of this call, and a `LiftError` says so.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _OURS = str(pathlib.Path(__file__).parent.parent)  # where JAX hides its own fra
 
 
 def with_numpys_errors(run: Callable[[], Any], function: Callable, args: tuple, kwargs: dict) -> Any:
-    """`run()`, which does what NumPy's `function(*args, **kwargs)` does, with errors that its user can read."""
-    # np.matrix multiplies by `*` and keeps two axes; made into an array, the same text would mean something else.
+    """`run()`, which does what NumPy's `function(*args, **kwargs)` does, with errors in NumPy's terms."""
+    # `*` of an np.matrix is a matrix product, and it keeps two axes: converted to an array, it would compute something else.
     if any(isinstance(x, np.matrix) for x in args):
         raise unliftable("an np.matrix together with values that depend on the arguments", "np.asarray(M), and M @ N")
     try:
@@ -38,7 +38,7 @@ def with_numpys_errors(run: Callable[[], Any], function: Callable, args: tuple, 
     except _PASSED:
         raise
     except Exception as error:
-        # It has been through here already, further inside, or is the program's own, from a function that was called back.
+        # It was translated in an inner call already, or the program's own function has raised it.
         if hasattr(error, _DONE) or (_calls_back((args, kwargs)) and not _is_of_jax(error)):
             raise
         raise _in_our_terms(error, function, args, kwargs) from error
@@ -67,7 +67,7 @@ def _in_our_terms(error: Exception, function: Callable, args: tuple, kwargs: dic
 
 
 def _name(function: Callable) -> str:
-    """What the program's author calls it."""
+    """The function's name as the program's author writes it."""
     name = getattr(function, "__name__", None) or type(function).__name__
     if getattr(function, "__module__", None) == "_operator":
         return "reading elements" if name == "getitem" else "writing elements"
@@ -83,12 +83,12 @@ def _first_line(error: Exception) -> str:
 
 
 def numpys_error(function: Callable, args: tuple, kwargs: dict) -> Exception | None:
-    """The error of NumPy's function on arrays of the same shapes and dtypes, if it has one."""
-    # The program's functions are not to run once more, and of a selection no array has the shape.
+    """The error that NumPy's function raises on arrays of the same shapes and dtypes, if any."""
+    # Functions of the program must not run again, and a selection has no known shape.
     if _calls_back((args, kwargs)) or has_composite((args, kwargs)):
         return None
     try:
-        # The example's numbers mean nothing, and nor do warnings about them.
+        # The example's numbers mean nothing, and neither do warnings about them.
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             function(*map(_example, args), **{name: _example(x) for name, x in kwargs.items()})
@@ -100,7 +100,7 @@ def numpys_error(function: Callable, args: tuple, kwargs: dict) -> Exception | N
 
 
 def _example(x: Any) -> Any:
-    """Something of the same shape and dtype, at which functions have no reason to fail but those of shape and dtype."""
+    """A value of the same shape and dtype, at which functions fail only because of these."""
     if isinstance(x, (list, tuple)):
         parts = list(map(_example, x))
         return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
@@ -117,14 +117,14 @@ def _example_number(x: Any) -> Any:
 
 
 def _example_array(x: Any) -> np.ndarray:
-    # 0 is an index of every axis that has an element, and a count that every function takes.
+    # 0 is a valid index of every axis that is not empty, and a valid count.
     if np.dtype(x.dtype).kind not in "fc":
         return np.zeros(x.shape, x.dtype)
-    # Different numbers between 0.3 and 0.7, inside the domains of arcsin, log and the like, in increasing order for those that
-    # ask for sorted ones.
+    # Different numbers between 0.3 and 0.7: in the domains of arcsin, log and the like, and increasing, for functions that need
+    # sorted ones.
     size = max(int(np.prod(x.shape, dtype=int)), 1)
     values = 0.3 + 0.4 * np.arange(size)[: x.size].reshape(x.shape) / size
-    # A square matrix may have to be symmetric, positive definite or invertible: a heavy diagonal makes it all three.
+    # A square matrix may have to be symmetric, positive definite or invertible: this one is all three.
     if x.ndim > 1 and x.shape[-1] == x.shape[-2]:
         values = values + np.swapaxes(values, -1, -2) + 9 * x.shape[-1] * np.eye(x.shape[-1])
     return values.astype(x.dtype)
@@ -141,7 +141,7 @@ def _calls_back(arguments: Any) -> bool:
 
 def _is_of_jax(error: Exception) -> bool:
     """Was it raised inside of JAX?"""
-    # By the innermost frame; JAX takes its own ones out of the traceback, which then ends in ours.
+    # The innermost frame tells. JAX removes its own frames from the traceback, which then ends in ours.
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

@@ -1,7 +1,7 @@
 """NumPy's functions on values of a lifted program.
 
-Tried in this order: a rule of our own (`RULES`), where jax.numpy's function differs from NumPy's or NumPy returns a view; NumPy's
-own function, where all is known; the namesake in jax.numpy; and last NumPy's source, lifted like a function of the program.
+Tried in this order: a rule of our own (`RULES`), if jax.numpy's function differs from NumPy's or NumPy returns a view; NumPy's
+own function, if all arguments are known; the namesake in jax.numpy; NumPy's source, lifted like a function of the program.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ from .triangles import cholesky, eigh, eigvalsh
 
 def apply(function: Callable, args: tuple, kwargs: dict) -> Any:
     """`function(*args, **kwargs)`, a function of NumPy's."""
-    # Selections and matrices have forms of their own for what they can be given to, and refuse the rest.
+    # Selections and matrices have their own versions of some functions, and raise for all others.
     if (chosen := next((x for x in (*args, *kwargs.values()) if isinstance(x, Masked)), None)) is not None:
         return on_selections(chosen, function, args, kwargs)
     if any(isinstance(x, Matrix) for x in (*args, *kwargs.values())) or _holds_matrices(args):
@@ -87,7 +87,7 @@ def _apply(function: Callable, args: tuple, kwargs: dict) -> Any:
         result = _apply_namesake(function, namesake, args, kwargs)
     else:
         result = session().rules.source(function)(*args, **kwargs)
-    # Every function of NumPy's with out= fills it and returns it.
+    # NumPy's functions fill `out` and return it.
     if out is None:
         return result
     session().rules.store(out, Ellipsis, result)
@@ -100,7 +100,7 @@ def _apply_namesake(function: Callable, namesake: Callable, args: tuple, kwargs:
     except (NotImplementedError, TypeError) as error:
         if isinstance(error, TypeError) and "unexpected keyword argument" not in str(error):
             raise
-        # A mistake in NumPy as well; with an option that only NumPy has, its own source does what the option says.
+        # If NumPy fails as well, it is the user's mistake. If not, NumPy's source implements the option that jax.numpy lacks.
         if numpys_error(function, args, kwargs) is not None:
             raise
         return session().rules.source(function)(*args, **kwargs)
@@ -117,13 +117,13 @@ def _where(condition: Any, *choices: Any) -> Any:
     if not has_unknown((condition, choices)):
         return rewrap(np.where(unwrap(condition), *unwrap(choices)))
     x, y = (asarray(c) if isinstance(c, list) else c for c in choices)
-    # jnp.where would promote as JAX does.
+    # jnp.where would promote by JAX's rules.
     dtype = np.result_type(*(_weak(c) for c in (x, y)))
     return rewrap(jnp.where(as_jax(condition) != 0, as_jax(x, dtype), as_jax(y, dtype)))
 
 
 def _weak(x: Any) -> Any:
-    """Something with the promotion of x: np.where, as arithmetic and unlike np.array, takes Python's scalars for weak."""
+    """A value or dtype that promotes as x does. Python's scalars are weak in np.where, unlike in np.array."""
     if isinstance(x, Number) and x.python:
         return x.python(1)
     return raw(x) if isinstance(x, SCALARS) else x.dtype
@@ -135,13 +135,13 @@ def _clip(
     low, high = a_min if min is None else min, a_max if max is None else max
     if kwargs:
         raise unliftable(f"np.clip({', '.join(kwargs)}=...) is not lifted", "the same without it")
-    # In NumPy's order: where the bounds cross, the upper one wins.
+    # In NumPy's order: if the bounds cross, the upper one wins.
     result = a
     if low is not None:
         result = np.maximum(result, low)
     if high is not None:
         result = np.minimum(result, high)
-    # Without bounds it is a copy.
+    # Without bounds NumPy copies.
     if result is a:
         result = np.positive(asarray(a))
     if out is None:
@@ -151,7 +151,7 @@ def _clip(
 
 
 def _apply_along_axis(func1d: Callable, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
-    # Row by row: func1d is any function of the program, and may return rows of any length, all of the same.
+    # Row by row, as in NumPy: func1d is a function of the program, which may return an array of any shape.
     moved = moveaxis(arr, axis, -1)
     rows = reshape(moved, (-1, moved.shape[-1]))
     results = [asarray(session().rules.call(func1d, row, *args, **kwargs)) for row in rows]
@@ -161,12 +161,12 @@ def _apply_along_axis(func1d: Callable, axis: int, arr: Any, *args: Any, **kwarg
 
 
 def _ix(*args: Any) -> Any:
-    # Its arrays are indices: known ones, whose reshaping NumPy does itself.
+    # Its arguments are sequences of indices, which must be known.
     return rewrap(np.ix_(*unwrap(args)))
 
 
 def _known_or(rule: Callable, function: Callable) -> Callable:
-    """NumPy's own function where everything is known."""
+    """The rule, and NumPy's own function if all arguments are known."""
 
     def apply_(*args: Any, **kwargs: Any) -> Any:
         if has_unknown((args, kwargs)):
@@ -177,12 +177,12 @@ def _known_or(rule: Callable, function: Callable) -> Callable:
 
 
 def _select(rule: Callable, function: Callable) -> Callable:
-    """Of a known condition, elements of a known number."""
+    """The rule, and indices of a known number of elements if the condition is known."""
 
     def apply_(condition: Any, arr: Any, *args: Any, **kwargs: Any) -> Any:
         if has_unknown(condition):
             return rule(condition, arr, *args, **kwargs)
-        # As indices: taken by a known number of places, the result has a known shape, and arr may be unknown.
+        # With known indices the result has a known shape, although `arr` may be unknown.
         if function is np.extract:
             return np.ravel(arr)[np.flatnonzero(unwrap(asarray(condition)))]
         return np.take(arr, np.flatnonzero(unwrap(asarray(condition))), *args, **kwargs)
@@ -195,7 +195,7 @@ def _ndindex(*shape: Any) -> Any:
 
 
 def _ndenumerate(arr: Any) -> Any:
-    # A list, not NumPy's iterator: a loop of the program goes through it with known indices.
+    # A list instead of NumPy's iterator, which would convert the array.
     x = asarray(arr)
     return [(index, session().rules.item(x, index)) for index in np.ndindex(*x.shape)]
 
@@ -228,7 +228,7 @@ def _sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *,
 
 def _argsort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     data, axis = _rows(a, axis)
-    # Stable whatever `kind` says: NumPy's order of equals is then one of those that it allows.
+    # Stable for every `kind`: the others leave the order of equal elements open.
     if data.shape[axis] < MANY or data.dtype.kind != "f":
         return wrap(jnp.argsort(data, axis, stable=True))
     places = sorted_rows(jnp.moveaxis(jax.lax.stop_gradient(data), axis, -1)).order
@@ -240,7 +240,8 @@ def _rows(a: Any, axis: int | None) -> tuple[jax.Array, int]:
     return (data.reshape(-1), 0) if axis is None else (data, axis)
 
 
-# `_known_or` where NumPy's own function does what the rule does, at no cost when the program runs.
+# With `_known_or`, known arguments go to NumPy's own function, at no cost when the program runs. The other rules are needed for
+# them as well: they make arrays that the program writes, or views.
 RULES: dict[Any, Callable] = {
     np.sort: _known_or(_sort, np.sort),
     np.argsort: _known_or(_argsort, np.argsort),
@@ -261,7 +262,7 @@ RULES: dict[Any, Callable] = {
     np.copy: lambda a, *args, **kwargs: array(a),
     np.zeros: made_of(np.zeros),
     np.ones: made_of(np.ones),
-    # What an empty array holds nobody may read, but a NaN by chance would spoil gradients: zeros.
+    # Programs must not read what np.empty holds. Zeros, since NaN in unread elements could reach gradients.
     np.empty: made_of(np.zeros),
     np.full: full,
     np.zeros_like: like(made_of(np.zeros)),

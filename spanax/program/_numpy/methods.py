@@ -1,4 +1,4 @@
-"""Methods and properties of arrays and numbers: most are the functions of NumPy with their names, applied to the owner."""
+"""Methods and properties of arrays and numbers. Most methods call the NumPy function of the same name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .creation import array
 from .errors import with_numpys_errors
 from .functions import apply
 
-# Methods that are NumPy's functions of the same names, with the array as their first argument.
+# Methods that call the NumPy function of the same name with the array as its first argument.
 _METHODS = {
     name: getattr(np, name)
     for name in (
@@ -31,7 +31,7 @@ def method(target: Value, name: str) -> Any:
     if name in _PROPERTIES:
         return _PROPERTIES[name](target)
     if name in _OWN:
-        # NumPy's own method, for the error that it would raise; __floor__ and the like are those of Python's numbers.
+        # NumPy's own method, for its error; `__floor__` and the like are methods of Python's floats.
         function: Any = getattr(np.ndarray, name, getattr(float, name, None))
         return lambda *args, **kwargs: with_numpys_errors(
             lambda: _OWN[name](target, *args, **kwargs), function, (target, *args), kwargs
@@ -70,7 +70,7 @@ def _transpose_method(x: Value, *axes: Any) -> LiftedArray:
     return transpose(x, None if not axes or axes[0] is None else axes[0] if isinstance(axes[0], tuple) else axes)
 
 
-# In place: JAX's arrays cannot be, so the sorted copy becomes the array's contents, and its views see it.
+# In place: the sorted array becomes the contents of this one, which its views show.
 def _sort_method(x: LiftedArray, axis: int = -1, **kwargs: Any) -> None:
     session().rules.store(x, Ellipsis, apply(np.sort, (x, axis), {}))
 
@@ -83,7 +83,7 @@ def _item_method(x: Value, *index: Any) -> Any:
     if not isinstance(x, LiftedArray):
         return _python(x)
     place = index[0] if len(index) == 1 else index or 0
-    # One number counts along all axes.
+    # A single number indexes the flat array.
     if not isinstance(place, tuple):
         if not index and x.size != 1:
             raise ValueError("can only convert an array of size 1 to a Python scalar")
@@ -92,7 +92,7 @@ def _item_method(x: Value, *index: Any) -> Any:
 
 
 def _python(x: Any) -> Any:
-    """A NumPy scalar as Python's."""
+    """A NumPy scalar as a Python scalar."""
     if isinstance(x, Number):
         return Number(x.data, PYTHON[x.dtype.kind])
     return x.item() if isinstance(x, np.generic) else x
@@ -107,7 +107,7 @@ def _tolist(x: Value) -> Any:
 
 
 def _round(x: Value, digits: int | None = None) -> Any:
-    # Python's round(x) is an int, also of a bool, which jnp.round refuses; round(x, 2) stays what it was.
+    # Python's round(x) returns an int, for a bool as well, which jnp.round rejects; round(x, 2) keeps the type.
     if digits is None:
         data = as_jax(x) if x.dtype.kind == "b" else jnp.round(as_jax(x))
         return Number(data.astype(canonical(int)), int)
@@ -115,7 +115,7 @@ def _round(x: Value, digits: int | None = None) -> Any:
 
 
 def _kept_kind(x: Value, data: jax.Array) -> Any:
-    """The number, of Python where x is one of Python's."""
+    """A number of the same kind as x: a Python scalar or a NumPy scalar."""
     return Number(data, x.python if isinstance(x, Number) else None)
 
 
@@ -124,7 +124,7 @@ def _whole(function: Callable) -> Callable:
 
 
 def _flatten(x: Value, order: str = "C") -> LiftedArray:
-    # A copy, where ravel is a view.
+    # Unlike ravel, it copies.
     return LiftedArray(ravel(x, order).data)
 
 
@@ -136,7 +136,7 @@ _OWN: dict[str, Callable] = {
     "partition": _partition_method,
     "item": _item_method,
     "tolist": _tolist,
-    # A number cannot be written, so it is its own copy.
+    # Numbers are immutable and need no copy.
     "copy": lambda x, *args: array(x) if isinstance(x, LiftedArray) else x,
     "__copy__": lambda x: array(x),
     "__deepcopy__": lambda x, memo: array(x),
@@ -160,6 +160,6 @@ _PROPERTIES: dict[str, Callable] = {
     "itemsize": lambda x: x.dtype.itemsize,
     "nbytes": lambda x: x.size * x.dtype.itemsize,
     "base": lambda x: x.base,
-    # Of an array of this shape that NumPy has just made: contiguous, and writeable.
+    # Those of a new array of this shape: contiguous and writeable.
     "flags": lambda x: np.empty(x.shape).flags,
 }

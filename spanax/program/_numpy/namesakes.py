@@ -1,4 +1,4 @@
-"""NumPy's functions by those of jax.numpy that bear their names: arguments that differ, and functions that have none."""
+"""NumPy's functions by the functions of jax.numpy with the same names, whose arguments differ; and functions without one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .creation import array
 
 
 def call_namesake(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """A function of jax.numpy; lists of known numbers are axes, shapes or, where it says so, arrays."""
-    # These options change neither values nor shapes, and jax.numpy does not have them.
+    """Calls a function of jax.numpy. Lists of known numbers are axes or shapes, or arrays where it rejects lists."""
+    # Options that affect neither values nor shapes, and that jax.numpy lacks.
     named = {
         name: _array_like(value)
         for name, value in kwargs.items()
@@ -28,7 +28,7 @@ def call_namesake(function: Callable, args: tuple, kwargs: dict) -> Any:
     try:
         return function(*placed, **named)
     except TypeError as error:
-        # Only jax.numpy knows which of its arguments are arrays: it refuses a list there, and takes it as an axis elsewhere.
+        # jax.numpy rejects a list only where it expects an array, so its error shows that this is one.
         if not re.search("got <class '(list|tuple)'>", str(error)):
             raise
         named = {name: _list_to_array(value) for name, value in named.items()}
@@ -40,14 +40,14 @@ def _list_to_array(x: Any) -> Any:
 
 
 def _array_like(x: Any) -> Any:
-    """An argument for jax.numpy."""
+    """An argument as jax.numpy takes it."""
     if isinstance(x, list) and has_unknown(x):
         return [_array_like(part) for part in x] if any(map(_is_array, x)) else as_jax(array(x))
     if isinstance(x, tuple):
         return tuple(map(_array_like, x))
     if isinstance(x, LiftedArray) and is_unknown(x):
         return x.data
-    # In JAX's own dtype: a float64 array would make JAX warn that it has none, where x64 is off.
+    # In JAX's own dtype: if x64 is off, JAX warns about float64 arrays.
     if isinstance(x, (np.ndarray, LiftedArray)):
         return np.asarray(raw(x), canonical(raw(x).dtype)) if raw(x).dtype.kind in "biufc" else x
     return unwrap(x)
@@ -61,8 +61,8 @@ _MODULES = {"numpy": jnp, "numpy.linalg": jnp.linalg, "numpy.fft": jnp.fft}
 
 
 def namesake_of(function: Callable) -> Callable | None:
-    """The function of jax.numpy that stands for one of NumPy's; None where there is none."""
-    # jax.numpy has most of these, with an argument `size=` that no program in NumPy gives.
+    """The function of jax.numpy with the same name; None if there is none."""
+    # jax.numpy has most of these, but needs `size=`, which NumPy's do not have.
     if function in UNSIZED:
         raise no_counterpart(function)
     module = _MODULES.get(getattr(function, "__module__", "") or "")

@@ -1,7 +1,7 @@
-"""`np.piecewise`: each function gets the numbers for which its condition holds, as a selection x[condition].
+"""`np.piecewise`: each function gets the numbers for which its condition holds, as a selection `x[condition]`.
 
-As in NumPy, a function sees no number for which it was not meant, so a square root or a logarithm of one piece does not make the
-gradient of another one NaN.
+So a function does not see numbers outside its piece, and a square root or a logarithm in one piece cannot make the gradient of
+another one NaN.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kwargs: Any) -
     rules = session().rules
     x = rules.function(np.array, (x,), {})
     conditions = _conditions(x, condlist)
-    # One function more: it is that of all other numbers.
+    # One function more than conditions: it gets all other numbers.
     if len(funclist) == len(conditions) + 1:
         some = conditions[0]
         for condition in conditions[1:]:
@@ -31,7 +31,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kwargs: Any) -
         raise unliftable(
             f"np.piecewise with {len(conditions)} conditions and {len(funclist)} functions", "one function for each"
         )
-    # Zero where no condition holds. Where several do, the last one wins: it is written last.
+    # 0 where no condition holds; where several do, the last one wins, as in NumPy.
     result = rules.function(np.zeros_like, (x,), {})
     for condition, function in zip(conditions, funclist, strict=True):
         value: Any = function
@@ -42,7 +42,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kwargs: Any) -
 
 
 def _conditions(x: Any, condlist: Any) -> list:
-    """One array of booleans for each, of the shape of x."""
+    """A list of arrays of booleans, each of the shape of x."""
     if isinstance(condlist, Value) and condlist.ndim == x.ndim:
         return [asarray(condlist)]
     conditions: Any = condlist

@@ -1,7 +1,7 @@
 """Polynomials: `np.roots`, `np.poly1d` and the like.
 
-Coefficients come from the highest power on, as in these older functions of NumPy's. Their number is known while the program is
-traced, so a leading coefficient that depends on the arguments must not be 0 when the program runs: it would change the degree.
+Coefficients start from the highest power, as in these older functions of NumPy. The degree has to be known while the program is
+traced, so a leading coefficient that depends on the arguments must not be 0 when the program runs, which is checked.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from .namesakes import call_namesake, namesake_of
 
 @jax.custom_jvp
 def _roots(c: jax.Array) -> jax.Array:
-    """Those of sum_k c[k] z^(n-k): the eigenvalues of the companion matrix.
+    """The roots of sum_k c[k] z^(n-k): the eigenvalues of the companion matrix, which NumPy uses as well.
 
-    Their derivative is that of an implicit function, dz = -dp(z) / p'(z), where the root is simple. Where roots are so near to
-    each other that rounding moves p'(z) by more than a thousandth, it is NaN.
+    For a simple root the implicit function theorem gives the derivative dz = -dp(z) / p'(z). It is NaN where roots are so near to
+    each other that rounding changes p'(z) by more than a thousandth.
     """
-    # The same matrix as NumPy's. JAX has no eigenvalues of general matrices on accelerators, and says so.
     n = len(c) - 1
     companion = jnp.eye(n, k=-1, dtype=c.dtype).at[0].set(-c[1:] / c[0])
     return jnp.linalg.eigvals(companion)
@@ -42,18 +41,18 @@ def _roots_derivative(primals, tangents):
 def _root_slopes(c: jax.Array, dc: jax.Array) -> tuple[jax.Array, jax.Array]:
     z = _roots(c)
     c, dc = c.astype(z.dtype), dc.astype(z.dtype)
-    # p(z) = 0 for the new coefficients, to first order: p'(z) dz + dp(z) = 0. Rounding has moved z by about |p|(|z|) eps / p'(z),
-    # and with it p'(z) by p''(z) times that: `simple` is where that is less than a thousandth of p'(z).
+    # Rounding moves z by about eps |p|(|z|) / p'(z), where |p| has the absolute coefficients, and p'(z) by p''(z) times that.
+    # `simple` is where this is less than a thousandth of p'(z).
     slope, bend = jnp.polyval(jnp.polyder(c), z), jnp.polyval(jnp.polyder(c, 2), z)
     rounding = len(c) * jnp.finfo(z.dtype).eps * jnp.polyval(jnp.abs(c), jnp.abs(z))
     simple = jnp.abs(bend) * rounding < 1e-3 * jnp.abs(slope) ** 2
-    # As a factor: a NaN that is merely chosen would be a constant, whose derivative reverse mode takes for 0.
+    # NaN as a factor: chosen by `where` it would be a constant, which reverse mode differentiates to 0.
     change = jnp.where(simple, 1 / jnp.where(simple, slope, 1), jnp.nan)
     return z, -change * jnp.polyval(dc, z)
 
 
 def roots(p: Any) -> Any:
-    """`np.roots`, always complex: whether all are real depends on the coefficients."""
+    """`np.roots`, always complex, because whether all roots are real depends on the coefficients."""
     c = as_jax(_coefficients(p))
     c = c if jnp.issubdtype(c.dtype, jnp.inexact) else c.astype(float)
     if c.ndim > 1:
@@ -61,15 +60,15 @@ def roots(p: Any) -> Any:
     if c.size < 2:
         return LiftedArray(jnp.zeros(0, c.dtype))
     _check_leading(c, "np.roots")
-    # Of a line the root is real, and needs no matrix.
+    # The root of a linear polynomial is real, and needs no eigenvalues.
     return LiftedArray(-c[1:] / c[0] if len(c) == 2 else _roots(c))
 
 
 def _polyroots(c: Any) -> Any:
-    """`np.polynomial.polynomial.polyroots`: of coefficients from the lowest on, in order."""
+    """`np.polynomial.polynomial.polyroots`, whose coefficients start from the lowest power."""
     if not has_unknown(c):
         return rewrap(np.polynomial.polynomial.polyroots(unwrap(c)))
-    # NumPy sorts these, complex ones by their real parts first, as jnp.sort does.
+    # NumPy sorts these roots, by the real part first, as jnp.sort does.
     return wrap(jnp.sort(as_jax(roots(LiftedArray(as_jax(asarray(c))[::-1])))))
 
 
@@ -84,15 +83,15 @@ def _coefficients(p: Any) -> Any:
 
 
 def _poly(seq_of_zeros: Any) -> Any:
-    """`np.poly`; of a real matrix it is real."""
+    """`np.poly`, which is real for a real matrix."""
     data = as_jax(asarray(seq_of_zeros))
     coefficients = jnp.poly(data)
-    # The matrix's eigenvalues come in conjugate pairs, as far as rounding leaves them; NumPy drops what is left as well.
+    # The eigenvalues of a real matrix come in conjugate pairs, so imaginary parts are rounding errors; NumPy drops them, too.
     return wrap(coefficients.real if data.ndim == 2 and data.dtype.kind != "c" else coefficients)
 
 
 def _polydiv(u: Any, v: Any) -> tuple:
-    """`np.polydiv`, with a remainder of the divisor's degree less one, whose leading zeros stay: how many is not known."""
+    """`np.polydiv`. The remainder keeps leading zeros, because how many there are depends on values."""
     by = _coefficients(v)
     if not is_unknown(by) and not raw(by)[0]:
         raise unliftable("np.polydiv by a polynomial whose leading coefficient is 0", "its other coefficients")
@@ -104,7 +103,7 @@ def _polydiv(u: Any, v: Any) -> tuple:
 
 
 def _of_coefficients(function: Callable, rule: Callable | None = None) -> Callable:
-    """A function of polynomials; of a `poly1d` it makes one."""
+    """The rule for a function of polynomials, which returns a `poly1d` if it is given one."""
 
     def apply(*args: Any, **kwargs: Any) -> Any:
         inputs = [x.coeffs if isinstance(x, (Poly1d, np.poly1d)) else x for x in args]
@@ -124,14 +123,14 @@ def _of_coefficients(function: Callable, rule: Callable | None = None) -> Callab
 
 
 def _polyval(p: Any, x: Any) -> Any:
-    """`np.polyval`; of a polynomial at a polynomial, their composition."""
+    """`np.polyval`; at a polynomial it is the composition."""
     if isinstance(x, (Poly1d, np.poly1d)):
         total = Poly1d(0)
         for c in _coefficients(p):
             total = total * x + c
         return total
     coefficients, at = _coefficients(p), asarray(x) if isinstance(x, (list, tuple)) else x
-    # Horner's rule by the program's own operators, as in NumPy: x may be a matrix, a selection or an object.
+    # Horner's rule by the program's operators, as in NumPy: x may be a matrix, a selection or an object.
     total = at * 0
     for c in coefficients:
         total = total * at + c
@@ -154,10 +153,10 @@ POLYNOMIALS: dict[Any, Callable] = {
 
 
 class Poly1d(Composite):
-    """`np.poly1d` of coefficients that may depend on the arguments; a leading zero among those is kept."""
+    """`np.poly1d` of coefficients that may depend on the arguments. Leading zeros are dropped only if they are known."""
 
     kind = np.poly1d
-    # NumPy's arrays on the left hand the operator over to ours, instead of applying it to each element.
+    # So that `array * p` calls `__rmul__`, instead of multiplying element by element.
     __array_ufunc__ = None
 
     def __init__(self, c_or_r: Any, r: bool = False, variable: str | None = None):
@@ -167,7 +166,7 @@ class Poly1d(Composite):
         coefficients = np.atleast_1d(asarray(POLYNOMIALS[np.poly](c_or_r) if r else c_or_r))
         if coefficients.ndim > 1:
             raise ValueError("Polynomial must be 1d only.")
-        # NumPy takes leading zeros off.
+        # NumPy's constructor drops leading zeros.
         if not is_unknown(coefficients):
             coefficients = asarray(np.poly1d(raw(coefficients)).coeffs)
         self.coeffs, self.variable = coefficients, variable or "x"
@@ -204,7 +203,7 @@ class Poly1d(Composite):
         return session().rules.function(function, tuple(x if isinstance(x, Poly1d) else Poly1d(x) for x in pair), {})
 
     def _behind(self, ufunc: np.ufunc, function: Callable, other: Any) -> Any:
-        """`other op self`: a number or an array of NumPy's makes an array of the polynomial."""
+        """`other op self`. As in NumPy, the result is an array if `other` is a NumPy scalar or array."""
         if isinstance(other, (np.generic, LiftedArray)) or (isinstance(other, Number) and other.python is None):
             return ufunc(other, self.coeffs)
         return self._with(function, other, True)

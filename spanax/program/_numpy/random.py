@@ -1,8 +1,8 @@
-"""Random numbers inside a lifted program: those of a generator that it seeds are drawn, as NumPy does, while it is traced.
+"""Random numbers inside a lifted program: if it seeds its generator, NumPy draws them while the program is traced.
 
-They are the same in every run of such a program in NumPy, too. So they are constants, and those of a distribution whose location
-and scale depend on the arguments are standard numbers, shifted and scaled: the pathwise derivative. Distributions without such a
-form, and generators without a seed, are refused: for those there is `sx.sample`.
+Such a program draws the same numbers in every run of plain NumPy, too, so they are constants. If location and scale depend on the
+arguments, standard numbers are shifted and scaled, which gives the pathwise derivative. Other distributions whose parameters
+depend on the arguments, and generators without a seed, raise: these need `sx.sample`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 
 
 class GeneratorState:
-    """The cell of a generator's state: a block that is traced and undone must leave the numbers that come next as they were."""
+    """The cell of a generator's state, which is restored when a traced block is undone."""
 
     name = "a random generator"
 
@@ -46,7 +46,7 @@ class GeneratorState:
 
 
 class _Snapshot:
-    """What a generator held: compared as one thing, whereas NumPy's dictionaries of arrays cannot be compared by `==`."""
+    """The state of a generator, as one opaque object: branches and loops must not look inside and join it."""
 
     def __init__(self, state: Any):
         self.state = state
@@ -78,15 +78,15 @@ def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
             "the random numbers as an argument",
             "sx.sample with a key",
         )
-    # A traced block runs any number of times, or not at all, but its numbers are drawn once: those after it would be others.
-    # A generator that the block makes itself is seeded again in each iteration, and gives the same numbers there in NumPy.
+    # A traced block may run any number of times, but its numbers are drawn once. A generator that the block itself seeds draws
+    # the same numbers in each iteration anyway.
     if now.staged and not now.probing and age <= now.blocks[-1].start:
         raise unliftable(
             f"{name}() draws in a branch or a loop that runs as the arguments decide, from a generator made outside of it",
             "all numbers drawn before it",
         )
     now.record(GeneratorState(generator), age)
-    # All known: NumPy draws, with every distribution and option that it has.
+    # With known arguments NumPy draws, from any of its distributions.
     if not has_unknown((args, kwargs)):
         return rewrap(method(*unwrap(args), **unwrap(kwargs)))
     rule = _RULES.get(name)
@@ -100,7 +100,7 @@ def draw(method: Callable, args: tuple, kwargs: dict) -> Any:
 
 
 def seed(_: Callable, args: tuple, kwargs: dict) -> None:
-    """`np.random.seed(*args)`: of the generator behind NumPy's own functions."""
+    """`np.random.seed(*args)`: seeds the generator behind NumPy's module-level functions."""
     generator = np.random.random.__self__  # type: ignore[attr-defined]
     session().record(GeneratorState(generator), 0)
     session().note_new(generator)
@@ -108,7 +108,7 @@ def seed(_: Callable, args: tuple, kwargs: dict) -> None:
 
 
 def make_generator(kind: Callable, args: tuple, kwargs: dict) -> Any:
-    """A new generator. Without a seed it differs in every run in NumPy, and would be the same in each of the compiled program."""
+    """A new generator. Without a seed NumPy draws new numbers in each run, but a compiled program would repeat its own."""
     if (not args and not kwargs) or args == (None,):
         raise unliftable(
             f"{getattr(kind, '__name__', kind)}() without a seed: the numbers would be the same in every run",
@@ -120,12 +120,12 @@ def make_generator(kind: Callable, args: tuple, kwargs: dict) -> Any:
 
 
 def _location_scale(standard: str, first: str, second: str, *, span: bool = False) -> Callable:
-    """Standard numbers, shifted and scaled: by location and scale, or with `span` by the two ends of an interval."""
+    """The rule for a location-scale family; with `span` the parameters are the two ends of an interval."""
 
     def rule(generator: Any, low: Any = 0.0, high: Any = 1.0, size: Any = None, **kwargs: Any) -> Any:
         low, high, size = kwargs.get(first, low), kwargs.get(second, high), kwargs.get("size", size)
         shape = np.broadcast_shapes(asarray(low).shape, asarray(high).shape) if size is None else size
-        # NumPy draws its own normal and uniform numbers in this way, from the same bits: the values are NumPy's.
+        # NumPy transforms standard numbers in the same way, so these are the numbers that it would draw.
         numbers = rewrap(getattr(generator, standard)(shape if shape != () else None))
         return low + (high - low) * numbers if span else low + high * numbers
 
@@ -146,14 +146,14 @@ def _permutation(generator: Any, x: Any, axis: int = 0) -> Any:
 
 
 def _shuffle(generator: Any, x: Any, axis: int = 0) -> None:
-    # The order that NumPy draws depends on the length alone, so known numbers are shuffled in place of the unknown ones.
+    # The permutation depends only on the length, so NumPy shuffles the indices.
     order = np.arange(len(x))
     generator.shuffle(order)
     x[...] = x[order]
 
 
 def _choice(generator: Any, a: Any, size: Any = None, replace: bool = True, p: Any = None, **kwargs: Any) -> Any:
-    # Which one is drawn jumps in p: no derivative passes through the places, and its expectation needs a bridge.
+    # The draw jumps as p changes, so its expectation needs a bridge.
     if has_unknown((size, p)):
         raise unliftable(
             "choice() whose probabilities depend on the arguments", "sx.sample of a Categorical, with a bridge"

@@ -1,6 +1,6 @@
 """NumPy's decompositions of symmetric matrices, which read one triangle of the matrix and never the other.
 
-JAX's read both, and symmetrize: with that, a gradient would be spread over both triangles, where NumPy's value depends on one.
+JAX's functions average both triangles, which would spread the gradient over both, although NumPy's value depends on one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .._values.values import as_jax, wrap
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     """`np.linalg.cholesky`."""
     factor = jnp.linalg.cholesky(_symmetric(a, upper), upper=upper, symmetrize_input=False)
-    # NumPy raises a LinAlgError; JAX's factor is NaN.
+    # NumPy raises a LinAlgError, JAX returns NaN.
     session().check(
         jnp.any(jnp.isnan(factor)),
         "np.linalg.cholesky: the matrix is not positive definite",
@@ -39,9 +39,9 @@ def eigvalsh(a: Any, UPLO: str = "L") -> Any:
 
 
 def _symmetric(a: Any, upper: bool) -> jax.Array:
-    """The matrix that one triangle and the diagonal stand for."""
+    """The symmetric matrix with this triangle and diagonal."""
     x = as_jax(a)
     x = x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float)
-    # So the derivative lands in this triangle alone, with both entries that an element of it stands for.
+    # The derivative reaches this triangle only: each of its elements appears twice in the matrix.
     triangle, strict = (jnp.triu(x), jnp.triu(x, 1)) if upper else (jnp.tril(x), jnp.tril(x, -1))
     return triangle + jnp.conj(jnp.swapaxes(strict, -1, -2))

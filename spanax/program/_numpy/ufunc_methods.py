@@ -1,6 +1,6 @@
 """The methods of NumPy's universal functions: `np.add.reduce`, `accumulate`, `reduceat`, `outer` and `at`.
 
-Those that JAX has as one operation are that; any other function is applied to one row after the other.
+One JAX operation where there is one; else the function is applied to one row after the other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .._session import session, unliftable
 from .._values.trees import has_unknown, unwrap
 from .._values.values import LiftedArray, as_jax, wrap
 
-# JAX has these reductions in one operation, with derivatives of their own.
+# Reductions that are one operation in JAX.
 _REDUCED: dict[Any, Callable] = {
     np.add: jnp.sum,
     np.multiply: jnp.prod,
@@ -28,7 +28,7 @@ _REDUCED: dict[Any, Callable] = {
     np.logical_or: jnp.any,
 }
 _ACCUMULATED = {np.add: lax.cumsum, np.multiply: lax.cumprod, np.maximum: lax.cummax, np.minimum: lax.cummin}
-# By `x.at[i].add(...)` and the like, which count repeated indices each time, as NumPy's `ufunc.at` does.
+# The methods of `x.at[i]`, which apply repeated indices repeatedly, as NumPy's `ufunc.at` does.
 _WRITTEN = {np.add: "add", np.subtract: "add", np.multiply: "multiply", np.maximum: "max", np.minimum: "min"}
 
 
@@ -54,18 +54,18 @@ def reduce(
 
 
 def _fold(ufunc: np.ufunc, data: jax.Array, initial: jax.Array | None) -> jax.Array:
-    """All rows together, in order: the function need not be associative."""
+    """The reduction over all rows, in order, because the function need not be associative."""
     rows = [LiftedArray(row) for row in data]
     if initial is not None:
         rows.insert(0, LiftedArray(jnp.broadcast_to(initial, data.shape[1:] if rows else ())))
-    # Only NumPy's functions with a neutral element are in the table, so there is nothing to return for no rows.
+    # Without rows there is no result, as the functions that come here have no neutral element.
     if not rows:
         raise ValueError(f"zero-size array to reduction operation {ufunc.__name__}")
     return as_jax(_running_folds(ufunc, rows)[-1])
 
 
 def _running_folds(ufunc: np.ufunc, rows: list) -> list:
-    """The first, the first two together, and so on."""
+    """The first row, the function of the first two, of that and the third, and so on."""
     folds = rows[:1]
     for row in rows[1:]:
         folds.append(session().rules.ufunc(ufunc, "__call__", (folds[-1], row), {}))
@@ -73,7 +73,7 @@ def _running_folds(ufunc: np.ufunc, rows: list) -> list:
 
 
 def accumulate(ufunc: np.ufunc, x: Any, axis: int = 0, dtype: Any = None) -> Any:
-    """`ufunc.accumulate(x, axis)`: all partial results of the reduction, along the same axis."""
+    """`ufunc.accumulate(x, axis)`: the partial results of the reduction along the axis."""
     data = as_jax(x, dtype)
     if ufunc in _ACCUMULATED:
         return wrap(_ACCUMULATED[ufunc](data, axis=axis % data.ndim))
@@ -82,33 +82,33 @@ def accumulate(ufunc: np.ufunc, x: Any, axis: int = 0, dtype: Any = None) -> Any
 
 
 def reduceat(ufunc: np.ufunc, x: Any, indices: Any, axis: int = 0, dtype: Any = None) -> Any:
-    """Of the parts that begin at known indices; where one does not end behind its beginning, the element itself."""
+    """`ufunc.reduceat(x, indices)`: of the parts between known indices; of an empty part its first element, as in NumPy."""
     if has_unknown(indices):
         raise unliftable(f"np.{ufunc.__name__}.reduceat with indices that depend on the arguments", "np.add.at")
     data = jnp.moveaxis(as_jax(x, dtype), axis, 0)
     starts = np.asarray(unwrap(indices))
     if np.any((starts < 0) | (starts >= len(data))):
         raise IndexError(f"an index of reduceat is out of bounds for an axis of size {len(data)}")
-    # The ends are known, so each part has a shape of its own; a segmented sum would have one for all, but only sums.
+    # One reduction for each part. jax.ops has segmented sums, but not for all functions.
     ends = [*starts[1:], len(data)]
     parts = [data[a:b] if a < b else data[a : a + 1] for a, b in zip(starts, ends, strict=True)]
     return wrap(jnp.stack([as_jax(reduce(ufunc, LiftedArray(part))) for part in parts], axis))
 
 
 def outer(ufunc: np.ufunc, x: Any, y: Any, **kwargs: Any) -> Any:
-    """`ufunc.outer(x, y)`: of each element of x with each of y."""
+    """`ufunc.outer(x, y)`: the function of each element of x with each of y."""
     first, second = as_jax(x), as_jax(y)
     spread = LiftedArray(first.reshape(*first.shape, *[1] * second.ndim))
     return session().rules.ufunc(ufunc, "__call__", (spread, LiftedArray(second)), kwargs)
 
 
 def at(ufunc: np.ufunc, target: LiftedArray, index: Any, *values: Any) -> None:
-    """`np.add.at` and the like: repeated indices count each time."""
+    """`ufunc.at(target, index, values)`: in place, with repeated indices applied repeatedly."""
     data, place = as_jax(target), resolve_index(target, index)[0]
     if ufunc not in _WRITTEN:
         raise unliftable(f"np.{ufunc.__name__}.at is not lifted", "a loop")
     value = as_jax(values[0], data.dtype)
-    # JAX's scatter has no subtraction.
+    # `x.at[i]` has no method that works for repeated indices of np.subtract but `add`.
     value = -value if ufunc is np.subtract else value
     target.write(getattr(data.at[place], _WRITTEN[ufunc])(value))
 

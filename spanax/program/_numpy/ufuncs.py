@@ -32,7 +32,7 @@ _ARITHMETIC |= {np.absolute, np.invert, np.left_shift, np.right_shift}
 
 
 def apply(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
-    """`method` is that of NumPy's protocol, or "operator" where Python's operator was used on Python's numbers, perhaps."""
+    """`method`: that of NumPy's protocol, or "operator" for Python's operators, whose operands may be Python numbers."""
     chosen = next((x for x in inputs if isinstance(x, (Masked, Matrix))), None)
     if chosen is not None:
         return chosen.ufunc(ufunc, method, inputs, kwargs)
@@ -46,7 +46,7 @@ def _apply(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
     if method == "at":
         return at(ufunc, *inputs)
     is_call = method in ("__call__", "operator")
-    # Of a method such as reduce, `where` says what takes part; of a call, which results are written.
+    # For a call `where` says which results are written; for a method such as reduce, which elements take part.
     where = kwargs.pop("where", True) if is_call else True
     if method == "operator" and ufunc in _ARITHMETIC and all(map(weak_type, inputs)):
         inputs = tuple(map(_bool_to_int, inputs))
@@ -64,7 +64,7 @@ def _array_of_sequence(x: Any) -> Any:
 
 
 def _apply_to_unknown(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
-    # Python's float division raises where NumPy's does not, and a handler would have to be chosen before its value is known.
+    # Arithmetic may raise depending on values, and the handler would have to be chosen before they are known.
     if session().guarded:
         raise unliftable(
             "a `try` statement around arithmetic on values that depend on the arguments: which handler runs is not known",
@@ -82,12 +82,12 @@ def _each(function: Callable, result: Any) -> Any:
 
 
 def _store_out(result: Any, out: Any, where: Any) -> Any:
-    """Into `out=`, and only `where=`."""
+    """The result, written into `out=`, where `where=` holds."""
     targets = out if isinstance(out, tuple) else (out,)
     if targets[0] is None:
         if where is True:
             return result
-        # In NumPy such numbers are whatever the memory held.
+        # In NumPy these are uninitialized memory.
         raise unliftable("where= without out= leaves numbers that nobody has set", "out=np.zeros_like(x)")
     for target, one in zip(targets, result if isinstance(result, tuple) else (result,), strict=True):
         store = session().rules.store
@@ -99,7 +99,7 @@ def _store_out(result: Any, out: Any, where: Any) -> Any:
 
 
 def _refuse_objects(ufunc: np.ufunc, inputs: tuple) -> None:
-    # Named here, with the function. The conversion to JAX would fail as well, but knows only the array.
+    # The conversion to JAX would raise as well, but could not name the function.
     if any(isinstance(x, np.ndarray) and x.dtype == object for x in inputs):
         raise unliftable(f"np.{ufunc.__name__} on an array of objects", "an array of numbers")
 
@@ -108,20 +108,20 @@ def _refuse_objects(ufunc: np.ufunc, inputs: tuple) -> None:
 
 
 def weak_type(x: Any) -> type | None:
-    """The Python type that a Python scalar, known or not, has in promotion."""
+    """The type of a Python scalar, known or not, which is weak in promotion; None for anything else."""
     if isinstance(x, Number):
         return x.python
     return type(x) if type(x) in (bool, int, float, complex) else None
 
 
 def dtypes(ufunc: np.ufunc, inputs: tuple) -> tuple[np.dtype, ...]:
-    """Those of the inputs and results, as NumPy has them."""
+    """The dtypes of the inputs and results, by NumPy's rules."""
     kinds = []
     for x in inputs:
         kind = weak_type(x)
-        # NumPy's resolver takes the classes int, float and complex for weak scalars, and bool for none.
+        # NumPy's resolver accepts the classes int, float and complex for weak scalars, but not bool.
         kinds.append(np.dtype(bool) if kind is bool else kind or np.dtype(raw(x).dtype))
-    # Python's integers have any size, so for comparisons of two of them NumPy has objects.
+    # For comparisons of two Python integers, which have any size, NumPy would choose objects.
     if all(kind is int for kind in kinds):
         kinds = [np.dtype(int)] * len(kinds)
     try:
@@ -131,7 +131,7 @@ def dtypes(ufunc: np.ufunc, inputs: tuple) -> tuple[np.dtype, ...]:
 
 
 def _python_kind(ufunc: np.ufunc, result: Any, inputs: tuple) -> Any:
-    """What an operator makes of Python's numbers is one of them."""
+    """The result of an operator, which is a Python number if all operands are."""
     if isinstance(result, Number) and all(weak_type(x) for x in inputs):
         result.python = PYTHON[result.dtype.kind]
         check_whole(ufunc, inputs, result)
@@ -139,8 +139,8 @@ def _python_kind(ufunc: np.ufunc, result: Any, inputs: tuple) -> Any:
 
 
 def _bool_to_int(x: Any) -> Any:
-    """Python's own booleans are the numbers 0 and 1 in arithmetic."""
-    # NumPy's booleans stay booleans: True + True is 2 in Python and True in NumPy.
+    """A Python bool as an int for arithmetic."""
+    # True + True is 2 in Python; of NumPy's booleans it is True.
     if weak_type(x) is not bool:
         return x
     return Number(as_jax(x, int), int) if isinstance(x, Number) else int(x)
@@ -152,10 +152,10 @@ def _bool_to_int(x: Any) -> Any:
 def _call(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
     rule = _RULES.get(ufunc.__name__)
     types = dtypes(ufunc, inputs)
-    # `dtype=` is that of the loop: the inputs are cast to it, and it has no rule that looks at their types.
+    # The inputs are cast to `dtype=` first. Special rules, which look at their types, do not apply then.
     if (dtype := kwargs.pop("dtype", None)) is not None:
         types = (*[np.dtype(dtype)] * len(inputs), *types[len(inputs) :])
-    # They choose among loops and memory layouts, which XLA does not have. What is left would change values.
+    # These do not affect values. Any other option might, so it must not be ignored.
     for name in ("casting", "order", "subok"):
         kwargs.pop(name, None)
     if kwargs:
@@ -167,9 +167,9 @@ def _call(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
 
 
 def _careful(ufunc: np.ufunc, inputs: tuple, types: tuple) -> Callable | None:
-    """A function with a domain, whose derivative outside of it must not make that of others NaN."""
+    """The version of a function with a domain whose derivative is 0, not NaN, outside of it (`steady`); else None."""
     name = ufunc.__name__
-    # Ints have no derivative, and complex numbers no domain.
+    # Integers have no derivative, and for complex numbers these functions are defined everywhere.
     if types[0].kind != "f" or (name == "divide" and _is_safe(inputs[1])):
         return None
     return steady(name)
@@ -197,7 +197,7 @@ _PRIVATE = {"clip", "_ones_like"}
 
 
 def _power(x: Any, n: Any) -> Any:
-    """A known whole exponent: a product of factors, whose derivatives of every order are products, and exact everywhere."""
+    """For a known integer exponent, a product of factors, whose derivatives of every order are right everywhere."""
     if is_unknown(n):
         return whole_power(x, n) if weak_type(x) is int and weak_type(n) is int else None
     exponent = raw(n)
@@ -206,12 +206,12 @@ def _power(x: Any, n: Any) -> Any:
     dtype = dtypes(np.power, (x, n))[-1]
     if dtype.kind in "fc" or exponent >= 0:
         return lax.integer_pow(as_jax(x, dtype), int(exponent))
-    # Of Python's ints a negative exponent makes a float; of NumPy's it is an error, which is left to NumPy.
+    # Python's 2 ** -1 is a float. With NumPy's integers it is an error, which is left to NumPy.
     return lax.integer_pow(as_jax(x, canonical(float)), int(exponent)) if weak_type(x) and weak_type(n) else None
 
 
 def _is_small_whole(exponent: Any) -> bool:
-    """Is it one number, whole, and so small that squaring over and over takes few multiplications (at most 12)?"""
+    """Is it a single integer, so small that repeated squaring takes few multiplications (at most 11)?"""
     if np.ndim(exponent) or isinstance(exponent, complex):
         return False
     return float(exponent).is_integer() and abs(exponent) <= 64
@@ -219,12 +219,12 @@ def _is_small_whole(exponent: Any) -> bool:
 
 def _matmul(x: Any, y: Any) -> Any:
     dtype = dtypes(np.matmul, (x, y))[-1]
-    # An accelerator's default rounds float32 to fewer bits before it multiplies; NumPy does not.
+    # By default accelerators round float32 to fewer bits before they multiply.
     return jnp.matmul(as_jax(x, dtype), as_jax(y, dtype), precision=lax.Precision.HIGHEST)
 
 
 def _span(sign: int) -> Callable:
-    """The range of an index stays known when a known int is added to it."""
+    """The rule for adding or subtracting integers whose ranges are known: that of the result is known as well."""
 
     def shift(x: Any, y: Any) -> Any:
         if isinstance(x, Number) and x.span and type(y) is int:
@@ -237,7 +237,7 @@ def _span(sign: int) -> Callable:
 
 
 def _shifted_index(index: Number, known: int) -> Number:
-    """`index + known`, which remembers what it was shifted from: x[i : i + 3] has a known length."""
+    """`index + known`, which keeps its origin, so that x[i : i + 3] has a known length."""
     assert index.span is not None
     low, high = index.span
     result = Number(as_jax(index) + canonical(int).type(known), int, (low + known, high + known))
@@ -246,14 +246,14 @@ def _shifted_index(index: Number, known: int) -> Number:
 
 
 def _interval_rule(ufunc: np.ufunc) -> Callable:
-    """The range of an index stays known when it is combined with known ints and other indices: interval arithmetic."""
+    """Interval arithmetic: the range of the result for two integers whose ranges are known."""
 
     def combine(x: Any, y: Any) -> Number | None:
         first, second = map(_interval, (x, y))
         if first is None or second is None:
             return None
-        # Add, subtract and multiply are monotonous in each operand, so the extremes are at the ends. Ends below 2^31 have
-        # products that an int64 holds: beyond, NumPy's own arithmetic would wrap around here.
+        # Sums, differences and products have their extremes at the ends of the intervals. Products of numbers below 2^31 fit
+        # into an int64; larger ones would wrap around.
         ends = [int(ufunc(a, b)) for a in first for b in second if max(abs(a), abs(b)) < 2**31]
         if len(ends) < 4 or max(map(abs, ends)) > np.iinfo(canonical(int)).max:
             return None
@@ -263,20 +263,20 @@ def _interval_rule(ufunc: np.ufunc) -> Callable:
 
 
 def _interval(x: Any) -> tuple[int, int] | None:
-    """The least and the greatest value of an int, where they are known."""
+    """The smallest and the largest value of an int, if they are known."""
     if isinstance(x, Number):
         return x.span
     return (x, x) if type(x) is int else None
 
 
 def _square(x: Any) -> Any:
-    # Of ints NumPy's wraps around as any product does; jnp.square does the same.
+    # For integers jnp.square wraps around as NumPy does.
     return lax.integer_pow(as_jax(x), 2) if raw(x).dtype.kind in "fc" else None
 
 
 def _hypot(x: jax.Array, y: jax.Array) -> jax.Array:
-    """A root of squares, which is known to have a kink at 0; by a power of 2 where these would overflow or vanish."""
-    # A power of 2, so that scaling rounds nothing; without a derivative of its own, as unit cancels.
+    """The root of a sum of squares, whose kink at 0 is known; scaled where the squares would overflow or vanish."""
+    # By a power of 2, which does not round, and which cancels in the result and so needs no derivative.
     most, info = jnp.maximum(jnp.abs(x), jnp.abs(y)), jnp.finfo(x.dtype)
     far = 2.0 ** int(0.6 * info.maxexp)
     is_large, is_small = most >= float(info.max) ** 0.5 / 2, most <= float(info.tiny) ** 0.5 / float(info.eps)

@@ -1,7 +1,7 @@
 """`np.vectorize`: a function of numbers, element by element.
 
-As NumPy does, it calls the function once for each element of the broadcast arguments. (`jax.vmap` would trace it once. But the
-function may be any Python: it may return numbers of several kinds, hold state, or branch on its place.)
+As in NumPy, the function is called once for each element of the broadcast arguments. `jax.vmap` would trace it only once, but the
+function may return numbers of several kinds, or have state that each call changes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def call_vectorized(function: np.vectorize, args: tuple, kwargs: dict) -> Any:
     inner, outer = _core_axes(now.signature, len(inputs))
     shape, columns = _broadcast([asarray(x) for x in inputs], inner)
     count = int(np.prod(shape, dtype=int))
-    # Without a call nobody knows the results' number and dtypes.
+    # Only a call shows how many results there are, and their dtypes.
     if not count and now.otypes is None:
         raise ValueError("cannot call `vectorize` on size 0 inputs unless `otypes` is set")
     is_tuple, results = _columns_of(of_elements, columns, count)
@@ -39,7 +39,7 @@ def call_vectorized(function: np.vectorize, args: tuple, kwargs: dict) -> Any:
 
 
 def _split_arguments(vectorize: Any, args: tuple, kwargs: dict) -> tuple[list, Callable]:
-    """The arguments that are taken element by element, and the function of one element of each; `excluded` ones stay whole."""
+    """The arguments that are taken element by element (all but `excluded` ones), and the function of one element of each."""
     positions = [i for i in range(len(args)) if i not in vectorize.excluded]
     names = [name for name in kwargs if name not in vectorize.excluded]
 
@@ -54,7 +54,7 @@ def _split_arguments(vectorize: Any, args: tuple, kwargs: dict) -> tuple[list, C
 
 
 def _core_axes(signature: str | None, count: int) -> tuple[list[int], int | None]:
-    """How many axes of each input belong to one element, and how many outputs the signature promises, if there is one."""
+    """How many axes of each input belong to one element, and the number of outputs, if a signature states it."""
     if signature is None:
         return [0] * count, None
     inputs, outputs = (re.findall(r"\(([^()]*)\)", side) for side in signature.split("->"))
@@ -64,7 +64,7 @@ def _core_axes(signature: str | None, count: int) -> tuple[list[int], int | None
 
 
 def _broadcast(values: list, inner: list[int]) -> tuple[tuple[int, ...], list]:
-    """The shape of the loop over elements, and each input with one leading axis for it, before its `inner` axes."""
+    """The shape of the loop over elements, and each input with one leading axis for all elements, before its `inner` axes."""
     shape = np.broadcast_shapes(*(x.shape[: x.ndim - n] for x, n in zip(values, inner, strict=True)))
     return shape, [_rows(x, n, shape) for x, n in zip(values, inner, strict=True)]
 
@@ -75,9 +75,9 @@ def _rows(x: Any, inner: int, shape: tuple) -> Any:
 
 
 def _columns_of(function: Any, columns: list[LiftedArray], count: int) -> tuple[bool, list[list]]:
-    """Whether the function returns tuples, and its results one by one: for each of them a list."""
+    """Does the function return tuples? And a list for each of its results, with one item for each element."""
     item = session().rules.item
-    # Whether it returns tuples, and of how many, the first result says; the others have to agree with it.
+    # As in NumPy, the first result decides.
     results = [function(*(_python(item(c, i)) for c in columns)) for i in range(count)]
     if not results or not isinstance(results[0], tuple):
         return False, [results]
@@ -85,35 +85,36 @@ def _columns_of(function: Any, columns: list[LiftedArray], count: int) -> tuple[
 
 
 def _python(x: Any) -> Any:
-    """Elements are Python's numbers."""
+    """An element as a Python number, as NumPy passes it."""
     if isinstance(x, Number):
         return session().rules.method(x, "item")()
     return x.item() if isinstance(x, np.generic) else x
 
 
 def _to_arrays(columns: list[list], shape: tuple, otypes: Any) -> tuple:
-    """The results, of the loop's shape."""
+    """The results as arrays of the loop's shape."""
     dtypes = list(map(_dtype, otypes or ())) or [None] * len(columns)
     return tuple(_to_shape(column, shape, dtype) for column, dtype in zip(columns, dtypes, strict=True))
 
 
 def _dtype(kind: Any) -> np.dtype:
-    """Of what `otypes` holds: a letter, a dtype or a class of dtypes."""
-    return kind() if isinstance(kind, type) and issubclass(kind, np.dtype) else np.dtype(kind)
+    """The dtype for an item of `otypes`: a letter, a dtype or a class of dtypes."""
+    dtype: Any = kind
+    return dtype() if isinstance(kind, type) and issubclass(kind, np.dtype) else np.dtype(kind)
 
 
 def _to_shape(column: list, shape: tuple, kind: np.dtype | None) -> Any:
-    """The results in their places, of the dtype of the first one, or of the given one."""
-    # NumPy casts all to the kind of the first, and so cuts 0.5 down to 0 where that was an int: nobody wants it.
+    """One result of all elements as an array, of dtype `kind`, or of that of the first one."""
+    # NumPy casts all results to the dtype of the first, which truncates 0.5 to 0 if that is an int.
     if kind is None and any(_kind(x) != _kind(column[0]) for x in column):
         raise unliftable(
-            "np.vectorize of a function that returns numbers of several kinds: NumPy makes all of the kind of the first",
+            "np.vectorize of a function that returns numbers of several kinds: NumPy casts all to the kind of the first",
             "otypes=[float]",
         )
     flat = asarray(column)
     flat = flat if kind is None else flat.astype(kind)
     result = np.reshape(flat, (*shape, *flat.shape[1:]))
-    # Of numbers alone NumPy returns a scalar.
+    # If all arguments are scalars, NumPy returns one as well.
     return result if result.ndim else (wrap(raw(result)[()]) if not is_unknown(result) else result[()])
 
 

@@ -24,11 +24,11 @@ def _place(function: Callable, side: str) -> Callable:
         part = list(a)[lo:hi] if not isinstance(a, Value) else a[lo:hi]  # type: ignore[index]
         if key is not None:
             part = [session().rules.call(key, v) for v in part]
-        # Not even the dtype of an empty list is known, so searchsorted cannot be asked.
+        # An empty list has no dtype to compare in.
         if not len(part):
             return lo
         place = session().rules.function(np.searchsorted, (asarray(part), x, side), {})
-        # Its range goes with it: where the place indexes a list of known length, the check of bounds falls away.
+        # The place has a known range, so that indexing a list of this length needs no check of bounds.
         return Number(as_jax(place).astype(canonical(int)), int, (0, len(part))) + lo
 
     return bisect_rule
@@ -41,7 +41,7 @@ def _insert(place: Callable) -> Callable:
         if not is_unknown(at):
             a.insert(at, x)
             return
-        # The list grows by one wherever the place is: each element is the old one, x, or the old one's left neighbour.
+        # The list grows by one whatever the place: element i is the old element i, x, or the old element i - 1.
         old, n = list(a), len(a)
         a[:] = [np.where(i < at, old[min(i, n - 1)], np.where(at < i, old[max(i - 1, 0)], x)) for i in range(n + 1)]
 

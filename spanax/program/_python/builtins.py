@@ -1,7 +1,7 @@
 """Python's built-in functions on values of a lifted program: of containers, classes and attributes. CALLS has the rules for all.
 
-What makes a container registers it with the session (`born`): it is the program's own, and younger than the blocks around, which
-need not undo what is written into it. What goes through an iterable asks `list_items`, which knows what a loop has stacked.
+Functions that make a container register it with the session (`born`), so that enclosing branches and loops know that it is the
+program's own and younger than they are. Functions that go through an iterable use `list_items`, which knows stacked items.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .numbers import NUMBERS, list_items
 
 
 def type_of(x: Any) -> type:
-    """The class of what a value stands for: the program's `type(x)` must not see ours."""
+    """The class that a value stands for. The program's `type(x)` must not return one of ours."""
     if isinstance(x, (LiftedArray, Composite)):
         return getattr(x, "kind", np.ndarray)
     if isinstance(x, Number):
@@ -47,7 +47,7 @@ def _type(*args: Any) -> Any:
 
 
 def _print(*args: Any, **kwargs: Any) -> None:
-    # Printed when the program runs, with the numbers of that run.
+    # Deferred until the program runs, to print the numbers of that run.
     call_at_run_time(print, args, kwargs)
 
 
@@ -68,7 +68,7 @@ def _dict(*args: Any, **kwargs: Any) -> dict:
 
 
 def _map(function: Callable, *iterables: Any) -> list:
-    # At once, not one by one as Python's iterator does: an iterator would run the function later, maybe in another branch.
+    # Now, not lazily as in Python: an iterator would call the function later, perhaps inside another branch.
     call = session().rules.call
     return session().note_new([call(function, *items) for items in zip(*map(list_items, iterables), strict=False)])
 
@@ -78,7 +78,7 @@ def _filter(function: Callable | None, iterable: Any) -> list:
     kept = []
     for value in list_items(iterable):
         chosen = truth(value if function is None else call(function, value))
-        # How many items are left would depend on the arguments, and with it the structure of all that follows.
+        # The length of the result would depend on the arguments.
         if not isinstance(chosen, bool):
             raise unliftable("filter() by a condition that depends on the arguments", "sums by weights, or np.where")
         if chosen:
@@ -110,7 +110,7 @@ def _str(x: Any = "") -> Any:
 
 
 def _hasattr(owner: Any, name: str) -> bool:
-    # A stand-in has what NumPy's class has, which is asked instead of the stand-in: that raises for what is not lifted.
+    # NumPy's class is asked, not the stand-in, whose `__getattr__` raises another error for methods that are not lifted.
     if not isinstance(owner, Value):
         return hasattr(owner, name)
     return hasattr(np.ndarray if isinstance(owner, LiftedArray) else type_of(owner), name)
@@ -119,8 +119,8 @@ def _hasattr(owner: Any, name: str) -> bool:
 CALLS: dict[Any, Callable] = {
     **NUMBERS,
     **MATHEMATICS,
-    **BISECTING,
     **CHANGING,
+    **BISECTING,  # after CHANGING, whose rules for insort take known numbers only
     str: _str,
     print: _print,
     isinstance: _isinstance,
@@ -145,13 +145,13 @@ CALLS: dict[Any, Callable] = {
     copy.deepcopy: deep_copy,
     dataclasses.replace: replace_fields,
 }
-# They hand on the items of what they are given, or ask for them one by one: an item may be None on some branches. All others
-# compute with their arguments, so these have values first.
+# These pass items on, or settle them one by one, so an item may be None on some branches. All others compute with their
+# arguments, which therefore must have values.
 PASSING = {
     *(list, tuple, dict, zip, enumerate, reversed, iter, len, map, filter, any, all, type, isinstance, callable),
     *(getattr, setattr, hasattr, object.__setattr__, functools.reduce, copy.deepcopy, dataclasses.replace, *CHANGING),
 }
-# A lifted program runs once, when it is traced: what acts on the world would act then, and never again.
+# Side effects would happen once, while the program is traced, and not when it runs.
 REFUSED: dict[Any, str] = {
     **dict.fromkeys((np.loadtxt, np.genfromtxt, np.load, np.fromfile), "reads a file"),
     **dict.fromkeys((np.save, np.savez, np.savetxt), "writes a file"),

@@ -1,7 +1,7 @@
-"""Calls inside a lifted program: functions with source are lifted in turn, those of NumPy and Python have counterparts here.
+"""Calls inside a lifted program: functions with source are lifted in turn, those of NumPy and Python have rules.
 
-Which it is, is asked in this order: a rule of our own; a call with a meaning of its own (a partial, a log, a draw); a method of a
-container or a text; a class; a function of the program; and last one of others (`libraries`).
+In this order: functions with a rule (`CALLS`, NumPy's `RULES`); calls that are treated specially (a partial, a log, a draw);
+methods of containers and strings; classes; functions of the program; functions of libraries (`libraries`).
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from .libraries import LIBRARIES, NUMPY_SERIES, is_of_jax, is_of_library, is_sta
 
 
 def call(function: Any, *args: Any, **kwargs: Any) -> Any:
-    """`function(*args, **kwargs)`, which is a value."""
+    """`function(*args, **kwargs)`, whose result has a value on all branches."""
     return settle(call_unread(function, *args, **kwargs))
 
 
 def call_unread(function: Any, *args: Any, **kwargs: Any) -> Any:
-    """`function(*args, **kwargs)`, which may be None on some branches, as may be the arguments."""
+    """`function(*args, **kwargs)`, whose arguments and result may be None on some branches."""
     if (method := own_method(function, "__call__")) is not None:
         return call_unread(method, function, *args, **kwargs)
     try:
@@ -46,7 +46,7 @@ def call_unread(function: Any, *args: Any, **kwargs: Any) -> Any:
         rule, is_numpys, computes = None, False, True
     if rule is not None or is_numpys:
         args, kwargs = settle_parts((args, kwargs)) if computes else (tuple(map(settle, args)), kwargs)
-        # Objects have their own ways to be text, which are not lifted: what they may read has a value.
+        # An object's `__str__` is not lifted, so all that it may read must have a value.
         if function in (str, print):
             args = settle_within(args)
         return apply(function, args, kwargs) if rule is None else rule(*args, **kwargs)
@@ -54,8 +54,7 @@ def call_unread(function: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def start(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """The call of the whole program: its own function is lifted wherever it comes from."""
-    # Called by the user, not by the program: no hook of a lifted function is around, and so no rule is asked.
+    """The call of the whole program, whose own function is lifted even if a library or a rule has it."""
     while isinstance(function, functools.partial):
         args, kwargs = (*function.args, *args), {**function.keywords, **kwargs}
         function = function.func
@@ -71,7 +70,7 @@ def _dispatch(function: Any, args: tuple, kwargs: dict) -> Any:
         args, kwargs = settle_within((args, kwargs))
     if isinstance(function, np.vectorize):
         return call_vectorized(function, args, kwargs)
-    # NumPy's own poly1d, made outside, evaluates itself; ours does so by operations that have rules.
+    # NumPy's poly1d would evaluate itself in plain Python; ours uses operations that have rules.
     if isinstance(function, (np.poly1d, Poly1d)):
         return Poly1d(function)(*args)
     if isinstance(function, functools.partial):
@@ -85,7 +84,7 @@ def _dispatch(function: Any, args: tuple, kwargs: dict) -> Any:
 
 
 def _hands_on(function: Any) -> bool:
-    """May its arguments be None on some branches: does it ask in turn, or only keep them?"""
+    """May its arguments be None on some branches, because it settles them itself or only stores them?"""
     owner = getattr(function, "__self__", None)
     if is_log(function) or isinstance(owner, GENERATORS):
         return False
@@ -108,10 +107,10 @@ def _refuse_effects(function: Any) -> None:
 
 def _call_by_kind(function: Any, args: tuple, kwargs: dict) -> Any:
     owner = getattr(function, "__self__", None)
-    # object.__setattr__(self, ...), as frozen dataclasses and Equinox's modules use it in __init__.
+    # object.__setattr__(self, ...), which the __init__ of frozen dataclasses uses.
     if isinstance(function, types.MethodWrapperType) and function.__name__ == "__setattr__":
         return set_plainly(owner, *args)
-    # A method that a subclass of the program adds to list or dict is a function of the program.
+    # A method that the program adds in a subclass of list or dict is one of its own functions.
     if isinstance(owner, (list, dict, set, deque)) and not isinstance(function, types.MethodType):
         return container_method(function, owner, args, kwargs)
     if isinstance(owner, str):
@@ -136,7 +135,7 @@ def _call_method(method: types.MethodType, args: tuple, kwargs: dict) -> Any:
 
 
 def program_function(function: types.FunctionType, args: tuple, kwargs: dict) -> Any:
-    """A function in Python. What a lifted one returns may be None on some branches, which it asks this frame for (`hooks`)."""
+    """A function in Python. A lifted one recognizes this frame as its caller, and may return None on some branches (`hooks`)."""
     if is_lifted(function):
         return function(*args, **kwargs)
     if (new := _lifted_own(function)) is not None:
@@ -145,7 +144,7 @@ def program_function(function: types.FunctionType, args: tuple, kwargs: dict) ->
 
 
 def _lifted_own(function: types.FunctionType) -> Callable | None:
-    """The function with hooks; None where it is not one of the program's, and for a generator."""
+    """The function with hooks; None if it is not one of the program's, or is a generator."""
     if is_of_jax(function) or is_of_library(function) or _is_made_by_functools(function) or is_standard(function):
         return None
     new = lift_function(function)
@@ -153,7 +152,7 @@ def _lifted_own(function: types.FunctionType) -> Callable | None:
 
 
 def _call_foreign(function: Any, args: tuple, kwargs: dict) -> Any:
-    """A function in Python that is not lifted as it is."""
+    """A function in Python that is not lifted, or a generator."""
     if is_of_jax(function):
         return libraries.call_jax(function, args, kwargs)
     if is_of_library(function):
@@ -166,7 +165,7 @@ def _call_foreign(function: Any, args: tuple, kwargs: dict) -> Any:
 
 
 def _is_made_by_functools(function: types.FunctionType) -> bool:
-    """Is it a wrapper of functools, around a function of the program?"""
+    """Is it a wrapper made by functools?"""
     return hasattr(function, "__wrapped__") and function.__code__.co_filename == functools.__file__
 
 
@@ -174,9 +173,9 @@ def _is_made_by_functools(function: types.FunctionType) -> bool:
 
 
 def _construct(kind: type, args: tuple, kwargs: dict) -> Any:
-    """An instance of a class: what its `__init__` does is lifted."""
+    """An instance of a class, whose `__init__` is lifted."""
     init = kind.__init__
-    # np.polynomial.Polynomial and the like are plain Python, although they are NumPy's.
+    # np.polynomial.Polynomial and the like are plain Python, and are lifted although they are NumPy's.
     if issubclass(kind, NUMPY_SERIES):
         instance = session().note_new(object.__new__(kind))
         lift_function(cast(Any, init))(instance, *args, **kwargs)
@@ -188,7 +187,7 @@ def _construct(kind: type, args: tuple, kwargs: dict) -> Any:
     if _makes_itself(kind):
         instance = libraries.native(kind, args, kwargs)
         return instance if isinstance(instance, tuple) else session().note_new(instance)
-    # No function in Python: a class without __init__, or one that a dataclass has written.
+    # There is no `__init__`, or a dataclass has generated it.
     if not isinstance(init, types.FunctionType) or not _has_source(init):
         return _construct_plainly(kind, args, kwargs)
     instance = session().note_new(object.__new__(kind))
@@ -197,22 +196,22 @@ def _construct(kind: type, args: tuple, kwargs: dict) -> Any:
 
 
 def _makes_itself(kind: type) -> bool:
-    """Does a `__new__` or a metaclass of its own decide on what an instance is? Then `object.__new__` would go around it."""
+    """Does it have its own `__new__` or metaclass, which `object.__new__` would bypass?"""
     return issubclass(kind, tuple) or kind.__new__ is not object.__new__ or type(kind) is not type
 
 
 def _construct_plainly(kind: type, args: tuple, kwargs: dict) -> Any:
-    """By an `__init__` without source: that of a dataclass, a container or an object without one."""
+    """An instance whose `__init__` has no source: of a dataclass, a container, or a class without one."""
     if (instance := make_dataclass(kind, args, kwargs)) is not None:
         return instance
     instance = kind(*args, **kwargs)
-    # What cannot be written need not be undone. It may be shared as well, as Python's small ints are.
+    # Immutable objects need not be undone, and may be shared, as Python's small ints are.
     is_writable = hasattr(instance, "__dict__") or isinstance(instance, (list, dict, set))
     return session().note_new(instance) if is_writable else instance
 
 
 def _only_keeps(kind: type) -> bool:
-    """Is what makes an instance lifted, or does it keep what it is given: that of a dataclass, of a named tuple?"""
+    """Does its constructor only store its arguments (a dataclass, a named tuple), or is it lifted?"""
     if hasattr(kind, "_fields") and issubclass(kind, tuple):
         return not _has_source(cast(Any, kind.__new__))
     lifted_or_kept = kind.__new__ is object.__new__ and isinstance(kind.__init__, types.FunctionType)
@@ -220,7 +219,7 @@ def _only_keeps(kind: type) -> bool:
 
 
 def _has_source(function: types.FunctionType) -> bool:
-    """Methods that dataclasses write have none."""
+    """Methods that dataclasses generate have none."""
     return not function.__code__.co_filename.startswith("<")
 
 
@@ -234,7 +233,7 @@ def _call_other(function: Any, args: tuple, kwargs: dict) -> Any:
         return libraries.call_ufunc(function, args, kwargs)
     kind = type(function)
     top = (getattr(function, "__module__", None) or kind.__module__ or "").partition(".")[0]
-    # An instance has the module of its class, unless it bears one of its own, as scipy.stats.norm does.
+    # SciPy's objects may have a `__module__` of their own, so that of their class is looked at, too.
     if "scipy" in (top, kind.__module__.partition(".")[0]):
         return _scipy.apply(function, args, kwargs)
     if is_of_jax(function):
@@ -252,7 +251,7 @@ def _call_instance(instance: Any, args: tuple, kwargs: dict) -> Any:
     function = next((vars(kind)["__call__"] for kind in kinds if "__call__" in vars(kind)), None)
     if isinstance(function, types.FunctionType):
         return call_unread(function, instance, *args, **kwargs)
-    # functools.lru_cache and the like: a cache of traced values would give them to another program.
+    # functools.lru_cache and the like: bypassed, as a cached traced value would leak into the next tracing.
     if isinstance(getattr(instance, "__wrapped__", None), types.FunctionType):
         return call_unread(instance.__wrapped__, *args, **kwargs)
     return libraries.native(instance, args, kwargs)

@@ -1,7 +1,7 @@
 """Methods of lists, dictionaries, sets and texts.
 
-They run as they are, while the program is traced. Around each call the session is told what is read and what is about to change,
-so that branches and loops can join, or undo, what their blocks have written.
+They run as they are, while the program is traced. Each call first records with the session what it reads and what it is about to
+change, so that branches and loops can join, or undo, what their blocks have written.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _WRITING = frozenset(
     "discard "
     "difference_update intersection_update symmetric_difference_update subtract move_to_end".split()
 )
-# They only keep what they are given, which may be None on some branches until somebody computes with it.
+# These only store their arguments, which may be None on some branches.
 _KEEPING = frozenset("append appendleft insert setdefault get".split())
-# They compare what they are given with what is there.
+# These compare their argument with what is there.
 _LOOKING = frozenset("index remove count get pop setdefault discard".split())
 
 
@@ -33,10 +33,10 @@ def container_method(method: Callable, owner: Any, args: tuple, kwargs: dict) ->
     name = method.__name__
     if name not in _KEEPING:
         args = tuple(map(settle, args))
-    # Comparing by identity, Python would find the object of one branch and not that of the other.
+    # Python would compare a merged object by identity, and find neither of those that it may be.
     if name in _LOOKING and args and possible_aliases(args[0]):
         raise unliftable(
-            f"an object that is one or another, as the arguments decide, is looked for: {name}()",
+            f"{name}() looks for an object, and which object it is depends on the arguments",
             "a number that says which one it is",
         )
     if name not in _WRITING:
@@ -46,7 +46,7 @@ def container_method(method: Callable, owner: Any, args: tuple, kwargs: dict) ->
     check_usable(owner)
     note_write(owner)
     if name == "sort":
-        # Python empties the list while it sorts, so the sorted one is made first.
+        # Not by the list's own method, which could not compare traced keys.
         ordered = CALLS[sorted](owner, **kwargs)
         owner[:] = ordered
         return None

@@ -1,8 +1,8 @@
-"""What the hooks in a rewritten function do: `_sx_.call(f, x)` and the like.
+"""The hooks that a rewritten function calls: `_sx_.call(f, x)` and the like.
 
-Names, attributes and items may be None, or have no value, on some branches of the program (`Unsettled`). Each expression whose
-value is computed with asks for it (`ld`, `call`, `item`); those that only hand a value on do not (`pass_on`, `call_unread`,
-`item_unread`), so that a program may return early, or nothing, wherever it looks at what it got before it uses it.
+Names, attributes and items may be None, or have no value, on some branches of the program (`Unsettled`). Expressions that compute
+with a value settle it first (`ld`, `call`, `item`). Those that only pass it on do not (`pass_on`, `call_unread`, `item_unread`),
+so that a function may return early or without a value, as long as its caller tests the result before it uses it.
 """
 
 from __future__ import annotations
@@ -66,22 +66,23 @@ def ld(value: Any) -> Any:
 
 
 def pass_on(value: Any) -> Any:
-    """A name that is only handed on, to another name, a container or a function: it may be None on some branches."""
+    """A name that is only passed on, to another name, a container or a function: it may be None on some branches."""
     return value if may_be_none(value) else ld(value)
 
 
-# The frames from which a lifted function is called by a hook.
+# The code of the frames from which hooks call lifted functions.
 _CALLERS = {calls.program_function.__code__, calls.start.__code__}
 
 
 def hand_back(value: Any) -> Any:
-    """What a function returns: None on some branches only for a caller that is lifted, and looks."""
+    """What a function returns: None on some branches only if its caller is lifted, and settles it."""
     return _to_caller(value, sys._getframe(1))
 
 
 def _to_caller(value: Any, frame: Any) -> Any:
-    """`frame`: that of the function. A caller by a hook asks for the value when it is used; others do not know how to."""
-    # Python does not tell a function who calls it, and Python's own code (`sorted`, `map`, a generator) may be the caller.
+    """The value for a caller that may not be lifted. `frame`: that of the function."""
+    # Hooks settle a value when it is used. Python's own code (`sorted`, a generator) does not, and only the stack shows which of
+    # them is the caller.
     looks = frame.f_back is not None and frame.f_back.f_code in _CALLERS
     return value if looks or not isinstance(value, Unsettled) else settle(value)
 
@@ -99,10 +100,10 @@ def attribute_unread(owner: Any, name: str, *default: Any) -> Any:
     if isinstance(owner, _text.Text):
         _text.refuse_number(owner)
     owner = settle(owner)
-    # Each branch's object has its own dictionary: a write into one of them would not reach the other.
+    # The object is a merged copy, whose dictionary is not that of any of the objects it stands for.
     if name == "__dict__" and possible_aliases(owner):
         raise unliftable(
-            "the attributes of an object that is one or another, as the arguments decide, are read as a dictionary",
+            "the __dict__ of an object is read, and which object it is depends on the arguments",
             "the attributes by their names",
         )
     if isinstance(owner, Composite) and not hasattr(owner.kind, name):
@@ -118,7 +119,7 @@ def item(target: Any, index: Any) -> Any:
 
 def item_unread(target: Any, index: Any) -> Any:
     """`target[index]`, which may be None on some branches."""
-    # x[-1] reads a list at its end only. A loop that appends to it, and reads no further back, need not carry all of it.
+    # x[-1] reads only the end of a list: a loop that appends to it need not carry all of it.
     if type(target) is list and type(index) is int and -len(target) <= index < 0:
         session().reads_end(target, len(target) + index)
         check_usable(target)
@@ -130,17 +131,17 @@ def item_unread(target: Any, index: Any) -> Any:
 
 
 def result(value: Any, returned: Any, always: bool) -> Any:
-    """What a function returns that may end early, or without a value. `always`: does each path through it end in `return`?"""
+    """What a function returns that has several `return`s. `always`: does each path through it end in `return`?"""
     if isinstance(value, Undefined):
         return None
-    # Where each path returns, the condition of "not assigned" cannot hold at the end, although the tracing cannot know it.
+    # If each path returns, the value is assigned whatever its traced condition says.
     if isinstance(value, Partial):
         value = value.value if always and value.absent is not None else value.or_none()
     return _to_caller(value if may_be_none(value) else ld(value), sys._getframe(1))
 
 
 def final_result(value: Any) -> Any:
-    """The program's result, once each part of it has a value."""
+    """The program's result, each part of which must have a value."""
     value = ld(value)
     if isinstance(value, _text.Text):
         _text.refuse_number(value)
@@ -158,16 +159,16 @@ def final_result(value: Any) -> Any:
 
 # -- truth
 #
-# `a and b` has two forms: in a condition only its truth matters (all_of, any_of), elsewhere its value is one of the operands.
+# `a and b` has two forms: in a condition only its truth matters (all_of, any_of); elsewhere its value is one of the operands.
 
 
 def all_of(first: Any, *others: Callable[[], Any]) -> Any:
-    """`first and others[0]() and ...`, of a condition: whether it holds."""
+    """`first and others[0]() and ...` as a condition: a bool."""
     return choose(first, lambda: all_of(others[0](), *others[1:]), lambda: False) if others else _truth_value(first)
 
 
 def any_of(first: Any, *others: Callable[[], Any]) -> Any:
-    """`first or others[0]() or ...`, of a condition."""
+    """`first or others[0]() or ...` as a condition: a bool."""
     return choose(first, lambda: True, lambda: any_of(others[0](), *others[1:])) if others else _truth_value(first)
 
 
@@ -187,7 +188,7 @@ def or_(first: Any, *others: Callable[[], Any]) -> Any:
 
 
 def _there(value: Any) -> Any:
-    """A value that holds is not None."""
+    """The value of an operand that is true, and so is not None."""
     return value.value if may_be_none(value) else value
 
 
@@ -218,19 +219,19 @@ _AUGMENTED: dict[str, Callable] = {
 
 
 def augment(op: str, target: Any, value: Any) -> Any:
-    """`target op= value`: the new value, which is the old object where it can be written in place."""
+    """`target op= value`. Returns the new value, which is the old object if that can be written in place."""
     refuse_writing(target)
     if isinstance(target, (list, dict, set, deque)):
         note_write(target)
-        # `list += iterable` takes any iterable, also what a loop has stacked, which only `list_items` can go through.
+        # `list += iterable` takes any iterable, including stacked items, which only `list_items` knows.
         value = list_items(value) if isinstance(target, list) and op == "Add" else value
     new = in_place(op, target, value)
     return _AUGMENTED[op](target, value) if new is NotImplemented else new
 
 
 def assign_item(value: Any, target: Any, index: Any) -> None:
-    """`target[index] = value`, in Python's order: the value comes first."""
-    # A container keeps what may be None; an array computes with it.
+    """`target[index] = value`, in Python's order of evaluation: the value comes first."""
+    # A container may store what is None on some branches; an array needs a value.
     holds = isinstance(target, (list, dict, deque)) or own_method(target, "__setitem__") is not None
     store(target, index, value if holds else settle_parts(value))
 
@@ -240,7 +241,7 @@ def assign_attribute(value: Any, owner: Any, name: str) -> None:
 
 
 def item_place(target: Any, index: Any) -> tuple:
-    """What `target[index] += ...` adds to is read before what is added."""
+    """Reads the item of `target[index] += value`, before Python evaluates the value."""
     return target, index, item(target, index)
 
 
@@ -250,13 +251,13 @@ def attribute_place(owner: Any, name: str) -> tuple:
 
 def augment_item(op: str, place: tuple, value: Any) -> None:
     target, index, old = place
-    # An item of an array is a view: written in place, and then stored as well, it would be written twice.
+    # A row of an array is a view: `augment` would write it in place, and the store would write it again.
     new = _OPERATED[op](old, value) if isinstance(target, (LiftedArray, Masked)) else augment(op, old, value)
     if new is not old or own_method(target, "__setitem__"):
         store(target, index, new)
 
 
-# The operators that make a new value: operator.iadd -> operator.add; "and" and "or" are Python's keywords.
+# The operators that return a new value: operator.iadd -> operator.add. `and` and `or` are keywords, hence `and_` and `or_`.
 _OPERATED = {
     name: getattr(operator, f.__name__.replace("i", "", 1) + ("_" if name in ("BitAnd", "BitOr") else ""))
     for name, f in _AUGMENTED.items()
@@ -271,11 +272,11 @@ def augment_attribute(op: str, place: tuple, value: Any) -> None:
 
 
 def append(target: Any, value: Any) -> Any:
-    """`target.append(value)`: by itself, as loops do little else."""
+    """`target.append(value)`, by a shortcut, as it is the most common call of a method."""
     target = settle(target)
     if isinstance(target, list):
         note_write(target)
-        # A list whose structure differs between branches cannot be used. Reading it is the error, appending to it is not.
+        # A list whose structure differs between branches is unusable. Reading it raises; appending to it is allowed.
         if id(target) not in session().broken:
             target.append(value)
         return None
@@ -293,7 +294,7 @@ def delete(target: Any, index: Any) -> None:
 
 
 def rebind(name: str, get: Callable, set_: Callable) -> None:
-    """A function inside is about to give a name of the function around a new value."""
+    """Records that an inner function is about to assign to a name of the enclosing one."""
     session().record(Variable(name, get, set_), 0)
 
 
@@ -303,7 +304,7 @@ def fresh(container: Any) -> Any:
 
 
 def iterate(iterable: Any, unpacked: bool) -> Any:
-    """For a comprehension, which Python runs: the items one by one. `unpacked`: does its target take them apart?"""
+    """The items for a comprehension, which Python runs. `unpacked`: does its target unpack them?"""
     items = list_items(iterable) if items_of(iterable) is not None else iterable
     return map(settle, items) if unpacked else items
 
@@ -317,7 +318,7 @@ def format_fstring(*parts: Any) -> Any:
 
 
 def _as_text(part: Any) -> Any:
-    """Of a text: what an object's `__str__` reads is settled, too."""
+    """A part of a text, settled with all that an object's `__str__` may read."""
     return settle_within(settle_parts(part))
 
 
@@ -333,7 +334,7 @@ def assert_(test: Any, message: Callable[[], Any] | None) -> None:
     """`assert test, message()`."""
     chosen = truth(test)
     if isinstance(chosen, bool):
-        # Python makes the message only where the assertion fails.
+        # Python evaluates the message only if the assertion fails.
         if not chosen:
             raise error_to_raise(AssertionError(*([message()] if message else [])))
         return
@@ -342,7 +343,7 @@ def assert_(test: Any, message: Callable[[], Any] | None) -> None:
 
 
 def error_to_raise(error: Any) -> BaseException:
-    """What `raise error` raises: in a branch that the arguments decide on, a note for whoever traces it."""
+    """The exception of `raise error`. In a traced branch it is wrapped, and becomes a check when the program runs."""
     if isinstance(error, type):
         error = error()
     return RaisedError(error, line()) if session().staged else error
@@ -350,8 +351,8 @@ def error_to_raise(error: Any) -> BaseException:
 
 @contextlib.contextmanager
 def try_block(*kinds: Any):
-    """The body of a `try` with handlers: an error that depends on values cannot be caught there."""
-    # In NumPy's arithmetic these come from values: whether they come is known when the program runs, too late for a handler.
+    """The body of a `try` with handlers. Errors that depend on values cannot be caught."""
+    # Arithmetic raises these depending on values. Whether it does is known only when the program runs, too late for a handler.
     flat = [k for kind in kinds for k in (kind if isinstance(kind, tuple) else (kind,))]
     matters = any(issubclass(e, k) or issubclass(k, e) for k in flat for e in _ARITHMETIC)
     now = session()
@@ -365,8 +366,8 @@ def try_block(*kinds: Any):
 _ARITHMETIC = (ArithmeticError, ValueError, IndexError, np.linalg.LinAlgError, AssertionError)
 
 
-# Not errors of the program, whose `except Exception` would hide them.
-passing = (SpanaxError, RaisedError)  # no handler of the program's catches these
+# These are not errors of the program, and its `except Exception` must not hide them.
+passing = (SpanaxError, RaisedError)
 
 
 def _ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
@@ -378,7 +379,7 @@ def _function(function: Callable, args: tuple, kwargs: dict) -> Any:
 
 
 class LiftRules:
-    """What values ask for: see `_session.Rules`."""
+    """The rules that values of the program use: see `_session.Rules`."""
 
     ufunc = staticmethod(_ufunc)
     function = staticmethod(_function)

@@ -1,8 +1,7 @@
 """Calls of functions that are not the program's: of JAX, NumPy and SciPy, of Python's standard library, and of compiled code.
 
 JAX's functions take traced arrays as they are. NumPy's and SciPy's have rules (`_numpy.functions`, `_scipy`), or are lifted from
-their own source. Anything else runs as it is, on known values; met by a value that depends on the arguments, it ends in an error
-that says so.
+their own source. Anything else runs as it is; if it fails on a value that depends on the arguments, the error says so.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ _JAX = ("jax", "jaxlib", "equinox", "optax", "numpyro", "spanax")
 LIBRARIES = (*_JAX, "numpy", "scipy", "matplotlib", "pandas", "torch")
 _STANDARD = frozenset(sys.stdlib_module_names)
 _STDLIB = sysconfig.get_paths()["stdlib"]
-# Modules whose results depend on the world or whose code is compiled: called while the program is traced, they would give
-# one result for all runs.
+# Modules whose functions depend on the outside world, or are compiled: called while the program is traced, they would return one
+# result for all runs.
 _IMPURE = {
     "time",
     "socket",
@@ -55,20 +54,20 @@ _IMPURE = {
 
 
 def top_module(x: Any) -> str:
-    """The first part of the name of the module that x comes from."""
+    """The top-level package or module that defines x."""
     return (x.__module__ or "").partition(".")[0]
 
 
 def lift_function(function: types.FunctionType) -> Callable:
     """The function with hooks."""
-    # Kept with the session: a compiled program is used again only while these functions are what they were.
+    # Recorded, because a compiled program may be reused only while these functions and what they refer to are unchanged.
     session().functions[id(function)] = function
     return with_hooks(function, session().rules.hooks)
 
 
 def source(function: Any) -> Callable:
-    """A library's function in Python, with hooks; `LiftError` where it is compiled."""
-    # Around each of its functions in Python NumPy has the dispatcher of its protocol, which would come back to the rules.
+    """A library's function in Python, with hooks; `LiftError` if it is compiled."""
+    # NumPy wraps its functions in a dispatcher for `__array_function__`, which would call the rules again.
     inner = inspect.unwrap(function) if callable(function) else function
     if not isinstance(inner, types.FunctionType):
         raise no_counterpart(function)
@@ -79,24 +78,24 @@ def source(function: Any) -> Callable:
 
 
 def is_of_jax(function: Any) -> bool:
-    """Does it compute with JAX's values: is it JAX's, Spanax's or that of a library on them, or made by a transformation?"""
+    """Does it take JAX's arrays: is it from JAX, Spanax or a library on top of them, or made by a transformation?"""
     if isinstance(function, types.FunctionType):  # `functools.wraps` gives it the module of the user's function
-        # An example has the globals of the module that it explains.
+        # A doctest has the globals of the module that it documents.
         is_example = function.__code__.co_filename.startswith("<doctest")
         modules = [] if is_example else [function.__globals__.get("__name__", "")]
     else:
         modules = [getattr(function, "__module__", None) or "", type(function).__module__]
-    # The rules of this part are called by lifted programs, and take the program's values.
+    # Functions of this part take the program's values.
     return any(str(m).partition(".")[0] in _JAX and not str(m).startswith("spanax.program._") for m in modules)
 
 
 def is_of_library(function: types.FunctionType) -> bool:
-    """Is it left as it is, or has it rules: one of a library, or any where only the program's own function is lifted?"""
+    """Is it from a library? So is every function where only the program's own one is to be lifted."""
     return top_module(function) in LIBRARIES or not session().recursive
 
 
 def is_standard(function: types.FunctionType) -> bool:
-    """Is it one of Python's own modules? `__main__` is not, nor are modules that only share a name with a standard one."""
+    """Is it from the standard library? `__main__` is not, nor is a module that shares a name with a standard one."""
     if top_module(function) not in _STANDARD:
         return False
     file = function.__code__.co_filename
@@ -107,7 +106,7 @@ def is_standard(function: types.FunctionType) -> bool:
 
 
 def call_jax(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """A function that computes with JAX's values."""
+    """A function that takes JAX's arrays."""
     return rewrap(function(*_for_jax(args), **_for_jax(kwargs)))
 
 
@@ -121,7 +120,7 @@ def _for_jax(x: Any) -> Any:
 
 
 class _ProgramFunction:
-    """A function of the program that JAX calls, with its own values."""
+    """A function of the program as JAX calls it: from and to JAX's arrays."""
 
     def __init__(self, function: types.FunctionType):
         functools.update_wrapper(self, function)
@@ -130,7 +129,7 @@ class _ProgramFunction:
         with session().block() as writes:
             result = session().rules.call_unread(self.__wrapped__, *rewrap(args), **rewrap(kwargs))  # type: ignore[attr-defined]
             result = _for_jax(settle_parts(result))
-        # JAX may call it once, twice or never, under a trace of its own: a write would leak that trace.
+        # JAX may call it any number of times, under a trace of its own, and a write would leak that trace.
         if writes.before:
             raise unliftable(
                 "a function that JAX or Spanax calls may fail, or writes to what was made outside of it",
@@ -141,7 +140,7 @@ class _ProgramFunction:
 
 
 def call_library(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """A library's function in Python."""
+    """A function of a library, written in Python."""
     top = top_module(function)
     if top == "scipy":
         return _scipy.apply(function, args, kwargs)
@@ -149,25 +148,25 @@ def call_library(function: Callable, args: tuple, kwargs: dict) -> Any:
         return native(function, args, kwargs)
     if any(isinstance(a, NUMPY_SERIES) for a in args):
         return lift_function(cast(Any, function))(*args, **kwargs)
-    # Without values of the program it computes with known numbers, and may well have no rule.
+    # If no argument is a value of the program, NumPy computes, whether there is a rule or not.
     return apply(function, args, kwargs) if has_value((args, kwargs)) else rewrap(function(*args, **kwargs))
 
 
 def call_standard(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """A function of Python's own modules."""
+    """A function of the standard library."""
     refuse_impure(function)
     return native(function, args, kwargs)
 
 
 def call_ufunc(function: Any, args: tuple, kwargs: dict) -> Any:
-    """A universal function, or a method of one such as `np.add.reduce`, which NumPy's protocol brings back to the rules."""
-    # A list of values does not answer to the protocol; an array of them does.
+    """A universal function or a method of one, such as `np.add.reduce`: NumPy's protocol calls the rules."""
+    # A list does not take part in the protocol, even if it holds values; an array of them does.
     args = tuple(asarray(a) if isinstance(a, SEQUENCES) and has_value(a) else a for a in args)
     return function(*args, **kwargs) if has_value((args, kwargs)) else rewrap(function(*args, **kwargs))
 
 
 def call_compiled_numpy(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """A function of NumPy's that is not in Python."""
+    """A compiled function of NumPy."""
     if has_unknown((args, kwargs)):
         return apply(function, args, kwargs)
     result = function(*unwrap(args), **unwrap(kwargs))
@@ -175,19 +174,19 @@ def call_compiled_numpy(function: Callable, args: tuple, kwargs: dict) -> Any:
 
 
 def native(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """The call as it is: of compiled code, or of a library that is not lifted."""
+    """The plain call, of compiled code or of a library that is not lifted."""
     try:
         return rewrap(function(*args, **kwargs))
     except RaisedError:
         raise
     except Exception as error:
         ours = str(getattr(function, "__module__", "")).startswith("spanax.")
-        # Our own diagnosis stands. On known values any error is the function's own; else the value is likely to be the cause.
+        # An error of ours already says what is wrong, and with known values only, the error is the function's own.
         if ours if isinstance(error, SpanaxError) else not has_unknown((args, kwargs)):
             raise
         raise unliftable(
-            f"{_name(function)} is compiled or a library's, is not lifted, and met a value that depends on the arguments"
-            f" ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})",
+            f"{_name(function)} is compiled or from a library, so it is not lifted, and it failed on a value that depends on"
+            f" the arguments ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})",
             "sx.blackbox around it, with a bridge",
             "the same in NumPy, which is lifted",
         ) from error
@@ -197,20 +196,20 @@ def native(function: Callable, args: tuple, kwargs: dict) -> Any:
 
 
 def refuse_constants_written(function: Any, kwargs: dict) -> None:
-    """Of a write into an array of texts or objects, by a method or by `out=`: a branch could not undo it."""
+    """Raises if a method or `out=` writes into an array of strings or objects, which a branch could not undo."""
     refuse_writing(getattr(function, "__self__", None), getattr(function, "__name__", ""))
     for written in kwargs["out"] if isinstance(kwargs.get("out"), tuple) else (kwargs.get("out"),):
         refuse_writing(written)
 
 
 def refuse_impure(function: Any) -> None:
-    """Of what looks at the world, such as `time.time`."""
+    """Raises for a function that depends on the outside world, such as `time.time`, or is compiled."""
     owner = getattr(function, "__self__", None)
     module = getattr(function, "__module__", None) or getattr(owner, "__name__", "") or ""
     if isinstance(module, str) and module.partition(".")[0] in _IMPURE:
         raise unliftable(
-            f"{_name(function)}() looks at the world or is compiled code: a lifted program only computes",
-            "what it returns as an argument",
+            f"{_name(function)}() depends on the outside world or is compiled code, and would be called only once, at tracing",
+            "its result as an argument",
             "sx.blackbox around it, with a bridge",
         )
 

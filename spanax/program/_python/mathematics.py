@@ -1,7 +1,7 @@
 """The modules `math` and `cmath` on numbers that are not known while the program is traced.
 
-By the functions of `jax.numpy` with the same names, with two differences that Python's users rely on: the result is a Python
-number, and an argument outside the function's domain is an error (a check in the running program), where NumPy gives NaN.
+The functions of `jax.numpy` with the same names do the work, with two differences, as in Python: the result is a Python number,
+and an argument outside the function's domain is an error when the program runs, where NumPy returns NaN.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .._values.trees import has_unknown, unwrap
 from .._values.values import Number, as_jax, canonical, wrap
 from .numbers import add_up, list_items, to_float
 
-# Where jax.numpy has another name for a function of the module.
+# Functions that jax.numpy has under another name.
 _NAMES = {
     "asin": "arcsin",
     "acos": "arccos",
@@ -41,7 +41,7 @@ _SPECIAL = {
     "lgamma": jax.scipy.special.gammaln,
     "gamma": jax.scipy.special.gamma,
 }
-# Where a function raises ValueError: outside its domain.
+# Where Python raises a ValueError: outside the domain.
 _OUTSIDE: dict[str, Callable] = {
     "sqrt": lambda x: x < 0,
     "log": lambda x: x <= 0,
@@ -58,7 +58,7 @@ _OUTSIDE: dict[str, Callable] = {
 
 
 def _mathematical(name: str, function: Callable) -> Callable:
-    """Of the math module: numbers only, and an error outside the domain."""
+    """A function of the math module: of numbers only, with an error outside its domain."""
     numpys = _NAMES.get(name, name)
     rule = _SPECIAL[name] if name in _SPECIAL else getattr(jnp, numpys)
     kind = bool if name.startswith("is") else float  # math.isnan and the like
@@ -77,7 +77,7 @@ def _mathematical(name: str, function: Callable) -> Callable:
 
 
 def _complex_function(name: str) -> Callable:
-    """Of the cmath module."""
+    """A function of the cmath module."""
 
     def apply(x: Any) -> Any:
         if not has_unknown(x):
@@ -88,7 +88,7 @@ def _complex_function(name: str) -> Callable:
 
 
 def _to_int(name: str) -> Callable:
-    """`math.floor` and the like, which make ints of floats; NumPy's namesakes leave them floats."""
+    """`math.floor` and the like, which return ints, where NumPy's namesakes return floats."""
 
     def apply(x: Any) -> Any:
         if not has_unknown(x):
@@ -99,7 +99,7 @@ def _to_int(name: str) -> Callable:
 
 
 def _if_unknown(rule: Callable, function: Callable) -> Callable:
-    """`rule` where an argument is not known, else Python's own function."""
+    """`rule` if an argument is not known, else Python's own function."""
     return lambda *args: rule(*args) if has_unknown(args) else function(*unwrap(args))
 
 
@@ -123,7 +123,7 @@ def _dist(p: Any, q: Any) -> Any:
 
 
 def _remainder(x: Any, y: Any) -> Number:
-    """To the nearest multiple, of two equally near ones to the even one (IEEE 754), as jnp.round rounds."""
+    """IEEE 754's: the distance to the nearest multiple, of two equally near ones to the even one, as jnp.round rounds."""
     a, b = as_jax(to_float(x)), as_jax(to_float(y))
     return Number(a - b * jnp.round(a / b), float)
 
@@ -135,7 +135,7 @@ def _modf(x: Any) -> tuple:
 
 def _frexp(x: Any) -> tuple:
     data = as_jax(to_float(x))
-    # The exponent is piecewise constant, and jnp.frexp has no derivative for the mantissa: x * 2^-exponent has it.
+    # The exponent is piecewise constant; the mantissa as x * 2^-exponent has the right derivative.
     exponent = jnp.frexp(jax.lax.stop_gradient(data))[1]
     return Number(data * jnp.exp2(-exponent.astype(data.dtype)), float), Number(exponent.astype(canonical(int)), int)
 
@@ -147,7 +147,7 @@ def _ldexp(x: Any, n: Any) -> Number:
 def _isclose(a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> Any:
     if not has_unknown((a, b)):
         return math.isclose(a, b, rel_tol=rel_tol, abs_tol=abs_tol)
-    # Symmetric in a and b, and with other tolerances than NumPy's function of the same name.
+    # Unlike NumPy's isclose it is symmetric in a and b, and has other tolerances.
     x, y = as_jax(a), as_jax(b)
     return Number(jnp.abs(x - y) <= jnp.maximum(rel_tol * jnp.maximum(jnp.abs(x), jnp.abs(y)), abs_tol), bool)
 
@@ -172,7 +172,7 @@ MATHEMATICS: dict[Any, Callable] = {
     **{getattr(math, name): _to_int(name) for name in ("floor", "ceil", "trunc")},
     **{getattr(cmath, name): _complex_function(name) for name in "exp log sqrt sin cos".split()},
 }
-# Whatever else of the module has a namesake: the next version of Python may add some.
+# All other functions of the module that have a namesake. By search, as newer versions of Python add some.
 for _name in dir(math):
     _function = getattr(math, _name)
     _has_namesake = _name in _SPECIAL or hasattr(jnp, _NAMES.get(_name, _name))

@@ -1,6 +1,6 @@
-"""Python's functions of numbers, `float`, `max`, `sum` and the like, where a number is not known while the program is traced.
+"""Python's functions of numbers (`float`, `max`, `sum` and the like) for numbers that are not known while the program is traced.
 
-Known numbers go to Python's own function, so a lifted program that nothing traced meets computes as it did before.
+Known numbers go to Python's own functions.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from .._values.values import SCALARS, LiftedArray, Number, as_jax, canonical, is
 
 
 def list_items(iterable: Any) -> list:
-    """The items of anything iterable."""
+    """The items of any iterable."""
     items = items_of(iterable)
-    # An iterator of Python's is used up by this, which a branch or a loop around could not undo.
+    # This exhausts a Python iterator, which an enclosing branch or loop could not undo.
     if items is None:
         check_consumable(iterable)
     return list(items if isinstance(items, Items) else iterable)
@@ -65,7 +65,7 @@ def _int(x: Any = 0, *base: Any) -> Any:
 
 
 def _bool(x: Any = False) -> Any:
-    # Of anything: a list is true where it has items, an object where its method says so.
+    # Any object has a truth value, not only numbers.
     chosen = truth(x)
     return chosen if isinstance(chosen, bool) else Number(chosen, bool)
 
@@ -94,15 +94,15 @@ def _extreme(known: Callable, better: Callable) -> Callable:
 
 
 def _are_known(values: list) -> bool:
-    """May Python compare them? Objects may hold what is not known, and compare by a method that is to be lifted."""
+    """Can Python compare them? Objects may hold unknown values, and compare by a method that must be lifted."""
     return not has_unknown(values) and not any(map(is_plain_object, values))
 
 
 def _best(values: list, better: Callable, key: Callable | None) -> Any:
     call = session().rules.call
     best = values[0]
-    # One by one, not by `jnp.max`: the values may be tuples or objects, and of equals Python takes the first, with the whole
-    # derivative, where `jnp.max` divides it among them.
+    # Not by `jnp.max`: the values may be tuples or objects, and if some are equal, Python returns the first of them, which gets
+    # the whole derivative; `jnp.max` divides it among them.
     for value in values[1:]:
         one, other = (value, best) if key is None else (call(key, value), call(key, best))
         best = choose(better(one, other), lambda v=value: v, lambda b=best: b)
@@ -110,7 +110,7 @@ def _best(values: list, better: Callable, key: Callable | None) -> Any:
 
 
 def _is_selection(x: Any) -> bool:
-    """Is it a row of numbers that an unknown mask has chosen?"""
+    """Is it a selection of numbers by an unknown mask?"""
     return isinstance(x, Masked) and x.ndim == 1
 
 
@@ -119,7 +119,7 @@ def add_up(iterable: Any, start: Any = 0) -> Any:
     if isinstance(iterable, Masked):
         return start + iterable.reduce("sum", 0)
     is_row = isinstance(iterable, LiftedArray) and iterable.ndim == 1 and is_unknown(iterable)
-    # One operation instead of one for each element. Rounding differs as NumPy's own sum does from Python's.
+    # One operation instead of one for each element; it rounds in another order than Python does.
     if is_row and not has_unknown(start) and start == 0:
         return np.sum(iterable)
     return functools.reduce(operator.add, list_items(iterable), start)
@@ -140,10 +140,8 @@ def _all(iterable: Any) -> Any:
 
 
 def _truths(iterable: Any) -> tuple[list, list]:
-    """Of all items, whether they hold: those known while the program is traced, which may decide alone, and the others.
-
-    Python stops at the first that decides; items after it are looked at here as well, which shows only where one of them fails.
-    """
+    """The truth of all items: of those that are known while the program is traced, and of the others."""
+    # Python stops at the first item that decides. Here all are looked at, which matters only if a later one raises.
     truths = [truth(x) for x in list_items(iterable)]
     return [t for t in truths if isinstance(t, bool)], [t for t in truths if not isinstance(t, bool)]
 
@@ -160,7 +158,7 @@ def _sorted(iterable: Any, *, key: Any = None, reverse: bool = False) -> list:
             "sorted() by keys that depend on the arguments, of things that are not numbers", "np.argsort on an array"
         )
     order = np.argsort(asarray(list(keys[::-1] if reverse else keys)), kind="stable")
-    # Of equals the first stays first, in reverse as well: so the reversed list is sorted stably, and its order reversed.
+    # Equal items keep their order, with reverse=True as well. So the reversed list is sorted stably, and the result reversed.
     order = np.flip(len(keys) - 1 - order) if reverse else order
     return session().note_new(list(np.take(asarray(values), order)))
 
@@ -174,12 +172,12 @@ def _abs(x: Any) -> Any:
 
 
 def _round(x: Any, digits: Any = None) -> Any:
-    # round(x) is an int and round(x, None) is one, but of a class of the user's the two may differ.
+    # A user's __round__ need not have the second argument.
     return round(x, digits) if digits is not None else round(x)
 
 
 def _pow(x: Any, y: Any, *mod: Any) -> Any:
-    # Python's pow(x, y, mod) never makes the whole power. Here it may overflow, which `_values.integers` checks.
+    # Python's pow(x, y, mod) has no overflow. Here x**y may not fit, which is checked when the program runs.
     if mod and has_unknown((x, y, mod)):
         return x**y % mod[0]
     return pow(x, y, *mod) if mod else x**y
