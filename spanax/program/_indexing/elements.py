@@ -1,6 +1,6 @@
 """An element of a list at an index that is not known while the program is traced; elements are lists, tuples or arrays.
 
-The elements are compared part by part, as the branches of an `if` are (`_values.structure.join`). Parts that differ are stacked,
+The elements are compared part by part, as the branches of an `if` are (`_values.joins.join`). Parts that differ are stacked,
 and the element is read from the stack. It is read-only, because a write would have to change whichever element it is. Assigning
 another element to that place of the list works.
 """
