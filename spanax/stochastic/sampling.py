@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 class Site(NamedTuple):
     """What is static about a draw: the parameters of its equation.
 
-    `lanes` has one entry for each inner vmap around the site, innermost first: the mapped axis, or None, of the key
+    `vmapped` has one entry for each inner vmap around the site, innermost first: the mapped axis, or None, of the key
     and of each array leaf.
     """
 
     tree: Any  # of (distribution, bridge), the distribution opened: the arrays of its static fields are leaves as well
     static: tuple[Hashable, ...]  # their leaves that are no arrays, and ARRAY where one is
-    lanes: tuple[tuple[int | None, ...], ...]
+    vmapped: tuple[tuple[int | None, ...], ...]
     name: str | None
     where: str
     estimate: int | None = None  # the expectation that the draw is a part of, where that has been taken already
@@ -89,9 +89,9 @@ def _parts_as_given(site: Site, leaves: Sequence[Any]) -> tuple[Distribution, Dr
     return closed(jax.tree.unflatten(site.tree, [next(arrays) if s is ARRAY else s for s in site.static]))
 
 
-def _over_lanes(site: Site, fn, mapped: tuple[int, ...] = ()):
+def _under_vmaps(site: Site, fn, mapped: tuple[int, ...] = ()):
     """fn(key, *leaves), or fn(z, *leaves) where z is mapped over its leading axes, under the site's inner vmaps."""
-    for axes in site.lanes:
+    for axes in site.vmapped:
         fn = jax.vmap(fn, in_axes=(*mapped, *axes[1:]) if mapped else axes)
     return fn
 
@@ -115,7 +115,7 @@ def draw(site: Site, via: Drawing | None, key: Key[Array, ""], *leaves: Array) -
         return (via or own).draw(key, distribution)
 
     with naming(site):
-        return _as_given(site, via, _over_lanes(site, one)(key, *leaves), key, *leaves)
+        return _as_given(site, via, _under_vmaps(site, one)(key, *leaves), key, *leaves)
 
 
 def draw_with_score(
@@ -132,7 +132,7 @@ def draw_with_score(
         return z, score(distribution, jax.lax.stop_gradient(z))
 
     with naming(site):
-        z, scores = _over_lanes(site, one)(key, *leaves)
+        z, scores = _under_vmaps(site, one)(key, *leaves)
         return _as_given(site, via, z, key, *leaves), jnp.sum(scores)
 
 
@@ -143,7 +143,7 @@ def with_score(site: Site, key: Key[Array, ""], z: Array, *leaves: Array) -> tup
     """
     distribution, via = parts(site, leaves)
     if not isinstance(via, Scored) or is_told_by_the_draw(distribution):
-        score_of = _over_lanes(site, lambda z, *leaves: score(parts(site, leaves)[0], z), (0,))
+        score_of = _under_vmaps(site, lambda z, *leaves: score(parts(site, leaves)[0], z), (0,))
         return z, jnp.sum(score_of(jax.lax.stop_gradient(z), *leaves))
 
     drawn_again = again(functools.partial(draw_with_score, site, None))(key, *leaves)
@@ -162,7 +162,7 @@ def _as_given(site: Site, via: Drawing | None, z: Array, key: Key[Array, ""], *l
         return (via or own).draw(key, distribution)
 
     with numpyro_promotion():  # a bridge's own settings are in float32
-        return lowered(z, jax.eval_shape(_over_lanes(site, one), key, *leaves).dtype)
+        return lowered(z, jax.eval_shape(_under_vmaps(site, one), key, *leaves).dtype)
 
 
 def _run_sample(key, *leaves, site):
@@ -179,7 +179,7 @@ cost_p = new_primitive("cost", lambda value, **_: [], lambda value, **_: [], kep
 
 
 def _batch_sample(args, dims, *, site):
-    return sample_p.bind(*args, site=site._replace(lanes=(*site.lanes, tuple(dims)))), [0]
+    return sample_p.bind(*args, site=site._replace(vmapped=(*site.vmapped, tuple(dims)))), [0]
 
 
 def with_bridge(site: Site, via: Drawing, leaves: Sequence[Array]) -> tuple[Site, list[Array]]:
@@ -188,8 +188,8 @@ def with_bridge(site: Site, via: Drawing, leaves: Sequence[Array]) -> tuple[Site
     tree, static, arrays = _flat(distribution, via)
     kept = len(leaves) - sum(map(_is_array, jax.tree.leaves(own)))
     more = (None,) * (len(arrays) - kept)
-    lanes = tuple((*axes[: 1 + kept], *more) for axes in site.lanes)
-    return site._replace(tree=tree, static=static, lanes=lanes), arrays
+    vmapped = tuple((*axes[: 1 + kept], *more) for axes in site.vmapped)
+    return site._replace(tree=tree, static=static, vmapped=vmapped), arrays
 
 
 def _flat(distribution: Distribution, via: Drawing) -> tuple[Any, tuple[Hashable, ...], list[Array]]:

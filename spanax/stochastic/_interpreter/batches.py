@@ -54,7 +54,7 @@ def _warn(site: Site, size: int) -> None:
 def _batch_size(eqn: JaxprEqn) -> int:
     """The length of the leading axis of a batch of draws; 1 where there is none."""
     site, shape = eqn.params["site"], aval(eqn.outvars[0]).shape
-    batched = site.lanes or parts(site, [aval(v) for v in eqn.invars[1:]])[0].batch_shape
+    batched = site.vmapped or parts(site, [aval(v) for v in eqn.invars[1:]])[0].batch_shape
     return shape[0] if batched else 1
 
 

@@ -353,7 +353,7 @@ class Program:
         distribution, own = parts(site, leaves)
         via = self.override(site) or own
         assert isinstance(via, Branching)
-        if site.lanes:
+        if site.vmapped:
             raise SpanaxError(
                 f"{via!r} at {site.label} inside a vmap of the program: its lanes would need the rest of the program each",
                 "jax.vmap(expectation(f)) instead",
@@ -387,7 +387,7 @@ def _own_bridge(site: Site) -> Drawing:
 
 
 def _refuse_baseline_per_lane(site: Site) -> None:
-    for axes in site.lanes:
+    for axes in site.vmapped:
         _, via = parts(site, axes[1:])
         if any(axis is not None for axis in jax.tree.leaves(via)):
             raise SpanaxError(
