@@ -60,12 +60,12 @@ def _results_of(flow: DecisionFlow, node: Node, left: Sequence[int]) -> tuple[No
     """
     block = node.block
     around = block.around
-    escaped = [v for v in left if v in flow.open_outputs(block)]
-    if around is None or around.eqn.primitive is P.while_p or len(escaped) < len(left):
+    avals = flow.flat.avals
+    if around is None or around.eqn.primitive is P.while_p or not flow.open_outputs(block).issuperset(left):
         return None
-    start = [out for out, r in zip(around.outs, block.outs, strict=True) if r in escaped]
+    start = [out for out, r in zip(around.outs, block.outs, strict=True) if r in left]
     # Floats jump already. Only of a decision, a boolean or an index, is it still open what is made of it.
-    if any(is_inexact(flow.flat.avals[v].dtype) for v in start) or not is_cheap(flow.flat, around):
+    if any(is_inexact(avals[v].dtype) for v in start) or not is_cheap(flow.flat, around):
         return None
     return around, start
 
@@ -105,9 +105,10 @@ def _jumping_values(region: Region, measured: Measured) -> tuple[set[int], set[i
 
 def _reached_by_jumps(region: Region, jumping: set[int]) -> set[int]:
     """What the choice makes, and what jumps with it: a value that jumps next to it, for another reason, is another choice's."""
-    carried = {v for v, maker in region.tainted.items() if maker is region.node}
-    through = {v for v in carried if v in jumping or region.node.name == "abs"}
-    for node in region.nodes:
+    through = {v for v, maker in region.tainted.items() if maker is region.node}
+    if region.node.name != "abs":
+        through &= jumping
+    for node in region.nodes:  # in program order: one pass finds all
         if node is not region.node and any(r in through for r in node.ins if isinstance(r, int)):
-            through |= {v for v in node.outs if v in jumping}
+            through |= jumping.intersection(node.outs)
     return through

@@ -91,10 +91,15 @@ def _passed_on(block: Block, user: Node, v: int) -> list[Place] | None:
     if _adds(user, v, operands):
         return [(block, w) for w in user.outs]
     if user.eqn.primitive is P.scan_p:
-        return [(user.blocks[0], user.blocks[0].ins[k]) for k in operands]
+        return _into_blocks(user, operands)
     if user.eqn.primitive is P.cond_p and 0 not in operands:
-        return [(inner, inner.ins[k - 1]) for inner in user.blocks for k in operands]
+        # The index of the branch comes before what the branches are given.
+        return _into_blocks(user, [k - 1 for k in operands])
     return [] if user.eqn.primitive is cost_p else None
+
+
+def _into_blocks(node: Node, operands: Sequence[int]) -> list[Place]:
+    return [(block, block.ins[k]) for block in node.blocks for k in operands]
 
 
 def _adds(node: Node, v: int, operands: Sequence[int]) -> bool:

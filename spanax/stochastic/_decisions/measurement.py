@@ -41,13 +41,11 @@ _measurements: dict[Hashable, Measured | None] = {}
 
 def measure(region: Region) -> Measured | None:
     """None where nothing could be measured."""
-    if region.size > ELEMENTS or len(region.flow.runners) >= REGIONS:
-        return None
     known = [region.flat.constants.get(v) for v in region.inputs]
-    if any(np.size(x) > ELEMENTS for x in known if x is not None):
+    if _is_too_large(region, known):
         return None
     if region.elementwise:  # it is run on single numbers: of a constant array, on some of its entries
-        known = [None if x is None or np.shape(x) else x for x in known]
+        known = [x if np.shape(x) == () else None for x in known]
     signature = region.signature(known)
     if signature is None:
         return _measure_alone(region, known)
@@ -56,6 +54,11 @@ def measure(region: Region) -> Measured | None:
             _measurements.clear()
         _measurements[signature] = _measure_alone(region, known)
     return _measurements[signature]
+
+
+def _is_too_large(region: Region, known: Sequence[Any]) -> bool:
+    sizes = [region.size, *(np.size(x) for x in known if x is not None)]
+    return max(sizes) > ELEMENTS or len(region.flow.runners) >= REGIONS
 
 
 def _measure_alone(region: Region, known: Sequence[Any]) -> Measured | None:
@@ -172,6 +175,16 @@ def asks_for_nan(node: Node) -> bool:
     return node.name == "is_finite" or (node.name == "ne" and node.ins[0] == node.ins[1])
 
 
+def _guards_a_size(region: Region, v: int, env: Mapping[int, np.ndarray]) -> bool:
+    """Does it keep what is never negative away from 0?"""
+    size = region.guarded_size(v)
+    return size is not None and bool(np.all(env[size] >= 0))
+
+
+def _compares_with_zero(node: Node) -> bool:
+    return isinstance(node.ins[1], Literal) and bool(np.all(node.ins[1].val == 0))
+
+
 def _may_stay(region: Region, v: int, env: Mapping[int, np.ndarray], stay: set[int]) -> bool:
     """Is it not a decision, if it never changed: an equality, a negative index, or a guard against NaN or numbers near 0?"""
     node = region.tainted[v]
@@ -181,8 +194,7 @@ def _may_stay(region: Region, v: int, env: Mapping[int, np.ndarray], stay: set[i
         # Two floats that are computed apart are equal with probability 0; but only if nothing of what they are was cut off.
         return region.whole_before if node is region.node else region.whole
     if node.name == "lt" and not is_inexact(region.flat.aval(node.ins[0]).dtype):
-        return isinstance(node.ins[1], Literal) and bool(np.all(node.ins[1].val == 0))  # an index counted from the end
+        return _compares_with_zero(node)  # an index counted from the end
     if any(r in stay for r in node.ins if isinstance(r, int)):
         return True
-    size = region.guarded_size(v)
-    return size is not None and bool(np.all(env[size] >= 0))
+    return _guards_a_size(region, v, env)

@@ -8,7 +8,8 @@ logits of a later draw, a gradient of S) the inner draws are draws of the outer 
 score the draws itself, and to take the inner scores, whose derivatives inside f have been taken by then, for the zeros
 that they are.
 
-This pass follows each estimate through the traced program. A value is INSIDE it, AFFINE in its result, or BENT: anything else.
+This analysis follows each estimate through the traced program. A value is INSIDE it, AFFINE in its result, or BENT: anything
+else.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def leave(value, estimate: int, frozen: str | None):
     return leave_p.bind(value, estimate=estimate, frozen=frozen)[0]
 
 
-def unfolded(closed: ClosedJaxpr) -> frozenset[int]:
+def estimates_to_unfold(closed: ClosedJaxpr) -> frozenset[int]:
     """The estimates in a program whose draws are to be draws of the program itself.
 
     Raises `SpanaxError` where one of them has no sites for its draws.
@@ -82,6 +83,7 @@ class _Walk:
 
     def use(self, ins: Iterable[States]) -> None:
         """A cost, or what decides a draw, is made of these."""
+        # Also INSIDE: what has not passed the mark is a part of an estimate, a single draw of it for instance.
         self.bent |= {e for states in ins for e, state in states.items() if state != AFFINE}
 
     def walk(self, jaxpr: Jaxpr, ins: Sequence[States], control: States) -> list[States]:
@@ -96,33 +98,29 @@ class _Walk:
         return [read(v) for v in jaxpr.outvars]
 
     def step(self, eqn: JaxprEqn, ins: list[States], control: States) -> list[States]:
-        if eqn.primitive is sample_p:
-            return [self.sample(eqn, [*ins, control])]
-        if eqn.primitive is cost_p:
-            self.use([*ins, _decided({}, control)])
-            return []
         if is_call(eqn):
             return self.walk(body(eqn)[0], ins, control)
-        if eqn.primitive is P.cond_p:
-            return self.cond(eqn, ins, control)
-        if eqn.primitive is P.scan_p:
-            return self.scan(eqn, ins, control)
-        if eqn.primitive is P.while_p:
-            return self.loop(eqn, ins, control)
-        if eqn.primitive in _RULES:
-            return [_RULES[eqn.primitive](self, eqn, ins[0])]
+        if rule := _STRUCTURES.get(eqn.primitive):
+            return rule(self, eqn, ins, control)
+        if eqn.primitive is cost_p:
+            self.use([*ins, _choose({}, control)])
+            return []
+        if eqn.primitive in _MARKERS:
+            return [_MARKERS[eqn.primitive](self, eqn, ins[0])]
         if eqn.primitive.name == "stop_gradient":  # what is to be a constant is one
             return [{e: state for e, state in ins[0].items() if state == INSIDE}]
         return [_result(eqn, ins)] * len(eqn.outvars)
 
-    def sample(self, eqn: JaxprEqn, ins: Sequence[States]) -> States:
-        site = eqn.params["site"]
+    def sample(self, eqn: JaxprEqn, ins: Sequence[States], control: States) -> list[States]:
+        ins, site = [*ins, control], eqn.params["site"]
         estimate = site.estimate
         inside = {e for states in ins for e, state in states.items() if state == INSIDE}
+        # A draw of the outer program whose parameters hold an estimate answers to it by its log-probability, which is not linear.
+        # A draw of an estimate may depend on that estimate's own draws: they are scored together.
         self.use({e: s for e, s in states.items() if s != INSIDE or estimate is None} for states in map(_bend, ins))
         if estimate is not None and not isinstance(parts(site, [0.0] * len(site.static))[1], Local):
             inside.add(estimate)
-        return dict.fromkeys(inside, INSIDE)
+        return [dict.fromkeys(inside, INSIDE)]
 
     def leave(self, eqn: JaxprEqn, states: States) -> States:
         estimate, frozen = eqn.params["estimate"], eqn.params["frozen"]
@@ -143,7 +141,7 @@ class _Walk:
     def cond(self, eqn, ins, control):
         inner = _join(control, ins[0])
         outs = [self.walk(b.jaxpr, ins[1:], inner) for b in cond_branches(eqn)]
-        return [_decided(_joined(states), ins[0]) for states in zip(*outs, strict=True)]
+        return [_choose(_join_all(states), ins[0]) for states in zip(*outs, strict=True)]
 
     def scan(self, eqn, ins, control):
         parts = scan_parts(eqn)
@@ -157,19 +155,20 @@ class _Walk:
 
     def loop(self, eqn, ins, control):
         parts = while_parts(eqn)
-        (tested, consts, first), going = parts.split(ins), {}
+        (tested, consts, first), test = parts.split(ins), {}
 
         def step(carry):
-            nonlocal going
-            going = _join(going, self.walk(parts.test.jaxpr, [*tested, *carry], control)[0])
-            outs = self.walk(parts.body.jaxpr, [*consts, *carry], _join(control, going))
+            nonlocal test
+            test = _join(test, self.walk(parts.test.jaxpr, [*tested, *carry], control)[0])
+            outs = self.walk(parts.body.jaxpr, [*consts, *carry], _join(control, test))
             return list(map(_join, carry, outs)), None
 
         carry, _ = fixed_point(step, first)
-        return [_decided(states, going) for states in carry]
+        return [_choose(states, test) for states in carry]
 
 
-_RULES = {leave_p: _Walk.leave, enter_p: _Walk.enter}
+_MARKERS = {leave_p: _Walk.leave, enter_p: _Walk.enter}
+_STRUCTURES = {sample_p: _Walk.sample, P.cond_p: _Walk.cond, P.scan_p: _Walk.scan, P.while_p: _Walk.loop}
 
 
 def _join(a: States, b: States) -> States:
@@ -177,7 +176,7 @@ def _join(a: States, b: States) -> States:
     return {**a, **b, **{e: BENT for e in a.keys() & b.keys() if a[e] != b[e]}}
 
 
-def _joined(alternatives: Sequence[States]) -> States:
+def _join_all(alternatives: Sequence[States]) -> States:
     out: States = {}
     for states in alternatives:
         out = _join(out, states)
@@ -188,7 +187,7 @@ def _bend(states: States) -> States:
     return {e: INSIDE if state == INSIDE else BENT for e, state in states.items()}
 
 
-def _decided(states: States, predicate: States) -> States:
+def _choose(states: States, predicate: States) -> States:
     """Of a value that a predicate chose."""
     return _join(states, _bend(predicate))
 
@@ -208,10 +207,11 @@ def _inside(params) -> Iterable[int]:
 
 
 def _state(eqn: JaxprEqn, ins: Sequence[str | None]) -> str:
-    seen = set(ins) - {None}
-    if seen == {INSIDE}:
+    states = set(ins) - {None}
+    if states == {INSIDE}:
         return INSIDE
-    return AFFINE if seen == {AFFINE} and _is_linear(eqn, [x is not None for x in ins]) else BENT
+    # A product of an estimate with something inside of it is not its value any more: E[S z] is not E[S] E[z].
+    return AFFINE if states == {AFFINE} and _is_linear(eqn, [x is not None for x in ins]) else BENT
 
 
 def _is_linear(eqn: JaxprEqn, of: Sequence[bool]) -> bool:

@@ -1,14 +1,15 @@
-"""Running a traced program so that its draws and costs are heard.
+"""Runs a traced program so that its draws and costs are recorded.
 
-An interpreter in continuation style: a `Branching` draw needs the rest of the program as a function, so each step is given
-what follows it. Programs without such draws are run straight through.
+An interpreter in continuation-passing style: a `Branching` draw needs the rest of the program as a function, so each step is
+given what follows it. Programs without such draws are run straight through. Scores and costs are collected by path as they come
+up; at the end `_credit` makes one surrogate of them, and of what `flow` says about who reaches whom.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -43,9 +44,9 @@ from ..._primitives import without_derivative, zero_valued, zero_valued_p
 from ...bridges import Branching, Drawing, Enumerate, Local, Score, ScoreFunction
 from .._credit import Events, Others, surrogate
 from ..flow import RESULT, Flow, Path, within
-from ..sampling import Site, cost_p, draw, draw_with_score, naming, parts, sample_p, with_bridge, with_score
+from ..sampling import Site, attribute_errors, cost_p, draw, draw_with_score, parts, sample_p, with_bridge, with_score
 from .custom_rules import check_straight_through
-from .estimates import leave, leave_p, new_estimate, unfolded
+from .estimates import estimates_to_unfold, leave, leave_p, new_estimate
 from .structures import RULES, Traced
 
 LIMIT = 10_000  # runs of the rest of the program, over all branching sites
@@ -53,7 +54,7 @@ LIMIT = 10_000  # runs of the rest of the program, over all branching sites
 Rest = Callable[[list, Events, int], Any]  # (outputs, events so far, runs so far) -> objective
 
 
-class Program:
+class Interpreter:
     """A traced program `key -> (scalar, *aux)`, with the bridges that `vias` puts at named sites."""
 
     def __init__(self, closed: ClosedJaxpr, vias: Mapping[str, Drawing], others: Others):
@@ -63,12 +64,13 @@ class Program:
         self._cached: dict[tuple[str, int], bool] = {}
         self._check_names()
         self.estimate = new_estimate()
-        self.unfolded = unfolded(closed)
+        self.unfolded = estimates_to_unfold(closed)
         self._check_collectives()
         check_straight_through(closed.jaxpr, self.bridge_at)
         sites = [eqn.params["site"] for eqn in self.flow.sites.values()]
         bridges = {site: self.bridge_at(site) for site in sites if self.takes(site)}
-        # The draws that an expectation around this one may have to take. What a branching draw runs again is not seen from there.
+        # The draws that an expectation around this one may have to take over. What a branching draw runs again is not visible
+        # from there, so such a program shows none of its draws as sites.
         self.closed_off = any(isinstance(via, Branching) for via in bridges.values())
         self.noisy = [site.where for site, via in bridges.items() if not isinstance(via, Local | Enumerate)]
 
@@ -86,21 +88,14 @@ class Program:
             )
 
     def _check_collectives(self) -> None:
-        """Through a collective a draw reaches the costs of other lanes, which are not there to answer to it."""
+        """Through a collective a draw reaches the costs at other indices of the axis, which are not here to answer to it."""
         reaching = {path for labels in self.flow.reach.values() for path, _ in labels}
         for path, (eqn, labels) in self.flow.collectives.items():
             draws = [e for p, e in self.flow.sites.items() if any(within(p, site) for site, _ in labels)]
             scored = next((e for e in draws if self.scores(e.params["site"])), None)
+            # What is collected and reaches no cost (a mean for a plot) changes no gradient.
             if scored is not None and any(within(path, end) for end in reaching):
-                site, axes = scored.params["site"], ", ".join(sorted(map(repr, collective_axes(eqn))))
-                raise SpanaxError(
-                    f"`{eqn.primitive.name}` over the axis {axes}, which is bound outside of the expectation, of what "
-                    f"{site.label} (at {site.where}) reaches: the costs of other lanes would not answer to this draw",
-                    f"outside of it: jax.lax.pmean of the values, or of the gradients, of sx.expectation(f), over {axes}",
-                    "one expectation of all lanes: the vmap, with its axis_name, inside of f",
-                    "Pathwise(), where the distribution has a reparametrised draw",
-                    where=where(eqn),
-                )
+                _refuse_collective(eqn, scored.params["site"])
 
     def __call__(self, key: Key[Array, ""]) -> tuple[Float[Array, ""], list[Array]]:
         """The surrogate of one replicate, and the program's further outputs."""
@@ -114,7 +109,8 @@ class Program:
         objective = self.run(jaxpr, self.closed.consts, [key], (), Events(), finish, 1)
         if self.noisy:
             objective = leave(objective, self.estimate, self.noisy[0] if self.closed_off else None)
-        if aux and any(map(self.branches, jaxpr.eqns)):  # they came from inside a `rest`: draw once more, plainly
+        # With branches, they are tracers of the last run of some `rest`: run the program once more, plainly, for them.
+        if aux and any(map(self.branches, jaxpr.eqns)):
             aux = evaluate_jaxpr(jaxpr, lax.stop_gradient(self.closed.consts), key)[1:]
         return objective, [self._aux(jnp.asarray(x)) for x in aux]
 
@@ -122,7 +118,7 @@ class Program:
         return without_derivative(
             x,
             [jnp.asarray(c) for c in self.closed.consts if jnp.issubdtype(jnp.result_type(c), jnp.inexact)],
-            "the derivative of aux: it is what was seen, not an expectation",
+            "the derivative of aux: it is a sample of f's, not an expectation",
             "return it in the scalar, or say sx.cost of it",
             "jax.lax.stop_gradient(aux), if a zero is meant",
         )
@@ -139,6 +135,8 @@ class Program:
         if eqn.primitive is zero_valued_p:
             return eqn.params["owner"] in self.unfolded
         return eqn.primitive is cost_p or (self.closed_off and eqn.primitive is leave_p)
+
+    # Asked of each equation at each depth, and again in each run of a `rest`: so both answers are remembered.
 
     def holds_event(self, eqn: JaxprEqn) -> bool:
         return self._remember("event", eqn, self.is_event)
@@ -186,7 +184,7 @@ class Program:
         for i, eqn in enumerate(jaxpr.eqns[start:], start):
             ins, here = [read(v) for v in eqn.invars], (*path, i)
             if self.branches(eqn):
-
+                # Its own copy of the environment: it may run many times, each with another draw.
                 def rest(outs, events, runs, i=i, eqn=eqn):
                     known = {**env, **dict(zip(eqn.outvars, outs, strict=True))}
                     return self.run(jaxpr, (), (), path, events, then, runs, i + 1, known)
@@ -202,6 +200,7 @@ class Program:
 
     def step(self, eqn: JaxprEqn, ins: list, here: Path, events: Events) -> list:
         """Outputs of one equation without branches; its draws and costs join `events`."""
+        # Most equations: bound again as they are, so that their user's line and their own rules stay.
         if not self.holds_event(eqn):
             return evaluate(eqn, ins)
         if eqn.primitive is sample_p:
@@ -210,7 +209,7 @@ class Program:
             events.costs[here] = jnp.sum(jnp.asarray(ins[0], self.dtype))
             return []
         if eqn.primitive is zero_valued_p:
-            return [jnp.zeros_like(ins[0])]
+            return [jnp.zeros_like(ins[0])]  # the score of an inner estimate whose draws are scored here
         if eqn.primitive is leave_p:
             return [
                 leave(ins[0], eqn.params["estimate"], eqn.params["frozen"] or self._place_of(eqn.params["estimate"]))
@@ -262,15 +261,17 @@ class Program:
 
     def note(self, site: Site, via: Score, score: Array, here: Path, events: Events) -> None:
         if site.estimate is None:
-            _refuse_baseline_per_lane(site)
+            _refuse_baseline_per_index(site)
         else:
             via = ScoreFunction()  # the baseline was for the costs of the inner expectation
         score = score.astype(self.dtype)
-        events.scores[here] = zero_valued(score, self.estimate) + lax.stop_gradient(score)  # which is 0, or NaN
+        # The value is 0 by construction; but NaN where log p is infinite, which the second term must not let get lost.
+        events.scores[here] = zero_valued(score, self.estimate) + lax.stop_gradient(score)
         events.bridges[here] = via
 
     def conform(self, eqn: JaxprEqn, via: Drawing, z: Array) -> Array:
         """z, if it has the dtype and shape that the program was traced for."""
+        # The equations after it are bound as they were traced: with another shape they would fail far from here, or broadcast.
         site, want = eqn.params["site"], aval(eqn.outvars[0])
         z = lowered(z, want.dtype)
         if (z.shape, z.dtype) != (want.shape, want.dtype):
@@ -283,8 +284,8 @@ class Program:
             )
         if further := varying(z) - varying(eqn.outvars[0]):
             raise SpanaxError(
-                f"{via!r} at {site.label} draws what differs from device to device along {sorted(further)}, and the program "
-                "was written for a draw that does not",
+                f"{via!r} at {site.label} makes draws that differ from device to device along {sorted(further)}, and the "
+                "program was written for a draw that does not",
                 "give this bridge as via= in sample(), and write the program for its draws",
                 where=site.where,
             )
@@ -297,6 +298,7 @@ class Program:
         """Labels of the draws that a cost answers to; the objective of a branch stands for every cost that follows it."""
         if cost in self.flow.reach and cost not in self.flow.sites:
             return self.flow.reach[cost]
+        # In that objective all later costs are one number, so the draws before it answer to all that any of them reaches.
         return frozenset().union(*(labels for path, labels in self.flow.reach.items() if path >= cost))
 
     def branch(self, eqn: JaxprEqn, ins: list, here: Path, events: Events, rest: Rest, runs: int) -> Float[Array, ""]:
@@ -328,11 +330,12 @@ class Program:
             return self.run(branch.jaxpr, branch.consts, operands, (*here, k), Events(), rest, runs)
 
         branches = [Traced(functools.partial(fn, k, b), ins[1:]) for k, b in enumerate(cond_branches(eqn))]
+        # An objective may differ along a mesh axis in one branch alone, and a switch wants one type.
         axes = frozenset().union(*(varying_type(branch.shapes) for branch in branches))
         return lax.switch(ins[0], [lambda *x, b=b: as_varying(b(*x), axes) for b in branches], ins[1:])
 
     def _check_behind_branches(self, eqn: JaxprEqn, here: Path) -> None:
-        """What comes after the cond will run in its branches, where a collective would wait for devices that take another one."""
+        """What comes after the cond will run in its branches, where a collective would wait for devices in another one."""
         behind = (e for path, (e, _) in self.flow.collectives.items() if path > here and not within(path, here))
         collective = next((e for e in behind if mesh_axes() & collective_axes(e)), None)
         draws = below(eqn, self._is_branch)
@@ -355,14 +358,14 @@ class Program:
         assert isinstance(via, Branching)
         if site.vmapped:
             raise SpanaxError(
-                f"{via!r} at {site.label} inside a vmap of the program: its lanes would need the rest of the program each",
+                f"{via!r} at {site.label} inside a vmap of the program: each index would need the rest of the program",
                 "jax.vmap(expectation(f)) instead",
                 "one draw with a batch shape instead of the inner vmap",
                 "ScoreFunction()",
                 where=site.where,
             )
-        with at(eqn), naming(site):
-            runs *= via.branches(distribution)
+        with at(eqn), attribute_errors(site):
+            runs *= via.branches(distribution)  # branching draws nest: each multiplies the runs of those after it
         if runs > LIMIT:
             raise SpanaxError(
                 f"{via!r} at {site.label} ({family(distribution)}, {list(distribution.shape())}): {runs:,} runs of the rest "
@@ -371,7 +374,7 @@ class Program:
                 "LeaveOneOut() or DisARM()",
                 where=site.where,
             )
-        with at(eqn), naming(site):
+        with at(eqn), attribute_errors(site):
             objective = via.objective(key, distribution, lambda z: rest([self.conform(eqn, via, z)], Events(), runs))
             if jnp.shape(objective) or not jnp.issubdtype(jnp.result_type(objective), jnp.floating):
                 raise SpanaxError(
@@ -381,17 +384,29 @@ class Program:
         return jnp.asarray(objective, self.dtype)
 
 
+def _refuse_collective(eqn: JaxprEqn, site: Site) -> NoReturn:
+    axes = ", ".join(sorted(map(repr, collective_axes(eqn))))
+    raise SpanaxError(
+        f"`{eqn.primitive.name}` over the axis {axes}, which is bound outside of the expectation, of what {site.label} "
+        f"(at {site.where}) reaches: the costs at other indices of the axis would not answer to this draw",
+        f"outside of it: jax.lax.pmean of the values, or of the gradients, of sx.expectation(f), over {axes}",
+        "one expectation over all indices: the vmap, with its axis_name, inside of f",
+        "Pathwise(), where the distribution has a reparametrised draw",
+        where=where(eqn),
+    )
+
+
 def _own_bridge(site: Site) -> Drawing:
     """The bridge that `sample` was called with; its array fields are placeholders."""
     return parts(site, [0.0] * len(site.static))[1]
 
 
-def _refuse_baseline_per_lane(site: Site) -> None:
+def _refuse_baseline_per_index(site: Site) -> None:
     for axes in site.vmapped:
         _, via = parts(site, axes[1:])
         if any(axis is not None for axis in jax.tree.leaves(via)):
             raise SpanaxError(
-                f"{site.label}: a baseline for each lane of a vmap, but one score for all lanes",
+                f"{site.label}: a baseline for each index of a vmap, but one score for all of them",
                 "jax.vmap(expectation(f)) instead of a vmap inside f",
                 "a scalar baseline for the whole draw",
                 where=site.where,

@@ -127,14 +127,20 @@ class Collector:
         if eqn.primitive is sample_p:
             self._sample(eqn, ins, here, loops)
         elif _consumes(eqn):
-            # Bits of a `sample` belong to its site, not to the line of the library that takes them.
-            site, path = self._site or (None, here)
-            self.uses.append(Use(ins[0], path, site, site.where if site else where(eqn) or self._line))
+            self._take_bits(eqn, ins[0], here)
         elif below(eqn, _consumes):
-            # What is not looked into may use any of its inputs as a key.
-            keys = [x for v, x in zip(eqn.invars, ins, strict=True) if is_key(aval(v)) or _may_be_raw(aval(v))]
-            self.uses.extend(Use(x, here, None, where(eqn) or self._line) for x in keys)
+            self._hide_draws(eqn, ins, here)
         return results(self.values, eqn, ins)
+
+    def _take_bits(self, eqn: JaxprEqn, key: Value, here: Path) -> None:
+        # Bits of a `sample` belong to its site, not to the line of the library that takes them.
+        site, path = self._site or (None, here)
+        self.uses.append(Use(key, path, site, site.where if site else where(eqn) or self._line))
+
+    def _hide_draws(self, eqn: JaxprEqn, ins: Sequence[Value], here: Path) -> None:
+        """Of an equation that is not looked into, and that holds draws of any of its inputs."""
+        keys = [x for v, x in zip(eqn.invars, ins, strict=True) if is_key(aval(v)) or _may_be_raw(aval(v))]
+        self.uses.extend(Use(x, here, None, where(eqn) or self._line) for x in keys)
 
     # -- draws
 
@@ -227,7 +233,7 @@ class Collector:
             after, tests = iteration([c.start for c in carried])
             self._hand_on(carried, after)
         for test in tests:
-            self._bound(loop, test, carried, after)
+            self._note_length(loop, test, carried, after)
         starts = [c.at_start(self.values, out, loop) for c, out in zip(carried, after, strict=False)]
         self._starts.append([s for s, c in zip(starts, carried, strict=True) if s.number == c.start.number])
         claims = len(self.claims)
@@ -244,7 +250,7 @@ class Collector:
         for c, out in zip(carried, outs, strict=False):
             self.values.hand_on(c.before, out)
 
-    def _bound(self, loop: Path, test: Value, carried: Sequence[Carried], outs: Sequence[Value]) -> None:
+    def _note_length(self, loop: Path, test: Value, carried: Sequence[Carried], outs: Sequence[Value]) -> None:
         """Notes how many iterations a while loop makes, by the counter that says the least."""
         bounds = [b for c, out in zip(carried, outs, strict=False) if (b := c.bound(self.values, test, out))]
         length, exact = min(bounds, default=(None, False))

@@ -64,17 +64,25 @@ class Integers:
             return Bound(min(bounds), False) if bounds else None
         if name not in _COMPARISONS or first.data:
             return None
-        reads, or_equal = _COMPARISONS[name]
-        low_side, high_side = (args[k] for k in reads)
-        forward = low_side.number == start.number
-        counter, other = (low_side, high_side) if forward else (high_side, low_side)
-        limit = self.linear(other)
-        if limit is None or limit.terms or counter.number != start.number or (step > 0) != forward:
+        return self._bound_by(name, args, start, first, step)
+
+    def _bound_by(self, name: str, args: Sequence[Value], start: Value, first: Linear, step: int) -> Bound | None:
+        """The same, of a single comparison with a number."""
+        (below, above), or_equal = _COMPARISONS[name]
+        if args[below].number == start.number and step > 0:
+            limit = self._number(args[above])
+            distance = None if limit is None else limit - first.bounds()[0]
+        elif args[above].number == start.number and step < 0:
+            limit = self._number(args[below])
+            distance = None if limit is None else first.bounds()[1] - limit
+        else:
             return None
-        low, high = first.bounds()
-        far = (limit.offset - low if forward else high - limit.offset) + or_equal
-        # At least 1: a loop that runs not at all is a union with its start elsewhere, and 0 iterations have no last one.
-        return Bound(max(1, (far - 1) // abs(step) + 1), low == high and far > 0)
+        return None if distance is None else _bound_of(distance + or_equal, first, step)
+
+    def _number(self, value: Value) -> int | None:
+        """The number that it always is."""
+        linear = self.linear(value)
+        return None if linear is None or linear.terms else linear.offset
 
     # -- as sets
 
@@ -131,6 +139,13 @@ class Integers:
 
     def from_table(self, value: Value, make: Callable[[Table], Table | None]) -> Table | None:
         return None if (table := self.table(value)) is None else make(table)
+
+
+def _bound_of(distance: int, first: Linear, step: int) -> Bound:
+    """Of a counter that goes this far at most before the test fails."""
+    low, high = first.bounds()
+    # At least 1: that a loop may not run at all is a union with its start elsewhere, and 0 iterations have no last one.
+    return Bound(max(1, (distance - 1) // abs(step) + 1), low == high and distance > 0)
 
 
 # name -> (the operands in the order of `lower < higher`, does it hold where both are equal?)

@@ -9,15 +9,16 @@ is the user's own affair. Out of sight: what the caller of an expectation does w
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..._errors import SpanaxError
 from ..._jaxprs import ClosedJaxpr
 from ...bridges import Drawing
 from ..flow import Path, within
 from ..sampling import Site
-from .array_parts import REPLICATES
+from .array_parts import REPLICATES, Value
 from .collector import Claim, Collector, Use, refuse_one_key_of_a_vmap
+from .counts import Coordinate
 
 
 def check_keys(closed: ClosedJaxpr, replicated: bool, override: Callable[[Site], Drawing | None]) -> None:
@@ -78,9 +79,7 @@ def _refuse(use: Use, other: Use) -> None:
 
 def _check_claim(collector: Collector, claim: Claim) -> None:
     site, key, loops, vmaps = claim
-    # A loop of one iteration has nothing to determine; of a chain, no later iteration comes to this key again.
-    once = {loop for loop, length in collector.values.lengths.items() if length == 1}
-    determined = key.closure(once.union(loop for loop in loops if (key.number, loop) in collector.chained))
+    determined = _determined_by(collector, key, loops)
     if REPLICATES in loops and REPLICATES not in determined:
         raise SpanaxError(
             f"{site.label} does not get its key from the key of expectation, so all replicates would draw the same",
@@ -91,6 +90,13 @@ def _check_claim(collector: Collector, claim: Claim) -> None:
         _refuse_one_key_of_a_loop(site, any(loop in key.varies_with for loop in missing))
     if not determined >= set(vmaps):
         refuse_one_key_of_a_vmap(site)
+
+
+def _determined_by(collector: Collector, key: Value, loops: Iterable[Path]) -> frozenset[Coordinate]:
+    """The loops whose iteration, and the vmaps whose index, the key determines."""
+    # A loop of one iteration has nothing to determine; of a chain, no later iteration comes to this key again.
+    once = {loop for loop, length in collector.values.lengths.items() if length == 1}
+    return key.closure(once.union(loop for loop in loops if (key.number, loop) in collector.chained))
 
 
 def _refuse_one_key_of_a_loop(site: Site, varies: bool) -> None:

@@ -45,13 +45,9 @@ class Carried(NamedTuple):
         first, step = self._progression(values, out)
         bound = values.integers.bound(test, self.start, first, step) if first is not None else None
         # A counter that wraps around before it fails the test does not bound anything.
-        if (
-            first is None
-            or bound is None
-            or not first.plus(Linear(step * bound.length)).fits(aval(self.variable).dtype)
-        ):
+        if first is None or bound is None:
             return None
-        return bound
+        return bound if first.plus(Linear(step * bound.length)).fits(aval(self.variable).dtype) else None
 
     def _progression(self, values: Values, out: Value) -> tuple[Linear | None, int]:
         """What it counts from, and the integer that each iteration adds."""

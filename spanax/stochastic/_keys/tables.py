@@ -65,12 +65,11 @@ class Table(NamedTuple):
 def fold_constants(eqn: JaxprEqn, k: int, tables: Sequence[Table], lengths: dict[Path, int | None]) -> Table | None:
     """Result k of an equation of known arguments; None: too much of it, or not a function of them."""
     loops = tuple(sorted(frozenset().union(*(t.loops for t in tables))))
+    if not _is_function(eqn):
+        return None
     sizes = {p: n for p in loops if (n := lengths[p]) is not None}
     iterations = int(np.prod(list(sizes.values()), dtype=int))
-    # Without arguments the only function is `iota`; anything else (an rng, an axis index) is not known here.
-    if eqn.effects or len(sizes) < len(loops) or not (tables or eqn.primitive.name == "iota"):
-        return None
-    if any(iterations * aval(v).size > LARGE for v in (*eqn.invars, *eqn.outvars)):
+    if len(sizes) < len(loops) or iterations * max(aval(v).size for v in (*eqn.invars, *eqn.outvars)) > LARGE:
         return None
     args = [
         np.asarray(t.over(loops, sizes).entries, aval(v).dtype).reshape((iterations, *aval(v).shape))
@@ -84,17 +83,22 @@ def fold_constants(eqn: JaxprEqn, k: int, tables: Sequence[Table], lengths: dict
     return Table(loops, out.reshape((*sizes.values(), *aval(eqn.outvars[k]).shape)))
 
 
+def _is_function(eqn: JaxprEqn) -> bool:
+    """Is the result one of the arguments alone? Without any that is `iota`, and neither an rng nor an axis index."""
+    return not eqn.effects and bool(eqn.invars or eqn.primitive.name == "iota")
+
+
 def _by_numpy(eqn: JaxprEqn, args: Sequence[np.ndarray]) -> np.ndarray | None:
     """The result for arguments with a leading axis of iterations; None: not one of these operations."""
     shape, dtype = aval(eqn.outvars[0]).shape, aval(eqn.outvars[0]).dtype
     name = eqn.primitive.name
-    # Floats are left to JAX: NumPy rounds some of them in another way.
-    integers = {np.dtype(aval(v).dtype).kind for v in (*eqn.invars, *eqn.outvars)} <= set("biu")
-    if name == "convert_element_type" and integers:
-        return args[0].astype(dtype)
     if name in ("squeeze", "reshape"):
         return args[0].reshape((len(args[0]), *shape))
-    if name not in _INTEGERS or not integers:
+    if not {np.dtype(aval(v).dtype).kind for v in (*eqn.invars, *eqn.outvars)} <= set("biu"):
+        return None  # floats are left to JAX: NumPy rounds some of them in another way
+    if name == "convert_element_type":
+        return args[0].astype(dtype)
+    if name not in _INTEGERS:
         return None
     args = [a if aval(v).shape else a.reshape((-1, *[1] * len(shape))) for a, v in zip(args, eqn.invars, strict=True)]
     if name == "rem" and not args[1].all():  # XLA defines the remainder by zero, NumPy does not

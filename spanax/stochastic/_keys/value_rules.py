@@ -7,6 +7,7 @@ is known: its entries may repeat themselves, and be any key. `_INJECTIVE` names 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 from ..._jaxprs import JaxprEqn, aval, jaxprs_in_params
 from . import array_rules, index_rules, integer_rules, key_rules
@@ -33,18 +34,28 @@ def _new_values(values: Values, eqn: JaxprEqn, ins: Sequence[Value]) -> list[Val
     name, params = eqn.primitive.name, _hashable_params(eqn)
     # With an effect (a print, a write to a reference) the same operation need not give the same result twice.
     unique = bool(eqn.effects) or params is None
-    holds_program = any(True for _ in jaxprs_in_params(eqn.params))
-    moved = [x for v, x in zip(eqn.invars, ins, strict=True) if name in _MOVES or is_key(aval(v))]
+    shapes = [getattr(aval(v), "shape", ()) for v in eqn.outvars]
     determines = _determined_by_injection(values, ins) if name in _INJECTIVE else ()
-    outs = []
-    for k, v in enumerate(eqn.outvars):
-        shape = getattr(aval(v), "shape", ())
-        out = values.fresh(shape, ins, determines) if unique else values.of((name, params, k), ins, shape, determines)
-        # A key that comes out of keys is one of them; a program inside might have made a new one.
-        if moved and not unique and (name in _MOVES or (is_key(aval(v)) and not holds_program)):
-            out = values.hold(out, *moved)
-        outs.append(out)
-    return outs
+    if unique:
+        return [values.fresh(shape, ins, determines) for shape in shapes]
+    outs = [values.of((name, params, k), ins, shape, determines) for k, shape in enumerate(shapes)]
+    moved = _moved_arguments(eqn, ins)
+    return [
+        values.hold(x, *moved) if moved and _is_moved(eqn, v) else x for x, v in zip(outs, eqn.outvars, strict=True)
+    ]
+
+
+def _moved_arguments(eqn: JaxprEqn, ins: Sequence[Value]) -> list[Value]:
+    """The arguments whose entries the results may have."""
+    return [x for v, x in zip(eqn.invars, ins, strict=True) if eqn.primitive.name in _MOVES or is_key(aval(v))]
+
+
+def _is_moved(eqn: JaxprEqn, out: Any) -> bool:
+    """Are its entries some of the arguments'?"""
+    if eqn.primitive.name in _MOVES:
+        return True
+    # A key that comes out of keys is one of them; but a program inside might have made a new one.
+    return is_key(aval(out)) and not any(True for _ in jaxprs_in_params(eqn.params))
 
 
 def _hashable_params(eqn: JaxprEqn) -> Hashable | None:

@@ -21,7 +21,7 @@ import numpy as np
 from ..._jaxprs import Literal, aval, computed_now
 from ..flow import Path
 from .array_parts import REPLICATES, Rows, Source, Value, condition_on, within_chains
-from .counts import LARGE, Dependency, Linear, Term
+from .counts import LARGE, Coordinate, Dependency, Linear, Term
 from .equality import Equality
 from .integers import Integers
 from .numbering import Numbering
@@ -55,12 +55,9 @@ class Values:
             # Two nodes that come of plain ones and of counts are equal by their number and their rows alone.
             if all(self._all.is_plain(a) for a in args if a.number not in self._all.linear):
                 self._all.plain.add(number)
-        box = tuple(Rows(range(n)) for n in shape)
-        loops = frozenset(c for a in args for c in a.varies_with if not isinstance(c, int))
-        varies_with = self._all.varies_with[number] = loops | frozenset(k for k, n in enumerate(shape) if n != 1)
+        varies_with = self._all.varies_with[number] = _varies_with(args, shape)
         chains = frozenset().union(*(a.chains for a in args))
-        source = Source(number, box)
-        return Value(number, frozenset(determines), varies_with, frozenset([source]), tuple(range(len(shape))), chains)
+        return Value(number, frozenset(determines), varies_with, *_whole(number, shape), chains)
 
     def fresh(self, shape: Sequence[int], args: Sequence[Value] = (), determines: Iterable[Dependency] = ()) -> Value:
         return self.of(("fresh", len(self._all)), args, shape, determines)
@@ -151,7 +148,6 @@ class Values:
     def counted(self, linear: Linear, shape: Sequence[int]) -> Value:
         number = self._all.number(("count", linear, tuple(shape)))
         self._all.linear[number] = linear
-        source = Source(number, tuple(Rows(range(n)) for n in shape))
         moving = frozenset().union(*(self._all.varies_with[t.of[1]] for t in linear.data))
         varies_with = self._all.varies_with[number] = moving.union(t.of for t in linear.counters)
         determines = condition_on(linear.determines(), moving)
@@ -159,7 +155,7 @@ class Values:
         if len(linear.data) == 1 and abs((term := next(iter(linear.data))).factor) == 1:
             own = self._all.by_data.get(term.of[1], frozenset())
             determines |= condition_on(own, (t.of for t in linear.counters))
-        return Value(number, determines, varies_with, frozenset([source]), tuple(range(len(shape))))
+        return Value(number, determines, varies_with, *_whole(number, shape))
 
     def note(self, value: Value) -> Value:
         """The same value: what its number varies with is recorded."""
@@ -179,19 +175,19 @@ class Values:
 
     def union(self, values: Sequence[Value], what: Hashable) -> Value:
         """Any one of these values: it determines what all of them do, if no two can be taken for one another."""
-        if len({v.number for v in values}) == 1:
-            return values[0]
         distinct = list({v.number: v for v in values}.values())
+        if len(distinct) == 1:
+            return values[0]
         determines = _common(v.determines for v in distinct)
-        if any(self.equality.may_equal(a, b) for a, b in itertools.combinations(distinct, 2)):
+        if self._do_any_meet(distinct):
             determines = frozenset(d for d in determines if d[0] == REPLICATES)
         axes = values[0].axes if len({v.axes for v in values}) == 1 else None
         number = self._all.number(("one of", what, tuple(v.number for v in values)))
-        sources, varies_with, chains = (
-            frozenset().union(*(getattr(v, name) for v in values)) for name in ("sources", "varies_with", "chains")
-        )
-        self._all.varies_with[number] = varies_with
-        return Value(number, determines, varies_with, sources, axes, chains)
+        varies_with = self._all.varies_with[number] = _together(values, "varies_with")
+        return Value(number, determines, varies_with, _together(values, "sources"), axes, _together(values, "chains"))
+
+    def _do_any_meet(self, values: Sequence[Value]) -> bool:
+        return any(self.equality.may_equal(a, b) for a, b in itertools.combinations(values, 2))
 
     # -- the part of an array
 
@@ -265,7 +261,7 @@ class Values:
             return pieces[0][1]
         alone = frozenset([(axis, frozenset())])
         values = [p._replace(determines=p.determines | alone) if n == 1 else p for n, p in pieces]
-        shared = any(self.equality.may_equal(a, b) for a, b in itertools.combinations(values, 2))
+        shared = self._do_any_meet(values)
         out = self.union(values, ("join", axis))
         number = self._all.number(("join", axis, tuple((n, v.number) for n, v in pieces)))
         self._all.pieces[number] = (axis, pieces)
@@ -298,6 +294,21 @@ def _distinct_rows(data: np.ndarray) -> frozenset[Dependency]:
     if len(rows) != int(np.prod(lead, dtype=int)):
         return frozenset()
     return frozenset((k, frozenset()) for k in range(len(lead)))
+
+
+def _whole(number: int, shape: Sequence[int]) -> tuple[frozenset[Source], tuple[int, ...]]:
+    """The sources and axes of a value that is an array by itself, and all of it."""
+    return frozenset([Source(number, tuple(Rows(range(n)) for n in shape))]), tuple(range(len(shape)))
+
+
+def _varies_with(args: Sequence[Value], shape: Sequence[int]) -> frozenset[Coordinate]:
+    """The loops of the arguments, whose axes need not be those of the result, and the axes of the result."""
+    loops = frozenset(c for a in args for c in a.varies_with if not isinstance(c, int))
+    return loops | frozenset(k for k, n in enumerate(shape) if n != 1)
+
+
+def _together(values: Iterable[Value], field: str) -> frozenset:
+    return frozenset().union(*(getattr(v, field) for v in values))
 
 
 def _shape_without(value: Value, axis: int) -> tuple[int, ...]:
