@@ -55,6 +55,7 @@ def surrogate(
     flow: Flow, events: Events, reach: Callable[[Path], frozenset[Label]], others: Others
 ) -> Float[Array, ""]:
     """J of the module's docstring. `reach(cost)`: the labels of the draws that the cost answers to."""
+    # The formula in one piece, though it branches: sites outside of all loops at once, each site in a loop by itself.
     costs = total = jnp.sum(jnp.stack([jnp.sum(c) for c in events.costs.values()]))
     if not events.scores:
         return total
@@ -100,6 +101,7 @@ class _Credit:
 
     def shared_loops(self, a: Path, b: Path) -> int:
         """How many loops, from the outermost, are around both."""
+        # A common prefix, and not a count of equal entries: two loops inside of one loop are not shared.
         pairs = zip(self.loops(a), self.loops(b), strict=False)
         return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
@@ -131,6 +133,8 @@ class _Credit:
         mean = others(togo)  # one collective over the replicates for all sites
         score = jnp.stack([self.events.scores[s] for s in sites])
         advantage = [self.advantage(s, togo[i], None if mean is None else mean[i]) for i, s in enumerate(sites)]
+        # exp(T) expm1(l) and not exp(T + l) - exp(T): both are 0 in value, but expm1 keeps its digits, and its first
+        # derivative is the score itself.
         return jnp.sum(jnp.exp(past) * jnp.expm1(score) * jnp.stack(advantage))
 
     def of_site_in_loop(self, s: Path, others: Others) -> Float[Array, ""]:
@@ -143,6 +147,7 @@ class _Credit:
                 togo = togo + _over_iterations(
                     self.events.costs[cost], common, score.ndim, _later, None in crossed, later
                 )
+        # A draw's own earlier iterations are among the earlier draws: r == s is not left out.
         for r in self.sites:
             if (common := self.shared_loops(s, r)) and self.meet(r, s):
                 past = past + _over_iterations(
@@ -168,6 +173,7 @@ def _pick(chosen: np.ndarray, arrays: dict[Path, Array]) -> Float[Array, " sites
     """The totals of the arrays that each row of a matrix chooses, summed; a constant where it chooses none."""
     if not chosen.any():
         return jnp.zeros(len(chosen), next(iter(arrays.values())).dtype)
+    # Sums over the loops first: a matrix of constants times a vector, whatever the loops are.
     totals = jnp.stack([jnp.sum(x) for x in arrays.values()])
     return jnp.sum(jnp.where(chosen, totals, 0.0), 1)  # no product: an infinite cost is nobody else's
 
@@ -179,6 +185,7 @@ def _over_iterations(
 
     The result has `ndim` loop axes (some of length 1).
     """
+    # Of the cases "the same" and "beyond", each iteration of x must be counted exactly once: twice would be a wrong gradient.
     innermost = common - 1
     inclusive = same and crossed[innermost]  # the same iteration and those beyond it are one inclusive sum
     total = _align(x, common, ndim) if same and not inclusive else 0.0

@@ -92,16 +92,20 @@ def expectation(
 
     @functools.wraps(f)
     def estimate(*args, key: Any = None, **kwargs):
+        # Before anything is traced: a tensor of another library has no derivative of JAX's, and would be taken for a
+        # constant.
         refuse_foreign(args, kwargs)
         check_key(key)
         if not takes_key(f, args, kwargs):
             raise _without_key(f)
         closed, aux_tree = _trace(f, has_aux, key, args, kwargs)
+        # In this order: bridges decide which draws have scores, and so which keys and baselines are checked.
         closed = with_bridges(closed, via or {})
         replicate = Interpreter(closed, via or {}, functools.partial(_mean_of_others, samples))
         check_keys(closed, samples > 1, replicate.override)
         warn_of_batched_loss(closed, replicate.bridge_at)
         report(closed, replicate.bridge_at)
+        # Without a vmap: a program with a collective, or a callback, runs as it would alone.
         if samples == 1:
             objective, aux = replicate(key)
             aux = [x[None] for x in aux]
@@ -130,6 +134,7 @@ _REPLICATES = "spanax_replicates"
 def _mean_of_others(samples: int, togo: Float[Array, "*any"]) -> Float[Array, "*any"] | None:
     if samples == 1:
         return None
+    # Leave-one-out by one sum. The replicate's own cost must not be in its baseline: that would bias the gradient.
     return (sum_of_lanes(togo, _REPLICATES) - togo) / (samples - 1)
 
 
@@ -142,6 +147,7 @@ def _trace(f, has_aux, key, args, kwargs):
         out = f(*args, key=key, **kwargs)
         scalar, aux = _split_aux(out, defined(f)) if has_aux else (out, None)
         _check_scalar(scalar, has_aux, defined(f))
+        # What is not an array (a string, a function) cannot come out of a traced program, and is the same in every replicate.
         arrays, rest = eqx.partition(aux, eqx.is_array_like)
         leaves, tree = jax.tree.flatten(arrays)
         static[:] = [tree, rest]

@@ -41,6 +41,7 @@ Label = tuple[Path, Path | None]
 Labels = frozenset[Label]
 
 NONE: Labels = frozenset()
+# Path tuples compare in program order; this one is larger than all of them.
 RESULT: Path = (1 << 40,)  # the path of f's own result: after everything else
 
 
@@ -91,7 +92,10 @@ class Flow:
         into = control.union(*ins)
         if collective_axes(eqn):
             self.collectives[here] = eqn, into
+            # A label of its own: through a collective a draw comes to other indices of the axis, where it is not this draw
+            # any more.
             into |= {(here, None)} if into else NONE
+        # Through a reference a draw comes to a later read without a variable that carries its label.
         if into and any(is_ref(v) for v in eqn.invars):
             raise SpanaxError(
                 f"a draw reaches a mutable array (`{eqn.primitive.name}` of a jax.Ref), from where it cannot be followed",
@@ -121,6 +125,7 @@ class Flow:
         branches = cond_branches(eqn)
         _check_varying(eqn, varying(eqn.invars[0]), eqn.outvars)
         outs = [self._walk(b.jaxpr, operands, control | index, (*here, k), loops) for k, b in enumerate(branches)]
+        # Which branch was taken shows in the result, even if both return what no draw reaches.
         return [index.union(*out) for out in zip(*outs, strict=True)]
 
     def _scan(self, eqn, ins, control, here, loops):
@@ -135,6 +140,7 @@ class Flow:
             ], outs
 
         carry, outs = fixed_point(step, first)
+        # A scan of no iterations hands on what it began with; of others that does no harm.
         outs = [out | c for out, c in itertools.zip_longest(outs, carry, fillvalue=NONE)]
         return [frozenset(_after_loop(label, here) for label in out) for out in outs]
 
@@ -146,6 +152,7 @@ class Flow:
         # What is handed on unchanged does not depend on how many iterations there are.
         changed = [v for v, x, y in zip(eqn.outvars, carried, inner.outvars, strict=True) if x is not y]
         _check_varying(eqn, varying(loop.test.jaxpr.outvars[0]), changed)
+        # What decides whether there is another iteration decides all that the iteration does.
         (test_consts, body_consts, first), test = loop.split(ins), NONE
 
         def step(carry):
@@ -177,6 +184,7 @@ def _check_varying(eqn: JaxprEqn, decides: frozenset, outs: Sequence) -> None:
 
     `decides`: the mesh axes along which the predicate differs; `outs`: the results that it decides.
     """
+    # An integer has no derivative, so nothing could be summed wrongly.
     floats = [v for v in outs if jnp.issubdtype(aval(v).dtype, jnp.floating)]
     if same := sorted(frozenset().union(*(decides - varying(v) for v in floats))):
         raise SpanaxError(

@@ -31,6 +31,7 @@ def record_bridges() -> Iterator[list[Drawing]]:
 
 def report(closed: ClosedJaxpr, bridge_at: Callable[[Site], Drawing]) -> None:
     """Adds the bridges of a program's draws, if they are being recorded."""
+    # Nobody is recording in most calls: then the program is not walked through.
     bridges = _recorder.get()
     if bridges is not None:
         bridges.extend(bridge_at(eqn.params["site"]) for eqn in operations(closed.jaxpr) if eqn.primitive is sample_p)

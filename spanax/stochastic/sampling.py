@@ -73,6 +73,7 @@ ARRAY = _Array()
 
 
 def _is_array(leaf: Any) -> bool:
+    # Python's integers and booleans stay static: a shape, or a number of categories, must not be traced.
     return isinstance(leaf, jax.Array | np.ndarray | np.generic | float | complex)
 
 
@@ -90,12 +91,14 @@ def parts(site: Site, leaves: Sequence[Any]) -> tuple[Distribution, Drawing]:
 
 
 def _parts_as_given(site: Site, leaves: Sequence[Any]) -> tuple[Distribution, Drawing]:
+    # In the order in which `_flatten` took them out.
     arrays = iter(leaves)
     return closed(jax.tree.unflatten(site.tree, [next(arrays) if s is ARRAY else s for s in site.static]))
 
 
 def _under_vmaps(site: Site, fn, mapped: tuple[int, ...] = ()):
     """fn(key, *leaves), or fn(z, *leaves) where z is mapped over its leading axes, under the site's inner vmaps."""
+    # From the innermost: each vmap wraps the function that the ones inside of it have made.
     for axes in site.vmapped:
         fn = jax.vmap(fn, in_axes=(*mapped, *axes[1:]) if mapped else axes)
     return fn
@@ -108,6 +111,7 @@ def attribute_errors(site: Site) -> Iterator[None]:
     try:
         yield
     except SpanaxError as error:
+        # Another draw's error, on its way out through this one: it names the right place already.
         if error.is_placed:
             raise
         raise SpanaxError(f"{site.label}: {error.problem}", *error.remedies, where=site.where) from error
@@ -162,6 +166,8 @@ def with_score(site: Site, key: Key[Array, ""], z: Array, *leaves: Array) -> tup
 
 def _as_given(site: Site, via: Drawing | None, z: Array, key: Key[Array, ""], *leaves: Array) -> Array:
     """z in the dtype of a draw from the parameters as they are given, where they have fewer digits than float32."""
+    # Only then has `parts` raised them to float32, and the draw may be of another dtype than the user's program was written
+    # for.
     if not any(map(is_low, leaves)):
         return z
 
@@ -178,6 +184,7 @@ def _run_sample(key, *leaves, site):
 
 
 def _sample_avals(key, *leaves, site):
+    # Without the weak type: what follows must not depend on whether a parameter was a Python number.
     (out,) = jax.make_jaxpr(lambda *args: draw(site, None, *args))(key, *leaves).out_avals
     return [out.update(weak_type=False)]
 
@@ -224,6 +231,7 @@ def _jvp_sample(primals, tangents, *, site):
             "jax.lax.stop_gradient around the distribution's parameters, if a zero is meant",
             where=site.where,
         )
+    # The bridge's own rules are followed: straight-through and relaxed draws have a derivative that is not the draw's.
     out, d_out = jax.jvp(lambda *args: draw(site, None, *args), primals, tangents)
     return [out], [d_out]
 
@@ -233,6 +241,7 @@ def _batch_cost(args, dims, *, name, where, mapped):
     return cost_p.bind(*args, name=name, where=where, mapped=True), []
 
 
+# A cost that is differentiated outside would add nothing to the derivative, in silence.
 def _jvp_cost(primals, tangents, *, name, where, mapped):
     label = f"the cost {name!r}" if name else "a cost"
     raise SpanaxError(
@@ -257,6 +266,7 @@ def _split_cost(*, name, where, mapped):
     )
 
 
+# By the same rules a site and a cost survive every transformation, until an expectation or the user's own run meets them.
 set_batching(sample_p, _batch_sample)
 set_batching_always(cost_p, _batch_cost)
 set_jvp(sample_p, _jvp_sample)

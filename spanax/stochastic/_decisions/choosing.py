@@ -45,6 +45,7 @@ def with_bridges(closed: ClosedJaxpr, vias: Mapping[str, Drawing]) -> ClosedJaxp
         return closed
 
     def bridge_at(site: Site) -> tuple[Drawing, bool]:
+        # A draw of an inner estimate keeps its bridge: `vias` speaks of this program's own draws.
         override = vias.get(site.name) if site.name and site.estimate is None else None
         return override or parts(site, [0.0] * len(site.static))[1], site.automatic and override is None
 
@@ -55,6 +56,7 @@ def with_bridges(closed: ClosedJaxpr, vias: Mapping[str, Drawing]) -> ClosedJaxp
 def _has_draws(jaxpr: Jaxpr, known: dict[int, bool]) -> bool:
     """Is there a draw that may be continuous in it, at any depth? Compiled programs are shared: each is asked once."""
     if id(jaxpr) not in known:
+        # Before the walk into it is over there is no entry, but programs do not contain themselves.
         known[id(jaxpr)] = any(
             may_decide(e) or any(_has_draws(p, known) for p in jaxprs_in_params(e.params)) for e in jaxpr.eqns
         )
@@ -73,12 +75,15 @@ def _changes(closed: ClosedJaxpr, flow: DecisionFlow) -> Changes:
             continue
         guarded[line.path] = guarded.get(line.path, 0) | bits
         draws = flow.draws_in(bits)
+        # A user's own Pathwise() loses part of its derivative here; only where no bit of it arrives at a cost is all of it
+        # lost.
         dead = [draw for draw in draws if not draw.automatic and not flow.arriving & draw.bit]
         for draw in draws:
             if not draw.bit & settled:
                 settled |= draw.bit
                 _settle(draw, draw in dead, line, changes)
         if guard := _guard(bits, draws, dead, line):
+            # One guard for a line: the first is as true as the others, and a user mends one line at a time.
             changes.guards.setdefault(line.path, guard)
     return changes
 
@@ -94,6 +99,7 @@ def _settle(draw: Draw, is_dead: bool, line: Line, changes: Changes) -> None:
 
 def _distribution(draw: Draw) -> Any:
     """Its arrays are shapes."""
+    # Which bridge is best depends on the family alone, so shapes will do for its parameters.
     return parts(draw.site, [aval(v) for v in draw.node.eqn.invars[1:]])[0]
 
 
@@ -195,6 +201,7 @@ def _guard(bits: int, draws: Sequence[Draw], dead: Sequence[Draw], line: Line) -
     # derivative, or with a draw that keeps its pathwise one, part of the effect is seen by nobody.
     if bits & NOISE and (bits & DERIVATIVE or any(not draw.automatic for draw in draws)):
         return _unmarked_noise(line)
+    # z > theta: the score of z is that of its own parameters, and theta is not one of them.
     if bits & DERIVATIVE and (bits & MARKED or any(draw.automatic for draw in draws)):
         return (
             f"{line.text} compares a draw with something that is differentiated: no bridge of the draw sees the effect of "
@@ -211,6 +218,7 @@ def _guard(bits: int, draws: Sequence[Draw], dead: Sequence[Draw], line: Line) -
 
 
 def _unmarked_noise(line: Line) -> Diagnosis:
+    # Known samplers get the call to paste; of other noise the usual idioms are named.
     if line.draw:
         return (
             f"a {line.draw} draw that nobody marked, with parameters that are differentiated: its derivative is not that of "

@@ -26,6 +26,7 @@ def jumps(flow: DecisionFlow, node: Node) -> bool:
     start = list(node.outs)
     if is_test(node):
         return True  # it decides how many iterations there are
+    # Before any measurement: a mask does become infinite, and would be seen to.
     if is_mask_of_support(flow.flat, node):
         return False
     while left := _exits_that_jump(flow, node, start):
@@ -71,6 +72,7 @@ def _results_of(flow: DecisionFlow, node: Node, left: Sequence[int]) -> tuple[No
 
 
 def _regions(flow: DecisionFlow, node: Node, start: Sequence[int]) -> Iterator[Region]:
+    # A choice that is a whole loop or branch has no elementwise region.
     small = None
     if not node.blocks:
         small = Region(flow, node, start, True, SMALL)
@@ -93,6 +95,7 @@ def _jumping_exits(region: Region) -> list[int]:
 
 def _jumping_values(region: Region, measured: Measured) -> tuple[set[int], set[int]]:
     """All values that jump, and those of them that become infinite and jump in no other way."""
+    # Positions in a measurement, which may be another equal region's, stand for values of this one.
     values = region.values
     jumping = {values[k] for k in measured.jumps}
     if measured.unseen:  # nothing is known where it does not change

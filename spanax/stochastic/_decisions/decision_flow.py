@@ -20,6 +20,7 @@ from ..sampling import Site, cost_p, sample_p
 from .flat import Block, Flat, Node, Ref
 from .operations import COMPARISONS, FLAT, SOURCES, chosen_by, differentiates, is_continuous, is_inexact
 
+# Bits of one Python integer, which has as many as there are draws: a union is one operation.
 DERIVATIVE, NOISE, MARKED = 1, 2, 4
 _FIRST = 8  # the bit of the first draw through Pathwise
 
@@ -51,11 +52,15 @@ class DecisionFlow:
         self._arrives: set[Node] = set()
         self._open: dict[Block, tuple[bool, ...]] = {}  # which outputs of a block reach a cost
         self._costs: dict[Block, bool] = {}
+        # A constant that is traced further out is what somebody may differentiate by; all others are numbers.
         for v in flat.traced:
             self._mark(v, DERIVATIVE if is_inexact(flat.avals[v].dtype) else 0)
         self._forward(flat.main)
+        # Further outputs are aux, which nobody may differentiate.
         self._backward(flat.main, [k == 0 for k in range(len(flat.main.outs))])
         self.arriving |= self.label(flat.main.outs[0])
+        # Log-probabilities of draws are costs in this respect: a pathwise draw that is the parameter of a later one has a
+        # derivative.
         for node in self._arrives:
             if node.eqn.primitive in (sample_p, cost_p):
                 self.arriving |= self._all(node.ins)
@@ -84,6 +89,7 @@ class DecisionFlow:
             refs = chosen_by(node)
             if refs and node in self._arrives:
                 bits = self._all(refs)
+                # Alone, noise and marked draws choose as they please: a derivative is lost only if one was there.
                 if bits >= _FIRST or (bits & DERIVATIVE and bits & (NOISE | MARKED)):
                     yield node, bits
 
@@ -102,6 +108,7 @@ class DecisionFlow:
         return bool(new)
 
     def _pass_on(self, refs: Sequence[Ref], to: Sequence[int]) -> bool:
+        # All of them, and not until the first new one: `any` of a generator would stop there.
         new = [self._mark(v, self.label(r)) for r, v in zip(refs, to, strict=False)]
         return any(new)
 
@@ -193,6 +200,7 @@ class DecisionFlow:
 
     # -- backward
 
+    # A loop whose results nobody reads may still hold a cost.
     def _has_cost(self, block: Block) -> bool:
         if block not in self._costs:
             self._costs[block] = any(
@@ -211,14 +219,17 @@ class DecisionFlow:
         self._reach([r for r, is_open in zip(block.outs, open_outs, strict=True) if is_open])
         for node in reversed(block.nodes):
             outs = self._is_reached(node.outs)
+            # An equation is on the way to a cost if a result of it is, or if it records one itself.
             if any(outs) or node.eqn.primitive is cost_p or any(map(self._has_cost, node.blocks)):
                 self._arrives.add(node)  # with everything in a loop or branch that holds a cost
                 if rule := _BACKWARD.get(node.eqn.primitive):
                     rule(self, node, outs)
+                # Behind a `stop_gradient` no derivative is lost: the user has dropped it.
                 elif node.name != "stop_gradient" and not _is_score(node):
                     self._reach(node.ins)
 
     def _cond_back(self, node: Node, outs: list[bool]) -> None:
+        # The index of the branch decides all that the cond returns.
         self._reach(node.ins[:1])
         for block in node.blocks:
             self._backward(block, outs)
@@ -247,6 +258,7 @@ class DecisionFlow:
             self._backward(block, outs)
             return [o or i for o, i in zip(outs, self._is_reached(carried), strict=True)], None
 
+        # What the test reads decides the number of iterations, so it is open whether or not the loop returns it.
         compared = self._is_reached(loop.split_test(test.ins)[1])
         outs, _ = fixed_point(step, [o or i for o, i in zip(outs, compared, strict=True)])
         self._reach([r for r, v in zip(tested, test.ins, strict=False) if v in self._reached])

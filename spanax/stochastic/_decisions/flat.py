@@ -79,6 +79,7 @@ class Flat:
     def __init__(self, closed: ClosedJaxpr):
         self.avals: list[Any] = []
         self.constants: dict[int, Any] = {}
+        # Not in `constants`: nothing is known of their values while this program is traced.
         self.traced: list[int] = []  # constants of the program that are traced further out
         self.main = self._block(closed, (), None)
 
@@ -91,6 +92,7 @@ class Flat:
 
     def _block(self, program: ClosedJaxpr | Jaxpr, path: Path, around: Node | None) -> Block:
         jaxpr, consts = opened(program)
+        # Inputs are numbered first: a node inside may read them before any output is known.
         block = Block(around=around)
         block.ins = tuple(map(self._new, jaxpr.invars))
         env: dict[Any, Ref] = dict(zip(jaxpr.invars, block.ins, strict=True))
@@ -100,6 +102,7 @@ class Flat:
     def _write(self, jaxpr: Jaxpr, consts: Sequence, env: dict[Any, Ref], path: Path, block: Block) -> list[Ref]:
         """Adds the equations to the block, and returns the outputs. `env`: the values of the inputs."""
         for v, x in zip(jaxpr.constvars, consts, strict=True):
+            # A compiled function that is called twice is written out twice, with numbers of its own each time.
             env[v] = number = self._new(v)
             if is_traced(x):
                 self.traced.append(number)

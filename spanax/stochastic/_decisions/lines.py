@@ -34,14 +34,17 @@ def _points(region: Region, v: int, known: Any, lines: int, random: np.random.Ge
         return np.broadcast_to(np.asarray(known), whole)
     constant = region.flat.constants.get(v)
     if constant is not None:  # one number of a constant array
+        # The measurement is of one element: a mask of constants is tried with several of its entries.
         entries = random.choice(np.ravel(np.asarray(constant)), lines)
         return np.broadcast_to(entries[:, None], whole)
     if region.is_unit(v):
+        # Random bits make a number between 1 and 2, from which 1 is subtracted; outside of that the program never is.
         return (1 + random.uniform(1e-6, 1 - 1e-6, whole)).astype(dtype)
     if not is_inexact(dtype):
         # Integers stay the same along a line: between two of them there is nothing to bisect.
         numbers = random.integers(2 if jnp.issubdtype(dtype, bool) else 4, size=(lines, 1, *shape))
         return np.broadcast_to(numbers.astype(dtype), whole)
+    # Lines start near 0 and far from it, so that two thresholds of different size are not always crossed in the same order.
     scale = np.asarray([0.1, 1.0, 10.0])[np.arange(lines) % 3].reshape(-1, *[1] * (len(whole) - 1))
     base, slope = random.normal(size=(2, lines, 1, *shape))
     same = (np.arange(lines) % 4 == 0).reshape(scale.shape)
@@ -72,9 +75,11 @@ def close_in(region: Region, run: Run, jobs: np.ndarray, low: list, high: list) 
     a, b = low, high
     with np.errstate(all="ignore"):
         for _ in range(_HALVINGS):
+            # All inputs move together: the bisection stays on the line that joins the two points.
             middle = [(x + (y - x) / 2).astype(x.dtype) if f else x for x, y, f in zip(a, b, floats, strict=True)]
             if all(np.all((m == x) | (m == y)) for m, x, y in zip(middle, a, b, strict=True)):
                 break
+            # The change is kept inside: if the decision has changed by the middle, the half before it holds a change.
             first = is_changed(region.decisions_at(run(middle)))
             a, b = select(first, a, middle), select(first, middle, b)
         steps = [_step(x, y) if f else 0 for x, y, f in zip(a, b, floats, strict=True)]

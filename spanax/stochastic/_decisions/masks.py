@@ -56,6 +56,7 @@ def _adds_infinity(flat: Flat, node: Node, mask: int) -> bool:
 
 
 def _is_infinite(flat: Flat, block: Block, ref: Ref) -> bool:
+    # `-inf` comes broadcast to the shape of the other cases, and often converted.
     while isinstance(ref, int) and ref in block.makers and block.makers[ref].name in _SHAPES - {"concatenate"}:
         ref = block.makers[ref].ins[0]
     value = ref.val if isinstance(ref, Literal) else flat.constants.get(ref)
@@ -82,11 +83,13 @@ def _next_places(block: Block, v: int) -> list[Place] | None:
         if further is None:
             return None
         places += further
+    # A result of the whole program is a cost.
     outs = list(_beyond(block, v))
     return None if None in outs else [*places, *(place for place in outs if place)]
 
 
 def _passed_on(block: Block, user: Node, v: int) -> list[Place] | None:
+    # As the predicate of a choice it is not added, but decides; and a product with a float may be a product with 0.
     operands = [k for k, r in enumerate(user.ins) if r == v]
     if _adds(user, v, operands):
         return [(block, w) for w in user.outs]

@@ -46,10 +46,12 @@ def measure(region: Region) -> Measured | None:
         return None
     if region.elementwise:  # it is run on single numbers: of a constant array, on some of its entries
         known = [x if np.shape(x) == () else None for x in known]
+    # Equal regions are common: the same layer in each step of an unrolled loop.
     signature = region.signature(known)
     if signature is None:
         return _measure_alone(region, known)
     if signature not in _measurements:
+        # Dropped as a whole: measured again it costs time, and an order of use would cost more bookkeeping than that.
         if len(_measurements) >= _MEMORY:
             _measurements.clear()
         _measurements[signature] = _measure_alone(region, known)
@@ -86,8 +88,10 @@ def _measure(region: Region, known: Sequence[Any]) -> Measured:
     env = run(points)
     usual = _are_usual(region, points, known).reshape(lines, -1)
     jobs, unseen = _find_changes(region, env, usual, random)
+    # Nothing changed anywhere on the lines: either nothing decides, or all of it is unseen.
     if not jobs:
         return Measured(frozenset(unseen), frozenset(), frozenset())
+    # Too many elements to look into each: then it is as if nothing had been seen.
     if len(jobs) > BATCHES * len(points[0]):
         return Measured(frozenset(range(len(region.decisions))), frozenset(), frozenset())
     decisions, sides = _look_at_changes(region, run, np.asarray(jobs), points)
@@ -103,6 +107,7 @@ def _measure(region: Region, known: Sequence[Any]) -> Measured:
 
 def _runner(region: Region) -> Run:
     """The region as a function of many points, always as many; compiled once for all choices in it."""
+    # Choices that lie close together have the same region; compiling is what a measurement costs.
     key = (region.node.block, region.elementwise, tuple(node.place for node in region.nodes))
     runners: dict[Any, Callable] = region.flow.runners
     if key not in runners:
@@ -145,6 +150,7 @@ def _find_changes(
                 stay.add(v)
             else:
                 unseen.add(k)
+        # Shuffled above, so that they come from all lines and scales.
         chosen = changes[:each]
         if v in region.node.outs:  # each element of it, as they need not be alike
             _, first = np.unique(changes[:, 2], return_index=True)

@@ -14,8 +14,10 @@ from ...bridges import Drawing, Pathwise
 from ..sampling import parts, sample_p
 from .flat import Node, Ref
 
+# Results without a derivative, whatever is compared.
 COMPARISONS = frozenset("eq ne lt le gt ge lt_to le_to".split())
 FLAT = frozenset("floor ceil round sign".split())  # floats without a derivative
+# Bits from which JAX makes all its noise; a rejection sampler is a loop around them.
 SOURCES = frozenset("random_bits random_gamma rng_bit_generator rng_uniform threefry2x32".split())
 
 
@@ -40,6 +42,7 @@ def may_decide(eqn: JaxprEqn) -> bool:
 
 def is_continuous(eqn: JaxprEqn) -> bool:
     """Is the distribution of this draw a continuous one?"""
+    # The parameters are abstract: no number is needed to know a family.
     distribution, _ = parts(eqn.params["site"], [v.aval for v in eqn.invars[1:]])
     try:
         return not distribution.is_discrete
@@ -57,6 +60,7 @@ def differentiates(via: Drawing) -> bool:
 
 def chosen_by(node: Node) -> Sequence[Ref]:
     """What an equation chooses by; nothing where it makes no choice."""
+    # The user's rule answers for the floats.
     if node.eqn.primitive in CUSTOM_RULES:  # it has no derivative for an output that is an integer
         return () if all(map(_is_float, node.eqn.outvars)) else node.ins
     rule = _CHOSEN_BY.get(node.name)

@@ -38,11 +38,13 @@ class Region:
     def __init__(self, flow: DecisionFlow, node: Node, start: Sequence[int], elementwise: bool, limit: int):
         self.flow, self.flat, self.node = flow, flow.flat, node
         self.elementwise, self._limit = elementwise, limit
+        # An elementwise region is about arrays of the shape that is chosen by, and single numbers.
         self._shape = next((s for r in node.ins if (s := self.flat.aval(r).shape)), ())
         self.tainted: dict[int, Node] = dict.fromkeys(start, node)
         self.whole = True  # was nothing cut off that might equal something?
         self.whole_before = True  # and of what is chosen by?
         self.nodes = self._with_ancestors(self._descendants())
+        # What no equation of the region makes is free to move on a line.
         self.inputs = list(dict.fromkeys(v for n in self.nodes for v in _reads(n) if self._maker(v) is None))
 
     # -- which equations
@@ -131,6 +133,7 @@ class Region:
         if not node.outs:
             return False
         shape = self.flat.aval(node.outs[0]).shape
+        # Another shape would mix elements: single numbers would not stand for them any more.
         if shape not in ((), self._shape) or node.blocks:
             return False
         if node.name == "broadcast_in_dim":
@@ -175,6 +178,7 @@ class Region:
         kinds = tuple(str(self.kind(v)) + str(self.is_unit(v)) for v in self.inputs)
         values = tuple(None if x is None else (np.asarray(x).tobytes(), np.shape(x)) for x in known)
         exits = tuple(number[v] for v in self.exits())
+        # Whether something was cut off is a part of it, since equalities are judged by that.
         key = (self.elementwise, self._operations(), wiring, kinds, values, exits, self.nodes.index(self.node))
         key = (*key, self.whole, self.whole_before)
         try:
@@ -235,6 +239,7 @@ class Region:
         if node.name not in _GUARDS:
             return None
         a, b = node.ins
+        # Either side may hold the threshold: 1e-8 < x and x > 1e-8.
         if isinstance(a, Literal) and not isinstance(b, Literal):
             a, b = b, a
         if isinstance(b, Literal) and isinstance(a, int) and is_inexact(self.flat.avals[a].dtype):
@@ -244,6 +249,7 @@ class Region:
     def exits(self) -> list[int]:
         """The values that hang on the choice and are used beyond the region, on the way to a cost."""
         block = self.node.block
+        # Only on the way to a cost: a jump that is printed or returned as aux changes no derivative.
         outs = self.flow.open_outputs(block)
         exits = []
         for v in self.tainted:

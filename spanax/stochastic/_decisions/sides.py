@@ -18,10 +18,12 @@ def differs(sides: Sequence[np.ndarray]) -> np.ndarray:
 
     Or between 2 and 5: where two numbers are equal, the value may lie half way, as the derivative of a max does.
     """
+    # In float64, so that the comparison does not round a second time.
     low, *inner, high = (np.asarray(x).astype(np.float64) for x in sides)
     eps = float(jnp.finfo(sides[0].dtype).eps)
     with np.errstate(invalid="ignore", over="ignore"):
         ends = np.maximum(np.abs(low), np.abs(high))
+        # Over all points: a pole is large beside what the value usually is, not beside itself.
         usual = np.max(np.where(np.isfinite(ends), ends, 0.0), 0)
         jumps = _stands_out(inner[1], inner[2], inner[3], inner[4], ends, usual, eps)
         a, b = inner[1], inner[4]

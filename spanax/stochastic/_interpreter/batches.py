@@ -16,6 +16,8 @@ from ...bridges import Drawing, Local
 from ..sampling import Site, cost_p, parts, sample_p
 
 # What a value is to the examples of a site: the axis along which they lie, or one of these.
+# Independent examples are what it looks for, so any doubt is MIXED: a wrong warning would send users after a problem that
+# they do not have.
 SUMMED = "summed"  # a sum over the examples, scaled or shifted
 MIXED = "mixed"  # anything else
 Batches = Mapping[Site, int | str]
@@ -55,6 +57,7 @@ def _warn(site: Site, size: int) -> None:
 def _batch_size(eqn: JaxprEqn) -> int:
     """The length of the leading axis of a batch of draws; 1 where there is none."""
     site, shape = eqn.params["site"], aval(eqn.outvars[0]).shape
+    # Only the shapes of the parameters are needed, so abstract ones will do.
     batched = site.vmapped or parts(site, [aval(v) for v in eqn.invars[1:]])[0].batch_shape
     return shape[0] if batched else 1
 
@@ -73,6 +76,7 @@ def _walk(jaxpr: Jaxpr, ins: Sequence[Batches], costs: list[Batches], sizes: dic
             costs.append(ins[0])
             outs = []
         else:
+            # Loops and branches have no rule, so what comes out of them is MIXED.
             outs = [_merge(eqn, ins)] * len(eqn.outvars)
             if eqn.primitive is sample_p and (size := _batch_size(eqn)) > 1:
                 sizes[eqn.params["site"]] = size
@@ -138,6 +142,7 @@ def _transpose(eqn, ins, axis):
 
 def _reshape(eqn, ins, axis):
     before, after = aval(eqn.invars[0]).shape, aval(eqn.outvars[0]).shape
+    # Only if the axis and all before it stay: then each example keeps its block of entries.
     return axis if before[: axis + 1] == after[: axis + 1] else MIXED
 
 

@@ -52,6 +52,7 @@ def crosses_a_draw(eqn: JaxprEqn, ins: Sequence[Any], held: Callable[[Sequence[A
     and 1; where none gives finite numbers, the answer is yes. What the function closes over stays what it is in `ins`, as the
     rule may close over it too; where that is traced, nothing can be compared, and the answer is yes.
     """
+    # The rule may read these too, so they cannot be replaced by random ones.
     constants = ins[: closed_over(eqn)]
     if any(map(is_traced, constants)):
         return True
@@ -103,9 +104,11 @@ def _agree(eqn: JaxprEqn, held: Callable[[Sequence[Any]], list], ins: list) -> b
 
     if not floats:
         return True
+    # In one direction each: a random weighting of the outputs tells two different derivatives apart almost surely.
     rule, plain = (np.asarray(slopes(run), np.float64) for run in (lambda ins: evaluate(eqn, ins), held))
     if not (np.isfinite(rule).all() and np.isfinite(plain).all()):
         return None
+    # Rules are often written for float32 and rounded in another order; a straight-through rule is off by its whole size.
     return bool(np.allclose(rule, plain, rtol=1e-3, atol=1e-3 * np.max(np.abs(plain), initial=1e-6)))
 
 
@@ -286,6 +289,7 @@ def _by_rule(eqn: JaxprEqn, ins: Sequence[_Term], outs: Sequence[_Term]) -> list
     # The cheap questions first: whether the rule has a slope there takes a derivative to find out.
     (jaxpr, _), pairs = body(eqn), []
     for n, (z, v) in enumerate(zip(outs, jaxpr.outvars, strict=True)):
+        # A derivative by an argument that the value does not depend on cannot be the function's own.
         unused = set(range(len(ins))) - _behind(jaxpr, v) - set(range(closed_over(eqn)))
         floats = [k for k in sorted(unused) if _is_float(aval(eqn.invars[k]))]
         if z.near and floats and _is_float(aval(v)):
@@ -296,6 +300,7 @@ def _by_rule(eqn: JaxprEqn, ins: Sequence[_Term], outs: Sequence[_Term]) -> list
 def _behind(jaxpr: Jaxpr, out: Any) -> set[int]:
     """The places of the inputs that an output is computed from."""
     needed = {out} if not isinstance(out, Literal) else set()
+    # Backwards, one walk finds all that the output needs.
     for eqn in reversed(jaxpr.eqns):
         if needed.intersection(eqn.outvars):
             needed.update(v for v in eqn.invars if not isinstance(v, Literal))

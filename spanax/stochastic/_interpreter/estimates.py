@@ -40,10 +40,14 @@ from ..._primitives import new_markers
 from ...bridges import Local
 from ..sampling import cost_p, parts, sample_p
 
+# A lattice: INSIDE and AFFINE are the two good states, and do not mix; BENT is above both.
 INSIDE, AFFINE, BENT = "inside", "affine", "bent"
 States = Mapping[int, str]  # estimate -> what a value is to it
 
+# Process-wide: programs that are traced apart may be nested later.
 _numbers = itertools.count()
+# Identities that survive tracing. In reverse mode the transpose of `leave` is `enter`: a derivative enters where a value
+# leaves.
 leave_p, enter_p = new_markers("leave_estimate", "enter_estimate")
 
 
@@ -64,7 +68,9 @@ def estimates_to_unfold(closed: ClosedJaxpr) -> frozenset[int]:
     """
     walk = _Walk()
     result = walk.walk(closed.jaxpr, [{}] * len(closed.jaxpr.invars), {})[0]
+    # The result of f is a cost.
     walk.use([result])
+    # Sorted, so that the same program always raises the same error.
     for estimate in sorted(walk.bent & walk.frozen.keys()):
         raise SpanaxError(
             "an inner expectation whose estimate is not used linearly, or whose derivative is used: its draws must be draws of "
@@ -78,6 +84,7 @@ def estimates_to_unfold(closed: ClosedJaxpr) -> frozenset[int]:
 
 class _Walk:
     def __init__(self):
+        # Monotone: once an estimate is bent anywhere, all its draws are the outer program's.
         self.bent: set[int] = set()
         self.frozen: dict[int, str] = {}
 
@@ -139,6 +146,7 @@ class _Walk:
         return {**states, estimate: INSIDE}
 
     def cond(self, eqn, ins, control):
+        # A branch on an estimate decides everything inside of it.
         inner = _join(control, ins[0])
         outs = [self.walk(b.jaxpr, ins[1:], inner) for b in cond_branches(eqn)]
         return [_choose(_join_all(states), ins[0]) for states in zip(*outs, strict=True)]
@@ -193,6 +201,7 @@ def _choose(states: States, predicate: States) -> States:
 
 
 def _result(eqn: JaxprEqn, ins: Sequence[States]) -> States:
+    # Draws hidden inside of an equation that is not looked into belong to some estimate as well.
     estimates = {e for states in ins for e in states} | set(() if is_again(eqn) else _inside(eqn.params))
     return {e: _state(eqn, [states.get(e) for states in ins]) for e in estimates}
 
@@ -219,9 +228,11 @@ def _is_linear(eqn: JaxprEqn, of: Sequence[bool]) -> bool:
     name = eqn.primitive.name
     if not all(jnp.issubdtype(aval(v).dtype, jnp.inexact) for v in eqn.outvars):
         return False
+    # Bilinear: linear in each operand, and not in both.
     if name in _PRODUCTS:
         return sum(of) == 1
     first, last = _LINEAR.get(name, (0, 0))
+    # Index operands and predicates come before or behind, and bend what they choose.
     return all(first <= k and (last is None or k < last) for k, x in enumerate(of) if x)
 
 

@@ -7,7 +7,6 @@ up; at the end `_credit` makes one surrogate of them, and of what `flow` says ab
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -18,40 +17,30 @@ from jaxtyping import Array, Float, Key
 
 from ..._errors import SpanaxError
 from ..._jaxprs import (
-    PLAIN_CALLS,
     ClosedJaxpr,
     Jaxpr,
     JaxprEqn,
     Literal,
-    P,
     as_varying,
     at,
     aval,
     below,
-    body,
     collective_axes,
-    cond_branches,
     evaluate,
     evaluate_jaxpr,
-    mesh_axes,
     varying,
-    varying_type,
     where,
 )
-from ..._math.distributions import family
 from ..._math.precision import lowered
 from ..._primitives import without_derivative, zero_valued, zero_valued_p
 from ...bridges import Branching, Drawing, Enumerate, Local, Score, ScoreFunction
 from .._credit import Events, Others, surrogate
-from ..flow import RESULT, Flow, Path, within
-from ..sampling import Site, attribute_errors, cost_p, draw, draw_with_score, parts, sample_p, with_bridge, with_score
+from ..flow import RESULT, Flow, Labels, Path, within
+from ..sampling import Site, cost_p, draw, draw_with_score, parts, sample_p, with_bridge, with_score
+from .branching import Rest, branch
 from .custom_rules import check_straight_through
 from .estimates import estimates_to_unfold, leave, leave_p, new_estimate
-from .structures import RULES, Traced
-
-LIMIT = 10_000  # runs of the rest of the program, over all branching sites
-
-Rest = Callable[[list, Events, int], Any]  # (outputs, events so far, runs so far) -> objective
+from .structures import RULES
 
 
 class Interpreter:
@@ -61,7 +50,9 @@ class Interpreter:
         self.closed, self.vias, self.others = closed, vias, others
         self.flow = Flow(closed)
         self.dtype = aval(closed.jaxpr.outvars[0]).dtype  # of the objective: scores and costs are brought to it
+        # By identity: equations live as long as `closed`, and equal ones may have other draws inside.
         self._cached: dict[tuple[str, int], bool] = {}
+        # All checks before the first draw is made: an error must not depend on how far a run has come.
         self._check_names()
         self.estimate = new_estimate()
         self.unfolded = estimates_to_unfold(closed)
@@ -89,13 +80,18 @@ class Interpreter:
 
     def _check_collectives(self) -> None:
         """Through a collective a draw reaches the costs at other indices of the axis, which are not here to answer to it."""
+        # Flow gives a collective that draws reach a label of its own, so it is known whether it leads on to a cost.
         reaching = {path for labels in self.flow.reach.values() for path, _ in labels}
         for path, (eqn, labels) in self.flow.collectives.items():
-            draws = [e for p, e in self.flow.sites.items() if any(within(p, site) for site, _ in labels)]
-            scored = next((e for e in draws if self.scores(e.params["site"])), None)
             # What is collected and reaches no cost (a mean for a plot) changes no gradient.
-            if scored is not None and any(within(path, end) for end in reaching):
-                _refuse_collective(eqn, scored.params["site"])
+            site = self._scored_site(labels)
+            if site is not None and any(within(path, end) for end in reaching):
+                _refuse_collective(eqn, site)
+
+    def _scored_site(self, labels: Labels) -> Site | None:
+        """The first draw of these labels that costs answer for."""
+        sites = (e.params["site"] for p, e in self.flow.sites.items() if any(within(p, path) for path, _ in labels))
+        return next(filter(self.scores, sites), None)
 
     def __call__(self, key: Key[Array, ""]) -> tuple[Float[Array, ""], list[Array]]:
         """The surrogate of one replicate, and the program's further outputs."""
@@ -106,6 +102,8 @@ class Interpreter:
             events.costs[RESULT] = outs[0]
             return self.assemble(events)
 
+        # Result and costs are events alike; the surrogate is made where the program ends, which is inside of `rest` if it
+        # branches.
         objective = self.run(jaxpr, self.closed.consts, [key], (), Events(), finish, 1)
         if self.noisy:
             objective = leave(objective, self.estimate, self.noisy[0] if self.closed_off else None)
@@ -119,7 +117,7 @@ class Interpreter:
             x,
             [jnp.asarray(c) for c in self.closed.consts if jnp.issubdtype(jnp.result_type(c), jnp.inexact)],
             "the derivative of aux: it is a sample of f's, not an expectation",
-            "return it in the scalar, or say sx.cost of it",
+            "return it in the scalar, or call sx.cost on it",
             "jax.lax.stop_gradient(aux), if a zero is meant",
         )
 
@@ -143,9 +141,9 @@ class Interpreter:
 
     def branches(self, eqn: JaxprEqn) -> bool:
         """Does it hold a draw through a `Branching` bridge?"""
-        return self._remember("branch", eqn, self._is_branch)
+        return self._remember("branch", eqn, self.is_branch)
 
-    def _is_branch(self, eqn: JaxprEqn) -> bool:
+    def is_branch(self, eqn: JaxprEqn) -> bool:
         return eqn.primitive is sample_p and isinstance(self.bridge_at(eqn.params["site"]), Branching)
 
     def bridge_at(self, site: Site) -> Drawing:
@@ -176,6 +174,7 @@ class Interpreter:
         env: dict | None = None,
     ) -> Any:
         """Interprets the equations from `start`; `then` is what follows, and its result is returned."""
+        # `env` is given where a `rest` goes on in the middle of a program.
         env = env or dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
 
         def read(v):
@@ -189,7 +188,7 @@ class Interpreter:
                     known = {**env, **dict(zip(eqn.outvars, outs, strict=True))}
                     return self.run(jaxpr, (), (), path, events, then, runs, i + 1, known)
 
-                return self.branch(eqn, ins, here, events, rest, runs)
+                return branch(self, eqn, ins, here, events, rest, runs)
             env.update(zip(eqn.outvars, self.step(eqn, ins, here, events), strict=True))
         return then([read(v) for v in jaxpr.outvars], events, runs)
 
@@ -221,6 +220,7 @@ class Interpreter:
                 "write the loop as jax.lax.scan",
                 where=self.place(eqn),
             )
+        # Events of a loop or a branch come stacked or padded, so they are collected apart and then added.
         outs, new = RULES[eqn.primitive](self, eqn, ins, here)
         events.add(new)
         return outs
@@ -234,6 +234,7 @@ class Interpreter:
 
     def _place_of(self, estimate: int) -> str:
         sites = (eqn.params["site"] for eqn in self.flow.sites.values())
+        # The first draw stands for all: any of them would have to be a site of the outer program.
         return next((site.where for site in sites if site.estimate == estimate), "")
 
     # -- draws
@@ -248,6 +249,7 @@ class Interpreter:
         with at(eqn):
             if not self.closed_off:  # it stays a site, for an expectation around this one
                 own, arrays = with_bridge(site, override, leaves) if override else (site, leaves)
+                # From now on it is a draw of this estimate: see `estimates`.
                 own = own._replace(estimate=self.estimate)
                 z = sample_p.bind(key, *arrays, site=own)[0]
                 z, score = with_score(own, key, z, *arrays) if scored else (z, None)
@@ -273,6 +275,7 @@ class Interpreter:
         """z, if it has the dtype and shape that the program was traced for."""
         # The equations after it are bound as they were traced: with another shape they would fail far from here, or broadcast.
         site, want = eqn.params["site"], aval(eqn.outvars[0])
+        # A bridge computes in float32 where the parameters have fewer digits.
         z = lowered(z, want.dtype)
         if (z.shape, z.dtype) != (want.shape, want.dtype):
             raise SpanaxError(
@@ -301,88 +304,6 @@ class Interpreter:
         # In that objective all later costs are one number, so the draws before it answer to all that any of them reaches.
         return frozenset().union(*(labels for path, labels in self.flow.reach.items() if path >= cost))
 
-    def branch(self, eqn: JaxprEqn, ins: list, here: Path, events: Events, rest: Rest, runs: int) -> Float[Array, ""]:
-        """What follows becomes a function of the draw, and its objective one cost for the draws before."""
-        if eqn.primitive in PLAIN_CALLS:
-            jaxpr, consts = body(eqn)
-            return self.run(jaxpr, consts, ins, here, events, rest, runs)
-        if eqn.primitive is P.cond_p:
-            events.costs[here] = self.branch_of_cond(eqn, ins, here, rest, runs)
-        elif eqn.primitive is sample_p:
-            events.costs[here] = self.branch_of_draw(eqn, ins, rest, runs)
-        else:
-            draws = below(eqn, self._is_branch)
-            assert draws is not None
-            site = draws.params["site"]
-            raise SpanaxError(
-                f"{self.bridge_at(site)!r} at {site.label} inside `{eqn.primitive.name}`: the rest of the program cannot be "
-                "run again from inside it",
-                "ScoreFunction() there, with expectation(samples=2) or more",
-                "unroll the loop in Python",
-                where=site.where,
-            )
-        return self.assemble(events)
-
-    def branch_of_cond(self, eqn, ins, here, rest, runs):
-        self._check_behind_branches(eqn, here)
-
-        def fn(k, branch, operands):
-            return self.run(branch.jaxpr, branch.consts, operands, (*here, k), Events(), rest, runs)
-
-        branches = [Traced(functools.partial(fn, k, b), ins[1:]) for k, b in enumerate(cond_branches(eqn))]
-        # An objective may differ along a mesh axis in one branch alone, and a switch wants one type.
-        axes = frozenset().union(*(varying_type(branch.shapes) for branch in branches))
-        return lax.switch(ins[0], [lambda *x, b=b: as_varying(b(*x), axes) for b in branches], ins[1:])
-
-    def _check_behind_branches(self, eqn: JaxprEqn, here: Path) -> None:
-        """What comes after the cond will run in its branches, where a collective would wait for devices in another one."""
-        behind = (e for path, (e, _) in self.flow.collectives.items() if path > here and not within(path, here))
-        collective = next((e for e in behind if mesh_axes() & collective_axes(e)), None)
-        draws = below(eqn, self._is_branch)
-        if collective is None or draws is None:
-            return
-        site = draws.params["site"]
-        raise SpanaxError(
-            f"{self.bridge_at(site)!r} at {site.label} in a branch of a cond, and a `{collective.primitive.name}` (at "
-            f"{where(collective)}) after it, which only the devices that take the same branch would run together",
-            "the collective before the cond",
-            "ScoreFunction() there, with expectation(samples=2) or more",
-            where=site.where,
-        )
-
-    def branch_of_draw(self, eqn, ins, rest, runs):
-        site = eqn.params["site"]
-        key, *leaves = ins
-        distribution, own = parts(site, leaves)
-        via = self.override(site) or own
-        assert isinstance(via, Branching)
-        if site.vmapped:
-            raise SpanaxError(
-                f"{via!r} at {site.label} inside a vmap of the program: each index would need the rest of the program",
-                "jax.vmap(expectation(f)) instead",
-                "one draw with a batch shape instead of the inner vmap",
-                "ScoreFunction()",
-                where=site.where,
-            )
-        with at(eqn), attribute_errors(site):
-            runs *= via.branches(distribution)  # branching draws nest: each multiplies the runs of those after it
-        if runs > LIMIT:
-            raise SpanaxError(
-                f"{via!r} at {site.label} ({family(distribution)}, {list(distribution.shape())}): {runs:,} runs of the rest "
-                f"of the program, more than {LIMIT:,}",
-                "ScoreFunction() with expectation(samples=2) or more",
-                "LeaveOneOut() or DisARM()",
-                where=site.where,
-            )
-        with at(eqn), attribute_errors(site):
-            objective = via.objective(key, distribution, lambda z: rest([self.conform(eqn, via, z)], Events(), runs))
-            if jnp.shape(objective) or not jnp.issubdtype(jnp.result_type(objective), jnp.floating):
-                raise SpanaxError(
-                    f"{via!r}.objective gave {jnp.result_type(objective)}{list(jnp.shape(objective))}",
-                    "an objective that is one floating-point scalar: a mean over its evaluations of `rest`",
-                )
-        return jnp.asarray(objective, self.dtype)
-
 
 def _refuse_collective(eqn: JaxprEqn, site: Site) -> NoReturn:
     axes = ", ".join(sorted(map(repr, collective_axes(eqn))))
@@ -402,6 +323,7 @@ def _own_bridge(site: Site) -> Drawing:
 
 
 def _refuse_baseline_per_index(site: Site) -> None:
+    # The score of a site is summed over its vmaps, so there is one advantage for all indices.
     for axes in site.vmapped:
         _, via = parts(site, axes[1:])
         if any(axis is not None for axis in jax.tree.leaves(via)):

@@ -96,6 +96,7 @@ def _call(eqn: JaxprEqn, ins: list, here: Path, changes: Changes) -> list:
     jaxpr, consts = body(eqn)
     if eqn.primitive is not P.remat_p:
         return _replay(jaxpr, consts, ins, here, changes)
+    # A checkpoint stays one: the user asked for its memory.
     options = {name: eqn.params[name] for name in ("prevent_cse", "policy")}
     return jax.checkpoint(lambda ins: _replay(jaxpr, consts, ins, here, changes), **options)(ins)
 
@@ -107,6 +108,7 @@ def _scan(eqn: JaxprEqn, ins: list, here: Path, changes: Changes) -> list:
     def step(carry, xs):
         return scan.split_outs(_replay(*opened(scan.body), [*consts, *carry, *xs], here, changes))
 
+    # Traced again and not copied: the new draw may have other leaves, and JAX sets up the loop for them.
     carry, ys = lax.scan(step, start, rows, **scan.options)
     return [*carry, *ys]
 
@@ -129,4 +131,5 @@ def _while(eqn: JaxprEqn, ins: list, here: Path, changes: Changes) -> list:
     )
 
 
+# Not among them: custom rules, which `Flat` leaves closed, so no path leads into one.
 _PROGRAMS: Mapping[Any, Any] = {P.scan_p: _scan, P.cond_p: _cond, P.while_p: _while}

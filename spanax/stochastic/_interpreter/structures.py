@@ -60,6 +60,7 @@ def _call(program: Runner, eqn: JaxprEqn, ins: list, here: Path):
 
 
 def _remat(program: Runner, eqn: JaxprEqn, ins: list, here: Path):
+    # The user chose what to keep in memory; the run with events must keep as little.
     options = {name: eqn.params[name] for name in ("prevent_cse", "policy")}
     return jax.checkpoint(lambda ins: program.inner(body(eqn), ins, here), **options)(ins)
 
@@ -69,6 +70,8 @@ def _custom_rule(program: Runner, eqn: JaxprEqn, ins: list, here: Path):
     crossed = _check_custom_rule(program, eqn, ins, here)
     recorded = below(eqn, lambda e: e.primitive is cost_p or e is crossed)
     plain, events = program.inner(body(eqn), ins, here) if recorded else ([], Events())
+    # Run plainly as well, for the events; by the user's rule it must not be looked into a second time by an outer
+    # expectation.
     stays = bool(plain) and not program.closed_off
     try:
         outs = again(lambda *ins: evaluate(eqn, ins))(*ins) if stays else evaluate(eqn, ins)
@@ -130,6 +133,7 @@ def _cond(program: Runner, eqn: JaxprEqn, ins: list, here: Path):
     def run(k, branch, operands):
         return program.inner((branch.jaxpr, branch.consts), operands, (*here, k))
 
+    # Each branch is traced once, to learn which events there are, before any can be padded to all of them.
     runs = [Traced(functools.partial(run, k, branch), ins[1:]) for k, branch in enumerate(cond_branches(eqn))]
     nothing = Events()
     for traced in runs:
@@ -191,6 +195,7 @@ def _while(program: Runner, eqn: JaxprEqn, ins: list, here: Path):
         outs, events = program.inner(opened(loop.body), [*consts, *carry], (*here, 1))
         return outs, score + sum(map(jnp.sum, events.scores.values())), cost + sum(map(jnp.sum, events.costs.values()))
 
+    # Shapes are asked for first: on a mesh, scores may vary over devices and the zeros that they start from must as well.
     zero = jnp.zeros((), program.dtype)
     _, *sums = jax.eval_shape(step, (start, zero, zero))
     outs, score, cost = forward_only(
@@ -206,6 +211,7 @@ def _while(program: Runner, eqn: JaxprEqn, ins: list, here: Path):
     return outs, Events({here: score}, {here: ScoreFunction()}, {here: cost})
 
 
+# The safe default is that a primitive is not here: then a draw inside of it raises.
 RULES: dict[Any, Callable[..., tuple[list, Events]]] = {
     P.jit_p: _call,
     P.closed_call_p: _call,

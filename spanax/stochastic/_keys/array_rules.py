@@ -17,6 +17,7 @@ def has_axis(dependency: Dependency) -> bool:
 
 
 def slice_rows(values, eqn, ins):
+    # Axis by axis: a full slice along one must leave the value as it is, with all that is known of it.
     out, p = ins[0], eqn.params
     strides = p["strides"] or (1,) * len(p["start_indices"])
     shape = aval(eqn.invars[0]).shape
@@ -40,6 +41,7 @@ def unstack(values, eqn, ins):
 
 def rearrange(values: Values, shape: Sequence[int], value: Value, source: Sequence[int | None]) -> Value:
     """Axis k is axis source[k] of the value, or a new one."""
+    # An axis of length 1 that is dropped takes nothing with it: there was only one position.
     to = {s: k for k, s in enumerate(source) if s is not None}
 
     def new(c):
@@ -64,6 +66,7 @@ def transpose(values, eqn, ins):
 
 def broadcast(values, eqn, ins):
     shape, old = aval(eqn.outvars[0]).shape, aval(eqn.invars[0]).shape
+    # A broadcast axis is a new one: its entries are all the same.
     dims = eqn.params["broadcast_dimensions"]
     source = [dims.index(k) if k in dims and old[dims.index(k)] == n else None for k, n in enumerate(shape)]
     return rearrange(values, shape, ins[0], source)
@@ -73,6 +76,7 @@ def reshape(values, eqn, ins):
     old, new = aval(eqn.invars[0]).shape, aval(eqn.outvars[0]).shape
     long = [k for k, n in enumerate(old) if n != 1]
     if [old[k] for k in long] == [n for n in new if n != 1]:  # only axes of length 1 come and go
+        # Dimensions of 1 have no positions to keep apart, so they are new axes or gone ones.
         order = iter(long)
         return rearrange(values, new, ins[0], [None if n == 1 else next(order) for n in new])
     determines = _after_reshape(values.integers.with_table(ins[0]), old, new)
@@ -103,6 +107,7 @@ def _after_reshape(value: Value, old: Sequence[int], new: Sequence[int]) -> set[
 
 def tile(values, eqn, ins):
     shape, old = aval(eqn.outvars[0]).shape, aval(eqn.invars[0]).shape
+    # A tiled axis repeats itself; nothing is determined along it any more.
     changed = set(range(len(shape))) - {k for k, n in enumerate(shape) if old[k : k + 1] == (n,)}
     determines = [(c, given) for c, given in ins[0].determines if not changed & {c, *given}]
     return values.hold(values.of(("tile", shape), ins, shape, determines), ins[0])
@@ -116,6 +121,7 @@ def concatenate(values, eqn, ins):
 def stack(values, eqn, ins):
     axis = eqn.params["axis"]
     order = list(range(aval(eqn.invars[0]).ndim))
+    # As a concatenation of arrays with one new axis each.
     source, shape = [*order[:axis], None, *order[axis:]], list(aval(eqn.outvars[0]).shape)
     shape[axis] = 1
     return values.join([(1, rearrange(values, tuple(shape), x, source)) for x in ins], axis)

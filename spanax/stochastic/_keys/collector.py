@@ -79,14 +79,17 @@ class Collector:
         self._starts: list[list[Value]] = []  # what iterations of the loops around here start with, outermost first
         self._site: tuple[Site, Path] | None = None  # of the draw whose own program is walked through
         self._line = ""  # of the innermost call that has one: library calls carry none of their own
+        # The draw's own program, by site and shapes: in a loop it is walked through twice, and traced once.
         self._draws: dict[tuple, ClosedJaxpr] = {}
         self._constants: dict[Any, Any] = {}
 
     def collect(self, closed: ClosedJaxpr, replicated: bool) -> None:
         loops = (REPLICATES,) if replicated else ()
         (key,) = closed.jaxpr.invars
+        # The key of one replicate: it determines which replicate it is, as `expectation` splits its key for them.
         value = self.values.root("the key", (), [(loop, frozenset()) for loop in loops])
         value = value._replace(axes=(None,) * aval(key).ndim, varies_with=frozenset(loops))
+        # Only the outermost program has constants that are known; those of inner ones are equations or arguments.
         self._constants = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
         self._walk(closed.jaxpr, [value], (), loops)
 
@@ -159,6 +162,7 @@ class Collector:
     ) -> tuple[Value, tuple[Path, ...]]:
         """The key at one index of the vmaps around a site, and the names of the vmaps, outermost first."""
         shape, names = list(shape), []
+        # An index of a vmap is a coordinate like the iteration of a loop: with a path of its own, below the site's.
         for k, axes in enumerate(reversed(site.vmapped)):
             if (axis := axes[0]) is None:
                 refuse_one_key_of_a_vmap(site)
@@ -189,8 +193,10 @@ class Collector:
         if not parts.length:
             return [*first, *(self.values.fresh(aval(v).shape) for v in ys)]
         self.values.lengths[here] = parts.length
+        # A reversed scan reads from the end; turned around, row i is iteration i.
         xs = [self.values.reverse(x) if parts.reverse else x for x in xs]
         xs = [self.values.row(x, here) for x in xs]
+        # A single iteration can repeat nothing.
         around = (*loops, here) if parts.length > 1 else loops
 
         def iteration(carry):
@@ -215,6 +221,7 @@ class Collector:
             return self._walk(inner, [*consts, *carry], (*here, 1), (*loops, here)), tests
 
         _, last = self._iterate(first, parts.split_body(inner.invars)[1], here, iteration)
+        # The counter is known from its start to its end: the loop does run.
         if here in self._exact:
             return last
         # Or no iteration at all.
@@ -229,6 +236,7 @@ class Collector:
         or what the iteration before handed on.
         """
         carried = [Carried.of(self.values, x, v, loop) for x, v in zip(init, variables, strict=True)]
+        # The start is unknown in this walk, so keys seem to be shared that are not.
         with self._trial():
             after, tests = iteration([c.start for c in carried])
             self._hand_on(carried, after)
@@ -239,6 +247,7 @@ class Collector:
         claims = len(self.claims)
         outs, _ = iteration(starts)
         self._hand_on(carried, outs)
+        # The keys of draws, and those that the loop returns to be drawn from behind it.
         keys = [claim.key for claim in self.claims[claims:]] + outs[len(init) :]
         self._follow_chains(keys, list(zip(starts, outs, strict=False)), loop)
         self._starts.pop()

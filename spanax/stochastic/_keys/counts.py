@@ -56,6 +56,7 @@ class Linear(NamedTuple):
         return frozenset(t for t in self.terms if is_data(t.of))
 
     def plus(self, other: Linear, sign: int = 1) -> Linear:
+        # i - i is 0 and not a sum of two terms: what cancels must be gone, since offsets alone are compared exactly.
         factors = {t.of: t for t in self.terms}
         for t in other.terms:
             old = factors.get(t.of, t._replace(factor=0))
@@ -152,6 +153,7 @@ class Linear(NamedTuple):
             return apart % WORD == 0
         (low, high), (low_b, high_b) = a.bounds(), b.bounds()
         low, high = low - high_b, high - low_b
+        # As wide as a word it meets every residue.
         if high - low >= WORD:
             return True
         nearest = -(low // -WORD) * WORD  # the least multiple of 2**32 that is not below

@@ -28,6 +28,8 @@ class Equality:
         self._verdicts.clear()
 
     def may_equal(self, a: Value, b: Value) -> bool:
+        # The same function of the same inputs, in the same iteration; whether two iterations share it is the claim's
+        # question.
         if a.number == b.number:
             return True
         x, y = self._integers.linear(a), self._integers.linear(b)
@@ -48,6 +50,7 @@ class Equality:
         if a.base == b.base:
             agreed = self._agreed_loops(a.base)
             return all(x.meet(y, lambda c: self._same(c, agreed)) for x, y in zip(a.box, b.box, strict=True))
+        # Plain values are equal by number alone, and these two have different ones.
         if (a.base in of.plain and b.base in of.plain) or (a.base, b.base) in of.apart:
             return False
         if (a, b) in self._verdicts:
@@ -113,6 +116,7 @@ class Equality:
         base = source.base
         if base == ancestor:
             return deeper
+        # A loop that leads back to here adds no other way out.
         if base in seen:
             return True
         seen |= {base}

@@ -22,6 +22,7 @@ from .values import Values
 def dynamic_slice(values, eqn, ins):
     out, shape = ins[0], aval(eqn.invars[0]).shape
     for axis, (size, index) in enumerate(zip(eqn.params["slice_sizes"], ins[1:], strict=True)):
+        # A window as long as the axis is the array itself.
         if size < shape[axis]:
             out = _window(values, out, axis, index, size, shape[axis] - size)
     return out
@@ -57,6 +58,7 @@ def _determined_by_window(values: Values, axis: int, index: Value, exact: Linear
 
 def _rows_of_windows(old: Rows, known: Sequence[int] | None, size: int, last: int, by: Linear | None) -> Rows:
     """Those of the old rows that are in windows at the known places."""
+    # An index of which nothing is known may choose any row.
     if not known:
         return old
     chosen = _places(known, size, last)
@@ -88,6 +90,7 @@ def _clip(values: Values, index: Value, last: int, is_clipped: bool) -> Value:
 
 def _index(values: Values, array: Value, out: Value, axis: Any, determines, moving) -> Value:
     """Entries of an array at an index that determines something: an entry determines its row where the array's do."""
+    # Where an array's entries do not determine their row, equal entries may stand in two rows, and an index proves nothing.
     own = dict(array.determines)
     results = set()
     # What the array's entries determined given their row, the new ones determine given all that moves the index.
@@ -121,6 +124,7 @@ class _RowGather(NamedTuple):
         moved = [k for k in indexed if sizes[k] < old[k]]
         axis = next(iter([*moved, *indexed]), 0)
         whole = tuple(1 if k == axis or k in along else n for k, n in enumerate(old))
+        # Two axes at once, or windows of several rows: too rare among keys to be worth following.
         if len(moved) > 1 or sizes != whole or not set(numbers.collapsed_slice_dims) <= {axis}:
             return None
         batch, axes = _axes_of_result(numbers, len(old), aval(eqn.outvars[0]).ndim)
@@ -156,6 +160,7 @@ def gather(values, eqn, ins):
 
     index = index.rename(position)
     if known and not eqn.params["dimension_numbers"].operand_batching_dims and len(known) <= LARGE:
+        # The entries can only be of the rows that the index may take.
         held = values.choose(array, rows.axis, lambda old: _rows_of_windows(old, known, 1, last, None))
         values.hold(out, held)
     moved = array.rename(lambda c: rows.axes[c] if isinstance(c, int) else c)
@@ -166,6 +171,7 @@ def gather(values, eqn, ins):
 
 
 def select(values, eqn, ins):
+    # A predicate that is known, such as a guard against negative indices, leaves one case.
     which = values.integers.values(ins[0], computed=False)
     if which is not None and len(which) == 1:
         return ins[1 + which[0]]

@@ -32,6 +32,7 @@ def convert(values, eqn, ins):
 def bitcast(values, eqn, ins):
     """There and back it is the same."""
     old, new = (aval(v).dtype for v in (eqn.invars[0], eqn.outvars[0]))
+    # A key's words as floats and back: raw keys take that way through some loops.
     if (before := values.bitcast_of(ins[0])) is not None and before[0] == str(new):
         return before[1]
     if old.itemsize != new.itemsize:
@@ -51,6 +52,7 @@ def arithmetic(values, eqn, ins):
     dtype, name = np.dtype(aval(eqn.outvars[0]).dtype), eqn.primitive.name
     if dtype.kind not in "iu":
         return None
+    # Of `neg` both are its one argument.
     a, b = (values.integers.as_linear(x, dtype) for x in (ins[0], ins[-1]))
     if a is None or b is None:
         return None
@@ -77,6 +79,7 @@ def compare(values, eqn, ins):
     a, b = (values.integers.values(x, computed=False) for x in ins)
     if not a or not b:
         return None
+    # Values are sorted, so their ends are the least and the greatest.
     less = a[-1] < b[0]
     if less or a[0] >= b[-1]:
         return values.counted(Linear(int(less)), aval(eqn.outvars[0]).shape)

@@ -90,6 +90,7 @@ class Integers:
         """All integers that its entries may be, or some more; None: unknown. `computed`: even if it takes computing them."""
         if (linear := self._counts(value)) is not None:
             return linear.values()
+        # A table is exact, but it may take computing the whole program before it.
         if computed and (table := self.table(value)) is not None and table.entries.dtype.kind in "biu":
             return tuple(np.unique(table.entries).tolist())
         return self._values_held(value, computed)

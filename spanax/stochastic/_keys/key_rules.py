@@ -14,6 +14,7 @@ from .array_parts import ENDLESS, Rows, Source, condition_on
 
 
 def wrap(values, eqn, ins):
+    # The words of a raw key are its last axis, which the typed key does not have.
     ndim, value = aval(eqn.outvars[0]).ndim, ins[0]
     value = value.rename(lambda c: None if isinstance(c, int) and c >= ndim else c)
     return value if value.axes is None else value._replace(axes=value.axes[:ndim])
@@ -37,6 +38,7 @@ def seed(values, eqn, ins):
 def bits(values, eqn, ins):
     """Two of 32 bits are taken to differ; of fewer, not."""
     shape, ndim = aval(eqn.outvars[0]).shape, aval(eqn.invars[0]).ndim
+    # Two draws of 8 bits are equal once in 256 times: a key made of them would not determine much.
     if eqn.params["bit_width"] < 32:
         return None
     determines = ins[0].determines | {(k, frozenset()) for k in range(ndim, len(shape))}
@@ -63,9 +65,11 @@ def fold_in(values, eqn, ins):
         moving = condition_on(key.determines, data.varies_with) | condition_on(data.determines, key.varies_with)
         return values.of(("xor_fold_in",), ins, shape, moving)
     ndim = aval(eqn.invars[0]).ndim
+    # As long as any integer goes: row i is there for each i, so a split of any length begins it.
     children = values.of(("random_split", ()), [key], (*shape[:ndim], ENDLESS), node=True)
     (source,), known = children.sources, values.integers.values(data)
     linear = values.integers.as_linear(data, np.dtype(np.uint32))
+    # By the index where it counts, so that two fold_ins of one key can be compared by what they count.
     rows = Rows(range(ENDLESS) if known is None else known, linear)
     axes = tuple(range(ndim)) if ndim == len(shape) else (None,) * len(shape)
     if not ndim and len(shape) == 1 and linear is not None and {t.of for t in linear.terms} == {0}:

@@ -38,6 +38,7 @@ def check_keys(closed: ClosedJaxpr, replicated: bool, override: Callable[[Site],
 
 
 def _check_uses(collector: Collector) -> None:
+    # All pairs: there are few draws, and most comparisons end at two different numbers.
     for k, use in enumerate(collector.uses):
         for other in itertools.islice(collector.uses, k):
             if _clash(collector, use, other):
@@ -65,6 +66,7 @@ def _is_choice_in_loop(collector: Collector, a: Path, b: Path) -> bool | None:
 
 def _refuse(use: Use, other: Use) -> None:
     assert use.site
+    # One line, two draws: the likeliest reason is that it is run twice.
     again = "draw outside of the jax.checkpoint: a derivative inside f runs it twice"
     raise SpanaxError(
         f"{use.site.label} and another draw (at {other.where}) use the same key, so they are not independent",
@@ -80,6 +82,7 @@ def _refuse(use: Use, other: Use) -> None:
 def _check_claim(collector: Collector, claim: Claim) -> None:
     site, key, loops, vmaps = claim
     determined = _determined_by(collector, key, loops)
+    # First of all: such a key would make samples=1000 as noisy as samples=1.
     if REPLICATES in loops and REPLICATES not in determined:
         raise SpanaxError(
             f"{site.label} does not get its key from the key of expectation, so all replicates would draw the same",

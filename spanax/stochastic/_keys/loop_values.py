@@ -25,6 +25,8 @@ class Carried(NamedTuple):
 
     @classmethod
     def of(cls, values: Values, init: Value, variable: Any, loop: Path) -> Carried:
+        # With what the initial value determines: whatever is handed on must determine it too, or it is dropped in
+        # `_in_chain`.
         start, before = values.loop_start(init, getattr(aval(variable), "shape", ()), loop)
         return cls(init, variable, start._replace(determines=init.determines), before)
 
@@ -34,8 +36,10 @@ class Carried(NamedTuple):
 
     def at_start(self, values: Values, out: Value, loop: Path) -> Value:
         """What an iteration starts with. `out`: what it hands on if it starts with `self.start`."""
+        # Handed on as it came: each iteration starts with the initial value.
         if out.number == self.start.number:
             return self.init
+        # Counts before chains: a counter determines its iteration by itself, a chain only through its descent.
         if (count := self._count(values, out, loop)) is not None:
             return count
         return self._in_chain(values, out, loop)
@@ -55,6 +59,7 @@ class Carried(NamedTuple):
         if dtype is None or after is None or is_key(aval(self.variable)):
             return None, 0
         old, first = values.integers.as_linear(self.start, dtype), values.integers.as_linear(self.init, dtype)
+        # The same step in each iteration: what is added must not vary with anything.
         if old is None or first is None or (step := after.plus(old, -1)).terms or not step.offset:
             return None, 0
         return first, step.offset

@@ -79,6 +79,7 @@ def fold_constants(eqn: JaxprEqn, k: int, tables: Sequence[Table], lengths: dict
         out = _by_numpy(eqn, args)
     if out is None:
         with computed_now():
+            # Iterations side by side: one compilation and one call, however many there are.
             out = np.asarray(jax.vmap(lambda *xs: evaluate(eqn, xs)[k], axis_size=iterations)(*args))
     return Table(loops, out.reshape((*sizes.values(), *aval(eqn.outvars[k]).shape)))
 
@@ -115,6 +116,7 @@ _INTEGERS: dict[str, Callable[..., np.ndarray]] = {
     "sign": np.sign,
     "min": np.minimum,
     "max": np.maximum,
+    # With the sign of the dividend, as XLA has it.
     "rem": np.fmod,
     "and": np.bitwise_and,
     "or": np.bitwise_or,

@@ -20,10 +20,12 @@ def results(values: Values, eqn: JaxprEqn, ins: Sequence[Value]) -> list[Value]:
     """The results of an equation that holds no program."""
     if eqn.primitive.name in _COPIES:
         return list(ins[: len(eqn.outvars)])
+    # A rule answers None where it knows nothing of these arguments.
     rule = RULES.get(eqn.primitive.name)
     out = rule(values, eqn, ins) if rule else None
     outs: list[Value] = _new_values(values, eqn, ins) if out is None else out if type(out) is list else [out]
     for k, (value, v) in enumerate(zip(outs, eqn.outvars, strict=True)):
+        # Keys are compared by descent, not by their words; and an argument that is passed on has a recipe already.
         if not is_key(aval(v)) and all(value.number != x.number for x in ins):
             values.integers.folds(value, eqn, k, ins)
     return outs

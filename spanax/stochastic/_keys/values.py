@@ -90,8 +90,10 @@ class Values:
         self, out: Value, kept: Value, new: Iterable[Value], shape: Sequence[int], loop: Path, exact: bool
     ) -> Value:
         """What the last iteration hands on: none starts with it. `exact`: the length of the loop is not a mere bound."""
+        # A counter ends at a number that is known; what else is behind the loop is a value of its own.
         if (linear := self.integers.linear(out)) is not None and exact and (length := self.lengths[loop]):
             return self.counted(linear.at(loop, length - 1), shape)
+        # Behind the loop there is no iteration any more that it could vary with.
         gone = out.rename(lambda c: None if c == loop else c)
         after = self.hold(self.fresh(shape, [out]), out)._replace(varies_with=gone.varies_with)
         self._all.varies_with[after.number] = after.varies_with
@@ -128,6 +130,7 @@ class Values:
             if np.size(x) <= LARGE:
                 self._all.recipes.setdefault(out.number, lambda: Table((), np.asarray(x)))
             return out
+        # Concrete, whatever is traced around: the bits of a constant key are its name.
         with computed_now():
             data = np.asarray(jax.random.key_data(x)) if typed else np.asarray(x)
         what = ("constant", str(data.dtype), data.shape, data.tobytes())
@@ -181,6 +184,7 @@ class Values:
         determines = _common(v.determines for v in distinct)
         if self._do_any_meet(distinct):
             determines = frozenset(d for d in determines if d[0] == REPLICATES)
+        # Of values that lie differently in their arrays, rows cannot be chosen any more.
         axes = values[0].axes if len({v.axes for v in values}) == 1 else None
         number = self._all.number(("one of", what, tuple(v.number for v in values)))
         varies_with = self._all.varies_with[number] = _together(values, "varies_with")
@@ -233,6 +237,7 @@ class Values:
             return self.join([(n, self.slice(p, axis, rows)) for n, p in pieces], along)
         ends = list(itertools.accumulate((n for n, _ in pieces), initial=0))
         wanted, chosen = range(ends[-1])[rows], []
+        # Piece by piece, by where each begins and ends in the whole.
         for start, (length, piece) in zip(ends, pieces, strict=False):
             if mine := [i - start for i in wanted if start <= i < start + length]:
                 whole = mine == list(range(length))
@@ -257,6 +262,7 @@ class Values:
 
     def join(self, pieces: list[tuple[int, Value]], axis: int) -> Value:
         """Arrays one after the other."""
+        # So that a stack of one, and a slice that leaves one piece, are that piece.
         if len(pieces) == 1:
             return pieces[0][1]
         alone = frozenset([(axis, frozenset())])
