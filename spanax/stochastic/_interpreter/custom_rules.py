@@ -236,11 +236,11 @@ def _sum_of(eqn: JaxprEqn, ins: Sequence[_Term]) -> dict[Hashable, _Part]:
     return rule(eqn, ins) if rule else {}
 
 
-def _stopped(eqn: JaxprEqn, ins: Sequence[_Term]) -> dict[Hashable, _Part]:
+def _stop_slope(eqn: JaxprEqn, ins: Sequence[_Term]) -> dict[Hashable, _Part]:
     return {of: part._replace(slope=0.0) for of, part in ins[0].parts.items()}
 
 
-def _scaled(eqn: JaxprEqn, ins: Sequence[_Term]) -> dict[Hashable, _Part]:
+def _scale(eqn: JaxprEqn, ins: Sequence[_Term]) -> dict[Hashable, _Part]:
     a, b = map(_number, eqn.invars)
     if eqn.primitive.name == "div":
         return _add([(ins[0], 1 / b)]) if b else {}
@@ -250,13 +250,13 @@ def _scaled(eqn: JaxprEqn, ins: Sequence[_Term]) -> dict[Hashable, _Part]:
 
 
 _SUM_RULES: dict[str, Callable[[JaxprEqn, Sequence[_Term]], dict[Hashable, _Part]]] = {
-    "stop_gradient": _stopped,
+    "stop_gradient": _stop_slope,
     "reduce_sum": lambda eqn, ins: dict(ins[0].total or ins[0].sum),
     "neg": lambda eqn, ins: _add([(ins[0], -1.0)]),
     "add": lambda eqn, ins: _add([(ins[0], 1.0), (ins[1], 1.0)]),
     "sub": lambda eqn, ins: _add([(ins[0], 1.0), (ins[1], -1.0)]),
-    "div": _scaled,
-    "mul": _scaled,
+    "div": _scale,
+    "mul": _scale,
 }
 
 

@@ -48,7 +48,7 @@ def rearrange(values: Values, shape: Sequence[int], value: Value, source: Sequen
         return to.get(c) if isinstance(c, int) else c
 
     if (linear := values.integers.linear(value)) is not None:
-        return values.counted(linear.rename(new), shape)
+        return values.count(linear.rename(new), shape)
     axes = None if value.axes is None else tuple(None if k is None else value.axes[k] for k in source)
     part = values.part(value, value.sources, axes)
     # A number of its own: two arrays of the same entries in another order are not the same value.

@@ -261,7 +261,7 @@ class Collector:
 
     def _note_length(self, loop: Path, test: Value, carried: Sequence[Carried], outs: Sequence[Value]) -> None:
         """Notes how many iterations a while loop makes, by the counter that says the least."""
-        bounds = [b for c, out in zip(carried, outs, strict=False) if (b := c.bound(self.values, test, out))]
+        bounds = [b for c, out in zip(carried, outs, strict=False) if (b := c.length_bound(self.values, test, out))]
         length, exact = min(bounds, default=(None, False))
         self.values.lengths[loop] = length
         self._exact = self._exact | {loop} if exact else self._exact - {loop}

@@ -10,10 +10,10 @@ from .counts import Linear, Term
 from .values import Values
 
 
-def _counted(values: Values, linear: Linear, eqn: JaxprEqn) -> Value | None:
+def _as_count(values: Values, linear: Linear, eqn: JaxprEqn) -> Value | None:
     """The sum as a value; None where its type would wrap around, and it would not be that sum."""
     fits = linear.fits(np.dtype(aval(eqn.outvars[0]).dtype))
-    return values.counted(linear, aval(eqn.outvars[0]).shape) if fits else None
+    return values.count(linear, aval(eqn.outvars[0]).shape) if fits else None
 
 
 def convert(values, eqn, ins):
@@ -23,7 +23,7 @@ def convert(values, eqn, ins):
     if old.kind in "biu" and new.kind in "iu":
         linear = values.integers.as_linear(ins[0], old)
         if linear is not None and linear.fits(new):
-            return _counted(values, linear, eqn)
+            return _as_count(values, linear, eqn)
         if new.itemsize >= old.itemsize:  # a wider type keeps different numbers different
             return values.of(("convert", str(new)), ins, aval(eqn.outvars[0]).shape, ins[0].determines)
     return None
@@ -44,7 +44,7 @@ def iota(values, eqn, ins):
     shape, axis = aval(eqn.outvars[0]).shape, eqn.params["dimension"]
     if aval(eqn.outvars[0]).dtype.kind not in "iu":
         return None
-    return _counted(values, Linear(0, frozenset([Term(axis, 1, shape[axis])] if shape[axis] > 1 else [])), eqn)
+    return _as_count(values, Linear(0, frozenset([Term(axis, 1, shape[axis])] if shape[axis] > 1 else [])), eqn)
 
 
 def arithmetic(values, eqn, ins):
@@ -57,7 +57,7 @@ def arithmetic(values, eqn, ins):
     if a is None or b is None:
         return None
     result = _multiple(a, b) if name == "mul" else _SUMS[name](a, b)
-    return None if result is None else _counted(values, result, eqn)
+    return None if result is None else _as_count(values, result, eqn)
 
 
 def _multiple(a: Linear, b: Linear) -> Linear | None:
@@ -82,7 +82,7 @@ def compare(values, eqn, ins):
     # Values are sorted, so their ends are the least and the greatest.
     less = a[-1] < b[0]
     if less or a[0] >= b[-1]:
-        return values.counted(Linear(int(less)), aval(eqn.outvars[0]).shape)
+        return values.count(Linear(int(less)), aval(eqn.outvars[0]).shape)
     return None
 
 

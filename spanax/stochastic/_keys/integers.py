@@ -51,7 +51,7 @@ class Integers:
         linear = self.linear(value)
         return None if linear is None or linear.data else linear
 
-    def bound(self, test: Value, start: Value, first: Linear, step: int) -> Bound | None:
+    def length_bound(self, test: Value, start: Value, first: Linear, step: int) -> Bound | None:
         """The iterations of a loop whose counter this is, while `test` holds; None: the test does not say.
 
         The counter is `first` in the first iteration, `start` in each, and grows by `step`.
@@ -60,7 +60,7 @@ class Integers:
         name = what[0] if isinstance(what, tuple) and what else ""
         if name == "and":
             # The loop ends when the first of the two fails; the other may be what ends it, so no length is exact.
-            bounds = [b.length for arg in args if (b := self.bound(arg, start, first, step)) is not None]
+            bounds = [b.length for arg in args if (b := self.length_bound(arg, start, first, step)) is not None]
             return Bound(min(bounds), False) if bounds else None
         if name not in _COMPARISONS or first.data:
             return None

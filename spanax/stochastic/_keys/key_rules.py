@@ -24,7 +24,7 @@ def unwrap(values, eqn, ins):
     return ins[0] if ins[0].axes is None else ins[0]._replace(axes=(*ins[0].axes, None))
 
 
-def seed(values, eqn, ins):
+def seed_key(values, eqn, ins):
     seeds = ins[0]
     if not aval(eqn.invars[0]).shape and (known := values.integers.values(seeds)) is not None and len(known) == 1:
         # key(0) written twice is one key, whether JAX made it a constant or an equation.
@@ -83,7 +83,7 @@ def fold_in(values, eqn, ins):
 RULES = {
     "random_wrap": wrap,
     "random_unwrap": unwrap,
-    "random_seed": seed,
+    "random_seed": seed_key,
     "random_bits": bits,
     "random_split": split,
     "random_fold_in": fold_in,

@@ -44,10 +44,10 @@ class Carried(NamedTuple):
             return count
         return self._in_chain(values, out, loop)
 
-    def bound(self, values: Values, test: Value, out: Value) -> Bound | None:
+    def length_bound(self, values: Values, test: Value, out: Value) -> Bound | None:
         """The iterations of a while loop, where this is its counter."""
         first, step = self._progression(values, out)
-        bound = values.integers.bound(test, self.start, first, step) if first is not None else None
+        bound = values.integers.length_bound(test, self.start, first, step) if first is not None else None
         # A counter that wraps around before it fails the test does not bound anything.
         if first is None or bound is None:
             return None
@@ -73,7 +73,7 @@ class Carried(NamedTuple):
         total = first.plus(Linear(0, frozenset([Term(loop, step, length)] if length != 1 else [])))
         # The last iteration hands on one step more than any starts with; it must not wrap around either.
         ends = total if length is None else total.plus(Linear(step))
-        return values.counted(total, self.shape) if ends.fits(dtype) and total.fits(dtype) else None
+        return values.count(total, self.shape) if ends.fits(dtype) and total.fits(dtype) else None
 
     def _in_chain(self, values: Values, out: Value, loop: Path) -> Value:
         """A value that each iteration makes of the last one, such as a key that it splits."""

@@ -92,7 +92,7 @@ class Values:
         """What the last iteration hands on: none starts with it. `exact`: the length of the loop is not a mere bound."""
         # A counter ends at a number that is known; what else is behind the loop is a value of its own.
         if (linear := self.integers.linear(out)) is not None and exact and (length := self.lengths[loop]):
-            return self.counted(linear.at(loop, length - 1), shape)
+            return self.count(linear.at(loop, length - 1), shape)
         # Behind the loop there is no iteration any more that it could vary with.
         gone = out.rename(lambda c: None if c == loop else c)
         after = self.hold(self.fresh(shape, [out]), out)._replace(varies_with=gone.varies_with)
@@ -114,7 +114,7 @@ class Values:
             return coordinate + 1 if isinstance(coordinate, int) else coordinate
 
         if (linear := self.integers.linear(inside)) is not None:
-            return self.counted(linear.rename(stacked_axis), shape)
+            return self.count(linear.rename(stacked_axis), shape)
         out = inside._replace(determines=inside.determines | own).rename(stacked_axis)
         array = self.hold(self.fresh(shape, [inside]), inside)
         array = array._replace(determines=out.determines, varies_with=out.varies_with | {0}, chains=inside.chains)
@@ -138,7 +138,7 @@ class Values:
             out = self.of(what, (), shape, _distinct_rows(data), node=True)
             self._all.constants.add(out.number)
         elif (linear := _progression(data)) is not None:
-            return self.counted(linear, shape)
+            return self.count(linear, shape)
         else:
             out = self.of(what, (), shape)
         if not typed:
@@ -148,7 +148,7 @@ class Values:
     def literal(self, literal: Literal) -> Value:
         return self.constant(np.asarray(literal.val, aval(literal).dtype), ("literal", str(literal.val)))
 
-    def counted(self, linear: Linear, shape: Sequence[int]) -> Value:
+    def count(self, linear: Linear, shape: Sequence[int]) -> Value:
         number = self._all.number(("count", linear, tuple(shape)))
         self._all.linear[number] = linear
         moving = frozenset().union(*(self._all.varies_with[t.of[1]] for t in linear.data))
@@ -202,7 +202,7 @@ class Values:
             return (loop if c == axis else c - (c > axis)) if isinstance(c, int) else c
 
         if (linear := self.integers.linear(value)) is not None:
-            return self.counted(linear.rename(new), _shape_without(value, axis))
+            return self.count(linear.rename(new), _shape_without(value, axis))
         axes = None if value.axes is None else (*value.axes[:axis], *value.axes[axis + 1 :])
         out = self.part(value, value.sources, axes, (loop, axis)).rename(new)
         self._all.varies_with[out.number] = out.varies_with
@@ -228,7 +228,7 @@ class Values:
         factor = next((t.factor for t in linear.terms if t.of == axis), 0)
         start = linear.at(axis, kept.start)
         step = Linear(0, frozenset([Term(axis, factor * kept.step, len(kept))] if factor and len(kept) > 1 else []))
-        return self.counted(start.plus(step), shape)
+        return self.count(start.plus(step), shape)
 
     def _slice_pieces(self, value: Value, axis: int, rows: slice) -> Value:
         """Of a concatenation: a slice that takes a whole piece is that piece, with all that is known of it."""
