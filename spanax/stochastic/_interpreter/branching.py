@@ -7,8 +7,8 @@ after it again, and the runs multiply. A cond with such a draw inside takes what
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 from jax import lax
@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from ..._errors import SpanaxError
 from ..._jaxprs import (
     PLAIN_CALLS,
+    Jaxpr,
     JaxprEqn,
     P,
     as_varying,
@@ -30,22 +31,32 @@ from ..._jaxprs import (
     where,
 )
 from ..._math.distributions import family
-from ...bridges import Branching
+from ...bridges import Branching, Drawing
 from .._credit import Events
-from ..flow import Path, within
+from ..flow import Flow, Path, within
 from ..sampling import attribute_errors, parts, sample_p
-from .structures import Traced
-
-if TYPE_CHECKING:
-    from .interpreter import Interpreter
+from .structures import Runner, Traced
 
 LIMIT = 10_000  # runs of the rest of the program, over all branching sites
 
 Rest = Callable[[list, Events, int], Any]  # (outputs, events so far, runs so far) -> objective
 
 
+class BranchingRunner(Runner, Protocol):
+    """What a branching draw asks of whoever runs the program around, beside what other rules do."""
+
+    flow: Flow
+
+    def run(
+        self, jaxpr: Jaxpr, consts: Sequence, args: Sequence, path: Path, events: Events, then: Rest, runs: int
+    ) -> Any: ...
+    def assemble(self, events: Events) -> Float[Array, ""]: ...
+    def conform(self, eqn: JaxprEqn, via: Drawing, z: Array) -> Array: ...
+    def is_branch(self, eqn: JaxprEqn) -> bool: ...
+
+
 def branch(
-    program: Interpreter, eqn: JaxprEqn, ins: list, here: Path, events: Events, rest: Rest, runs: int
+    program: BranchingRunner, eqn: JaxprEqn, ins: list, here: Path, events: Events, rest: Rest, runs: int
 ) -> Float[Array, ""]:
     """The objective of an equation with a branching draw inside and of all that follows it."""
     if eqn.primitive in PLAIN_CALLS:
@@ -58,7 +69,7 @@ def branch(
     return program.assemble(events)
 
 
-def _inside_a_structure(program: Interpreter, eqn: JaxprEqn) -> SpanaxError:
+def _inside_a_structure(program: BranchingRunner, eqn: JaxprEqn) -> SpanaxError:
     draws = below(eqn, program.is_branch)
     assert draws is not None
     site = draws.params["site"]
@@ -71,7 +82,7 @@ def _inside_a_structure(program: Interpreter, eqn: JaxprEqn) -> SpanaxError:
     )
 
 
-def _branch_of_cond(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path, rest: Rest, runs: int):
+def _branch_of_cond(program: BranchingRunner, eqn: JaxprEqn, ins: list, here: Path, rest: Rest, runs: int):
     _check_collectives_behind(program, eqn, here)
 
     def run(k, branch, operands):
@@ -83,7 +94,7 @@ def _branch_of_cond(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path, 
     return lax.switch(ins[0], [lambda *x, b=b: as_varying(b(*x), axes) for b in branches], ins[1:])
 
 
-def _check_collectives_behind(program: Interpreter, eqn: JaxprEqn, here: Path) -> None:
+def _check_collectives_behind(program: BranchingRunner, eqn: JaxprEqn, here: Path) -> None:
     """What comes after the cond will run in its branches, where a collective would wait for devices in another one."""
     behind = (e for path, (e, _) in program.flow.collectives.items() if path > here and not within(path, here))
     collective = next((e for e in behind if mesh_axes() & collective_axes(e)), None)
@@ -100,7 +111,7 @@ def _check_collectives_behind(program: Interpreter, eqn: JaxprEqn, here: Path) -
     )
 
 
-def _branch_of_draw(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path, rest: Rest, runs: int):
+def _branch_of_draw(program: BranchingRunner, eqn: JaxprEqn, ins: list, here: Path, rest: Rest, runs: int):
     site = eqn.params["site"]
     key, *leaves = ins
     distribution, own = parts(site, leaves)
