@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key
 
 from ..._errors import SpanaxError
 from ..._progress import progress
-from ...stochastic.listening import listening
+from ...stochastic.recording import record_bridges
 from .._truth.problem import Problem, Tried
 from .._truth.reference import find_truth
 from ..comparison import Comparison
@@ -95,7 +95,7 @@ def _pilots(
     for candidate in given:
         gradient = Gradient(candidate.function, arguments)
         try:
-            with listening() as bridges:
+            with record_bridges() as bridges:
                 gradient.rows(key, 0, 1)
             start = time.perf_counter()
             rows = gradient.rows(key, 1, PILOT)
