@@ -1,4 +1,7 @@
-"""A vmapped axis folded into the leading axis of a batch, and back: what batching rules of host calls need."""
+"""A vmapped axis folded into the leading axis of a batch, and back, for the batching rules of calls of the host.
+
+Vmapped calls of the host then stay one call with more rows, which its workers share, instead of one call for each index.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._math.by_parts import has_derivative
-from .._math.distributions import reparametrised
+from .._math.distributions import is_reparametrised
 from .._math.parts import has_mixture, has_moving_transform, kinds
 from .base import Drawing, Local
 from .componentwise import Componentwise
@@ -30,7 +30,7 @@ def best_bridge(distribution: Distribution, *, jumps: bool = False) -> Drawing:
     `jumps`: the program jumps in the draw, so that no derivative of the draw itself may be used. A bound of the support that
     moves, or an atom, then raises where it is differentiated.
     """
-    if reparametrised(distribution):
+    if is_reparametrised(distribution):
         return ScoreFunction() if jumps else Pathwise()
     if has_mixture(distribution) and (has_derivative(distribution) or len(kinds(distribution)) > 1):
         return Componentwise(pathwise=not jumps)

@@ -1,7 +1,7 @@
 """The pathwise (reparametrisation) gradient."""
 
 from .._errors import SpanaxError
-from .._math.distributions import family, numpyro_draw, reparametrised
+from .._math.distributions import family, is_reparametrised, numpyro_draw
 from .base import Local
 from .facts import Facts
 
@@ -31,7 +31,7 @@ class Pathwise(Local):
         )
 
     def draw(self, key, distribution):
-        if not reparametrised(distribution):
+        if not is_reparametrised(distribution):
             raise SpanaxError(
                 f"Pathwise() needs a reparametrised distribution, and {family(distribution)} has none",
                 "ScoreFunction()",

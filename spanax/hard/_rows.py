@@ -57,7 +57,7 @@ def _no_nan(x: Row, out: Array) -> Array:
 def soft_rank(x: Row, softness) -> Row:
     rows = sorted_rows(x)
     u = _scaled(rows.values, _middle(rows.values), softness)
-    return _no_nan(x, rows.unsorted(_along_last(ranks, u)))
+    return _no_nan(x, rows.to_original_order(_along_last(ranks, u)))
 
 
 _IN_CACHE, _TOGETHER = 1 << 20, 8  # numbers, rows
@@ -91,7 +91,7 @@ def hard_rank(x: Row) -> Row:
     ends = jnp.concatenate([starts[..., 1:], jnp.ones_like(starts[..., :1])], -1)
     first = lax.cummax(jnp.where(starts, place, -1), x.ndim - 1)
     last = lax.cummin(jnp.where(ends, place, n), x.ndim - 1, reverse=True)
-    return _no_nan(x, rows.unsorted((first + last) / 2 + 1))
+    return _no_nan(x, rows.to_original_order((first + last) / 2 + 1))
 
 
 @_in_single
