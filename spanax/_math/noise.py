@@ -1,8 +1,8 @@
 """Zero-mean noise of standard deviation 1 on the input of a hard operation, and expectations of operations under it.
 
 With e the noise: cdf(u) = P(u + e > 0) is a relaxed step, relu(u) = E max(u + e, 0) its integral, and floor(x), which is
-E floor(x + softness e), the sum of a step at every whole number. Each takes u = `units(x, softness)`, or x and the softness, so that derivatives with
-respect to the softness are right as well. One object for each kernel, looked up in `KERNELS`.
+E floor(x + softness e), the sum of a step at every whole number. Each takes u = `units(x, softness)`, or x and the softness, so
+that derivatives with respect to the softness are right as well. One object for each kernel, looked up in `KERNELS`.
 """
 
 from __future__ import annotations
