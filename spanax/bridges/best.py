@@ -1,4 +1,4 @@
-"""What `via=None` means."""
+"""Which bridge `via=None` means."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ if TYPE_CHECKING:
 
 
 def needs_continuity(bridge: Drawing) -> bool:
-    """Is its gradient right only where the program is continuous in the draw?"""
+    """Is its gradient right only if the program is continuous in the draw?"""
     return isinstance(bridge, Local) or (isinstance(bridge, Componentwise) and bridge.pathwise)
 
 
 def best_bridge(distribution: Distribution, *, jumps: bool = False) -> Drawing:
     """The bridge of a draw for which the user names none.
 
-    `Pathwise` where the draw has a derivative; else `Componentwise` of a mixture, or of a hurdle before a density, where some
-    component's draw has one, and of a transformation with parameters; else `ScoreFunction`.
+    `Pathwise` if the draw has a derivative; else `Componentwise` for a mixture, or a hurdle before a density, if some component's
+    draw has one, and for a transformation with parameters; else `ScoreFunction`.
 
-    `jumps`: the program jumps in the draw, so that no derivative of the draw itself may be used. A bound of the support that
-    moves, or an atom, then raises where it is differentiated.
+    `jumps`: the program jumps in the draw, so that no derivative of the draw itself may be used. Differentiating with respect
+    to a bound of the support or an atom then raises.
     """
+    # Pathwise first: its variance is lowest as a rule. The score function needs nothing of the program, and comes last.
     if is_reparametrised(distribution):
         return ScoreFunction() if jumps else Pathwise()
     if has_mixture(distribution) and (has_derivative(distribution) or len(kinds(distribution)) > 1):

@@ -1,4 +1,9 @@
-"""argmax and max under noise on every entry, along the last axis."""
+"""argmax and max under noise on every entry, along the last axis.
+
+Gumbel noise: a softmax and a logsumexp in closed form (Luce 1959; Yellott 1977). Gaussian noise: the integral over t of the
+density that the maximum is at t and at entry i, phi(t - x_i) times the product of Phi(t - x_j) over the others, by the
+trapezoidal rule.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,7 @@ from jaxtyping import Array, Float
 from .._math.noise import units
 
 _GUMBEL = math.sqrt(6) / math.pi  # the scale of a Gumbel variable by its standard deviation
+# For the trapezoidal rule, which converges geometrically for such integrands: the error is below 1e-9.
 _POINTS, _REACH = 65, 8.0
 
 
@@ -23,6 +29,7 @@ def one_hot_argmax(x: Float[Array, "*b n"]) -> Float[Array, "*b n"]:
 
 def _below_top(x: Float[Array, "*b n"]) -> tuple[Array, Array]:
     """x less its maximum, which is stopped, and that maximum; entries that are the same infinity are at 0."""
+    # Shifting all entries shifts the maximum: differences to the top neither overflow nor lose digits.
     top = lax.stop_gradient(jnp.max(x, -1, keepdims=True))
     same = jnp.isinf(x) & (x == top)
     return jnp.where(same, 0, x) - jnp.where(same, 0, top), top
@@ -47,10 +54,8 @@ def gumbel_max(x: Float[Array, "*b n"], softness: Float[Array, ""]) -> Float[Arr
 
 
 def _densities(y: Float[Array, "*b n"]) -> tuple[Array, Array]:
-    """Points t around the top, (*1, m, 1), and the density of the maximum being at t and at i, (*b, m, n); noise of deviation 1.
-
-    For the trapezoidal rule, which converges geometrically for such integrands: the error is below 1e-9.
-    """
+    """Points t around the top, (*1, m, 1), and the density that the maximum is at t and at i, (*b, m, n)."""
+    # By logarithms, and normalised: the weights then sum to 1 exactly, whatever the rule's error is.
     t = jnp.linspace(-_REACH, _REACH, _POINTS, dtype=y.dtype).reshape((1,) * (y.ndim - 1) + (-1, 1))
     z = t - jnp.maximum(y, -6 * _REACH)[..., None, :]
     below = log_ndtr(z)
