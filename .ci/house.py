@@ -63,8 +63,8 @@ def functions(path: pathlib.Path, lines: list[str]) -> Iterator[Function]:
             yield Function(path, node.name, node.lineno, complexity(node), has_comment)
 
 
-def faults_of_functions(found: list[Function]) -> Iterator[str]:
-    high = [f for f in found if f.complexity > HIGH]
+def faults_of_functions(every: list[Function]) -> Iterator[str]:
+    high = [f for f in every if f.complexity > HIGH]
     for f in sorted(high, key=lambda f: -f.complexity):
         if f.complexity > MOST:
             yield f"{f}: complexity {f.complexity}, and {MOST} is the most"
@@ -78,12 +78,12 @@ def faults_of_functions(found: list[Function]) -> Iterator[str]:
 
 def main(root: pathlib.Path) -> int:
     files = {path: path.read_text().splitlines() for path in sorted(root.rglob("*.py"))}
-    found = [function for path, lines in files.items() for function in functions(path, lines)]
+    every = [function for path, lines in files.items() for function in functions(path, lines)]
     folders = Counter(path.parent for path in files)
     total = sum(map(len, files.values()))
     share = sum(is_comment(line) for lines in files.values() for line in lines) / total
 
-    faults = list(faults_of_functions(found))
+    faults = list(faults_of_functions(every))
     faults += [
         f"{p}: {len(lines)} lines, and {MOST_LINES} is the most"
         for p, lines in files.items()
@@ -97,9 +97,9 @@ def main(root: pathlib.Path) -> int:
     if share < LEAST_COMMENTS:
         faults.append(f"{share:.1%} of the lines are comments, and {LEAST_COMMENTS:.0%} is the least")
 
-    over = [sum(f.complexity > limit for f in found) for limit in (HIGH, MOST)]
+    over = [sum(f.complexity > limit for f in every) for limit in (HIGH, MOST)]
     print(
-        f"{len(files)} files, {total:,} lines, {share:.1%} comments; {len(found):,} functions, "
+        f"{len(files)} files, {total:,} lines, {share:.1%} comments; {len(every):,} functions, "
         f"{over[0]} of complexity over {HIGH}, {over[1]} over {MOST}; longest file {max(map(len, files.values()))} lines"
     )
     print(*faults, sep="\n", end="\n" if faults else "")

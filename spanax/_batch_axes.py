@@ -13,6 +13,7 @@ from jaxtyping import Array
 
 def fold_axis(args: Sequence[Array], dims: Sequence[int | None]) -> tuple[tuple[int, int], list[Array]]:
     """The size of a mapped axis and the number of rows, and the arrays with that axis folded into their first one."""
+    # An argument that is not mapped is repeated: every row of the batch must have its own.
     size = next(x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
     front = [
         jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0)

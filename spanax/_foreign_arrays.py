@@ -10,6 +10,7 @@ import jax
 from ._errors import SpanaxError
 
 
+# Asked for each leaf of each call, so remembered for each class.
 @functools.lru_cache(maxsize=1024)
 def _library(cls: type) -> str:
     """The library whose array it is; "" if none."""
@@ -27,6 +28,7 @@ def _library(cls: type) -> str:
     return ""
 
 
+# The library's name, how to convert, and other ways. By DLPack nothing is copied.
 _CONVERT = {
     "torch": ("PyTorch", "x.detach().cpu().numpy()", "jax.dlpack.from_dlpack(x.detach().contiguous()), without a copy"),
     "tensorflow": ("TensorFlow", "x.numpy()"),

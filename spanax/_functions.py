@@ -56,6 +56,7 @@ def needs_key(f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, A
     """Does f take a key, and raise without one?"""
     if "key" in kwargs or not may_take_key(f) or _is_bound(f, args, kwargs):
         return False
+    # A required `key` raises for want of one: no need to trace the call.
     named = parameters(f).get("key")
     required = named is not None and named.kind is not named.VAR_KEYWORD and named.default is named.empty
     return required or _asks_for_key(f, args, kwargs)
@@ -77,7 +78,7 @@ def _names_key(f: Callable) -> bool | None:
         if own is not None and _is_by_name(own.get("key")):
             return _is_unset(own["key"])
         # A layer without **kwargs stops a key, whatever the layers inside it would take.
-        if own is not None and not any(p.kind is p.VAR_KEYWORD for p in own.values()):
+        if own is not None and not _takes_any_keyword(own):
             return False if certain else None
         certain = False
     return None
@@ -86,6 +87,10 @@ def _names_key(f: Callable) -> bool | None:
 def _is_by_name(parameter: inspect.Parameter | None) -> bool:
     """Is there such a parameter, and can it be given by name?"""
     return parameter is not None and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+
+
+def _takes_any_keyword(own: Mapping[str, inspect.Parameter]) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in own.values())
 
 
 def _is_unset(parameter: inspect.Parameter) -> bool:
@@ -274,6 +279,7 @@ def parameters(f: Callable) -> Mapping[str, inspect.Parameter]:
 
 def parameter_names(f: Callable, count: int) -> list[str]:
     """The names of the first `count` positional arguments."""
+    # Those behind *args have no name of their own.
     plain = [p.name for p in parameters(f).values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return [plain[i] if i < len(plain) else f"args[{i}]" for i in range(count)]
 

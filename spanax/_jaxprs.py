@@ -32,7 +32,7 @@ source_info_util.register_exclusion(os.path.dirname(__file__) + os.sep)
 # A bridge is an Equinox module, whose methods are called through a wrapper: its frames are not the user's either.
 _EQUINOX = os.path.dirname(eqx.__file__) + os.sep
 
-# Equations that run one sub-program once, and the parameter that holds it.
+# Equations that run one sub-program once, and the parameter that holds it. JAX names it differently for each.
 CALLS = {
     P.jit_p: "jaxpr",
     P.closed_call_p: "call_jaxpr",
@@ -41,7 +41,8 @@ CALLS = {
     P.custom_vjp_call_p: "call_jaxpr",
 }
 CUSTOM_RULES = (P.custom_jvp_call_p, P.custom_vjp_call_p)
-PLAIN_CALLS = CALLS.keys() - set(CUSTOM_RULES)  # looked into as if they were written out
+# Looked into as if they were written out: a custom rule says something about the whole that its parts do not.
+PLAIN_CALLS = CALLS.keys() - set(CUSTOM_RULES)
 
 
 def aval(variable: Any) -> Any:
@@ -169,6 +170,7 @@ def scan_parts(eqn: JaxprEqn) -> ScanParts:
     else:
         consts, carry, _ = p["ft_in"].unpack()
         sizes = len(list(consts)), len(list(carry))
+    # Everything after this reads the record: no other file knows the parameters' names.
     return ScanParts(p["jaxpr"], *sizes, p["length"], p["reverse"], p["unroll"])
 
 
@@ -289,12 +291,14 @@ def has_loop(program: ClosedJaxpr) -> bool:
 
 def without_dead_code(program: ClosedJaxpr) -> ClosedJaxpr:
     """The same program without the equations that reach no result, inside loops, branches and calls too."""
+    # Inputs that are no longer used stay: the caller's operands fit as before.
     jaxpr, _ = partial_eval.dce_jaxpr(program.jaxpr, True, instantiate=True)
     return ClosedJaxpr(jaxpr, program.consts)
 
 
 def at(eqn: JaxprEqn) -> contextlib.AbstractContextManager:
     """Inside it, whatever is traced or raised belongs to the user's line that made this equation."""
+    # JAX takes a line from the running Python frames, which are this interpreter's: the user's is put in their place.
     name_stack = source_info_util.current_name_stack() + eqn.source_info.name_stack
     return source_info_util.user_context(eqn.source_info.traceback, name_stack=name_stack)
 
@@ -312,6 +316,7 @@ def evaluate_alone(eqn: JaxprEqn, ins: Sequence) -> list:
     """The same outside of the `shard_map` around the equation, as on one device."""
     if not any(map(varying, (*eqn.invars, *eqn.outvars))):
         return evaluate(eqn, ins)
+    # A cast changes a type only: without the mesh its argument is its result.
     if is_cast(eqn):
         return list(ins)
     outs = eqn.primitive.bind(*ins, **eqn.primitive.get_bind_params(eqn.params))

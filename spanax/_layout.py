@@ -20,6 +20,7 @@ def filled(text: str, width: int, indent: str = "", *, cut: bool = True) -> list
     A word longer than a line (see also `together`) is divided after a bracket, a comma or another sign of code, or anywhere if
     it has none. With `cut=False` its line is as long as the word.
     """
+    # Code in a message must stay whole where it can: a name that is cut in two cannot be copied.
     start = text[: len(text) - len(text.lstrip())]
     most = max(width - max(len(start), len(indent)), _NARROWEST)
     lines = [start]

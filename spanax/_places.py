@@ -111,6 +111,7 @@ def _is_generated(frame: Frame) -> bool:
 
 # -- draws
 
+# Classes of numpyro that draw by another distribution: the innermost one on the stack is what the user calls it.
 _WRAPPERS = frozenset(
     "Distribution ExpandedDistribution Independent MaskedDistribution TransformedDistribution".split()
 )
@@ -136,6 +137,7 @@ def draw_name(place: Place, eqns: Sequence[JaxprEqn]) -> str | None:
     return None
 
 
+# Asked of the module, so that a sampler that a new version adds is known.
 @functools.cache
 def _random_names() -> frozenset[str]:
     return frozenset(

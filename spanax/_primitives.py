@@ -127,6 +127,7 @@ def set_host_lowering(primitive: Primitive, run: Callable) -> None:
             return list(elsewhere(context, *args))
         return _call_host(context, run, args)
 
+    # Outside of jit the primitive runs compiled too: there it knows the platform.
     primitive.def_impl(jax.jit(primitive.bind))
     mlir.register_lowering(primitive, lower, cacheable=False)
 
@@ -181,6 +182,7 @@ def set_partial_evaluation(primitive: Primitive, rule: Callable) -> None:
 def set_jvp(primitive: Primitive, rule: Callable) -> None:
     """`rule(primals, tangents, **params) -> (outs, out_tangents)`; symbolic zeros arrive as arrays of zeros."""
 
+    # Rules that must see symbolic zeros are registered with JAX directly.
     def with_arrays(primals, tangents, **params):
         return rule(primals, tuple(map(ad.instantiate_zeros, tangents)), **params)
 

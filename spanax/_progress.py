@@ -92,6 +92,7 @@ class _Line:
 
     def text(self, elapsed: float, width: int) -> str:
         """The longest form of the line that fits; a long label is cut before the time left is dropped."""
+        # Without a finished evaluation there is no rate, and after more of them than were announced no time left.
         share, rate = min(self.done / max(self.total, 1), 1.0), self.done / max(elapsed, 1e-9)
         left = (
             timedelta(seconds=min(round((self.total - self.done) / rate), 10**9))

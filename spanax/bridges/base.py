@@ -71,6 +71,8 @@ class Drawing(Bridge):
         """
 
 
+# No method beyond `draw`: what is differentiated is the draw itself, so that such a bridge works in any program, not only inside
+# `expectation`.
 class Local(Drawing):
     """A bridge that needs nothing around it: the draw carries its own derivative.
 
@@ -93,12 +95,13 @@ class Score(Drawing):
     ...     baseline: float
     ...     facts = sx.bridges.Facts("E[f]", True, "samples", None, "any whose support is fixed", "Williams 1992")
     ...     def draw(self, key, distribution):
-    ...         return distribution.sample(key)
+    ...         return distribution.sample(key).astype(float)
     ...     def advantage(self, togo, others):
     ...         return togo - self.baseline
-    >>> loss = sx.expectation(lambda a, *, key: sx.sample(key, dist.Poisson(a), via=Against(3.0)), samples=2000)
-    >>> print(jax.grad(loss)(3.0, key=jax.random.key(0)).round(1))
-    1.0
+    >>> def loss(logit, *, key):
+    ...     return (sx.sample(key, dist.Bernoulli(logits=logit), via=Against(0.34)) - 0.2) ** 2
+    >>> print(f"{jax.grad(sx.expectation(loss))(0.0, key=jax.random.key(0)):.2f}")  # 0.6 p (1 - p)
+    0.15
     """
 
     @abc.abstractmethod
@@ -111,6 +114,8 @@ class Score(Drawing):
         """
 
 
+# log p(z) is a function of z, and not always the best score: of a mixture the component is known when z is made, and of a Gamma
+# draw that underflowed its logarithm is. Made together from one key, neither has to be found again from z.
 class Scored(Score):
     """A `Score` that makes its draw and the score of it together, from one key: it may know more than the draw shows.
 
@@ -176,6 +181,8 @@ class Step(Bridge):
         """The operation at x, exact or relaxed, with the bridge's derivative; `key` is what the user gave, if anything."""
 
 
+# Two pure functions, because the evaluations in between happen outside of JAX, in one batch, on any machine. `combine` gets the
+# points again rather than the key: their rounding is then in the quotient, and a stored batch can be combined later.
 class Probing(Bridge):
     """A bridge that needs the function at other points: two pure JAX functions, with the evaluations in between.
 
@@ -236,6 +243,7 @@ class Bounded(Probing):
         """A bridge for the same derivative, all of whose points, including those of a pilot, lie in the box, as x does."""
 
 
+# The pilot's points depend on x and shapes only, so that a batch of them has a fixed size under jit.
 class Tuned(Probing):
     """A probing bridge that first evaluates a few points, to choose its step.
 

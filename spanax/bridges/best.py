@@ -33,6 +33,8 @@ def best_bridge(distribution: Distribution, *, jumps: bool = False) -> Drawing:
     # Pathwise first: its variance is lowest as a rule. The score function needs nothing of the program, and comes last.
     if is_reparametrised(distribution):
         return ScoreFunction() if jumps else Pathwise()
+    # A mixture of densities only, none with a derivative, has an ordinary log p. With atoms beside densities it has none.
     if has_mixture(distribution) and (has_derivative(distribution) or len(kinds(distribution)) > 1):
         return Componentwise(pathwise=not jumps)
+    # z = t(y; theta) of a y that has no derivative: the score of y alone would miss that of theta in t.
     return Componentwise() if has_moving_transform(distribution) and not jumps else ScoreFunction()

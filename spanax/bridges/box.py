@@ -26,6 +26,7 @@ class Box(eqx.Module):
 
     def rooms(self, x: PyTree[Array]) -> tuple[list[Array], list[Array]]:
         """How far each number of x may go down, and up."""
+        # x may be beyond a bound by rounding: a negative room would turn a step around.
         leaves, (lower, upper) = jax.tree.leaves(x), self._sides()
         down = [jnp.maximum(leaf - low, 0) for leaf, low in zip(leaves, lower, strict=True)]
         return down, [jnp.maximum(high - leaf, 0) for leaf, high in zip(leaves, upper, strict=True)]
@@ -40,6 +41,7 @@ class Box(eqx.Module):
 
     def centre(self, x: PyTree[Array], reach: Sequence[Array]) -> PyTree[Array]:
         """The point nearest to x from which `reach`, at most half of the distance between the bounds, stays inside both ways."""
+        # `reach` is at most half of the distance, so that low + r <= high - r and the clip is not empty.
         leaves, tree = jax.tree.flatten(x)
         parts = zip(leaves, reach, *self._sides(), strict=True)
         return jax.tree.unflatten(tree, [jnp.clip(leaf, low + r, high - r) for leaf, r, low, high in parts])

@@ -53,6 +53,7 @@ class Componentwise(Scored):
     @property
     def facts(self) -> Facts:
         return Facts(
+            # With scores only, no derivative of a draw is used, and f may jump.
             unbiased_for="E[f], if f is continuous in the draw of a component" if self.pathwise else "E[f]",
             unbiased=True,
             evaluations="samples",

@@ -72,6 +72,7 @@ class DisARM(Branching):
             # The mean of both values has the derivatives of the rest itself; the slope adds that of the draw.
             return first_order(_slope, "DisARM()", (f + g) / 2, (f - g, z - antithetic, logits), logits)
 
+        # A pair has its own key: pairs are independent of each other, the two draws within one are not.
         return jnp.mean(jax.vmap(pair)(jax.random.split(key, self.pairs)))
 
 
@@ -83,5 +84,7 @@ def _logits(distribution):
 
 def _slope(at, d_logits):
     difference, apart, logits = at
+    # Elements whose two draws are equal have z - z' = 0: f(z) - f(z') says nothing about them. For the others
+    # z - z' is 1 or -1, and sigmoid(|logit|) is the larger of p and 1 - p.
     slope = jnp.sum(apart * sigmoid(jnp.abs(logits)) * d_logits)
     return 0.5 * difference * slope.astype(difference.dtype)

@@ -46,4 +46,5 @@ class Enumerate(Branching):
         # The weights carry the derivative: p itself, not p grad log p, which is 0 times infinity where p is 0.
         values, weights = pmf(distribution)
         costs = jax.vmap(rest)(values)
+        # Other derivatives go through `rest`, of which each value has its own.
         return jnp.sum(weights.astype(costs.dtype) * costs)

@@ -158,6 +158,7 @@ class FiniteDifference(Tuned, Bounded):
 
     def farthest(self, x: PyTree[Array]) -> list[Array]:
         """How far the step of each number in x may go."""
+        # A function may vary on the scale of x or, for an x near 0, of 1.
         if self.largest is None:
             return [jnp.maximum(jnp.abs(leaf), 1) for leaf in jax.tree.leaves(x)]
         reaches = of_leaves("FiniteDifference(largest", self.largest, x)
@@ -166,6 +167,7 @@ class FiniteDifference(Tuned, Bounded):
 
 def _tiny(x: Array) -> Array:
     """A complex step whose square vanishes beside x, but that is not a denormal number."""
+    # The error of the quotient is (step/scale)^2, far below rounding for any scale that floats near x resolve.
     relative, least = (1e-20, 1e-200) if x.dtype == jnp.float64 else (1e-12, 1e-30)
     size = jnp.abs(x).astype(widest([x]))
     return jnp.where(size > 0, jnp.maximum(relative * size, least), relative)

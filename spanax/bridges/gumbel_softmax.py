@@ -68,6 +68,7 @@ class GumbelSoftmax(Local):
         )
 
     def _finish(self, soft, rounded):
+        # `at` is empty: the derivative, that of the relaxed draw, depends on nothing that a second one could miss.
         return first_order(_identity, "GumbelSoftmax(hard=True)", rounded(), (), soft) if self.hard else soft
 
 

@@ -26,9 +26,10 @@ class LeaveOneOut(Branching):
     Kool, van Hoof and Welling 2019 (Buy 4 REINFORCE samples, get a baseline for free), equation 8.
 
     >>> import jax, numpyro.distributions as dist, spanax as sx
-    >>> loss = sx.expectation(lambda a, *, key: sx.sample(key, dist.Poisson(a), via=sx.LeaveOneOut(samples=5000)))
-    >>> print(f"{jax.grad(loss)(3.0, key=jax.random.key(0)):.1f}")
-    1.0
+    >>> def loss(logit, *, key):
+    ...     return (sx.sample(key, dist.Bernoulli(logits=logit), via=sx.LeaveOneOut(samples=1000)) - 0.2) ** 2
+    >>> print(f"{jax.grad(sx.expectation(loss))(0.0, key=jax.random.key(0)):.2f}")  # 0.6 p (1 - p)
+    0.15
     """
 
     samples: int = eqx.field(static=True, default=2)
@@ -57,6 +58,7 @@ class LeaveOneOut(Branching):
         return self.samples
 
     def objective(self, key, distribution, rest):
+        # `rest` is vmapped: JAX computes once what does not depend on the draw.
         draws, scores = jax.vmap(lambda k: draw_with_score(k, distribution))(jax.random.split(key, self.samples))
         costs = jax.vmap(rest)(draws)
         scores = scores.astype(costs.dtype)

@@ -44,6 +44,7 @@ class Manual(Bridge):
 
     @property
     def facts(self) -> Facts:
+        # A jvp gives one column at a time; reverse mode needs all of them.
         reverse = "1 call of vjp" if self.vjp is not None else "size(x) calls of jvp in reverse mode, 1 in forward mode"
         return Facts(
             unbiased_for="f, if the user's function is its derivative (f.check compares)",

@@ -70,6 +70,7 @@ class Perturbed(Step):
             "via=sx.Soft(softness), whose derivatives with respect to the softness are right",
             "jax.lax.stop_gradient around sigma, if it is to be held fixed",
         )
+        # The input is stopped: an operation with a derivative of its own, such as a sort, would add it to the estimate.
         up, down = (jax.vmap(operation.hard)(at[None] + step) for step in (sigma * z, -sigma * z))
         mean = jnp.mean((up + down) / 2, 0)
         # Two infinities that are equal differ by NaN, and do not change.
@@ -80,11 +81,13 @@ class Perturbed(Step):
 
 
 def _of_elements(at, dx):
+    # Each element has its own noise: only its own term depends on it.
     change, z = at
     return jnp.mean(change * (z * dx[None]), 0)
 
 
 def _of_rows(at, dx):
+    # All entries of a row move every result of it: z . dx is the move along dx.
     change, z = at
     along = jnp.sum(z * dx[None], -1)
     return jnp.mean(change * along.reshape(along.shape + (1,) * (change.ndim - along.ndim)), 0)

@@ -47,6 +47,7 @@ class ReinMax(Local):
 
     @property
     def facts(self) -> Facts:
+        # A traced temperature is not known to be 1.
         at_one = isinstance(self.temperature, int | float) and self.temperature == 1
         exact_for = "f quadratic in one draw (otherwise second-order accurate)"
         return Facts(
@@ -64,6 +65,7 @@ class ReinMax(Local):
             return first_order(_boolean, "ReinMax()", z, (logits, logits / self.temperature, z), logits)
         if is_categorical(distribution):
             logits, z = categorical_logits(distribution), one_hot_draw(key, distribution)
+            # The midpoint of mean and draw, pi_1 of algorithm 2.
             middle = (jax.nn.softmax(logits / self.temperature) + z) / 2
             return first_order(_categorical, "ReinMax()", z, (jax.nn.softmax(logits), middle), logits)
         raise SpanaxError(
@@ -84,4 +86,5 @@ def _categorical(at, d_logits):
 
 
 def _softmax_jacobian(q, v):
+    # J(q) v without the matrix J = diag(q) - q q^T.
     return q * (v - jnp.sum(q * v, -1, keepdims=True))

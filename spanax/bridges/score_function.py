@@ -37,9 +37,10 @@ class ScoreFunction(Scored):
     Williams 1992; all orders: Foerster et al. 2018 (arXiv:1802.05098); leave-one-out: Kool et al. 2019.
 
     >>> import jax, numpyro.distributions as dist, spanax as sx
-    >>> loss = sx.expectation(lambda a, *, key: sx.sample(key, dist.Poisson(a), via=sx.ScoreFunction()), samples=5000)
-    >>> print(f"{jax.grad(loss)(3.0, key=jax.random.key(0)):.1f}")
-    1.0
+    >>> def loss(logit, *, key):
+    ...     return (sx.sample(key, dist.Bernoulli(logits=logit), via=sx.ScoreFunction()) - 0.2) ** 2
+    >>> print(f"{jax.grad(sx.expectation(loss, samples=1000))(0.0, key=jax.random.key(0)):.2f}")  # 0.6 p (1 - p)
+    0.15
     """
 
     baseline: Any = eqx.field(converter=as_baseline)
@@ -61,6 +62,7 @@ class ScoreFunction(Scored):
     def draw(self, key, distribution):
         return draw_with_score(key, distribution)[0]
 
+    # The score is made with the draw, from the same key: log p of a draw that was rounded to 0 would be infinite.
     def draw_with_score(self, key, distribution):
         return draw_with_score(key, distribution)
 

@@ -148,6 +148,7 @@ class Smoothing(Bounded):
         as they were rounded; coordinate directions are taken sqrt(d) times as long. Raises `SpanaxError` for a guide together
         with dropped points.
         """
+        # u is read off the points: rounding moved them, and the direction that f was evaluated along is the one that counts.
         leaves, sigmas = jax.tree.leaves(x), self.sigmas(x)
         dtype = widest([*leaves, *jax.tree.leaves(Y)])
         rows = [self._between(at, leaf) / s for at, leaf, s in zip(jax.tree.leaves(X), leaves, sigmas, strict=True)]
@@ -159,8 +160,10 @@ class Smoothing(Bounded):
         if guide is None:
             estimate = gradient(change, u) if whole is None else gradient(change * _weights(whole, dtype), u)
         elif whole is not None:
+            # The guide's mean is known over all directions; over those that are left it is not.
             raise SpanaxError("Smoothing.combine: a guide together with dropped points", "guide=None")
         else:
+            # In units of sigma, where the directions are standard normal, the derivative along u is (sigma guide) . u.
             direction = self.standardised(jax.tree.map(lambda g, leaf: g.astype(leaf.dtype), guide, x), x)
             estimate = guided_gradient(change, u, direction.astype(dtype), self._blocks(u.shape[1]))
         return like(x, estimate / self._spread(leaves, sigmas, dtype))

@@ -84,6 +84,7 @@ class Soft(Step):
         )
 
     def step(self, operation, x, key):
+        # Each operation lists its own default first: order statistics know one kernel only.
         kernel = self.kernel or next(iter(operation.soft))
         if kernel not in operation.soft:
             raise SpanaxError(

@@ -81,6 +81,7 @@ class SPSA(Bounded):
     def points(self, x: PyTree[Array], key: Key[Array, ""] | None) -> PyTree[Array]:
         """x + step s_k for each sample, then x - step s_k in the same order."""
         key = check_key("SPSA", key)
+        # Signs for all numbers at once, then split by leaves: one key, whatever the structure of x is.
         leaves, tree = jax.tree.flatten(x)
         signs = split(rademacher(key, self.samples, sum(map(jnp.size, leaves)), widest(leaves)), leaves)
         stacked = []
@@ -104,6 +105,7 @@ class SPSA(Bounded):
         leaves = jax.tree.leaves(X)
         dtype = widest([*leaves, *jax.tree.leaves(Y)])
         plus, minus = jnp.split(concatenate_rows(leaves, dtype), 2)
+        # One point of a pair says nothing about the slope: a pair counts only whole.
         whole = None if kept is None else kept[: self.samples] & kept[self.samples :]
         change = contract(jax.tree.map(lambda values: differences(whole, values), Y), ct, dtype)
         weights = jnp.ones_like(change) if whole is None else whole.astype(dtype)

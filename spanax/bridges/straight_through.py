@@ -42,6 +42,7 @@ class StraightThrough(Local, Step):
     of: Step | None = eqx.field(default=None)
 
     def __check_init__(self):
+        # Straight-through of straight-through would be the identity of the inner one: one of them is a mistake.
         if self.of is not None and (not isinstance(self.of, Step) or isinstance(self.of, StraightThrough)):
             raise SpanaxError(f"StraightThrough({self.of!r})", "StraightThrough(Soft(0.1))", "StraightThrough()")
 
@@ -70,6 +71,7 @@ class StraightThrough(Local, Step):
         if self.of is not None:
             raise SpanaxError(f"{self!r} is for hard operations, not for draws", "StraightThrough()")
         if is_bernoulli(distribution):
+            # `first_order` adds the tangent of the mean to a value that has none: z + mean - stop_gradient(mean) would round.
             z, mean = hard_draw(key, distribution), bernoulli_probs(distribution)[1]
         elif is_categorical(distribution):
             z, mean = one_hot_draw(key, distribution), categorical_mean(distribution)

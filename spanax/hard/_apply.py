@@ -51,6 +51,7 @@ def alike(*xs: Any) -> list[Array]:
 
 def under_noise(formula: Callable[..., Array]) -> dict[str, Callable]:
     """`formula(kernel, x, softness)` for each kernel."""
+    # `kernel=kernel` binds the loop's variable now, not when the function is called.
     return {name: lambda x, softness, kernel=kernel: formula(kernel, x, softness) for name, kernel in KERNELS.items()}
 
 
@@ -86,6 +87,7 @@ def apply(
         return exact(*undifferentiated(tuple(inputs), *diagnosis))
     if not isinstance(via, Step):
         raise SpanaxError(f"{name} via {via!r}, which is not a bridge for a hard operation", *_bridges(True))
+    # A bridge gives the derivative: JAX's own, of a maximum or a sort, may not be added to it.
     value = lax.stop_gradient(exact(*inputs))
     return via.step(Operation(name, here(), value, hard, soft, identity, rows), x, key)
 
@@ -101,6 +103,7 @@ def _bridges(like_identity: bool) -> list[str]:
     return [*named, "via=sx.Soft(0.1): the relaxed value; 0.1 is the standard deviation of noise on the input"]
 
 
+# All row operations work along the last axis, and put their axis back afterwards: one layout for sorts, scans and kernels.
 def on_last(x: Array, axis: int | None, name: str) -> tuple[Array, int | None]:
     """x with `axis` moved to the end (flattened if it is None), and that axis, not negative."""
     if axis is None:

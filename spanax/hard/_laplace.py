@@ -39,6 +39,7 @@ def _sums_jvp(primals, tangents):
 
 def _recurrence(decay: Float[Array, " n-1 *b"], w: Sorted, reverse: bool = False) -> Sorted:
     """y_0 = 0, y_(i+1) = decay_i (y_i + w_i); from the end where `reverse`."""
+    # Nothing comes before the only entry.
     if w.shape[0] < 2:
         return jnp.zeros_like(w)
     w, nothing = (w[1:] if reverse else w[:-1]), jnp.zeros_like(w[:1])
@@ -57,6 +58,7 @@ def _one_by_one(decay, w, reverse):
 
 
 def _by_doubling(decay, w, reverse):
+    # y -> d (y + w) is affine, and affine maps compose to affine maps: an associative scan.
     def join(first, second):
         return first[0] * second[0], second[0] * first[1] + second[1]
 
@@ -71,6 +73,8 @@ def ranks(u: Sorted) -> Sorted:
 
 def _at_entries(a: Sorted, b: Sorted) -> Sorted:
     """The sum over all j of F(u_i - u_j), from A and B with weights 1."""
+    # F(v) = 1 - exp(-v)/2 for v > 0 and exp(v)/2 for v < 0: entries below count 1 less their share of A, those above theirs of
+    # B, and the entry itself 1/2.
     places = jnp.arange(a.shape[0], dtype=a.dtype).reshape(-1, *(1,) * (a.ndim - 1))
     return places + (0.5 + (b - a) / 2)
 

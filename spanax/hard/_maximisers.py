@@ -24,6 +24,7 @@ _POINTS, _REACH = 65, 8.0
 
 def one_hot_argmax(x: Float[Array, "*b n"]) -> Float[Array, "*b n"]:
     """1 at the first maximum, else 0."""
+    # NumPy's choice among equal entries: the first.
     return jax.nn.one_hot(jnp.argmax(x, -1), x.shape[-1], dtype=x.dtype)
 
 
@@ -50,6 +51,7 @@ def gumbel_max(x: Float[Array, "*b n"], softness: Float[Array, ""]) -> Float[Arr
     """E max(x + noise) under Gumbel noise of mean 0: a logsumexp."""
     y, top = _below_top(x)
     scale = _GUMBEL * softness
+    # E max of Gumbel noise of mean 0 is a logsumexp exactly: Euler's constant, the mean of a standard Gumbel variable, drops out.
     return _above(top, scale * jax.nn.logsumexp(units(y, scale), -1))
 
 
@@ -57,6 +59,7 @@ def _densities(y: Float[Array, "*b n"]) -> tuple[Array, Array]:
     """Points t around the top, (*1, m, 1), and the density that the maximum is at t and at i, (*b, m, n)."""
     # By logarithms, and normalised: the weights then sum to 1 exactly, whatever the rule's error is.
     t = jnp.linspace(-_REACH, _REACH, _POINTS, dtype=y.dtype).reshape((1,) * (y.ndim - 1) + (-1, 1))
+    # An entry 48 deviations below the top is never the maximum; an infinite one would give infinity less infinity.
     z = t - jnp.maximum(y, -6 * _REACH)[..., None, :]
     below = log_ndtr(z)
     others = jnp.sum(below, -1, keepdims=True) - below

@@ -55,12 +55,14 @@ def _to_noise_units(x: Row, middle: Float[Array, "*b 1"], softness) -> Row:
 
 def _no_nan(x: Row, out: Array) -> Array:
     """`out`, and NaN in the rows of x that hold one."""
+    # The sum of NaNs and zeros is NaN or 0. An infinity is not bad, and inf - inf may not become NaN here.
     bad = jnp.isnan(jnp.sum(lax.stop_gradient(jnp.where(jnp.isnan(x), x, 0)), -1))
     return jnp.where(bad.reshape(bad.shape + (1,) * (out.ndim - bad.ndim)), jnp.nan, out)
 
 
 @_in_single
 def soft_rank(x: Row, softness) -> Row:
+    # The sums run over sorted numbers; ranks then go back to where their entries were.
     rows = sorted_rows(x)
     u = _to_noise_units(rows.values, _middle(rows.values), softness)
     return _no_nan(x, rows.to_original_order(_along_last(ranks, u)))
@@ -107,6 +109,7 @@ def hard_rank(x: Row) -> Row:
 @_in_single
 def soft_sort(x: Row, softness, first: int, count: int) -> Float[Array, "*b count"]:
     """The values at places `first`, ..., first + count - 1 of n, counted from 0, ascending."""
+    # The k-th value of n stands for the k-th n-th part of the distribution: its quantile in the middle of that part.
     levels = jnp.arange(first, first + count, dtype=x.dtype) + 0.5
     return _soft_places(x, softness, levels, range(first, first + count), True)
 
@@ -122,6 +125,7 @@ def _soft_places(x, softness, levels, places, consecutive):
     middle = _middle(hard)
     u = _to_noise_units(hard, middle, softness)
     soft = middle + _along_last(lambda u: quantiles(u, levels, consecutive), u) * (_SCALE * softness)
+    # An infinite entry has no soft neighbourhood: its place keeps the hard value.
     hard = lax.stop_gradient(hard[..., places.start : places.stop] if consecutive else hard[..., places])
     return _no_nan(x, jnp.where(jnp.isinf(hard), hard, soft))
 

@@ -99,6 +99,7 @@ def _entries(a: Array, axis: int | None, name: str) -> tuple[Array, int | None]:
 
 
 def _argmax(name, a, sign, axis, keepdims, via, key):
+    # A minimum is the maximum of -a, and its noise is that of this maximum: Gumbel noise is not symmetric.
     x, position = _entries(a, axis, name)
     weights = apply(
         name,
@@ -188,6 +189,7 @@ def _max(name, a, sign, axis, keepdims, via, key):
         via,
         key,
         x=x,
+        # JAX's derivative of a maximum is shared among equal entries: it is used as it is without a bridge.
         hard=lambda x: sign * jnp.max(sign * x, -1),
         soft={kernel: lambda x, s, soft=soft: sign * soft(sign * x, s) for kernel, soft in _MAXIMA.items()},
         rows=True,
@@ -237,6 +239,7 @@ def one_hot(
         return (off(jnp.round(x)) == 0).astype(x.dtype)
 
     def soft(kernel, x, softness):
+        # The probability that the number falls within half a unit of the class.
         d = off(x)
         return kernel.cdf(units(d + 0.5, softness)) - kernel.cdf(units(d - 0.5, softness))
 

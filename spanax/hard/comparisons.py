@@ -46,6 +46,8 @@ def _compare(
         via,
         key,
         x=difference(a, b),
+        # Under noise on the difference the comparison is one of a number with 0; without noise the operands themselves are
+        # compared, because the difference of two floats may round to 0 or overflow.
         hard=lambda d: test(d, jnp.zeros_like(d)).astype(d.dtype),
         soft=under_noise(soft),
         identity=identity,
@@ -58,6 +60,7 @@ def _above(kernel, d, softness):
     return kernel.cdf(units(d, softness))
 
 
+# Not 1 - cdf(u): that is 0 where the tail is below rounding, and so would be its derivative.
 def _below(kernel, d, softness):
     return kernel.cdf(units(-d, softness))
 
@@ -304,6 +307,7 @@ def isclose(
         x=difference(a, b),
         hard=lambda d: (jnp.abs(d) <= width).astype(d.dtype),
         soft=under_noise(within),
+        # The exact one knows infinities and NaNs, which the width of a tolerance does not.
         exact=lambda a, b: jnp.isclose(a, b, rtol, atol, equal_nan).astype(a.dtype),
         inputs=(a, b),
     )

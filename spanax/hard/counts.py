@@ -77,6 +77,7 @@ def searchsorted(
             'side="left" or "right"',
         )
 
+    # `hard` takes the edges from outside and `exact` as an argument: noise moves v only, a derivative both.
     def places(a, v):
         return jax.nn.one_hot(jnp.searchsorted(a, v[..., 0], side=side), a.shape[0] + 1, dtype=v.dtype)
 
@@ -135,6 +136,7 @@ def bincount(
     >>> sx.hard.bincount(jnp.array([0.0, 1.2, 0.9, 7.0]), length=3).tolist()
     [1.0, 2.0, 0.0]
     """
+    # A count is the sum of the one-hot weights of its entries, so that noise on an entry moves its own row only.
     x = as_float(x)
     weights = jnp.ones_like(x) if weights is None else array(weights, x.dtype)
     if x.ndim != 1 or weights.shape != x.shape:
@@ -196,6 +198,7 @@ def histogram(
     edges = jnp.histogram_bin_edges(x, bins, range).astype(x.dtype)
 
     def within(edges, x):
+        # As in NumPy, a bin excludes its upper edge, but for the last one.
         low, high = edges[None, :-1], edges[None, 1:]
         last = (x == edges[-1]) & (jnp.arange(edges.shape[0] - 1) == edges.shape[0] - 2)[None]
         return (((x >= low) & (x < high)) | last).astype(x.dtype)

@@ -81,6 +81,7 @@ def abs(x: Float[Array, "*s"], *, via: Via = None, key: MaybeKey = None) -> Floa
     2.0
     """
 
+    # |x| = relu(x) + relu(-x), and the noise is symmetric.
     def soft(kernel, x, softness):
         return _ramp(kernel, x, softness) + _ramp(kernel, -x, softness)
 
@@ -121,12 +122,14 @@ def clip(
     >>> jax.grad(lambda x: sx.hard.clip(x, 0.0, 1.0, via=sx.StraightThrough()))(2.0).item()
     1.0
     """
+    # No bound is an infinite one: one formula for all.
     lowest, highest = -jnp.inf if min is None else min, jnp.inf if max is None else max
     x, low, high = alike(as_float(arr), lowest, highest)
 
     # clip = its hard value, plus what noise lifts above `low`, less what noise cuts off at `high`.
     def soft(kernel, x, softness):
         below, above = x < low, x > high
+        # The distances to the bounds, negative inside; an infinite bound is out of reach of any noise.
         short = jnp.where(low == -jnp.inf, -jnp.inf, low - x)
         over = jnp.where(high == jnp.inf, -jnp.inf, x - high)
         clipped = jnp.where(above, high, jnp.where(below, low, x))
@@ -210,6 +213,7 @@ def _pick(name, x1, x2, sign, via, key):
     d = difference(x1, x2)
     first = d > 0 if sign > 0 else d <= 0
 
+    # Only `Perturbed` calls it at other points than d: the larger one then changes by the change of relu(d).
     def hard(noisy):
         change = difference(jax.nn.relu(noisy), jax.nn.relu(d))
         return jnp.where(first, x1, x2) + sign * change

@@ -53,6 +53,7 @@ def _within(x: Array) -> Array:
 
 def _is_outside(x: Array) -> Bool[Array, "*s"]:
     """By more than rounding. NaN is not outside, and stays NaN."""
+    # Products and sums of weights round; 1% is the most that is forgiven in half precision.
     slack = min(32 * float(jnp.finfo(x.dtype).eps), 0.01) if jnp.issubdtype(x.dtype, jnp.floating) else 0
     return (x < -slack) | (x > 1 + slack)
 
@@ -254,6 +255,7 @@ def any(
     >>> sx.hard.any(jnp.array([0.5, 0.5, 0.0])).item()
     0.75
     """
+    # By De Morgan's law, so that one certain event makes it exactly 1.
     (x,) = _weights(via, key, x)
     return 1 - jnp.prod(1 - as_float(x), axis, keepdims=keepdims)
 
@@ -335,6 +337,7 @@ def select(
             f"select with {len(condlist)} conditions and {len(choicelist)} choices",
             "one choice for each condition",
         )
+    # Independent conditions need independent noise. From the last to the first, each `where` hides those after it.
     keys = [None] * len(condlist) if key is None else list(jax.random.split(key, max(len(condlist), 1)))
     out = default
     for condition, choice, k in reversed(list(zip(condlist, choicelist, keys, strict=True))):

@@ -170,6 +170,7 @@ def _order(name, x, count, descending, via, key, one_of_several):
         order = largest(x, count)[1] if descending else sorted_rows(x).order[..., :count]
         return jax.nn.one_hot(order, x.shape[-1], dtype=x.dtype)
 
+    # The places of -x from the smallest are those of x from the largest.
     def soft(x, softness):
         return soft_permutation(sign * x, softness, 0, count)
 

@@ -148,6 +148,7 @@ def _quantile(name, a, q, axis, method, keepdims, via, key):
         raise SpanaxError(f"{name} with {what}", f"method: {', '.join(_METHODS)}", "at least one entry")
     # Half precision counts to 256 or 2048 only.
     q = array(q, jnp.float32 if x.dtype.itemsize < 4 else x.dtype)
+    # The q-quantile of n entries is at the place q (n - 1), between two of them.
     at = jnp.clip(q.ravel(), 0, 1) * (n - 1)
     lower = jnp.clip(jnp.floor(at), 0, max(n - 2, 0))
     share = _METHODS[method](at - lower).astype(x.dtype)
@@ -172,6 +173,7 @@ def _quantile(name, a, q, axis, method, keepdims, via, key):
         rows=True,
         has_derivative=True,
     )
+    # The levels come first, as in NumPy.
     out = jnp.moveaxis(out, -1, 0)
     if keepdims:
         out = jnp.expand_dims(out, tuple(range(1, a.ndim + 1)) if position is None else position + 1)

@@ -17,6 +17,7 @@ def _identity(x):
     return x
 
 
+# sign is twice a step less 1.
 def _signs(kernel, x, softness):
     return 2 * kernel.cdf(units(x, softness)) - 1
 
@@ -25,6 +26,7 @@ def _floors(kernel, x, softness):
     return kernel.floor(x, softness)
 
 
+# ceil(x) = -floor(-x), and the noise is symmetric.
 def _ceilings(kernel, x, softness):
     return -kernel.floor(-x, softness)
 
@@ -64,6 +66,7 @@ def heaviside(
     """
     x = as_float(x)
 
+    # Under noise x is 0 with probability 0, so that h0 is in the hard value only.
     def hard(x):
         return jnp.heaviside(x, array(h0, x.dtype))
 
