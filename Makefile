@@ -2,7 +2,7 @@
 # make test   the tests         (PYTEST_ARGS="-x tests/gallery" narrows them)
 # make test-newest   the same with the newest Python of Debian and the newest JAX, in a chroot: as root, with debootstrap
 # make fuzz   1,000 random programs against exact enumeration, under 15 minutes (FUZZ_ARGS="--seed 7 --count 200" for others)
-# make lint   ruff and pyright
+# make lint   ruff, pyright, and how hard the code is to enter (.ci/house.py)
 # make docs   the documentation, into site/
 # make bench  side by side with hand-written JAX and with Storchastic
 # Each makes .venv and installs what it needs; a second call finds that done.
@@ -33,6 +33,7 @@ fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.stochastic.programs $(FUZZ_ARGS)
 
 lint: $(VENV)/.dev
+	$(BIN)/python .ci/house.py
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
