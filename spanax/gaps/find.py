@@ -12,12 +12,12 @@ from .._jaxprs import defined
 from .._math.distributions import family
 from .._places import Place
 from ..stochastic.sampling import parts
-from ._analysis.check import SHORT, looked_at, may_run
+from ._analysis.check import SHORT, Slopes, may_run, slopes_of
 from ._analysis.cuts import Cut
 from ._analysis.finder import Finder
 from ._analysis.operations import operation
 from ._analysis.remedies import remedies
-from ._analysis.traced import Traced, traced
+from ._analysis.traced import Traced, trace
 from .not_finite import in_program
 from .report import Gap, GapReport, Verdict
 
@@ -46,7 +46,7 @@ def find_gaps(
     >>> report.verdict, [(gap.operation, gap.kind) for gap in report.gaps]
     ('dead', [('round', 'zero')])
     """
-    analysis = analysed(f, args, kwargs, argnums)
+    analysis = analyse(f, args, kwargs, argnums)
     if not nan:
         return analysis.report
     return dataclasses.replace(analysis.report, not_finite=in_program(analysis.program))
@@ -61,35 +61,42 @@ class Analysis(NamedTuple):
 
     def gaps_that(self, changed: set[tuple]) -> tuple[Gap, ...]:
         """The gaps of the report whose values, by (program, equation), are among those that changed; in program order."""
-        gaps = [_described(cut, routes, self.program) for cut, routes in self.found if cut.places() & changed]
+        gaps = [_describe(cut, routes, self.program) for cut, routes in self.found if cut.places() & changed]
         keys = [_merge_key(gap) for gap in gaps]
         return tuple(
             sorted((g for g in self.report.gaps if _merge_key(g) in keys), key=lambda g: keys.index(_merge_key(g)))
         )
 
 
-def analysed(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int]) -> Analysis:
-    program = traced(f, args, kwargs, argnums)
+def analyse(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int]) -> Analysis:
+    program = trace(f, args, kwargs, argnums)
     finder = Finder(program.closed, len(program.names))
     found = [(cut, finder.routes(cut)) for cut in _in_order(finder)]
+    # What is lost and reaches no result is no gap; an equation without a rule is, because jax.grad raises all the same.
     found = [(cut, routes) for cut, routes in found if routes or cut.kind == "no-rule"]
     verdicts: list[Verdict] = [_verdict(1 << i, finder, found) for i in range(len(program.names))]
-    doubtful = [i for i, v in enumerate(verdicts) if v not in ("dead", "independent")]
-    if finder.size > SHORT:  # the structure is believed where a tangent takes no branch that a gap steers
-        doubtful = [i for i in doubtful if verdicts[i] != "alive" and not finder.result.sure >> i & 1]
-    slopes = looked_at(program, finder, doubtful) if doubtful and may_run(program) else None
+    slopes = _look(program, finder, verdicts)
     if slopes:
         verdicts = ["dead" if i in slopes.nowhere else v for i, v in enumerate(verdicts)]
     report = GapReport(
         verdict=_overall(verdicts),
         per_leaf=dict(zip(program.names, verdicts, strict=True)),
-        gaps=tuple(_merged([_described(cut, routes, program) for cut, routes in found])),
-        bridged=tuple(_bridged(*site, program) for _, site in sorted(finder.sites.items(), key=lambda item: item[0])),
+        gaps=tuple(_merge([_describe(cut, routes, program) for cut, routes in found])),
+        bridged=tuple(_describe_site(*site, program) for _, site in sorted(finder.sites.items())),
         checked=slopes is not None,
         function=getattr(f, "__name__", type(f).__name__),
         flat=tuple(name for i, name in enumerate(program.names) if slopes and i in slopes.not_here),
     )
     return Analysis(program, found, report)
+
+
+def _look(program: Traced, finder: Finder, verdicts: Sequence[Verdict]) -> Slopes | None:
+    """The gradient itself, where the structure leaves a doubt; None where it is not computed."""
+    doubtful = [i for i, v in enumerate(verdicts) if v not in ("dead", "independent")]
+    # Compiling a long program takes long, so its structure is believed where a tangent takes no branch that a gap steers.
+    if finder.size > SHORT:
+        doubtful = [i for i in doubtful if verdicts[i] != "alive" and not finder.result.sure >> i & 1]
+    return slopes_of(program, finder, doubtful) if doubtful and may_run(program) else None
 
 
 def assert_alive(f: Callable[..., Any], *args: Any, argnums: int | Sequence[int] = 0, **kwargs: Any) -> None:
@@ -140,7 +147,7 @@ def _overall(verdicts: Sequence[Verdict]) -> Verdict:
 # -- descriptions
 
 
-def _described(cut: Cut, routes: dict[str, int], program: Traced) -> Gap:
+def _describe(cut: Cut, routes: dict[str, int], program: Traced) -> Gap:
     file, line, source = _where(cut.place, program)
     name = operation(cut.eqns, cut.place, cut.culprit, cut.kind)
     route = "+".join(routes) or "value"
@@ -157,7 +164,7 @@ def _merge_key(gap: Gap) -> tuple:
     return gap.file, gap.line, gap.operation, gap.kind
 
 
-def _merged(gaps: Sequence[Gap]) -> list[Gap]:
+def _merge(gaps: Sequence[Gap]) -> list[Gap]:
     """One entry for each operation on a line."""
     merged: dict[tuple, Gap] = {}
     for gap in gaps:
@@ -172,7 +179,7 @@ def _merged(gaps: Sequence[Gap]) -> list[Gap]:
     return list(merged.values())
 
 
-def _bridged(eqn, place: Place | None, leaves: int, program: Traced) -> Gap:
+def _describe_site(eqn, place: Place | None, leaves: int, program: Traced) -> Gap:
     site = eqn.params["site"]
     distribution, via = parts(site, [0.0] * len(site.static))
     file, line, source = _where(place, program)

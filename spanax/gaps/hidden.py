@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from .._checks import check_key
+from .._checks import check_key, is_number, is_whole
 from .._errors import SpanaxError
 from .._functions import at_many_points, with_key
-from .._jaxprs import evaluate_jaxpr, here
+from .._jaxprs import evaluate_jaxpr
 from .._math.directions import gaussian, moved, norm
-from .find import analysed
+from ._analysis.traced import Traced
+from .find import analyse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,60 +74,71 @@ def hidden_gradient(
     >>> sx.hidden_gradient(step, 0.1, key=jax.random.key(0), sigma=0.2).share > 0.5
     True
     """
-    where = here()
-    check_key(key, where=where)
-    if not (isinstance(sigma, int | float) and 0 < sigma < np.inf and isinstance(pairs, int) and pairs >= 4):
-        raise SpanaxError(
-            f"hidden_gradient(sigma={sigma!r}, pairs={pairs!r})",
-            "sigma > 0, in the arguments' units",
-            "pairs=512",
-            where=where,
-        )
-    analysis = analysed(f, args, with_key(f, jax.random.fold_in(key, 1), args, kwargs), argnums)
-    program, x = analysis.program, analysis.program.concrete()
-    dtype = jnp.result_type(float, *x)
-
-    def total(leaves):
-        outs = evaluate_jaxpr(program.closed.jaxpr, program.closed.consts, *leaves)
-        return sum((jnp.sum(out).astype(dtype) for out in outs), jnp.zeros((), dtype))
-
-    def slope_along(key):
-        """(f(x + sigma u) - f(x - sigma u)) / (2 sigma), and u."""
-        u = gaussian(key, x)
-        return (total(moved(x, u, sigma)) - total(moved(x, u, -sigma))) / (2 * sigma), u
-
-    def own_slope(key, *v):
-        u = gaussian(key, x)
-        slopes = [jax.jvp(lambda *leaves: total(leaves), tuple(moved(x, u, s)), v)[1] for s in (sigma, -sigma)]
-        return (slopes[0] + slopes[1]) / 2
-
-    changes, alongs, seen = [], [], []
+    check_key(key)
+    if not (is_number(sigma) and sigma > 0 and is_whole(pairs, 4)):
+        problem = f"hidden_gradient(sigma={sigma!r}, pairs={pairs!r})"
+        raise SpanaxError(problem, "sigma > 0, in the arguments' units", "pairs=512")
+    analysis = analyse(f, args, with_key(f, jax.random.fold_in(key, 1), args, kwargs), argnums)
+    slopes = _Slopes(analysis.program, sigma)
     keys = jax.random.split(key, 2 * (pairs // 2)).reshape(2, pairs // 2, *key.shape)
-    halves = [jax.jit(lambda keys: at_many_points(slope_along, keys))(half) for half in keys]
-    for mine, other in ((0, 1), (1, 0)):
-        change, u = halves[other]
+    halves = [slopes.along_random_directions(half) for half in keys]
+    # Cross-fitting: each half is projected on the direction that the other half found. On its own direction the noise of the
+    # estimate would count as slope, and the smoothed slope would be overstated.
+    projected = [slopes.projected(keys[k], halves[k], halves[1 - k]) for k in (0, 1)]
+    change, along, own = (np.concatenate([np.asarray(x, float) for x in each]) for each in zip(*projected, strict=True))
+    return _share(change, along, own, float(sigma), analysis.report.function)
+
+
+class _Slopes:
+    """Slopes of f around x, where the smoothing looks: from values, and from f's own derivative."""
+
+    def __init__(self, program: Traced, sigma: float):
+        self.closed, self.x, self.sigma = program.closed, program.concrete(), sigma
+        self.dtype = jnp.result_type(float, *self.x)
+
+    def _total(self, leaves: Sequence[Array]) -> Array:
+        outs = evaluate_jaxpr(self.closed.jaxpr, self.closed.consts, *leaves)
+        return sum((jnp.sum(out).astype(self.dtype) for out in outs), jnp.zeros((), self.dtype))
+
+    def along_random_directions(self, keys: Array) -> tuple[Array, list[Array]]:
+        """(f(x + sigma u) - f(x - sigma u)) / (2 sigma), and u, for each key."""
+
+        def of_one(key: Array) -> tuple[Array, list[Array]]:
+            u, sigma = gaussian(key, self.x), self.sigma
+            return (self._total(moved(self.x, u, sigma)) - self._total(moved(self.x, u, -sigma))) / (2 * sigma), u
+
+        return jax.jit(lambda keys: at_many_points(of_one, keys))(keys)
+
+    def projected(self, keys: Array, half: tuple, other: tuple) -> tuple[Array, Array, np.ndarray]:
+        """The changes of one half, its directions and f's own slopes along the smoothed gradient that the other half found."""
+        change, u = other
         v = [jnp.tensordot(change.astype(float), d.astype(float), 1).astype(d.dtype) / len(change) for d in u]
         length = norm(v)
         v = [jnp.where(length > 0, d / length.astype(d.dtype), d) for d in v]
-        change, u = halves[mine]
-        along = sum(
-            d.reshape(len(change), -1).astype(dtype) @ w.ravel().astype(dtype) for d, w in zip(u, v, strict=True)
-        )
-        changes.append(change)
-        alongs.append(along)
-        seen.append(_seen(own_slope, keys[mine], v))
-    change, along, own = (np.concatenate([np.asarray(x, float) for x in each]) for each in (changes, alongs, seen))
-    return _shared(change, along, own, float(sigma), analysis.report.function)
+        change, u = half
+        parts = (d.reshape(len(change), -1) for d in u)
+        along = sum(d.astype(self.dtype) @ w.ravel().astype(self.dtype) for d, w in zip(parts, v, strict=True))
+        return change, along, self._own(keys, v)
+
+    def _own(self, keys: Array, v: Sequence[Array]) -> np.ndarray:
+        """f's own derivative along v, in the mean over both points of each pair."""
+
+        def of_one(key: Array) -> Array:
+            points = (tuple(moved(self.x, gaussian(key, self.x), s)) for s in (self.sigma, -self.sigma))
+            up, down = (jax.jvp(lambda *leaves: self._total(leaves), point, tuple(v))[1] for point in points)
+            return (up + down) / 2
+
+        try:
+            return np.asarray(jax.jit(jax.vmap(of_one))(keys))
+        except (
+            ValueError,
+            NotImplementedError,
+            SpanaxError,
+        ):  # no rule: differentiating raises, and so JAX sees nothing
+            return np.zeros(len(keys))
 
 
-def _seen(own_slope: Callable, keys: Array, v: Sequence[Array]) -> np.ndarray:
-    try:
-        return np.asarray(jax.jit(jax.vmap(lambda key: own_slope(key, *v)))(keys))
-    except (ValueError, NotImplementedError, SpanaxError):  # no rule: differentiating raises, and so JAX sees nothing
-        return np.zeros(len(keys))
-
-
-def _shared(change: np.ndarray, along: np.ndarray, seen: np.ndarray, sigma: float, function: str) -> HiddenGradient:
+def _share(change: np.ndarray, along: np.ndarray, seen: np.ndarray, sigma: float, function: str) -> HiddenGradient:
     """The smoothed slope by least squares, E[change along] / E[along^2]; the error by the delta method."""
     square = max(float(np.mean(along**2)), float(np.finfo(float).tiny))
     total, own = float(np.mean(change * along) / square), float(seen.mean())
@@ -134,5 +146,6 @@ def _shared(change: np.ndarray, along: np.ndarray, seen: np.ndarray, sigma: floa
     if abs(total) <= 3 * error or abs(total) < 1e-6 * float(np.sqrt(np.mean(change**2))):
         return HiddenGradient(float("nan"), float("nan"), total, own, sigma, function)
     ratio = own / total
+    # The share is a ratio of two means: its error is that of the first-order change that each pair makes to it.
     influence = (seen - own - ratio * (change * along - total * along**2) / square) / total
     return HiddenGradient(1 - ratio, float(np.std(influence) / np.sqrt(len(seen))), total, own, sigma, function)

@@ -20,7 +20,7 @@ from .._jaxprs import evaluate_jaxpr, here
 from .._layout import WIDTH, filled, table
 from .._math.directions import gaussian, moved, norm
 from ._analysis.record import Recorder
-from .find import Analysis, analysed
+from .find import Analysis, analyse
 from .report import Gap, finite
 
 POINTS = 129  # a line
@@ -138,7 +138,7 @@ def find_jumps(
         raise SpanaxError(
             f"find_jumps(radius={radius!r}, lines={lines!r})", "a positive radius, in the arguments' units", where=where
         )
-    analysis = analysed(f, args, with_key(f, jax.random.fold_in(key, 1), args, kwargs), argnums)
+    analysis = analyse(f, args, with_key(f, jax.random.fold_in(key, 1), args, kwargs), argnums)
     start = analysis.program.concrete()
     directions = [_direction(k, start) for k in jax.random.split(key, lines)]
     search = _Search(analysis, start, directions, float(radius))

@@ -178,6 +178,18 @@ class Loop(NamedTuple):
             state = step(*rounds[-1])
         return cls(jaxpr, consts, len(fixed), len(state), rounds, [], len(tested), False)
 
+    def row_of(self, slope: Slope, r: int) -> Slope:
+        """Of what a scan stacks: the cotangent of the row that iteration r made."""
+        row = len(self.rounds) - 1 - r if self.backward else r
+        return slope if slope.value is None else Slope(slope.value[row], slope.culprit)
+
+    def column(self, slopes: Sequence[Slope]) -> Slope:
+        """The cotangent of what a scan goes through, from those of its rows, last iteration first."""
+        if slopes[0].value is None:
+            return Slope()
+        ordered = slopes if self.backward else slopes[::-1]
+        return Slope(jnp.stack([s.value for s in ordered]), _first(*slopes))
+
     def place(self, k: int) -> int:
         """Among the operands of the equation: of argument k of the body."""
         return self.first + k
@@ -286,26 +298,20 @@ def _through_branch(eqn: JaxprEqn, ins: list, given: list[Slope]) -> list[Slope]
 
 
 def _through_loop(eqn: JaxprEqn, ins: list, given: list[Slope]) -> list[Slope]:
+    """Backward through the iterations, the last one first; one at a time, so that the iteration to blame is known."""
     loop = Loop.of(eqn, ins)
-    state, found = list(given[: loop.carried]), [Slope()] * len(ins)
-    stacked = [[] for _ in ins[loop.fixed + loop.carried :]]
+    carried, stacked = list(given[: loop.carried]), given[loop.carried :]
+    fixed = [Slope()] * loop.fixed
+    rows: list[list[Slope]] = []
     step = jax.jit(lambda args, cts: _pulled(lambda *xs: evaluate_jaxpr(loop.jaxpr, loop.consts, *xs), args, cts))
     for r in reversed(range(len(loop.rounds))):
-        row = len(loop.rounds) - 1 - r if loop.backward else r
-        rows = [s if s.value is None else Slope(s.value[row], s.culprit) for s in given[loop.carried :]]
-        back = _round(eqn, loop, r, step, [*state, *rows])
-        for k in range(loop.fixed):
-            found[loop.place(k)] = found[loop.place(k)].plus(back[k])
-        state = back[loop.fixed : loop.fixed + loop.carried]
-        for column, slope in zip(stacked, back[loop.fixed + loop.carried :], strict=False):
-            column.append(slope)
-    for k, slope in enumerate(state):
-        found[loop.place(loop.fixed + k)] = slope
-    for k, column in enumerate(stacked if eqn.primitive is P.scan_p else []):
-        if column and column[0].value is not None:
-            ordered = column if loop.backward else column[::-1]
-            found[loop.fixed + loop.carried + k] = Slope(jnp.stack([s.value for s in ordered]), _first(*column))
-    return found
+        back = _round(eqn, loop, r, step, [*carried, *(loop.row_of(s, r) for s in stacked)])
+        fixed = [whole.plus(part) for whole, part in zip(fixed, back, strict=False)]
+        carried = back[loop.fixed : loop.fixed + loop.carried]
+        rows.append(back[loop.fixed + loop.carried :])
+    columns = [loop.column(slopes) for slopes in zip(*rows, strict=True)] if eqn.primitive is P.scan_p else []
+    outs = [*fixed, *carried, *columns]
+    return [Slope()] * loop.first + outs + [Slope()] * (len(ins) - loop.first - len(outs))
 
 
 def _round(eqn: JaxprEqn, loop: Loop, r: int, step: Callable, given: list[Slope]) -> list[Slope]:

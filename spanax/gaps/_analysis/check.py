@@ -41,7 +41,7 @@ def _scales(points: int) -> list[tuple[float, float]]:
 SHORT = 500  # equations: compiling a longer program takes longer than running it bit by bit at a few points
 
 
-def looked_at(program: Traced, finder: Finder, doubtful: Sequence[int]) -> Slopes | None:
+def slopes_of(program: Traced, finder: Finder, doubtful: Sequence[int]) -> Slopes | None:
     """Which of these leaves have no gradient anywhere that we look, at the arguments and at random ones, and which none nearby.
 
     None where it cannot be computed. Nearby is not said where arguments are given by shape only, nor where a draw is bridged:

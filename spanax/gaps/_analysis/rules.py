@@ -86,25 +86,27 @@ def _of_active(run: Callable[..., list], ins: Sequence, active: Sequence[bool]):
 def _ask(eqn: JaxprEqn, active: Sequence[bool]) -> Rule:
     variables = list(dict.fromkeys(v for v in eqn.invars if not isinstance(v, Literal)))
     is_active = {v: a for v, a in zip(eqn.invars, active, strict=True) if not isinstance(v, Literal)}
-    live = [is_active[v] for v in variables]
     keep = floats(eqn.outvars)
-    outs = [v for v, k in zip(eqn.outvars, keep, strict=True) if k]
-    run = excerpt([eqn], variables, outs)
-    shapes = [_abstract(v) for v in variables]
-    ask = _reverse if eqn.primitive.name.startswith("custom_vjp") else _forward
     try:
-        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-            depends = ask(run, shapes, live, outs)  # (active variables, kept outputs)
+        rows = _ask_jax(eqn, variables, [is_active[v] for v in variables], keep)
     except Exception as error:  # the rule itself says no: whatever it raises, jax.grad raises too
         return Rule(tuple((False,) * len(keep) for _ in eqn.invars), error)
-    rows = dict(zip([v for v, a in zip(variables, live, strict=True) if a], depends, strict=True))
-    none = (False,) * len(keep)
 
-    def row(v):
-        found = iter(rows.get(v, ()))
-        return tuple(k and next(found) for k in keep)
+    def row(v: Any, active: bool) -> tuple[bool, ...]:
+        depends = iter(rows.get(v, ()) if active else ())
+        return tuple(active and k and next(depends) for k in keep)
 
-    return Rule(tuple(row(v) if a else none for v, a in zip(eqn.invars, active, strict=True)))
+    return Rule(tuple(row(v, a) for v, a in zip(eqn.invars, active, strict=True)))
+
+
+def _ask_jax(eqn: JaxprEqn, variables: list, live: list[bool], keep: list[bool]) -> dict[Any, tuple[bool, ...]]:
+    """For each variable that has a tangent: which of the floating-point outputs' tangents depend on it."""
+    outs = [v for v, k in zip(eqn.outvars, keep, strict=True) if k]
+    # A custom_vjp has no forward rule, so it is asked in reverse; all others forward, which while loops have as well.
+    ask = _reverse if eqn.primitive.name.startswith("custom_vjp") else _forward
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        depends = ask(excerpt([eqn], variables, outs), [_abstract(v) for v in variables], live, outs)
+    return dict(zip([v for v, a in zip(variables, live, strict=True) if a], depends, strict=True))
 
 
 def _abstract(v) -> jax.ShapeDtypeStruct:
@@ -156,6 +158,7 @@ def _reached(jaxpr: Jaxpr, masks: Sequence[int]) -> list[int]:
 
 # -- measuring
 
+ATTEMPTS = 8  # random inputs at which a derivative is to be 0
 LARGEST = 1 << 20  # elements: a larger library call is believed by its structure
 
 
@@ -164,20 +167,15 @@ def _is_loop(eqn: JaxprEqn) -> bool:
 
 
 def _measure_flat(eqns: Sequence[JaxprEqn], variables: Sequence, outs: Sequence, given: Sequence[Any]) -> bool:
-    active = [x is None for x in given]
     size = sum(np.prod(aval(v).shape) for v in variables)
+    # A while loop might not end at random inputs, and an effect is the user's affair.
     if size > LARGEST or any(e.effects or below(e, _is_loop) for e in eqns):
         return False
-    run = excerpt(eqns, variables, outs)
-
-    @jax.jit
-    def slope(ins, d_ins):
-        return jax.jvp(_of_active(run, ins, active), tuple(x for x, a in zip(ins, active, strict=True) if a), d_ins)[1]
-
-    for attempt in range(8):
+    slope = _slope(excerpt(eqns, variables, outs), [x is None for x in given])
+    for attempt in range(ATTEMPTS):
         random = np.random.default_rng(attempt)
         ins = [random_like(v.aval, random) if x is None else x for v, x in zip(variables, given, strict=True)]
-        d_ins = tuple(random_like(x, random) for x, a in zip(ins, active, strict=True) if a)
+        d_ins = tuple(random_like(x, random) for x, g in zip(ins, given, strict=True) if g is None)
         try:
             with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
                 slopes = np.concatenate([np.ravel(np.asarray(s)) for s in slope(ins, d_ins)])
@@ -186,6 +184,17 @@ def _measure_flat(eqns: Sequence[JaxprEqn], variables: Sequence, outs: Sequence,
         if not np.all(slopes == 0):  # NaN as well: nothing is known then
             return False
     return True
+
+
+def _slope(run: Callable[..., list], active: Sequence[bool]) -> Callable:
+    """The derivative of the outputs along a direction of the active inputs, compiled."""
+
+    @jax.jit
+    def slope(ins, d_ins):
+        chosen = tuple(x for x, a in zip(ins, active, strict=True) if a)
+        return jax.jvp(_of_active(run, ins, active), chosen, d_ins)[1]
+
+    return slope
 
 
 def _is_key(x) -> bool:

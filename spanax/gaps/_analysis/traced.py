@@ -64,7 +64,7 @@ class Traced(NamedTuple):
         return [one(leaf) for leaf in self.leaves], [random_like(s, random) for s in self.others]
 
 
-def traced(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int]) -> Traced:
+def trace(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int]) -> Traced:
     f = getattr(f, "expectation_of", f)
     if needs_key(f, args, kwargs):  # where a gradient is cut does not depend on it
         kwargs = {**kwargs, "key": jax.random.key(0)}

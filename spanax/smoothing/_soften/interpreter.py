@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -181,16 +182,13 @@ class Interpreter:
         return evaluate(step.eqn, ins)
 
     def _hides(self, step: Step) -> bool:
+        """May a jump be behind this equation, which stays as it is?"""
         if not any(b & REACHED for b in step.bits) or is_certain(step.eqn, step.bits) or step.name == "is_finite":
             return False
+        # The pivots of an LU decomposition are integers that jump. In a solver they make no jump: the solution has none.
         if step.name == "lu" and any(e.primitive.name == "custom_linear_solve" for e in step.jaxpr.eqns):
-            return False  # in a solver its pivots make no jump
-        used = {
-            *(v for v in step.jaxpr.outvars if not isinstance(v, Literal)),
-            *(v for e in step.jaxpr.eqns for v in e.invars if not isinstance(v, Literal)),
-        }
-        whole = [v in used and not floating(v) and not is_key(aval(v).dtype) for v in step.eqn.outvars]
-        return any(whole) or step.name in CALLBACKS or step.name == "sort" or is_opaque(step.eqn)
+            return False
+        return step.name in CALLBACKS or step.name == "sort" or is_opaque(step.eqn) or _makes_integers(step)
 
     def bind(self, step: Step, ins: Sequence, **changed: Any) -> list:
         """The equation of these operands, with some parameters changed."""
@@ -200,6 +198,13 @@ class Interpreter:
         """The first result of the equation itself, for the value of `straight_through`; of the likeliest operands."""
         given = [hardened(x, step.dtype(k)) for k, x in enumerate(ins)]
         return jax.lax.stop_gradient(evaluate(step.eqn, given)[0])
+
+
+def _makes_integers(step: Step) -> bool:
+    """Is there an output without fraction, which can only change by a jump, that something reads?"""
+    read_here = (v for e in step.jaxpr.eqns for v in e.invars)
+    used = {v for v in itertools.chain(step.jaxpr.outvars, read_here) if not isinstance(v, Literal)}
+    return any(v in used and not floating(v) and not is_key(aval(v).dtype) for v in step.eqn.outvars)
 
 
 def _is_small(eqn: JaxprEqn) -> bool:

@@ -133,20 +133,26 @@ class Reach:
 
     def _plain(self, eqn: JaxprEqn, ins: Sequence[int]) -> Flow:
         name, union = operation(eqn), _union(ins)
-        reached = bool(union & REACHED)
         certain = is_certain(eqn, ins)
-        softens = name in self.known and not certain
-        union = union if name in _KEEPS_WHOLE else union & ~WHOLE
-        if reached and (name in _ROUNDING or (name == "convert_element_type" and not floating(eqn.invars[0]))):
-            union |= WHOLE
-        outs = [union if floating(v) or (softens and _is_number(v)) else union & ~REACHED for v in eqn.outvars]
+        acts = bool(union & REACHED) and not certain and self._acts(eqn, ins)
+        outs = self._results(eqn, self._whole(eqn, union), name in self.known and not certain)
         if name in ("broadcast_in_dim", "convert_element_type") and all(b & CONSTANT for b in ins):
             outs = [b | CONSTANT for b in outs]
-        mixing = ()
-        if name == "select_n" and ins[0] & REACHED and floating(eqn.outvars[0]) and _union(ins[1:]) & CARRIED:
-            outs, mixing = [outs[0] | MIXED], (eqn,)
-        acts = reached and not certain and self._acts(eqn, ins)
-        return Flow(tuple(outs), {}, acts, acts and name in self.known, mixing)
+        if _mixes_states(eqn, ins):
+            return Flow((outs[0] | MIXED,), {}, acts, acts and name in self.known, (eqn,))
+        return Flow(tuple(outs), {}, acts, acts and name in self.known)
+
+    def _results(self, eqn: JaxprEqn, union: int, softened: bool) -> list[int]:
+        # Noise passes floats on; a boolean or an integer takes it on only where an operation here is softened.
+        return [union if floating(v) or (softened and _is_number(v)) else union & ~REACHED for v in eqn.outvars]
+
+    def _whole(self, eqn: JaxprEqn, union: int) -> int:
+        """What rounds, or casts from a number without fraction, makes whole floats; most other operations lose that."""
+        name = operation(eqn)
+        rounds = name in _ROUNDING or (name == "convert_element_type" and not floating(eqn.invars[0]))
+        if union & REACHED and rounds:
+            return union | WHOLE
+        return union if name in _KEEPS_WHOLE else union & ~WHOLE
 
     def _acts(self, eqn: JaxprEqn, ins: Sequence[int]) -> bool:
         name = operation(eqn)
@@ -186,17 +192,14 @@ class Reach:
     def _cond(self, eqn: JaxprEqn, ins: Sequence[int]) -> Flow:
         index, *operands = ins
         flows = [self.of(b, operands) for b in cond_branches(eqn)]
-        outs = [_union(of_one) | index & ~CONSTANT for of_one in zip(*(f.outs for f in flows), strict=True)]
-        outs = [b if floating(v) or _is_number(v) else b & ~REACHED for b, v in zip(outs, eqn.outvars, strict=True)]
-        mixing = sum((f.mixing for f in flows), ())
-        if index & REACHED:
-            states = [_union(f.outs[k] for f in flows) & CARRIED for k in range(len(outs))]
-            mixes = [bool(s) and floating(v) for s, v in zip(states, eqn.outvars, strict=True)]
-            outs = [b | MIXED if m else b for b, m in zip(outs, mixes, strict=True)]
-            mixing += (eqn,) if any(mixes) else ()
-        chosen = bool(index & REACHED)
-        acts, softens = chosen or any(f.acts for f in flows), chosen or any(f.softens for f in flows)
-        return Flow(tuple(outs), {}, acts, softens, mixing, sum((f.mixed for f in flows), ()))
+        outs, mixing, mixed = _join_branches(flows, index, eqn.outvars)
+        if not index & REACHED:
+            return Flow(outs, {}, any(f.acts for f in flows), any(f.softens for f in flows), mixing, mixed)
+        # A soft index: all branches are run, and their results are mixed. A mixture of two states of the loop around is marked,
+        # because a loop that hands it on mixes in every iteration, and may grow without bound.
+        mixes = [bool(b & CARRIED) and floating(v) for b, v in zip(_states(flows), eqn.outvars, strict=True)]
+        outs = tuple(b | MIXED if m else b for b, m in zip(outs, mixes, strict=True))
+        return Flow(outs, {}, True, True, mixing + ((eqn,) if any(mixes) else ()), mixed)
 
     def _while(self, eqn: JaxprEqn, ins: Sequence[int]) -> Flow:
         outer = _union(ins) & (CARRIED | MIXED)
@@ -214,6 +217,26 @@ class Reach:
         flow, operands = self.loop(loop.body, consts, start)
         test = self.of(loop.test, [*tested, *loop.split_body(operands)[1]])
         return flow, operands, test.acts or bool(test.outs[0] & REACHED)
+
+
+def _mixes_states(eqn: JaxprEqn, ins: Sequence[int]) -> bool:
+    """A soft choice among values of which one is the state of the loop around."""
+    chooses = eqn.primitive.name == "select_n" and bool(ins[0] & REACHED)
+    return chooses and floating(eqn.outvars[0]) and bool(_union(ins[1:]) & CARRIED)
+
+
+def _states(flows: Sequence[Flow]) -> list[int]:
+    """The bits of each result, from all branches."""
+    return [_union(of_one) for of_one in zip(*(f.outs for f in flows), strict=True)]
+
+
+def _join_branches(
+    flows: Sequence[Flow], index: int, outvars: Sequence
+) -> tuple[tuple[int, ...], tuple[JaxprEqn, ...], tuple[JaxprEqn, ...]]:
+    """The bits of the results, whichever branch is taken, and the equations that mix in any of them."""
+    outs = [b | index & ~CONSTANT for b in _states(flows)]
+    bits = (b if floating(v) or _is_number(v) else b & ~REACHED for b, v in zip(outs, outvars, strict=True))
+    return tuple(bits), sum((f.mixing for f in flows), ()), sum((f.mixed for f in flows), ())
 
 
 def is_opaque(eqn: JaxprEqn) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,20 +29,22 @@ def _compare(soft: Interpreter, step: Step, ins: list) -> list:
     if step.name in ("eq", "ne") and not any(map(is_soft, ins)) and any(b & CONSTANT for b in step.bits):
         return soft.exactly(step, ins)
     name, (a, b), at = step.name.removesuffix("_to"), ins, (0, 1)
-    if name in ("gt", "ge"):
+    if name in ("gt", "ge"):  # a > b is b < a
         name, a, b, at = {"gt": "lt", "ge": "le"}[name], b, a, (1, 0)
-    if isinstance(a, Whole) and not is_soft(b) and not step.reached(at[1]):
-        p = _of_law(name, a, number(b, a.at.dtype))
-    elif isinstance(b, Whole) and not is_soft(a) and not step.reached(at[0]):
-        p = _of_law({"lt": "gt", "le": "ge"}.get(name, name), b, number(a, b.at.dtype))
-    else:
-        x, y = _on_one_side(step, a, b)
-        fixed = [not is_soft(v) and not step.reached(k) for v, k in zip((a, b), at, strict=True)]
-        if all(step.is_whole(k, v) or f for v, k, f in zip((a, b), at, fixed, strict=True)):
-            p = _of_counts(name, x, y, fixed, step.dtype(0) == jnp.bool_)
-        else:
-            p = soft.value(_of_floats(name, x, y, soft.noise(x.dtype)), soft.exact(step, ins))
-    return [soft.truth(p)]
+    if isinstance(a, Whole) and _is_fixed(step, at[1], b):
+        return [soft.truth(_of_law(name, a, number(b, a.at.dtype)))]
+    if isinstance(b, Whole) and _is_fixed(step, at[0], a):
+        return [soft.truth(_of_law({"lt": "gt", "le": "ge"}.get(name, name), b, number(a, b.at.dtype)))]
+    x, y = _on_one_side(step, a, b)
+    fixed = [_is_fixed(step, k, v) for v, k in zip((a, b), at, strict=True)]
+    if all(f or step.is_whole(k, v) for v, k, f in zip((a, b), at, fixed, strict=True)):
+        return [soft.truth(_of_counts(name, x, y, fixed, step.dtype(0) == jnp.bool_))]
+    return [soft.truth(soft.value(_of_floats(name, x, y, soft.noise(x.dtype)), soft.exact(step, ins)))]
+
+
+def _is_fixed(step: Step, k: int, value: Any) -> bool:
+    """An operand that noise does not reach: an exact number."""
+    return not is_soft(value) and not step.reached(k)
 
 
 def _on_one_side(step: Step, a, b) -> list[Array]:
