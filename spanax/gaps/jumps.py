@@ -142,7 +142,7 @@ def find_jumps(
     start = analysis.program.concrete()
     directions = [_direction(k, start) for k in jax.random.split(key, lines)]
     search = _Search(analysis, start, directions, float(radius))
-    found = [search.described(*jump) for jump in search.jumps()]
+    found = [search.describe(*jump) for jump in search.jumps()]
     return JumpReport(tuple(sorted(found, key=lambda jump: -jump.size)), lines, float(radius), analysis.report.function)
 
 
@@ -208,11 +208,11 @@ class _Search:
             which, k = which[keep], k[keep]
             if not len(k):
                 return []
-            low, high = self.bisected(which, t[k], t[k + 1], y[which, k], y[which, k + 1], around[which, k])
+            low, high = self.bisect(which, t[k], t[k + 1], y[which, k], y[which, k + 1], around[which, k])
             size = self.sizes(which, 0.5 * (low + high))
         return _distinct(which[size > 0], low[size > 0], high[size > 0], size[size > 0])
 
-    def bisected(self, which, low, high, y_low, y_high, slope):
+    def bisect(self, which, low, high, y_low, y_high, slope):
         """The half that changes more than the smooth part does, again and again."""
         for _ in range(200):
             middle = np.asarray(jnp.asarray(0.5 * (low + high), self.dtype), float)
@@ -241,7 +241,7 @@ class _Search:
         real = np.isfinite(change) & (change > ratio * np.nan_to_num(beside, nan=np.inf)) & (change > floor)
         return np.where(real, change, 0.0)
 
-    def described(self, line: int, low: float, high: float, size: float) -> Jump:
+    def describe(self, line: int, low: float, high: float, size: float) -> Jump:
         ends = (low - self.step, high + self.step)
         before, after = (self.records(line, jnp.asarray(t, self.dtype)) for t in ends)
         changed = {where for where in before if not np.array_equal(before[where], after[where], equal_nan=True)}

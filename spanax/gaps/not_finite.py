@@ -21,27 +21,27 @@ def in_program(program: Traced) -> NotFinite | None:
     """In a traced program at its own arguments; None where all is finite."""
     if not program.is_concrete:
         raise SpanaxError("nan=True runs the program, and an argument is given by shape only", "arrays")
-    return _described(program.closed, program.leaves, program.others, program.place)
+    return _describe(program.closed, program.leaves, program.others, program.place)
 
 
 def in_function(f: Callable[..., Any], *leaves: Any) -> NotFinite | None:
     """The same, of a function of arrays in JAX."""
-    return _described(jax.make_jaxpr(f)(*leaves), leaves, (), ("", 0))
+    return _describe(jax.make_jaxpr(f)(*leaves), leaves, (), ("", 0))
 
 
-def _described(closed: ClosedJaxpr, leaves: Sequence, others: Sequence, default: tuple[str, int]) -> NotFinite | None:
+def _describe(closed: ClosedJaxpr, leaves: Sequence, others: Sequence, default: tuple[str, int]) -> NotFinite | None:
     found = culprit(closed, leaves, others)
     if found is None:
         return None
     of, who = found
     if who is None:
         return NotFinite(of, "nan", "an argument", *default, "", (), ("finite arguments",))
-    name, place = _named(closed, who)
+    name, place = _name(closed, who)
     where = (place.file, place.line, place.source) if place else (*default, "")
     return NotFinite(of, who.makes, name, *where, who.rounds, _remedies(of, name), place.function if place else "")
 
 
-def _named(closed: ClosedJaxpr, who: Culprit) -> tuple[str, Place | None]:
+def _name(closed: ClosedJaxpr, who: Culprit) -> tuple[str, Place | None]:
     """By the innermost equation that has a line of the user's."""
     code = UserCode(closed.jaxpr)
     for eqn in reversed(who.eqns):

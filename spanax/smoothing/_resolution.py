@@ -15,7 +15,7 @@ from .._math.resolution import FEW, Found, problem, remedies
 from .._primitives import any_lane
 
 
-def resolved(
+def check_resolution(
     f: Callable[[PyTree[Array], Key[Array, ""]], Float[Array, ""]],
     x: PyTree[Array],
     X: PyTree[Array],
@@ -55,14 +55,14 @@ def resolved(
 
 def _unit(Y: Array, size: Array, spread: Array) -> Array:
     """One in the last place of a number of this size: of float32, where float64 holds nothing else."""
-    unit = _spacing(size, Y.dtype)
+    unit = _unit_in_last_place(size, Y.dtype)
     if Y.dtype != jnp.float64:
         return unit
     single = jnp.all(Y.astype(jnp.float32).astype(jnp.float64) == Y) & (spread > 0)
-    return jnp.where(single, _spacing(size, jnp.dtype(jnp.float32)), unit)
+    return jnp.where(single, _unit_in_last_place(size, jnp.dtype(jnp.float32)), unit)
 
 
-def _spacing(size: Array, dtype: jnp.dtype) -> Array:
+def _unit_in_last_place(size: Array, dtype: jnp.dtype) -> Array:
     finfo = jnp.finfo(dtype)
     _, exponent = jnp.frexp(jnp.where(jnp.isfinite(size), size, 0))
     spacing = jnp.ldexp(jnp.asarray(finfo.eps, size.dtype), exponent - 1)

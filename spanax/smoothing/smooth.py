@@ -22,8 +22,8 @@ from .._primitives import zero_valued
 from ..bridges.smoothing import Smoothing
 from ._guides.softened_control import softened_gradient
 from ._guides.softened_guide import softened_slope
-from ._objective import Program, check_finite, checked_point, guarded, paired_keys
-from ._resolution import resolved
+from ._objective import Objective, check_finite, check_point, paired_keys, refuse_derivative
+from ._resolution import check_resolution
 from .guide import Guide, check_same_form
 
 _DEFAULT = Smoothing()
@@ -92,10 +92,10 @@ def smooth(
     def smoothed(x, *args, key: Any = None, **kwargs):
         refuse_foreign(x, args, kwargs)
         check_key(key)
-        x = checked_point(x)
+        x = check_point(x)
         at, bridge = lax.stop_gradient(x), _guarded_bridge(via)
         for_points, for_runs, for_control = jax.random.split(key, 3)
-        program = Program(f, at, for_runs, args, kwargs)
+        program = Objective(f, at, for_runs, args, kwargs)
         X, keys = bridge.points(at, for_points), paired_keys(for_runs, via.pairs)
         Y = at_many_points(program, X, keys)
         if control_variate == "softened":
@@ -104,7 +104,7 @@ def smooth(
             slope = bridge.combine(at, X, Y, guide=softened_slope(program, bridge, at, for_control))
         else:
             slope = bridge.combine(at, X, Y, guide=_chosen_guide(guide, at))
-        return _with_slope(Y, X, resolved(program, at, X, Y, keys[0], slope), x)
+        return _with_slope(Y, X, check_resolution(program, at, X, Y, keys[0], slope), x)
 
     smoothed.__signature__ = _signature(f)  # pyright: ignore[reportAttributeAccessIssue]
     return smoothed
@@ -136,7 +136,7 @@ def _check_options(via: Any, guide: Any, control_variate: Any) -> None:
 
 def _guarded_bridge(via: Smoothing) -> Smoothing:
     """The bridge, whose sigma is not to be differentiated, with two blocks of directions at least: one to fit on."""
-    sigma = jax.tree.map(lambda s: guarded(s) if hasattr(s, "dtype") else s, via.sigma)
+    sigma = jax.tree.map(lambda s: refuse_derivative(s) if hasattr(s, "dtype") else s, via.sigma)
     return Smoothing(sigma, via.pairs, via.directions, blocks=max(via.blocks, 2))
 
 

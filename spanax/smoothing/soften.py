@@ -88,7 +88,7 @@ class _Trace:
         self.reach = Reach(frozenset(RULES))
 
     def run(self) -> tuple[Any, list[KeptHard]]:
-        soft = Interpreter(RULES, self.reach, _checked(self.of.softness), self.of.straight_through)
+        soft = Interpreter(RULES, self.reach, _as_softness(self.of.softness), self.of.straight_through)
         variables = self.closed.jaxpr.invars
         ins = [
             x if not _is_array_dtype(v) else jnp.asarray(x, aval(v).dtype)
@@ -119,7 +119,7 @@ def _is_array_dtype(v: Any) -> bool:
     return not jnp.issubdtype(aval(v).dtype, jax.dtypes.extended)
 
 
-def _checked(softness: Any) -> Any:
+def _as_softness(softness: Any) -> Any:
     """The softness as an array; NaN, where it is traced and turns out not to be positive."""
     if is_traced(softness):
         s = softness.astype(jnp.result_type(float))

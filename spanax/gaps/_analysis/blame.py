@@ -59,7 +59,7 @@ def _worst(xs: Sequence[Any]) -> int | None:
     return min(bad, key=lambda k: not has_nan(xs[k]), default=None)
 
 
-def _made(*xs: Any) -> str:
+def _nan_or_inf(*xs: Any) -> str:
     return "nan" if any(map(has_nan, xs)) else "inf"
 
 
@@ -91,16 +91,16 @@ def of_value(jaxpr: Jaxpr, consts: Sequence, args: Sequence, out: int) -> Culpri
     while not isinstance(v, Literal) and v in run.makers:
         eqn = run.makers[v]
         ins, k = run.ins(eqn), list(eqn.outvars).index(v)
-        found = _INSIDE[eqn.primitive](eqn, ins, k) if eqn.primitive in _INSIDE else _worst(_chosen(eqn, ins))
+        found = _INSIDE[eqn.primitive](eqn, ins, k) if eqn.primitive in _INSIDE else _worst(_chosen_only(eqn, ins))
         if isinstance(found, Culprit):
             return found
         if found is None:
-            return Culprit((eqn,), (), _made(run.read(v)))
+            return Culprit((eqn,), (), _nan_or_inf(run.read(v)))
         v = eqn.invars[found]
     return next((k for k, x in enumerate(jaxpr.invars) if x is v), None)
 
 
-def _chosen(eqn: JaxprEqn, ins: list) -> list:
+def _chosen_only(eqn: JaxprEqn, ins: list) -> list:
     """Without what a selection drops."""
     if eqn.primitive.name != "select_n":
         return ins
@@ -156,7 +156,7 @@ class Loop(NamedTuple):
     def _of_scan(cls, eqn: JaxprEqn, ins: Sequence) -> Loop:
         scan = scan_parts(eqn)
         jaxpr, consts = opened(scan.body)
-        step = _compiled(jaxpr, consts)
+        step = _compile(jaxpr, consts)
         fixed, state, xs = scan.split(ins)
         rounds, rows = [], [[None] * scan.length for _ in scan.split_outs(eqn.outvars)[1]]
         for r in reversed(range(scan.length)) if scan.reverse else range(scan.length):
@@ -170,7 +170,7 @@ class Loop(NamedTuple):
     def _of_while(cls, eqn: JaxprEqn, ins: Sequence) -> Loop:
         loop = while_parts(eqn)
         jaxpr, consts = opened(loop.body)
-        step, going = _compiled(jaxpr, consts), _compiled(*opened(loop.test))
+        step, going = _compile(jaxpr, consts), _compile(*opened(loop.test))
         tested, fixed, state = loop.split(ins)
         rounds = []
         while bool(going(*tested, *state)[0]):
@@ -195,7 +195,7 @@ class Loop(NamedTuple):
         return self.first + k
 
 
-def _compiled(jaxpr: Jaxpr, consts: Sequence) -> Callable:
+def _compile(jaxpr: Jaxpr, consts: Sequence) -> Callable:
     return jax.jit(lambda *args: evaluate_jaxpr(jaxpr, consts, *args))
 
 
@@ -253,7 +253,7 @@ def of_derivative(jaxpr: Jaxpr, consts: Sequence, args: Sequence, outs: Sequence
 
 def _through(eqn: JaxprEqn, ins: list, given: list[Slope]) -> list[Slope]:
     try:
-        found = _pulled(lambda *xs: evaluate(eqn, xs), ins, [s.value for s in given])
+        found = _pull_back(lambda *xs: evaluate(eqn, xs), ins, [s.value for s in given])
     except (ValueError, NotImplementedError, TypeError):
         if eqn.primitive not in _THROUGH:  # what has no derivative is not followed
             return [Slope()] * len(ins)
@@ -262,11 +262,11 @@ def _through(eqn: JaxprEqn, ins: list, given: list[Slope]) -> list[Slope]:
     if all(map(is_finite, found)) or before is not None:
         return [Slope(x, None if is_finite(x) else before) for x in found]
     inside = _THROUGH[eqn.primitive](eqn, ins, given) if eqn.primitive in _THROUGH else []
-    culprit = _first(*inside) or Culprit((eqn,), (), _made(*found))
+    culprit = _first(*inside) or Culprit((eqn,), (), _nan_or_inf(*found))
     return [Slope(x, None if is_finite(x) else culprit) for x in found]
 
 
-def _pulled(f: Callable, ins: Sequence, cotangents: Sequence) -> list:
+def _pull_back(f: Callable, ins: Sequence, cotangents: Sequence) -> list:
     """Of the numbers among the inputs; None elsewhere."""
     numbers = [k for k, x in enumerate(ins) if _is_number(x)]
 
@@ -303,7 +303,7 @@ def _through_loop(eqn: JaxprEqn, ins: list, given: list[Slope]) -> list[Slope]:
     carried, stacked = list(given[: loop.carried]), given[loop.carried :]
     fixed = [Slope()] * loop.fixed
     rows: list[list[Slope]] = []
-    step = jax.jit(lambda args, cts: _pulled(lambda *xs: evaluate_jaxpr(loop.jaxpr, loop.consts, *xs), args, cts))
+    step = jax.jit(lambda args, cts: _pull_back(lambda *xs: evaluate_jaxpr(loop.jaxpr, loop.consts, *xs), args, cts))
     for r in reversed(range(len(loop.rounds))):
         back = _round(eqn, loop, r, step, [*carried, *(loop.row_of(s, r) for s in stacked)])
         fixed = [whole.plus(part) for whole, part in zip(fixed, back, strict=False)]
@@ -354,7 +354,7 @@ def culprit(closed: ClosedJaxpr, leaves: Sequence, others: Sequence) -> tuple[st
     random = np.random.default_rng(0)
     weights = [_weight(out, random, len(outs)) for out in outs]
     try:
-        found = jax.jit(lambda xs: _pulled(_as_function(closed), xs, weights))(args)
+        found = jax.jit(lambda xs: _pull_back(_as_function(closed), xs, weights))(args)
         if all(is_finite(x) for x in found[: len(leaves)]):
             return None
     except (ValueError, NotImplementedError, TypeError):  # a while loop

@@ -76,11 +76,11 @@ def _may_not_run(eqn: JaxprEqn) -> bool:
 def _at_once(program: Traced, finder: Finder, doubtful: Sequence[int]) -> list[np.ndarray]:
     scales = _scales(min(POINTS, NUMBERS // max(program.size, 1)))
     points = [program.near(seed, *scale) for seed, scale in enumerate(scales)]
-    leaves, others = ([_stacked(xs) for xs in zip(*of_all, strict=True)] for of_all in zip(*points, strict=True))
+    leaves, others = ([_stack(xs) for xs in zip(*of_all, strict=True)] for of_all in zip(*points, strict=True))
     return list(map(np.asarray, jax.jit(jax.vmap(_slopes(program, finder, doubtful)))(leaves, others)))
 
 
-def _stacked(xs: Sequence) -> Any:
+def _stack(xs: Sequence) -> Any:
     return np.stack(xs) if isinstance(xs[0], np.ndarray | np.generic) else jnp.stack(xs)
 
 
@@ -104,7 +104,7 @@ def _slopes(program: Traced, finder: Finder, doubtful: Sequence[int]) -> Callabl
         if bridged:
             args, kwargs = program.rebuild(leaves, others)
             return expectation(program.function)(*args, **kwargs)
-        return _weighted(evaluate_jaxpr(program.closed.jaxpr, program.closed.consts, *leaves, *others))
+        return _weighted_sum(evaluate_jaxpr(program.closed.jaxpr, program.closed.consts, *leaves, *others))
 
     def at_one_point(leaves, others):
         chosen = [leaves[i] for i in doubtful]
@@ -116,7 +116,7 @@ def _slopes(program: Traced, finder: Finder, doubtful: Sequence[int]) -> Callabl
     return at_one_point
 
 
-def _weighted(outs: Sequence[Any]) -> jax.Array:
+def _weighted_sum(outs: Sequence[Any]) -> jax.Array:
     """A sum with random weights of all floating-point results: a plain one is constant for softmax."""
     random, total = np.random.default_rng(0), jnp.zeros(())
     for x in map(jnp.asarray, outs):

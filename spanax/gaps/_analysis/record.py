@@ -90,14 +90,14 @@ class Recorder:
         for run in branches:
             nothing.update(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(run, ins[1:])[1]))
 
-        def padded(run):
+        def pad(run):
             def both(ins):
                 outs, records = run(ins)
                 return outs, {**nothing, **records}
 
             return both
 
-        return lax.switch(ins[0], list(map(padded, branches)), ins[1:])
+        return lax.switch(ins[0], list(map(pad, branches)), ins[1:])
 
     def loop(self, eqn, ins, path):
         """Of a loop whose length is unknown: the sum over its passes, each with a weight of its own."""

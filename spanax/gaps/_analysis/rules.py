@@ -122,7 +122,7 @@ def _forward(run, shapes, live, outs) -> list[tuple[bool, ...]]:
     given = tuple(s for s, a in zip(shapes, live, strict=True) if a)
     traced = jax.make_jaxpr(tangents)(shapes, given).jaxpr
     masks = [0] * len(shapes) + [1 << i for i in range(len(given))]
-    reached = _reached(traced, masks)
+    reached = _dependence(traced, masks)
     return [tuple(bool(out >> i & 1) for out in reached) for i in range(len(given))]
 
 
@@ -133,10 +133,10 @@ def _reverse(run, shapes, live, outs) -> list[tuple[bool, ...]]:
 
     traced = jax.make_jaxpr(cotangents)(shapes, list(map(_abstract, outs))).jaxpr
     masks = [0] * len(shapes) + [1 << i for i in range(len(outs))]
-    return [tuple(bool(got >> i & 1) for i in range(len(outs))) for got in _reached(traced, masks)]
+    return [tuple(bool(got >> i & 1) for i in range(len(outs))) for got in _dependence(traced, masks)]
 
 
-def _reached(jaxpr: Jaxpr, masks: Sequence[int]) -> list[int]:
+def _dependence(jaxpr: Jaxpr, masks: Sequence[int]) -> list[int]:
     """Which of the marked inputs each output depends on, as bits; whatever holds a program that is not a call is taken as one."""
     env = dict(zip(jaxpr.invars, masks, strict=True))
 
@@ -146,7 +146,7 @@ def _reached(jaxpr: Jaxpr, masks: Sequence[int]) -> list[int]:
     for eqn in jaxpr.eqns:
         ins = [read(v) for v in eqn.invars]
         if eqn.primitive in CALLS and len(body(eqn)[0].invars) == len(ins):
-            outs = _reached(body(eqn)[0], ins)
+            outs = _dependence(body(eqn)[0], ins)
         else:
             union = 0
             for mask in ins:

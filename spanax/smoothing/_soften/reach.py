@@ -62,7 +62,7 @@ def operation(eqn: JaxprEqn) -> str:
     return eqn.primitive.name
 
 
-def floating(variable: Any) -> bool:
+def is_floating(variable: Any) -> bool:
     return jnp.issubdtype(getattr(aval(variable), "dtype", bool), jnp.inexact)
 
 
@@ -90,7 +90,7 @@ class Flow(NamedTuple):
 
 def is_certain(eqn: JaxprEqn, bits: Sequence[int]) -> bool:
     """A test for NaN, or whether a float equals a number that stands in the program: noise does not change it."""
-    if eqn.primitive.name not in ("eq", "ne") or not floating(eqn.invars[0]):
+    if eqn.primitive.name not in ("eq", "ne") or not is_floating(eqn.invars[0]):
         return False
     return eqn.invars[0] is eqn.invars[1] or (any(b & CONSTANT for b in bits) and not any(b & WHOLE for b in bits))
 
@@ -144,12 +144,12 @@ class Reach:
 
     def _results(self, eqn: JaxprEqn, union: int, softened: bool) -> list[int]:
         # Noise passes floats on; a boolean or an integer takes it on only where an operation here is softened.
-        return [union if floating(v) or (softened and _is_number(v)) else union & ~REACHED for v in eqn.outvars]
+        return [union if is_floating(v) or (softened and _is_number(v)) else union & ~REACHED for v in eqn.outvars]
 
     def _whole(self, eqn: JaxprEqn, union: int) -> int:
         """What rounds, or casts from a number without fraction, makes whole floats; most other operations lose that."""
         name = operation(eqn)
-        rounds = name in _ROUNDING or (name == "convert_element_type" and not floating(eqn.invars[0]))
+        rounds = name in _ROUNDING or (name == "convert_element_type" and not is_floating(eqn.invars[0]))
         if union & REACHED and rounds:
             return union | WHOLE
         return union if name in _KEEPS_WHOLE else union & ~WHOLE
@@ -160,7 +160,7 @@ class Reach:
             return False
         if name in STEPS or name in _LIBRARY or name in CALLBACKS:
             return True
-        if any(b & REACHED and not floating(v) for b, v in zip(ins, eqn.invars, strict=True)):
+        if any(b & REACHED and not is_floating(v) for b, v in zip(ins, eqn.invars, strict=True)):
             return True
         if name == "sort":
             return len(eqn.outvars) > 1
@@ -197,7 +197,7 @@ class Reach:
             return Flow(outs, {}, any(f.acts for f in flows), any(f.softens for f in flows), mixing, mixed)
         # A soft index: all branches are run, and their results are mixed. A mixture of two states of the loop around is marked,
         # because a loop that hands it on mixes in every iteration, and may grow without bound.
-        mixes = [bool(b & CARRIED) and floating(v) for b, v in zip(_states(flows), eqn.outvars, strict=True)]
+        mixes = [bool(b & CARRIED) and is_floating(v) for b, v in zip(_states(flows), eqn.outvars, strict=True)]
         outs = tuple(b | MIXED if m else b for b, m in zip(outs, mixes, strict=True))
         return Flow(outs, {}, True, True, mixing + ((eqn,) if any(mixes) else ()), mixed)
 
@@ -206,7 +206,7 @@ class Reach:
         flow, _, tested = self.while_loop(eqn, [b & LASTING for b in ins])
         if tested:  # the loop stays as it is
             union = _union(ins) & ~CONSTANT
-            outs = [union if floating(v) else union & ~REACHED for v in eqn.outvars]
+            outs = [union if is_floating(v) else union & ~REACHED for v in eqn.outvars]
             return Flow(tuple(outs), {}, True)
         return self._after_loop(flow, len(flow.outs), outer)
 
@@ -222,7 +222,7 @@ class Reach:
 def _mixes_states(eqn: JaxprEqn, ins: Sequence[int]) -> bool:
     """A soft choice among values of which one is the state of the loop around."""
     chooses = eqn.primitive.name == "select_n" and bool(ins[0] & REACHED)
-    return chooses and floating(eqn.outvars[0]) and bool(_union(ins[1:]) & CARRIED)
+    return chooses and is_floating(eqn.outvars[0]) and bool(_union(ins[1:]) & CARRIED)
 
 
 def _states(flows: Sequence[Flow]) -> list[int]:
@@ -235,7 +235,7 @@ def _join_branches(
 ) -> tuple[tuple[int, ...], tuple[JaxprEqn, ...], tuple[JaxprEqn, ...]]:
     """The bits of the results, whichever branch is taken, and the equations that mix in any of them."""
     outs = [b | index & ~CONSTANT for b in _states(flows)]
-    bits = (b if floating(v) or _is_number(v) else b & ~REACHED for b, v in zip(outs, outvars, strict=True))
+    bits = (b if is_floating(v) or _is_number(v) else b & ~REACHED for b, v in zip(outs, outvars, strict=True))
     return tuple(bits), sum((f.mixing for f in flows), ()), sum((f.mixed for f in flows), ())
 
 
