@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .._errors import SpanaxError
+from .._functions import join_keywords
 from .._jaxprs import defined
 from .._math.distributions import family
 from .._places import Place
@@ -23,30 +24,49 @@ from .report import Gap, GapReport, Verdict
 
 
 def find_gaps(
-    f: Callable[..., Any], *args: Any, argnums: int | Sequence[int] = 0, nan: bool = False, **kwargs: Any
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int | Sequence[int] = 0,
+    nan: bool = False,
+    kwargs: Mapping[str, Any] | None = None,
+    **keywords: Any,
 ) -> GapReport:
     """Which lines of `f` cut the gradient of its result with respect to the arguments `argnums`.
 
-    f is traced once with the given arguments; `argnums` are differentiated as `jax.grad` would (every floating-point leaf of a
-    pytree), all else is held fixed. Arguments may be `jax.ShapeDtypeStruct`s. Where f cannot do without a `key` and none is
-    given, it gets one. Where the structure leaves a doubt, or the program is short, the gradient is also computed, at the given
-    arguments and at random ones, unless f holds a while loop, a callback or another effect (`checked` in the report): zero at
-    all of them is `dead` as well; a leaf whose gradient is exactly 0 at the given arguments and at points about 1% away, and
-    not elsewhere, keeps its verdict and is in `flat` (a saturated clip, a dead relu). An `expectation(g)` is looked at as g,
-    whose `sample` sites count as bridged.
+    f is traced once. A gap is an expression in the user's code that a tangent enters and does not leave. JAX's own derivative
+    rule of each operation decides, not a table of guilty operations; what softmax or logsumexp do inside is not a gap.
 
-    A gap is an expression of the user's that a tangent enters and does not leave: what softmax or logsumexp do inside is no gap.
-    JAX's own rule of each operation decides, not a table. Raises `SpanaxError` where `argnums` has no floating-point leaf.
+    Where the structure leaves a doubt, or the program is short, the gradient is computed as well, at the given arguments and at
+    random ones, unless f holds a while loop, a callback or another effect (`checked` in the report). Zero at all of them is
+    `dead` too. A leaf whose gradient is exactly 0 at the given arguments and at points about 1% away, but not elsewhere, keeps
+    its verdict and is listed in `flat`: a saturated clip, a dead relu.
 
-    `nan`: also run f at the given arguments, whatever it holds, equation by equation where it has to be, and name the operation
-    that makes its value or its derivative NaN or infinite (`not_finite` in the report; None where all is finite).
+    **Arguments:**
+
+    - `f`: a JAX function. An `expectation(g)` is looked at as g, whose `sample` sites count as bridged. If f cannot do without
+      a `key` and none is given, it gets one.
+    - `*args`: its positional arguments: pytrees of arrays, or of `jax.ShapeDtypeStruct`.
+    - `argnums`: the argument to differentiate by, or several in a tuple, as in `jax.grad`: every floating-point leaf of it.
+    - `nan`: also run f at the given arguments, equation by equation if need be, and name the operation that makes its value or
+      its derivative NaN or infinite (`not_finite` in the report; None if all is finite).
+    - `kwargs`: f's keyword arguments whose names are options here, such as `{"argnums": ...}`.
+    - `**keywords`: f's other keyword arguments. They are held fixed.
+
+    **Returns:**
+
+    A `spanax.gaps.GapReport`: the verdict, by leaf as well, and the gaps by file and line, with code to paste. It prints as a
+    table.
+
+    **Raises:**
+
+    - `SpanaxError`: `argnums` has no floating-point leaf, or f is plain Python or NumPy (`sx.lift` it first).
 
     >>> import jax.numpy as jnp, spanax as sx
     >>> report = sx.find_gaps(lambda x: jnp.round(3 * x) ** 2, 0.7)
     >>> report.verdict, [(gap.operation, gap.kind) for gap in report.gaps]
     ('dead', [('round', 'zero')])
     """
-    analysis = analyse(f, args, kwargs, argnums)
+    analysis = analyse(f, args, join_keywords(keywords, kwargs), argnums)
     if not nan:
         return analysis.report
     return dataclasses.replace(analysis.report, not_finite=in_program(analysis.program))
@@ -99,16 +119,34 @@ def _look(program: Traced, finder: Finder, verdicts: Sequence[Verdict]) -> Slope
     return slopes_of(program, finder, doubtful) if doubtful and may_run(program) else None
 
 
-def assert_alive(f: Callable[..., Any], *args: Any, argnums: int | Sequence[int] = 0, **kwargs: Any) -> None:
-    """Raises `SpanaxError`, with the report in its message, unless the gradient of every leaf flows whole.
+def assert_alive(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int | Sequence[int] = 0,
+    kwargs: Mapping[str, Any] | None = None,
+    **keywords: Any,
+) -> None:
+    """Fails unless the whole gradient reaches every leaf: for test suites.
 
-    For test suites. Verdicts `alive` and `piecewise` pass; `partial`, `dead` and `independent` do not, nor does a gradient that
-    is 0 at and around the given arguments, where that was looked at (`flat` in the report). Arguments as in `find_gaps`.
+    The verdicts `alive` and `piecewise` pass. `partial`, `dead` and `independent` do not, nor does a gradient that is 0 at and
+    around the given arguments, if that was computed (`flat` in the report).
 
-    >>> import jax.numpy as jnp
-    >>> assert_alive(lambda x: jnp.maximum(x, 0.0), 0.7)
+    **Arguments:** as those of `find_gaps`
+
+    - `f`: a JAX function.
+    - `*args`: its positional arguments.
+    - `argnums`: the argument to differentiate by, or several in a tuple, as in `jax.grad`: every floating-point leaf of it.
+    - `kwargs`: f's keyword arguments whose names are options here, such as `{"argnums": ...}`.
+    - `**keywords`: f's other keyword arguments. They are held fixed.
+
+    **Raises:**
+
+    - `SpanaxError`: some gradient is cut; the message holds the report.
+
+    >>> import jax.numpy as jnp, spanax as sx
+    >>> sx.assert_alive(lambda x: jnp.maximum(x, 0.0), 0.7)
     """
-    report = find_gaps(f, *args, argnums=argnums, **kwargs)
+    report = find_gaps(f, *args, argnums=argnums, kwargs=join_keywords(keywords, kwargs))
     cut = [leaf for leaf, verdict in report.per_leaf.items() if verdict not in ("alive", "piecewise")]
     if bad := [*cut, *(leaf for leaf in report.flat if leaf not in cut)]:
         raise SpanaxError(f"no whole gradient reaches {', '.join(bad)}\n{report}", where=defined(f))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from jaxtyping import Array, Key
 
 from .._checks import check_key, is_number, is_whole
 from .._errors import SpanaxError
-from .._functions import at_many_points, with_key
+from .._functions import at_many_points, join_keywords, with_key
 from .._jaxprs import evaluate_jaxpr
 from .._math.directions import gaussian, moved, norm
 from ._analysis.traced import Traced
@@ -27,6 +27,11 @@ class HiddenGradient:
     0 for a function without jumps, 1 where every derivative is zero; negative or above 1 where it points elsewhere; NaN where
     the smoothed slope is not told from 0. `standard_error`: of `share`. `smoothed`: d/dt E[f(x + sigma u + t v)] in the
     direction v of the smoothed gradient; `seen`: the mean of the derivative that JAX gives there, in the same direction.
+
+    >>> import jax, jax.numpy as jnp, spanax as sx
+    >>> hidden = sx.hidden_gradient(lambda x: jnp.where(x > 0, 1.0, 0.0), 0.1, key=jax.random.key(0), sigma=0.2)
+    >>> hidden.share, hidden.seen, hidden.smoothed > 1
+    (1.0, 0.0, True)
     """
 
     share: float
@@ -54,18 +59,35 @@ def hidden_gradient(
     sigma: float,
     pairs: int = 512,
     argnums: int | Sequence[int] = 0,
-    **kwargs: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    **keywords: Any,
 ) -> HiddenGradient:
     """The share of the smoothed slope of `f` that its own derivative does not see.
 
     The smoothed function is E[f(x + sigma u)], u standard normal over all floating-point leaves of `argnums` (several results
-    are summed); `sigma` is in the arguments' units. Its slope is measured from values alone, by antithetic `pairs`; where f
-    has no jump it equals the mean of f's own derivative (Stein's lemma), so what is missing is what jumps contribute. The
-    direction is that of the smoothed gradient, from the other half of the pairs, so that the slope is not overstated. f runs
-    2 pairs times, and as many times with a forward-mode derivative; where it takes a `key`, with the same one.
+    are summed). Its slope is measured from values alone, by antithetic pairs. If f has no jump it equals the mean of f's own
+    derivative (Stein 1981, lemma 2), so what is missing is what jumps contribute. The direction is that of the smoothed
+    gradient, from the other half of the pairs, so that the slope is not overstated. f runs 2 `pairs` times, and as many times
+    with a forward-mode derivative. If JAX cannot differentiate f at all, it sees nothing, and the share is 1.
 
-    Raises `SpanaxError` where sigma is not positive, pairs is below 4, or arguments are given by shape only. Where f cannot
-    be differentiated at all, JAX sees nothing and the share is 1.
+    **Arguments:**
+
+    - `f`: a JAX function. If it takes a `key`, it gets the same one each time.
+    - `*args`: its positional arguments, arrays.
+    - `key`: a PRNG key for the noise.
+    - `sigma`: the standard deviation of the noise, in the arguments' units.
+    - `pairs`: how many pairs of points, 4 or more.
+    - `argnums`: the argument to differentiate by, or several in a tuple, as in `jax.grad`: every floating-point leaf of it.
+    - `kwargs`: f's keyword arguments whose names are options here, such as `{"argnums": ...}`.
+    - `**keywords`: f's other keyword arguments. They are held fixed.
+
+    **Returns:**
+
+    A `spanax.gaps.HiddenGradient`: the share with its standard error, and both slopes.
+
+    **Raises:**
+
+    - `SpanaxError`: sigma is not positive, pairs is below 4, or arguments are given by shape only.
 
     >>> import jax, jax.numpy as jnp, spanax as sx
     >>> step = lambda x: jnp.sin(x) + jnp.where(x > 0, 1.0, 0.0)
@@ -78,7 +100,7 @@ def hidden_gradient(
     if not (is_number(sigma) and sigma > 0 and is_whole(pairs, 4)):
         problem = f"hidden_gradient(sigma={sigma!r}, pairs={pairs!r})"
         raise SpanaxError(problem, "sigma > 0, in the arguments' units", "pairs=512")
-    analysis = analyse(f, args, with_key(f, jax.random.fold_in(key, 1), args, kwargs), argnums)
+    analysis = analyse(f, args, with_key(f, jax.random.fold_in(key, 1), args, join_keywords(keywords, kwargs)), argnums)
     slopes = _Slopes(analysis.program, sigma)
     keys = jax.random.split(key, 2 * (pairs // 2)).reshape(2, pairs // 2, *key.shape)
     halves = [slopes.along_random_directions(half) for half in keys]

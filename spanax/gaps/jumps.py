@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from .._checks import check_key
+from .._checks import check_key, is_number, is_whole
 from .._errors import SpanaxError
-from .._functions import at_many_points, with_key
-from .._jaxprs import evaluate_jaxpr, here
+from .._functions import at_many_points, join_keywords, with_key
+from .._jaxprs import evaluate_jaxpr
 from .._layout import WIDTH, filled, table
 from .._math.directions import gaussian, moved, norm
 from ._analysis.record import Recorder
@@ -32,7 +32,14 @@ class Jump:
     """The value jumps by `size` (the largest change of any result) at distance `at` from the arguments along `line`.
 
     `point`: the floating-point leaves of the differentiated arguments there. `gap`: the first gap, in program order, whose
-    value changes at the jump; None where none does. `gaps`: all of them.
+    value changes at the jump; None if none does. `gaps`: all of them.
+
+    >>> import jax, jax.numpy as jnp, spanax as sx
+    >>> step = lambda x: jnp.where(x > 0, 1.0, 0.0)
+    >>> report = sx.find_jumps(step, 0.3, key=jax.random.key(0), radius=1.0, lines=3)
+    >>> jump = report.jumps[0]
+    >>> round(jump.size, 3), round(jump.at, 3), jump.gap.operation
+    (1.0, 0.3, 'comparison')
     """
 
     size: float
@@ -45,7 +52,16 @@ class Jump:
 
 @dataclasses.dataclass(frozen=True)
 class JumpReport:
-    """`jumps`: the largest first. `lines`, `radius`: what was searched; `jumping_lines`: on how many lines there is one."""
+    """The jumps that `find_jumps` found, the largest first. It prints as a table.
+
+    `lines`, `radius`: what was searched. `jumping_lines`: on how many of them there is a jump.
+
+    >>> import jax, jax.numpy as jnp, spanax as sx
+    >>> step = lambda x: jnp.where(x > 0, 1.0, 0.0)
+    >>> report = sx.find_jumps(step, 0.3, key=jax.random.key(0), radius=1.0, lines=3)
+    >>> report.jumping_lines, round(report.largest, 3)
+    (3, 1.0)
+    """
 
     jumps: tuple[Jump, ...]
     lines: int
@@ -110,19 +126,36 @@ def find_jumps(
     radius: float,
     lines: int = 20,
     argnums: int | Sequence[int] = 0,
-    **kwargs: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    **keywords: Any,
 ) -> JumpReport:
     """Measures where the value of `f` jumps, along random straight lines through the arguments `argnums`.
 
-    Each of the `lines` goes from -`radius` to `radius` (Euclidean distance over all floating-point leaves of `argnums`) in
-    a random direction. Where neighbouring values differ most, bisection closes in on the difference; it is a jump where it is
-    more than 8 times what the function changes just beside it, over 8 units in the last place of the arguments, and more
-    than 64 of the results'. A jump much smaller than the change of the smooth part between two of the 129 points of a line can be
-    missed; so can a pair of jumps closer than that which cancel, and all but 24 on a line. The report names the gap that
-    flips. Where f takes a `key`, it gets the same one at all points.
+    Where neighbouring values on a line differ most, bisection closes in on the difference. It is a jump if it is more than 8
+    times what the function changes just beside it, over 8 units in the last place of the arguments, and more than 64 of the
+    results'. Missed are jumps much smaller than the change of the smooth part between two of the 129 points of a line, pairs of
+    jumps closer than that which cancel, and all but 24 on a line.
 
-    f runs at points that the caller did not choose: a while loop must end there, a callback must answer. Raises `SpanaxError`
-    where arguments are given by shape only, or radius or lines are not positive.
+    f runs at points that the caller did not choose: a while loop must end there, a callback must answer.
+
+    **Arguments:**
+
+    - `f`: a JAX function.
+    - `*args`: its positional arguments, arrays.
+    - `key`: a PRNG key for the directions. If f takes a `key`, it gets the same one at all points.
+    - `radius`: each line goes from -`radius` to `radius`, as a Euclidean distance over all floating-point leaves of `argnums`.
+    - `lines`: how many.
+    - `argnums`: the argument to differentiate by, or several in a tuple, as in `jax.grad`: every floating-point leaf of it.
+    - `kwargs`: f's keyword arguments whose names are options here, such as `{"argnums": ...}`.
+    - `**keywords`: f's other keyword arguments. They are held fixed.
+
+    **Returns:**
+
+    A `spanax.gaps.JumpReport`: each jump with its size, its place, and the gaps that flip there.
+
+    **Raises:**
+
+    - `SpanaxError`: arguments are given by shape only; radius or lines is not positive.
 
     >>> import jax, jax.numpy as jnp, spanax as sx
     >>> find = lambda f: sx.find_jumps(f, 0.3, key=jax.random.key(0), radius=1.0, lines=3)
@@ -132,13 +165,12 @@ def find_jumps(
     >>> round(jump.size, 3), jump.gap.operation
     (1.0, 'comparison')
     """
-    where = here()
-    check_key(key, where=where)
-    if not (isinstance(lines, int) and lines > 0 and isinstance(radius, int | float) and 0 < radius < np.inf):
+    check_key(key)
+    if not (is_whole(lines, 1) and is_number(radius) and radius > 0):
         raise SpanaxError(
-            f"find_jumps(radius={radius!r}, lines={lines!r})", "a positive radius, in the arguments' units", where=where
+            f"find_jumps(radius={radius!r}, lines={lines!r})", "a positive radius, in the arguments' units"
         )
-    analysis = analyse(f, args, with_key(f, jax.random.fold_in(key, 1), args, kwargs), argnums)
+    analysis = analyse(f, args, with_key(f, jax.random.fold_in(key, 1), args, join_keywords(keywords, kwargs)), argnums)
     start = analysis.program.concrete()
     directions = [_direction(k, start) for k in jax.random.split(key, lines)]
     search = _Search(analysis, start, directions, float(radius))

@@ -34,6 +34,11 @@ class Gap:
     derivative is 0), `no-rule` (differentiating it raises), `forward-only` (reverse mode raises), `intended` (a
     stop_gradient), `bridged` (a `sample` site, with its bridge in `via`). `route`: how it reaches the result: value, branch,
     index, or several of them joined by "+". `leaf`: the leaves of the arguments that it cuts. `remedies`: code to paste.
+
+    >>> import jax.numpy as jnp, spanax as sx
+    >>> gap = sx.find_gaps(lambda x: jnp.floor(x) * x, 0.7).gaps[0]
+    >>> gap.operation, gap.kind, gap.route, gap.leaf
+    ('floor', 'zero', 'value', ('x',))
     """
 
     operation: str
@@ -96,6 +101,11 @@ class GapReport:
     computed as well? `flat`: the leaves whose gradient flows, but is exactly 0 at and around the given arguments; these are
     looked for where it was computed, and no argument was given by shape only, and no draw is bridged. `not_finite`: what makes
     the value or the derivative NaN or infinite, where that was asked for (`nan=True`).
+
+    >>> import jax.numpy as jnp, spanax as sx
+    >>> report = sx.find_gaps(lambda x, y: jnp.floor(x) * y, 0.7, 2.0, argnums=(0, 1))
+    >>> report.verdict, report.per_leaf
+    ('partial', {'x': 'dead', 'y': 'alive'})
     """
 
     verdict: Verdict

@@ -178,10 +178,9 @@ def soften(f: Callable[..., Any], softness: Float[Array, ""] | float, straight_t
     floating-point arguments of f, or on traced values that it closes over. As softness -> 0 the value tends to f's own, but
     on the jumps themselves: a tie has chance 1/2.
 
-    A result of f that is an integer or a boolean comes as a float, where a floating-point argument reaches it. `softness`
-    may be a traced array; traced and not positive, it makes results NaN. `straight_through=True`: the values are f's own, the
-    derivatives those of the softened operations at these values. Functions with a rule of their own (`custom_jvp`,
-    `custom_vjp`) keep it, unless something in them is softened: then they are entered, and the rule is left behind.
+    A result of f that is an integer or a boolean comes as a float, if a floating-point argument reaches it. Functions with a rule
+    of their own (`custom_jvp`, `custom_vjp`) keep it, unless something in them is softened: then they are entered, and the rule is
+    left behind.
 
     `soften(f, s).kept_hard(*args)` lists what stays hard, with its line: whole `while` loops whose length depends on the
     arguments (softened, nothing would promise that they end), host callbacks, bits of integers, random keys made from rounded
@@ -194,7 +193,20 @@ def soften(f: Callable[..., Any], softness: Float[Array, ""] | float, straight_t
 
     The softened program costs about 1 to 6 times f, more where f does nothing but compare. Call it under `jax.jit`.
 
-    Raises `SpanaxError` where softness is not a positive scalar, by value.
+    **Arguments:**
+
+    - `f`: a JAX function of any arguments.
+    - `softness`: the standard deviation of the noise, in the units of each operation's input: a positive number, or a traced
+      scalar. Traced and not positive, it makes results NaN.
+    - `straight_through`: True keeps f's own values, with the derivatives of the softened operations at these values.
+
+    **Returns:**
+
+    A function with f's signature, which has `kept_hard(*args)` besides.
+
+    **Raises:**
+
+    - `SpanaxError`: softness is known and is not a positive scalar.
     """
     _check(softness)
     return Softened(f, softness, straight_through, warns=True)
