@@ -42,10 +42,10 @@ def smooth(
     for that of the SMOOTHED function, E[f(x + sigma u)], from values of f alone: no derivative of f is taken, so any program will
     do. For f itself it is biased, by O(sigma^2) where f is smooth.
 
-    **The guide.** To lower the variance, a linear guide is subtracted and its mean is added. The estimate stays unbiased for every
-    guide that does not depend on `key`, since its coefficient is fitted on other points. That the guide does not depend on `key`
-    is not checked: a gradient from the same `key` makes the estimate biased. With `control_variate="auto"` (recommended) the
-    guide is
+    **The guide.** To lower the variance, a linear guide is subtracted and its mean is added. The estimate stays unbiased for
+    every guide that does not depend on `key`, since its coefficient is fitted on other points. That the guide does not depend
+    on `key` is not checked: a gradient from the same `key` makes the estimate biased. With `control_variate="auto"`
+    (recommended) the guide is
 
     - `guide=`, if it is given. It costs nothing;
     - otherwise the gradient at x of the softened program (softness = sigma, see `soften`), if f can be softened, the gradient is
@@ -59,14 +59,14 @@ def smooth(
     Measured on ten programs with jumps (benchmarks/smooth.py), the variance of plain antithetic smoothing (independent
     directions) over that of this, 32 pairs: a moving average along an optimisation 1.4 to 37 in 20 dimensions and 1.4 to 8 in
     100; the softened gradient 1.4 to 15, and 1.05 to 68; no guide 1.5 to 3.4, and 1.1. For one number and 50 pairs the softened
-    gradient 1 to 47, `"softened"` 1 to 1,300. Near an optimum there is nothing to guide, and nothing to gain. Time for an estimate
-    is .9 to 1.8 of plain's with a moving average, up to 4 with the softened gradient where f is cheap, and 3 to 60 with
-    `"softened"`.
+    gradient 1 to 47, `"softened"` 1 to 1,300. Near an optimum there is nothing to guide, and nothing to gain. Time for an
+    estimate is .9 to 1.8 of plain's with a moving average, up to 4 with the softened gradient where f is cheap, and 3 to 60
+    with `"softened"`.
 
-    **Where it gives 0 or NaN.** If f is flat at all points the derivative is exactly 0: sigma is to be about as wide as the way to
-    the next jump. If f only seems flat, its derivative at x (by JAX, if it has one) being so small that it does not show in the
-    digits of f, or if its values differ in their last digits only (4 units in the last place), the derivative is NaN in a compiled
-    or vmapped program, and an error elsewhere. A NaN value of f makes value and derivative NaN.
+    **Where it gives 0 or NaN.** If f is flat at all points the derivative is exactly 0: sigma is to be about as wide as the
+    way to the next jump. If f only seems flat, its derivative at x (by JAX, if it has one) being so small that it does not
+    show in the digits of f, or if its values differ in their last digits only (4 units in the last place), the derivative is
+    NaN in a compiled or vmapped program, and an error elsewhere. A NaN value of f makes value and derivative NaN.
 
     Works under jit, vmap, grad and jacfwd. f is vmapped over all 2 pairs points, which takes as many times its memory; if it
     cannot be vmapped, it runs at one point after the other.
@@ -87,9 +87,9 @@ def smooth(
     **Raises:**
 
     - `SpanaxError`: options that do not fit each other; and, where the result is called or differentiated, values that differ in
-      their last digits only; a second derivative; a derivative with respect to anything but x, since values at other x do not tell
-      it; an x that holds integers, NaN, infinity, or nothing; a result of f that is not a floating-point scalar; a sigma, a guide
-      or a key that does not fit.
+      their last digits only; a second derivative; a derivative with respect to anything but x, since values at other x do not
+      tell it; an x that holds integers, NaN, infinity, or nothing; a result of f that is not a floating-point scalar; a sigma,
+      a guide or a key that does not fit.
 
     Gaussian smoothing: Nesterov and Spokoiny 2017; the linear guide: see `spanax.Smoothing`.
 

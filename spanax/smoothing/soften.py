@@ -179,8 +179,8 @@ def soften(f: Callable[..., Any], softness: Float[Array, ""] | float, straight_t
     on the jumps themselves: a tie has chance 1/2.
 
     A result of f that is an integer or a boolean comes as a float, if a floating-point argument reaches it. Functions with a rule
-    of their own (`custom_jvp`, `custom_vjp`) keep it, unless something in them is softened: then they are entered, and the rule is
-    left behind.
+    of their own (`custom_jvp`, `custom_vjp`) keep it, unless something in them is softened: then they are entered, and the
+    rule is left behind.
 
     `soften(f, s).kept_hard(*args)` lists what stays hard, with its line: whole `while` loops whose length depends on the
     arguments (softened, nothing would promise that they end), host callbacks, bits of integers, random keys made from rounded
