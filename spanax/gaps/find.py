@@ -81,6 +81,7 @@ class Analysis(NamedTuple):
 
     def gaps_that(self, changed: set[tuple]) -> tuple[Gap, ...]:
         """The gaps of the report whose values, by (program, equation), are among those that changed; in program order."""
+        # Compared by what a reader sees, line and operation, because the report has merged the gaps by that.
         gaps = [_describe(cut, routes, self.program) for cut, routes in self.found if cut.places() & changed]
         keys = [_merge_key(gap) for gap in gaps]
         return tuple(
@@ -160,6 +161,7 @@ def _in_order(finder: Finder) -> list[Cut]:
 
 
 def _verdict(leaf: int, finder: Finder, found: list[tuple[Cut, dict[str, int]]]) -> Verdict:
+    # The order matters: what raises or is in forward mode only is dead for jax.grad, even where a tangent flows.
     result = finder.result
     if not (result.depends | finder.raises) & leaf:
         return "independent"
@@ -174,6 +176,7 @@ def _verdict(leaf: int, finder: Finder, found: list[tuple[Cut, dict[str, int]]])
 
 
 def _overall(verdicts: Sequence[Verdict]) -> Verdict:
+    # An argument that nothing depends on is not a cut, unless all are like that.
     kinds = set(verdicts) - {"independent"}
     if not kinds:
         return "independent"
@@ -189,6 +192,7 @@ def _describe(cut: Cut, routes: dict[str, int], program: Traced) -> Gap:
     file, line, source = _where(cut.place, program)
     name = operation(cut.eqns, cut.place, cut.culprit, cut.kind)
     route = "+".join(routes) or "value"
+    # A gap without a route is one whose rule raises: it cuts all leaves that enter it.
     lost = functools.reduce(int.__or__, routes.values(), 0) or functools.reduce(int.__or__, cut.lost.values(), 0)
     leaf = tuple(name for i, name in enumerate(program.names) if lost >> i & 1)
     return Gap(name, file, line, source, cut.kind, route, leaf, remedies(name, cut.kind, route), note=cut.note)

@@ -126,6 +126,8 @@ class _Slopes:
         """(f(x + sigma u) - f(x - sigma u)) / (2 sigma), and u, for each key."""
 
         def of_one(key: Array) -> tuple[Array, list[Array]]:
+            # Antithetic: at x + sigma u and x - sigma u, so that the even part of f cancels, and with it most of the
+            # noise.
             u, sigma = gaussian(key, self.x), self.sigma
             return (self._total(moved(self.x, u, sigma)) - self._total(moved(self.x, u, -sigma))) / (2 * sigma), u
 
@@ -135,6 +137,7 @@ class _Slopes:
         """The changes of one half, its directions and f's own slopes along the smoothed gradient that the other half found."""
         change, u = other
         v = [jnp.tensordot(change.astype(float), d.astype(float), 1).astype(d.dtype) / len(change) for d in u]
+        # A direction of length 0 stays: then the slope is 0 whatever f is, which is reported as such.
         length = norm(v)
         v = [jnp.where(length > 0, d / length.astype(d.dtype), d) for d in v]
         change, u = half
@@ -146,6 +149,7 @@ class _Slopes:
         """f's own derivative along v, in the mean over both points of each pair."""
 
         def of_one(key: Array) -> Array:
+            # The same noise as in the values, so that both slopes are means over the same points.
             points = (tuple(moved(self.x, gaussian(key, self.x), s)) for s in (self.sigma, -self.sigma))
             up, down = (jax.jvp(lambda *leaves: self._total(leaves), point, tuple(v))[1] for point in points)
             return (up + down) / 2
@@ -162,9 +166,11 @@ class _Slopes:
 
 def _share(change: np.ndarray, along: np.ndarray, seen: np.ndarray, sigma: float, function: str) -> HiddenGradient:
     """The smoothed slope by least squares, E[change along] / E[along^2]; the error by the delta method."""
+    # Least squares, since the differences are along u and the slope is wanted along v: E[(u.v)^2] = |v|^2.
     square = max(float(np.mean(along**2)), float(np.finfo(float).tiny))
     total, own = float(np.mean(change * along) / square), float(seen.mean())
     error = float(np.std(change * along - total * along**2) / square / np.sqrt(len(along)))
+    # Three standard errors: a share of a slope that is not told from 0 would be noise over noise.
     if abs(total) <= 3 * error or abs(total) < 1e-6 * float(np.sqrt(np.mean(change**2))):
         return HiddenGradient(float("nan"), float("nan"), total, own, sigma, function)
     ratio = own / total

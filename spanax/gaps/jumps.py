@@ -192,7 +192,9 @@ class _Search:
         self.stacked = [jnp.stack(of_all) for of_all in zip(*directions, strict=True)]
         self.dtype = jnp.result_type(*start)
         self.run = jax.jit(functools.partial(at_many_points, self.results))
+        # Vmapped over as many points as memory allows.
         self.at_once = max(1, NUMBERS // max(1, sum(x.size for x in start)))
+        # A loop that only forward mode crosses has values like any other program: it is no candidate for a jump.
         watched = [cut for cut, _ in analysis.found if cut.kind != "forward-only"]
         self.recorder = Recorder(analysis.program.closed, watched)
         self.records = jax.jit(lambda line, t: self.recorder(*self.point(line, t)))
@@ -228,6 +230,8 @@ class _Search:
         if not y.shape[-1]:
             return []
         with np.errstate(all="ignore"):
+            # A jump is an interval whose difference quotient stands out from those beside it. A steep smooth function
+            # has steep neighbours.
             slope = np.nan_to_num(np.diff(y, axis=1) / np.diff(t)[:, None], posinf=0.0, neginf=0.0)
             around = _neighbours(slope)
             unusual = np.abs(slope - around)
@@ -252,6 +256,7 @@ class _Search:
             if not inside.any():
                 break
             y = self.values(which, middle)
+            # Of each half, what the smooth part with its slope does not explain.
             left = _largest(y - y_low - slope * (middle - low)[:, None])
             right = _largest(y_high - y - slope * (high - middle)[:, None])
             go_left, go_right = inside & (left >= right), inside & ~(left >= right)
@@ -261,11 +266,15 @@ class _Search:
 
     def sizes(self, which: np.ndarray, t: np.ndarray) -> np.ndarray:
         """How far the value jumps there; 0 where it only changes as it does beside, or as rounding does."""
+        # Looked at over two distances, 1 and 3 steps: a jump has the same size over both, a steep slope three times
+        # the size.
         near, far = (self.change(which, t, self.step * k, ratio) for k, ratio in ((1, 8), (3, 4)))
         return np.where((near > 0) & (far > 0), near, 0.0).max(-1)
 
     def change(self, which: np.ndarray, t: np.ndarray, step: float, ratio: float) -> np.ndarray:
         """Of each result across t; 0 where it is no more than `ratio` times that beside, or than its rounding."""
+        # Four points: the change across t, and the changes just before and just after it, which are the smooth
+        # part's.
         before2, before, after, after2 = (self.values(which, t + k * step) for k in (-3, -1, 1, 3))
         change = np.abs(after - before)
         beside = np.maximum(np.abs(before - before2), np.abs(after2 - after))
@@ -274,6 +283,7 @@ class _Search:
         return np.where(real, change, 0.0)
 
     def describe(self, line: int, low: float, high: float, size: float) -> Jump:
+        # A little outside the interval, so that both ends are surely on their own side of the jump.
         ends = (low - self.step, high + self.step)
         before, after = (self.records(line, jnp.asarray(t, self.dtype)) for t in ends)
         changed = {where for where in before if not np.array_equal(before[where], after[where], equal_nan=True)}
@@ -319,6 +329,7 @@ def _distinct(which, low, high, size) -> list[tuple[int, float, float, float]]:
     """Neighbouring intervals may close in on the same jump, at their common end."""
     found: list[tuple[int, float, float, float]] = []
     for jump in sorted(zip(which.tolist(), low.tolist(), high.tolist(), size.tolist(), strict=True)):
+        # Sorted by line and place, so the same jump from two intervals is adjacent.
         if found and found[-1][0] == jump[0] and jump[1] <= found[-1][2]:
             found[-1] = max(found[-1], jump, key=lambda one: one[3])
         else:

@@ -142,6 +142,7 @@ class GapReport:
     def _leaves_in_words(self) -> list[str]:
         """Which leaf has which verdict, where they differ, and which have a gradient of 0 here."""
         verdicts = MEANING if len(set(self.per_leaf.values())) > 1 else ()
+        # In the order of MEANING: from alive to independent.
         by_verdict = ((v, [leaf for leaf, verdict in self.per_leaf.items() if verdict == v]) for v in verdicts)
         texts = [f"{verdict}: {', '.join(leaves)}" for verdict, leaves in by_verdict if leaves]
         return [*texts, f"{FLAT}: {', '.join(self.flat)}"] if self.flat and len(self.per_leaf) > 1 else texts
@@ -159,6 +160,7 @@ class GapReport:
 
     def _by_remedies(self) -> list[tuple[tuple[str, ...], str]]:
         """Each set of remedies with the gaps that it is for."""
+        # The same remedies are printed once, for all gaps that they fit.
         groups: dict[tuple[str, ...], list[str]] = {}
         for gap in self.gaps:
             if gap.remedies:

@@ -25,6 +25,8 @@ class Objective:
     def __init__(self, f: Callable[..., Any], x: PyTree[Array], key: Key[Array, ""], args: tuple, kwargs: dict):
         self.f, self.args, self.kwargs = f, args, kwargs
         self.takes_key = takes_key(f, (x, *args), kwargs)
+        # Traced once and run many times; f's constants, such as variables of enclosing functions, are then known and
+        # can be guarded.
         self.closed = jax.make_jaxpr(lambda x, key: _as_scalar(self.source(x, key), f))(x, key)
         self._consts = refuse_derivative(self.closed.consts)
 
@@ -38,6 +40,7 @@ class Objective:
 
 def paired_keys(key: Key[Array, ""], pairs: int) -> Key[Array, " points"]:
     """A key for each of 2 pairs points, the same for the two of a pair."""
+    # Common random numbers: f's own noise is the same at both points of a pair, and cancels in their difference.
     keys = jax.random.split(key, pairs)
     return jnp.concatenate([keys, keys])
 
@@ -73,6 +76,7 @@ def check_finite(tree: PyTree[Array], what: str) -> None:
     """Raises where the values are known here and one is not finite."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         fine = jnp.all(jnp.isfinite(leaf))
+        # A traced value is not known yet; a NaN then makes the result NaN.
         if not is_traced(fine) and not fine:
             raise SpanaxError(f"{what}{jax.tree_util.keystr(path)} holds a NaN or an infinity", "finite numbers")
 

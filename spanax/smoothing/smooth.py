@@ -151,6 +151,8 @@ def _check_options(via: Any, guide: Any, control_variate: Any) -> None:
 
 def _guarded_bridge(via: Smoothing) -> Smoothing:
     """The bridge, whose sigma is not to be differentiated, with two blocks of directions at least: one to fit on."""
+    # The points depend on sigma, but values at them do not tell the derivative with respect to it, so asking for it
+    # raises.
     sigma = jax.tree.map(lambda s: refuse_derivative(s) if hasattr(s, "dtype") else s, via.sigma)
     return Smoothing(sigma, via.pairs, via.directions, blocks=max(via.blocks, 2))
 
@@ -171,6 +173,7 @@ def _with_slope(
     """The mean of the values, with this derivative with respect to x; NaN where the points are not finite."""
     leaves = jax.tree.leaves(x)
     dtype = widest(leaves)
+    # One flat vector, so that forward mode, reverse mode and vmap need a single linear map.
     flat = _flat(leaves, dtype)
     placed = jnp.stack([jnp.all(jnp.isfinite(points)) for points in jax.tree.leaves(X)]).all()
     value = jnp.where(placed, jnp.mean(Y.astype(dtype)), jnp.nan)
@@ -196,6 +199,7 @@ def _signature(f: Callable[..., Any]) -> inspect.Signature | None:
     if "key" in signature.parameters:
         return signature
     parameters = list(signature.parameters.values())
+    # Before **kwargs, where Python wants keyword-only parameters.
     place = next((i for i, p in enumerate(parameters) if p.kind is p.VAR_KEYWORD), len(parameters))
     parameters.insert(place, inspect.Parameter("key", inspect.Parameter.KEYWORD_ONLY, default=None))
     return signature.replace(parameters=parameters)

@@ -58,6 +58,7 @@ class Softened(eqx.Module):
             kept[:] = found
             return out
 
+        # Traced, not run: which operations stay hard does not depend on numbers.
         eqx.filter_eval_shape(run, args, kwargs)
         return tuple(kept)
 
@@ -72,6 +73,7 @@ class _Trace:
     def __init__(self, of: Softened, args: tuple, kwargs: dict):
         refuse_foreign(args, kwargs)
         leaves, tree = jax.tree.flatten((args, kwargs))
+        # Functions, text and None among the arguments are static.
         given = [k for k, leaf in enumerate(leaves) if eqx.is_array_like(leaf)]
         self.of, self.given = of, [leaves[k] for k in given]
 
@@ -83,6 +85,7 @@ class _Trace:
             return of.f(*args, **kwargs)
 
         closed, self.shape = jax.make_jaxpr(f, return_shape=True)(self.given)
+        # Operations whose results nothing reads would be listed as kept hard.
         self.closed: ClosedJaxpr = without_dead_code(closed)
         self.bits = [REACHED if is_float(aval(v).dtype) else 0 for v in self.closed.jaxpr.invars]
         self.reach = Reach(frozenset(RULES))
@@ -95,6 +98,7 @@ class _Trace:
             for x, v in zip(self.given, variables, strict=True)
         ]
         outs = soft.run(self.closed, self.bits, ins, "")
+        # An integer that a float argument reaches comes back as a float, with its derivative; others stay integers.
         flow = self.reach.of(self.closed, self.bits)
         results = [
             number(x) if is_soft(x) or (b & REACHED and not is_float(aval(v).dtype)) else jnp.asarray(x)

@@ -55,6 +55,7 @@ def _is_number(x: Any) -> bool:
 
 def _worst(xs: Sequence[Any]) -> int | None:
     """The first that holds NaN, or else the first that is infinite."""
+    # NaN before infinity: an infinity may be divided by and do no harm, and NaN never goes away.
     bad = [k for k, x in enumerate(xs) if not is_finite(x)]
     return min(bad, key=lambda k: not has_nan(xs[k]), default=None)
 
@@ -71,6 +72,8 @@ class _Run:
         self.values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
         self.makers: dict[Any, JaxprEqn] = {}
         for eqn in jaxpr.eqns:
+            # Every value is kept, since the search goes backward from the result. That is memory of the order of
+            # reverse mode's.
             self.values.update(zip(eqn.outvars, evaluate(eqn, self.ins(eqn)), strict=True))
             self.makers.update(dict.fromkeys(eqn.outvars, eqn))
 
@@ -88,6 +91,7 @@ def of_value(jaxpr: Jaxpr, consts: Sequence, args: Sequence, out: int) -> Culpri
     """What makes output `out` not finite; the number of an input, if that came so; None where it cannot be told."""
     run = _Run(jaxpr, consts, args)
     v = jaxpr.outvars[out]
+    # Upstream along operands that are not finite already: the first equation whose operands are all finite made it.
     while not isinstance(v, Literal) and v in run.makers:
         eqn = run.makers[v]
         ins, k = run.ins(eqn), list(eqn.outvars).index(v)
@@ -104,6 +108,7 @@ def _chosen_only(eqn: JaxprEqn, ins: list) -> list:
     """Without what a selection drops."""
     if eqn.primitive.name != "select_n":
         return ins
+    # A selection passes on one case. The others may be NaN without harm, as in where(x > 0, log(x), 0).
     which, *cases = ins
     return [None, *(jnp.where(which == k, case, jnp.zeros_like(case)) for k, case in enumerate(cases))]
 
@@ -123,6 +128,7 @@ def _of_loop(eqn: JaxprEqn, ins: list, out: int) -> Culprit | int | None:
     loop = Loop.of(eqn, ins)
     last = len(loop.rounds) - 1
     if out >= loop.carried:
+        # Stacked results: the first bad row says in which iteration to look.
         rows = loop.rows[out - loop.carried]
         bad = [k for k, row in enumerate(rows) if not is_finite(row)]
         last = next((k for k in bad if has_nan(rows[k])), bad[0] if bad else last)
@@ -132,6 +138,7 @@ def _of_loop(eqn: JaxprEqn, ins: list, out: int) -> Culprit | int | None:
             return found.inside(eqn, r)
         if found is None or not loop.fixed <= found < loop.fixed + loop.carried:
             return None if found is None else loop.place(found)
+        # The culprit is in the iteration before: what it handed on was bad already.
         out = found - loop.fixed
     return loop.place(loop.fixed + out)
 
@@ -173,6 +180,7 @@ class Loop(NamedTuple):
         step, going = _compile(jaxpr, consts), _compile(*opened(loop.test))
         tested, fixed, state = loop.split(ins)
         rounds = []
+        # Run on the host, iteration by iteration, because each one's operands are needed.
         while bool(going(*tested, *state)[0]):
             rounds.append([*fixed, *state])
             state = step(*rounds[-1])

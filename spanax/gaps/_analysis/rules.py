@@ -41,10 +41,13 @@ class Rules:
         return self._known[signature]
 
     def _signature(self, eqn: JaxprEqn, *more: Hashable) -> Hashable:
+        # Two equations with the same primitive, parameters and types have the same derivative rule, whatever the
+        # numbers are. A long program repeats few of them, so this is what makes the walk cheap.
         key = (eqn.primitive, tuple(eqn.params.items()), tuple(_kind(v) for v in eqn.invars), *more)
         try:
             hash(key)
         except TypeError:
+            # Parameters that cannot be hashed, such as arrays: the equation is asked by itself.
             return (id(eqn), *more)
         return key
 
@@ -53,6 +56,8 @@ class Rules:
 
         `given`: the values of the inputs, None where it is differentiated.
         """
+        # The variables are numbered, so that the same expression at another line, with other variables, is found
+        # again.
         index = {v: k for k, v in enumerate(itertools.chain(ins, *(e.outvars for e in eqns)))}
         wiring = tuple(tuple(None if isinstance(v, Literal) else index.get(v) for v in e.invars) for e in eqns)
         values = (*map(_identity, given), *(_identity(v.val) for e in eqns for v in e.invars if isinstance(v, Literal)))
@@ -63,6 +68,7 @@ class Rules:
 
 
 def _identity(x: Any) -> Hashable:
+    # Small constants count by value; large ones by identity, because comparing them would cost more than it saves.
     if x is None or _is_key(x) or np.size(x) > 64:
         return None if x is None else id(x)
     return np.asarray(x).tobytes(), np.shape(x)
@@ -77,6 +83,7 @@ def _of_active(run: Callable[..., list], ins: Sequence, active: Sequence[bool]):
     """The same function, of the active inputs only."""
 
     def f(*xs):
+        # JAX differentiates by all arguments of a function, so those that are held fixed are closed over.
         given = iter(xs)
         return run(*(next(given) if a else x for a, x in zip(active, ins, strict=True)))
 
@@ -121,6 +128,8 @@ def _forward(run, shapes, live, outs) -> list[tuple[bool, ...]]:
 
     given = tuple(s for s, a in zip(shapes, live, strict=True) if a)
     traced = jax.make_jaxpr(tangents)(shapes, given).jaxpr
+    # The derivative is traced, not computed: which tangents come out depends on which went in, and a jaxpr shows that
+    # exactly.
     masks = [0] * len(shapes) + [1 << i for i in range(len(given))]
     reached = _dependence(traced, masks)
     return [tuple(bool(out >> i & 1) for out in reached) for i in range(len(given))]
@@ -145,6 +154,9 @@ def _dependence(jaxpr: Jaxpr, masks: Sequence[int]) -> list[int]:
 
     for eqn in jaxpr.eqns:
         ins = [read(v) for v in eqn.invars]
+        # Calls are looked into, because a jitted rule of JAX may drop a tangent inside. Loops and branches of a rule
+        # are taken as one: that can only say "depends" too often, and what is alive by structure is measured
+        # afterwards.
         if eqn.primitive in CALLS and len(body(eqn)[0].invars) == len(ins):
             outs = _dependence(body(eqn)[0], ins)
         else:
@@ -209,4 +221,5 @@ def random_like(like, random: np.random.Generator) -> jax.Array:
     dtype = jax.dtypes.canonicalize_dtype(like.dtype)
     if jnp.issubdtype(dtype, jnp.inexact):
         return jnp.asarray(random.normal(size=shape), dtype)
+    # 0 and 1 are valid as booleans, as indices of anything that is not empty, and as branches of a cond.
     return jnp.asarray(random.integers(2, size=shape), dtype)

@@ -19,9 +19,11 @@ def _select(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
         return None
     if not is_soft(which):
         return _select_exactly(step, which, cases)
+    # Array indexing writes where(i < 0, i + n, i). Taken as a mixture of i and i + n it would be a mean of both ends.
     length = _wrap_length(step)
     if length is not None and isinstance(cases[0], SoftBool | Whole):
         return [_wrap_index(soft, cases[0], length)]
+    # A soft choice: the mean of the cases, each with the chance that it is taken.
     weights = [broadcast(w, step.out.shape) for w in _weights(which, step.dtype(0), len(cases))]
     dtype = step.out.dtype if is_float(step.out.dtype) else default_float()
     if (
@@ -60,6 +62,7 @@ def _select_exactly(step: EquationContext, which, cases: list) -> list:
 def _either(soft: Interpreter, weights: list, cases: list) -> Outcomes:
     """One of several laws: all their outcomes."""
     cases = [x.outcomes() if isinstance(x, Either) else x for x in cases]
+    # A mixture of laws is the union of their outcomes, with the weights multiplied by the chance of each case.
     laws = [(x.values, x.weights) if isinstance(x, Outcomes) else _points(x) for x in cases]
     values = jnp.concatenate([v.astype(jnp.int32) for v, _ in laws], -1)
     shares = jnp.concatenate([p[..., None] * w for p, (_, w) in zip(weights, laws, strict=True)], -1)
@@ -71,6 +74,7 @@ def _points(x) -> tuple:
         x = jnp.asarray(x)
         return x[..., None], jnp.ones((*x.shape, 1), default_float())
     mean = number(x, default_float())
+    # A mean without a law is taken for the two integers next to it, with the weights that give that mean.
     first = jnp.floor(mean)
     return jnp.stack([first, first + 1], -1).astype(jnp.int32), _two(mean - first)
 

@@ -43,6 +43,7 @@ def _cond(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
 
     if not is_soft(index):
         return lax.switch(index, [run(b) for b in branches], operands)
+    # A mixture of keys, or of integers that are not soft, has no meaning: the choice stays hard, and is listed.
     if not all(f or is_float(aval(v).dtype) for f, v in zip(forms, eqn.outvars, strict=True)):
         return None  # keys do not mix
     weights = chances(index, len(branches))
@@ -60,6 +61,7 @@ def _if_possible(
     if soft.straight_through or _is_tame(branch):  # with straight_through, a weight of 0 has a derivative
         return run(operands)
 
+    # A cond and not a select: both sides of a select are differentiated, and 0 times infinity is NaN.
     def nothing(_):
         return [_zeros(v, form) for v, form in zip(step.eqn.outvars, forms, strict=True)]
 
@@ -91,6 +93,8 @@ def _mix_branches(weights, cases: tuple, variable: Any, form: bool) -> Any:
 
 def _scan(soft: Interpreter, step: EquationContext, ins: list) -> list:
     scan = scan_parts(step.eqn)
+    # The forms of the carry must be the same in every iteration, so they come from the fixed point of the reach
+    # analysis.
     _, bits = soft.reach.loop(scan.body, *scan.split([b & LASTING for b in step.bits]))
     consts, start, xs = scan.split(list(map(_plain, ins)))
     carried, _ = scan.split_outs(step.eqn.outvars)
@@ -112,6 +116,7 @@ def _while(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
     """Stays as it is where its length depends on what is softened: nothing would promise that it ends."""
     loop = while_parts(step.eqn)
     _, bits, depends = soft.reach.while_loop(step.eqn, [x & LASTING for x in step.bits])
+    # A soft condition would run on with ever smaller weights; no bound says when to stop.
     if depends:
         return None
     tested, consts, start = loop.split(list(map(_plain, ins)))

@@ -183,6 +183,7 @@ def _scatter(soft: Interpreter, step: EquationContext, ins: list) -> list | None
     if not is_soft(indices):
         out = _SCATTERS[step.name](table, indices, new, d, **options)
         return [SoftBool(out) if not is_float(step.out.dtype) else out]
+    # A product or a minimum over soft places is not linear in the weights: it stays hard, and is listed.
     if step.name not in ("scatter", "scatter-add"):
         return None
     places = [_places(step, d, k) + 1 for k in d.scatter_dims_to_operand_dims]  # the last: beyond the end
@@ -195,13 +196,16 @@ def _scatter(soft: Interpreter, step: EquationContext, ins: list) -> list | None
             share = jnp.expand_dims(w.astype(what.dtype), window) * what
             return lax.scatter_add(total, jnp.stack(index, -1), share, d, **options), None
 
+        # One outcome of the index after the other: all at once would take as many copies of the table.
         by_outcome = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), (values, weights))
         return lax.scan(one, to, by_outcome)[0]
 
     if step.name == "scatter-add":
         out = add(table, new)
     else:
+        # The expected number of hits; more than one means that two updates set the same entry, whose mean is taken.
         hits = add(jnp.zeros_like(table), jnp.ones_like(new))
+        # An infinity times a weight of 0 is NaN, so infinite entries are kept out of the product.
         kept = jnp.where(jnp.isfinite(table), table, 0.0) * (1 - jnp.minimum(hits, 1))
         out = jnp.where(jnp.isfinite(table) | (hits >= 1), kept, table) + add(jnp.zeros_like(table), new) / jnp.maximum(
             hits, 1

@@ -102,6 +102,7 @@ class Interpreter:
         self.rules, self.reach = rules, reach
         self.softness, self.straight_through = softness, straight_through
         self.kept: dict[KeptHard, None] = {}
+        # Two values that are functions of the same draw must not be treated as independent: a root names the draw.
         self._roots = 0
 
     def new_root(self) -> int:
@@ -128,6 +129,8 @@ class Interpreter:
     def run(self, program: ClosedJaxpr | Jaxpr, bits: Sequence[int], ins: Sequence, place: str) -> list:
         """The results of a program; `bits` are those of its operands."""
         jaxpr, consts = opened(program)
+        # Where softness can get to is known before anything is run, so branches and loops can be entered with the
+        # right forms.
         known = self.reach.of(program, bits).bits
         env = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *ins], strict=True))
 
@@ -151,6 +154,7 @@ class Interpreter:
             return self.exactly(step, ins)
         rule = self.rules.get(step.name)
         if rule and not is_certain(step.eqn, step.bits):
+            # New equations get the user's line, so that errors and find_gaps on the softened program point there.
             with at(step.eqn):
                 outs = rule(self, step, ins)
             if outs is not None:
@@ -160,11 +164,13 @@ class Interpreter:
     def _is_concerned(self, step: EquationContext, ins: list) -> bool:
         if any(map(is_soft, ins)):
             return True
+        # A float that noise reaches concerns only operations that act on it: a product of floats stays as it is.
         moves = any(b & REACHED and is_floating(v) for b, v in zip(step.bits, step.eqn.invars, strict=True))
         return (moves or not step.eqn.invars) and self.reach.step(step.eqn, step.bits).acts
 
     def exactly(self, step: EquationContext, ins: list) -> list:
         """The equation as it stands. What is a number of the program stays one, so that rules can read it."""
+        # Small constants are computed now: an index that is a plain number is read as such by the rules.
         if ins and all(np.size(x) == 1 and not is_traced(x) for x in ins) and _is_small(step.eqn):
             if is_cast(step.eqn):
                 return ins
@@ -175,6 +181,7 @@ class Interpreter:
 
     def keep(self, step: EquationContext, ins: list) -> list:
         """The equation as it stands, of the likeliest values; it is listed, where it hides a jump."""
+        # A soft integer that no rule can take is rounded to its likeliest value: that is a hard step, and is listed.
         loses = any(is_soft(x) and not is_floating(v) for x, v in zip(ins, step.eqn.invars, strict=True))
         if (loses and step.eqn.outvars) or self._hides(step):
             self.kept[KeptHard(_NAMES.get(step.name, step.name), step.place)] = None

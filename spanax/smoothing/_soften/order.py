@@ -25,6 +25,7 @@ def _searchsorted(soft: Interpreter, step: EquationContext, ins: list) -> list |
     known = jnp.isfinite(edges) & jnp.isfinite(x)
     gap = jnp.where(known, x, 0.0) - jnp.where(known, edges, 0.0)
     above = jnp.where(known, noise.positive(gap, soft.noise(dtype)), (x > edges).astype(dtype))
+    # P(N >= 0) = 1 and P(N > n) = 0; the differences between neighbours are P(N = k).
     ends = jnp.ones((*above.shape[:-1], 1), dtype)
     weights = -jnp.diff(jnp.concatenate([ends, above, 0 * ends], -1), axis=-1)
     n = weights.shape[-1]
@@ -38,6 +39,7 @@ def _sort(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
     """The sorted keys are continuous, and stay; what is carried along comes as its mean, or as a law, by `permutation`."""
     keys, *carried = ins
     axis, count = step.eqn.params["dimension"], step.eqn.params["num_keys"]
+    # SoftSort is defined for one key.
     if count > 1:
         return None
     if not is_soft(keys) and not (step.reached(0) and is_float(step.dtype(0))):  # hard keys of soft companions
@@ -46,6 +48,7 @@ def _sort(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
         return [SoftBool(o) if is_soft(x) and not is_float(aval(v).dtype) else o for o, x, v in pairs]
     scores = jnp.moveaxis(number(keys), axis, -1)
     weights = noise.permutation(scores, soft.noise(scores.dtype))
+    # The value of straight_through is the hard order, ties as JAX breaks them.
     order = jnp.argsort(lax.stop_gradient(scores), -1, stable=True)
     if soft.straight_through:
         weights = soft.value(weights, jax.nn.one_hot(order, scores.shape[-1], dtype=scores.dtype))
@@ -68,6 +71,7 @@ def _top_k(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
     (x,), p = ins, step.eqn.params
     dtype = number(x).dtype
     values, hard = lax.top_k(jnp.moveaxis(number(x), p["axis"], -1), p["k"])
+    # Descending: the negative scores in ascending order.
     scores = jnp.moveaxis(number(x), p["axis"], -1)
     weights = noise.permutation(-scores, soft.noise(dtype))[..., : p["k"], :]
     if soft.straight_through:

@@ -92,6 +92,7 @@ def is_certain(eqn: JaxprEqn, bits: Sequence[int]) -> bool:
     """A test for NaN, or whether a float equals a number that stands in the program: noise does not change it."""
     if eqn.primitive.name not in ("eq", "ne") or not is_floating(eqn.invars[0]):
         return False
+    # x == x is how NaN is tested for.
     return eqn.invars[0] is eqn.invars[1] or (any(b & CONSTANT for b in bits) and not any(b & WHOLE for b in bits))
 
 
@@ -104,6 +105,7 @@ class Reach:
 
     def of(self, program: ClosedJaxpr | Jaxpr, ins: Sequence[int]) -> Flow:
         jaxpr, consts = opened(program)
+        # What a closure is differentiated by comes as a constant of the program that is traced.
         given = tuple(REACHED if _is_given(c) else 0 for c in consts)
         key = (id(jaxpr), given, tuple(ins))
         if key not in self._flows:
@@ -128,6 +130,8 @@ class Reach:
             flow = self.of(called(eqn), ins)
             # What a rule of the user's covers is neither softened nor hidden, unless the value itself changes.
             return flow._replace(bits={}, acts=flow.softens if eqn.primitive in CUSTOM_RULES else flow.acts)
+        # Unknown programs inside an equation are taken as one operation: `is_opaque` then says whether they hide a
+        # step.
         rule = {P.scan_p: self._scan, P.cond_p: self._cond, P.while_p: self._while}.get(eqn.primitive, self._plain)
         return rule(eqn, ins)
 
@@ -162,6 +166,7 @@ class Reach:
             return True
         if any(b & REACHED and not is_floating(v) for b, v in zip(ins, eqn.invars, strict=True)):
             return True
+        # Sorted keys are continuous; what is carried along, such as the order, is not.
         if name == "sort":
             return len(eqn.outvars) > 1
         return any(_is_number(v) for v in eqn.outvars) or is_opaque(eqn)
@@ -187,6 +192,7 @@ class Reach:
             flow = self.of(program, operands)
             return [s | (b & LASTING) for s, b in zip(state, flow.outs, strict=False)], (flow, operands)
 
+        # Bits only grow, so this ends after a few rounds.
         return fixed_point(step, [b | CARRIED for b in start])[1]
 
     def _cond(self, eqn: JaxprEqn, ins: Sequence[int]) -> Flow:
@@ -203,6 +209,7 @@ class Reach:
 
     def _while(self, eqn: JaxprEqn, ins: Sequence[int]) -> Flow:
         outer = _union(ins) & (CARRIED | MIXED)
+        # The condition is looked at with the bits that the body ends up with.
         flow, _, tested = self.while_loop(eqn, [b & LASTING for b in ins])
         if tested:  # the loop stays as it is
             union = _union(ins) & ~CONSTANT

@@ -119,6 +119,7 @@ def _trunc(soft: Interpreter, step: EquationContext, ins: list) -> list:
 def _sign(soft: Interpreter, step: EquationContext, ins: list) -> list:
     (x,) = ins
     if is_soft(x):
+        # A whole number with a mean only: between -1 and 1 its sign is linear, as a comparison with 0 is.
         return [SoftBool(jnp.clip(number(x), -1, 1))]
     p = noise.positive(jnp.where(jnp.isnan(x), 0.0, x), soft.noise(x.dtype))
     if soft.straight_through:  # of 0 as well, whose sign is neither
@@ -140,6 +141,7 @@ def _floor_divide(soft: Interpreter, step: EquationContext, ins: list) -> list |
 
 def _quotient(soft: Interpreter, x: Array, y: Array):
     """x/y, its noise, and where that makes sense."""
+    # Division by 0 and infinities are left to the hard operation: noise on them has no meaning.
     usual = jnp.isfinite(y) & (y != 0) & jnp.isfinite(x)
     safe = jnp.where(usual, y, 1.0)
     return jnp.where(usual, x, 0.0) / safe, soft.noise(x.dtype) / jnp.abs(safe), usual

@@ -53,6 +53,8 @@ class Whole(eqx.Module):
         c = jnp.asarray(c, self.at.dtype)
         edge = c - self.shift
         if self.truncates:
+            # Truncation goes towards 0, so that the step at every c <= 0 lies one further down: trunc(x) < 0 means x
+            # <= -1.
             edge = jnp.where(edge >= 1, edge, edge - 1)
         p = noise.positive(edge - self.at, self.scale)
         if self.hard is not None:
@@ -61,9 +63,12 @@ class Whole(eqx.Module):
 
     @property
     def mean(self) -> Float[Array, "*n"]:
+        # The mean of a clipped number is not the clipped mean. E[N] = low + sum over k of P(N >= k), exact for a
+        # bounded N.
         if self.high - self.low <= LARGEST_RANGE:
             steps = (1 - self.below(k) for k in np.arange(self.low + 1, self.high + 1))
             return sum(steps, jnp.full_like(self.at, self.low))
+        # Without bounds the sum has a closed form, a Fourier series or a few terms of erf.
         mean = noise.floor(self.at, self.scale, self.fine) + self.shift
         if self.truncates:
             mean = mean + noise.positive(-self.at, self.scale)
@@ -105,6 +110,7 @@ class Either(eqx.Module):
     @property
     def mean(self) -> Float[Array, "*n"]:
         no, yes = self.no.astype(self.p.dtype), self.yes.astype(self.p.dtype)
+        # Not (1 - p) no + p yes, which rounds differently where both are equal.
         return no + self.p * (yes - no)
 
     def outcomes(self) -> Outcomes:
