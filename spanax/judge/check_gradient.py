@@ -13,9 +13,9 @@ from jaxtyping import Array, Bool, Float, Key
 from .._checks import check_key
 from .._errors import SpanaxError
 from .._jaxprs import here
-from ._differences.differences import Differences, chosen_steps, measured
+from ._differences.differences import Differences, choose_steps, measure_differences
 from ._differences.lines import Lines, lines
-from ._differences.objective import Program
+from ._differences.objective import Objective
 from ._numbers import listed
 
 LEVEL = 0.01
@@ -189,15 +189,15 @@ def check_gradient(
     where = here()
     check_key(key, where=where)
     _check_counts(where, draws=(draws, 100), directions=(directions, 1), leaves=(leaves, 1))
-    program = Program.of(f, args, kwargs, argnums, where)
+    program = Objective.of(f, args, kwargs, argnums, where)
     program.check(key, where)
     for_pilot, for_lines, for_draws = jax.random.split(key, 3)
     count = draws if program.is_random else 1
     pilot = jax.random.split(for_pilot, max(1, round(PILOT * count)))
     along = lines(program, program.mean_gradient(pilot), for_lines, directions, leaves)
-    steps, tolerances, jump = chosen_steps(program, along, pilot, count, where)
-    found = measured(program, along, steps, jax.random.split(for_draws, count))
-    return _judged(program, along, found, tolerances, found.extremes(jump, steps), len(pilot))
+    steps, tolerances, jump = choose_steps(program, along, pilot, count, where)
+    found = measure_differences(program, along, steps, jax.random.split(for_draws, count))
+    return _verdict(program, along, found, tolerances, found.extremes(jump, steps), len(pilot))
 
 
 def _check_counts(where: str, **counts: tuple[Any, int]) -> None:
@@ -206,8 +206,8 @@ def _check_counts(where: str, **counts: tuple[Any, int]) -> None:
             raise SpanaxError(f"check_gradient({name}={count!r})", f"a Python integer, {least} or more", where=where)
 
 
-def _judged(
-    program: Program, along: Lines, found: Differences, tolerances: np.ndarray, extremes: np.ndarray, pilot: int
+def _verdict(
+    program: Objective, along: Lines, found: Differences, tolerances: np.ndarray, extremes: np.ndarray, pilot: int
 ) -> GradientCheck:
     n = len(found.slopes)
     finite = np.all(np.isfinite(found.slopes), axis=1)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from ..._errors import SpanaxError
 from .lines import Lines
-from .objective import Program, for_all
+from .objective import Objective, for_all
 
 # Not 1: a function whose period is a fraction of the step would seem to be flat.
 LARGEST = 0.83
@@ -40,14 +40,16 @@ class Differences(NamedTuple):
     pilot_points = LADDER
 
 
-def measured(program: Program, along: Lines, steps: Float[np.ndarray, " k"], keys: Key[Array, " n"]) -> Differences:
+def measure_differences(
+    program: Objective, along: Lines, steps: Float[np.ndarray, " k"], keys: Key[Array, " n"]
+) -> Differences:
     """Gradients, and differences of sixth order, with the same key on all points."""
     slopes, central, _ = _central(program, along, steps[:, None] / 2.0 ** np.arange(_STEPS), keys)
     return Differences(slopes, central @ _WEIGHTS)
 
 
-def chosen_steps(
-    program: Program, along: Lines, keys: Key[Array, " n"], draws: int, where: str
+def choose_steps(
+    program: Objective, along: Lines, keys: Key[Array, " n"], draws: int, where: str
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """The largest step at which halving it changes nothing but by chance (or 1%), and on from there while that lessens the error.
 
@@ -69,7 +71,7 @@ def chosen_steps(
     return used, tolerances, _jumps(program, along, largest_jumps(2 * steps * central, steps, used), keys[0])
 
 
-def _jumps(program: Program, along: Lines, seen: Float[np.ndarray, " k"], key: Key[Array, ""]) -> np.ndarray:
+def _jumps(program: Objective, along: Lines, seen: Float[np.ndarray, " k"], key: Key[Array, ""]) -> np.ndarray:
     """The largest seen on any line, where f may jump on this one: too seldom there, perhaps, for so few draws."""
     jumping = np.isin(np.arange(len(program.leaves)), program.that_may_jump(key))
     return np.where(np.any(np.asarray(along.weights)[:, jumping] != 0, axis=1), np.max(seen), seen)
@@ -105,7 +107,9 @@ def _choose(slopes, central, steps, unit: tuple[float, float], draws: int) -> tu
         rungs = len(steps) - _STEPS
         left = np.maximum(change[:rungs], change[1 : rungs + 1]) / _EXTRAPOLATED
         noise = np.std(np.where(np.isfinite(slopes), slopes, 0)[:, None] - sixth[:, :rungs], axis=0) / np.sqrt(draws)
-        rounding = np.array([_rounding(central, sixth[:, r], steps, unit[1]) for r in range(rungs)]) / steps[:rungs]
+        rounding = (
+            np.array([_rounding_error(central, sixth[:, r], steps, unit[1]) for r in range(rungs)]) / steps[:rungs]
+        )
         rounding += _GRADIENTS * unit[0] * typical[:rungs]
         total = noise + left + rounding
     good = np.flatnonzero(steady[:rungs] & steady[1 : rungs + 1] & np.isfinite(total))
@@ -116,7 +120,7 @@ def _choose(slopes, central, steps, unit: tuple[float, float], draws: int) -> tu
     return float(steps[r]), float((left + rounding)[r]) if np.isfinite(finite[r]) else np.inf
 
 
-def _rounding(central, sixth, steps, size) -> float:
+def _rounding_error(central, sixth, steps, size) -> float:
     """What rounding adds to a difference with step 1: seen at the smallest steps, and 4 units in the last place at the least."""
     at_smallest = np.abs((central[:, -3:] - sixth[:, None]).mean(0)) * steps[-3:]
     return _AMPLIFIED * max(float(np.median(at_smallest)), 4 * size)
@@ -133,13 +137,13 @@ def _central(program, along, steps, keys) -> tuple[np.ndarray, np.ndarray, tuple
     return slopes, central, (eps, eps * typical)
 
 
-def _of_one_key(key, program: Program, along: Lines, steps):
+def _of_one_key(key, program: Objective, along: Lines, steps):
     """The gradient along each line; the values at both sides of it, (k, steps, 2)."""
     gradient = program.gradient(key)
     slopes = along.slopes(gradient)
 
     def value(point):
-        return program.value(along.moved(program.leaves, *point), key)
+        return program.value(along.move(program.leaves, *point), key)
 
     signed = jnp.stack([steps, -steps], -1)
     which = jnp.broadcast_to(jnp.arange(len(steps)).reshape(-1, 1, 1), signed.shape)

@@ -18,7 +18,7 @@ AT_ONCE = 256  # keys in one compiled call, for few arguments
 NUMBERS = 4_000_000  # of all their gradients
 
 
-class Program(eqx.Module):
+class Objective(eqx.Module):
     """`f(*args, key=key, **kwargs)`: the floating-point leaves of some arguments are `leaves`, all else stays."""
 
     f: Callable[..., Any]
@@ -29,7 +29,7 @@ class Program(eqx.Module):
     is_random: bool = eqx.field(static=True)
 
     @classmethod
-    def of(cls, f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int], where: str) -> Program:
+    def of(cls, f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int], where: str) -> Objective:
         at = Differentiated.of(f, args, kwargs, argnums, where)
         filled = [i for i, x in enumerate(at.leaves) if np.size(x)]
         chosen = [at.chosen[i] for i in filled]
@@ -63,7 +63,7 @@ class Program(eqx.Module):
         return [np.sum(leaf, axis=0) / len(keys) for leaf in zip(*totals, strict=True)]
 
 
-def _gradients(key: Key[Array, ""], program: Program) -> list[Array]:
+def _gradients(key: Key[Array, ""], program: Objective) -> list[Array]:
     return program.gradient(key)
 
 
