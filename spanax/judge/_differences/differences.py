@@ -57,6 +57,8 @@ def choose_steps(
     because the differences of a function that jumps with its draws vary as 1/step, until the step is so small that no draw jumps,
     and they seem to be exact. Where there is no such step, the one with the least sum of noise, curvature and rounding.
     """
+    # A ladder of halved steps: differences at neighbouring rungs make Richardson's extrapolation, and say by how much
+    # it still changes.
     steps = LARGEST / 2.0 ** np.arange(LADDER)
     slopes, central, unit = _central(program, along, np.broadcast_to(steps, (len(along.names), LADDER)), keys)
     chosen = [_choose(slopes[:, j], central[:, j], steps, unit, draws) for j in range(len(along.names))]
@@ -86,6 +88,7 @@ def largest_jumps(
     size at h and all larger steps, and 0 at once below. So it is with a kink, whose size is that of its distance.
     """
     with np.errstate(all="ignore"):
+        # For a smooth f, moved(h) is proportional to h up to h^3, so this difference falls by 8 a rung.
         left = np.abs(moved[..., :-1] - 2 * moved[..., 1:])
         before, here, after = left[..., :-2], left[..., 1:-1], left[..., 2:]
         jumps = (here > _SUDDEN * after) & (before < _STEADY * here) & np.isfinite(here)
@@ -97,6 +100,7 @@ def _choose(slopes, central, steps, unit: tuple[float, float], draws: int) -> tu
     """Of one line: `slopes` (n,), central differences (n, LADDER) at `steps`; `unit`: in the last place, of 1 and of a value."""
     n = len(central)
     with np.errstate(all="ignore"):
+        # Richardson twice: the errors of order 2 and 4 cancel, that of order 6 is left.
         fourth = (4 * central[:, 1:] - central[:, :-1]) / 3
         halved = fourth[:, 1:] - fourth[:, :-1]
         sixth = fourth[:, 1:] + halved / _EXTRAPOLATED
@@ -122,6 +126,7 @@ def _choose(slopes, central, steps, unit: tuple[float, float], draws: int) -> tu
 
 def _rounding_error(central, sixth, steps, size) -> float:
     """What rounding adds to a difference with step 1: seen at the smallest steps, and 4 units in the last place at the least."""
+    # Where the step is smallest, what central differences deviate by is rounding.
     at_smallest = np.abs((central[:, -3:] - sixth[:, None]).mean(0)) * steps[-3:]
     return _AMPLIFIED * max(float(np.median(at_smallest)), 4 * size)
 
@@ -145,6 +150,7 @@ def _of_one_key(key, program: Objective, along: Lines, steps):
     def value(point):
         return program.value(along.move(program.leaves, *point), key)
 
+    # Both ends with the same key: what f owes to its noise cancels in the difference.
     signed = jnp.stack([steps, -steps], -1)
     which = jnp.broadcast_to(jnp.arange(len(steps)).reshape(-1, 1, 1), signed.shape)
     values = jax.lax.map(value, (which.ravel(), signed.ravel()))

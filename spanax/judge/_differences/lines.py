@@ -58,6 +58,7 @@ def lines(program: Objective, gradient: Sequence[np.ndarray], key: Key[Array, ""
     scaled = [g * s for g, s in zip(gradient, scales, strict=True)]
     draw = np.random.default_rng(np.asarray(jax.random.bits(key, (4,))))
     count = min(count, sum(x.size for x in program.leaves))
+    # An error of the gradient is largest along the gradient, and there its noise does not add up over elements.
     own = _unit(scaled)
     vectors = [] if own is None else [own]
     vectors += [_random(draw, program.leaves) for _ in range(count - len(vectors))]
@@ -90,6 +91,7 @@ def _parts(sizes: Sequence[float], most: int) -> list[np.ndarray]:
     """The positions of the leaves, each by itself, or those of about the same size together, in at most so many parts."""
     if len(sizes) <= most:
         return [np.array([i]) for i in range(len(sizes))]
+    # Sorted by size before they are split, so that a part holds leaves of about the same size.
     order = np.argsort(sizes, kind="stable")
     return [np.sort(part) for part in np.array_split(order, most)]
 
@@ -105,6 +107,8 @@ def _along(draw: np.random.Generator, g: np.ndarray) -> np.ndarray:
     own = _unit([g])
     if own is None:
         return random
+    # Halfway: the gradient's own direction finds an error in size, the random one an error elsewhere; the sign keeps
+    # them from cancelling.
     (mixed,) = _unit([own[0] + np.copysign(1.0, np.sum(own[0] * random)) * random]) or own
     return mixed
 

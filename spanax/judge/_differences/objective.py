@@ -31,6 +31,7 @@ class Objective(eqx.Module):
     @classmethod
     def of(cls, f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int], where: str) -> Objective:
         at = Differentiated.of(f, args, kwargs, argnums, where)
+        # A leaf without numbers has no direction to move along.
         filled = [i for i, x in enumerate(at.leaves) if np.size(x)]
         chosen = [at.chosen[i] for i in filled]
         leaves = [jnp.asarray(at.leaves[i]) for i in filled]
@@ -74,6 +75,7 @@ def for_all(one: Callable[..., Any], at_once: int, keys: Key[Array, " n"], *give
     """
     parts = -(-len(keys) // at_once)
     size = -(-len(keys) // parts)
+    # The last part is filled up with its last key, so that one compiled program serves all parts.
     order = np.minimum(np.arange(parts * size), len(keys) - 1).reshape(parts, size)
     results = [_part(one, keys[rows], given) for rows in order]
     last = len(keys) - (parts - 1) * size

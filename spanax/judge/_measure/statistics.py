@@ -193,6 +193,7 @@ def _variance_under_no_bias(of: Moments, moved: np.ndarray, parts: Sequence[slic
     rise = np.maximum(lean * moved, 0.0)
     for part in parts:
         never = of.variance[part] == 0
+        # An element that no draw moved has no variance to go by. Its leaf's most skewed one stands in.
         rise[part][never] = np.max(np.abs(lean[part]), initial=0.0) * np.abs(moved[part][never])
     return of.variance + rise
 
@@ -202,6 +203,8 @@ def _p_of_unseen(apart: np.ndarray, of: Moments, parts: Sequence[slice]) -> np.n
     found = np.zeros(len(apart))
     for part in parts:
         if largest := float(np.max(of.largest[part], initial=0.0)):
+            # Values at a distance of `largest` come at a rate of at least |apart|/largest if they are what makes the
+            # difference.
             found[part] = np.exp(-of.draws * np.abs(apart[part]) / largest)
     return found
 
@@ -214,6 +217,7 @@ def _p_of_largest(apart: np.ndarray, squares: np.ndarray, freedom: int, least: n
         return 1.0
     z = np.abs(apart[moved]) / np.sqrt(squares[moved])
     p = float(np.min(np.maximum(2 * stdtr(freedom, -z), least[moved])))
+    # Sidak: 1 - (1 - p)^n, in a form that keeps its digits for small p.
     return float(-np.expm1(len(apart) * np.log1p(-min(p, 1 - 1e-12))))
 
 
@@ -222,6 +226,8 @@ def _p_of_norm(products: _Products, apart: np.ndarray, total: float, freedom: in
 
     if total == 0:
         return 1.0
+    # Satterthwaite: |d|^2 is like a chi-squared of nu degrees of freedom, 1 if one element has all of the variance,
+    # all of them if it is spread evenly.
     nu = float(np.clip(total**2 / max(products.trace_of_square, 1e-300), 1.0, len(apart)))
     return float(fdtrc(nu, nu * freedom, float(apart @ apart) / total))
 
@@ -238,6 +244,8 @@ class _Products(NamedTuple):
 
     @classmethod
     def of(cls, found: Moments, truth: Reference, part: slice) -> _Products:
+        # Gram matrices of batch means, at most 50 x 50: all that follows needs inner products only, whatever the
+        # number of elements.
         mine = found.batches[:, part] - truth.mean[part]
         if truth.moments is None:
             return cls(mine @ mine.T, np.zeros((1, 1)), np.zeros((len(mine), 1)))
@@ -261,6 +269,7 @@ class _Products(NamedTuple):
         from scipy.special import stdtrit
 
         k, n = self.cross.shape
+        # Products of different batches only: those of a batch with itself hold its noise.
         square = _off_diagonal_mean(self.gram) + _off_diagonal_mean(self.of_truth) - 2 * float(np.mean(self.cross))
         along = np.var(np.mean(self.gram, 0) - np.mean(self.cross, 1), ddof=1) / k  # d S d
         if n > 1:
@@ -294,5 +303,6 @@ def _trace_of_square(gram: np.ndarray) -> float:
         return 0.0
     centred = _centre(gram)
     square, trace = np.sum(centred**2) / (n - 1) ** 2, np.trace(centred) / (n - 1)
+    # Bai and Saranadasa's correction; below square/n it would be an artefact of too few batches.
     raw = (n - 1) ** 2 / ((n + 1) * (n - 2)) * (square - trace**2 / (n - 1))
     return float(max(raw, square / n))
