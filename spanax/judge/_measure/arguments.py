@@ -110,7 +110,7 @@ class Arguments:
         wanted, found = (_shapes(x) for x in (self.as_tree(vector), tree))
         if found != wanted:
             raise SpanaxError(
-                f"truth= has floating-point leaves of shapes {_shapes_as_text(found)}, and the gradient {_shapes_as_text(wanted)}",
+                f"truth= has floating-point leaves of shapes {_as_text(found)}, and the gradient {_as_text(wanted)}",
                 "a gradient as jax.grad(f, argnums) returns it",
                 'truth="auto"',
                 where=where,
@@ -125,7 +125,7 @@ def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
     return {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in leaves if is_float(path, leaf)}
 
 
-def _shapes_as_text(shapes: dict[str, tuple[int, ...]]) -> str:
+def _as_text(shapes: dict[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{path} {shape}".strip() for path, shape in shapes.items()) or "none"
 
 

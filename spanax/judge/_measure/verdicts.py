@@ -258,7 +258,7 @@ def _of_bias(row: Row, found: Moments, standard: Standard, draws: int) -> str:
         # exp(-4.6) = 1%: an event that rare is missing in all draws in one case of a hundred.
         rare = 4.6 / draws  # (1 - rare)^draws = 1%
         return (
-            f"{row.label} is biased: a SILENT ZERO in {join_names(zero)}, where every one of {draws:,} gradients is exactly 0 and "
+            f"{row.label} is biased: a SILENT ZERO in {join_names(zero)}, where each of {draws:,} gradients is exactly 0 and "
             f"the truth is not (or what makes it happens in less than {rare:.1g} of the draws)"
         )
     of = f"{share(row.bias.estimate, standard.norm)} of the gradient"
