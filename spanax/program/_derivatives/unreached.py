@@ -102,15 +102,23 @@ class Plan:
         mask = self.reached.steps.get(i)
         if mask is None:
             return
-        if singular and step.kind not in _FINITE and is_elementwise(step):
-            mask = within(mask, self.moving.into(step))
-        if mask is not EVERYWHERE and _may_spoil(step, singular, spreads) and (mask.scalar or is_elementwise(step)):
-            self.guards[i] = mask
+        if (guard := self._guard(step, mask, singular, spreads)) is not None:
+            self.guards[i] = guard
         if (rule := self._rule(step)) is not None:
             self.rules[i] = rule
         plans = [Plan(*given) for given in _programs(step, spreads, self.flat, self.reached.implied)]
         if any(plan.changes for plan in plans):
             self.inner[i] = plans
+
+    def _guard(self, step: Step, mask: Mask, singular: bool, spreads: bool) -> Mask | None:
+        """Where a derivative may pass; None where it may everywhere, or where none can be spoiled.
+
+        An array's mask fits elementwise steps only; a flag for the whole step fits all.
+        """
+        if singular and step.kind not in _FINITE and is_elementwise(step):
+            mask = within(mask, self.moving.into(step))
+        fits = mask is not EVERYWHERE and (mask.scalar or is_elementwise(step))
+        return mask if fits and _may_spoil(step, singular, spreads) else None
 
     def _rule(self, step: Step) -> Callable | None:
         """Another way to compute it."""

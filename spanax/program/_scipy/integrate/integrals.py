@@ -54,25 +54,35 @@ def quad(
     if infinite[0] == infinite[1] != 0:
         return 0.0, 0.0
     if any(infinite):
-        at = jnp.zeros_like(start) if all(infinite) else end if infinite[0] else start
-        way = "both" if all(infinite) else "up" if sum(infinite) > 0 else "down"
-        found = _integral(f, _tail(f, way), at[None], [moves[bool(infinite[0])] and not all(infinite)], 1, tols, room)
-        factor = -1.0 if infinite[0] > 0 or infinite[1] < 0 else 1.0
+        found, factor = _infinite_range(f, (start, end), infinite, moves, tols, room), _sign(infinite)
     else:
-        middle = jnp.zeros(0, dtype) if points is None else real(points, who).astype(dtype).reshape(-1)
-        ends = jnp.concatenate([start[None], jnp.sort(middle), end[None]])
-        found = _integral(
-            f,
-            _between(f),
-            ends,
-            [moves[0], *[has_unknown(points)] * (ends.size - 2), moves[1]],
-            ends.size - 1,
-            tols,
-            max(room, 2 * ends.size),
-        )
-        factor = 1.0
+        found, factor = _finite_range(f, start, end, points, moves, tols, room, who), 1.0
     _check(who, found, f)
     return Number(found.value * factor, float), Number(found.error, float)
+
+
+def _infinite_range(f: Given, limits: tuple, infinite: tuple, moves: tuple, tols: tuple, room: int) -> Integral:
+    """From a finite limit, or from 0 in both directions."""
+    both = all(infinite)
+    start, end = limits
+    at = jnp.zeros_like(start) if both else end if infinite[0] else start
+    way = "both" if both else "up" if sum(infinite) > 0 else "down"
+    return _integral(f, _tail(f, way), at[None], [moves[bool(infinite[0])] and not both], 1, tols, room)
+
+
+def _sign(infinite: tuple) -> float:
+    """-1 where the range is given backward: from infinity, or to -infinity."""
+    return -1.0 if infinite[0] > 0 or infinite[1] < 0 else 1.0
+
+
+def _finite_range(
+    f: Given, start: jax.Array, end: jax.Array, points: Any, moves: tuple, tols: tuple, room: int, who: str
+) -> Integral:
+    """In pieces between the `points`, each with intervals of its own."""
+    middle = jnp.zeros(0, start.dtype) if points is None else real(points, who).astype(start.dtype).reshape(-1)
+    ends = jnp.concatenate([start[None], jnp.sort(middle), end[None]])
+    moving = [moves[0], *[has_unknown(points)] * (ends.size - 2), moves[1]]
+    return _integral(f, _between(f), ends, moving, ends.size - 1, tols, max(room, 2 * ends.size))
 
 
 def _integral(f: Given, g: Callable, ends: jax.Array, moves: Any, pieces: int, tols: tuple, room: int) -> Integral:
