@@ -18,6 +18,7 @@ from jax import lax
 from ..._jaxprs import is_traced
 from .flat import Flat, Name, Step
 
+# Steps back from a root, at the most.
 FURTHEST = 40
 _PASSED = frozenset(
     "reshape squeeze expand_dims broadcast_in_dim transpose rev slice convert_element_type copy copy_p".split()

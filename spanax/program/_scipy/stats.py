@@ -55,6 +55,7 @@ def method_of(function: Any) -> Callable | None:
         )
     if not family(owner):
         return None
+    # SciPy's own code calls private methods of its distributions, which are then lifted as they stand.
     if name.startswith("_") and in_library():
         return lambda *args, **kwargs: session().rules.source(function.__func__)(owner, *args, **kwargs)
     return lambda *args, **kwargs: _method(owner, name, args, kwargs)
@@ -100,6 +101,7 @@ def _spread(shapes: list, shape: tuple) -> list:
     def one(x: Any) -> Any:
         if is_unknown(x):
             return wrapped(jnp.broadcast_to(_float(x), shape))
+        # Copied, because broadcast arrays cannot be written, and SciPy's code may.
         return wrapped(np.array(np.broadcast_to(np.asarray(raw(x), float), shape)))
 
     return [one(s) for s in shapes]
@@ -160,6 +162,7 @@ def _somewhere(low: Any, high: Any) -> Any:
     """A point inside of the support."""
     down, up = jnp.isfinite(low), jnp.isfinite(high)
     zero = jnp.zeros_like(low)
+    # Without infinities, whose difference would be NaN, also in a case that is not chosen.
     low_, high_ = jnp.where(down, low, zero), jnp.where(up, high, zero)
     middle = jnp.where(down & up, (low_ + high_) / 2, jnp.where(down, low_ + 1, jnp.where(up, high_ - 1, zero)))
     return jnp.where(

@@ -48,7 +48,9 @@ def quad(
     if not f.depends and not has_unknown((a, b, epsabs, epsrel, points)):
         return NotImplemented
     tols = tuple(as_jax(x, dtype) for x in (epsabs, epsrel))
+    # QUADPACK extrapolates at a singularity, where we halve intervals: that needs more of them.
     room = max(operator.index(raw(limit)), _LEAST)
+    # Whether a limit is infinite decides the substitution, so it has to be known; a limit that moves is finite.
     infinite = tuple(0 if is_unknown(x) or not np.isinf(raw(x)) else int(np.sign(raw(x))) for x in (a, b))
     moves = is_unknown(a), is_unknown(b)
     if infinite[0] == infinite[1] != 0:
@@ -87,6 +89,7 @@ def _finite_range(
 
 def _integral(f: Given, g: Callable, ends: jax.Array, moves: Any, pieces: int, tols: tuple, room: int) -> Integral:
     consts = f.program.consts
+    # Only what is differentiated needs a derivative of the integral.
     moving = [is_traced(c) and jnp.issubdtype(c.dtype, jnp.inexact) for c in consts]
     return integral(g, consts, ends, [*moving, moves], pieces, tols, room)
 
@@ -105,6 +108,7 @@ def _tail(f: Given, way: str) -> Callable:
     """f from the end to infinity, as QUADPACK's QAGI has it: x = end + (1 - u) / u."""
 
     def g(consts: Sequence, ends: jax.Array, piece: jax.Array, u: jax.Array) -> jax.Array:
+        # u in (0, 1] covers [end, infinity); dx = -du/u^2 gives the weight.
         x = (1 - u) / u
         parts = [f.over(consts, ends[0] + s * x) for s in {"up": (1,), "down": (-1,), "both": (1, -1)}[way]]
         return (sum(parts) / u**2).astype(ends.dtype)

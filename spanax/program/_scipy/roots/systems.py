@@ -91,6 +91,7 @@ def _solve(
     diag: Any,
 ) -> Any:
     args = args if isinstance(args, tuple) else (args,)
+    # The solution depends on the start only in which one it is.
     start = jax.lax.stop_gradient(real(x0, who)).reshape(-1)
     f = Given(called(func, *args), who, [start])
     slope = None if fprime is None else Given(called(fprime, *args), who, [start])
@@ -99,6 +100,7 @@ def _solve(
     square = _square(who, f, func, args, start)
     n = start.size
     jacobian = jax.jacfwd(square.still) if slope is None else lambda x: _matrix(slope.still(x), n, bool(col_deriv))
+    # SciPy's own defaults for the number of calls, with and without a Jacobian.
     bound = operator.index(raw(maxfev)) or (200 if slope is None else 100) * (n + 1)
     scales = None if diag is None else as_jax(diag, start.dtype)
     tol = jnp.maximum(as_jax(xtol, start.dtype), 4 * jnp.finfo(start.dtype).eps)
