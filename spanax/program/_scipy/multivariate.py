@@ -70,18 +70,22 @@ class Normal(Density):
         dim = centre.size if centre is not None else (matrix.shape[0] if matrix.ndim == 2 else 1)
         if matrix.ndim == 1 and matrix.size != dim:
             raise ValueError("a diagonal covariance of another dimension than the mean")
-        matrix = matrix * jnp.eye(dim) if matrix.ndim == 0 else jnp.diag(matrix) if matrix.ndim == 1 else matrix
         points = real(x, who)
+        # SciPy's forms of x: one number, one point, many numbers in one dimension, or points along the last axis.
         points = points[None] if points.ndim == 0 else points
         points = (points[:, None] if dim == 1 else points[None]) if points.ndim == 1 else points
         away = points if centre is None else points - centre
         if is_unknown(cov) or has_unknown(cov):
-            size, volume = _regular(away, matrix, who)
-            rank = dim
+            (size, volume), rank = _regular(away, _square(matrix, dim), who), dim
         else:
             size, volume, rank = _known(away, np.asarray(_whole(raw(cov), dim)), bool(allow_singular), who)
         value = -0.5 * (rank * math.log(2 * math.pi) + volume + size)
         return wrap(value.squeeze())
+
+
+def _square(matrix: Any, dim: int) -> Any:
+    """A variance, or a diagonal of them, as a matrix."""
+    return matrix * jnp.eye(dim) if matrix.ndim == 0 else jnp.diag(matrix) if matrix.ndim == 1 else matrix
 
 
 def _whole(cov: Any, dim: int) -> np.ndarray:
