@@ -11,9 +11,9 @@ import pytest
 from numpyro.distributions import Distribution
 
 import spanax as sx
-from spanax.bridges._best import best_bridge
-from spanax.bridges._distributions import numpyro_promotion, reparametrised
-from spanax.bridges._parts import has_mixture
+from spanax._math.distributions import numpyro_promotion, reparametrised
+from spanax._math.parts import has_mixture
+from spanax.bridges.best import best_bridge
 
 from .numpyro_families import CASES, cost, expected_cost
 from .reference import central_differences
@@ -84,7 +84,7 @@ def estimate(make, via, theta, key):
     """Of one draw: the gradient of the cost, and that of its score alone."""
 
     def surrogate(theta):
-        if isinstance(via, sx.Local):
+        if isinstance(via, sx.bridges.Local):
             return cost(via.draw(key, make(theta)).astype(theta.dtype)), jnp.zeros((), theta.dtype)
         z, score = via.draw_with_score(key, make(theta))
         value = cost(z.astype(theta.dtype))
