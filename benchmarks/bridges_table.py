@@ -208,7 +208,8 @@ def fastest(problem: Problem, repeats: int) -> dict[str, float]:
     for label, candidate in problem.candidates.items():
         one = jax.jit(jax.grad(lambda at, key, f=candidate: f(at, key=key)))
         calls[label] = lambda one=one: jax.block_until_ready(one(problem.at, key))
-    return {label: min(rounds) for label, rounds in _timing.interleaved(calls, repeats=repeats).items()}
+    seconds = _timing.interleaved(calls, repeats=repeats, round_seconds=0.002)
+    return {label: min(rounds) for label, rounds in seconds.items()}
 
 
 def _percent(share: float) -> str:
@@ -242,7 +243,7 @@ def lines(found: sx.judge.Comparison, seconds: dict[str, float]) -> list[str]:
 
 
 def main() -> None:
-    options = _timing.parser(__doc__, repeats=40)
+    options = _timing.parser(__doc__, repeats=400)
     options.add_argument("--draws", type=int, default=20_000, help="gradients of each bridge (default: %(default)s)")
     options.add_argument("--plot", type=Path, help="also draw the bias-variance plane of the switches into this file")
     args = options.parse_args()
