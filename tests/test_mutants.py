@@ -1,8 +1,10 @@
 """The faults of `make mutants` fit the package as it is: each has its place, and its tests."""
 
+import subprocess
+
 import pytest
 
-from .mutants.__main__ import ROOT, planted
+from .mutants.__main__ import ROOT, judged, planted
 from .mutants.faults import FAULTS
 
 
