@@ -160,6 +160,7 @@ def test_complex_numbers_are_refused(name):
         WITHOUT[name](X.astype(jnp.complex64))
 
 
+@pytest.mark.few(10)
 @every
 def test_an_unknown_kernel_of_an_operation(name):
     """Each operation names the kernels that it knows."""

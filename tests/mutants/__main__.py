@@ -20,6 +20,7 @@ import tempfile
 import time
 from typing import NamedTuple
 
+from ..compiling import quick_flags
 from .faults import FAULTS, Fault
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -36,6 +37,7 @@ class Outcome(NamedTuple):
 def main() -> int:
     options = arguments()
     faults = [fault for fault in FAULTS if options.only in f"{fault.file}: {fault.name}"]
+    os.environ.setdefault("XLA_FLAGS", quick_flags())  # asked for once, and not by each run of pytest
     outcomes, start = [], time.monotonic()
     with tempfile.TemporaryDirectory(prefix="spanax-mutants-") as folder:
         copies: queue.Queue[pathlib.Path] = queue.Queue()

@@ -32,6 +32,7 @@ def halved(x):
 # -- JAX's transformations
 
 
+@pytest.mark.few(1)
 def test_transformations(dtype):
     lifted = sx.lift(halved)
     xs = jnp.array([0.5, 5.0, 100.0], dtype)
@@ -139,6 +140,7 @@ COMPILED = [
 ]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("compiled", COMPILED)
 def test_bound_in_compiled_programs(compiled):
     """The derivatives fail as well, though nobody asks for the value."""

@@ -36,6 +36,7 @@ def agrees(f, *args, reference=None, value=1e-9, gradient=1e-6, h=1e-3):
     np.testing.assert_allclose(found, expected, rtol=gradient, atol=gradient)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
 def test_programs(program):
     """odeint's own tolerance bounds how well it can agree with SciPy, whose method is another."""
@@ -195,6 +196,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("program", REFUSED, ids=lambda f: f.__name__)
 def test_what_is_refused(program):
     with pytest.raises(sx.SpanaxError, match=REFUSED[program]) as caught:

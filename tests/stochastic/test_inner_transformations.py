@@ -54,6 +54,7 @@ KEPT = [
 ]
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("around, derivative", KEPT)
 def test_an_inner_derivative_keeps_the_costs(around, derivative, x64, key):
     """d/dtheta of 2 E[z] = 2 sigmoid(theta); also at the second call, which JAX answers from its cache."""

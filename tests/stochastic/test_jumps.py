@@ -145,6 +145,7 @@ def noted(f, *args):
         return f(*args)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("samples", [1, 4])
 def test_right_derivatives(samples, key):
     """False-alarm rate: 21 values, each within 5 standard errors: 1.2e-5."""

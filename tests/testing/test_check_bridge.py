@@ -51,6 +51,7 @@ BRIDGES = [
 ]
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("bridge", BRIDGES, ids=repr)
 def test_it_keeps_the_contract(bridge):
     report = check_bridge(bridge, draws=10_000 if isinstance(bridge, sx.Probing) else 5_000)
@@ -355,6 +356,7 @@ MUTANTS = {
 }
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda cls: cls.__name__)
 def test_a_broken_bridge_is_named(mutant):
     with pytest.raises(ContractError) as error:
@@ -377,6 +379,7 @@ def examples():
     return namespace
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["Cautious", "Damped", "Pair", "Blend", "OnePair"])
 def test_the_bridges_of_the_documentation_pass(name):
     assert not check_bridge(examples()[name](), draws=5_000).failed
