@@ -164,6 +164,7 @@ def of_one_array(package):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.few(1)
 def test_functions_of_one_array_in_jax(package):
     wrong, met = [], 0
     for name, f, samples, traced in of_one_array(package):

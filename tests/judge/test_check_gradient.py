@@ -58,7 +58,7 @@ RIGHT = {
 
 
 @pytest.mark.few(1)
-@pytest.mark.parametrize("name", ["score function", "kinks", "waves"])
+@pytest.mark.parametrize("name", ["waves", "kinks", "score function"])
 def test_a_right_gradient_is_called_wrong_no_more_often_than_stated(name):
     """200 keys at level .05: more than 21 have a chance of 1e-3 if the rate is .05; the rate may be lower."""
     checks = [check_gradient(RIGHT[name], THETA, key=jax.random.key(k), draws=300) for k in range(200)]
