@@ -68,6 +68,7 @@ def kepler(e, M):
     return scipy.optimize.brentq(lambda E: E - e * np.sin(E) - M, -10.0, 10.0)
 
 
+@pytest.mark.slow
 def test_roots_under_transformations():
     lifted = sx.lift(kepler)
     with jax.enable_x64(True):
@@ -228,6 +229,7 @@ def prey(method, tight):
     return program
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("method", ["RK23", "RK45", "DOP853", "Radau", "LSODA"])
 def test_initial_value_problems(method):
     """Backwards, at times that are given, with an end that has a derivative. The explicit methods take SciPy's own steps."""
@@ -250,6 +252,7 @@ def test_integrals():
     agrees(integrals, 0.7, 1.3, value=1e-8, gradient=1e-6)
 
 
+@pytest.mark.slow
 def test_integrals_of_integrals():
     agrees(lambda a: scipy.integrate.dblquad(lambda y, x: np.cos(a * x * y), 0, 1, 0, lambda x: a * x)[0], 0.7)
 
@@ -289,6 +292,7 @@ def test_linear_algebra_by_scipys_defaults():
 SHAPED = ("lognorm", "weibull_min", "gamma", "invgamma", "norm", "expon", "rayleigh")
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", SHAPED)
 def test_distributions(name):
     dist = getattr(scipy.stats, name)

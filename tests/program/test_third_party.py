@@ -20,6 +20,7 @@ PROGRAMS = [
 ]
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_value_and_gradient(program: Program):
     """The value is NumPy's, the gradient that of central differences, along unit or random directions of each argument."""
@@ -43,6 +44,7 @@ def test_what_is_no_number_has_no_gradient():
     assert sx.gradient(program.function, *program.args)[2] is None
 
 
+@pytest.mark.slow
 def test_trebuchet_figures():
     """Those that are published for the Euler integrator: metres, and metres per m/s, per degree, per pound."""
     value, gradient = sx.value_and_gradient(trebuchet.shoot, -2.0, 45.0, 200.0)

@@ -170,6 +170,7 @@ def seen(theta, *, key):
     return z * theta, {"z": z, "scaled": theta * z, "count": jnp.int32(3)}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("samples", [1, 3])
 def test_aux_has_no_derivative(samples, key):
     f = sx.expectation(seen, samples=samples, has_aux=True)

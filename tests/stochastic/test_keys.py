@@ -686,6 +686,7 @@ DISTINCT = [
 ]
 
 
+@pytest.mark.few(10)
 @pytest.mark.parametrize("raw", [False, True], ids=["typed", "raw"])
 @pytest.mark.parametrize("f", DISTINCT, ids=lambda f: f.__name__)
 def test_distinct_keys_do_not(f, raw):

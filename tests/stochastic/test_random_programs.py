@@ -138,6 +138,7 @@ FAULTS = [  # the mode that is to catch it, what the programs are without, and w
 ]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("plant, mode, without, suits", FAULTS, ids=[fault[0].__name__ for fault in FAULTS])
 @pytest.mark.filterwarnings("ignore::spanax.SpanaxWarning")
 def test_a_planted_fault_is_caught(plant, mode, without, suits, monkeypatch):

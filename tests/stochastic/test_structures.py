@@ -198,6 +198,7 @@ def expected(derivative, program, key):
     return jax.tree.map(lambda found: np.tensordot(weights(), found, 1), each)
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
 def test_gradient_is_exactly_unbiased(program, x64, key):
     (value, slope), (true_value, true_slope) = expected(jax.value_and_grad, program, key), truth(jax.value_and_grad)
@@ -205,6 +206,7 @@ def test_gradient_is_exactly_unbiased(program, x64, key):
     np.testing.assert_allclose(slope, true_slope, rtol=1e-10)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("program", [scanned_with_costs, nested_scan, rematted, in_cond], ids=lambda f: f.__name__)
 def test_hessian_in_a_loop_is_exactly_unbiased(program, x64, key):
     np.testing.assert_allclose(expected(jax.hessian, program, key), truth(jax.hessian), rtol=1e-9)
@@ -217,6 +219,7 @@ def third(f):
     return lambda theta, *others: jax.grad(jax.grad(jax.grad(along(theta, *others))))(0.0)
 
 
+@pytest.mark.slow
 def test_third_derivative_in_nested_scans(x64, key):
     np.testing.assert_allclose(expected(third, nested_scan, key), truth(third), rtol=1e-8)
 
