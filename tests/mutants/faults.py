@@ -20,7 +20,7 @@ FAULTS = [
         "stochastic/_credit.py",
         "jnp.sum(jnp.exp(past) * jnp.expm1(score) * jnp.stack(advantage))",
         "jnp.sum(jnp.exp(past) * -jnp.expm1(score) * jnp.stack(advantage))",
-        "stochastic/test_expectation.py",
+        "stochastic/test_credit.py stochastic/test_expectation.py",
     ),
     Fault(
         "a draw that reaches a cost gets none of it",
@@ -41,7 +41,7 @@ FAULTS = [
         "stochastic/_credit.py",
         "jnp.sum(jnp.exp(past) * jnp.expm1(score) * self.advantage",
         "jnp.sum(jnp.expm1(score) * self.advantage",
-        "stochastic/test_credit.py",
+        "stochastic/test_structures.py",
     ),
     Fault(
         "costs of earlier iterations for those of later ones",
