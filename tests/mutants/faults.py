@@ -48,7 +48,7 @@ FAULTS = [
         "stochastic/_credit.py",
         "through = lax.cumsum(x, axis, reverse=True)",
         "through = lax.cumsum(x, axis)",
-        "stochastic/test_credit.py",
+        "stochastic/test_structures.py",
     ),
     Fault(
         "a reversed scan's events stay in reversed order",
