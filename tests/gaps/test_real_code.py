@@ -258,6 +258,7 @@ def layers(key):
     yield "Sequential", nn.Sequential([nn.Linear(6, 6, key=key), nn.Lambda(jnp.floor)]), plain, (6,)
 
 
+@pytest.mark.slow
 def test_equinox_layers(key):
     wrong = []
     for name, layer, call, shape in layers(key):
