@@ -11,6 +11,7 @@ import spanax as sx
 PAGES = sorted((pathlib.Path(__file__).parent.parent / "docs").glob("*.md"))
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_examples_run(page):
     for number, example in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)):
