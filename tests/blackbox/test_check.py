@@ -24,6 +24,7 @@ def manual(factor):
     return sx.Manual(vjp=lambda x, y, ct: factor * (np.cos(x) + 2 * x) * ct[:, None])
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "via",
     [

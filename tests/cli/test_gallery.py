@@ -23,6 +23,7 @@ def table(result):
     return [row for row in rows if not row.startswith("Wrote ")]
 
 
+@pytest.mark.slow
 def test_the_pendulum_prints_a_table_of_80_columns_and_writes_its_files(tmp_path):
     result = spanax("gallery", "pendulum", "--updates", 5, "--batch", 2, "--out", tmp_path)
     assert result.exit_code == 0, result.output

@@ -192,6 +192,7 @@ def of_two_arrays():
                 break
 
 
+@pytest.mark.slow
 def test_optax_losses_of_two_arrays():
     wrong, met = [], 0
     for name, f, samples, targets in of_two_arrays():

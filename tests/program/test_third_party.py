@@ -52,6 +52,7 @@ def test_trebuchet_figures():
     np.testing.assert_allclose(gradient, (4.043, -1.008, 0.0537), atol=0.0005)
 
 
+@pytest.mark.slow
 def test_trebuchet_agrees_with_the_environment():
     gradient = sx.gradient(trebuchet.shoot, 3.0, 35.0, 150.0)
     shoot = lambda *args: sx.control.shoot(*args, integrator="euler")

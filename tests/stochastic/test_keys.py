@@ -444,6 +444,7 @@ SHARED = [
 ]
 
 
+@pytest.mark.few(15)
 @pytest.mark.parametrize("raw", [False, True], ids=["typed", "raw"])
 @pytest.mark.parametrize("f", SHARED, ids=lambda f: f.__name__)
 def test_shared_keys_raise(f, raw):
