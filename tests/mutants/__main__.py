@@ -14,6 +14,7 @@ import pathlib
 import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,9 @@ from .faults import FAULTS, Fault
 
 ROOT = pathlib.Path(__file__).parents[2]
 PARTS = ("spanax", "tests", "docs", "README.md", "pyproject.toml")  # of the project, which are copied
+
+
+LONGEST = 900.0  # seconds for the tests of one fault: it may be one that never ends
 
 
 class Outcome(NamedTuple):
@@ -93,13 +97,21 @@ def run(folder: pathlib.Path, tests: list[str]) -> subprocess.CompletedProcess[s
     command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-rf", "-n", "0", "-p", "no:cacheprovider"]
     # The copy comes before an installed spanax, in processes that tests start as well.
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(
+    started = subprocess.Popen(
         [*command, "-m", "not slow", *(f"tests/{test}" for test in tests)],
         cwd=folder,
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
+    try:
+        output, _ = started.communicate(timeout=LONGEST)
+    except subprocess.TimeoutExpired:
+        os.killpg(started.pid, signal.SIGKILL)  # with the processes that the tests have started
+        output, _ = started.communicate()
+    return subprocess.CompletedProcess(command, started.returncode, output)
 
 
 def judged(ended: subprocess.CompletedProcess[str]) -> tuple[str, str]:
@@ -107,7 +119,7 @@ def judged(ended: subprocess.CompletedProcess[str]) -> tuple[str, str]:
     if ended.returncode == 0:
         return "SURVIVED", "all tests pass"
     if ended.returncode != 1:
-        return "NOT TRIED", (ended.stdout + ended.stderr).strip()[-1000:]
+        return "NOT TRIED", f"status {ended.returncode}: {ended.stdout.strip()[-1000:]}"
     failed = re.search(r"^FAILED (\S+)", ended.stdout, re.MULTILINE)
     return "caught", failed.group(1) if failed else "a test that cannot be set up"
 
