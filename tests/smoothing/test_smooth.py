@@ -32,6 +32,7 @@ WIDE = Smoothing(0.5, 16)
 # -- transformations --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("options", [{}, {"guide": 2 * X}, {"control_variate": None}], ids=["auto", "guide", "plain"])
 def test_every_way_to_differentiate_gives_the_same(options, key):
     g = smooth(steps, via=WIDE, **options)
@@ -70,6 +71,7 @@ def test_dtypes(dtype, key):
     assert jax.tree.map(lambda leaf: leaf.dtype, slope) == jax.tree.map(lambda leaf: leaf.dtype, x)
 
 
+@pytest.mark.slow
 def test_half_precision_beside_single(key):
     x = {"a": jnp.array([0.4, 1.1], jnp.bfloat16), "b": jnp.array(0.2)}
     f = lambda x: jnp.sum(jnp.round(x["a"])).astype(jnp.float32) + jnp.floor(x["b"])
@@ -94,6 +96,7 @@ def by_hand(u, change, a, folds):
     return total / len(u)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("scale", [1.0, 1e15])
 @pytest.mark.parametrize("directions", ["orthogonal", "gaussian", "sobol"])
 def test_combine_is_the_formula(directions, scale, x64, key):
