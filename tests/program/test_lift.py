@@ -382,3 +382,19 @@ def test_bad_bounds(bound):
 def test_what_is_no_function():
     with pytest.raises(sx.SpanaxError, match="takes a function"):
         sx.lift(3.0)  # type: ignore[arg-type]
+
+
+def halved(x):
+    for k in range(40):
+        x = x / 2 + 0.1
+        if x < 0.3:
+            break
+    return x + k
+
+
+def test_each_lane_of_a_batch_leaves_a_loop_at_its_own_iteration(x64):
+    """The loop goes on until the last lane leaves it: what has left it stays as it was then."""
+    points = np.array([0.5, 3.0, 20.0])
+    values, slopes = jax.vmap(jax.value_and_grad(sx.lift(halved)))(jnp.asarray(points))
+    np.testing.assert_allclose(values, [halved(x) for x in points], rtol=1e-12)
+    np.testing.assert_allclose(slopes, [2.0**-2, 2.0**-5, 2.0**-8], rtol=1e-12)
