@@ -384,7 +384,8 @@ def test_what_is_no_function():
         sx.lift(3.0)  # type: ignore[arg-type]
 
 
-def halved(x):
+def falls(x):
+    k = 0
     for k in range(40):
         x = x / 2 + 0.1
         if x < 0.3:
@@ -392,9 +393,9 @@ def halved(x):
     return x + k
 
 
-def test_each_lane_of_a_batch_leaves_a_loop_at_its_own_iteration(x64):
-    """The loop goes on until the last lane leaves it: what has left it stays as it was then."""
+def test_each_point_of_a_batch_leaves_a_loop_at_its_own_iteration(x64):
+    """The loop goes on until the last point leaves it: one that has left it stays as it was then."""
     points = np.array([0.5, 3.0, 20.0])
-    values, slopes = jax.vmap(jax.value_and_grad(sx.lift(halved)))(jnp.asarray(points))
-    np.testing.assert_allclose(values, [halved(x) for x in points], rtol=1e-12)
+    values, slopes = jax.vmap(jax.value_and_grad(sx.lift(falls)))(jnp.asarray(points))
+    np.testing.assert_allclose(values, [falls(x) for x in points], rtol=1e-12)
     np.testing.assert_allclose(slopes, [2.0**-2, 2.0**-5, 2.0**-8], rtol=1e-12)
