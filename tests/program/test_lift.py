@@ -385,12 +385,13 @@ def test_what_is_no_function():
 
 
 def falls(x):
-    k = 0
-    for k in range(40):
-        x = x / 2 + 0.1
+    """Halved until it is below .3, and how often."""
+    times = 0
+    for _ in range(40):
+        x, times = x / 2 + 0.1, times + 1
         if x < 0.3:
             break
-    return x + k
+    return x + times
 
 
 def test_each_point_of_a_batch_leaves_a_loop_at_its_own_iteration(x64):
