@@ -1,6 +1,6 @@
 """Ctrl-C in the command `spanax` on a terminal, at random moments of several commands.
 
-SPANAX_INTERRUPTS=50 tries so many moments; the test run tries 12.
+SPANAX_INTERRUPTS=50 tries so many moments; the test run tries 9.
 """
 
 import concurrent.futures
@@ -23,7 +23,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 ROOT = pathlib.Path(__file__).parent.parent.parent
-MOMENTS = int(os.environ.get("SPANAX_INTERRUPTS", 12))
+MOMENTS = int(os.environ.get("SPANAX_INTERRUPTS", 9))
 PART = 3  # moments of one test
 
 MODULE = """

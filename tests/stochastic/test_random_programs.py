@@ -25,7 +25,7 @@ from tests.stochastic.programs.reporting import report
 
 expectation = importlib.import_module("spanax.stochastic.expectation")  # the module: the function has its name
 enumeration = importlib.import_module("spanax.bridges.enumerate")
-SEEDS = {"forced": (6, 15), "sampled": (4, 10), "enumerated": (2, 15)}  # how many, and programs of each
+SEEDS = {"forced": (5, 15), "sampled": (3, 10), "enumerated": (2, 15)}  # how many, and programs of each
 PART = 5  # programs
 PARTS = [
     pytest.param(mode, 1000 + seed, first, marks=[pytest.mark.slow] if seed or first else [])
