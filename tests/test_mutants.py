@@ -30,6 +30,6 @@ def test_a_place_that_has_moved_is_told():
     "status, verdict", [(0, "SURVIVED"), (1, "caught"), (2, "NOT TRIED"), (5, "NOT TRIED"), (-9, "NOT TRIED")]
 )
 def test_tests_that_do_not_run_catch_nothing(status, verdict):
-    ended = subprocess.CompletedProcess([], status, "FAILED tests/test_a.py::test_b - assert False\n")
+    ended = subprocess.CompletedProcess([], status, "FAILED tests/test_a.py::test_b[a case] - assert False\n")
     assert judged(ended)[0] == verdict
-    assert verdict != "caught" or judged(ended)[1] == "tests/test_a.py::test_b"
+    assert verdict != "caught" or judged(ended)[1] == "tests/test_a.py::test_b[a case]"

@@ -120,7 +120,7 @@ def judged(ended: subprocess.CompletedProcess[str]) -> tuple[str, str]:
         return "SURVIVED", "all tests pass"
     if ended.returncode != 1:
         return "NOT TRIED", f"status {ended.returncode}: {ended.stdout.strip()[-1000:]}"
-    failed = re.search(r"^FAILED (\S+)", ended.stdout, re.MULTILINE)
+    failed = re.search(r"^FAILED (.+?)(?: - .*)?$", ended.stdout, re.MULTILINE)
     return "caught", failed.group(1) if failed else "a test that cannot be set up"
 
 
