@@ -31,6 +31,7 @@ BRIDGES = [
 ]
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```python" in text])
 def test_examples_run(page):
     for number, example in enumerate(re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL)):

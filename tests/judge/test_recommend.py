@@ -231,6 +231,7 @@ def test_a_program_that_jumps_is_not_given_the_pathwise_gradient(key, monkeypatc
     assert found.code == 'sx.expectation(jumps, via={"x": sx.LeaveOneOut(samples=8)})'
 
 
+@pytest.mark.slow
 def test_many_combinations_are_gone_through_name_by_name(key, monkeypatch):
     few(monkeypatch, sx.LeaveOneOut(2), sx.Enumerate())
     monkeypatch.setattr(_search, "COMBINATIONS", 3)

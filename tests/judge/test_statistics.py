@@ -105,6 +105,7 @@ def truth():
     return np.asarray(jax.grad(exact)(THETA, key=jax.random.key(0)), np.float64)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("via", UNBIASED, ids=repr)
 def test_unbiased_bridges_are_called_biased_once_in_100_times(via, truth):
     found = gradients(via, THETA, 0)
@@ -114,6 +115,7 @@ def test_unbiased_bridges_are_called_biased_once_in_100_times(via, truth):
     assert caught > 10 * biased + 20  # a factor of two, also through the noise of the score function
 
 
+@pytest.mark.slow
 def test_a_noisy_truth_raises_no_false_alarms():
     found = gradients(sx.LeaveOneOut(), THETA, 1)
     other = gradients(sx.ScoreFunction(), THETA, 2)
@@ -141,6 +143,7 @@ def coverage(size, of_bias, scale=1.0, noisy=False):
     return hits
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("noisy", [False, True])
 @pytest.mark.parametrize("of_bias", [0.0, 0.3, 2.0])
 @pytest.mark.parametrize("size", [1, 20])
@@ -191,6 +194,7 @@ def test_the_bias_of_each_leaf_is_its_own():
     assert second.low < 1 < second.high < 1.05
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("draws, chance", [(100, 0.05), (1000, 0.0025)])
 def test_events_that_no_draw_has_shown_raise_no_false_alarm(draws, chance):
     """The score function of saturated coins: in 1 of 10 gradients or more, some of the 20 elements never showed a large value."""

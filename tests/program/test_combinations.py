@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import scipy.integrate
 import scipy.optimize
 
@@ -111,6 +112,7 @@ def test_values_and_gradients_of_combinations():
             np.testing.assert_allclose(gradient, slopes(f, x), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_lanes_of_a_batch_and_both_modes_agree_with_single_calls():
     points = np.array(
         [[0.7, 0.2, 1.3, 0.1], [0.2, 0.7, 0.0, 0.9], [0.1, 0.2, 0.35, 0.1], [1.2, 1.1, 1.5, 0.0], [0.0] * 4]

@@ -52,6 +52,7 @@ def test_there_are_enough_programs():
     assert len(CASES) == len(NAMED) >= 200
 
 
+@pytest.mark.few(60)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_value_and_gradient(case, x64):
     program = case.function if case.is_scalar else lambda *args: np.sum(case.function(*args))
@@ -67,6 +68,7 @@ def test_value_and_gradient(case, x64):
         np.testing.assert_array_equal(arg, given)
 
 
+@pytest.mark.few(30)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_jitted_value(case, x64):
     lifted = functools.partial(sx.lift(case.function), **case.options)
@@ -76,6 +78,7 @@ def test_jitted_value(case, x64):
         np.testing.assert_array_equal(arg, given)
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("name, k, grid", MAPPED, ids=[name for name, _, _ in MAPPED])
 def test_vmap_is_a_loop(name, k, grid, x64):
     """Values and gradients: under vmap both branches run, and what is not taken may be infinite or NaN."""

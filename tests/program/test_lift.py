@@ -32,6 +32,7 @@ def halved(x):
 # -- JAX's transformations
 
 
+@pytest.mark.few(1)
 def test_transformations(dtype):
     lifted = sx.lift(halved)
     xs = jnp.array([0.5, 5.0, 100.0], dtype)
@@ -139,6 +140,7 @@ COMPILED = [
 ]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("compiled", COMPILED)
 def test_bound_in_compiled_programs(compiled):
     """The derivatives fail as well, though nobody asks for the value."""
@@ -380,3 +382,21 @@ def test_bad_bounds(bound):
 def test_what_is_no_function():
     with pytest.raises(sx.SpanaxError, match="takes a function"):
         sx.lift(3.0)  # type: ignore[arg-type]
+
+
+def falls(x):
+    """Halved until it is below .3, and how often."""
+    times = 0
+    for _ in range(40):
+        x, times = x / 2 + 0.1, times + 1
+        if x < 0.3:
+            break
+    return x + times
+
+
+def test_each_point_of_a_batch_leaves_a_loop_at_its_own_iteration(x64):
+    """The loop goes on until the last point leaves it: one that has left it stays as it was then."""
+    points = np.array([0.5, 3.0, 20.0])
+    values, slopes = jax.vmap(jax.value_and_grad(sx.lift(falls)))(jnp.asarray(points))
+    np.testing.assert_allclose(values, [falls(x) for x in points], rtol=1e-12)
+    np.testing.assert_allclose(slopes, [2.0**-2, 2.0**-5, 2.0**-8], rtol=1e-12)

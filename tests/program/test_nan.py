@@ -112,6 +112,7 @@ def slopes(f, x):
     return np.array(found)
 
 
+@pytest.mark.few(3)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("f", [wheres, written, bodies, loops, kinks, others], ids=lambda f: f.__name__)
 def test_what_is_left_out_has_no_derivative(f):

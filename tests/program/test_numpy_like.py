@@ -12,6 +12,7 @@ from .test_autograd_like import along, leaves
 GROUPS = 9
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_values_and_slopes(group):
     """Several programs in one, with arguments of their own: so each slope is that of its own program."""

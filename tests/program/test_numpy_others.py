@@ -170,6 +170,7 @@ def carried(x):
     return (A * A)[0, 0] + (B * B).sum()
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("program", [filtered, computed, written, carried], ids=lambda program: program.__name__)
 @pytest.mark.filterwarnings("ignore:the matrix subclass")
 def test_matrices(program):

@@ -134,6 +134,7 @@ def carried(x):
 PROGRAMS = [reduced, elementwise, places, matrices, written, written_copies, looped, carried]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 def test_values_and_slopes(program, x64):
     expected = np.array(program(X))
@@ -256,7 +257,8 @@ def expressions(folder):
     }
 
 
-@pytest.mark.parametrize("kind", ["functions", "expressions"])
+@pytest.mark.few(1)
+@pytest.mark.parametrize("kind", ["expressions", "functions"])
 def test_nothing_leaks(kind, tmp_path, x64):
     """Each attack gives NumPy's number, or an error: ours, or the same kind as NumPy's."""
     attacks = ATTACKS if kind == "functions" else expressions(tmp_path)

@@ -21,6 +21,7 @@ PROGRAMS = [
 ]
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_value_and_gradient(program: Program):
     """The value is NumPy's, the gradient that of central differences, along unit or random directions of each argument."""
@@ -44,6 +45,7 @@ def test_what_is_no_number_has_no_gradient():
     assert by_argument(sx.gradient(program.function, *program.args), program.args)[2] is None
 
 
+@pytest.mark.slow
 def test_trebuchet_figures():
     """Those that are published for the Euler integrator: metres, and metres per m/s, per degree, per pound."""
     value, gradient = sx.value_and_gradient(trebuchet.shoot, -2.0, 45.0, 200.0)
@@ -51,6 +53,7 @@ def test_trebuchet_figures():
     np.testing.assert_allclose(gradient, (4.043, -1.008, 0.0537), atol=0.0005)
 
 
+@pytest.mark.slow
 def test_trebuchet_agrees_with_the_environment():
     gradient = sx.gradient(trebuchet.shoot, 3.0, 35.0, 150.0)
     shoot = lambda *args: sx.control.shoot(*args, integrator="euler")

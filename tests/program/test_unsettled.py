@@ -247,6 +247,7 @@ class Walk:
             return None
 
 
+@pytest.mark.slow
 def test_each_use_sees_the_value(tmp_path):
     module, uses = written(tmp_path)
     expected = in_python(module, uses, POINT)

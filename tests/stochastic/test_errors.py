@@ -273,6 +273,7 @@ CASES = {
 }
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("name", CASES)
 def test_refusals(name, key):
     call, says = CASES[name]

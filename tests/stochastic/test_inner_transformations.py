@@ -54,6 +54,7 @@ KEPT = [
 ]
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("around, derivative", KEPT)
 def test_an_inner_derivative_keeps_the_costs(around, derivative, x64, key):
     """d/dtheta of 2 E[z] = 2 sigmoid(theta); also at the second call, which JAX answers from its cache."""
@@ -169,6 +170,7 @@ def seen(theta, *, key):
     return z * theta, {"z": z, "scaled": theta * z, "count": jnp.int32(3)}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("samples", [1, 3])
 def test_aux_has_no_derivative(samples, key):
     f = sx.expectation(seen, samples=samples, has_aux=True)

@@ -15,6 +15,7 @@ import numpy as np
 from .._session import unliftable
 from .._values.trees import has_unknown
 from .._values.values import as_jax, is_unknown, raw, wrap
+from . import formulas as formulas  # fills TABLE
 from .given import real
 from .host import TABLE, missing, on_host
 
