@@ -43,7 +43,7 @@ def public():
             path = f"{where.__name__}.{name}"
             if (
                 not name.startswith("_")
-                and inspect.isroutine(value) | inspect.isclass(value)
+                and (inspect.isroutine(value) or inspect.isclass(value))
                 and path not in NEEDS_AN_EXTRA
             ):
                 yield path, value
