@@ -25,7 +25,7 @@ import spanax as sx
 from benchmarks import _timing
 from benchmarks._pendulum_optimum import OPTIMUM, STARTS
 from spanax import control
-from spanax.control._method import Method, Seen
+from spanax.control._training.method import Method, Seen
 
 SEEDS, TARGET_MEDIAN, TARGET_WORST, TARGET_SECONDS = 20, 5.0, 8.0, 15.0
 HEADS = 3

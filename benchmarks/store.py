@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks import _timing
-from spanax.blackbox.store import Layout, Store
+from spanax.blackbox.store.store import Layout, Store
 
 NUMBERS, ROWS, BATCH, SINGLE = 100, 20_000, 1_000, 500
 LAYOUT = Layout("f", "value", (("x", "<f8", (NUMBERS,)),), (("y", "<f8", (NUMBERS,)),))

@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from benchmarks import _timing
 from spanax import control
-from spanax.gallery._aimer import Reach, reach, train
+from spanax.gallery._throws.aimer import Reach, reach, train
 from spanax.gallery.trebuchet import UPDATES
 
 SEEDS = 20

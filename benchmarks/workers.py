@@ -13,10 +13,10 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context
 
 from benchmarks import _timing
-from spanax.blackbox.processes import processes
-from spanax.blackbox.ray import ray_executor
-from spanax.blackbox.run import Run
-from spanax.blackbox.supervisor import Done, supervise
+from spanax.blackbox.workers._supervisor import Done, supervise
+from spanax.blackbox.workers.processes import processes
+from spanax.blackbox.workers.ray import ray_executor
+from spanax.blackbox.workers.run import Run
 
 WORKERS, TASKS, NAP, EMPTY = 2, 1_000, 0.01, 5_000
 IDEAL = TASKS * NAP / WORKERS

@@ -3,29 +3,54 @@
 import re
 import warnings
 
+from ._jaxprs import here
+
 _warned: dict = {}  # the registry of `warnings`: the same message once for each place
 
 
 class SpanaxError(Exception):
     """A step that would have given a wrong gradient, or a call that cannot be answered.
 
-    The message names what happened, where (`file:line` of the user's program, where it is known), and the
-    remedies as (a), (b), (c). Of the evaluation of a black box: `kind` names what failed, where the class does not, and what is
-    `lasting` is not tried again.
+    The message names what happened, where, and the remedies as (a), (b), (c).
+
+    - `problem`: what happened.
+    - `remedies`: what helps, one string each.
+    - `where`: `file:line (function)` of the user's program. By default the line that is traced or run when the error is made;
+      "" for none. `is_placed` says whether it was given.
+
+    An error of the evaluation of a black box has two more attributes: `kind` names what failed, where the class does not, and
+    an evaluation whose error is `lasting` is not tried again.
+
+    >>> import spanax as sx
+    >>> print(sx.SpanaxError("sigma=-1.0", "sigma=0.1", where="fit.py:12 (main)"))
+    sigma=-1.0
+      at fit.py:12 (main)
+      (a) sigma=0.1
     """
 
     kind, lasting = "", False
 
-    def __init__(self, problem: str, where: str = "", *remedies: str):
-        super().__init__(diagnosis(problem, where, *remedies))
-        self.problem, self.where, self.remedies = problem, where, remedies
+    def __init__(self, problem: str, *remedies: str, where: str | None = None):
+        self.problem, self.remedies = problem, remedies
+        self.where, self.is_placed = here() if where is None else where, where is not None
+        super().__init__(diagnosis(problem, *remedies, where=self.where))
+
+    def __reduce__(self):
+        # Pickled by a worker process, it keeps the place where it was made.
+        return _unpickle, (type(self), self.args, self.__dict__)
+
+
+def _unpickle(kind: type[SpanaxError], args: tuple, state: dict) -> SpanaxError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class SpanaxWarning(UserWarning):
     """The gradient costs more than it needs to, is off by as much as the message says, or is right if what it names holds."""
 
 
-def diagnosis(problem: str, where: str = "", *remedies: str) -> str:
+def diagnosis(problem: str, *remedies: str, where: str = "") -> str:
     """The message of an error or a warning: the problem, its place, and one lettered line for each remedy."""
     lines = [problem]
     if where:
@@ -39,8 +64,10 @@ def installing(extra: str) -> tuple[str, str]:
     return f"pip install 'spanax[{extra}]'", f"pip install -e '.[{extra}]', in a checkout"
 
 
-def warn(problem: str, where: str, *remedies: str) -> None:
-    """Warns with `SpanaxWarning` at the user's line, `where`: once."""
+def warn(problem: str, *remedies: str, where: str | None = None) -> None:
+    """Warns with `SpanaxWarning` at the user's line, `where`, once; by default the line that is traced or run now."""
+    where = here() if where is None else where
     place = re.match(r"(.*?):(\d+)(:\d+)? \(", where)  # a path may hold colons of its own
     file, line = (place[1], int(place[2])) if place else ("<unknown>", 0)
-    warnings.warn_explicit(diagnosis(problem, where, *remedies), SpanaxWarning, file, line, registry=_warned)
+    message = diagnosis(problem, *remedies, where=where)
+    warnings.warn_explicit(message, SpanaxWarning, file, line, registry=_warned)

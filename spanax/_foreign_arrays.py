@@ -8,7 +8,6 @@ from typing import Any
 import jax
 
 from ._errors import SpanaxError
-from ._jaxprs import here
 
 
 @functools.lru_cache(maxsize=1024)
@@ -46,4 +45,4 @@ def refuse_foreign(*trees: Any, tables: bool = True) -> None:
         if library and (tables or library != "pandas"):
             name, how, *others = _CONVERT[library]
             what = f"an array of {name} ({type(leaf).__name__})"
-            raise SpanaxError(f"{what}, to which no derivative of JAX leads: convert it, {how}", here(), *others)
+            raise SpanaxError(f"{what}, to which no derivative of JAX leads: convert it, {how}", *others)

@@ -192,8 +192,8 @@ class Differentiated(NamedTuple):
         if not any(np.prod(np.shape(flat[k][1])) for k in chosen):
             raise SpanaxError(
                 f"argnums={argnums!r} has no floating-point leaf to differentiate",
-                where,
                 "argnums of an argument with floats, or arrays of floats",
+                where=where,
             )
         given = parameter_names(f, len(args))
         return cls(
@@ -224,8 +224,8 @@ def positions(argnums: Any, count: int, where: str) -> tuple[int, ...]:
     if not nums or len(set(nums)) < len(nums) or any(not 0 <= n < count for n in nums):
         raise SpanaxError(
             f"argnums={argnums!r}, and there are {count} positional arguments",
-            where,
             "argnums=0, a position, or a tuple of different ones",
+            where=where,
         )
     return nums
 
@@ -262,8 +262,8 @@ def check_scalar(who: str, out: Any, where: str, *remedies: str) -> None:
         got = type(out).__name__ if dtype is None else f"{dtype}{list(shape)}"
         raise SpanaxError(
             f"{who} must return a floating-point scalar, and it returned {got}",
-            where,
             *(remedies or ("jnp.mean or jnp.sum of it",)),
+            where=where,
         )
 
 

@@ -4,7 +4,7 @@ import contextlib
 import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -111,25 +111,120 @@ def opened(program: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence]:
     return (program.jaxpr, program.consts) if isinstance(program, ClosedJaxpr) else (program, ())
 
 
-def body(eqn: JaxprEqn) -> tuple[Jaxpr, Sequence]:
+def called(eqn: JaxprEqn) -> ClosedJaxpr | Jaxpr:
     """The sub-program that a call (a key of `CALLS`) or a scan runs."""
-    return opened(eqn.params[CALLS.get(eqn.primitive, "jaxpr")])
+    return eqn.params[CALLS.get(eqn.primitive, "jaxpr")]
 
 
-def scan_sizes(eqn: JaxprEqn) -> tuple[int, int]:
-    """How many of a scan's operands are constants, and how many its states; newer versions of JAX keep the trees of both."""
-    if "num_carry" in eqn.params:
-        return eqn.params["num_consts"], eqn.params["num_carry"]
-    consts, carry, _ = eqn.params["ft_in"].unpack()
-    return len(list(consts)), len(list(carry))
+def body(eqn: JaxprEqn) -> tuple[Jaxpr, Sequence]:
+    """The same as (jaxpr, constants)."""
+    return opened(called(eqn))
+
+
+def closed_over(eqn: JaxprEqn) -> int:
+    """How many operands of a call, the first ones, are what a function with a custom rule closes over."""
+    return eqn.params.get("num_consts", 0)
+
+
+_T = TypeVar("_T")
+
+
+class ScanParts(NamedTuple):
+    """A scan. Its operands are constants, the first carry and the arrays to scan; its results the last carry and stacked rows.
+
+    The body's inputs and outputs come in the same order, with one row of each array.
+    """
+
+    body: ClosedJaxpr
+    num_consts: int
+    num_carry: int
+    length: int
+    reverse: bool
+    unroll: int
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments with which `jax.lax.scan` makes the same loop."""
+        return {"length": self.length, "reverse": self.reverse, "unroll": self.unroll}
+
+    def split(self, ins: Sequence[_T]) -> tuple[list[_T], list[_T], list[_T]]:
+        """Operands, or inputs of the body: constants, carry, and what is scanned."""
+        n, m = self.num_consts, self.num_carry
+        return list(ins[:n]), list(ins[n : n + m]), list(ins[n + m :])
+
+    def split_outs(self, outs: Sequence[_T]) -> tuple[list[_T], list[_T]]:
+        """Results, or outputs of the body: carry, and what is stacked."""
+        return list(outs[: self.num_carry]), list(outs[self.num_carry :])
+
+
+def scan_parts(eqn: JaxprEqn) -> ScanParts:
+    """Reads a scan; newer versions of JAX keep trees of its operands in place of their numbers."""
+    p = eqn.params
+    if "num_carry" in p:
+        sizes = p["num_consts"], p["num_carry"]
+    else:
+        consts, carry, _ = p["ft_in"].unpack()
+        sizes = len(list(consts)), len(list(carry))
+    return ScanParts(p["jaxpr"], *sizes, p["length"], p["reverse"], p["unroll"])
+
+
+class WhileParts(NamedTuple):
+    """A while loop. Its operands are constants of the test, constants of the body, and the first carry.
+
+    The test's inputs are its own constants and the carry, and the body's likewise; the results are the last carry.
+    """
+
+    test: ClosedJaxpr
+    body: ClosedJaxpr
+    num_test_consts: int
+    num_body_consts: int
+
+    def split(self, ins: Sequence[_T]) -> tuple[list[_T], list[_T], list[_T]]:
+        """Operands: constants of the test, constants of the body, carry."""
+        a, b = self.num_test_consts, self.num_body_consts
+        return list(ins[:a]), list(ins[a : a + b]), list(ins[a + b :])
+
+    def split_test(self, ins: Sequence[_T]) -> tuple[list[_T], list[_T]]:
+        """Inputs of the test: constants, carry."""
+        return list(ins[: self.num_test_consts]), list(ins[self.num_test_consts :])
+
+    def split_body(self, ins: Sequence[_T]) -> tuple[list[_T], list[_T]]:
+        """Inputs of the body: constants, carry."""
+        return list(ins[: self.num_body_consts]), list(ins[self.num_body_consts :])
+
+
+def while_parts(eqn: JaxprEqn) -> WhileParts:
+    """Reads a while loop."""
+    p = eqn.params
+    return WhileParts(p["cond_jaxpr"], p["body_jaxpr"], p["cond_nconsts"], p["body_nconsts"])
+
+
+def cond_branches(eqn: JaxprEqn) -> tuple[ClosedJaxpr, ...]:
+    """The branches of a cond. Its first operand is the index of one of them, the others are what all of them are given."""
+    return eqn.params["branches"]
+
+
+def fixed_point(step: Callable[[list[_T]], tuple[list[_T], Any]], carry: Sequence[_T]) -> tuple[list[_T], Any]:
+    """What a loop carries, abstractly, in every iteration, and what `step` made of it.
+
+    `step(carry)` returns the carry joined with what an iteration hands on, and anything else; it is repeated until the carry
+    stays the same.
+    """
+    carry = list(carry)
+    while True:
+        after, result = step(carry)
+        if after == carry:
+            return carry, result
+        carry = after
 
 
 def programs(eqn: JaxprEqn) -> list[Jaxpr]:
-    """The sub-programs that a call, a branch or a loop runs; [] for any other equation."""
+    """The sub-programs that a call, a branch or a loop runs; [] for any other equation. Of a while loop, the test comes first."""
     if eqn.primitive is P.cond_p:
-        return [b.jaxpr for b in eqn.params["branches"]]
+        return [b.jaxpr for b in cond_branches(eqn)]
     if eqn.primitive is P.while_p:
-        return [eqn.params["cond_jaxpr"].jaxpr, eqn.params["body_jaxpr"].jaxpr]
+        loop = while_parts(eqn)
+        return [loop.test.jaxpr, loop.body.jaxpr]
     if eqn.primitive in CALLS or eqn.primitive is P.scan_p:
         return [body(eqn)[0]]
     return []

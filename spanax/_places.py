@@ -15,19 +15,19 @@ import jax
 
 from ._jaxprs import Frame, JaxprEqn, frames
 
-_JAX = os.path.dirname(jax.__file__) + os.sep
+JAX = os.path.dirname(jax.__file__) + os.sep
 _EQUINOX = os.path.dirname(equinox.__file__) + os.sep
-_SPANAX = os.path.dirname(__file__) + os.sep
-_LIFTED = os.path.join(_SPANAX, "program") + os.sep  # compiles programs of the user's, under their own lines
+SPANAX = os.path.dirname(__file__) + os.sep
+_LIFTED = os.path.join(SPANAX, "program") + os.sep  # compiles programs of the user's, under their own lines
 _LIBRARIES = tuple(
     {
-        _JAX,
-        _SPANAX,
+        JAX,
+        SPANAX,
         _EQUINOX,
         *(sysconfig.get_paths()[name] + os.sep for name in ("purelib", "platlib", "stdlib", "platstdlib")),
     }
 )
-_TRACER = os.path.join(_SPANAX, "gaps", "traced.py")  # what called it is not part of the program
+_TRACER = os.path.join(SPANAX, "gaps", "_analysis", "traced.py")  # what called it is not part of the program
 
 
 class Place(NamedTuple):
@@ -59,7 +59,7 @@ def place(eqn: JaxprEqn, own: Callable[[Frame], bool], compiled: bool) -> Place 
     """
     inside: list[Frame] = []
     way = frames(eqn)
-    if compiled and way and not way[-1].file.startswith((_JAX, _EQUINOX)):
+    if compiled and way and not way[-1].file.startswith((JAX, _EQUINOX)):
         return None
     for frame in way:
         if frame.file == _TRACER:
@@ -96,7 +96,7 @@ def is_users(frame: Frame) -> bool:
 
 def is_not_jax(frame: Frame) -> bool:
     """For a program that is a library's altogether."""
-    return not frame.file.startswith((_JAX, _SPANAX)) and not _is_generated(frame)
+    return not frame.file.startswith((JAX, SPANAX)) and not _is_generated(frame)
 
 
 _GENERATED = ("__init__", "__eq__", "__repr__", "__hash__", "__create_fn__", "__setattr__")
@@ -125,7 +125,7 @@ def draw_name(place: Place, eqns: Sequence[JaxprEqn]) -> str | None:
         match = _NUMPYRO.match(function) if f"{os.sep}numpyro{os.sep}" in file else None
         if match and match[1] not in _WRAPPERS:
             return match[1]
-    names = [function for file, function in place.through if file.startswith(_JAX)]
+    names = [function for file, function in place.through if file.startswith(JAX)]
     names += [str(e.params.get("name", "")) for e in eqns]
     for function in names:
         if (name := function.strip("_")) in _random_names():

@@ -143,7 +143,7 @@ def new_host_primitive(name: str, run: Callable, avals: Callable) -> Primitive:
     def lower(context, *args, **params):
         if context.module_context.lowering_parameters.for_export:
             raise SpanaxError(
-                "a call of the host cannot be exported: it lives in this process", here(), "export what is around it"
+                "a call of the host cannot be exported: it lives in this process", "export what is around it"
             )
         if not hasattr(mlir, "emit_python_callback"):
             return list(by_callback(context, *args, **params))
@@ -307,7 +307,8 @@ _poison_p = new_primitive("spanax_poison", _nan, lambda *_, like, diagnosis: [li
 
 
 def _raise(*_, diagnosis: tuple[str, ...], **__):
-    raise SpanaxError(*diagnosis)
+    problem, where, *remedies = diagnosis
+    raise SpanaxError(problem, *remedies, where=where)
 
 
 def _forward_jvp(primals, tangents, *, diagnosis):

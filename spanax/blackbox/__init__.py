@@ -2,9 +2,9 @@
 
 from .call import BlackBox as BlackBox, blackbox as blackbox
 from .check import Check as Check
-from .command import Command as Command, Output as Output, command as command
-from .processes import processes as processes
-from .ray import ray_executor as ray_executor
-from .run import Run as Run
+from .command.command import Command as Command, Output as Output, command as command
 from .stats import Stats as Stats
-from .store import Store as Store
+from .store.store import Store as Store
+from .workers.processes import processes as processes
+from .workers.ray import ray_executor as ray_executor
+from .workers.run import Run as Run

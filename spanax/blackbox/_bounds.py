@@ -38,17 +38,17 @@ class Bounds(NamedTuple):
 def check_bounds(bounds: Any, where: str) -> None:
     """Raises `SpanaxError` for what cannot be bounds of anything."""
     if not isinstance(bounds, tuple | list) or len(bounds) != 2:
-        raise SpanaxError(f"blackbox(bounds={bounds!r})", where, _HOW)
+        raise SpanaxError(f"blackbox(bounds={bounds!r})", _HOW, where=where)
     refuse_foreign(bounds)
     for bound in _flat(bounds)[0]:
         if is_traced(bound):
             problem = "blackbox(bounds=...) are traced: which points they allow would not be known"
-            raise SpanaxError(problem, where, "bounds that are numbers or NumPy arrays")
+            raise SpanaxError(problem, "bounds that are numbers or NumPy arrays", where=where)
         array = np.asarray(-np.inf if bound is None else bound)
         if array.dtype == bool or not (jnp.issubdtype(array.dtype, jnp.floating) or array.dtype.kind in "iu"):
-            raise SpanaxError(f"blackbox(bounds={bounds!r})", where, _HOW)
+            raise SpanaxError(f"blackbox(bounds={bounds!r})", _HOW, where=where)
         if np.any(np.isnan(array)):
-            raise SpanaxError("blackbox(bounds=...) hold a NaN", where, _HOW)
+            raise SpanaxError("blackbox(bounds=...) hold a NaN", _HOW, where=where)
 
 
 def bounds_of(bounds: Any, leaves: Sequence[Any], tree: Any, where: str) -> tuple[Bounds, ...]:
@@ -57,7 +57,7 @@ def bounds_of(bounds: Any, leaves: Sequence[Any], tree: Any, where: str) -> tupl
     given = [_rounded(low, high, leaf.dtype) for low, high, leaf in zip(lower, upper, leaves, strict=True)]
     for each in given:
         if np.any(each.lower > each.upper):
-            raise SpanaxError("blackbox(bounds=...): a lower bound is above its upper one", where, _HOW)
+            raise SpanaxError("blackbox(bounds=...): a lower bound is above its upper one", _HOW, where=where)
     return tuple(given)
 
 
@@ -71,9 +71,9 @@ def check_room(bounds: Sequence[Bounds], active: Sequence[bool], where: str) -> 
             if np.any(high - low < _RESOLUTION * float(jnp.finfo(each.low.dtype).eps) * size) or np.any(high <= low):
                 raise SpanaxError(
                     "a number of x is differentiated whose bounds leave no room for another one",
-                    where,
                     "a leaf of x of its own for what is fixed, which is then not differentiated",
                     "wider bounds",
+                    where=where,
                 )
 
 
@@ -92,7 +92,7 @@ def _of_leaves(name: str, bound: Any, leaves: Sequence[Any], tree: Any, where: s
     if jax.tree_util.treedef_is_leaf(form):
         given = given * len(leaves)
     elif form != tree:
-        raise SpanaxError(f"blackbox(bounds=...): {name} has the structure {form}, and x has {tree}", where, _HOW)
+        raise SpanaxError(f"blackbox(bounds=...): {name} has the structure {form}, and x has {tree}", _HOW, where=where)
     found = []
     for number, leaf in zip(given, leaves, strict=True):
         array = np.asarray(_MISSING[_NAMES.index(name)] if number is None else number, np.float64)
@@ -100,7 +100,7 @@ def _of_leaves(name: str, bound: Any, leaves: Sequence[Any], tree: Any, where: s
             found.append(np.broadcast_to(array, leaf.shape))
         except ValueError:
             problem = f"blackbox(bounds=...): {name} has the shape {array.shape}, and x {leaf.shape}"
-            raise SpanaxError(problem, where, _HOW) from None
+            raise SpanaxError(problem, _HOW, where=where) from None
     return found
 
 

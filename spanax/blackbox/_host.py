@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 
 from .._errors import SpanaxError, diagnosis
-from ..bridges._resolution import UNLUCKY, Glance, Resolution, problem, remedies
+from .._math.resolution import UNLUCKY, Glance, Resolution, problem, remedies
+from .._progress import progress
 from ._balance import CURES, FALSE_ALARMS, SEVERE, Balance
 from ._inside import check_inside
 from ._memory import Memory, unpacked
-from ._progress import progress
 from ._reason import Reason
 from ._request import COMPLEX, Misfit, Request, has_nan, is_inexact, is_real, nan_rows
 from ._warning import warn
-from ._worker import Call
-from .run import Run, workers
 from .stats import Counter
-from .store import Store
-from .supervisor import BadResult, Done, Failed, supervise
+from .store.store import Store
+from .workers._supervisor import BadResult, Done, Failed, supervise
+from .workers._worker import Call
+from .workers.run import Run, workers
 
 
 @dataclasses.dataclass(eq=False)
@@ -303,10 +303,10 @@ class _Batch:
             f"{off_centre}\n  near {self._shown(lean.lane * lane)}"
         )
         if lean.is_severe:
-            raise SpanaxError(message, self.request.where, *CURES)
+            raise SpanaxError(message, *CURES, where=self.request.where)
         if not self.host.balance.told:
             self.host.balance.told = True
-            warn(diagnosis(message, self.request.where, *CURES), self.request.where)
+            warn(diagnosis(message, *CURES, where=self.request.where), self.request.where)
 
     def _check_resolution(self) -> None:
         """Raises where the values differ too little for a derivative, or makes them equal where that is what they are."""
@@ -336,9 +336,9 @@ class _Batch:
             raise SpanaxError(
                 f"the derivative of the black box {host.name!r}: {problem(found, points)}\n"
                 f"  near {self._shown(found.lane * request.lane)}",
-                request.where,
                 *remedies(found, request.lever),
                 "sx.blackbox(..., constant=True), where it is meant not to change: its derivative is then 0",
+                where=request.where,
             )
 
     def _raise(self, failed: Failed, *remedies: str) -> None:
@@ -346,10 +346,10 @@ class _Batch:
         raise SpanaxError(
             f"black box {self.host.name!r}: point {failed.index + 1} of {self.rows} failed{attempts}: {failed.reason}\n"
             f"  its input: {self._shown(failed.index)}",
-            self.request.where,
             *failed.why.remedies,
             *remedies,
             *([] if self.host.store or not self._has_evaluated else [_KEEP]),
+            where=self.request.where,
         )
 
     @property

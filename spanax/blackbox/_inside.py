@@ -23,6 +23,6 @@ def check_inside(name: str, request: Request, leaves: Sequence[np.ndarray]) -> N
         raise SpanaxError(
             f"black box {name!r}: {'x' if is_x else 'a point of its derivative'} lies outside of its bounds: "
             f"{request.places()[k]}{at or ''} = {number:.9g}, between {low:.9g} and {high:.9g}",
-            request.where,
             *(own if is_x else ("a bridge whose `within` keeps all points inside",)),
+            where=request.where,
         )

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from ._request import is_inexact
-from .store import Ledger
+from .store.store import Ledger
 
 _CHEAP, _OFTEN = 1e-3, 0.05  # seconds: what took less may wait, for so long, to be written together with others
 

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ._bounds import Bounds
-from .store import Layout
-from .supervisor import BadResult
+from .store.store import Layout
+from .workers._supervisor import BadResult
 
 # Kinds of evaluations: f, f at complex points, and the user's derivatives.
 VALUE, COMPLEX, VJP, JVP = "value", "complex", "vjp", "jvp"

@@ -13,21 +13,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
+from .._checks import check_key
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import defined, here
 from ..bridges import Bounded, Bridge, Manual, Probing, Tuned
-from ..stochastic.sampling import check_key
 from ._bounds import bounds_of, check_bounds
-from ._crossing import Crossing
-from ._derivative import crossed, tuned
 from ._host import Host
 from ._request import takes_seed
+from ._traced.crossing import Crossing
+from ._traced.derivative import crossed, tuned
 from .check import Check, compared
-from .command import Command
-from .run import Run
+from .command.command import Command
 from .stats import Stats
-from .store import Store
+from .store.store import Store
+from .workers.run import Run
 
 
 def blackbox(
@@ -104,30 +104,29 @@ def blackbox(
     5
     """
     if not callable(fn):
-        raise SpanaxError(f"blackbox(fn={fn!r})", here(), "a function of NumPy arrays")
+        raise SpanaxError(f"blackbox(fn={fn!r})", "a function of NumPy arrays")
     if not isinstance(via, Probing | Manual):
         raise SpanaxError(
             f"blackbox(via={via!r}), which is no bridge of a black box",
-            here(),
             "sx.Smoothing(sigma=0.1, pairs=16)",
             "sx.FiniteDifference()",
             "sx.SPSA(step=0.1, samples=16)",
             "sx.Manual(vjp=...)",
         )
     if not isinstance(constant, bool):
-        raise SpanaxError(f"blackbox(constant={constant!r})", here(), "True", "False")
+        raise SpanaxError(f"blackbox(constant={constant!r})", "True", "False")
     if not callable(out):
         _check_out(out)
     if run is not None and not isinstance(run, Run):
-        raise SpanaxError(f"blackbox(run={run!r})", here(), "sx.Run(executor=sx.processes(4), timeout=60)")
+        raise SpanaxError(f"blackbox(run={run!r})", "sx.Run(executor=sx.processes(4), timeout=60)")
     if store is not None and not isinstance(store, Store):
-        raise SpanaxError(f"blackbox(store={store!r})", here(), 'sx.Store("runs.db", version="1")')
+        raise SpanaxError(f"blackbox(store={store!r})", 'sx.Store("runs.db", version="1")')
     if bounds is not None:
         check_bounds(bounds, here())
         if not isinstance(via, Bounded | Manual):
             problem = f"blackbox(bounds=...) with {via!r}, which does not say how its points stay inside"
             own = "a bridge derived from sx.Bounded, with a method within(box)"
-            raise SpanaxError(problem, here(), "sx.FiniteDifference(), sx.Smoothing(...) or sx.SPSA(...)", own)
+            raise SpanaxError(problem, "sx.FiniteDifference(), sx.Smoothing(...) or sx.SPSA(...)", own)
     shown, identity = _names(fn, name, store)
     host = Host(
         fn, out, shown, identity, run or Run(), store, batched, noisy, noisy and takes_seed(fn), constant, bounds
@@ -173,9 +172,9 @@ class BlackBox(eqx.Module):
 
     def _checked_key(self, key: Any) -> Any:
         if key is not None:
-            check_key(key, here())
+            check_key(key)
         elif self.host.noisy:
-            raise SpanaxError(f"the noisy black box {self.host.name!r} without a key", here(), "f(x, key=key)")
+            raise SpanaxError(f"the noisy black box {self.host.name!r} without a key", "f(x, key=key)")
         return key
 
     def _crossing(self, x: PyTree[Array]) -> tuple[Crossing, Any]:
@@ -183,7 +182,7 @@ class BlackBox(eqx.Module):
         leaves, tree = jax.tree.flatten(x)
         if not leaves:
             raise SpanaxError(
-                f"the black box {self.host.name!r} of an x without arrays", here(), "an array, or a pytree of them"
+                f"the black box {self.host.name!r} of an x without arrays", "an array, or a pytree of them"
             )
         out = self.host.out
         if callable(out):
@@ -207,7 +206,6 @@ def _check_out(out: Any) -> None:
     if not leaves or not all(hasattr(leaf, "shape") and hasattr(leaf, "dtype") for leaf in leaves):
         raise SpanaxError(
             f"blackbox(out={out!r})",
-            here(),
             "jax.ShapeDtypeStruct((3,), float), or a pytree of them, one for each array that fn returns",
             "a function of the shapes of x that gives them",
         )
@@ -217,16 +215,16 @@ def _names(fn: Callable, name: str | None, store: Store | None) -> tuple[str, st
     """The name in messages, and one that tells functions apart in the store."""
     if name is not None:
         if not isinstance(name, str) or not name:
-            raise SpanaxError(f"blackbox(name={name!r})", here(), 'name="solver"')
+            raise SpanaxError(f"blackbox(name={name!r})", 'name="solver"')
         return name, name
     own, bound = getattr(fn, "__qualname__", None), getattr(fn, "__self__", None)
     nameless = own is None or "<" in own or not (bound is None or isinstance(bound, types.ModuleType))
     if store is not None and nameless:
         raise SpanaxError(
             f"{own or type(fn).__name__} has no name of its own, by which the store could tell its evaluations from others'",
-            defined(fn) or here(),
             'sx.blackbox(..., name="solver")',
             "a function defined at the top of a module",
+            where=defined(fn) or here(),
         )
     shown = own or type(fn).__name__
     return shown, f"{_module(fn)}.{shown}"

@@ -13,8 +13,8 @@ from jaxtyping import Array, Float, Key, PyTree
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import here, is_traced
+from .._math.directions import gaussian, widest
 from ..bridges import FiniteDifference, Manual
-from ..bridges._directions import gaussian, widest
 from ._bounds import bounds_of
 
 
@@ -81,12 +81,12 @@ def _checked(x: PyTree[Any], directions: int, draws: int) -> PyTree[Array]:
     refuse_foreign(x)
     x = jax.tree.map(jnp.asarray, x)
     if any(map(is_traced, jax.tree.leaves(x))):
-        raise SpanaxError("f.check inside a traced program", here(), "outside of jit, grad and vmap")
+        raise SpanaxError("f.check inside a traced program", "outside of jit, grad and vmap")
     for name, count, least in (("directions", directions, 3), ("draws", draws, 2)):
         if isinstance(count, bool) or not isinstance(count, int) or count < least:
-            raise SpanaxError(f"check({name}={count!r})", here(), f"an integer, {least} or more")
+            raise SpanaxError(f"check({name}={count!r})", f"an integer, {least} or more")
     if not any(map(_moves, jax.tree.leaves(x))):
-        raise SpanaxError("x holds no floating-point number", here(), "x as floats")
+        raise SpanaxError("x holds no floating-point number", "x as floats")
     return x
 
 

@@ -1,6 +1,6 @@
 """The bridges: one estimator a file."""
 
-from ._base import (
+from .base import (
     Bounded as Bounded,
     Branching as Branching,
     Bridge as Bridge,
@@ -12,17 +12,17 @@ from ._base import (
     Step as Step,
     Tuned as Tuned,
 )
-from ._box import Box as Box
-from ._facts import Facts as Facts
-from ._operation import Operation as Operation
+from .box import Box as Box
 from .componentwise import Componentwise as Componentwise
 from .disarm import DisARM as DisARM
 from .enumerate import Enumerate as Enumerate
+from .facts import Facts as Facts
 from .finite_difference import FiniteDifference as FiniteDifference
 from .gumbel_softmax import GumbelSoftmax as GumbelSoftmax
 from .leave_one_out import LeaveOneOut as LeaveOneOut
 from .manual import Manual as Manual
 from .moving_average import MovingAverage as MovingAverage
+from .operation import Operation as Operation
 from .pathwise import Pathwise as Pathwise
 from .perturbed import Perturbed as Perturbed
 from .reinmax import ReinMax as ReinMax

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
-from .._jaxprs import here
 from .moving_average import MovingAverage
 
 
@@ -26,14 +25,13 @@ def as_baseline(given: Any) -> Any:
         if given == "auto":
             return LeaveOneOutMean()
         raise SpanaxError(
-            f"baseline={given!r} is not known", here(), 'baseline="auto", None, a scalar, or sx.MovingAverage(...)'
+            f"baseline={given!r} is not known", 'baseline="auto", None, a scalar, or sx.MovingAverage(...)'
         )
     if given is None or isinstance(given, LeaveOneOutMean | MovingAverage):
         return given
     if callable(given):
         raise SpanaxError(
             f"baseline={given!r} is a function",
-            here(),
             "its value: ScoreFunction(baseline=critic(x)), which must not depend on the draw",
         )
     value = jnp.asarray(given, jnp.result_type(float, given))
@@ -60,7 +58,6 @@ def less_baseline(
 def _not_one_number(shape: tuple[int, ...]) -> SpanaxError:
     return SpanaxError(
         f"a baseline is one number for each draw, and this one has shape {list(shape)}",
-        here(),
         "jax.vmap(expectation(f)) with the baselines as a mapped argument",
         "a scalar",
     )

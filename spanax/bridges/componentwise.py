@@ -5,10 +5,10 @@ from typing import Any, Literal
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from ._base import Scored
+from .._math.by_parts import by_parts
 from ._baselines import as_baseline, less_baseline
-from ._by_parts import by_parts
-from ._facts import Facts
+from .base import Scored
+from .facts import Facts
 from .moving_average import MovingAverage
 
 

@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import SpanaxError
-from ._base import Branching
-from ._distributions import bernoulli_logits, family, is_bernoulli, sigmoid
-from ._facts import Facts
-from ._first_order import first_order
+from .._math.distributions import bernoulli_logits, family, is_bernoulli, sigmoid
+from .._math.first_order import first_order
+from .base import Branching
+from .facts import Facts
 
 
 class DisARM(Branching):
@@ -27,7 +27,7 @@ class DisARM(Branching):
 
     def __check_init__(self):
         if self.pairs < 1:
-            raise SpanaxError(f"DisARM(pairs={self.pairs}): at least one pair is needed", "", "pairs=1")
+            raise SpanaxError(f"DisARM(pairs={self.pairs}): at least one pair is needed", "pairs=1")
 
     @property
     def facts(self) -> Facts:
@@ -64,7 +64,7 @@ class DisARM(Branching):
 
 def _logits(distribution):
     if not is_bernoulli(distribution):
-        raise SpanaxError(f"DisARM() is for Bernoulli draws, not {family(distribution)}", "", "LeaveOneOut()")
+        raise SpanaxError(f"DisARM() is for Bernoulli draws, not {family(distribution)}", "LeaveOneOut()")
     return bernoulli_logits(distribution)
 
 

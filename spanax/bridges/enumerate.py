@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from ._base import Branching
-from ._distributions import hard_draw
-from ._facts import Facts
-from ._pmf import pmf, support_size
+from .._math.distributions import hard_draw
+from .._math.pmf import pmf, support_size
+from .base import Branching
+from .facts import Facts
 
 
 class Enumerate(Branching):

@@ -11,14 +11,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Key, PyTree
 
 from .._errors import SpanaxError
-from .._jaxprs import here
-from ._base import Bounded, Tuned
-from ._bounded_difference import BoundedDifference
-from ._box import Box
-from ._directions import widest
-from ._facts import Facts
-from ._pilot import EVALUATIONS, best_step, pilot_points
-from ._probes import check_positive, chosen, contracted, joined, like, of_leaves, split, usable
+from .._math.directions import widest
+from ._probing.bounded_difference import BoundedDifference
+from ._probing.pilot import EVALUATIONS, best_step, pilot_points
+from ._probing.probes import check_positive, chosen, contracted, joined, like, of_leaves, split, usable
+from .base import Bounded, Tuned
+from .box import Box
+from .facts import Facts
 
 _SCHEMES = ("central", "forward", "complex")
 
@@ -62,7 +61,7 @@ class FiniteDifference(Tuned, Bounded):
     def __check_init__(self):
         if self.scheme not in _SCHEMES:
             one_of = ", ".join(map(repr, _SCHEMES))
-            raise SpanaxError(f"FiniteDifference(scheme={self.scheme!r})", here(), f"one of {one_of}")
+            raise SpanaxError(f"FiniteDifference(scheme={self.scheme!r})", f"one of {one_of}")
         check_positive("FiniteDifference(step", self.step)
         check_positive("FiniteDifference(largest", self.largest)
 
@@ -166,7 +165,7 @@ class FiniteDifference(Tuned, Bounded):
         if self.scheme == "complex" or (self.scheme == "central" and kept is None):
             return jax.tree.map(lambda values: jnp.zeros_like(values[:1]), Y)
         if y is None:
-            raise SpanaxError(f"FiniteDifference({self.scheme!r}).combine needs the value at x", here(), "y=f(x)")
+            raise SpanaxError(f"FiniteDifference({self.scheme!r}).combine needs the value at x", "y=f(x)")
         return jax.tree.map(lambda at: at[None], y)
 
     def steps(self, x: PyTree[Array]) -> list[Array]:
@@ -180,7 +179,6 @@ class FiniteDifference(Tuned, Bounded):
             return [_tiny(leaf) for leaf in jax.tree.leaves(x)]
         raise SpanaxError(
             "FiniteDifference(step=None) has no points before its step is chosen",
-            here(),
             "FiniteDifference(step=1e-3), in the units of x",
             "bridge.fitted(x, P, values, y).points(x, key), with the values at P = bridge.pilot(x, key)",
         )
@@ -204,7 +202,6 @@ def _imaginary(values: Array) -> Array:
     if not jnp.issubdtype(values.dtype, jnp.complexfloating):
         raise SpanaxError(
             f'FiniteDifference(scheme="complex") needs complex values, and f returned {values.dtype}',
-            here(),
             "an f that computes with complex numbers and returns them",
             'scheme="central"',
         )

@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import SpanaxError
-from ._base import Local
-from ._distributions import bernoulli_logits, categorical_logits, family, is_bernoulli, is_categorical, sigmoid
-from ._facts import Facts
-from ._first_order import first_order
+from .._math.distributions import bernoulli_logits, categorical_logits, family, is_bernoulli, is_categorical, sigmoid
+from .._math.first_order import first_order
+from .base import Local
+from .facts import Facts
 
 
 class GumbelSoftmax(Local):
@@ -52,7 +52,7 @@ class GumbelSoftmax(Local):
             soft = jax.nn.softmax((logits + jax.random.gumbel(key, logits.shape, logits.dtype)) / self.temperature)
             return self._finish(soft, lambda: jax.nn.one_hot(jnp.argmax(soft, -1), soft.shape[-1], dtype=soft.dtype))
         raise SpanaxError(
-            f"GumbelSoftmax() is for Bernoulli and Categorical draws, not {family(distribution)}", "", "ScoreFunction()"
+            f"GumbelSoftmax() is for Bernoulli and Categorical draws, not {family(distribution)}", "ScoreFunction()"
         )
 
     def _finish(self, soft, rounded):

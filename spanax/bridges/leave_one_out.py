@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import SpanaxError
-from ._base import Branching
-from ._facts import Facts
-from ._scored import draw_with_score
+from .._math.scored import draw_with_score
+from .base import Branching
+from .facts import Facts
 
 
 class LeaveOneOut(Branching):
@@ -29,7 +29,7 @@ class LeaveOneOut(Branching):
     def __check_init__(self):
         if self.samples < 2:
             raise SpanaxError(
-                f"LeaveOneOut(samples={self.samples}): leaving one out needs at least 2 draws", "", "samples=2"
+                f"LeaveOneOut(samples={self.samples}): leaving one out needs at least 2 draws", "samples=2"
             )
 
     @property

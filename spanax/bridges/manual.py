@@ -8,9 +8,8 @@ from typing import Any
 import equinox as eqx
 
 from .._errors import SpanaxError
-from .._jaxprs import here
-from ._base import Bridge
-from ._facts import Facts
+from .base import Bridge
+from .facts import Facts
 
 
 class Manual(Bridge):
@@ -32,10 +31,10 @@ class Manual(Bridge):
         remedies = "Manual(vjp=lambda x, y, ct: ...)", "Manual(jvp=lambda x, y, v: ...)"
         if (self.vjp is None) == (self.jvp is None):
             given = "neither vjp nor jvp" if self.vjp is None else "both vjp and jvp"
-            raise SpanaxError(f"Manual was given {given}, and takes one of them", here(), *remedies)
+            raise SpanaxError(f"Manual was given {given}, and takes one of them", *remedies)
         name, function = ("vjp", self.vjp) if self.jvp is None else ("jvp", self.jvp)
         if not callable(function):
-            raise SpanaxError(f"Manual({name}={function!r}): it cannot be called", here(), *remedies)
+            raise SpanaxError(f"Manual({name}={function!r}): it cannot be called", *remedies)
 
     @property
     def facts(self) -> Facts:

@@ -1,9 +1,9 @@
 """The pathwise (reparametrisation) gradient."""
 
 from .._errors import SpanaxError
-from ._base import Local
-from ._distributions import family, numpyro_draw, reparametrised
-from ._facts import Facts
+from .._math.distributions import family, numpyro_draw, reparametrised
+from .base import Local
+from .facts import Facts
 
 
 class Pathwise(Local):
@@ -34,7 +34,6 @@ class Pathwise(Local):
         if not reparametrised(distribution):
             raise SpanaxError(
                 f"Pathwise() needs a reparametrised distribution, and {family(distribution)} has none",
-                "",
                 "ScoreFunction()",
                 "Componentwise() for a mixture",
                 "GumbelSoftmax() for a relaxed Bernoulli or Categorical",

@@ -6,12 +6,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
-from .._jaxprs import here
+from .._math.first_order import first_order
+from .._math.precision import is_low
 from .._primitives import undifferentiated, zero_valued
-from ._base import Step
-from ._facts import Facts
-from ._first_order import first_order
-from ._precision import is_low
+from .base import Step
+from .facts import Facts
 from .soft import positive
 
 
@@ -34,7 +33,7 @@ class Perturbed(Step):
 
     def __check_init__(self):
         if not (isinstance(self.samples, int) and self.samples >= 2 and self.samples % 2 == 0):
-            raise SpanaxError(f"Perturbed(samples={self.samples!r})", here(), "an even number: they come in pairs")
+            raise SpanaxError(f"Perturbed(samples={self.samples!r})", "an even number: they come in pairs")
 
     @property
     def facts(self) -> Facts:
@@ -50,7 +49,9 @@ class Perturbed(Step):
     def step(self, operation, x, key):
         if key is None:
             raise SpanaxError(
-                f"{operation.name} via {self!r} needs a key", operation.where, f"hard.{operation.name}(..., key=key)"
+                f"{operation.name} via {self!r} needs a key",
+                f"hard.{operation.name}(..., key=key)",
+                where=operation.where,
             )
         at = jax.lax.stop_gradient(x)
         # In single precision at least: in bfloat16 noise comes from a grid of 1/128.

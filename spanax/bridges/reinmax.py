@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import SpanaxError
-from ._base import Local
-from ._distributions import (
+from .._math.distributions import (
     bernoulli_logits,
     categorical_logits,
     family,
@@ -15,8 +14,9 @@ from ._distributions import (
     one_hot_draw,
     sigmoid,
 )
-from ._facts import Facts
-from ._first_order import first_order
+from .._math.first_order import first_order
+from .base import Local
+from .facts import Facts
 
 
 class ReinMax(Local):
@@ -58,7 +58,7 @@ class ReinMax(Local):
             middle = (jax.nn.softmax(logits / self.temperature) + z) / 2
             return first_order(_categorical, "ReinMax()", z, (jax.nn.softmax(logits), middle), logits)
         raise SpanaxError(
-            f"ReinMax() is for Bernoulli and Categorical draws, not {family(distribution)}", "", "ScoreFunction()"
+            f"ReinMax() is for Bernoulli and Categorical draws, not {family(distribution)}", "ScoreFunction()"
         )
 
 

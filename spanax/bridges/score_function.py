@@ -5,10 +5,10 @@ from typing import Any, Literal
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from ._base import Scored
+from .._math.scored import draw_with_score
 from ._baselines import as_baseline, less_baseline
-from ._facts import Facts
-from ._scored import draw_with_score
+from .base import Scored
+from .facts import Facts
 from .moving_average import MovingAverage
 
 

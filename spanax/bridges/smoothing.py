@@ -9,14 +9,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._errors import SpanaxError
-from .._jaxprs import here
-from ._base import Bounded
-from ._bounded_directions import BoundedSmoothing
-from ._box import Box
-from ._directions import coordinates, orthogonal, widest
-from ._facts import Facts
-from ._linear_guide import gradient, guided_gradient
-from ._probes import (
+from .._math.directions import coordinates, orthogonal, widest
+from .._math.sobol import DIMENSIONS, shifted_sobol
+from ._probing.bounded_directions import BoundedSmoothing
+from ._probing.linear_guide import gradient, guided_gradient
+from ._probing.probes import (
     check_count,
     check_key,
     check_positive,
@@ -29,7 +26,9 @@ from ._probes import (
     split,
     usable,
 )
-from ._sobol import DIMENSIONS, shifted_sobol
+from .base import Bounded
+from .box import Box
+from .facts import Facts
 
 _DIRECTIONS = ("orthogonal", "gaussian", "sobol", "coordinate")
 _RESOLUTION = (
@@ -86,9 +85,9 @@ class Smoothing(Bounded):
         check_count("Smoothing(blocks", self.blocks, 1)
         if self.directions not in _DIRECTIONS:
             one_of = ", ".join(map(repr, _DIRECTIONS))
-            raise SpanaxError(f"Smoothing(directions={self.directions!r})", here(), f"one of {one_of}")
+            raise SpanaxError(f"Smoothing(directions={self.directions!r})", f"one of {one_of}")
         if not isinstance(self.antithetic, bool):
-            raise SpanaxError(f"Smoothing(antithetic={self.antithetic!r})", here(), "True", "False")
+            raise SpanaxError(f"Smoothing(antithetic={self.antithetic!r})", "True", "False")
         check_positive("Smoothing(sigma", self.sigma, scalar=True)
 
     @property
@@ -154,7 +153,7 @@ class Smoothing(Bounded):
         if guide is None:
             estimate = gradient(change, u) if whole is None else gradient(change * _weights(whole, dtype), u)
         elif whole is not None:
-            raise SpanaxError("Smoothing.combine: a guide together with dropped points", here(), "guide=None")
+            raise SpanaxError("Smoothing.combine: a guide together with dropped points", "guide=None")
         else:
             direction = self.standardised(jax.tree.map(lambda g, leaf: g.astype(leaf.dtype), guide, x), x)
             estimate = guided_gradient(change, u, direction.astype(dtype), self._blocks(u.shape[1]))
@@ -182,7 +181,7 @@ class Smoothing(Bounded):
         """f(x + sigma u_k) - f(x - sigma u_k) over 2, or f(x + sigma u_k) - f(x); 0 where a point is missing."""
         if not self.antithetic:
             if y is None:
-                raise SpanaxError("Smoothing(antithetic=False).combine needs the value at x", here(), "y=f(x)")
+                raise SpanaxError("Smoothing(antithetic=False).combine needs the value at x", "y=f(x)")
             return jax.tree.map(lambda plus, at: chosen(whole, plus, 0) - chosen(whole, at[None], 0), Y, y)
         return jax.tree.map(lambda values: differences(whole, values) / 2, Y)
 
@@ -200,7 +199,6 @@ class Smoothing(Bounded):
         if size > DIMENSIONS:
             raise SpanaxError(
                 f"Sobol directions for {size} numbers: there are direction numbers for {DIMENSIONS}",
-                here(),
                 'Smoothing(directions="orthogonal")',
             )
         halves = [shifted_sobol(k, self._block(size), size, dtype) for k in jax.random.split(key)]

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
-from .._jaxprs import here, is_traced
-from ._base import Step
-from ._facts import Facts
+from .._jaxprs import is_traced
+from .base import Step
+from .facts import Facts
 
 
 def positive(name: str, value: Any) -> Float[Array, ""] | float:
@@ -26,7 +26,7 @@ def positive(name: str, value: Any) -> Float[Array, ""] | float:
             shape, good = (), False
     if shape or not good:
         raise SpanaxError(
-            f"{name}={value!r}", here(), "one positive number, in the units of the operation's input", f"{name}=0.1"
+            f"{name}={value!r}", "one positive number, in the units of the operation's input", f"{name}=0.1"
         )
     return value if isinstance(value, jax.Array) else float(value)
 
@@ -59,7 +59,7 @@ class Soft(Step):
 
     def __check_init__(self):
         if self.kernel not in (None, "logistic", "gaussian", "laplace"):
-            raise SpanaxError(f"kernel={self.kernel!r} is not known", here(), "'logistic', 'gaussian' or 'laplace'")
+            raise SpanaxError(f"kernel={self.kernel!r} is not known", "'logistic', 'gaussian' or 'laplace'")
 
     @property
     def facts(self) -> Facts:
@@ -77,7 +77,7 @@ class Soft(Step):
         if kernel not in operation.soft:
             raise SpanaxError(
                 f"{operation.name} with the {kernel} kernel",
-                operation.where,
                 *(f"Soft({self.softness}, kernel={name!r})" for name in operation.soft),
+                where=operation.where,
             )
         return operation.soft[kernel](x, jnp.asarray(self.softness, x.dtype))

@@ -10,12 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Key, PyTree
 
-from ._base import Bounded
-from ._bounded_directions import BoundedSigns
-from ._box import Box
-from ._directions import rademacher, widest
-from ._facts import Facts
-from ._probes import (
+from .._math.directions import rademacher, widest
+from ._probing.bounded_directions import BoundedSigns
+from ._probing.probes import (
     check_count,
     check_key,
     check_positive,
@@ -27,6 +24,9 @@ from ._probes import (
     split,
     usable,
 )
+from .base import Bounded
+from .box import Box
+from .facts import Facts
 
 
 class SPSA(Bounded):

@@ -3,9 +3,7 @@
 import equinox as eqx
 
 from .._errors import SpanaxError
-from .._jaxprs import here
-from ._base import Local, Step
-from ._distributions import (
+from .._math.distributions import (
     bernoulli_probs,
     categorical_mean,
     family,
@@ -14,8 +12,9 @@ from ._distributions import (
     is_categorical,
     one_hot_draw,
 )
-from ._facts import Facts
-from ._first_order import first_order
+from .._math.first_order import first_order
+from .base import Local, Step
+from .facts import Facts
 
 
 class StraightThrough(Local, Step):
@@ -40,9 +39,7 @@ class StraightThrough(Local, Step):
 
     def __check_init__(self):
         if self.of is not None and (not isinstance(self.of, Step) or isinstance(self.of, StraightThrough)):
-            raise SpanaxError(
-                f"StraightThrough({self.of!r})", here(), "StraightThrough(Soft(0.1))", "StraightThrough()"
-            )
+            raise SpanaxError(f"StraightThrough({self.of!r})", "StraightThrough(Soft(0.1))", "StraightThrough()")
 
     @property
     def facts(self) -> Facts:
@@ -67,7 +64,7 @@ class StraightThrough(Local, Step):
 
     def draw(self, key, distribution):
         if self.of is not None:
-            raise SpanaxError(f"{self!r} is for hard operations, not for draws", "", "StraightThrough()")
+            raise SpanaxError(f"{self!r} is for hard operations, not for draws", "StraightThrough()")
         if is_bernoulli(distribution):
             z, mean = hard_draw(key, distribution), bernoulli_probs(distribution)[1]
         elif is_categorical(distribution):
@@ -75,7 +72,6 @@ class StraightThrough(Local, Step):
         else:
             raise SpanaxError(
                 f"StraightThrough() is for Bernoulli and Categorical draws, not {family(distribution)}",
-                "",
                 "ScoreFunction()",
             )
         return first_order(_identity, "StraightThrough()", z, (), mean)
@@ -86,8 +82,8 @@ class StraightThrough(Local, Step):
         if operation.identity is None:
             raise SpanaxError(
                 f"{operation.name} is nothing like the identity, and StraightThrough() takes it for that",
-                operation.where,
                 "StraightThrough(Soft(0.1)): the derivative of the relaxed operation",
+                where=operation.where,
             )
         return first_order(_identity, "StraightThrough()", operation.value, (), operation.identity(x))
 

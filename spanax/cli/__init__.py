@@ -20,7 +20,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in ("typer", "rich"):
             raise
-        needs = diagnosis(f"the command line needs {error.name}", "", *installing("cli"))
+        needs = diagnosis(f"the command line needs {error.name}", *installing("cli"), where="")
         sys.stderr.write(f"spanax: {needs}\n")
         finish(UNUSABLE)
     try:

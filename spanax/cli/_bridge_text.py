@@ -21,9 +21,11 @@ def bridges_of(texts: Sequence[str]) -> dict[str, list[Any]]:
     for text in texts:
         name, _, bridges = (piece.strip() for piece in text.partition("="))
         if not name or not bridges or "(" in name:
-            raise SpanaxError(f"--via {text!r} is no name and bridges", "", '--via "z=DisARM(),LeaveOneOut(4)"')
+            raise SpanaxError(f"--via {text!r} is no name and bridges", '--via "z=DisARM(),LeaveOneOut(4)"', where="")
         if name in found:
-            raise SpanaxError(f"--via names {name!r} twice", "", f'--via "{name}=..., ..." with all of its bridges')
+            raise SpanaxError(
+                f"--via names {name!r} twice", f'--via "{name}=..., ..." with all of its bridges', where=""
+            )
         found[name] = _listed(bridges)
     return found
 
@@ -32,7 +34,7 @@ def _listed(text: str) -> list[Any]:
     try:
         tree = ast.parse(f"({text},)", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise SpanaxError(f"--via {text!r} cannot be read: {error}", "", "DisARM(),LeaveOneOut(4)") from error
+        raise SpanaxError(f"--via {text!r} cannot be read: {error}", "DisARM(),LeaveOneOut(4)", where="") from error
     assert isinstance(tree, ast.Tuple)
     return [_bridge(node) for node in tree.elts]
 
@@ -40,14 +42,14 @@ def _listed(text: str) -> list[Any]:
 def _bridge(node: ast.expr) -> Any:
     text = ast.unparse(node)
     if isinstance(node, ast.Name):
-        raise SpanaxError(f"--via {text} is not called", "", f"{text}()")
+        raise SpanaxError(f"--via {text} is not called", f"{text}()", where="")
     if not isinstance(node, ast.Call):
-        raise SpanaxError(f"--via {text!r} is no bridge", "", "DisARM()", "spanax bridges lists all")
+        raise SpanaxError(f"--via {text!r} is no bridge", "DisARM()", "spanax bridges lists all", where="")
     bridge = _named(node.func)
     given = [_value(argument) for argument in node.args]
     settings = {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg is not None}
     if len(settings) < len(node.keywords):
-        raise SpanaxError(f"--via {text!r} has a ** in it", "", "the arguments one by one")
+        raise SpanaxError(f"--via {text!r} has a ** in it", "the arguments one by one", where="")
     try:
         return bridge(*given, **settings)
     except TypeError as error:
@@ -60,7 +62,7 @@ def _named(node: ast.expr) -> type[Any]:
     if name not in known:
         near = get_close_matches(name, known, 3, cutoff=0.5)
         raise SpanaxError(
-            f"--via: {name!r} is no bridge", "", *(f"{match}()" for match in near), "spanax bridges lists all"
+            f"--via: {name!r} is no bridge", *(f"{match}()" for match in near), "spanax bridges lists all", where=""
         )
     return known[name]
 
@@ -72,5 +74,7 @@ def _value(node: ast.expr) -> Any:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError) as error:
         raise SpanaxError(
-            f"--via: the argument {ast.unparse(node)!r} is no literal", "", "a number, True, False, None or a string"
+            f"--via: the argument {ast.unparse(node)!r} is no literal",
+            "a number, True, False, None or a string",
+            where="",
         ) from error

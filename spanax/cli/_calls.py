@@ -55,7 +55,7 @@ def _load(name: str) -> Any:
     module, colon, path = name.partition(":")
     if not (module and colon and path):
         raise SpanaxError(
-            f"{name!r} has no module and name", "", "write package.module:name, with a colon between them"
+            f"{name!r} has no module and name", "write package.module:name, with a colon between them", where=""
         )
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -65,7 +65,7 @@ def _load(name: str) -> Any:
     for piece in path.split("."):
         if not hasattr(found, piece):
             near = [f"{walked}{colon}{match}" for match in get_close_matches(piece, dir(found), 3)]
-            raise SpanaxError(f"{walked} has no {piece!r}", "", *near)
+            raise SpanaxError(f"{walked} has no {piece!r}", *near, where="")
         found, walked, colon = getattr(found, piece), f"{walked}{colon}{piece}", "."
     return found
 
@@ -73,7 +73,7 @@ def _load(name: str) -> Any:
 def fitting(name: str, function: Callable, args_name: str, example: Any) -> tuple[tuple, dict[str, Any]]:
     """Positional and keyword arguments; what can be given by position is, so that `argnums` can name it."""
     if not isinstance(example, (tuple, dict)):
-        raise SpanaxError(f"{args_name} gives {_a(example)}", "", f"make it {FORMS}")
+        raise SpanaxError(f"{args_name} gives {_a(example)}", f"make it {FORMS}", where="")
     args, kwargs = ((), example) if isinstance(example, dict) else (example, {})
     signature = signature_of(function)
     if signature is None:

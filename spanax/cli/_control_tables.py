@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..gallery import aim, cartpole, pendulum, trebuchet
-    from ..gallery._trained import Training
+    from ..gallery.trained import Training
 
 CHECK = "Gradient check: cosine of the first gradient with finite differences."
 

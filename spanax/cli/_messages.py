@@ -58,13 +58,13 @@ def told(what: str) -> Iterator[None]:
         yield
     except SpanaxError as error:
         if error.where.startswith(os.path.dirname(typer.__file__)):  # who called Spanax is no place of the user's
-            raise SpanaxError(error.problem, "", *error.remedies) from error
+            raise SpanaxError(error.problem, *error.remedies, where="") from error
         raise
     except (Exception, SystemExit) as error:
         # JAX goes on with its own story, which is for `--traceback`.
         first = re.split(r"\n\s*\n|\n?The error occurred while tracing", str(error), maxsplit=1)[0]
         remedy = "--traceback shows the whole error"
-        raise SpanaxError(f"{what}: {type(error).__name__}: {first}", _place(error), remedy) from error
+        raise SpanaxError(f"{what}: {type(error).__name__}: {first}", remedy, where=_place(error)) from error
 
 
 def _place(error: BaseException) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..gallery._names import VaeBridge
+from ..gallery.names import VaeBridge
 from ._tables import console, show_files, show_rows, show_text
 
 if TYPE_CHECKING:
-    from ..gallery._vae_result import BridgeFigures
-    from ..gallery.vae import Result
+    from ..gallery.vae import BridgeFigures, Result
 
 HEADS = "bridge", "training\nsteps", "held-out ELBO\n(nats)", "gradient\nvariance", "milliseconds\na step"
 LEGEND = (

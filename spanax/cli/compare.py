@@ -76,7 +76,7 @@ def _compared(
     from ..judge.recommend import recommend
 
     if vias_name and via:
-        raise SpanaxError("both --vias and --via", "", "one of them")
+        raise SpanaxError("both --vias and --via", "one of them", where="")
     f, args, kwargs = _call(name, args_name)
     check_positions(argnums, args, args_name)
     key = kwargs.pop("key", None)
@@ -99,7 +99,7 @@ def _call(name: str, args_name: str) -> tuple[Any, tuple, dict[str, Any]]:
 def _vias(name: str) -> Any:
     vias = load_value(name)
     if not isinstance(vias, dict) or not vias:
-        raise SpanaxError(f"{name} gives a value of type {type(vias).__name__}", "", VIAS)
+        raise SpanaxError(f"{name} gives a value of type {type(vias).__name__}", VIAS, where="")
     return vias
 
 

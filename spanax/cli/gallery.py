@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .._interrupts import keep
-from ..gallery._names import VaeBridge
+from ..gallery.names import VaeBridge
 from ._control_tables import print_aim, print_cartpole, print_pendulum, print_trebuchet
 from ._messages import end_interrupted, ending, show_help
 from ._options import FOLDER, MOST, SEEDS, Traceback, between, even, writable_folder

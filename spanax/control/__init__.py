@@ -1,17 +1,17 @@
 """Environments, differentiable or not, and training in them."""
 
-from ._to_gymnasium import to_gymnasium as to_gymnasium
-from .aim import Aim as Aim, Reach as Reach, aim as aim, reach as reach
 from .bptt import BPTT as BPTT
 from .env import Box as Box, Discrete as Discrete, Env as Env
 from .evaluate import evaluate as evaluate
-from .gymnasium import GymnasiumEnv as GymnasiumEnv, GymState as GymState, from_gymnasium as from_gymnasium
+from .gym.from_gymnasium import GymnasiumEnv as GymnasiumEnv, GymState as GymState, from_gymnasium as from_gymnasium
+from .gym.to_gymnasium import to_gymnasium as to_gymnasium
 from .policies import MLPPolicy as MLPPolicy
 from .policy_gradient import PolicyGradient as PolicyGradient
-from .problems._trebuchet_machine import Machine as Machine
 from .problems.cartpole import CartPole as CartPole
 from .problems.pendulum import Pendulum as Pendulum
-from .problems.trebuchet import Throw as Throw, Trebuchet as Trebuchet, shoot as shoot, throw as throw
+from .problems.trebuchet.aim import Aim as Aim, Reach as Reach, aim as aim, reach as reach
+from .problems.trebuchet.env import Throw as Throw, Trebuchet as Trebuchet, shoot as shoot, throw as throw
+from .problems.trebuchet.machine import Machine as Machine
 from .result import Result as Result, TrainingError as TrainingError
 from .rollout import Trajectory as Trajectory, rollout as rollout
 from .train import train as train

@@ -12,11 +12,10 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from .._errors import SpanaxError
-from .._jaxprs import here
 from ..stochastic.expectation import expectation
 from ..stochastic.sampling import cost
-from ._contract import Contract
-from ._method import Method, Seen, Task
+from ._training.contract import Contract
+from ._training.method import Method, Seen, Task
 from .env import State
 from .rollout import acting, is_drawn
 from .wrappers import where
@@ -68,19 +67,17 @@ class BPTT(Method):
         if self.horizon is None and not self.truncate:
             return
         if isinstance(self.horizon, bool) or not isinstance(self.horizon, int) or self.horizon < 1:
-            raise SpanaxError(f"BPTT(horizon={self.horizon!r})", here(), "an integer, 1 or more")
+            raise SpanaxError(f"BPTT(horizon={self.horizon!r})", "an integer, 1 or more")
 
     def check(self, task, policy):
         if task.env.black_box:
             raise SpanaxError(
                 "BPTT needs the derivative of the environment, and this one is a black box",
-                here(),
                 "via=control.PolicyGradient()",
             )
         if task.env.max_steps is None and (self.truncate or self.horizon is None):
             raise SpanaxError(
                 "the environment says no number of steps (max_steps) of an episode",
-                here(),
                 "control.TimeLimit(env, 200)",
                 "BPTT(horizon=40, truncate=False): the first 40 steps only",
             )

@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from .._errors import SpanaxError
-from .._jaxprs import here
 
 State = Any  # a pytree of arrays
 
@@ -24,7 +23,7 @@ class Box:
     def __init__(self, low: Any, high: Any):
         self.low, self.high = np.broadcast_arrays(np.asarray(low, float), np.asarray(high, float))
         if not np.all(self.low < self.high):
-            raise SpanaxError(f"Box(low={low!r}, high={high!r})", here(), "every low below its high")
+            raise SpanaxError(f"Box(low={low!r}, high={high!r})", "every low below its high")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -49,7 +48,7 @@ class Discrete:
 
     def __init__(self, n: int):
         if isinstance(n, bool) or not isinstance(n, int) or n < 2:
-            raise SpanaxError(f"Discrete(n={n!r})", here(), "an integer, 2 or more")
+            raise SpanaxError(f"Discrete(n={n!r})", "an integer, 2 or more")
         self.n = n
 
     def __repr__(self):

@@ -37,12 +37,16 @@ def evaluate(
     refuse_foreign(env, policy, starts)
     if env.max_steps is None:
         raise SpanaxError(
-            "the environment says no number of steps (max_steps) of an episode", where, "control.TimeLimit(env, 200)"
+            "the environment says no number of steps (max_steps) of an episode",
+            "control.TimeLimit(env, 200)",
+            where=where,
         )
     if not isinstance(starts, int):
         return _returns_from(env, policy, starts)
     if starts < 1 or key is None:
-        raise SpanaxError(f"evaluate(starts={starts!r}, key={key!r})", where, "100 starts, with a key", "start states")
+        raise SpanaxError(
+            f"evaluate(starts={starts!r}, key={key!r})", "100 starts, with a key", "start states", where=where
+        )
     together = min(starts, getattr(env, "n", starts))
     keys = jax.random.split(key, -(-starts // together) * together).reshape(-1, together)
     return np.concatenate([_returns(env, policy, some) for some in keys])[:starts]

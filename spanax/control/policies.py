@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
-from .._jaxprs import here
 from ..bridges import Drawing, Step, StraightThrough
 from ..hard.choice import argmax
 from ..hard.comparisons import greater
@@ -118,17 +117,13 @@ def _check(spec: Box | Discrete, via: Any) -> None:
         if via is not None:
             raise SpanaxError(
                 f"MLPPolicy(via={via!r}) for continuous actions",
-                here(),
                 "no via: they have a derivative, or PolicyGradient draws them",
             )
         if not (np.all(np.isfinite(spec.low)) and np.all(np.isfinite(spec.high))):
-            raise SpanaxError(
-                f"the actions have no bounds: {spec!r}", here(), "a policy of your own, an Equinox module"
-            )
+            raise SpanaxError(f"the actions have no bounds: {spec!r}", "a policy of your own, an Equinox module")
     elif not (via is None or isinstance(via, Drawing | Step)):
         raise SpanaxError(
             f"MLPPolicy(via={via!r}) is no bridge",
-            here(),
             "sx.StraightThrough(sx.Soft(0.5)), or another of a hard operation",
             "sx.GumbelSoftmax(), sx.ScoreFunction(), or another of a draw",
         )

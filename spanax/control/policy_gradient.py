@@ -11,13 +11,12 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Key
 
 from .._errors import SpanaxError
-from .._jaxprs import here
 from ..bridges import ScoreFunction
 from ..stochastic.expectation import expectation
 from ..stochastic.sampling import cost, sample
-from ._contract import Contract
-from ._critic import Critic
-from ._method import Method, Seen, Task
+from ._training.contract import Contract
+from ._training.critic import Critic
+from ._training.method import Method, Seen, Task
 from .wrappers import where
 
 
@@ -59,30 +58,26 @@ class PolicyGradient(Method):
 
     def __check_init__(self):
         if self.baseline not in ("critic", "leave-one-out", None):
-            raise SpanaxError(
-                f"PolicyGradient(baseline={self.baseline!r})", here(), '"critic"', '"leave-one-out"', "None"
-            )
+            raise SpanaxError(f"PolicyGradient(baseline={self.baseline!r})", '"critic"', '"leave-one-out"', "None")
         if not 0 < self.discount <= 1:
-            raise SpanaxError(f"PolicyGradient(discount={self.discount!r})", here(), "a number in (0, 1]")
+            raise SpanaxError(f"PolicyGradient(discount={self.discount!r})", "a number in (0, 1]")
         if not self.entropy >= 0:
-            raise SpanaxError(f"PolicyGradient(entropy={self.entropy!r})", here(), "0, or a small positive number")
+            raise SpanaxError(f"PolicyGradient(entropy={self.entropy!r})", "0, or a small positive number")
 
     def check(self, task, policy):
         if not hasattr(policy, "distribution"):
             raise SpanaxError(
                 f"PolicyGradient needs to know what the policy draws from, and {type(policy).__name__} does not say",
-                here(),
                 "a method distribution(observation) that returns a numpyro distribution of actions",
                 "control.MLPPolicy(env, key=key)",
             )
         if task.env.max_steps is None:
             raise SpanaxError(
                 "the environment says no number of steps (max_steps) of an episode",
-                here(),
                 "control.TimeLimit(env, 200)",
             )
         if self.baseline == "leave-one-out" and task.batch < 2:
-            raise SpanaxError('baseline="leave-one-out" with batch=1 has no others', here(), "batch=8, or more")
+            raise SpanaxError('baseline="leave-one-out" with batch=1 has no others', "batch=8, or more")
         Contract(task, "PolicyGradient").check_distribution(policy)
 
     def start(self, task, policy, key):

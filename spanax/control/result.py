@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._errors import SpanaxError
-from ._gradient_check import gradient_check
-from ._training import Log, Progress, Training
+from ._training.gradient_check import gradient_check
+from ._training.updates import Log, Progress, Training
 
 
 class Result:
@@ -78,7 +78,7 @@ class Result:
 
     def plot(self, path: str | os.PathLike) -> None:
         """Draws returns and gradient norms against steps into a file (needs matplotlib: `pip install 'spanax[plots]'`)."""
-        from ._curves import draw
+        from ._training.curves import draw
 
         title = f"{self.env_steps:,} steps in {self.episodes:,} episodes"
         draw(Path(path), title, self.steps_so_far, self.returns, self.gradient_norms)
@@ -87,6 +87,6 @@ class Result:
 class TrainingError(SpanaxError):
     """A gradient was no number, or too large. `result`: what was learnt before that update."""
 
-    def __init__(self, result: Result, problem: str, where: str, *remedies: str):
-        super().__init__(problem, where, *remedies)
+    def __init__(self, result: Result, problem: str, *remedies: str, where: str | None = None):
+        super().__init__(problem, *remedies, where=where)
         self.result = result

@@ -89,8 +89,8 @@ def acting(policy: Policy, env: Env) -> Callable[[Array, Any], Array]:
         if action.shape != spec.shape and not (isinstance(spec, Discrete) and action.shape == (spec.n,)):
             raise SpanaxError(
                 f"the policy's action has shape {list(action.shape)}, and the environment's is {list(spec.shape)} ({spec!r})",
-                place,
                 "an action of that shape for ONE observation: batches are made by vmap",
+                where=place,
             )
         return action
 

@@ -17,15 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from .._checks import check_key
 from .._errors import SpanaxError, SpanaxWarning, diagnosis
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import here
-from ..blackbox._progress import progress as shown
-from ..stochastic.sampling import check_key
-from ._checkpoint import Standing, checksum, load, make_folder, save, updates_of
-from ._fingerprint import Entries, entries
-from ._method import Method, Task
-from ._training import ROWS, Progress, Training
+from .._progress import progress as shown
+from ._training.checkpoint import Standing, checksum, load, make_folder, save, updates_of
+from ._training.fingerprint import Entries, entries
+from ._training.method import Method, Task
+from ._training.updates import ROWS, Progress, Training
 from .env import Env
 from .result import Result, TrainingError
 from .rollout import Policy
@@ -72,7 +72,7 @@ def train(
     a checkpoint that cannot be used, and for what a black-box environment raises.
     """
     where = here()
-    check_key(key, where)
+    check_key(key, where=where)
     refuse_foreign(env, policy)
     _check(env, via, loss, progress, where)
     updates = via.updates if updates is None else updates
@@ -85,22 +85,25 @@ def train(
 def _check(env: Any, via: Any, loss: Any, progress: Any, where: str) -> None:
     if not isinstance(env, Env):
         raise SpanaxError(
-            f"{env!r} is no control.Env", where, "control.from_gymnasium(env)", "a subclass of control.Env"
+            f"{env!r} is no control.Env", "control.from_gymnasium(env)", "a subclass of control.Env", where=where
         )
     if not isinstance(via, Method):
-        raise SpanaxError(f"train(via={via!r})", where, "control.BPTT(horizon=40)", "control.PolicyGradient()")
+        raise SpanaxError(f"train(via={via!r})", "control.BPTT(horizon=40)", "control.PolicyGradient()", where=where)
     if not isinstance(progress, bool):
         raise SpanaxError(
-            f"train(progress={progress!r})", where, "True: a line on stderr, where that is a terminal", "False: none"
+            f"train(progress={progress!r})",
+            "True: a line on stderr, where that is a terminal",
+            "False: none",
+            where=where,
         )
     if loss is not None and not callable(loss):
-        raise SpanaxError(f"train(loss={loss!r})", where, "loss(state, action, next_state) -> scalar")
+        raise SpanaxError(f"train(loss={loss!r})", "loss(state, action, next_state) -> scalar", where=where)
 
 
 def _check_counts(**counts: Any) -> None:
     for name, number in counts.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise SpanaxError(f"train({name}={number!r})", here(), "an integer, 1 or more", "None: the method's own")
+            raise SpanaxError(f"train({name}={number!r})", "an integer, 1 or more", "None: the method's own")
 
 
 def _default_optimizer() -> optax.GradientTransformation:
@@ -121,7 +124,9 @@ def _started(
 ) -> tuple[Training, Progress]:
     arrays, static = eqx.partition(policy, lambda x: eqx.is_inexact_array(x) and isinstance(x, jax.Array))
     if not jax.tree.leaves(arrays):
-        raise SpanaxError("the policy has no floating-point arrays that could be trained", where, "an Equinox module")
+        raise SpanaxError(
+            "the policy has no floating-point arrays that could be trained", "an Equinox module", where=where
+        )
     task, (begin, go) = Task(env, batch, loss), jax.random.split(key)
     via.check(task, policy)
     carry = via.start(task, policy, begin)
@@ -177,7 +182,7 @@ class _Run:
             raise
         found, problem = self._found(interrupted), self._problem_of_saving()
         if problem and usable:
-            raise TrainingError(found, *problem, "error.result: what was learnt")
+            raise TrainingError(found, *problem, "error.result: what was learnt", where=self.where)
         if not usable:
             raise self._stopped(found)
         return found
@@ -219,10 +224,10 @@ class _Run:
 
     def _save(self) -> None:
         if problem := self._problem_of_saving():
-            warnings.warn(SpanaxWarning(diagnosis(*problem, "the training goes on")), stacklevel=2)
+            warnings.warn(SpanaxWarning(diagnosis(*problem, "the training goes on", where=self.where)), stacklevel=2)
 
-    def _problem_of_saving(self) -> tuple[str, str, str] | None:
-        """Writes the checkpoint; or what is wrong, where, and what to do."""
+    def _problem_of_saving(self) -> tuple[str, str] | None:
+        """Writes the checkpoint; or what is wrong, and what to do."""
         self.saved = time.perf_counter()
         if self.path is None:
             return None
@@ -233,13 +238,13 @@ class _Run:
                     problem = (
                         f"the checkpoint {str(self.path)!r} was written by another training meanwhile, and is kept"
                     )
-                    return problem, self.where, "a path of its own for each training"
+                    return problem, "a path of its own for each training"
                 if there >= self.made:
                     return None
             self.last = save(self.path, self.standing, self.fingerprint)
         except OSError as error:
             problem = f"the checkpoint {str(self.path)!r} could not be written: {error.strerror or error}"
-            return problem, self.where, "room on the disk, and the rights to write there"
+            return problem, "room on the disk, and the rights to write there"
         return None
 
     def _found(self, interrupted: bool) -> Result:
@@ -264,11 +269,11 @@ class _Run:
         return TrainingError(
             found,
             f"the gradient of update {self.made} cannot be used: {what}{told}",
-            self.where,
             "a shorter horizon: control.BPTT(horizon=20)",
             "a smaller step, or clipping: optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))",
             "error.result.policy: what was learnt before it",
             "jax.config.update('jax_debug_nans', True), to see where a NaN comes from",
+            where=self.where,
         )
 
 

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key
 
 from .._errors import SpanaxError
-from .._jaxprs import here
 from .env import Env, State
 
 
@@ -161,5 +160,5 @@ def where(condition: Bool[Array, ""], one: State, other: State) -> State:
 
 def _positive(what: str, number: object) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise SpanaxError(f"{what}={number!r}", here(), "an integer, 1 or more")
+        raise SpanaxError(f"{what}={number!r}", "an integer, 1 or more")
     return number

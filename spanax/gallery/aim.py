@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .._errors import SpanaxError
-from ..control.aim import aim
-from ..control.problems.trebuchet import Throw, throw
-from ._report import write_report
-from ._requirements import check_requirements
+from ..control.problems.trebuchet.aim import aim
+from ..control.problems.trebuchet.env import Throw, throw
+from ._shared.report import write_report
+from ._shared.requirements import check_requirements
 
 TARGET, WIND, START = 90.0, -2.0, (45.0, 200.0)
 TOLERANCE = 1e-3  # metres
@@ -92,7 +92,7 @@ def _aimed(settings: Settings, tolerance: float) -> Try:
     try:
         found = aim(settings.target, settings.wind, angle=START[0], weight=START[1], tolerance=tolerance)
     except SpanaxError as error:  # its place would be a line of ours, and its remedies are arguments of `control.aim`
-        raise SpanaxError(error.problem, "", "another target or wind") from error
+        raise SpanaxError(error.problem, "another target or wind", where="") from error
     return Try(found.iterations, found.angle, found.weight, found.distance)
 
 
@@ -106,8 +106,8 @@ def _tries(settings: Settings) -> tuple[Try, ...]:
 
 
 def _draw(out: Path, settings: Settings, tries: tuple[Try, ...]) -> tuple[Path, Path]:
-    from ._throw_pictures import approach, motion
-    from ._throw_scene import scene
+    from ._throws.pictures import approach, motion
+    from ._throws.scene import scene
 
     still, moving = out / "aim.png", out / "aim.gif"
     scenes = [scene(_thrown(settings, one)) for one in tries]

@@ -21,10 +21,10 @@ import spanax as sx
 
 from .. import control
 from ..control.rollout import Policy
-from ._judging import Judgement, judged
-from ._report import PACKAGES, write_report
-from ._requirements import check_requirements
-from ._trained import Training, figures
+from ._shared.judging import Judgement, judged
+from ._shared.report import PACKAGES, write_report
+from ._shared.requirements import check_requirements
+from .trained import Training, figures
 
 EPS = 1e-3  # of Adam: once the pole stands, its gradients are tiny, and steps of full size would forget the way there
 UPDATES, GRADIENT_UPDATES, QUICK_GRADIENT_UPDATES = 150, 100, 70
@@ -182,7 +182,7 @@ def _as_a_black_box(settings: Settings) -> tuple[Any, int, control.Result]:
 
 
 def _draw(out: Path, learners: tuple[Learner, ...]) -> tuple[Path, Path]:
-    from ._cartpole_pictures import motion, picture
+    from ._pictures.cartpole import motion, picture
 
     still, moving = out / "cartpole.png", out / "cartpole.gif"
     picture(still, [(one.training, one.judgement) for one in learners])

@@ -15,10 +15,10 @@ import numpy as np
 
 from .. import control
 from ..control.rollout import Policy
-from ._judging import Judgement, judged
-from ._report import PACKAGES, write_report
-from ._requirements import check_requirements
-from ._trained import Training, figures
+from ._shared.judging import Judgement, judged
+from ._shared.report import PACKAGES, write_report
+from ._shared.requirements import check_requirements
+from .trained import Training, figures
 
 UPDATES, QUICK_UPDATES = 500, 300
 STARTS = np.random.default_rng(0).uniform([-np.pi, -1.0], [np.pi, 1.0], (100, 2))
@@ -117,7 +117,7 @@ def _trained(
 def _draw(
     out: Path, env: control.Pendulum, policy: Policy, settings: Settings, training: Training, judgement: Regret
 ) -> tuple[Path, Path]:
-    from ._pendulum_pictures import motion, picture
+    from ._pictures.pendulum import motion, picture
 
     still, moving = out / "pendulum.png", out / "pendulum.gif"
     title = f"Pendulum by BPTT (judged by whole episodes: {judgement.mean:.1f}; the best there is: {OPTIMUM:.1f})"

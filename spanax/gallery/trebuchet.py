@@ -16,12 +16,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .. import control
-from ..control.problems.trebuchet import Trebuchet, throw
+from ..control.problems.trebuchet.env import Trebuchet, throw
 from ..control.rollout import Policy
-from ._aimer import BATCH, reach, train
-from ._report import write_report
-from ._requirements import check_requirements
-from ._trained import Training, figures
+from ._shared.report import write_report
+from ._shared.requirements import check_requirements
+from ._throws.aimer import BATCH, reach, train
+from .trained import Training, figures
 
 UPDATES, QUICK_UPDATES = 2000, 300
 CASES = 1000  # winds and targets that it is judged by, those in reach of them
@@ -129,8 +129,8 @@ def _summary(missed: Float[np.ndarray, " cases"]) -> Misses:
 
 
 def _draw(out: Path, policy: Policy, winds: np.ndarray, targets: np.ndarray, missed: np.ndarray) -> tuple[Path, Path]:
-    from ._throw_pictures import misses, motion
-    from ._throw_scene import scene
+    from ._throws.pictures import misses, motion
+    from ._throws.scene import scene
 
     still, moving = out / "trebuchet.png", out / "trebuchet.gif"
     misses(still, winds, targets, missed)

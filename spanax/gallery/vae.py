@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .._errors import SpanaxError
-from . import _digits
-from ._names import VaeBridge
-from ._requirements import check_requirements
-from ._vae_result import BridgeFigures, Result, Settings, judge, write_figures, write_json
-from ._vae_training import Training, chunk_size, setup
+from ._shared.requirements import check_requirements
+from ._vae import digits
+from ._vae.result import BridgeFigures, Result, Settings, judge, write_figures, write_json
+from ._vae.training import Training, chunk_size, setup
+from .names import VaeBridge
 
 STEPS, QUICK_STEPS = 6_000, 500
 
@@ -57,7 +57,7 @@ def run(
     settings = _settings(via, steps, samples, seed, variance_repeats)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    data = _digits.load(seed)
+    data = digits.load(seed)
     trainings, figures, interrupted = _train_all(settings, data, on_progress)
     files = write_figures(out, data, seed, trainings) if trainings else ()
     report = write_json(out, settings, figures, interrupted)
@@ -67,9 +67,9 @@ def run(
 def _settings(via: Sequence[str], steps: int, samples: int, seed: int, variance_repeats: int) -> Settings:
     names = [bridge.value for bridge in VaeBridge]
     if unknown := [name for name in via if name not in names]:
-        raise SpanaxError(f"no bridge of the VAE is named {', '.join(unknown)}", "", f"one of {', '.join(names)}")
+        raise SpanaxError(f"no bridge of the VAE is named {', '.join(unknown)}", f"one of {', '.join(names)}", where="")
     if samples < 2 or samples % 2:
-        raise SpanaxError(f"samples={samples}: DisARM draws pairs, so the number must be even", "", "samples=4")
+        raise SpanaxError(f"samples={samples}: DisARM draws pairs, so the number must be even", "samples=4", where="")
     if steps < 1 or variance_repeats < 2 or not via:
         raise SpanaxError("nothing to train: at least one bridge, one step and two variance repeats are needed")
     bridges = tuple(dict.fromkeys(VaeBridge(name) for name in via))
@@ -77,7 +77,7 @@ def _settings(via: Sequence[str], steps: int, samples: int, seed: int, variance_
 
 
 def _train_all(
-    settings: Settings, data: _digits.Digits, on_progress: Callable[[Progress], None]
+    settings: Settings, data: digits.Digits, on_progress: Callable[[Progress], None]
 ) -> tuple[list[Training], tuple[BridgeFigures, ...], bool]:
     """The trainings of at least one step with their figures, and whether Ctrl-C cut them short."""
     trainings: list[Training] = []

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 
 from .._errors import SpanaxError
 from .._jaxprs import defined
+from .._math.distributions import family
 from .._places import Place
-from ..bridges._distributions import family
 from ..stochastic.sampling import parts
-from .check import SHORT, looked_at, may_run
-from .cuts import Cut
-from .finder import Finder
+from ._analysis.check import SHORT, looked_at, may_run
+from ._analysis.cuts import Cut
+from ._analysis.finder import Finder
+from ._analysis.operations import operation
+from ._analysis.remedies import remedies
+from ._analysis.traced import Traced, traced
 from .not_finite import in_program
-from .operations import operation
-from .remedies import remedies
 from .report import Gap, GapReport, Verdict
-from .traced import Traced, traced
 
 
 def find_gaps(
@@ -104,7 +104,7 @@ def assert_alive(f: Callable[..., Any], *args: Any, argnums: int | Sequence[int]
     report = find_gaps(f, *args, argnums=argnums, **kwargs)
     cut = [leaf for leaf, verdict in report.per_leaf.items() if verdict not in ("alive", "piecewise")]
     if bad := [*cut, *(leaf for leaf in report.flat if leaf not in cut)]:
-        raise SpanaxError(f"no whole gradient reaches {', '.join(bad)}\n{report}", defined(f))
+        raise SpanaxError(f"no whole gradient reaches {', '.join(bad)}\n{report}", where=defined(f))
 
 
 # -- verdicts

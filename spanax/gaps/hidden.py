@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from .._checks import check_key
 from .._errors import SpanaxError
 from .._functions import at_many_points, with_key
 from .._jaxprs import evaluate_jaxpr, here
-from ..bridges._directions import gaussian, moved, norm
-from ..stochastic.sampling import check_key
+from .._math.directions import gaussian, moved, norm
 from .find import analysed
 
 
@@ -74,13 +74,13 @@ def hidden_gradient(
     True
     """
     where = here()
-    check_key(key, where)
+    check_key(key, where=where)
     if not (isinstance(sigma, int | float) and 0 < sigma < np.inf and isinstance(pairs, int) and pairs >= 4):
         raise SpanaxError(
             f"hidden_gradient(sigma={sigma!r}, pairs={pairs!r})",
-            where,
             "sigma > 0, in the arguments' units",
             "pairs=512",
+            where=where,
         )
     analysis = analysed(f, args, with_key(f, jax.random.fold_in(key, 1), args, kwargs), argnums)
     program, x = analysis.program, analysis.program.concrete()

@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from .._checks import check_key
 from .._errors import SpanaxError
 from .._functions import at_many_points, with_key
 from .._jaxprs import evaluate_jaxpr, here
 from .._layout import WIDTH, filled, table
-from ..bridges._directions import gaussian, moved, norm
-from ..stochastic.sampling import check_key
+from .._math.directions import gaussian, moved, norm
+from ._analysis.record import Recorder
 from .find import Analysis, analysed
-from .record import Recorder
 from .report import Gap, finite
 
 POINTS = 129  # a line
@@ -133,10 +133,10 @@ def find_jumps(
     (1.0, 'comparison')
     """
     where = here()
-    check_key(key, where)
+    check_key(key, where=where)
     if not (isinstance(lines, int) and lines > 0 and isinstance(radius, int | float) and 0 < radius < np.inf):
         raise SpanaxError(
-            f"find_jumps(radius={radius!r}, lines={lines!r})", where, "a positive radius, in the arguments' units"
+            f"find_jumps(radius={radius!r}, lines={lines!r})", "a positive radius, in the arguments' units", where=where
         )
     analysis = analysed(f, args, with_key(f, jax.random.fold_in(key, 1), args, kwargs), argnums)
     start = analysis.program.concrete()

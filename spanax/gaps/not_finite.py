@@ -8,19 +8,19 @@ from typing import Any
 import jax
 
 from .._errors import SpanaxError
-from .._jaxprs import ClosedJaxpr, JaxprEqn, here
+from .._jaxprs import ClosedJaxpr, JaxprEqn
 from .._places import Place
-from .blame import Culprit, culprit
-from .operations import operation
+from ._analysis.blame import Culprit, culprit
+from ._analysis.operations import operation
+from ._analysis.traced import Traced
+from ._analysis.user_code import UserCode
 from .report import NotFinite
-from .traced import Traced
-from .user_code import UserCode
 
 
 def in_program(program: Traced) -> NotFinite | None:
     """In a traced program at its own arguments; None where all is finite."""
     if not program.is_concrete:
-        raise SpanaxError("nan=True runs the program, and an argument is given by shape only", here(), "arrays")
+        raise SpanaxError("nan=True runs the program, and an argument is given by shape only", "arrays")
     return _described(program.closed, program.leaves, program.others, program.place)
 
 

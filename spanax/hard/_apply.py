@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, Key
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import here
+from .._math.noise import KERNELS
 from .._primitives import undifferentiated, without_derivative
 from ..bridges import Operation, Step
-from ..bridges._noise import KERNELS
 
 Via = Step | None
 MaybeKey = Key[Array, ""] | None
@@ -35,7 +35,7 @@ def array(x: Any, dtype: Any = None) -> Array:
 def _real(x: Any) -> Array:
     x = array(x)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
-        raise SpanaxError("a hard operation of complex numbers", here(), "x.real or x.imag", "abs(x)")
+        raise SpanaxError("a hard operation of complex numbers", "x.real or x.imag", "abs(x)")
     return x
 
 
@@ -80,7 +80,7 @@ def apply(
             return without_derivative(exact(*inputs), inputs, *diagnosis)
         return exact(*inputs) if has_derivative else exact(*undifferentiated(tuple(inputs), *diagnosis))
     if not isinstance(via, Step):
-        raise SpanaxError(f"{name} via {via!r}, which is no bridge for a hard operation", where, *_bridges(True))
+        raise SpanaxError(f"{name} via {via!r}, which is no bridge for a hard operation", *_bridges(True), where=where)
     value = lax.stop_gradient(exact(*inputs))
     return via.step(Operation(name, where, value, hard, soft, identity, rows), x, key)
 
@@ -101,5 +101,5 @@ def on_last(x: Array, axis: int | None, name: str) -> tuple[Array, int | None]:
     if axis is None:
         return x.ravel(), None
     if isinstance(axis, bool) or not isinstance(axis, int) or not -x.ndim <= axis < x.ndim:
-        raise SpanaxError(f"{name} of axis {axis}, and x has shape {list(x.shape)}", here(), "axis=-1")
+        raise SpanaxError(f"{name} of axis {axis}, and x has shape {list(x.shape)}", "axis=-1")
     return jnp.moveaxis(x, axis, -1), axis % x.ndim

@@ -10,7 +10,7 @@ from jax import lax
 from jax.scipy.special import log_ndtr
 from jaxtyping import Array, Float
 
-from ..bridges._noise import units
+from .._math.noise import units
 
 _GUMBEL = math.sqrt(6) / math.pi  # the scale of a Gumbel variable by its standard deviation
 _POINTS, _REACH = 65, 8.0

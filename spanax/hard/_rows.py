@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from ..bridges._noise import KERNELS
+from .._math.noise import KERNELS
+from .._math.sorting import sorted_rows
 from ._laplace import quantiles, ranks
-from ._sorting import sorted_rows
 
 Row = Float[Array, "*b n"]
 _SCALE = math.sqrt(0.5)  # of Laplace noise of standard deviation 1

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
-from .._jaxprs import here
-from ..bridges._noise import units
+from .._math.noise import units
 from ._apply import MaybeKey, Via, apply, as_float, on_last, under_noise
 from ._maximisers import gaussian_max, gaussian_weights, gumbel_max, gumbel_weights, one_hot_argmax
 
@@ -47,7 +46,7 @@ def _entries(a: Array, axis: int | None, name: str) -> tuple[Array, int | None]:
     """`on_last`, for an operation that needs an entry."""
     x, position = on_last(a, axis, name)
     if x.shape[-1] == 0:
-        raise SpanaxError(f"{name} of no entries, and x has shape {list(a.shape)}", here(), "at least one entry")
+        raise SpanaxError(f"{name} of no entries, and x has shape {list(a.shape)}", "at least one entry")
     return x, position
 
 

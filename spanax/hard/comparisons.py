@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from ..bridges._noise import units
+from .._math.noise import units
 from ._apply import MaybeKey, Via, alike, apply, array, under_noise
 
 Numbers = Float[Array, "*s"] | float

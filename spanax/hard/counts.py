@@ -11,9 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
-from .._jaxprs import here
+from .._math.noise import Kernel, units
 from .._primitives import undifferentiated
-from ..bridges._noise import Kernel, units
 from ._apply import MaybeKey, Via, apply, array, as_float, under_noise
 from .choice import one_hot
 from .comparisons import difference
@@ -52,7 +51,6 @@ def searchsorted(
     if a.ndim != 1 or side not in ("left", "right"):
         raise SpanaxError(
             f"searchsorted in a of shape {list(a.shape)}, side={side!r}",
-            here(),
             "a with one axis",
             'side="left" or "right"',
         )
@@ -94,7 +92,7 @@ def bincount(
     weights = jnp.ones_like(x) if weights is None else array(weights, x.dtype)
     if x.ndim != 1 or weights.shape != x.shape:
         raise SpanaxError(
-            f"bincount of x {list(x.shape)} and weights {list(weights.shape)}", here(), "one axis, the same for both"
+            f"bincount of x {list(x.shape)} and weights {list(weights.shape)}", "one axis, the same for both"
         )
     return weights @ one_hot(x, length, via=via, key=key)
 
@@ -122,7 +120,7 @@ def histogram(
     weights = None if weights is None else array(weights, x.dtype)
     if weights is not None and weights.shape != jnp.shape(a):
         raise SpanaxError(
-            f"histogram of a {list(jnp.shape(a))} and weights {list(weights.shape)}", here(), "the same shape for both"
+            f"histogram of a {list(jnp.shape(a))} and weights {list(weights.shape)}", "the same shape for both"
         )
     edges = jnp.histogram_bin_edges(x, bins, range).astype(x.dtype)
 

@@ -17,7 +17,6 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Key
 
 from .._errors import SpanaxError
-from .._jaxprs import here
 from ._apply import MaybeKey, Via, alike, array, as_float
 from .comparisons import Numbers, greater
 
@@ -44,7 +43,6 @@ def _within(x: Array) -> Array:
     if known:
         raise SpanaxError(
             "a truth weight outside [0, 1]",
-            here(),
             "hard.greater(x, threshold, via=via), for a weight of a number",
             "hard.not_equal(x, 0), where anything but 0 is to be true",
         )
@@ -146,7 +144,6 @@ def select(
     if len(condlist) != len(choicelist):
         raise SpanaxError(
             f"select with {len(condlist)} conditions and {len(choicelist)} choices",
-            here(),
             "one choice for each condition",
         )
     keys = [None] * len(condlist) if key is None else list(jax.random.split(key, max(len(condlist), 1)))

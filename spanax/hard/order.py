@@ -19,10 +19,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
-from .._jaxprs import here
+from .._math.sorting import sorted_rows
 from ._apply import MaybeKey, Via, apply, as_float, on_last
 from ._rows import hard_rank, largest, soft_permutation, soft_rank, soft_sort
-from ._sorting import sorted_rows
 
 
 def _unchanged(x):
@@ -125,7 +124,7 @@ def top_k(
     x, position = on_last(as_float(operand), axis, "top_k")
     n = x.shape[-1]
     if not (isinstance(k, int) and 0 <= k <= n):
-        raise SpanaxError(f"top_k of k={k!r} among {n} entries", here(), f"k from 0 to {n}")
+        raise SpanaxError(f"top_k of k={k!r} among {n} entries", f"k from 0 to {n}")
     if x.size == 0 or k == 0:
         values, weights = jnp.zeros((*x.shape[:-1], k), x.dtype), jnp.zeros((*x.shape[:-1], k, n), x.dtype)
     else:

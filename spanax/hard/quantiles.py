@@ -11,10 +11,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
-from .._jaxprs import here
+from .._math.sorting import sorted_rows
 from ._apply import MaybeKey, Via, apply, array, as_float, on_last
 from ._rows import soft_places
-from ._sorting import sorted_rows
 
 # Between the order statistics at p = floor(p) + share and the next one, the share of the next one; at the end it may be 1.
 _METHODS = {
@@ -75,7 +74,7 @@ def _quantile(name, a, q, axis, method, keepdims, via, key):
     n = x.shape[-1]
     if method not in _METHODS or n == 0:
         what = f"method={method!r}" if n else "no entries"
-        raise SpanaxError(f"{name} with {what}", here(), f"method: {', '.join(_METHODS)}", "at least one entry")
+        raise SpanaxError(f"{name} with {what}", f"method: {', '.join(_METHODS)}", "at least one entry")
     q = array(q, jnp.float32 if x.dtype.itemsize < 4 else x.dtype)  # half precision counts to 256 or 2048 only
     at = jnp.clip(q.ravel(), 0, 1) * (n - 1)
     lower = jnp.clip(jnp.floor(at), 0, max(n - 2, 0))

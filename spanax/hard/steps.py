@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..bridges._noise import units
+from .._math.noise import units
 from ._apply import MaybeKey, Via, apply, array, as_float, under_noise
 
 

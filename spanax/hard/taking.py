@@ -12,7 +12,6 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from .._errors import SpanaxError
-from .._jaxprs import here
 from ._apply import array, as_float, on_last
 
 Weights = Float[Array, "*index n"] | Int[Array, "*index"]
@@ -26,7 +25,6 @@ def _check(name: str, n: int, weights: Array) -> None:
     if weights.ndim == 0 or weights.shape[-1] != n:
         raise SpanaxError(
             f"{name}: weights of shape {list(weights.shape)} over {n} entries",
-            here(),
             f"weights whose last axis has {n} entries, such as hard.argmax returns",
             "integer indices",
         )
@@ -73,7 +71,6 @@ def take_along_axis(a: Float[Array, "*s"], weights: Weights, axis: int) -> Float
     if weights.ndim != a.ndim + 1 or position is None:
         raise SpanaxError(
             f"take_along_axis: weights of shape {list(weights.shape)} for an array of shape {list(a.shape)}",
-            here(),
             "one axis for each of the array's, and one for the weights, such as hard.argsort returns",
         )
     along = jnp.moveaxis(weights, position, -2).astype(x.dtype)  # rest..., index, n

@@ -10,13 +10,13 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
+from .._checks import check_key
 from .._errors import SpanaxError
 from .._jaxprs import here
-from ..stochastic.sampling import check_key
-from ._differences import Differences, chosen_steps, measured
-from ._lines import Lines, lines
+from ._differences.differences import Differences, chosen_steps, measured
+from ._differences.lines import Lines, lines
+from ._differences.objective import Program
 from ._numbers import listed
-from ._program import Program
 
 LEVEL = 0.01
 _BEYOND = 2.0  # standard errors above the level's, where 97.5% of the tests find it
@@ -187,7 +187,7 @@ def check_gradient(
     (True, False)
     """
     where = here()
-    check_key(key, where)
+    check_key(key, where=where)
     _check_counts(where, draws=(draws, 100), directions=(directions, 1), leaves=(leaves, 1))
     program = Program.of(f, args, kwargs, argnums, where)
     program.check(key, where)
@@ -203,7 +203,7 @@ def check_gradient(
 def _check_counts(where: str, **counts: tuple[Any, int]) -> None:
     for name, (count, least) in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < least:
-            raise SpanaxError(f"check_gradient({name}={count!r})", where, f"a Python integer, {least} or more")
+            raise SpanaxError(f"check_gradient({name}={count!r})", f"a Python integer, {least} or more", where=where)
 
 
 def _judged(

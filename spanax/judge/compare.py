@@ -9,16 +9,16 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
+from .._checks import check_key
 from .._errors import SpanaxError
 from .._jaxprs import here
 from ..bridges import Bridge, Drawing
-from ..stochastic.sampling import check_key
-from ._arguments import Arguments
-from ._candidates import candidates
-from ._groups import groups_of
-from ._judged import judged
-from ._problem import Problem
-from ._sites import draws_of, leaves_of_draws
+from ._measure.arguments import Arguments
+from ._measure.candidates import candidates
+from ._measure.groups import groups_of
+from ._measure.measure import judged
+from ._measure.sites import draws_of, leaves_of_draws
+from ._truth.problem import Problem
 from .comparison import Comparison
 
 LEAST = 100  # draws
@@ -93,7 +93,7 @@ def compare(
     'every draw enumerated'
     """
     where = here()
-    check_key(key, where)
+    check_key(key, where=where)
     _check_numbers(draws, accuracy, where)
     arguments = Arguments.of(f, args, kwargs, argnums, where)
     judged_by = groups_of(arguments, groups, where)
@@ -107,6 +107,8 @@ def compare(
 
 def _check_numbers(draws: Any, accuracy: Any, where: str) -> None:
     if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < LEAST:
-        raise SpanaxError(f"compare(draws={draws!r})", where, f"an integer, {LEAST} or more")
+        raise SpanaxError(f"compare(draws={draws!r})", f"an integer, {LEAST} or more", where=where)
     if isinstance(accuracy, bool) or not isinstance(accuracy, int | float) or not 0 < accuracy < np.inf:
-        raise SpanaxError(f"compare(accuracy={accuracy!r})", where, "accuracy=0.1, a share of the gradient's norm")
+        raise SpanaxError(
+            f"compare(accuracy={accuracy!r})", "accuracy=0.1, a share of the gradient's norm", where=where
+        )

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ._json import to_json
 from ._numbers import listed
-from ._page import page
-from ._table import table
+from ._show.json import to_json
+from ._show.page import page
+from ._show.table import table
 from .rows import Group as Group, Interval as Interval, Row as Row, Truth as Truth
 
 

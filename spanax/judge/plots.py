@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._errors import SpanaxError, installing
-from .._jaxprs import here
-from ._histograms import draw_histograms
-from ._plane import draw_plane, key_of_plane
+from ._show.histograms import draw_histograms
+from ._show.plane import draw_plane, key_of_plane
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,11 +34,11 @@ def draw(comparison: Any, path: str | Path) -> None:
 def check(path: str | Path) -> None:
     """Raises what `draw` would, before the long work that a picture comes after."""
     if Path(path).suffix.lower() not in SUFFIXES:
-        raise SpanaxError(f"a picture {str(path)!r}", here(), *(f"{Path(path).stem}{suffix}" for suffix in SUFFIXES))
+        raise SpanaxError(f"a picture {str(path)!r}", *(f"{Path(path).stem}{suffix}" for suffix in SUFFIXES))
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
-        raise SpanaxError("a picture needs matplotlib", here(), *installing("plots")) from error
+        raise SpanaxError("a picture needs matplotlib", *installing("plots")) from error
 
 
 def figure_of(comparison: Any) -> Figure:

@@ -9,21 +9,21 @@ from typing import Any
 import jax
 from jaxtyping import Array, Key, PyTree
 
+from .._checks import check_key
 from .._errors import SpanaxError
 from .._functions import with_key
 from .._jaxprs import defined, here
 from ..gaps.find import find_gaps
 from ..gaps.report import MEANING
-from ..stochastic.sampling import check_key
-from ._arguments import Arguments
-from ._candidates import Candidate
-from ._groups import groups_of
-from ._halving import Trial
-from ._judged import judged
-from ._problem import Problem
-from ._proposals import Proposal
-from ._search import Ranking, Search
-from ._sites import Draw, draws_of, leaves_of_draws
+from ._measure.arguments import Arguments
+from ._measure.candidates import Candidate
+from ._measure.groups import groups_of
+from ._measure.measure import judged
+from ._measure.sites import Draw, draws_of, leaves_of_draws
+from ._search.halving import Trial
+from ._search.proposals import Proposal
+from ._search.search import Ranking, Search
+from ._truth.problem import Problem
 from .comparison import Comparison
 
 SEARCH = 0.6  # of the budget; the rest is for comparing the finalists
@@ -63,9 +63,9 @@ def recommend(
     Successive halving: Jamieson and Talwalkar 2016 (arXiv:1502.07943).
     """
     where, start = here(), time.perf_counter()
-    check_key(key, where)
+    check_key(key, where=where)
     if not (isinstance(budget_seconds, int | float) and budget_seconds > 0):
-        raise SpanaxError(f"recommend(budget_seconds={budget_seconds!r})", where, "a positive number of seconds")
+        raise SpanaxError(f"recommend(budget_seconds={budget_seconds!r})", "a positive number of seconds", where=where)
     f = getattr(f, "expectation_of", f)
     arguments = Arguments.of(f, args, kwargs, argnums, where)
     judged_by = groups_of(arguments, groups, where)
@@ -75,7 +75,7 @@ def recommend(
     unnamed = list(dict.fromkeys(draw.where for draw in draws if draw.name is None))
     if all(draw.name is None for draw in draws):
         raise SpanaxError(
-            "no draw has a name, by which its bridge could be replaced", unnamed[0], 'name="z" in sx.sample'
+            "no draw has a name, by which its bridge could be replaced", 'name="z" in sx.sample', where=unnamed[0]
         )
     for_search, for_comparison = jax.random.split(key)
     of_draws = leaves_of_draws(f, arguments, key)
@@ -130,8 +130,8 @@ def _without_draws(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequen
     gaps = [gap for gap in report.gaps if gap.kind != "intended"]
     if not gaps:
         remedies = ["jax.grad(f)"] if report.verdict == "alive" else []
-        return SpanaxError(f"{problem}, and {MEANING[report.verdict]}", defined(f), *remedies)
+        return SpanaxError(f"{problem}, and {MEANING[report.verdict]}", *remedies, where=defined(f))
     listed = ", ".join(f"{gap.operation} at {gap.place}" for gap in gaps)
     remedies = list(dict.fromkeys(remedy for gap in gaps for remedy in gap.remedies))[:MOST_REMEDIES]
     judged = 'sx.compare(f, ..., vias={"soft": g, "smooth": h}), to judge such alternatives'
-    return SpanaxError(f"{problem}; its hard steps are: {listed}", defined(f), *remedies, judged)
+    return SpanaxError(f"{problem}; its hard steps are: {listed}", *remedies, judged, where=defined(f))

@@ -17,12 +17,12 @@ import numpy as np
 
 from .._errors import SpanaxError
 from .._jaxprs import defined
-from . import _calls, _hooks
+from ._derivatives.unreached import careful
 from ._effort import Tuned
 from ._guard import UnknownStateError, state_of
+from ._python import calls, hooks
 from ._session import RaisedError, Session, under
-from ._unreached import careful
-from ._values import Array, Number, Value, as_jax
+from ._values.values import Array, Number, Value, as_jax
 
 
 class Outcome(eqx.Module):
@@ -77,7 +77,7 @@ class Program:
 
     def __init__(self, function: Callable, max_iterations: int, recursive: bool, derive: str = ""):
         if not callable(function):
-            raise SpanaxError(f"lift() takes a function, not {function!r}", "", "sx.lift(f)(x)")
+            raise SpanaxError(f"lift() takes a function, not {function!r}", "sx.lift(f)(x)")
         if isinstance(max_iterations, bool) or not isinstance(max_iterations, int) or max_iterations < 1:
             raise SpanaxError(f"max_iterations is a whole number from 1 up, not {max_iterations!r}")
         self.function, self.max_iterations, self.recursive, self.derive = function, max_iterations, recursive, derive
@@ -151,15 +151,15 @@ _ONE = threading.RLock()
 
 def traced_run(program: Program, args: tuple, kwargs: dict) -> tuple[Outcome, Session]:
     """The function on values, in a traced program. One at a time: it writes objects of the world, and takes that back."""
-    with _ONE, under(Session(_hooks.Rules(), program.max_iterations, program.recursive)) as now:
+    with _ONE, under(Session(hooks.Rules(), program.max_iterations, program.recursive)) as now:
         now.place, now.only_derived = _place(program.function), bool(program.derive)
         args, kwargs = jax.tree.map(lambda x: x() if isinstance(x, _Later) else x, (args, kwargs))
         with now.block(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             try:
-                result = _calls.start(program.function, args, kwargs)
+                result = calls.start(program.function, args, kwargs)
             except RaisedError as error:
                 raise error.error from None
-            result = _hooks.returned(result)
+            result = hooks.returned(result)
             leaves, tree = jax.tree.flatten(result)
             rest = tuple((i, Static(x)) for i, x in enumerate(leaves) if not _is_number(x))
             arrays = [as_jax(x) for x in leaves if _is_number(x)]
@@ -189,14 +189,14 @@ def scalar_of(outcome: Outcome, where: str) -> jax.Array:
         forms += [repr(x.value) for _, x in outcome.rest]
         raise SpanaxError(
             f"a gradient is that of one number; the function returns {', '.join(forms) or 'None'}",
-            where,
             "one number: a sum, a mean, or one part of the result",
             "jax.jacobian(sx.lift(f))",
+            where=where,
         )
     leaf = outcome.leaves[0].reshape(())
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
         raise SpanaxError(
-            "a gradient is that of a real number; the function returns a complex one", where, ".real, or abs()"
+            "a gradient is that of a real number; the function returns a complex one", ".real, or abs()", where=where
         )
     return leaf if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.asarray(leaf, float)
 

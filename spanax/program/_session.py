@@ -73,7 +73,7 @@ def in_library() -> bool:
 
 def unliftable(problem: str, *remedies: str) -> LiftError:
     """The error, with the user's line that is being traced."""
-    return LiftError(problem, line(), *remedies)
+    return LiftError(problem, *remedies, where=line())
 
 
 class Cell(Protocol):
@@ -260,7 +260,7 @@ class Session:
         fault = self.fault
         if not is_traced(failed) and isinstance(failed, (bool, np.bool_)):
             if failed:
-                raise SpanaxError(problem, where, *remedies)
+                raise SpanaxError(problem, *remedies, where=where)
             return
         message = problem, where, remedies
         if message not in fault.messages:
@@ -280,7 +280,7 @@ def session() -> Session:
     """The one under way in this thread."""
     stack = getattr(_LOCAL, "stack", None)
     if not stack:
-        raise SpanaxError("a value of a lifted program was used after the program had ended", here())
+        raise SpanaxError("a value of a lifted program was used after the program had ended")
     return stack[-1]
 
 

@@ -35,10 +35,10 @@ def check_values(f: Callable, args: tuple, kwargs: dict, result: Any) -> None:
     if not same_form:
         raise SpanaxError(
             f"the lifted program gives {result!r}, and the function itself {expected!r}",
-            defined(f),
             "without numbers that are drawn anew or read from the world in each call",
             "double precision: jax.config.update('jax_enable_x64', True)",
             "a report to Spanax, with the function",
+            where=defined(f),
         )
 
 

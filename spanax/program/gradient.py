@@ -20,9 +20,9 @@ from .._foreign_arrays import refuse_foreign
 from .._jaxprs import here, is_traced
 from ..bridges.smoothing import Smoothing
 from ..smoothing import smooth
-from ._calls import is_of_jax
 from ._compiled import Outcome, Program
-from ._nan_gradients import NanGradientError, check_choice, without_nan
+from ._derivatives.nan_gradients import NanGradientError, check_choice, without_nan
+from ._python.calls import is_of_jax
 from .lift import MAX_ITERATIONS, checked, raising
 
 
@@ -117,9 +117,9 @@ def _derived(
 
 def _check_options(sigma: Any, key: Any) -> None:
     if sigma is None and key is not None:
-        raise SpanaxError("a key without sigma: an exact gradient draws nothing", here(), "sigma=0.1", "no key")
+        raise SpanaxError("a key without sigma: an exact gradient draws nothing", "sigma=0.1", "no key")
     if sigma is not None and key is None:
-        raise SpanaxError("sigma needs a key: the smoothed gradient is an estimate", here(), "key=jax.random.key(0)")
+        raise SpanaxError("sigma needs a key: the smoothed gradient is an estimate", "key=jax.random.key(0)")
 
 
 def _precision(args: tuple, key: Any) -> contextlib.AbstractContextManager:
@@ -278,7 +278,9 @@ def _smoothed(f: Callable, args: tuple, sigma: float, key: Any, pairs: int, max_
     def run(moving: tuple, fixed: tuple) -> tuple:
         if not jax.tree.leaves(moving):
             raise SpanaxError(
-                "no argument is a real number: there is nothing to smooth", place, "floats instead of text or objects"
+                "no argument is a real number: there is nothing to smooth",
+                "floats instead of text or objects",
+                where=place,
             )
         smoothed = smooth(lambda x: _as_float(value(*eqx.combine(x, fixed))), via=Smoothing(sigma=sigma, pairs=pairs))
         with _faults(messages):
@@ -300,5 +302,5 @@ def _faults(messages: list[tuple[str, str, tuple[str, ...]]]) -> Iterator[None]:
     except (RuntimeError, ValueError) as error:
         for problem, where, remedies in messages:
             if problem in str(error) and where in str(error):
-                raise SpanaxError(problem, where, *remedies) from None
+                raise SpanaxError(problem, *remedies, where=where) from None
         raise

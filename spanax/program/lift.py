@@ -85,7 +85,7 @@ def checked(result: Any, outcome: Outcome) -> Any:
     if not is_traced(outcome.code):
         raise_fault(outcome)
         return result
-    texts = [diagnosis(problem, where, *remedies) for problem, where, remedies in outcome.messages]
+    texts = [diagnosis(problem, *remedies, where=where) for problem, where, remedies in outcome.messages]
     one, others = jnp.ones(()), eqx.filter(result, lambda x: eqx.is_array(x) and not eqx.is_inexact_array(x))
     one, others = eqx.branched_error_if((one, others), outcome.code > 0, outcome.code - 1, texts)
     # Times one, so that the derivatives depend on the check as well: a compiled gradient leaves out what only the value needs.
@@ -98,4 +98,4 @@ def raise_fault(outcome: Outcome) -> None:
     code = int(np.asarray(outcome.code).max())  # by NumPy, which compiles nothing
     if code:
         problem, where, remedies = outcome.messages[code - 1]
-        raise SpanaxError(problem, where, *remedies)
+        raise SpanaxError(problem, *remedies, where=where)

@@ -11,7 +11,6 @@ from jax import lax
 from jaxtyping import Array, Float, PyTree
 
 from .._errors import SpanaxError
-from .._jaxprs import here
 
 
 class Guide(eqx.Module):
@@ -41,7 +40,7 @@ class Guide(eqx.Module):
 
     def __init__(self, decay: float = 0.9, *, like: PyTree[Array] | None = None):
         if not (isinstance(decay, int | float) and 0 <= decay < 1):
-            raise SpanaxError(f"Guide(decay={decay!r})", here(), "0 <= decay < 1, such as 0.9")
+            raise SpanaxError(f"Guide(decay={decay!r})", "0 <= decay < 1, such as 0.9")
         self.decay = decay
         self.value = None if like is None else jax.tree.map(jnp.zeros_like, like)
         self.weight = jnp.zeros(())
@@ -64,4 +63,4 @@ def check_same_form(expected: Any, given: Any, what: str, whose: str) -> None:
     forms = [(jax.tree.structure(tree), tuple(map(jnp.shape, jax.tree.leaves(tree)))) for tree in (expected, given)]
     if forms[0] != forms[1]:
         shown = [f"{tree} with shapes {list(shapes)}" for tree, shapes in forms]
-        raise SpanaxError(f"{what} is {shown[1]}, and {whose}: {shown[0]}", here(), f"a pytree of the form of {whose}")
+        raise SpanaxError(f"{what} is {shown[1]}, and {whose}: {shown[0]}", f"a pytree of the form of {whose}")

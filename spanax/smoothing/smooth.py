@@ -12,19 +12,18 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
+from .._checks import check_key
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._functions import at_many_points
-from .._jaxprs import here
+from .._math.directions import widest
+from .._math.first_order import first_order
 from .._primitives import zero_valued
-from ..bridges._directions import widest
-from ..bridges._first_order import first_order
 from ..bridges.smoothing import Smoothing
-from ..stochastic.sampling import check_key
-from ._program import Program, check_finite, checked_point, guarded, paired_keys
-from ._resolved import resolved
-from ._softened_control import softened_gradient
-from ._softened_guide import softened_slope
+from ._guides.softened_control import softened_gradient
+from ._guides.softened_guide import softened_slope
+from ._objective import Program, check_finite, checked_point, guarded, paired_keys
+from ._resolution import resolved
 from .guide import Guide, check_same_form
 
 _DEFAULT = Smoothing()
@@ -92,7 +91,7 @@ def smooth(
     @functools.wraps(f)
     def smoothed(x, *args, key: Any = None, **kwargs):
         refuse_foreign(x, args, kwargs)
-        check_key(key, here())
+        check_key(key)
         x = checked_point(x)
         at, bridge = lax.stop_gradient(x), _guarded_bridge(via)
         for_points, for_runs, for_control = jax.random.split(key, 3)
@@ -113,28 +112,23 @@ def smooth(
 
 def _check_options(via: Any, guide: Any, control_variate: Any) -> None:
     if not isinstance(via, Smoothing):
-        raise SpanaxError(f"smooth(via={via!r})", here(), "sx.Smoothing(sigma=0.1, pairs=32)")
+        raise SpanaxError(f"smooth(via={via!r})", "sx.Smoothing(sigma=0.1, pairs=32)")
     if not via.antithetic:
         raise SpanaxError(
             "smooth(via=Smoothing(antithetic=False)): that compares with f(x), which smooth does not evaluate",
-            here(),
             "Smoothing(antithetic=True) with half as many pairs, for the same evaluations",
         )
     if via.directions == "coordinate":
         raise SpanaxError(
             'smooth(via=Smoothing(directions="coordinate")): its derivative is that of f smoothed along one coordinate at a '
             "time, not that of the value, E[f(x + sigma u)]",
-            here(),
             'Smoothing(directions="orthogonal")',
         )
     if control_variate not in ("auto", "softened", None):
-        raise SpanaxError(
-            f"smooth(control_variate={control_variate!r})", here(), '"auto"', '"softened"', "None, for none"
-        )
+        raise SpanaxError(f"smooth(control_variate={control_variate!r})", '"auto"', '"softened"', "None, for none")
     if guide is not None and control_variate != "auto":
         raise SpanaxError(
             f"smooth(guide=..., control_variate={control_variate!r}): the guide would not be used",
-            here(),
             'control_variate="auto"',
             "guide=None",
         )

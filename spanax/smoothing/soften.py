@@ -14,19 +14,19 @@ from jaxtyping import Array, Float
 
 from .._errors import SpanaxError, SpanaxWarning, diagnosis
 from .._foreign_arrays import refuse_foreign
-from .._jaxprs import ClosedJaxpr, aval, here, is_traced, where, without_dead_code
-from . import _soft_arithmetic, _soft_choice, _soft_control, _soft_indexing, _soft_order, _soft_steps
-from ._soft_interpreter import Interpreter, KeptHard as KeptHard
-from ._soft_reach import REACHED, Reach
-from ._soft_values import is_float, is_soft, number
+from .._jaxprs import ClosedJaxpr, aval, is_traced, where, without_dead_code
+from ._soften import arithmetic, choice, control, indexing, order, steps
+from ._soften.interpreter import Interpreter, KeptHard as KeptHard
+from ._soften.reach import REACHED, Reach
+from ._soften.values import is_float, is_soft, number
 
 RULES = {
-    **_soft_arithmetic.RULES,
-    **_soft_choice.RULES,
-    **_soft_indexing.RULES,
-    **_soft_order.RULES,
-    **_soft_steps.RULES,
-    **_soft_control.RULES,
+    **arithmetic.RULES,
+    **choice.RULES,
+    **indexing.RULES,
+    **order.RULES,
+    **steps.RULES,
+    **control.RULES,
 }
 
 
@@ -108,9 +108,9 @@ class _Trace:
             message = diagnosis(
                 "a softened choice mixes two states of the loop around it: their mean is no state of the program, and the "
                 "derivative can be far off, in value and in sign",
-                where(mixed[0]),
                 "smooth(f, via=Smoothing(sigma)): unbiased for the smoothed gradient, whatever the program does",
                 "compare with finite differences of smooth(f) before you trust it",
+                where=where(mixed[0]),
             )
             warnings.warn(SpanaxWarning(message), stacklevel=3)
 
@@ -139,7 +139,6 @@ def _check(softness: Any) -> None:
     if not usable:
         raise SpanaxError(
             f"softness={softness!r}",
-            here(),
             "a positive number: the standard deviation of noise on each operation's input, in its units",
         )
 

@@ -11,18 +11,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from .._checks import check_key
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._functions import may_take_key, takes_key
-from .._jaxprs import defined, here
+from .._jaxprs import defined
 from .._primitives import sum_of_lanes
 from ..bridges import Drawing
-from .batches import warn_of_batched_loss
-from .choosing import with_bridges
-from .keys import check_keys
+from ._decisions.choosing import with_bridges
+from ._interpreter.batches import warn_of_batched_loss
+from ._interpreter.interpreter import Program
+from ._keys.keys import check_keys
 from .listening import tell
-from .program import Program
-from .sampling import check_key, sample
+from .sampling import sample
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution
@@ -73,9 +74,9 @@ def expectation(
     0.3125 0.1250
     """
     if not isinstance(samples, int) or samples < 1:
-        raise SpanaxError(f"expectation(samples={samples!r})", "", "samples=1 or more, a Python integer")
+        raise SpanaxError(f"expectation(samples={samples!r})", "samples=1 or more, a Python integer")
     if via is not None and not (isinstance(via, Mapping) and all(isinstance(b, Drawing) for b in via.values())):
-        raise SpanaxError(f"expectation(via={via!r})", "", 'a dictionary of bridges, such as via={"z": sx.DisARM()}')
+        raise SpanaxError(f"expectation(via={via!r})", 'a dictionary of bridges, such as via={"z": sx.DisARM()}')
 
     if not may_take_key(f):
         raise _without_key(f)
@@ -83,7 +84,7 @@ def expectation(
     @functools.wraps(f)
     def estimate(*args, key: Any = None, **kwargs):
         refuse_foreign(args, kwargs)
-        check_key(key, here())
+        check_key(key)
         if not takes_key(f, args, kwargs):
             raise _without_key(f)
         closed, aux_tree = _trace(f, has_aux, key, args, kwargs)
@@ -107,9 +108,9 @@ def expectation(
 def _without_key(f: Callable) -> SpanaxError:
     return SpanaxError(
         "expectation(f): f takes no `key`",
-        defined(f),
         "def f(*args, key): ..., with the key of its draws",
         "functools.wraps(f) on a function that passes it on",
+        where=defined(f),
     )
 
 
@@ -142,7 +143,7 @@ def _trace(f, has_aux, key, args, kwargs):
 
 def _split_aux(out, where):
     if not (isinstance(out, tuple) and len(out) == 2):
-        raise SpanaxError("with has_aux=True, f must return a pair (scalar, aux)", where, "return scalar, aux")
+        raise SpanaxError("with has_aux=True, f must return a pair (scalar, aux)", "return scalar, aux", where=where)
     return out
 
 
@@ -155,7 +156,7 @@ def _check_scalar(out: Any, has_aux: bool, where: str) -> None:
             remedies = ["has_aux=True, for a pair (scalar, aux)"]
         got = "a tuple" if isinstance(out, tuple) else f"{getattr(dtype, '__name__', dtype)}{list(shape)}"
         raise SpanaxError(
-            f"expectation(f): f must return a floating-point scalar, and it returned {got}", where, *remedies
+            f"expectation(f): f must return a floating-point scalar, and it returned {got}", *remedies, where=where
         )
 
 

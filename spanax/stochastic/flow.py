@@ -23,11 +23,14 @@ from .._jaxprs import (
     aval,
     body,
     collective_axes,
+    cond_branches,
+    fixed_point,
     is_call,
     is_ref,
-    scan_sizes,
+    scan_parts,
     varying,
     where,
+    while_parts,
 )
 from .sampling import Site, cost_p, sample_p
 
@@ -86,9 +89,9 @@ class Flow:
             if eqn.params["mapped"]:
                 raise SpanaxError(
                     "a cost inside a vmap of the program, where a cond around it would count the costs of both branches",
-                    eqn.params["where"],
                     "return it from the mapped function, and say sx.cost of the sum outside",
                     "jax.vmap(expectation(f)) instead of a vmap inside f",
+                    where=eqn.params["where"],
                 )
             self.loops[here], self.reach[here] = loops, into
             return []
@@ -106,46 +109,48 @@ class Flow:
         if into and any(is_ref(v) for v in eqn.invars):
             raise SpanaxError(
                 f"a draw reaches a mutable array (`{eqn.primitive.name}` of a jax.Ref), from where it cannot be followed",
-                where(eqn),
                 "carry the array through jax.lax.scan",
                 "x = x.at[i].set(value)",
+                where=where(eqn),
             )
         return [into] * len(eqn.outvars)
 
     def _cond(self, eqn, ins, control, here, loops):
         index, *operands = ins
-        branches = eqn.params["branches"]
+        branches = cond_branches(eqn)
         _check_varying(eqn, varying(eqn.invars[0]), eqn.outvars)
         outs = [self._walk(b.jaxpr, operands, control | index, (*here, k), loops) for k, b in enumerate(branches)]
         return [index.union(*out) for out in zip(*outs, strict=True)]
 
     def _scan(self, eqn, ins, control, here, loops):
-        inner, (consts, carries) = body(eqn)[0], scan_sizes(eqn)
-        carry = ins[consts : consts + carries]
-        while True:
-            outs = self._walk(inner, [*ins[:consts], *carry, *ins[consts + carries :]], control, here, (*loops, here))
-            back = [c | {_next_pass(label, here) for label in out} for c, out in zip(carry, outs, strict=False)]
-            if back == carry:
-                break
-            carry = back
+        scan = scan_parts(eqn)
+        consts, first, xs = scan.split(ins)
+
+        def step(carry):
+            outs = self._walk(scan.body.jaxpr, [*consts, *carry, *xs], control, here, (*loops, here))
+            return [c | {_next_pass(label, here) for label in out} for c, out in zip(carry, outs, strict=False)], outs
+
+        carry, outs = fixed_point(step, first)
         outs = [out | c for out, c in itertools.zip_longest(outs, carry, fillvalue=NONE)]
         return [frozenset(_after_loop(label, here) for label in out) for out in outs]
 
     def _while(self, eqn, ins, control, here, loops):
         """The loop is one site and one cost: how many passes it makes is unknown."""
-        a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-        inner = eqn.params["body_jaxpr"].jaxpr
-        changed = [v for v, x, y in zip(eqn.outvars, inner.invars[b:], inner.outvars, strict=True) if x is not y]
-        _check_varying(eqn, varying(eqn.params["cond_jaxpr"].jaxpr.outvars[0]), changed)
-        test_consts, body_consts, carry, test = ins[:a], ins[a : a + b], ins[a + b :], NONE
-        while True:
-            (decides,) = self._walk(eqn.params["cond_jaxpr"].jaxpr, [*test_consts, *carry], control, (*here, 0), loops)
+        loop = while_parts(eqn)
+        inner = loop.body.jaxpr
+        _, carried = loop.split_body(inner.invars)
+        changed = [v for v, x, y in zip(eqn.outvars, carried, inner.outvars, strict=True) if x is not y]
+        _check_varying(eqn, varying(loop.test.jaxpr.outvars[0]), changed)
+        (test_consts, body_consts, first), test = loop.split(ins), NONE
+
+        def step(carry):
+            nonlocal test
+            (decides,) = self._walk(loop.test.jaxpr, [*test_consts, *carry], control, (*here, 0), loops)
             test |= decides
             outs = self._walk(inner, [*body_consts, *carry], control | test, (*here, 1), loops)
-            back = [c | out for c, out in zip(carry, outs, strict=True)]
-            if back == carry:
-                break
-            carry = back
+            return [c | out for c, out in zip(carry, outs, strict=True)], None
+
+        carry, _ = fixed_point(step, first)
         inside = [labels for path, labels in self.reach.items() if within(path, here)]
         self.loops[here] = loops
         self.reach[here] = _as_one_site(test.union(*carry, *inside), here) | {(here, None)}
@@ -162,9 +167,9 @@ def _check_varying(eqn: JaxprEqn, decides: frozenset, outs: Sequence) -> None:
         raise SpanaxError(
             f"a `{eqn.primitive.name}` that each device along the mesh axes {same} decides by itself, and a result that JAX "
             "takes to be the same on all of them: its derivative would be wrong",
-            where(eqn),
             f"jax.lax.pcast(x, {tuple(same)}, to='varying') of what the branches return, or the loop begins with",
             "jnp.where",
+            where=where(eqn),
         )
 
 

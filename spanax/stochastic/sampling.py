@@ -13,9 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from .._checks import check_key
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import again, here
+from .._math.distributions import numpyro_promotion
+from .._math.log_probs import score
+from .._math.opened import check_static, closed, opened
+from .._math.parts import check_drawn
+from .._math.precision import is_low, lowered, raised
+from .._math.scored import is_told_by_the_draw
 from .._primitives import (
     new_primitive,
     no_tangent,
@@ -26,13 +33,7 @@ from .._primitives import (
     zero_valued,
 )
 from ..bridges import Drawing, Local, Scored
-from ..bridges._best import best_bridge
-from ..bridges._distributions import numpyro_promotion
-from ..bridges._log_probs import score
-from ..bridges._opened import check_static, closed, opened
-from ..bridges._parts import check_drawn
-from ..bridges._precision import is_low, lowered, raised
-from ..bridges._scored import is_told_by_the_draw
+from ..bridges.best import best_bridge
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution
@@ -101,9 +102,9 @@ def naming(site: Site) -> Iterator[None]:
     try:
         yield
     except SpanaxError as error:
-        if error.where:
+        if error.is_placed:
             raise
-        raise SpanaxError(f"{site.label}: {error.problem}", site.where, *error.remedies) from error
+        raise SpanaxError(f"{site.label}: {error.problem}", *error.remedies, where=site.where) from error
 
 
 def draw(site: Site, via: Drawing | None, key: Key[Array, ""], *leaves: Array) -> Array:
@@ -207,11 +208,11 @@ def _jvp_sample(primals, tangents, *, site):
         raise SpanaxError(
             f"{site.label} via {via!r} is differentiated outside expectation, or by a derivative inside f: it would be a "
             "silent zero there",
-            site.where,
             "differentiate sx.expectation(f), not f",
             "inside f: sx.expectation of the function that jax.grad or jax.vjp differentiates, as well",
             "a bridge whose draw has its own derivative: Pathwise, GumbelSoftmax, StraightThrough, ReinMax",
             "jax.lax.stop_gradient around the distribution's parameters, if a zero is meant",
+            where=site.where,
         )
     out, d_out = jax.jvp(lambda *args: draw(site, None, *args), primals, tangents)
     return [out], [d_out]
@@ -226,10 +227,10 @@ def _jvp_cost(primals, tangents, *, name, where, mapped):
     label = f"the cost {name!r}" if name else "a cost"
     raise SpanaxError(
         f"{label} is differentiated outside expectation, or by a derivative inside f: it adds to nothing there",
-        where,
         "differentiate sx.expectation(f), not f",
         "inside f: let the function that jax.grad or jax.vjp differentiates return the value (has_aux=True), and say "
         "sx.cost of it outside",
+        where=where,
     )
 
 
@@ -239,10 +240,10 @@ def _split_cost(*, name, where, mapped):
     raise SpanaxError(
         f"{label} inside of what a reverse-mode derivative inside f goes through, or one outside expectation: how often it "
         "is said would be lost",
-        where,
         "inside f: let the function that jax.grad or jax.vjp differentiates return the value (has_aux=True), and say "
         "sx.cost of it outside",
         "differentiate sx.expectation(f), not f",
+        where=where,
     )
 
 
@@ -293,8 +294,8 @@ def _check_call(key: Any, distribution: Any, via: Any, where: str) -> None:
     if not isinstance(distribution, Distribution):
         raise SpanaxError(
             f"sample(key, distribution) got a {type(distribution).__name__} for the distribution",
-            where,
             "a numpyro distribution",
+            where=where,
         )
     refuse_foreign(distribution)
     check_drawn(distribution, where)
@@ -304,19 +305,8 @@ def _check_call(key: Any, distribution: Any, via: Any, where: str) -> None:
             if isinstance(via, type) and issubclass(via, Drawing)
             else "a bridge, such as ScoreFunction()"
         )
-        raise SpanaxError(f"via={via!r} is no bridge for a draw", where, hint)
-    check_key(key, where)
-
-
-def check_key(key: Any, where: str) -> None:
-    """Raises unless `key` is one PRNG key, of the new or the raw kind."""
-    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
-    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
-    if not ((typed and shape == ()) or (dtype == jnp.uint32 and shape is not None and len(shape) == 1)):
-        got = f"{dtype}{list(shape)}" if shape is not None else repr(key)
-        raise SpanaxError(
-            f"one PRNG key is needed, not {got}", where, "jax.random.key(0)", "jax.vmap over an array of keys"
-        )
+        raise SpanaxError(f"via={via!r} is no bridge for a draw", hint, where=where)
+    check_key(key, where=where)
 
 
 def cost(value: Float[Array, ...] | float, name: str | None = None) -> None:
@@ -332,5 +322,5 @@ def cost(value: Float[Array, ...] | float, name: str | None = None) -> None:
     refuse_foreign(value)
     where, array = here(), _real_array(value)
     if array is None:
-        raise SpanaxError(f"sx.cost of {value!r}", where, "a real number, or an array of them")
+        raise SpanaxError(f"sx.cost of {value!r}", "a real number, or an array of them", where=where)
     cost_p.bind(array, name=name, where=where, mapped=False)

@@ -10,12 +10,12 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
+from .._checks import check_key
 from .._errors import SpanaxError
 from .._jaxprs import here
 from ..bridges import Bridge, Drawing, Manual, Probing, Step
-from ..stochastic.sampling import check_key
-from . import _draws, _general, _host, _probing, _steps
-from ._report import ContractError, Outcome, Report, outcome, outcomes, require
+from ._contract import draws as _draws, general, host, probing, steps
+from .report import ContractError, Outcome, Report, outcome, outcomes, require
 
 
 def check_bridge(
@@ -59,18 +59,18 @@ def check_bridge(
     where = here()
     _check_arguments(bridge, draws, f, x, where)
     key = jax.random.key(0) if key is None else key
-    check_key(key, where)
+    check_key(key, where=where)
     importlib.import_module("numpyro.distributions")  # which changes the filters of warnings
-    before, fields = _general.settings(), jax.tree.flatten(bridge)
-    found = outcomes(_general.checks(bridge))
+    before, fields = general.settings(), jax.tree.flatten(bridge)
+    found = outcomes(general.checks(bridge))
     found += _of_draws_and_steps(bridge, key, draws)
     if isinstance(bridge, Probing):
-        found += outcomes(_probing.checks(bridge, key, draws // 10, x))
+        found += outcomes(probing.checks(bridge, key, draws // 10, x))
     if isinstance(bridge, Manual):
-        found += outcomes(_host.checks(bridge, key, f, x))
-    same = _general.settings() == before
+        found += outcomes(host.checks(bridge, key, f, x))
+    same = general.settings() == before
     found += (
-        outcome("unchanged by its use", lambda: _general.unchanged(bridge, fields)),
+        outcome("unchanged by its use", lambda: general.unchanged(bridge, fields)),
         outcome(
             "global settings", lambda: require(same, "JAX's, NumPy's or Python's settings or random state changed")
         ),
@@ -87,7 +87,7 @@ def _of_draws_and_steps(bridge: Bridge, key: Key[Array, ""], draws: int) -> tupl
     if isinstance(bridge, Drawing):
         parts.append(outcomes(_draws.checks(bridge, key, draws)))
     if isinstance(bridge, Step):
-        parts.append(outcomes(_steps.checks(bridge, key, max(draws // 100, 100))))
+        parts.append(outcomes(steps.checks(bridge, key, max(draws // 100, 100))))
     taken = [part for part in parts if part[0].problem is None]
     return sum(taken or parts, ())
 
@@ -95,22 +95,24 @@ def _of_draws_and_steps(bridge: Bridge, key: Key[Array, ""], draws: int) -> tupl
 def _check_arguments(bridge: Any, draws: Any, f: Any, x: Any, where: str) -> None:
     if not isinstance(bridge, Bridge):
         hint = f"{bridge.__name__}()" if isinstance(bridge, type) else "an instance of a class derived from sx.Bridge"
-        raise SpanaxError(f"check_bridge({bridge!r}): that is no bridge", where, f"check_bridge({hint})")
+        raise SpanaxError(f"check_bridge({bridge!r}): that is no bridge", f"check_bridge({hint})", where=where)
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1000:
-        raise SpanaxError(f"check_bridge(draws={draws!r})", where, "a Python integer, 1000 or more")
+        raise SpanaxError(f"check_bridge(draws={draws!r})", "a Python integer, 1000 or more", where=where)
     if f is not None and not (callable(f) and isinstance(bridge, Manual)):
         raise SpanaxError(
-            f"check_bridge(f={f!r})", where, "the function whose derivative a Manual bridge is; for no other"
+            f"check_bridge(f={f!r})", "the function whose derivative a Manual bridge is; for no other", where=where
         )
     if x is None:
         return
     if not isinstance(bridge, Manual | Probing):
-        raise SpanaxError("check_bridge(x=...)", where, "a point for a Probing or Manual bridge; for no other")
+        raise SpanaxError("check_bridge(x=...)", "a point for a Probing or Manual bridge; for no other", where=where)
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(x)]
     if not any(leaf.size for leaf in leaves) or not all(
         np.issubdtype(leaf.dtype, np.floating) and np.all(np.isfinite(leaf)) for leaf in leaves
     ):
-        raise SpanaxError(f"check_bridge(x={x!r})", where, "a pytree of finite floats, such as np.array([0.5, 2.0])")
+        raise SpanaxError(
+            f"check_bridge(x={x!r})", "a pytree of finite floats, such as np.array([0.5, 2.0])", where=where
+        )
 
 
 def _shown(bridge: Bridge) -> str:

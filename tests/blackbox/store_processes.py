@@ -14,8 +14,8 @@ import traceback
 import numpy as np
 
 from spanax import SpanaxError
-from spanax.blackbox._store_layout import Layout
-from spanax.blackbox.store import Store
+from spanax.blackbox.store._layout import Layout
+from spanax.blackbox.store.store import Store
 
 LAYOUT = Layout("f", "value", (("x", "<i8", ()),), (("y", "<f8", (50,)),))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import spanax as sx
-from spanax.bridges._bounded_directions import _variance
+from spanax.bridges._probing.bounded_directions import _variance
 
 Shape = jax.ShapeDtypeStruct
 

@@ -361,7 +361,7 @@ def test_jax_s_own_check_of_keys(key):
 
 
 def test_every_dtype_of_an_input_gives_a_key(x64):
-    from spanax.blackbox._keys import probing_key
+    from spanax.blackbox._traced.keys import probing_key
 
     dtypes = [
         "bool",

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from spanax import SpanaxError
-from spanax.blackbox.ray import ray_executor
-from spanax.blackbox.run import Run, workers
-from spanax.blackbox.supervisor import Failed, supervise
+from spanax.blackbox.workers._supervisor import Failed, supervise
+from spanax.blackbox.workers.ray import ray_executor
+from spanax.blackbox.workers.run import Run, workers
 from tests.blackbox import programs
 from tests.blackbox.test_processes import is_running, soon
 from tests.blackbox.test_supervisor import same, taken

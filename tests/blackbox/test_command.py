@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from spanax._errors import SpanaxError
-from spanax.blackbox._command_error import CommandError
-from spanax.blackbox.command import Command, command
+from spanax.blackbox.command._failure import CommandError
+from spanax.blackbox.command.command import Command, command
 
 MODELS = pathlib.Path(__file__).parent / "models"
 NOTHING = {}

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from spanax import SpanaxError
-from spanax.blackbox.processes import processes
+from spanax.blackbox.workers.processes import processes
 from tests.blackbox import programs
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from spanax.blackbox._progress import progress
+from spanax._progress import progress
 
 
 class Terminal(io.StringIO):

@@ -4,8 +4,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 import pytest
 
 from spanax import SpanaxError
-from spanax.blackbox.processes import processes
-from spanax.blackbox.run import Run, workers
+from spanax.blackbox.workers.processes import processes
+from spanax.blackbox.workers.run import Run, workers
 
 
 def test_the_defaults():

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from spanax import SpanaxError
-from spanax.blackbox._store_layout import Layout
-from spanax.blackbox.store import Store
+from spanax.blackbox.store._layout import Layout
+from spanax.blackbox.store.store import Store
 
 SCALAR = Layout("f", "value", (("x", "float64", ()),), (("y", "float64", ()),))
 WIDE = Layout("f", "value", (("x", "<f8", (150,)),), (("y", "<f8", (150,)),))

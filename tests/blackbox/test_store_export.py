@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from spanax import SpanaxError
-from spanax.blackbox._store_layout import Layout
-from spanax.blackbox.store import Store
+from spanax.blackbox.store._layout import Layout
+from spanax.blackbox.store.store import Store
 
 LAYOUT = Layout(
     "f",

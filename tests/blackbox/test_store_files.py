@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from spanax import SpanaxError
-from spanax.blackbox import _store_format
-from spanax.blackbox._store_errors import BUSY_SECONDS
-from spanax.blackbox._store_layout import Layout
-from spanax.blackbox.store import Store
+from spanax.blackbox.store import _format
+from spanax.blackbox.store._errors import BUSY_SECONDS
+from spanax.blackbox.store._layout import Layout
+from spanax.blackbox.store.store import Store
 
 SCALAR = Layout("f", "value", (("x", "float64", ()),), (("y", "float64", ()),))
 WIDE = Layout("f", "value", (("x", "<f8", (150,)),), (("y", "<f8", (150,)),))
@@ -155,7 +155,7 @@ def test_one_changed_bit_of_an_output_is_seen(tmp_path, use):
 
 def test_no_damage_gives_a_wrong_value(tmp_path, monkeypatch):
     """Pages overwritten with noise, with one another, and with zeros, in a file that is too large to be checked whole."""
-    monkeypatch.setattr(_store_format, "CHECKED_WHOLE", 0)
+    monkeypatch.setattr(_format, "CHECKED_WHOLE", 0)
     good, path = tmp_path / "good.db", tmp_path / "runs.db"
     filled(good)
     raw, raised = good.read_bytes(), 0

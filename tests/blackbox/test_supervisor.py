@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from spanax import SpanaxError
-from spanax.blackbox.processes import processes
-from spanax.blackbox.run import Run
-from spanax.blackbox.supervisor import BadResult, Done, Failed, supervise
+from spanax.blackbox.workers._supervisor import BadResult, Done, Failed, supervise
+from spanax.blackbox.workers.processes import processes
+from spanax.blackbox.workers.run import Run
 from tests.blackbox import programs
 from tests.blackbox.test_processes import is_running, soon
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import spanax as sx
-from spanax.bridges._best import best_bridge
+from spanax.bridges.best import best_bridge
 
 from .numpyro_families import Case, choice, expected_cost, h, sigmoid, softmax, weights
 from .reference import assert_mean_is, central_differences

@@ -11,9 +11,9 @@ import pytest
 from numpyro.distributions import Distribution
 
 import spanax as sx
-from spanax.bridges._best import best_bridge
-from spanax.bridges._distributions import numpyro_promotion, reparametrised
-from spanax.bridges._parts import has_mixture
+from spanax._math.distributions import numpyro_promotion, reparametrised
+from spanax._math.parts import has_mixture
+from spanax.bridges.best import best_bridge
 
 from .numpyro_families import CASES, cost, expected_cost
 from .reference import central_differences

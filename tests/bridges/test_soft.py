@@ -8,7 +8,7 @@ from scipy import integrate
 
 import spanax as sx
 from spanax import hard
-from spanax.bridges._noise import KERNELS, units
+from spanax._math.noise import KERNELS, units
 
 from ..hard.reference import KERNELS as DENSITIES
 

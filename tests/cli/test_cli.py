@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spanax.cli._app import app
-from spanax.gallery._names import VaeBridge
+from spanax.gallery.names import VaeBridge
 
 TINY = ["gallery", "vae", "--steps", "2", "--samples", "2"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spanax import SpanaxError
-from spanax.control.aim import aim, reach
+from spanax.control.problems.trebuchet.aim import aim, reach
 
 from .throws import reference
 

@@ -8,7 +8,7 @@ import pytest
 
 import spanax as sx
 from spanax import SpanaxError, control
-from spanax.control._method import Task
+from spanax.control._training.method import Task
 
 from .envs import Coins, Line
 

@@ -9,7 +9,7 @@ import numpyro.distributions as dist
 import pytest
 
 from spanax import SpanaxError, control
-from spanax.control._method import Method
+from spanax.control._training.method import Method
 
 from .envs import Line
 

@@ -12,7 +12,7 @@ import pytest
 
 import spanax as sx
 from spanax import SpanaxError, control
-from spanax.control._checkpoint import FORMAT
+from spanax.control._training.checkpoint import FORMAT
 
 
 class Misbehaving(gymnasium.Env):

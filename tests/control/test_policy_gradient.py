@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from spanax import SpanaxError, control
-from spanax.control._method import Task
+from spanax.control._training.method import Task
 
 from .envs import Coins, Line
 

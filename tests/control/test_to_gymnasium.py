@@ -13,8 +13,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import spanax as sx
-from spanax.control._to_gymnasium import to_gymnasium
 from spanax.control.env import Box, Env
+from spanax.control.gym.to_gymnasium import to_gymnasium
 from spanax.control.problems.cartpole import CartPole
 from spanax.control.problems.pendulum import Pendulum
 from spanax.control.wrappers import AutoReset, Batched, TimeLimit

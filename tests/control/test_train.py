@@ -22,8 +22,8 @@ import pytest
 
 import spanax as sx
 from spanax import SpanaxError, control
-from spanax.control._checkpoint import load
-from spanax.control._fingerprint import differences
+from spanax.control._training.checkpoint import load
+from spanax.control._training.fingerprint import differences
 from spanax.control.train import _default_optimizer, _fingerprint, _started
 
 from .envs import Coins, Line

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from spanax import SpanaxError
-from spanax.control.problems._throw_phases import folded
-from spanax.control.problems._throw_sine import sincos
-from spanax.control.problems._trebuchet_machine import Machine
-from spanax.control.problems.trebuchet import Shot, Trebuchet, shoot, throw
+from spanax.control.problems.trebuchet._phases import folded
+from spanax.control.problems.trebuchet._sincos import sincos
+from spanax.control.problems.trebuchet.env import Shot, Trebuchet, shoot, throw
+from spanax.control.problems.trebuchet.machine import Machine
 
 from .throws import reference
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from spanax import control
-from spanax.gallery import _judging, pendulum
+from spanax.gallery import pendulum
+from spanax.gallery._shared import judging
 
 from .pictures import check_motion, check_picture
 
@@ -52,10 +53,10 @@ def test_pictures_are_written(tiny):
 def test_without_gymnasium_our_own_pendulum_judges_alike(monkeypatch):
     env, policy = control.Pendulum(), control.MLPPolicy(control.Pendulum(), key=jax.random.key(0))
     starts = pendulum.STARTS[:5]
-    theirs = _judging.judged("Pendulum-v1", env, policy, starts)
-    monkeypatch.setattr(_judging, "find_spec", lambda name: None)
+    theirs = judging.judged("Pendulum-v1", env, policy, starts)
+    monkeypatch.setattr(judging, "find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "gymnasium", None)
-    ours = _judging.judged("Pendulum-v1", env, policy, starts)
+    ours = judging.judged("Pendulum-v1", env, policy, starts)
     assert (theirs.judge, ours.judge) == ("Gymnasium's Pendulum-v1", "Spanax's Pendulum")
     np.testing.assert_allclose([ours.mean, ours.worst], [theirs.mean, theirs.worst], rtol=1e-3)  # ours in float32
 

@@ -5,16 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from spanax.control.aim import reach
-from spanax.control.problems.trebuchet import Trebuchet
-from spanax.gallery import _aimer, trebuchet
+from spanax.control.problems.trebuchet.aim import reach
+from spanax.control.problems.trebuchet.env import Trebuchet
+from spanax.gallery import trebuchet
+from spanax.gallery._throws import aimer
 
 from .pictures import check_motion, check_picture
 
 
 @pytest.fixture(scope="module")
 def reached():
-    return _aimer.reach(Trebuchet())
+    return aimer.reach(Trebuchet())
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 
 import spanax as sx
-from spanax.gallery import _digits, vae
-from spanax.gallery._names import VaeBridge
-from spanax.gallery._vae_model import LATENTS, VAE, BernoulliLatents, GaussianLatents, elbos
-from spanax.gallery._vae_training import Training, setup
+from spanax.gallery import vae
+from spanax.gallery._vae import digits
+from spanax.gallery._vae.model import LATENTS, VAE, BernoulliLatents, GaussianLatents, elbos
+from spanax.gallery._vae.training import Training, setup
+from spanax.gallery.names import VaeBridge
 
 TINY = {"steps": 2, "samples": 2, "variance_repeats": 2}
 
 
 @pytest.fixture(scope="module")
 def data():
-    return _digits.load(0)
+    return digits.load(0)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,7 @@ def test_digits_are_binary_disjoint_and_one_of_each(data):
     assert data.train.shape == (1500, 64) and data.held_out.shape == (297, 64)
     assert set(np.unique(data.train)) == {0.0, 1.0}
     assert data.one_of_each().shape == (10, 64)
-    assert not np.array_equal(_digits.load(1).train, data.train)
+    assert not np.array_equal(digits.load(1).train, data.train)
 
 
 @pytest.mark.parametrize("latents", [BernoulliLatents(), GaussianLatents()])

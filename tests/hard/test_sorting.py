@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spanax import hard
-from spanax.hard._sorting import sorted_rows
+from spanax._math.sorting import sorted_rows
 
 SHAPES = [(0,), (1,), (7,), (2, 3, 9), (0, 4), (3, 0), (70, 1000)]
 

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from jax import lax
 
 import spanax as sx
-from spanax.bridges._distributions import bernoulli_logits, hard_draw
-from spanax.bridges._log_probs import score
-from spanax.bridges._pmf import pmf
+from spanax._math.distributions import bernoulli_logits, hard_draw
+from spanax._math.log_probs import score
+from spanax._math.pmf import pmf
 
 FACTS = sx.Facts("E[f]", True, "1", 1, "any", "a bug")
 

@@ -12,7 +12,7 @@ import pytest
 from jax import lax
 
 import spanax as sx
-from spanax.judge._differences import largest_jumps
+from spanax.judge._differences.differences import largest_jumps
 from spanax.judge.check_gradient import _p_values, check_gradient
 
 THETA = jnp.array([0.3, -0.2, 1.0])

@@ -188,8 +188,8 @@ def test_labels_leave_defaults_out_and_stay_apart():
 
 
 def test_too_many_combinations_are_cut_with_a_message():
-    from spanax.judge._candidates import candidates
-    from spanax.judge._sites import draws_of
+    from spanax.judge._measure.candidates import candidates
+    from spanax.judge._measure.sites import draws_of
 
     sites = draws_of(coin, (THETA,), {}, KEY)
     given, said = candidates(coin, {"z": [sx.LeaveOneOut(k) for k in range(2, 90)]}, sites, "")

@@ -13,13 +13,13 @@ import pytest
 from scipy.stats import binom
 
 import spanax as sx
-from spanax.judge._arguments import Arguments
-from spanax.judge._group_lines import SHOWN, group_lines
-from spanax.judge._groups import groups_of
-from spanax.judge._moments import moments
-from spanax.judge._sites import leaves_of_draws
-from spanax.judge._statistics import LEVEL, Reference, bias
-from spanax.judge._verdicts import recommended
+from spanax.judge._measure.arguments import Arguments
+from spanax.judge._measure.groups import groups_of
+from spanax.judge._measure.moments import moments
+from spanax.judge._measure.sites import leaves_of_draws
+from spanax.judge._measure.statistics import LEVEL, Reference, bias
+from spanax.judge._measure.verdicts import recommended
+from spanax.judge._show.group_lines import SHOWN, group_lines
 from spanax.judge.compare import compare
 from spanax.judge.rows import Group, Interval, Row
 
@@ -249,7 +249,7 @@ def test_ctrl_c_keeps_what_was_measured(monkeypatch):
             raise KeyboardInterrupt
         return moments(gradient, *a)
 
-    monkeypatch.setattr("spanax.judge._judged.moments", interrupted)
+    monkeypatch.setattr("spanax.judge._measure.measure.moments", interrupted)
     first, second = (lambda p: jnp.sum(p**2)), (lambda p: jnp.sum(p**2) * 1.0)
     with pytest.raises(KeyboardInterrupt) as interrupt:
         compare(first, jnp.ones(2), key=KEY, vias={"first": first, "second": second}, draws=100)

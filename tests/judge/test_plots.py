@@ -9,8 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from spanax import SpanaxError
 from spanax.judge import plots
-from spanax.judge._histograms import shown_range
-from spanax.judge._plane import MARKERS, scale_of
+from spanax.judge._show.histograms import shown_range
+from spanax.judge._show.plane import MARKERS, scale_of
 from spanax.judge.comparison import Comparison
 from spanax.judge.rows import Interval, Row, Truth
 

@@ -12,11 +12,11 @@ import pytest
 
 import spanax as sx
 from spanax import SpanaxError
-from spanax.judge import _proposals, _search
-from spanax.judge._arguments import Arguments
-from spanax.judge._halving import FIRST, Trial, halve, ranked
-from spanax.judge._search import Search
-from spanax.judge._sites import draws_of
+from spanax.judge._measure.arguments import Arguments
+from spanax.judge._measure.sites import draws_of
+from spanax.judge._search import proposals, search as _search
+from spanax.judge._search.halving import FIRST, Trial, halve, ranked
+from spanax.judge._search.search import Search
 from spanax.judge.recommend import recommend
 
 module = importlib.import_module("spanax.judge.recommend")  # beside the function of the same name
@@ -56,18 +56,18 @@ def search_of(f, *args, key):
 def fitting(f, *args, key):
     search = search_of(f, *args, key=key)
     names = dict.fromkeys(draw.name for draw in search.draws)
-    return {n: [repr(b) for b in _proposals.fitting(n, search.draws, search.problem)] for n in names}
+    return {n: [repr(b) for b in proposals.fitting(n, search.draws, search.problem)] for n in names}
 
 
 def few(monkeypatch, *bridges):
-    monkeypatch.setattr(_proposals, "PROPOSALS", bridges)
+    monkeypatch.setattr(proposals, "PROPOSALS", bridges)
 
 
 # -- which bridges fit
 
 
 def test_bernoulli_draws_take_all_but_pathwise_and_what_is_for_mixtures(key):
-    everything = {repr(bridge) for bridge in _proposals.PROPOSALS}
+    everything = {repr(bridge) for bridge in proposals.PROPOSALS}
     assert set(fitting(one, LOGITS, key=key)["z"]) == everything - {"Pathwise()", repr(sx.Componentwise())}
 
 
@@ -109,14 +109,14 @@ def test_where_nothing_fits_the_reason_is_said(key, monkeypatch):
 
 def test_what_a_proposal_says_of_itself(key):
     draws = draws_of(two, (LOGITS,), {}, key)
-    exact = _proposals.proposal({"z": sx.Enumerate(), "w": sx.Enumerate()}, draws)
+    exact = proposals.proposal({"z": sx.Enumerate(), "w": sx.Enumerate()}, draws)
     assert exact.code("two") == 'sx.expectation(two, via={"z": sx.Enumerate(), "w": sx.Enumerate()})'
     assert (exact.label, exact.samples, exact.sound) == ("z=Enumerate(), w=Enumerate()", 1, True)
-    mixed = _proposals.proposal({"w": sx.Enumerate()}, draws)  # z keeps its score function
+    mixed = proposals.proposal({"w": sx.Enumerate()}, draws)  # z keeps its score function
     assert mixed.samples == 4 and mixed.label == "w=Enumerate(), samples=4"
     assert mixed.code("two") == 'sx.expectation(two, samples=4, via={"w": sx.Enumerate()})'
-    assert not _proposals.proposal({"z": sx.ReinMax()}, draws).unbiased
-    assert _proposals.proposal({}, draws).code("two") == "sx.expectation(two)"
+    assert not proposals.proposal({"z": sx.ReinMax()}, draws).unbiased
+    assert proposals.proposal({}, draws).code("two") == "sx.expectation(two)"
 
 
 # -- successive halving, on gradients that are made up

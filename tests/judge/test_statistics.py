@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import binom
 
 import spanax as sx
-from spanax.judge._moments import moments
-from spanax.judge._statistics import LEVEL, Reference, bias
+from spanax.judge._measure.moments import moments
+from spanax.judge._measure.statistics import LEVEL, Reference, bias
 
 
 class Recorded:
@@ -45,7 +45,7 @@ def judged(rows, truth, leaves=None):
 
 def test_moments_are_those_of_all_rows_at_once(monkeypatch):
     rows = np.random.default_rng(0).gamma(0.5, size=(1003, 7)) + 1e3
-    monkeypatch.setattr("spanax.judge._moments._IN_MEMORY", 7 * 6)  # chunks of 6, within batches of about 20
+    monkeypatch.setattr("spanax.judge._measure.moments._IN_MEMORY", 7 * 6)  # chunks of 6, within batches of about 20
     toward = np.arange(7.0) - 3
     found = of(rows, toward)
     np.testing.assert_allclose(found.mean, rows.mean(0), rtol=1e-12)

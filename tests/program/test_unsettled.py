@@ -18,13 +18,14 @@ import numpy as np
 import pytest
 
 import spanax as sx
-from spanax.program import _calls, _hooks, _methods
-from spanax.program._builtins import CALLS
-from spanax.program._namesakes import UNSIZED
+from spanax.program._numpy import methods as _methods
+from spanax.program._numpy.functions import RULES
+from spanax.program._numpy.namesakes import UNSIZED
+from spanax.program._python import calls, hooks
+from spanax.program._python.builtins import CALLS
 from spanax.program._session import Session, under
-from spanax.program._unsettled import Partial, Undefined, Unusable
-from spanax.program._values import Number, as_jax
-from spanax.program.numpy_calls import RULES
+from spanax.program._values.unsettled import Partial, Undefined, Unusable
+from spanax.program._values.values import Number, as_jax
 
 from . import early
 
@@ -220,14 +221,14 @@ class Walk:
     def __call__(self, a: jax.Array) -> list:
         found, self.found = [], []
         with (
-            under(Session(_hooks.Rules(), 100, True)) as now,
+            under(Session(hooks.Rules(), 100, True)) as now,
             now.block(),
             jax.numpy_dtype_promotion("standard"),
             jax.numpy_rank_promotion("allow"),
         ):
             number = Number(a, float)
-            boxes = {k: [_calls.called(self.module.may_be_none, number, v)] for k, v in VALUES.items()}
-            whole = {k: [_calls.called(v, number)] for k, v in VALUES.items()}
+            boxes = {k: [calls.called(self.module.may_be_none, number, v)] for k, v in VALUES.items()}
+            whole = {k: [calls.called(v, number)] for k, v in VALUES.items()}
             for use in self.uses:
                 result = self.of(use, boxes[use.kind])
                 if result is None:
@@ -239,8 +240,8 @@ class Walk:
 
     def of(self, use: Use, box: list) -> Any:
         try:
-            result = _calls.called(getattr(self.module, use.function), box)
-            result = _hooks.returned(list(result) if hasattr(result, "__next__") else result)
+            result = calls.called(getattr(self.module, use.function), box)
+            result = hooks.returned(list(result) if hasattr(result, "__next__") else result)
             return jax.tree.map(as_jax, result) if leaves(result) else None
         except Exception:
             return None

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import qmc
 
 from spanax import SpanaxError
-from spanax.bridges._sobol import DIMENSIONS, sobol_integers
+from spanax._math.sobol import DIMENSIONS, sobol_integers
 from spanax.bridges.smoothing import Smoothing
 from spanax.smoothing import Guide, smooth
 from tests.compiling import optimised

@@ -14,7 +14,7 @@ import numpyro.distributions as dist
 import pytest
 
 import spanax as sx
-from spanax.stochastic.keys import check_keys
+from spanax.stochastic._keys.keys import check_keys
 
 from . import random_keys
 from .key_idioms import IDIOMS, data

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from spanax.bridges._pmf import pmf
-from spanax.stochastic import credit, program, sampling
+from spanax._math.pmf import pmf
+from spanax.stochastic import _credit, sampling
+from spanax.stochastic._interpreter import interpreter as program
 from tests.stochastic.programs import judging, writing
 from tests.stochastic.programs.growing import CONTAINERS, THETA, grow
 from tests.stochastic.programs.judging import judge
@@ -72,17 +73,17 @@ def test_the_reference_by_hand():
 
 
 def a_cost_is_dropped(patch):
-    pays = credit._Credit.pays
-    patch(credit._Credit, "pays", lambda self, sites: pays(self, sites) & (np.arange(len(self.costs)) > 0))
+    pays = _credit._Credit.pays
+    patch(_credit._Credit, "pays", lambda self, sites: pays(self, sites) & (np.arange(len(self.costs)) > 0))
 
 
 def past_scores_are_dropped(patch):
-    before = credit._Credit.before
-    patch(credit._Credit, "before", lambda self, sites: np.zeros_like(before(self, sites)))
+    before = _credit._Credit.before
+    patch(_credit._Credit, "before", lambda self, sites: np.zeros_like(before(self, sites)))
 
 
 def later_passes_are_not_paid_for(patch):
-    patch(credit, "_later", lambda x, axis, *, inclusive: x if inclusive else jnp.zeros_like(x))
+    patch(_credit, "_later", lambda x, axis, *, inclusive: x if inclusive else jnp.zeros_like(x))
 
 
 def the_score_has_the_wrong_sign(patch):
@@ -94,7 +95,7 @@ def the_score_has_the_wrong_sign(patch):
 
 
 def a_derivative_is_stopped(patch):
-    patch(credit._Credit, "advantage", lambda self, s, togo, mean: lax.stop_gradient(togo))
+    patch(_credit._Credit, "advantage", lambda self, s, togo, mean: lax.stop_gradient(togo))
 
 
 def leave_one_out_leaves_nobody_out(patch):

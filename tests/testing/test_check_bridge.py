@@ -1,6 +1,6 @@
 """Every public bridge keeps the contract; bridges that break it are told from the rest by the check that names what they break.
 
-Keys are fixed. Each check that is statistical allows 5 standard errors: see `spanax.testing._statistics`.
+Keys are fixed. Each check that is statistical allows 5 standard errors: see `spanax.testing._trials.statistics`.
 """
 
 import inspect

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from ..._errors import SpanaxError
-from ..._jaxprs import here
 from ..._primitives import without_derivative
 from ..env import Box, Discrete, Env
 
@@ -92,7 +91,6 @@ def _number(action: Array, dtype: jnp.dtype) -> Float[Array, ""]:
     if action.shape:
         raise SpanaxError(
             f"CartPole takes one number, and the action has shape {list(action.shape)}",
-            here(),
             "action[1] of one-hot weights of two",
             "jax.vmap for several environments",
         )

@@ -1,3 +1,3 @@
 """SciPy on values of a lifted program: right, or refused by name."""
 
-from ._door import apply as apply
+from .door import apply as apply

@@ -1,0 +1,46 @@
+"""Checks of arguments, each with the error that a user sees."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ._errors import SpanaxError
+
+
+def check_key(key: Any, *, where: str | None = None) -> None:
+    """Raises `SpanaxError` unless `key` is one PRNG key, of the new or the raw kind."""
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not ((typed and shape == ()) or (dtype == jnp.uint32 and shape is not None and len(shape) == 1)):
+        got = f"{dtype}{list(shape)}" if shape is not None else repr(key)
+        raise SpanaxError(
+            f"one PRNG key is needed, not {got}", "jax.random.key(0)", "jax.vmap over an array of keys", where=where
+        )
+
+
+def is_whole(x: Any, least: int) -> bool:
+    """An integer of Python, `least` or more; True and False are not numbers here."""
+    return isinstance(x, int) and not isinstance(x, bool) and x >= least
+
+
+def is_number(x: Any) -> bool:
+    """An integer or a float of Python that is finite."""
+    return isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)
+
+
+def check_whole(name: str, x: Any, least: int = 1, *remedies: str, where: str | None = None) -> None:
+    """Raises `SpanaxError` unless `x` is an integer, `least` or more. `name` as in "processes(n", with what was called."""
+    if not is_whole(x, least):
+        call = f"{name}={x!r}" + ")" * name.count("(")
+        raise SpanaxError(call, *(remedies or (f"an integer, {least} or more",)), where=where)
+
+
+def check_positive(name: str, x: Any, *remedies: str, where: str | None = None) -> None:
+    """Raises `SpanaxError` unless `x` is a finite number of Python above 0. `name` as for `check_whole`."""
+    if not (is_number(x) and x > 0):
+        call = f"{name}={x!r}" + ")" * name.count("(")
+        raise SpanaxError(call, *(remedies or ("a positive number",)), where=where)

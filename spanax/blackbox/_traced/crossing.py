@@ -1,0 +1,125 @@
+"""One call of a black box: its values at x and at the points of a bridge, in one call of the host."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, PyTree
+
+from ...bridges import Box, Bridge
+from .._bounds import Bounds, check_room
+from .._host import Host
+from .._request import COMPLEX, VALUE, Request
+from .keys import seed_of
+from .primitive import evaluated
+
+MaybeKept = Bool[Array, " n"] | None  # None: all
+MaybeKey = Any  # a key, or None where the user gave none
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Crossing:
+    """What is static about one call of a black box.
+
+    `tree`: of x; `result`, `outs`: structure, shapes and dtypes of the result; `via`: the bridge without its arrays; `bounds`: of
+    each leaf of x, if there are any. Its methods take and give lists of leaves; `active`: which leaves of x are differentiated.
+    """
+
+    host: Host
+    tree: Any
+    result: Any
+    outs: tuple[jax.ShapeDtypeStruct, ...]
+    via: Bridge
+    where: str
+    bounds: tuple[Bounds, ...] | None = None
+
+    def box(self, active: Sequence[bool]) -> Box:
+        """The bounds as the bridge sees them; see `point`."""
+        assert self.bounds is not None
+        check_room(self.bounds, active, self.where)
+        low = [jnp.asarray(b.low) if a else jnp.zeros((0,)) for b, a in zip(self.bounds, active, strict=True)]
+        high = [jnp.asarray(b.high) if a else jnp.zeros((0,)) for b, a in zip(self.bounds, active, strict=True)]
+        return Box(jax.tree.unflatten(self.tree, low), jax.tree.unflatten(self.tree, high))
+
+    def value(self, x: Sequence[Array], key: MaybeKey) -> list[Array]:
+        """f(x)."""
+        return [result[0] for result in self._evaluated(self._request(), [leaf[None] for leaf in x], key)[0]]
+
+    def values(
+        self,
+        x: Sequence[Array],
+        active: Sequence[bool],
+        X: PyTree[Array],
+        y: Sequence[Array],
+        key: MaybeKey,
+        **lane: Any,
+    ) -> tuple[list[Array], MaybeKept]:
+        """f at all points X, and which of the results there are; y: the floats of f(x). `lane` as in `Request`."""
+        rows = [
+            at if a else jnp.broadcast_to(leaf, (len(at), *leaf.shape))
+            for leaf, at, a in zip(x, jax.tree.leaves(X), active, strict=True)
+        ]
+        request = self._request(X, lane=len(rows[0]), with_value=False, references=len(y), **lane)
+        return self._evaluated(request, rows, key, [leaf[None] for leaf in y])
+
+    def value_and_values(
+        self, x: Sequence[Array], active: Sequence[bool], X: PyTree[Array], key: MaybeKey, **lane: Any
+    ) -> tuple[list[Array], list[Array], MaybeKept]:
+        """f(x) and `values`, in one call of the host."""
+        rows = [
+            jnp.concatenate([leaf[None].astype(at.dtype), at])
+            if a
+            else jnp.broadcast_to(leaf, (1 + len(at), *leaf.shape))
+            for leaf, at, a in zip(x, jax.tree.leaves(X), active, strict=True)
+        ]
+        request = self._request(X, lane=len(rows[0]), **lane)
+        results, kept = self._evaluated(request, rows, key)
+        y = [r[0].real if is_float(out) else r[0] for r, out in zip(results, self.outs, strict=True)]
+        return y, [r[1:] for r in results], kept if kept is None else kept[1:]
+
+    def point(self, x: Sequence[Array], active: Sequence[bool]) -> PyTree[Array]:
+        """x as the bridge sees it: leaves that are not differentiated have no numbers."""
+        return jax.tree.unflatten(
+            self.tree, [leaf if a else jnp.zeros((0,)) for leaf, a in zip(x, active, strict=True)]
+        )
+
+    def seed(self, key: MaybeKey) -> list[Array]:
+        """Two words, where the function is noisy."""
+        return [seed_of(key)] if self.host.noisy else []
+
+    def _request(self, X: PyTree[Array] = (), **lane: Any) -> Request:
+        """At complex points of real leaves, the results are complex as well."""
+        kind, outs = VALUE, self.outs
+        if any(map(jnp.iscomplexobj, jax.tree.leaves(X))) and not any(jnp.iscomplexobj(out) for out in outs):
+            kind, outs = COMPLEX, tuple(_as_complex(out) if is_float(out) else out for out in outs)
+        return Request(
+            self.host.fn,
+            kind,
+            ("x",),
+            (self.tree,),
+            self.result,
+            outs,
+            self.where,
+            seeded=self.host.seeded,
+            bounds=self.bounds,
+            **lane,
+        )
+
+    def _evaluated(
+        self, request: Request, rows: Sequence[Array], key: MaybeKey, references: Sequence[Array] = ()
+    ) -> tuple[list[Array], MaybeKept]:
+        """All rows of one call have one seed: the derivative is that of the function of x and `key`."""
+        seeds = [jnp.broadcast_to(seed, (len(rows[0]), *seed.shape)) for seed in self.seed(key)]
+        return evaluated(self.host, request, [*rows, *seeds, *references])
+
+
+def is_float(x: Any) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.floating)
+
+
+def _as_complex(out: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(out.shape, jnp.complex128 if out.dtype == jnp.float64 else jnp.complex64)

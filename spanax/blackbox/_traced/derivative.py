@@ -1,0 +1,156 @@
+"""The derivative of a black box: x and all points of the bridge go to the host together."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_derivatives import SymbolicZero
+from jax.dtypes import float0
+from jaxtyping import Array, PyTree
+
+from ..._errors import SpanaxError
+from ..._primitives import undifferentiated
+from ...bridges import SPSA, Bounded, FiniteDifference, Manual, Probing, Smoothing, Tuned
+from .crossing import Crossing, MaybeKey, is_float
+from .keys import probing_key
+from .manual import manual_tangents
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def crossed(crossing: Crossing, x: list[Array], key: MaybeKey, arrays: Any) -> list[Array]:
+    """The leaves of f(x), with the derivative that the bridge gives. `arrays`: those of the bridge."""
+    return crossing.value(x, key)
+
+
+@functools.partial(crossed.defjvp, symbolic_zeros=True)
+def _jvp(crossing: Crossing, primals, tangents):
+    x, key, arrays = primals
+    active = [
+        not isinstance(t, SymbolicZero) and jnp.issubdtype(t.dtype, jnp.inexact) and t.size > 0 for t in tangents[0]
+    ]
+    moving = [t for t, a in zip(tangents[0], active, strict=True) if a]
+    if not moving:
+        y = crossed(crossing, x, key, arrays)
+        return y, _with_integers(y, [jnp.zeros_like(leaf) for leaf in _differentiable(y)])
+    _check_real(crossing, moving)
+    x = undifferentiated(x, *_NO_SECOND)
+    via = eqx.combine(crossing.via, undifferentiated(arrays, *_NO_SECOND))
+    if isinstance(via, Manual):
+        y = crossed(crossing, x, key, arrays)
+        tangents = manual_tangents(
+            crossing, via, x, undifferentiated(y, *_NO_SECOND), crossing.seed(key), moving, active
+        )
+    else:
+        y, tangents = _probed(crossing, via, x, key, moving, active)
+    return y, _with_integers(y, tangents)
+
+
+_NO_SECOND = (
+    "a second derivative through a black box, or one with respect to its bridge: values give the first alone",
+    "jax.lax.stop_gradient of what is not to be differentiated again",
+    "the derivative as a black box of its own: sx.blackbox(derivative, ...)",
+)
+
+
+def _check_real(crossing: Crossing, moving: Sequence[Array]) -> None:
+    if any(jnp.issubdtype(z.dtype, jnp.complexfloating) for z in (*moving, *crossing.outs)):
+        raise SpanaxError(
+            f"the derivative of the black box {crossing.host.name!r}, which takes or returns complex numbers",
+            "real and imaginary parts as arrays of their own",
+            where=crossing.where,
+        )
+    if not any(map(is_float, crossing.outs)):
+        raise SpanaxError(
+            f"the derivative of the black box {crossing.host.name!r}, which returns no floating-point number: it would be 0",
+            "out=jax.ShapeDtypeStruct(shape, float): the function's integers become floats",
+            where=crossing.where,
+        )
+
+
+def _probed(
+    crossing: Crossing, via: Any, x: list[Array], key: MaybeKey, moving: list[Array], active: list[bool]
+) -> tuple[list[Array], list[Array]]:
+    """Value and tangents, from the values at the bridge's points."""
+    point, for_points, size = crossing.point(x, active), probing_key(key, x), sum(t.size for t in moving)
+    checks, inside = _checks(via, size), _inside(crossing, via, active)
+    pilot = inside.pilot(point, for_points) if isinstance(inside, Tuned) else None
+    if pilot is None:
+        X = inside.points(point, for_points)
+        y, Y, kept = crossing.value_and_values(x, active, X, key, **checks)
+    else:
+        y, fitted = _tuned(crossing, inside, x, active, pilot, key)
+        inside = _inside(crossing, fitted, active)
+        X = inside.points(point, for_points)
+        known = undifferentiated(_differentiable(y), *_NO_SECOND)
+        Y, kept = crossing.values(x, active, X, known, key, **checks)
+
+    values, where = (point, X, _differentiable(Y), _differentiable(y), kept), tuple(active)
+    return y, _pushed(inside, values, moving, where)
+
+
+def _inside(crossing: Crossing, via: Any, active: list[bool]) -> Any:
+    """The bridge with its points between the bounds, where there are any."""
+    return via.within(crossing.box(active)) if crossing.bounds and isinstance(via, Bounded) else via
+
+
+def _checks(via: Probing, size: int) -> dict[str, Any]:
+    """What the host is to make sure of, for values of which this bridge makes a derivative in `size` numbers; see `Request`."""
+    if isinstance(via, FiniteDifference):
+        chosen = via.step is None and via.scheme != "complex"
+        return {"usable": via.usable, "lever": "`largest`" if chosen else "`step`"}
+    lever, misses = "`step`", 0.0
+    if isinstance(via, Smoothing):
+        lever = "`sigma`"
+        misses = 1.0 if via.directions == "coordinate" and via.pairs < size else 0.0
+    elif size > 1 and isinstance(via, SPSA):
+        misses = 0.5**via.samples  # two coordinates that cancel; of more it is less (Erdos 1945, Bull. AMS 51, 898)
+    return {"usable": via.usable, "lever": lever, "misses": misses, "random": True}
+
+
+@eqx.filter_jit
+def _pushed(via: Probing, values: tuple, moving: list[Array], active: tuple[bool, ...]) -> list[Array]:
+    """The tangents of the results along `moving`: the transpose of what `combine` does to cotangents."""
+    point, X, Y, y, kept = values
+
+    def pullback(ct: list[Array]) -> list[Array]:
+        slope = jax.tree.leaves(via.combine(point, X, Y, ct, y=y, kept=kept))
+        return [leaf for leaf, a in zip(slope, active, strict=True) if a]
+
+    return jax.linear_transpose(pullback, y)(moving)[0]
+
+
+def tuned(crossing: Crossing, via: Tuned, x: list[Array], key: MaybeKey) -> Probing:
+    """The bridge with what it chooses at x, from its pilot's points."""
+    active = [is_float(leaf) and leaf.size > 0 for leaf in x]
+    inside = _inside(crossing, via, active)
+    pilot = inside.pilot(crossing.point(x, active), probing_key(key, x)) if isinstance(inside, Tuned) else None
+    return via if pilot is None else _tuned(crossing, inside, x, active, pilot, key)[1]
+
+
+def _tuned(
+    crossing: Crossing, via: Any, x: list[Array], active: list[bool], pilot: PyTree[Array], key: MaybeKey
+) -> tuple[list[Array], Probing]:
+    """The value at x besides."""
+    y, values, _ = crossing.value_and_values(x, active, pilot, key, may_fail=True)
+    return y, _fitted(via, crossing.point(x, active), pilot, _differentiable(values), _differentiable(y))
+
+
+@eqx.filter_jit
+def _fitted(via: Tuned, *args: PyTree[Array]) -> Probing:
+    return via.fitted(*args)
+
+
+def _differentiable(leaves: Sequence[Array]) -> list[Array]:
+    return [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+
+
+def _with_integers(y: Sequence[Array], tangents: Sequence[Array]) -> list[Any]:
+    """A tangent for each result: integers have none."""
+    given = iter(tangents)
+    return [next(given) if jnp.issubdtype(leaf.dtype, jnp.inexact) else np.zeros(leaf.shape, float0) for leaf in y]

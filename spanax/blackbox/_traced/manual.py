@@ -1,0 +1,149 @@
+"""The user's own derivative of a black box, which is a call of the host as well."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..._batch_axes import fold_axis, unfold_axis
+from ..._errors import SpanaxError
+from ..._primitives import new_primitive, set_batching, set_linear
+from ...bridges import Manual
+from .._request import JVP, VJP, Request, takes_seed
+from .primitive import evaluated
+
+if TYPE_CHECKING:
+    from .crossing import Crossing
+
+Shapes = Sequence[jax.ShapeDtypeStruct]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Derivative:
+    """What is static: the call of the black box, its bridge, the shapes of x, and which of its leaves have a tangent."""
+
+    crossing: Crossing
+    via: Manual
+    points: Shapes
+    moves: Sequence[bool]
+
+    @property
+    def floats(self) -> list[bool]:
+        return [jnp.issubdtype(out.dtype, jnp.floating) for out in self.crossing.outs]
+
+    def split(self, others: Sequence[Array]) -> tuple[Sequence[Array], Sequence[Array]]:
+        """x and y, and the seeds."""
+        count = len(self.points) + len(self.crossing.outs)
+        return others[:count], others[count:]
+
+    def along(self, v: Sequence[Array], others: Sequence[Array]) -> list[Array]:
+        """The result's tangents, of its floating-point leaves."""
+        if self.via.jvp is None:
+            raise SpanaxError(
+                f"forward mode through the black box {self.crossing.host.name!r}, whose derivative is Manual(vjp=...)",
+                "reverse mode: jax.grad, jax.vjp, jax.jacrev",
+                "Manual(jvp=...), which does for both",
+                where=self.crossing.where,
+            )
+        full = _with_zeros(v, self.points, self.moves)
+        of = ("v", self.crossing.tree)
+        results = self._call(
+            JVP, self.via.jvp, of, full, others, (self.crossing.result, self.crossing.outs), len(full[0])
+        )
+        return [r for r, f in zip(results, self.floats, strict=True) if f]
+
+    def back(self, ct: Sequence[Array], others: Sequence[Array]) -> list[Array]:
+        """The cotangents of the leaves of x that have a tangent."""
+        if self.via.vjp is None:
+            return self._back_by_columns(ct, others)
+        full = _with_zeros(ct, self.crossing.outs, self.floats)
+        of = ("ct", self.crossing.result)
+        results = self._call(VJP, self.via.vjp, of, full, others, (self.crossing.tree, self.points), 1)
+        return [r for r, m in zip(results, self.moves, strict=True) if m]
+
+    def _back_by_columns(self, ct: Sequence[Array], others: Sequence[Array]) -> list[Array]:
+        """The whole Jacobian, a direction at a time."""
+        lanes = len(ct[0])
+        shapes = [p for p, m in zip(self.points, self.moves, strict=True) if m]
+        ends = np.cumsum([int(np.prod(p.shape)) for p in shapes])
+        basis = [
+            jnp.tile(part.reshape(-1, *p.shape).astype(p.dtype), (sizes, *(1 for _ in p.shape)))
+            for part, p in zip(np.split(np.eye(ends[-1]), ends[:-1], axis=1), shapes, strict=True)
+        ]
+        columns = self.along(basis, [jnp.repeat(other, ends[-1], axis=0) for other in others])
+        slope = sum(
+            jnp.einsum("ldi,li->ld", column.reshape(sizes, ends[-1], -1), c.reshape(lanes, -1), precision="highest")
+            for column, c in zip(columns, ct, strict=True)
+        )
+        parts = jnp.split(jnp.asarray(slope), ends[:-1], axis=1)
+        return [part.reshape(sizes, *p.shape).astype(p.dtype) for part, p in zip(parts, shapes, strict=True)]
+
+    def _call(self, kind: str, fn: Any, of: tuple[str, Any], tangents, others, like: tuple[Any, Shapes], lane: int):
+        (name, tree), (result, shapes) = of, like
+        (xy, seeds), crossing = self.split(others), self.crossing
+        request = Request(
+            fn,
+            kind,
+            ("x", "y", name),
+            (crossing.tree, crossing.result, tree),
+            result,
+            tuple(jax.ShapeDtypeStruct(s.shape, _tangent_dtype(s)) for s in shapes),
+            crossing.where,
+            lane,
+            with_value=False,
+            seeded=crossing.host.noisy and takes_seed(fn),
+        )
+        return evaluated(crossing.host, request, [*xy, *tangents, *seeds])[0]
+
+
+def manual_tangents(crossing: Crossing, via: Manual, x, y, seeds, moving: Sequence[Array], moves: Sequence[bool]):
+    """The tangents of the floating-point results, linear in those of x: by the user's function, in either mode."""
+    points = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in x)
+    derivative = _Derivative(crossing, via, points, tuple(moves))
+    rows = [leaf[None] for leaf in (*moving, *x, *y, *seeds)]
+    return [out[0] for out in _manual_p.bind(*rows, derivative=derivative)]
+
+
+def _tangent_dtype(shape: jax.ShapeDtypeStruct) -> Any:
+    return shape.dtype if jnp.issubdtype(shape.dtype, jnp.floating) else jnp.result_type(float)
+
+
+def _with_zeros(given: Sequence[Array], shapes: Shapes, has: Sequence[bool]) -> list[Array]:
+    """A tangent for each leaf, zeros where there is none."""
+    left, rows = iter(given), len(given[0])
+    return [
+        next(left) if h else jnp.zeros((rows, *s.shape), _tangent_dtype(s)) for s, h in zip(shapes, has, strict=True)
+    ]
+
+
+def _count(derivative: _Derivative) -> int:
+    return sum(derivative.moves)
+
+
+def _run(*args, derivative: _Derivative):
+    count = _count(derivative)
+    return derivative.along(args[:count], args[count:])
+
+
+def _avals(*args, derivative: _Derivative):
+    outs = zip(derivative.crossing.outs, derivative.floats, strict=True)
+    return [jax.core.ShapedArray((args[0].shape[0], *out.shape), out.dtype) for out, f in outs if f]
+
+
+def _batched(args, dims, *, derivative: _Derivative):
+    sizes, folded = fold_axis(args, dims)
+    return unfold_axis(sizes, _manual_p.bind(*folded, derivative=derivative))
+
+
+_manual_p = new_primitive("spanax_manual", _run, _avals)
+set_batching(_manual_p, _batched)
+set_linear(
+    _manual_p, lambda cts, *others, derivative: derivative.back(cts, others), lambda derivative: _count(derivative)
+)

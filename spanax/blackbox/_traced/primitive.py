@@ -1,0 +1,50 @@
+"""The equation that calls the host: rows of points in, rows of results out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax.core
+from jaxtyping import Array, Bool
+
+from ..._batch_axes import fold_axis, unfold_axis
+from ..._errors import SpanaxError
+from ..._primitives import new_host_primitive, set_batching, set_jvp
+from .._host import Host
+from .._request import Request
+
+
+def evaluated(host: Host, request: Request, rows: Sequence[Array]) -> tuple[list[Array], Bool[Array, " n"] | None]:
+    """The results of all rows, and which there are; None for all, where none is dropped."""
+    results = _host_p.bind(*rows, host=host, request=request)
+    return (results[:-1], results[-1]) if host.drops else (results, None)
+
+
+def _run(*arrays, host: Host, request: Request):
+    results, kept = host(*arrays, request=request)
+    return [*results, kept] if host.drops else results
+
+
+def _avals(*arrays, host: Host, request: Request):
+    n = arrays[0].shape[0]
+    outs = [jax.core.ShapedArray((n, *out.shape), out.dtype) for out in request.outs]
+    return [*outs, jax.core.ShapedArray((n,), bool)] if host.drops else outs
+
+
+def _batched(args, dims, *, host: Host, request: Request):
+    sizes, folded = fold_axis(args, dims)
+    return unfold_axis(sizes, _host_p.bind(*folded, host=host, request=request))
+
+
+def _refused(primals, tangents, *, host: Host, request: Request):
+    raise SpanaxError(
+        f"the derivative of what the black box {host.name!r} does inside: something took it apart, such as sx.soften",
+        "sx.smooth, which takes values alone",
+        "the steps around the black box softened by themselves",
+        where=request.where,
+    )
+
+
+_host_p = new_host_primitive("spanax_host", _run, _avals)
+set_batching(_host_p, _batched)
+set_jvp(_host_p, _refused)

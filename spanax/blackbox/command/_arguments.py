@@ -1,0 +1,197 @@
+"""How x reaches an external program: the names of its parts, the places for them in the arguments, files and JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from ._failure import CommandError, MisuseError
+
+_FIELD = r"(?P<shell>\$?)\{(?P<field>[^{}]*)\}"
+_BRACES = re.compile(rf"\{{\{{|\}}\}}|{_FIELD}|[{{}}]")
+_PLACE = re.compile(rf"\{{\{{(?P<literal>[^{{}}]*)\}}\}}|{_FIELD}")
+_DOUBLED = ("{{", "}}")
+_NAME = re.compile(  # with an index, or a format that Python would know
+    r"[^\W\d]\w*(\.\w+)*(\[[\d\s,]*\])?(![rsa])?(:.?[<>=^]?[-+ ]?#?0?\d*[,_]?(\.\d+)?[a-zA-Z%])?", re.DOTALL
+)
+_AWK = ("print", "next", "nextfile", "exit", "getline", "return", "break", "continue")  # whole statements
+_NAME_MAX = 255  # bytes of a file's name, on all usual file systems
+_ELEMENT = re.compile(r"(.+)\[\s*(\d+(?:\s*,\s*\d+)*)\s*\]", re.DOTALL)
+
+
+def named(x: PyTree[Any], where: str) -> dict[str, Any]:
+    """The arrays of x, or their shapes, by their names: `wing.span`, `legs.0`; `x` or `x.0` where x itself is an array or a list.
+
+    Raises `SpanaxError` for what is no real number, and where two parts would have the same name.
+    """
+    arrays = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(x)[0]:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        if not path or isinstance(path[0], jax.tree_util.SequenceKey):
+            name = f"x.{name}" if path else "x"
+        dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+        if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
+            complex_step = jnp.issubdtype(dtype, jnp.complexfloating)
+            remedy = 'a scheme other than "complex"' if complex_step else "arrays of real numbers"
+            raise MisuseError(f"{name} is {dtype}: a program is given real numbers", remedy, where=where)
+        if name in arrays:
+            raise MisuseError(f"two parts of x have the name {name}", "keys without a dot in them", where=where)
+        arrays[name] = leaf
+    return arrays
+
+
+def write_files(arrays: Mapping[str, np.ndarray], directory: Path, where: str) -> dict[str, str]:
+    """Writes `name.txt` for each array, one row of its last axis a line; the paths by name."""
+    paths = {}
+    for name, array in arrays.items():
+        path = directory / file_name(name, where)
+        rows = array.reshape(-1, array.shape[-1] if array.ndim > 1 else 1) if array.size else array.reshape(0, 1)
+        try:
+            path.write_text("".join(" ".join(texts(row)) + "\n" for row in rows))
+        except OSError as error:
+            problem = f"the file {path.name} of inputs could not be written: {error.strerror or error}"
+            raise CommandError(problem, "room in the directory for temporary files, $TMPDIR", where=where) from error
+        paths[name] = str(path)
+    return paths
+
+
+def file_name(name: str, where: str) -> str:
+    """Raises `SpanaxError` where a part of x cannot name a file."""
+    file = f"{name}.txt"
+    if os.sep in name or "\0" in name or name == "dir":
+        raise MisuseError(f"{name!r} cannot be the name of a file of inputs", "another key", where=where)
+    if len(os.fsencode(file)) > _NAME_MAX:
+        problem = f"a key of {len(name)} characters cannot be the name of a file of inputs: {name[:40]}..."
+        raise MisuseError(problem, "a shorter key", 'inputs="json"', where=where)
+    return file
+
+
+def as_json(x: PyTree[np.ndarray], where: str) -> bytes:
+    """x as JSON: arrays as lists, dicts and dataclasses as objects. Raises `SpanaxError` for what is no JSON."""
+    try:
+        return json.dumps(x, default=_plain, allow_nan=False).encode() + b"\n"
+    except (TypeError, ValueError) as error:
+        raise MisuseError(
+            f"x cannot be written as JSON: {error}",
+            'inputs="args"',
+            "finite numbers, dicts with string keys",
+            where=where,
+        ) from error
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    array = np.asarray(value)
+    if array.dtype == object:
+        raise TypeError(f"{type(value).__name__} is no array")
+    return array.tolist()
+
+
+def texts(array: np.ndarray) -> list[str]:
+    """The numbers of an array, so that they read back exactly: those of float32 as the same float64."""
+    numbers = array.astype(int) if array.dtype == bool else array
+    return [repr(number) for number in numbers.ravel().tolist()]
+
+
+class Fields:
+    """The places `{...}` of one run's arguments, and what of x they have taken.
+
+    `paths` are those of x's files, and `directory` theirs; without them `{name}` is the numbers themselves.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        paths: Mapping[str, str],
+        directory: Path | None,
+        where: str,
+        write: Callable[[np.ndarray], list[str]] = texts,
+    ):
+        self.arrays, self.paths, self.directory, self.where, self.write = arrays, paths, directory, where, write
+        self.whole: set[str] = set()
+        self.elements: dict[str, set[tuple[int, ...]]] = {}
+
+    def filled(self, argument: str) -> str:
+        """Raises `SpanaxError` for a name that x has not, and for an index outside of its array."""
+        if all(found[0] in _DOUBLED or self._is_place(found["field"]) for found in _BRACES.finditer(argument)):
+            return _BRACES.sub(lambda found: found[0][0] if found[0] in _DOUBLED else self._replaced(found), argument)
+        return _PLACE.sub(self._replaced, argument)
+
+    def _replaced(self, found: re.Match[str]) -> str:
+        field, literal = found["field"], found.groupdict().get("literal")
+        if literal is not None:
+            return f"{{{literal}}}" if self._is_place(literal) else found[0]
+        if not self._is_place(field) or (found["shell"] and not self._is_known(field)):
+            return found[0]
+        if found["shell"]:  # sh would make of $3.5 its own third argument
+            raise MisuseError(
+                f"{found[0]} is a variable of a shell, and {field} a part of x",
+                f"a number as an argument of its own: ['sh', '-c', 'echo $1', '-', '{{{field}}}']",
+                f"$({{{field}}}) for a column of awk",
+                "another key",
+                where=self.where,
+            )
+        return self._value(field)
+
+    def _is_known(self, field: str) -> bool:
+        element = _ELEMENT.fullmatch(field)
+        return field in self.arrays or (element is not None and element[1] in self.arrays)
+
+    def _is_place(self, field: str | None) -> bool:
+        """Is it the name of a part of x, or meant to be one?"""
+        if field is None:
+            return False
+        return self._is_known(field) or (field not in _AWK and _NAME.fullmatch(field) is not None)
+
+    def _value(self, field: str) -> str:
+        if field == "dir" and self.directory is not None:
+            self.whole.update(self.arrays)
+            return str(self.directory)
+        if field in self.arrays:
+            self.whole.add(field)
+            return self.paths.get(field) or ",".join(self.write(self.arrays[field]))
+        element = _ELEMENT.fullmatch(field)
+        if element and element[1] in self.arrays and self.directory is None:
+            return self._element(element[1], tuple(map(int, element[2].split(","))))
+        known = ", ".join(f"{{{name}}}" for name in [*self.arrays, *(["dir"] if self.directory else [])])
+        raise MisuseError(
+            f"{{{field}}} in the arguments is no part of x",
+            *([f"one of {known}"] if known else []),
+            f"{{{{{field}}}}} for these braces themselves, or a space inside of them",
+            where=self.where,
+        )
+
+    def _element(self, name: str, index: tuple[int, ...]) -> str:
+        shape = self.arrays[name].shape
+        if len(index) != len(shape) or any(i >= n for i, n in zip(index, shape, strict=False)):
+            at = ",".join(map(str, index))
+            raise MisuseError(
+                f"{{{name}[{at}]}}: {name} has the shape {shape}", "an index for each axis, from 0", where=self.where
+            )
+        self.elements.setdefault(name, set()).add(index)
+        return self.write(self.arrays[name][index])[0]
+
+    def missing(self) -> list[str]:
+        """What of x no place has taken."""
+        return list(self._missing())
+
+    def _missing(self) -> Iterator[str]:
+        for name, array in self.arrays.items():
+            if name not in self.whole and array.size:
+                taken = self.elements.get(name, set())
+                if not taken:
+                    yield name
+                elif len(taken) < array.size:
+                    first = next(index for index in np.ndindex(array.shape) if index not in taken)
+                    yield f"{name}[{','.join(map(str, first))}]"

@@ -1,0 +1,100 @@
+"""What one evaluation of a black box looks like in a store, and the digest by which it is found again."""
+
+import hashlib
+import json
+import math
+import operator
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..._errors import SpanaxError
+
+KINDS = ("value", "complex", "vjp", "jvp")
+LONGEST = 10**9 - 2**16  # bytes of one row: SQLite's limit, less what the other columns need
+OWN = ("replicate", "seconds")  # columns of every table, besides the leaves
+
+Leaf = tuple[str, str, tuple[int, ...]]  # path such as "x['angle']", NumPy dtype, shape
+
+
+class Layout(NamedTuple):
+    """One row: which function, and the path, dtype and shape of each leaf that goes in and that comes out.
+
+    `kind`: "value", or "vjp" and "jvp" for a derivative of the user's that is evaluated like the function itself.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[Leaf, ...]
+    outputs: tuple[Leaf, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.kind}: {_listed(self.inputs)} -> {_listed(self.outputs)}"
+
+
+def _listed(leaves: Sequence[Leaf]) -> str:
+    return ", ".join(f"{path} {np.dtype(dtype).name}{list(shape)}" for path, dtype, shape in leaves) or "nothing"
+
+
+def canonical(layout: Layout, where: str) -> Layout:
+    """The same layout with each dtype spelled one way, so that equal layouts are equal.
+
+    Raises `SpanaxError` where a table of it could not be made: objects, paths that coincide, rows of a gigabyte.
+    """
+    name, kind, *sides = layout
+    inputs, outputs = (
+        tuple((path, _spelled(dtype), tuple(map(int, shape))) for path, dtype, shape in s) for s in sides
+    )
+    paths = [path for path, _, _ in (*inputs, *outputs)]
+    result = Layout(name, kind, inputs, outputs)
+    if kind not in KINDS:
+        raise SpanaxError(f"a row of kind {kind!r}", f"one of {', '.join(map(repr, KINDS))}", where=where)
+    if len({*paths, *OWN}) < len(paths) + len(OWN) or not all(paths):
+        raise SpanaxError(
+            f"the leaves {paths} cannot be columns of one table", "distinct, non-empty names", where=where
+        )
+    if any(np.dtype(dtype).hasobject for _, dtype, _ in (*inputs, *outputs)):
+        raise SpanaxError(f"a store holds numbers, not Python objects: {result}", "arrays of numbers", where=where)
+    if sum(math.prod(shape) * np.dtype(dtype).itemsize for _, dtype, shape in (*inputs, *outputs)) > LONGEST:
+        raise SpanaxError(
+            f"a row is longer than SQLite's limit of 1 GB: {result}", "return less from the function", where=where
+        )
+    return result
+
+
+def _spelled(dtype: str) -> str:
+    found = np.dtype(dtype)
+    return found.name if found.kind == "V" else found.str  # bfloat16 and its like have a name only
+
+
+def record(leaves: Sequence[Leaf]) -> np.dtype:
+    """The raw bytes of all leaves, one after the other, as one NumPy record without gaps."""
+    return np.dtype([(path, np.dtype(dtype), shape) for path, dtype, shape in leaves])
+
+
+def written(layout: Layout) -> str:
+    """As JSON, for the file."""
+    return json.dumps(layout._asdict(), separators=(",", ":"))
+
+
+def read(spec: str) -> Layout:
+    """The inverse of `written`."""
+    found = json.loads(spec)
+    sides = (tuple((path, dtype, tuple(shape)) for path, dtype, shape in found[side]) for side in ("inputs", "outputs"))
+    return Layout(found["name"], found["kind"], *sides)
+
+
+def signature(spec: str) -> bytes:
+    """16 bytes for a layout."""
+    return hashlib.blake2b(spec.encode(), digest_size=16).digest()
+
+
+def digest(signature: bytes, inputs: bytes, replicate: int) -> bytes:
+    """16 bytes of BLAKE2b for one evaluation: layout, input bytes and replicate.
+
+    Two different evaluations have the same one with probability 2^-128 a pair: 1e-21 among 1e9 rows.
+    Raises `OverflowError` for a replicate outside 0..2^64 - 1.
+    """
+    salt = operator.index(replicate).to_bytes(8, "little")
+    return hashlib.blake2b(inputs, digest_size=16, salt=salt, person=signature).digest()

@@ -1,0 +1,167 @@
+"""The evaluations of a store: those in its file, and those that wait in memory because the file could not be written."""
+
+import contextlib
+import itertools
+import operator
+import sqlite3
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..._errors import SpanaxError
+from ._errors import damaged, unusable, unwritten
+from ._file import File
+from ._format import claim, meta
+from ._layout import Layout, read, signature
+from ._row import Row, sound
+
+_CHUNK = 1024  # rows that are Python objects at a time
+
+_FIND = "SELECT output, seconds, checksum FROM evaluations WHERE digest = ?"
+_ADD = (
+    "INSERT INTO evaluations (layout, digest, replicate, input, output, seconds, checksum) VALUES (?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (digest, layout) DO NOTHING"
+)
+_ALL = (
+    "SELECT id, ?, digest, replicate, input, output, seconds, checksum FROM evaluations "
+    "WHERE layout = (SELECT id FROM layouts WHERE spec = ?) ORDER BY id"
+)
+_COUNT = "SELECT count(*) FROM evaluations WHERE layout = (SELECT id FROM layouts WHERE spec = ?)"
+
+
+class Rows:
+    """Every method may be called from any thread; each sees what waits as well as what is in the file."""
+
+    def __init__(self, file: File):
+        self.file = file
+        self._waiting: dict[bytes, Row] = {}
+        # When nobody has the rows any more, or Python ends: what waits is tried once more, and a failure is printed.
+        weakref.finalize(self, _end, file, self._waiting)
+
+    def find(self, digests: Sequence[bytes]) -> list[bytes | None]:
+        """The output of each, None where there is none. Raises `SpanaxError` where one is not what was written."""
+        found: list[bytes | None] = []
+        with self.file.reading() as connection:
+            for key in digests:
+                if key in self._waiting:
+                    found.append(self._waiting[key].output)
+                    continue
+                row = connection.execute(_FIND, (key,)).fetchone()
+                if row is not None and not sound(key, *row):
+                    raise self._damaged("an evaluation is not the one that was written")
+                found.append(row[0] if row is not None else None)
+        return found
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Writes them, and all that wait; the first of several rows with one digest is kept.
+
+        Raises `SpanaxError` where the file cannot be written: then they wait too.
+        """
+        with self.file.lock:
+            for row in rows:
+                self._waiting.setdefault(row.digest, row)
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what waits. Raises `SpanaxError` where the file cannot be written."""
+        _flush(self.file, self._waiting)
+
+    def close(self) -> None:
+        _close(self.file, self._waiting)
+
+    def claim(self, name: str) -> None:
+        """The file belongs to the black box of that name. Raises `SpanaxError` where it belongs to another."""
+        if self.owner() == name:
+            return
+        try:
+            with self.file.writing() as connection:
+                claim(connection, self.file.path, name, self.file.where)
+        except sqlite3.Error as error:
+            raise unusable(self.file.path, error, self.file.where) from error
+
+    def owner(self) -> str | None:
+        with self.file.reading() as connection:
+            return meta(connection, "name")
+
+    def count(self) -> int:
+        with self.file.reading() as connection:
+            return connection.execute("SELECT count(*) FROM evaluations").fetchone()[0] + len(self._unsaved(connection))
+
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def layouts(self) -> tuple[Layout, ...]:
+        """Those of which there is an evaluation, the first one first."""
+        with self.file.reading() as connection:
+            specs = [spec for (spec,) in connection.execute("SELECT spec FROM layouts ORDER BY id")]
+            specs += [row.layout for row in self._unsaved(connection)]
+        try:
+            return tuple(read(spec) for spec in dict.fromkeys(specs))
+        except (ValueError, TypeError, LookupError) as error:
+            raise self._damaged("a layout cannot be read") from error
+
+    @contextlib.contextmanager
+    def all(self, layout: str) -> Iterator[tuple[int, Iterator[list[Row]]]]:
+        """How many evaluations of a layout there are, and all of them in order of insertion, in chunks.
+
+        Raises `SpanaxError` where one is not what was written.
+        """
+        with self.file.reading() as connection:
+            unsaved = [row for row in self._unsaved(connection) if row.layout == layout]
+            stored = connection.execute(_COUNT, (layout,)).fetchone()[0]
+            yield stored + len(unsaved), itertools.chain(self._stored(connection, layout, stored), [unsaved])
+
+    def _stored(self, connection: sqlite3.Connection, layout: str, count: int) -> Iterator[list[Row]]:
+        person, last = signature(layout), 0
+        cursor = connection.execute(_ALL, (layout, layout))
+        while chunk := cursor.fetchmany(_CHUNK):
+            rows = [Row(*values) for _, *values in chunk]
+            numbers = [last, *(number for number, *_ in chunk)]
+            in_order = all(itertools.starmap(operator.lt, itertools.pairwise(numbers)))
+            if not in_order or not all(row.whole(person) for row in rows):
+                raise self._damaged("an evaluation is not the one that was written")
+            last, count = numbers[-1], count - len(rows)
+            if count < 0:
+                break
+            yield rows
+        if count:
+            raise self._damaged("evaluations are missing or doubled")
+
+    def _damaged(self, what: str) -> SpanaxError:
+        return damaged(self.file.path, what, self.file.where)
+
+    def _unsaved(self, connection: sqlite3.Connection) -> list[Row]:
+        """Those that wait and that no other process has written meanwhile."""
+        return [row for key, row in self._waiting.items() if connection.execute(_FIND, (key,)).fetchone() is None]
+
+
+def _flush(file: File, waiting: dict[bytes, Row]) -> None:
+    with file.lock:
+        if not waiting:
+            return
+        try:
+            with file.writing() as connection:
+                ids = {layout: _registered(connection, layout) for layout in {row.layout for row in waiting.values()}}
+                connection.executemany(_ADD, ((ids[row.layout], *row[1:]) for row in waiting.values()))
+        except sqlite3.Error as error:
+            raise unwritten(file.path, error, len(waiting), file.where) from error
+        waiting.clear()
+
+
+def _close(file: File, waiting: dict[bytes, Row]) -> None:
+    try:
+        _flush(file, waiting)
+    finally:
+        file.disconnect()
+
+
+def _end(file: File, waiting: dict[bytes, Row]) -> None:
+    file.abandoned = True
+    _close(file, waiting)
+
+
+def _registered(connection: sqlite3.Connection, layout: str) -> int:
+    """The number of a layout in the file."""
+    select = "SELECT id FROM layouts WHERE spec = ?"
+    if connection.execute(select, (layout,)).fetchone() is None:
+        connection.execute("INSERT INTO layouts (spec) VALUES (?)", (layout,))
+    return connection.execute(select, (layout,)).fetchone()[0]

@@ -1,0 +1,80 @@
+"""`ray_executor`: Ray behind the face of a `concurrent.futures.Executor`."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any
+
+from ..._errors import SpanaxError
+
+_GRACE = 3.0  # seconds: Ray kills a worker's children, but not theirs, which an interrupted task does itself
+
+
+class RayExecutor(Executor):
+    """The executor that `ray_executor` makes."""
+
+    def __init__(self, ray: Any, options: dict[str, Any]):
+        self._ray = ray
+        self._task = ray.remote(_called).options(max_retries=0, **options)  # retries are counted by `sx.Run`
+        self._refs: dict[Future, Any] = {}
+        self._open = True
+
+    @property
+    def _max_workers(self) -> int:
+        return max(int(self._ray.cluster_resources().get("CPU", 1)), 1)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        if not self._open:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        ref = self._task.remote(fn, args, kwargs)
+        future = ref.future()
+        self._refs[future] = ref
+        future.add_done_callback(lambda done: self._refs.pop(done, None))
+        return future
+
+    def kill(self, future: Future) -> None:
+        """Cancels a task that waits; interrupts one that runs, so that it may clean up, and kills its worker 3 seconds later."""
+        self._cancel(future, False)
+        timer = threading.Timer(_GRACE, self._cancel, (future, True))
+        timer.daemon = True
+        timer.start()
+
+    def _cancel(self, future: Future, force: bool) -> None:
+        ref = self._refs.get(future)
+        if ref is not None and self._ray.is_initialized():  # it would start anew to cancel what is no more
+            with contextlib.suppress(Exception):  # the task has ended, or Ray has, just now
+                self._ray.cancel(ref, force=force)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Takes no more tasks. Ray itself goes on, until `ray.shutdown()`."""
+        self._open = False
+        waiting = dict(self._refs)
+        if cancel_futures:
+            for future in waiting:
+                self.kill(future)
+        if wait and waiting:
+            self._ray.wait(list(waiting.values()), num_returns=len(waiting))
+
+
+def ray_executor(**options: Any) -> RayExecutor:
+    """The Ray cluster that this process is connected to, as an executor for `sx.Run`.
+
+    `options` are those of a Ray task, such as `num_cpus=2` or `resources={"licence": 1}` for each evaluation. A worker that
+    dies takes its own task with it, which `sx.Run(retries=...)` repeats.
+
+    Raises `SpanaxError` where Ray is not installed or `ray.init()` has not been called.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise SpanaxError("sx.ray_executor needs Ray", "pip install ray", "sx.processes() on one machine") from error
+    if not ray.is_initialized():
+        raise SpanaxError("Ray has not been started", "ray.init() before", 'ray.init(address="auto") for a cluster')
+    return RayExecutor(ray, options)
+
+
+def _called(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
+    return fn(*args, **kwargs)

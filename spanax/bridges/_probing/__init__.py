@@ -1,0 +1,1 @@
+"""What the probing bridges are made of."""

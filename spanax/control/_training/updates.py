@@ -1,0 +1,91 @@
+"""The compiled part of training: many updates in one call, ended by a gradient that cannot be used."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from .method import Carry, Method, Seen, Task
+from .optimizer import stepped
+
+ROWS = 256  # the most updates of one call
+
+
+class Progress(NamedTuple):
+    """All that training goes on from, and nothing else."""
+
+    arrays: Any  # of the policy
+    memory: Any  # the optimizer's
+    carry: Carry
+    done: Int[Array, ""]  # updates
+
+
+class Log(NamedTuple):
+    """One row for each update."""
+
+    seen: Seen
+    norms: Float[Array, " rows"]
+    objectives: Float[Array, " rows"]
+
+
+class Training(eqx.Module):
+    """What does not change: pieces of it are arguments of the compiled program, others are compiled in."""
+
+    task: Task
+    method: Method
+    optimizer: Any = eqx.field(static=True)
+    static: Any  # the policy's leaves that are no arrays
+    key: Key[Array, ""]
+    largest: Float[Array, ""]  # a gradient of a greater norm ends the training
+
+    def gradient(self, progress: Progress) -> tuple[Float[Array, ""], Carry, Seen, Any]:
+        """The objective and its derivative with respect to the policy's arrays, for the next update."""
+        key = jax.random.fold_in(self.key, progress.done)
+
+        def objective(arrays):
+            policy = eqx.combine(arrays, self.static)
+            return self.method.objective(self.task, policy, progress.carry, key)
+
+        (value, (carry, seen)), gradient = jax.value_and_grad(objective, has_aux=True)(progress.arrays)
+        return value, carry, seen, gradient
+
+    def update(self, progress: Progress) -> tuple[Progress, Log, Bool[Array, ""]]:
+        """One update; not made where its gradient cannot be used."""
+        value, carry, seen, gradient = self.gradient(progress)
+        norm = global_norm(gradient)
+        usable = jnp.isfinite(value) & (norm <= self.largest)  # no NaN is
+        arrays, memory = stepped(self.optimizer, gradient, progress.memory, progress.arrays)
+        after = Progress(arrays, memory, carry, progress.done + 1)
+        chosen = jax.tree.map(lambda new, old: jnp.where(usable, new, old), after, progress)
+        return chosen, Log(seen, norm, value), usable
+
+    def updates(
+        self, progress: Progress, count: Int[Array, ""]
+    ) -> tuple[Progress, Log, Int[Array, ""], Bool[Array, ""]]:
+        """`count` updates, at most ROWS; the log's first rows, how many they are, and whether the last one was usable."""
+
+        def going(carry):
+            _, _, made, usable = carry
+            return usable & (made < count)
+
+        def one(carry):
+            progress, log, made, _ = carry
+            progress, row, usable = self.update(progress)
+            log = jax.tree.map(lambda rows, x: lax.dynamic_update_index_in_dim(rows, x, made, 0), log, row)
+            return progress, log, made + 1, usable
+
+        row = jax.eval_shape(lambda p: self.update(p)[1], progress)
+        log = jax.tree.map(lambda x: jnp.zeros((ROWS, *x.shape), x.dtype), row)
+        return lax.while_loop(going, one, (progress, log, jnp.zeros((), jnp.int32), jnp.ones((), bool)))
+
+
+def global_norm(tree: Any) -> Float[Array, ""]:
+    """The Euclidean norm of all leaves together; NaN where one element is."""
+    return jnp.sqrt(
+        sum((jnp.sum(jnp.square(jnp.asarray(x, float))) for x in jax.tree.leaves(tree)), jnp.zeros((), float))
+    )

@@ -1,0 +1,84 @@
+"""The Gymnasium environment that `to_gymnasium` makes. Imported where it is made, because it needs gymnasium."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+
+from ..._errors import SpanaxError
+from ..env import Box, Discrete, Env
+
+
+class Exported(gymnasium.Env):
+    """See `to_gymnasium`. `limit`: the steps of an episode, or None."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012  as Gymnasium declares it
+
+    def __init__(self, env: Env, limit: int | None, seed: int | None = None):
+        self.env, self.limit, self.state = env, limit, None
+        self.steps, self.over = 0, False
+        self.observation_space, self.action_space = _space(env.observation_spec), _space(env.action_spec)
+        self.spec = EnvSpec(
+            f"spanax/{type(env).__name__}-v0",
+            entry_point=_another,
+            max_episode_steps=limit,
+            kwargs={"env": env, "limit": limit, "seed": seed},
+        )
+        super().reset(seed=seed)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        super().reset(seed=seed)
+        if options:
+            raise SpanaxError(f"reset(options={options!r})", "no options: fields of the environment are its parameters")
+        self.state, observation = _reset(self.env, self.np_random.integers(2**32, dtype=np.uint32))
+        self.steps, self.over = 0, False
+        return np.array(observation), {}
+
+    def step(self, action: Any):
+        if self.state is None or self.over:
+            raise SpanaxError("a step, but the episode is over or has not begun", "reset()")
+        self.state, *seen = _step(self.env, self.state, self._checked(action))
+        observation, reward, terminated = map(np.array, seen)
+        self.steps += 1
+        truncated = self.limit is not None and self.steps >= self.limit
+        self.over = bool(terminated) or truncated
+        return observation, float(reward), bool(terminated), truncated, {}
+
+    def _checked(self, action: Any) -> np.ndarray:
+        space, given = self.action_space, np.asarray(action)
+        good = given.shape == space.shape
+        if isinstance(space, spaces.Discrete):
+            good = good and given.item() in range(space.n)
+        if not good:
+            raise SpanaxError(f"the action {given.tolist()}, and actions are {space}", "action_space.sample()")
+        return given.astype(space.dtype)
+
+
+def _another(**kwargs: Any) -> Exported:
+    return Exported(**kwargs)
+
+
+def _space(spec: Box | Discrete) -> spaces.Box | spaces.Discrete:
+    if isinstance(spec, Discrete):
+        return spaces.Discrete(spec.n)
+    dtype = jnp.zeros((), float).dtype
+    return spaces.Box(spec.low.astype(dtype), spec.high.astype(dtype), dtype=dtype)
+
+
+@eqx.filter_jit
+def _reset(env: Env, seed: np.uint32):
+    state = env.reset(jax.random.key(seed))
+    return state, env.observe(state)
+
+
+@eqx.filter_jit
+def _step(env: Env, state: Any, action: Any):
+    after = env.step(state, action)
+    return after, env.observe(after), env.reward(state, action, after), env.done(after)

@@ -1,0 +1,61 @@
+"""Gymnasium's spaces as arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..._errors import SpanaxError
+from ..env import Box, Discrete
+
+
+class Spaces:
+    """What goes in and out of a Gymnasium environment, as arrays: observations of any space, actions of a Box or Discrete one.
+
+    A Box observation keeps its shape; any other is flattened by `gymnasium.spaces.flatten` (a Discrete one becomes one-hot).
+    """
+
+    def __init__(self, env: Any, name: str, where: str):
+        from gymnasium import spaces
+
+        self._observed, self._acted = env.observation_space, env.action_space
+        self._is_box = isinstance(self._observed, spaces.Box)
+        if not getattr(self._observed, "is_np_flattenable", False):
+            raise SpanaxError(
+                f"{name}: observations of {self._observed} have no fixed size",
+                "gymnasium.wrappers.TransformObservation",
+                where=where,
+            )
+        box = self._observed if self._is_box else spaces.flatten_space(self._observed)
+        assert isinstance(box, spaces.Box)
+        self.observation = _box(box)
+        if isinstance(self._acted, spaces.Discrete):
+            self.action: Box | Discrete = Discrete(int(self._acted.n))
+        elif isinstance(self._acted, spaces.Box):
+            self.action = _box(self._acted)
+        else:
+            raise SpanaxError(
+                f"{name}: actions of {self._acted} are not supported",
+                "gymnasium.wrappers.TransformAction, to a Box or Discrete space",
+                where=where,
+            )
+
+    def array_of(self, observation: Any) -> np.ndarray:
+        if self._is_box:
+            return np.asarray(observation, float)
+        from gymnasium import spaces
+
+        return np.asarray(spaces.flatten(self._observed, observation), float)
+
+    def action_of(self, action: np.ndarray) -> Any:
+        """The nearest action: a Box one is clipped; of weights, as bridges make them, the largest counts."""
+        if isinstance(self.action, Discrete):
+            chosen = np.argmax(action) if action.ndim else np.rint(action)
+            return int(np.clip(chosen, 0, self.action.n - 1)) + int(self._acted.start)
+        return np.clip(action, self._acted.low, self._acted.high).astype(self._acted.dtype)
+
+
+def _box(space: Any) -> Box:
+    low, high = np.asarray(space.low, float), np.asarray(space.high, float)
+    return Box(low, np.where(low < high, high, np.nextafter(low, np.inf)))

@@ -1,0 +1,87 @@
+"""Steps of equal length until an event, and the event itself, located inside the last step."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from ._integrators import Method, Slope
+from .machine import Scalar
+
+Event = Callable[
+    [Any], tuple[Scalar, Array]
+]  # state -> (what falls through 0 at the event, whether the state is sound)
+
+
+class Path(NamedTuple):
+    """One phase. `passed`: the states that its steps start from, the first `steps` rows of them; None if not recorded."""
+
+    state: Any  # at the event
+    fired: Array  # whether the event came, with every state before it sound
+    steps: Array
+    passed: Any
+
+
+def until(
+    event: Event, method: Method, slope: Slope, state: Any, length: float, longest: float, most: int, record: bool
+) -> Path:
+    """Steps of `length` up to the event, for `longest` seconds and `most` steps, whichever ends first. `state.time` is the time.
+
+    The last step is cut at the event, at a root by `lax.custom_root`: its derivatives, of any order, are those of the implicit
+    function. Where the event did not come, the state means nothing.
+    """
+    whole = jnp.asarray(length, state.time.dtype)
+    end = lax.stop_gradient(state.time) + longest
+    passed = jax.tree.map(lambda y: jnp.zeros(most, y.dtype), state) if record else None
+
+    def going(carry):
+        n, _, ahead, _, value, sound = carry
+        return (value > 0) & sound & (n < most) & (ahead.time < end)
+
+    def go(carry):
+        n, _, state, passed, _, _ = carry
+        ahead = method.step(slope, state, whole)
+        value, sound = event(lax.stop_gradient(ahead))
+        if record:
+            passed = jax.tree.map(lambda rows, y: rows.at[n].set(y), passed, state)
+        return n + 1, state, ahead, passed, value, sound
+
+    start = (jnp.zeros((), int), state, state, passed, jnp.ones_like(whole), jnp.ones((), bool))
+    n, state, ahead, passed, value, sound = lax.while_loop(going, go, start)
+    within = method.within(slope, state, ahead, whole)
+    part = lax.custom_root(
+        lambda part: event(within(part))[0],
+        jnp.ones_like(whole),
+        functools.partial(_false_position, at_end=lax.stop_gradient(value)),
+        lambda linear, y: y / linear(jnp.ones_like(y)),
+    )
+    return Path(within(part), (value <= 0) & sound, n, passed)
+
+
+def _false_position(f: Callable[[Scalar], Scalar], end: Scalar, at_end: Scalar) -> Scalar:
+    """The root of f between 0 and `end`, where f changes its sign, to the last digits; no more than 60 evaluations of it.
+
+    The Illinois form of false position: Dowell and Jarratt, BIT 11, 1971.
+    """
+    close = 4 * jnp.finfo(end.dtype).eps * end
+
+    def going(carry):
+        n, *_, moved = carry
+        return (jnp.abs(moved) > close) & (n < 60)
+
+    def go(carry):
+        n, a, at_a, b, at_b, _ = carry
+        x = b - at_b * (b - a) / (at_b - at_a)
+        x = jnp.where((x > jnp.minimum(a, b)) & (x < jnp.maximum(a, b)), x, (a + b) / 2)
+        at_x = f(x)
+        crossed = (at_x > 0) != (at_b > 0)
+        a, at_a = jnp.where(crossed, b, a), jnp.where(crossed, at_b, at_a / 2)
+        return n + 1, a, at_a, x, at_x, x - b
+
+    start = jnp.zeros_like(end)
+    return lax.while_loop(going, go, (0, start, f(start), end, at_end, end))[3]

@@ -1,0 +1,83 @@
+"""The three phases of a throw, one after the other."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from . import _motion as motion
+from ._event import Path, until
+from ._integrators import EULER, RK4, Method
+from ._sincos import sincos
+from .machine import Body, Machine, Scalar, body
+
+
+class Integrator(NamedTuple):
+    """How a throw is integrated: `swing` and `flight` are the lengths of steps in seconds.
+
+    `pace`: where it is a number, a step of the machine shrinks by sqrt(1 + (rate of the hanger / pace)^2), in radians a second:
+    when the hanger swings through the arm's line, the arm's acceleration turns round within a hundredth of a second.
+    """
+
+    method: Method
+    swing: float
+    flight: float
+    pace: float | None
+
+
+# Euler is the published program. RK4: over 300 throws (wind N(0, 5), 5 to 85 degrees, 60 to 500 lb) the distance differs by
+# 0.08 mm from that with steps 20 times as short, by 0.4 mm at most; without `pace` that takes steps of 1/400 s.
+INTEGRATORS = {"rk4": Integrator(RK4, 1 / 60, 1 / 10, 5.0), "euler": Integrator(EULER, 1 / 60, 1 / 60, None)}
+
+LONGEST_SWING, LONGEST_FLIGHT = 1.0, 10.0  # seconds: sliding and hanging each, as published, and in the air
+MOST_TURNS = 12.0  # radians of the hanger in one phase, for `pace`
+
+
+class Phases(NamedTuple):
+    body: Body
+    sliding: Path
+    hanging: Path
+    flying: Path
+
+
+def simulate(
+    machine: Machine, wind: Scalar, angle: Scalar, weight: Scalar, integrator: Integrator, record: bool
+) -> Phases:
+    """`wind` in m/s, `angle` in degrees, `weight` in pounds, all of one dtype with the machine."""
+    method, swing, flight, pace = integrator
+    it = body(machine, weight)
+    most = 1 + round((LONGEST_SWING + (MOST_TURNS / pace if pace else 0)) / swing)
+
+    def swung(event: Callable, slope: Callable, state: motion.Swing) -> Path:
+        slope = _paced(functools.partial(slope, it), pace)
+        return until(event, method, slope, state, swing, LONGEST_SWING, most, record)
+
+    slide = swung(functools.partial(motion.lift, it), motion.sliding, motion.start(it))
+    sin, cos = sincos(jnp.deg2rad(folded(angle)))
+    hang = swung(functools.partial(motion.turned, it, (cos, sin)), motion.hanging, slide.state)
+    off = motion.Flight(hang.state.time, *motion.position(it, hang.state), *motion.velocity(it, hang.state))
+    fly = until(
+        *(functools.partial(motion.height, it), method, functools.partial(motion.flying, it, wind), off),
+        *(flight, LONGEST_FLIGHT, 1 + round(LONGEST_FLIGHT / flight), record),
+    )
+    return Phases(it, slide, hang, fly)
+
+
+def _paced(slope: Callable, pace: float | None) -> Callable:
+    if pace is None:
+        return slope
+
+    def slowed(state: motion.Swing) -> motion.Swing:
+        rate = 1 / jnp.sqrt(1 + (state.weight_rate / pace) ** 2)
+        return jax.tree.map(lambda dy: rate * dy, slope(state))
+
+    return slowed
+
+
+def folded(angle: Scalar) -> Scalar:
+    """An angle in degrees folded to -90..90, as arcsin(sin(angle)) does, but exact at whole angles."""
+    return jnp.abs(jnp.mod(angle - 90, 360) - 180) - 90

@@ -1,0 +1,156 @@
+"""Aiming one throw by the gradient of the throw."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...._errors import SpanaxError
+from ...._foreign_arrays import refuse_foreign
+from ...._jaxprs import is_traced
+from .env import shoot
+from .machine import Machine
+
+FLATTEST, STEEPEST = 5.0, 90.0  # degrees
+LIGHTEST = 60.0  # pounds
+
+
+class Aim(NamedTuple):
+    """Where to set the trebuchet: `angle` in degrees, `weight` in lb. `error`: distance - target, in metres."""
+
+    angle: float
+    weight: float
+    distance: float
+    error: float
+    iterations: int
+
+
+class Reach(NamedTuple):
+    """The farthest throw: its `distance` in metres, and the `angle` in degrees that gives it."""
+
+    distance: float
+    angle: float
+
+
+def aim(
+    target: float,
+    wind: float,
+    *,
+    angle: float = 45.0,
+    weight: float = 200.0,
+    heaviest: float = 500.0,
+    tolerance: float = 1e-3,
+    machine: Machine | None = None,
+) -> Aim:
+    """A release angle and a counterweight whose throw lands at `target` metres in `wind` m/s, within `tolerance` metres.
+
+    Many do: this one lies on the line from the start (`angle`, `weight`) to the farthest throw of `heaviest` lb, or, where
+    the start throws too far, to the nearest one, 60 lb at 90 degrees. Along that line it is a root, found by Newton's
+    steps with the throw's own gradient, and by halving where they leave the bracket; `iterations` counts its throws.
+
+    Raises `SpanaxError` where the target is out of reach; the message says what the reach is (see `reach`).
+
+    >>> import spanax as sx
+    >>> there = sx.control.aim(90.0, 2.0)
+    >>> print(f"{sx.control.shoot(2.0, there.angle, there.weight):.2f}")
+    90.00
+    """
+    _check(target=target, wind=wind, angle=angle, weight=weight, heaviest=heaviest, tolerance=tolerance)
+    if not (FLATTEST <= angle <= STEEPEST and LIGHTEST <= weight <= heaviest):
+        raise SpanaxError(
+            f"aim(angle={angle:g}, weight={weight:g}) is no start",
+            f"{FLATTEST:g} to {STEEPEST:g} degrees, {LIGHTEST:g} to {heaviest:g} lb",
+        )
+    throw = _thrower(float(wind), machine)
+    start = np.array([angle, weight])
+    if throw(start)[0] < target:
+        farthest = reach(wind, heaviest=heaviest, machine=machine)
+        end, there = np.array([farthest.angle, heaviest]), farthest.distance
+        bound = f"the reach of {heaviest:g} lb is {there:.1f} m"
+    else:
+        end = np.array([STEEPEST, LIGHTEST])
+        there = throw(end)[0]
+        bound = f"the nearest throw, {LIGHTEST:g} lb at {STEEPEST:g} degrees, is {there:.1f} m"
+    if not min(throw(start)[0], there) - tolerance <= target <= max(throw(start)[0], there) + tolerance:
+        raise SpanaxError(
+            f"{target:g} m cannot be hit in wind {wind:g} m/s: {bound}",
+            "a target within reach(wind)",
+            "heaviest=..., in lb",
+        )
+
+    def miss(part: float) -> tuple[float, float]:
+        far, slope = throw(start + part * (end - start))
+        return far - target, float(slope @ (end - start))
+
+    part, error, iterations = _root(miss, tolerance)
+    there = start + part * (end - start)
+    return Aim(float(there[0]), float(there[1]), target + error, error, iterations)
+
+
+def reach(wind: float, *, heaviest: float = 500.0, machine: Machine | None = None) -> Reach:
+    """How far `heaviest` lb throw in `wind` m/s at the best angle, which is where the slope by the angle is 0."""
+    _check(wind=wind, heaviest=heaviest)
+    throw = _thrower(float(wind), machine)
+
+    def slope(angle: float) -> float:
+        return throw(np.array([angle, heaviest]))[1][0]
+
+    low, high = FLATTEST, STEEPEST
+    for _ in range(20):  # to 1e-4 degrees, which is nothing in the distance: it is flat there
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(middle) > 0 else (low, middle)
+    angle = (low + high) / 2
+    return Reach(throw(np.array([angle, heaviest]))[0], angle)
+
+
+def _root(miss: Callable[[float], tuple[float, float]], tolerance: float) -> tuple[float, float, int]:
+    """(part, what it misses by, evaluations) where |miss| <= tolerance. miss(part) also gives its slope, and changes its sign
+    between 0 and 1, from where Newton's method starts.
+    """
+    low, high, part = 0.0, 1.0, 0.0
+    rises = miss(0.0)[0] < 0
+    for evaluations in range(1, 60):
+        value, slope = miss(part)
+        if abs(value) <= tolerance:
+            return part, value, evaluations
+        low, high = (part, high) if (value < 0) == rises else (low, part)
+        part = part - value / slope if slope else high
+        if not low < part < high:
+            part = (low + high) / 2
+    raise SpanaxError(
+        f"tolerance={tolerance:g} m is below the rounding of the distance: {abs(value):.2g} m is left",
+        "a larger tolerance",
+        "with jax.enable_x64(True): ...",
+    )
+
+
+def _thrower(wind: float, machine: Machine | None) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    machine = Machine() if machine is None else machine
+
+    def throw(setting: np.ndarray) -> tuple[float, np.ndarray]:
+        far, slope = _value_and_slope()(jnp.asarray(setting, float), jnp.asarray(wind, float), machine)
+        if not np.isfinite(far):
+            shoot(wind, *map(float, setting), machine=machine)  # says what is wrong
+        return float(far), np.asarray(slope, float)
+
+    return throw
+
+
+@functools.cache
+def _value_and_slope() -> Callable[..., Any]:
+    return jax.jit(jax.value_and_grad(lambda setting, wind, machine: shoot(wind, *setting, machine=machine)))
+
+
+def _check(**given: Any) -> None:
+    refuse_foreign(given)
+    for name, value in given.items():
+        if is_traced(value) or np.shape(value) != () or not np.isfinite(value):
+            raise SpanaxError(
+                f"{name}={value!r} is not one number",
+                "aim for one target at a time, outside jax.jit and jax.vmap",
+            )

@@ -1,0 +1,92 @@
+"""What a throw gives: the distance, and everything that a picture of it needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from . import _motion as motion
+from ._event import Path
+from ._phases import Phases
+
+
+class Throw(eqx.Module):
+    """One throw, in metres from the pivot, x forwards and y upwards, and seconds from the start.
+
+    `distance`: x where the projectile lands; NaN where an event did not come. `event_fired`: whether it lifted off the ground,
+    left the sling, and landed; `event_times`: when. The trajectory has one row for the start of each step, and one for the
+    landing; a row counts where `valid`. `phase`: 0 where the projectile slides, 1 where it hangs, 2 where it flies, 3 on landing.
+    After the release the machine is drawn as it was then.
+
+    Everything but the flags and phases can be differentiated, as `distance` can.
+    """
+
+    distance: Float[Array, ""]
+    event_fired: Bool[Array, " 3"]
+    event_times: Float[Array, " 3"]
+    times: Float[Array, " n"]
+    valid: Bool[Array, " n"]
+    phase: Int[Array, " n"]
+    arm_tip: Float[Array, "n 2"]  # where the sling is tied
+    arm_tail: Float[Array, "n 2"]  # where the counterweight hangs
+    weight: Float[Array, "n 2"]
+    projectile: Float[Array, "n 2"]
+    velocity: Float[Array, "n 2"]  # of the projectile
+
+
+def fired(phases: Phases) -> Bool[Array, " 3"]:
+    """An event counts only where those before it came."""
+    came = jnp.stack([phases.sliding.fired, phases.hanging.fired, phases.flying.fired])
+    return jnp.logical_and.accumulate(came)
+
+
+def distance(phases: Phases) -> Float[Array, ""]:
+    return _or_nan(phases.flying.state.x, fired(phases)[2])
+
+
+def recorded(phases: Phases) -> tuple[Any, Any]:
+    """A throw's fields: those that can be differentiated, and the others."""
+    body, slide, hang, fly = phases
+    swings = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), slide.passed, hang.passed)
+    landing = jax.tree.map(lambda x: x[None], fly.state)
+    flight = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), fly.passed, landing)
+
+    def held(of_swing):
+        """A point of the machine: on its way, and then as at the release."""
+        there = jnp.stack(of_swing(body, swings), -1)
+        last = jnp.stack(of_swing(body, hang.state))
+        return jnp.concatenate([there, jnp.broadcast_to(last, (len(flight.x), 2))])
+
+    came = fired(phases)
+    times = jnp.stack([slide.state.time, hang.state.time, fly.state.time])
+    smooth = {
+        "distance": distance(phases),
+        "event_times": jax.vmap(_or_nan)(times, came),
+        "times": jnp.concatenate([swings.time, flight.time]),
+        "arm_tip": held(lambda *at: motion.arm_ends(*at)[0]),
+        "arm_tail": held(lambda *at: motion.arm_ends(*at)[1]),
+        "weight": held(motion.weight_position),
+        "projectile": _joined(motion.position(body, swings), (flight.x, flight.y)),
+        "velocity": _joined(motion.velocity(body, swings), (flight.vx, flight.vy)),
+    }
+    reached = jnp.stack([jnp.ones((), bool), came[0], came[1]])
+    valid = [_rows(path) & there for path, there in zip((slide, hang, fly), reached, strict=True)] + [came[2:]]
+    phase = [jnp.full(len(rows), i) for i, rows in enumerate(valid)]
+    return smooth, {"event_fired": came, "valid": jnp.concatenate(valid), "phase": jnp.concatenate(phase)}
+
+
+def _or_nan(x: Float[Array, ""], there: Bool[Array, ""]) -> Float[Array, ""]:
+    """NaN in its derivative too, which `where` would make 0."""
+    return x * jnp.where(there, 1.0, jnp.nan)
+
+
+def _rows(path: Path) -> Bool[Array, " n"]:
+    return jnp.arange(len(path.passed.time)) < path.steps
+
+
+def _joined(swings: motion.Vector, flight: motion.Vector) -> Float[Array, "n 2"]:
+    return jnp.stack([jnp.concatenate(both) for both in zip(swings, flight, strict=True)], -1)

@@ -1,0 +1,98 @@
+"""The pendulum's pictures: what it learned, how it swings from several starts, and one swing as a GIF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from ... import control
+from ...control.rollout import Policy
+from .._shared.motion import write_gif
+from ..trained import Training
+
+STEPS = 120  # of the 200 of an episode: it stands long before
+DEGREES = (180, 135, 90, -60, -150)  # from upright
+LOOKS = (("-", "0"), ("--", "0"), ("-", "0.55"), (":", "0"), ("-.", "0.35"))
+
+
+def picture(path: Path, env: control.Pendulum, policy: Policy, training: Training, horizon: int, title: str) -> None:
+    """The learning curve, and below it angles and torques of an episode from each of five starts at rest."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=(5, 6))
+    _curve(figure.add_subplot(grid[0, :]), training, horizon, title)
+    angles, torques = _swings(env, policy, np.radians(DEGREES))
+    seconds = np.arange(STEPS) * env.dt
+    left, right = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
+    for angle, torque, degrees, (dashes, colour) in zip(angles, torques, DEGREES, LOOKS, strict=True):
+        left.plot(seconds, np.degrees(angle), dashes, color=colour, linewidth=1.5)
+        right.plot(seconds, torque, dashes, color=colour, linewidth=1.5, label=f"from {degrees}°")
+    lowest, highest = (180 * round(edge(np.degrees(angles)) / 180) for edge in (np.min, np.max))
+    left.set(
+        xlabel="seconds", ylabel="angle from upright (°)", title="Swinging up", yticks=range(lowest, highest + 1, 90)
+    )
+    for upright in range(360 * (lowest // 360), highest + 1, 360):
+        if lowest <= upright <= highest:
+            left.axhspan(upright - 6, upright + 6, color="0.85", zorder=0)
+    right.set(xlabel="seconds", ylabel="torque (N m)", title=f"Torque, at most {env.max_torque:g} N m")
+    right.legend(loc="upper right", handlelength=3, fontsize=9)
+    for ax in (left, right):
+        ax.grid(alpha=0.3)
+        ax.margins(x=0.01)
+    figure.savefig(path, dpi=150)
+
+
+def _curve(ax, training: Training, horizon: int, title: str) -> None:
+    if training.curve:
+        steps, returns = (np.array(column) for column in zip(*training.curve, strict=True))
+        label = f"first {horizon} steps, mean of {training.batch} episodes"
+        ax.plot(steps, returns, "o", color="0.7", markersize=3, label=label)
+        kernel = np.full(min(15, len(steps)), 1 / min(15, len(steps)))
+        ax.plot(*(np.convolve(x, kernel, "valid") for x in (steps, returns)), "-", color="0", label="moving mean")
+    ax.set(xlabel="steps of the environment", ylabel=f"return of {horizon} steps", title=title)
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.grid(alpha=0.3)
+    ax.legend(loc="lower right")
+
+
+def motion(path: Path, env: control.Pendulum, policy: Policy) -> None:
+    """The rod from hanging still, with an arrow for the motor's torque."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import FancyArrowPatch
+
+    ((angles,), (torques,)) = _swings(env, policy, np.radians([179.0]))
+    figure = Figure(figsize=(3.6, 3.9), dpi=100)
+    ax = figure.add_axes((0.02, 0.02, 0.96, 0.88))
+    ax.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal")
+    ax.axis("off")
+    figure.text(0.05, 0.93, "Pendulum by BPTT", fontsize=12)
+    clock = figure.text(0.95, 0.93, "", fontsize=12, ha="right", family="monospace")
+    ax.plot(0, 1.0, "_", color="0.6", markersize=26, zorder=0)
+    (rod,) = ax.plot([], [], "-", color="0.15", linewidth=11, solid_capstyle="round")
+    ax.plot(0, 0, "o", color="white", markersize=5, zorder=3)
+    arrow = FancyArrowPatch(
+        (0, 0), (0, 0), mutation_scale=18, color="tab:red", linewidth=2.5, arrowstyle="-|>", zorder=4
+    )
+    ax.add_patch(arrow)
+
+    def change(number):
+        rod.set_data([0, -np.sin(angles[number])], [0, np.cos(angles[number])])
+        turn = torques[number] / env.max_torque
+        # Around the pivot, from the right (or the left) side over the top: a positive torque turns against the clock.
+        ends = 0.42 * np.array([[np.sin(a), np.cos(a)] for a in (1.2 * turn, -1.2 * turn)])
+        arrow.set_visible(abs(turn) > 0.08)
+        arrow.set_positions(*map(tuple, ends))
+        arrow.set_connectionstyle("arc3", rad=0.55 * turn)
+        clock.set_text(f"{number * env.dt:.1f} s")
+
+    write_gif(path, figure, change, STEPS, env.dt)
+
+
+def _swings(env: control.Pendulum, policy: Policy, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Angles and torques, (starts, STEPS), from rest at each of `angles`."""
+    states = np.stack([angles, np.zeros_like(angles)], axis=1).astype(np.float32)
+    played = jax.jit(jax.vmap(lambda state: control.rollout(env, policy, state, STEPS)))(states)
+    return np.asarray(played.states[..., 0]), np.asarray(played.actions[..., 0])

@@ -1,0 +1,13 @@
+"""The gallery's optional packages, checked before hours of work rather than after."""
+
+from importlib.util import find_spec
+
+from ..._errors import SpanaxError, installing
+
+PACKAGES = {"matplotlib": "matplotlib", "sklearn": "scikit-learn"}
+
+
+def check_requirements(*modules: str) -> None:
+    """Raises `SpanaxError` with the pip command if matplotlib, or one of the other `modules`, is not installed."""
+    if missing := [PACKAGES[module] for module in ("matplotlib", *modules) if find_spec(module) is None]:
+        raise SpanaxError(f"the gallery needs {' and '.join(missing)}", *installing("gallery"), where="")

@@ -1,0 +1,92 @@
+"""What a VAE run found out, and the files it leaves."""
+
+import dataclasses
+import math
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from .._shared.figures import learning_curves, reconstructions
+from .._shared.report import write_report
+from ..names import VaeBridge
+from .digits import Digits
+from .model import reconstruct
+from .training import Training
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the run was asked for. `samples` is the evaluations of the decoder for each image and gradient."""
+
+    bridges: tuple[VaeBridge, ...]
+    steps: int
+    samples: int
+    seed: int
+    variance_repeats: int
+
+
+@dataclass(frozen=True)
+class BridgeFigures:
+    """One bridge, judged on the model that it trained.
+
+    - `elbo`, `elbo_se`: mean and standard error over the held-out images, in nats, with true draws;
+    - `gradient_variance`: the trace of the covariance of the encoder's gradient at its own trained parameters, on one
+      fixed minibatch. It says nothing about bias;
+    - `step_ms`: the median over chunks of the milliseconds of a training step, compilation (`compile_s`) left out;
+    - `curve`: pairs of steps and held-out ELBO.
+    """
+
+    name: VaeBridge
+    bridge: str
+    steps: int
+    elbo: float
+    elbo_se: float
+    gradient_variance: float
+    step_ms: float
+    compile_s: float
+    curve: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The figures of every bridge that was trained, if only in part (`interrupted`), and the files written."""
+
+    settings: Settings
+    bridges: tuple[BridgeFigures, ...]
+    interrupted: bool
+    files: tuple[Path, ...]
+
+
+def judge(training: Training, repeats: int) -> BridgeFigures:
+    """The figures of one training, finished or not, of at least one step."""
+    elbos = training.held_out_elbos()
+    return BridgeFigures(
+        name=training.name,
+        bridge=repr(training.setup.via),
+        steps=training.steps,
+        elbo=float(np.mean(elbos)),
+        elbo_se=float(np.std(elbos, ddof=1) / math.sqrt(len(elbos))),
+        gradient_variance=training.gradient_variance(repeats),
+        step_ms=statistics.median(training.step_ms),
+        compile_s=training.compile_s,
+        curve=tuple(training.curve),
+    )
+
+
+def write_figures(out: Path, data: Digits, seed: int, trainings: list[Training]) -> tuple[Path, ...]:
+    """Draws reconstructions.png and curves.png into `out`."""
+    images = data.one_of_each()
+    rows = {t.name.value: reconstruct(t.state.model, images, key=jax.random.key(seed)) for t in trainings}
+    pictures, curves = out / "reconstructions.png", out / "curves.png"
+    reconstructions(pictures, images, rows)
+    learning_curves(curves, {t.name.value: t.curve for t in trainings})
+    return pictures, curves
+
+
+def write_json(out: Path, settings: Settings, bridges: tuple[BridgeFigures, ...], interrupted: bool) -> Path:
+    """Writes result.json into `out`."""
+    rows = [dataclasses.asdict(figures) for figures in bridges]
+    return write_report(out, "vae", dataclasses.asdict(settings), interrupted, bridges=rows)

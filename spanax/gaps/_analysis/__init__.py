@@ -1,0 +1,1 @@
+"""Dataflow over a traced program: where a derivative goes in and does not come out."""

@@ -1,0 +1,1 @@
+"""Differences of a noisy function along lines."""

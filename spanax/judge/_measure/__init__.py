@@ -1,0 +1,1 @@
+"""Measuring gradients: moments, statistics, times, verdicts."""

@@ -1,0 +1,55 @@
+"""The gradient of one program, compiled once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from ..._functions import check_scalar, with_key
+from ..._jaxprs import defined, without_dead_code
+from .arguments import Arguments
+
+
+class Gradient:
+    """`gradient(key, i)` are the leaves of the i-th gradient of a key, which is folded into it; it returns before they are there.
+
+    Draws and timings share this one compiled program, as compilation is most of what a comparison of small programs costs.
+    """
+
+    def __init__(self, function: Callable[..., Any], arguments: Arguments):
+        self.function, self.arguments = function, arguments
+
+        def objective(leaves, arrays, key):
+            args, kwargs = arguments.rebuilt(leaves, arrays)
+            value = function(*args, **with_key(function, key, args, kwargs))
+            check_scalar("a program to compare", value, defined(function))
+            return value
+
+        self._run = jax.jit(
+            lambda leaves, arrays, key, i: jax.grad(objective)(leaves, arrays, jax.random.fold_in(key, i))
+        )
+
+    def __call__(self, key: Key[Array, ""], i: int) -> tuple[Array, ...]:
+        return self._run(self.arguments.leaves, self.arguments.arrays, key, np.uint32(i))
+
+    @functools.cached_property
+    def is_random(self) -> bool:
+        """Does the key reach the gradient? By the program's structure, not by its values: what is rare counts."""
+        arrays = (self.arguments.leaves, self.arguments.arrays)
+        program = without_dead_code(self._run.trace(*arrays, jax.random.key(0), np.uint32(0)).jaxpr).jaxpr
+        key = program.invars[sum(map(len, arrays))]
+        return any(v is key for eqn in program.eqns for v in eqn.invars)
+
+    def rows(self, key: Key[Array, ""], start: int, stop: int) -> Float[np.ndarray, "rows size"]:
+        """The gradients from the start-th on as float64 vectors; so many are in memory at once."""
+        running = [self(key, i) for i in range(start, stop)]
+        found = np.empty((stop - start, self.arguments.size))
+        for row, leaves in zip(found, running, strict=True):
+            for part, leaf in zip(self.arguments.parts, leaves, strict=True):
+                row[part] = np.asarray(leaf).ravel()
+        return found

@@ -1,0 +1,1 @@
+"""The gradient that a bias is measured against."""

@@ -1,0 +1,117 @@
+"""The mean of an unbiased bridge, where a program's draws allow no exact gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..._errors import SpanaxError
+from ...bridges import Drawing
+from ...bridges.best import best_bridge, needs_continuity
+from .._measure.candidates import is_ours, short
+from .._measure.sites import bridge_at
+from .._measure.statistics import Bias, Reference, bias
+from .._numbers import share
+from .problem import Answer, Problem, Tried, told
+
+SAMPLES = 4  # of the score function, with leave-one-out
+WEAK = 0.5  # of the truth's norm: a jump that may hide so much is warned of
+
+
+def by_unbiased(problem: Problem, tried: Sequence[Tried], reason: str) -> Answer:
+    """The cheapest candidate whose bridges are this package's and unbiased, else the score function with leave-one-out."""
+    pool = [t for t in tried if t.via is not None and all(_trusted(bridge_at(d, t.via)) for d in problem.sites)]
+    pool = [t for t in pool if np.isfinite(t.price)]
+    if not pool:
+        return _by_score(problem, reason)
+    best = min(pool, key=lambda t: t.price)
+    reference = problem.sampled(best.gradient)
+    how = f"the mean of {_draws(reference)} draws of {best.label}, which is unbiased ({reason})"
+    assert best.via is not None
+    paths = [d for d in problem.sites if needs_continuity(bridge_at(d, best.via))]
+    if not paths:
+        return told("unbiased bridge", how, reference, problem)
+    return _unless_it_jumps(problem, best, reference, how, reason)
+
+
+def _trusted(bridge: Drawing) -> bool:
+    return bridge.facts.unbiased and is_ours(bridge)
+
+
+def _draws(reference: Reference) -> str:
+    return f"{reference.moments.draws:,}" if reference.moments else "1"
+
+
+def _by_score(problem: Problem, reason: str) -> Answer:
+    """The program's own bridges where they are unbiased and need no continuity, else the score function with leave-one-out."""
+    for draw in problem.sites:
+        if not draw.name and not _trusted(draw.own):
+            raise _no_truth(
+                problem, f"{reason}; {short(draw.own)} at an unnamed draw is not known to be unbiased", draw.where
+            )
+    kept = {d.name for d in problem.sites} - {
+        d.name for d in problem.sites if not _trusted(d.own) or needs_continuity(d.own)
+    }
+    via = {
+        draw.name: draw.own if draw.name in kept else best_bridge(draw.distribution, jumps=True)
+        for draw in problem.sites
+        if draw.name
+    }
+    said = ", ".join(f"{name}={short(bridge)}" for name, bridge in via.items()) or "its own bridges"
+    try:
+        reference = problem.sampled(problem.gradient(via, SAMPLES), stream=1)
+    except SpanaxError as error:
+        raise _no_truth(problem, f"{reason}; {said}: {error.problem}", error.where) from error
+    how = f"the mean of {_draws(reference)} draws of {said} with {SAMPLES} samples, which is unbiased ({reason})"
+    return told("unbiased bridge", how, reference, problem)
+
+
+def unless_quadrature_misses(problem: Problem, reference: Reference) -> Answer | None:
+    """The score function's answer, where it says that a quadrature misses something, such as a peak between its nodes."""
+    try:
+        answer = _by_score(problem, "quadrature misses a part of it")
+    except SpanaxError:
+        return None
+    found = _held_against(answer[0], reference, problem)
+    return answer if found and found.significant else None
+
+
+def _held_against(other: Reference, reference: Reference, problem: Problem) -> Bias | None:
+    """The bias of `other`, if it is random."""
+    if not other.moments:
+        return None
+    arguments, groups = problem.arguments, tuple(problem.groups.values())
+    return bias(other.moments, reference, arguments.parts, arguments.eps, groups, problem.ranked)
+
+
+def _no_truth(problem: Problem, why: str, where: str) -> SpanaxError:
+    return SpanaxError(
+        f"no truth to compare with: {why}",
+        "a name for every draw: sx.sample(..., name=...)",
+        "truth= a gradient, a bridge, or a function whose derivative is right",
+        where=where or problem.where,
+    )
+
+
+def _unless_it_jumps(problem: Problem, best: Tried, reference: Reference, how: str, reason: str) -> Answer:
+    """A pathwise reference, if the score function, which needs no continuity, does not contradict it."""
+    try:
+        other, of_other, _ = _by_score(problem, reason)
+    except SpanaxError as error:
+        return told(
+            "unbiased bridge",
+            how,
+            reference,
+            problem,
+            [f"{best.label} is the truth if the program has no jump: {error.problem}"],
+        )
+    found = _held_against(other, reference, problem)
+    if found and found.significant:
+        return other, of_other, [f"{best.label} misses a part of the gradient: the program jumps in a draw"]
+    within = (
+        found.overall.high / max(reference.norm(problem.arguments.elements(problem.ranked)), 1e-300) if found else 0.0
+    )
+    doubts = [f"{best.label} is the truth if the program has no jump: the score function is too noisy to tell"]
+    how = f"{how}; the score function, to within {share(within, 1.0)}, does not contradict it"
+    return told("unbiased bridge", how, reference, problem, doubts if within > WEAK else [])

@@ -1,0 +1,207 @@
+"""Roots of sums of squares at 0, where a norm has its kink, and squares of roots.
+
+A norm has no derivative at 0: it has the slope 0 there, in the middle of those around it, and no second derivative:
+that is NaN. `np.sqrt(x)` at 0 keeps its infinite slope. A root that is squared is what it is the root of, derivatives and all.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ..._jaxprs import is_traced
+from .flat import Flat, Name, Step
+
+FURTHEST = 40
+_PASSED = frozenset(
+    "reshape squeeze expand_dims broadcast_in_dim transpose rev slice convert_element_type copy copy_p".split()
+)
+_OF_WEIGHTS = _PASSED | frozenset("select_n reduce_sum max add mul div".split())
+_ADDED = frozenset("reduce_sum reduce_max cumsum dynamic_slice gather".split())
+
+
+class Orders:
+    """How fast values that are sums of powers vanish, where they are 0: as the n-th power of what they are made of.
+
+    0 for a value of which that is not known.
+    """
+
+    def __init__(self, flat: Flat, is_active: Callable[[Name], bool]):
+        self._flat, self._is_active = flat, is_active
+        self._found: dict[Name, float] = {}
+
+    def of(self, name: Name, further: int = FURTHEST) -> float:
+        name = self._constant(name)
+        if name.known is not None:
+            return np.inf if _holds(name, lambda x: x >= 0) else 0.0
+        if name not in self._found:
+            step = self._flat.makers.get(name)
+            self._found[name] = self._made(step, further) if step is not None and further else 0.0
+        return self._found[name]
+
+    def _base(self, name: Name, further: int) -> float:
+        """1 for a number of either sign, which is as smooth as it may be."""
+        return self.of(name, further) or 1.0
+
+    def _made(self, step: Step, further: int) -> float:
+        kind, ins, further = step.kind, step.ins, further - 1
+        of = lambda name: self.of(name, further)  # noqa: E731
+        if (found := root_of_square(step, self._flat)) is not None:
+            return of(found[0]) * found[1] / 2
+        if kind in ("square", "integer_pow", "abs") and ins[0].is_number:
+            power = {"square": 2, "abs": 1}.get(kind) or step.inner.params["y"]
+            even = (power % 2 == 0 and not _is_complex(ins[0])) or kind == "abs"
+            return (
+                power * self._base(ins[0], further) if power > 0 and even else power * of(ins[0]) if power > 0 else 0.0
+            )
+        if kind == "mul" and self._flat.are_same(*ins) and not _is_complex(ins[0]):
+            return 2 * self._base(ins[0], further)
+        if kind in ("mul", "div"):
+            first, second = ins
+            if self._is_weight(second):
+                return of(first)
+            return of(second) if kind == "mul" and self._is_weight(first) else 0.0
+        if kind == "dot_general" and self._flat.are_same(*ins) and _is_of_squares(step):
+            return 2 * self._base(ins[0], further)
+        if kind == "real":
+            return self._of_modulus(ins[0], further)
+        if kind in ("add", "concatenate", "stack"):
+            return min(map(of, ins))
+        if kind in _PASSED or kind in _ADDED:
+            return of(ins[0])
+        if kind == "select_n":
+            cases = [case for case in ins[1:] if not _holds(self._constant(case), np.isnan)]
+            return min(map(of, cases), default=0.0)
+        if kind in ("sqrt", "pow"):
+            return of(ins[0]) * root_power(step)
+        return 0.0
+
+    def _is_weight(self, name: Name, further: int = 6) -> bool:
+        """Is it nowhere negative and no function of the arguments: known numbers, what was true or false, counts?"""
+        name = self._constant(name)
+        if (known := self._number(name)) is not None:
+            return not np.any(known < 0)
+        step = self._flat.makers.get(name)
+        if self._is_active(name) or step is None or not further:
+            return False
+        if name.aval.dtype == bool:
+            return True
+        if step.kind == "sub":  # the freedom of a variance
+            return bool(np.all(self._number(step.ins[1]) == 0)) and self._is_weight(step.ins[0], further - 1)
+        cases = step.ins[1:] if step.kind == "select_n" else step.ins
+        return step.kind in _OF_WEIGHTS and all(self._is_weight(case, further - 1) for case in cases)
+
+    def _number(self, name: Name) -> np.ndarray | None:
+        """A known real number, or the difference of two."""
+        name = self._constant(name)
+        if name.known is not None:
+            known = None if is_traced(name.known) else np.asarray(name.known)
+            return known if known is not None and known.dtype.kind in "biuf" else None
+        step = self._flat.makers.get(name)
+        if step is None or step.kind != "sub" or any(n.known is None for n in map(self._constant, step.ins)):
+            return None
+        one, other = map(self._number, step.ins)
+        return None if one is None or other is None else one - other
+
+    def _constant(self, name: Name) -> Name:
+        """What a constant is that is only brought into form."""
+        while (step := self._flat.makers.get(name)) is not None and step.kind in (
+            "convert_element_type",
+            "broadcast_in_dim",
+        ):
+            name = step.ins[0]
+        return name
+
+    def _of_modulus(self, product: Name, further: int) -> float:
+        """Of the real part of z times its conjugate."""
+        step = self._flat.makers.get(product)
+        if step is None or step.kind != "mul":
+            return 0.0
+        for z, other in (step.ins, step.ins[::-1]):
+            maker = self._flat.makers.get(other)
+            if maker is not None and maker.kind == "conj" and self._flat.are_same(maker.ins[0], z):
+                return 2 * self._base(z, further)
+        return 0.0
+
+
+def _is_complex(name: Name) -> bool:
+    return jnp.issubdtype(name.aval.dtype, jnp.complexfloating)
+
+
+def _holds(name: Name, test: Callable[[np.ndarray], Any]) -> bool:
+    """Is it a constant of which that is so throughout?"""
+    if name.known is None or is_traced(name.known) or not name.is_number or _is_complex(name):
+        return False
+    return bool(np.all(test(np.asarray(name.known))))
+
+
+def _is_of_squares(step: Step) -> bool:
+    """Of a product of an array with itself: is each number multiplied with itself alone?"""
+    (one, other), (batch, batch_other) = step.eqn.params["dimension_numbers"]
+    all_axes = len(one) + len(batch) == step.ins[0].aval.ndim
+    return (
+        all_axes and tuple(one) == tuple(other) and tuple(batch) == tuple(batch_other) and not _is_complex(step.ins[0])
+    )
+
+
+def root_power(step: Step) -> float:
+    """The exponent of a root or a power; 0 where it is not known, or negative."""
+    if step.kind == "sqrt":
+        return 0.5
+    known = step.ins[1].known if step.kind == "pow" else None
+    if known is None or np.ndim(known) or not isinstance(known, (float, int, np.ndarray, np.generic)):
+        return 0.0
+    return max(float(known), 0.0)
+
+
+@functools.cache
+def root(power: float) -> Callable[[jax.Array], Any]:
+    """s**power of a sum of squares s, for 0 < power < 1: with the slope 0 at 0, and outside of its domain."""
+
+    def raised(s: jax.Array, by: float) -> jax.Array:
+        return lax.pow(s, jnp.asarray(by, s.dtype))
+
+    @jax.custom_jvp
+    def slope(s: jax.Array) -> jax.Array:
+        found = 0.5 / lax.sqrt(s) if power == 0.5 else power * raised(s, power - 1)
+        return lax.select(s > 0, found, jnp.zeros_like(s))
+
+    @slope.defjvp
+    def slope_derivative(primals: tuple, tangents: tuple) -> tuple:
+        (s,), (t,) = primals, tangents
+        safe = lax.select(s > 0, s, jnp.ones_like(s))
+        second = lax.select(s > 0, power * (power - 1) * raised(safe, power - 2), jnp.zeros_like(s))
+        return slope(s), lax.select(s == 0, jnp.full_like(s, np.nan), second) * t
+
+    @jax.custom_jvp
+    def run(s: jax.Array) -> jax.Array:
+        return lax.sqrt(s) if power == 0.5 else raised(s, power)
+
+    @run.defjvp
+    def derivative(primals: tuple, tangents: tuple) -> tuple:
+        return run(*primals), slope(*primals) * tangents[0]
+
+    return run
+
+
+def squared_root(s: jax.Array, power: int) -> jax.Array:
+    """sqrt(s)**power, for an even power."""
+    return lax.select(s < 0, jnp.full_like(s, np.nan), lax.integer_pow(s, power // 2))
+
+
+def root_of_square(step: Step, flat: Flat) -> tuple[Name, int] | None:
+    """(s, n) where the step is sqrt(s)**n with an even n."""
+    if step.kind == "mul" and flat.are_same(*step.ins):
+        power = 2
+    else:
+        power = {"square": 2}.get(step.kind) or (step.inner.params["y"] if step.kind == "integer_pow" else 0)
+    maker = flat.makers.get(step.ins[0]) if step.ins else None
+    if maker is None or maker.kind != "sqrt" or power <= 0 or power % 2 or _is_complex(step.ins[0]):
+        return None
+    return maker.ins[0], power

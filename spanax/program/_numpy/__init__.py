@@ -1,0 +1,1 @@
+"""NumPy's functions on values of a lifted program."""

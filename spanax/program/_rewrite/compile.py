@@ -1,0 +1,90 @@
+"""A Python function with hooks in it: compiled under its own file name and lines, with its own globals, closure and defaults."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import threading
+import types
+from typing import Any
+
+from .._session import HOOKED
+from .rewriter import HOOKS, rewritten
+from .source import function_tree, is_generator
+
+_COMPILED: dict[types.CodeType, types.CodeType | None] = {}
+_LOCK = threading.RLock()
+
+
+def is_lifted(function: types.FunctionType) -> bool:
+    return function.__code__ in HOOKED
+
+
+def with_hooks(function: types.FunctionType, hooks: Any) -> types.FunctionType:
+    """The function itself where it is a generator, which is left as it is."""
+    with _LOCK:
+        if function.__code__ not in _COMPILED:
+            _COMPILED[function.__code__] = _compiled(function)
+        code = _COMPILED[function.__code__]
+    if code is None:
+        return function
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    cells[HOOKS] = types.CellType(hooks)
+    closure = tuple(cells[name] for name in code.co_freevars)
+    new = types.FunctionType(code, function.__globals__, function.__name__, function.__defaults__, closure)
+    new.__kwdefaults__ = function.__kwdefaults__
+    new.__qualname__ = function.__qualname__
+    return new
+
+
+def _compiled(function: types.FunctionType) -> types.CodeType | None:
+    tree = function_tree(function)
+    if is_generator(tree):
+        return None
+    code = function.__code__
+    new = rewritten(tree, code.co_filename, _class_name(code))
+    if isinstance(new, ast.FunctionDef):
+        new.name = f"{HOOKS}function"  # its own name, inside of it, is the global one or that of its closure
+    statement = new if isinstance(new, ast.FunctionDef) else ast.copy_location(ast.Expr(new), new)
+    factory = ast.FunctionDef(
+        "_sx_factory",
+        ast.arguments([], [ast.arg(n) for n in (HOOKS, *code.co_freevars)], None, [], [], None, []),
+        [statement],
+        [],
+        None,
+        None,
+    )
+    module = ast.Module([ast.copy_location(factory, new)], [])
+    ast.fix_missing_locations(module)
+    outer = compile(module, code.co_filename, "exec", dont_inherit=True)
+    inner = _constants(_constants(outer)[0])[0]
+    return _named(inner, code.co_name, code.co_qualname)
+
+
+def _class_name(code: types.CodeType) -> str | None:
+    parts = code.co_qualname.split(".")
+    return parts[-2] if len(parts) > 1 and parts[-2] != "<locals>" else None
+
+
+def _constants(code: types.CodeType) -> list[types.CodeType]:
+    return [c for c in code.co_consts if isinstance(c, types.CodeType)]
+
+
+def _has_hooks(code: types.CodeType) -> bool:
+    """Generators and the bodies of classes are left as they are."""
+    is_generator = bool(code.co_flags & inspect.CO_GENERATOR) and code.co_name != "<genexpr>"
+    return bool(code.co_flags & inspect.CO_OPTIMIZED) and not is_generator
+
+
+def _named(code: types.CodeType, name: str, qualified: str) -> types.CodeType:
+    """Blocks bear the name of the function that they are part of."""
+    inside = {}
+    for constant in filter(_has_hooks, _constants(code)):
+        if constant.co_name.startswith(HOOKS) or constant.co_name == "<lambda>":
+            inside[constant] = _named(constant, name, qualified)
+        else:
+            inside[constant] = _named(constant, constant.co_name, f"{qualified}.<locals>.{constant.co_name}")
+    consts = tuple(inside.get(c, c) if isinstance(c, types.CodeType) else c for c in code.co_consts)
+    new = code.replace(co_name=name, co_qualname=qualified, co_consts=consts)
+    HOOKED.add(new)
+    return new

@@ -1,0 +1,125 @@
+"""`scipy.optimize.fsolve` and `root`: n equations of n unknowns, with the implicit function theorem's derivative."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..._session import line, session, unliftable
+from ..._values.trees import has_unknown
+from ..._values.values import as_jax, raw, wrapped
+from ..given import Given, Part, Result, called, real, refuse_options
+from ..implicit import at_root, check_regular
+from .hybrid import hybrid
+
+_SOLVED = "The solution converged."
+_REASONS = {
+    2: "the number of calls to the function reached maxfev",
+    3: "xtol is too small: no further improvement is possible",
+    4: "no good progress, as measured by the improvement of the last five Jacobians",
+    5: "no good progress, as measured by the improvement of the last ten iterations",
+}
+
+
+def fsolve(
+    func: Callable,
+    x0: Any,
+    args: Any = (),
+    fprime: Any = None,
+    full_output: Any = 0,
+    col_deriv: Any = 0,
+    xtol: Any = 1.49012e-08,
+    maxfev: Any = 0,
+    band: Any = None,
+    epsfcn: Any = None,
+    factor: Any = 100,
+    diag: Any = None,
+) -> Any:
+    who = "scipy.optimize.fsolve"
+    refuse_options(who, band=band)
+    found = _solved(who, func, x0, args, fprime, bool(col_deriv), xtol, maxfev, factor, diag)
+    if found is NotImplemented or not full_output:
+        return found if found is NotImplemented else wrapped(found[0])
+    x, value = found
+    return wrapped(x), Result(f"{who}'s infodict", fvec=wrapped(value)), 1, _SOLVED
+
+
+def root(
+    fun: Callable,
+    x0: Any,
+    args: Any = (),
+    method: str = "hybr",
+    jac: Any = None,
+    tol: Any = None,
+    callback: Any = None,
+    options: Any = None,
+) -> Any:
+    who = "scipy.optimize.root"
+    if method.lower() != "hybr":
+        raise unliftable(f"{who}(method={method!r}) is not lifted", "method='hybr'", "sx.blackbox around it")
+    options = dict(options or {})
+    given = {name: options.pop(name, value) for name, value in _OPTIONS.items()}
+    if tol is not None:
+        given["xtol"] = tol
+    refuse_options(who, callback=callback, **{n: v for n, v in options.items() if n not in ("eps", "epsfcn")})
+    if jac is not None and not callable(jac) and jac:
+        fun, jac = Part(fun, 0), Part(fun, 1)
+    found = _solved(who, fun, x0, args, jac if callable(jac) else None, **given)
+    if found is NotImplemented:
+        return found
+    x, value = found
+    return Result(who, x=wrapped(x), fun=wrapped(value), success=True, status=1, message=_SOLVED, method="hybr")
+
+
+_OPTIONS = {"col_deriv": 0, "xtol": 1.49012e-08, "maxfev": 0, "factor": 100, "diag": None}
+
+
+def _solved(
+    who: str,
+    func: Callable,
+    x0: Any,
+    args: Any,
+    fprime: Any,
+    col_deriv: Any,
+    xtol: Any,
+    maxfev: Any,
+    factor: Any,
+    diag: Any,
+) -> Any:
+    args = args if isinstance(args, tuple) else (args,)
+    start = jax.lax.stop_gradient(real(x0, who)).reshape(-1)
+    f = Given(called(func, *args), who, [start])
+    slope = None if fprime is None else Given(called(fprime, *args), who, [start])
+    if not f.depends and not (slope and slope.depends) and not has_unknown((x0, xtol, diag)):
+        return NotImplemented
+    n = start.size
+    if f.shape not in ((n,), (1, n), (n, 1)) and not (n == 1 and f.shape == ()):
+        raise unliftable(
+            f"{who}: the function's shape is {f.shape}, that of its argument {start.shape}", "as many equations"
+        )
+    square = Given(lambda x: as_jax(called(func, *args)(x)).reshape(n), who, [start])
+    jacobian = jax.jacfwd(square.still) if slope is None else lambda x: _matrix(slope.still(x), n, bool(col_deriv))
+    bound = operator.index(raw(maxfev)) or (200 if slope is None else 100) * (n + 1)
+    scales = None if diag is None else as_jax(diag, start.dtype)
+    tol = jnp.maximum(as_jax(xtol, start.dtype), 4 * jnp.finfo(start.dtype).eps)
+    x, info = hybrid(square.still, jacobian, start, scales, tol, bound, float(raw(factor)))
+    for code, reason in _REASONS.items():
+        session().check(info == code, f"{who} failed to converge: {reason}", line(), "a start that is nearer")
+    check_regular(square, x)
+    rest = jnp.linalg.solve(jax.jacfwd(square.still)(x), square.still(x))
+    far = jnp.linalg.norm(rest) > 1000 * tol * (jnp.linalg.norm(x) + tol)
+    session().check(far, f"{who} failed to converge: it stopped where there is no solution", line(), "another start")
+    x = x - rest
+    return at_root(square, x), square(jax.lax.stop_gradient(x))
+
+
+def _matrix(x: jax.Array, n: int, transposed: bool) -> jax.Array:
+    matrix = x.reshape(n, n)
+    return matrix.T if transposed else matrix
+
+
+RULES = {"optimize.fsolve": fsolve, "optimize.root": root}

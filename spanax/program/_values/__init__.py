@@ -1,0 +1,1 @@
+"""The values that a lifted program computes with."""

@@ -1,0 +1,1 @@
+"""Control variates from the softened program."""

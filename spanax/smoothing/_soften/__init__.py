@@ -1,0 +1,1 @@
+"""The interpreter of softened programs, and its rules."""

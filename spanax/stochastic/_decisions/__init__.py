@@ -1,0 +1,1 @@
+"""Where a draw decides something, and whether the program jumps there."""

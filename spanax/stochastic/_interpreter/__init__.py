@@ -1,0 +1,1 @@
+"""Running a traced program so that its draws and costs are recorded."""

@@ -1,0 +1,1 @@
+"""Which draws share a key: value numbering of a traced program."""

@@ -1,0 +1,1 @@
+"""The contract of bridges, kind by kind."""

@@ -1,0 +1,149 @@
+"""What the methods of a bridge of a draw give when they are called, and how often they run the rest of the program."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..._errors import SpanaxError
+from ...bridges import Branching, Bridge, Drawing, Local, Score
+from ...stochastic import expectation, sample
+from .._trials.families import BERNOULLI, Family
+from .._trials.tried import Tried
+from ..report import NotApplicable, require
+
+
+def checks(tried: Tried) -> dict[str, Callable[[], None]]:
+    named = {
+        "shape and dtype of a draw": _draws,
+        "advantage or objective": _advantage_or_objective,
+        "evaluations": _evaluations,
+        "empty draw": _empty,
+    }
+    return {name: functools.partial(check, tried) for name, check in named.items()}
+
+
+def _draws(tried: Tried) -> None:
+    for family in tried.families:
+        for dtype in ("float32", "float64"):
+            with jax.enable_x64(dtype == "float64"):
+                _require_shape(tried, family, family.make, family.shape, dtype)
+                with contextlib.suppress(SpanaxError):  # it may refuse other shapes
+                    _require_shape(tried, family, family.other, family.other_shape, dtype)
+
+
+def _require_shape(tried: Tried, family: Family, make: Callable, shape: tuple[int, ...], dtype: str) -> None:
+    bridge, theta = tried.cast(dtype), jnp.asarray(family.theta, dtype)
+    z = jax.eval_shape(lambda key, at: bridge.draw(key, make(at)), tried.keys[0], theta)
+    what = f"a {family.name} draw of shape {shape} with {dtype} parameters"
+    index = family.name == "Categorical" and jnp.issubdtype(z.dtype, jnp.integer) and z.shape == shape
+    weights = family.name == "Categorical" and z.shape == (*shape, 3)
+    require(z.shape == shape or weights, f"{what} comes with shape {z.shape}")
+    require(index or z.dtype == dtype, f"{what} comes as {z.dtype}")
+
+
+def _advantage_or_objective(tried: Tried) -> None:
+    """A number in the precision of the costs, for each pass of the loops around the site."""
+    with jax.enable_x64(True):
+        bridge = tried.cast("float64")
+        if isinstance(bridge, Score):
+            costs = jax.ShapeDtypeStruct((), "float64")
+            for others in (None, costs):
+                _require_number("advantage()", jax.eval_shape(bridge.advantage, costs, others))
+        elif isinstance(bridge, Branching):
+            family = tried.families[0]
+            rest = functools.partial(_sum, family)
+            theta = jnp.asarray(family.theta, "float64")
+            found = jax.eval_shape(lambda k, t: bridge.objective(k, family.make(t), rest), tried.keys[0], theta)
+            _require_number("objective()", found)
+        else:
+            raise NotApplicable("for Score and Branching bridges")
+
+
+def _require_number(what: str, found: Any) -> None:
+    shape, dtype = getattr(found, "shape", None), getattr(found, "dtype", None)
+    require(shape == () and dtype == "float64", f"{what} gives {dtype}{shape} out of float64 costs of shape ()")
+
+
+def _sum(family: Family, z: Array) -> Array:
+    return family.u(z, jnp.float64)
+
+
+def stated(bridge: Bridge, **numbers: int) -> int | None:
+    """What `facts.evaluations` comes to before its first comma, such as "2 pairs"; None where it is no product of numbers.
+
+    A word in it is a field of the bridge that holds an integer, or one of `numbers`.
+    """
+    fields = {field.name: getattr(bridge, field.name) for field in dataclasses.fields(bridge)} | numbers
+    product = 1
+    for word in bridge.facts.evaluations.partition(",")[0].split():
+        factor = int(word) if word.isdigit() else fields.get(word)
+        if isinstance(factor, bool) or not isinstance(factor, int):
+            return None
+        product *= factor
+    return product
+
+
+def _evaluations(tried: Tried) -> None:
+    """Those that the facts state, and for a Branching bridge those that `branches` announces and those that really run."""
+    number, text = stated(tried.bridge), tried.bridge.facts.evaluations
+    if not isinstance(tried.bridge, Branching):
+        once = number == 1 if isinstance(tried.bridge, Local) else not text.isdigit() or number == 1
+        require(
+            once, f"facts.evaluations is {text!r}; such a bridge runs the program once a sample: say '1' or 'samples'"
+        )
+        return
+    for family in tried.families:
+        found = tried.bridge.branches(family.make(jnp.asarray(family.theta)))
+        counted = isinstance(found, int) and not isinstance(found, bool) and found >= 1
+        require(counted, f"branches() is {found!r} for a {family.name} draw, not a positive integer")
+        require(
+            number in (None, found), f"facts.evaluations is {text}, and branches() {found} for a {family.name} draw"
+        )
+        runs = _runs(tried.bridge, family, tried.keys[0])
+        require(
+            runs == found, f"branches() is {found}, and objective() runs rest {runs} times for a {family.name} draw"
+        )
+
+
+def _runs(bridge: Branching, family: Family, key: Array) -> int:
+    """How often `objective` evaluates `rest`, counted on the host."""
+    runs = []
+
+    def count(z):
+        runs.append(z)
+        return np.zeros((), np.float32)
+
+    @jax.custom_jvp
+    def rest(z):
+        return jax.pure_callback(count, jax.ShapeDtypeStruct((), "float32"), z, vmap_method="sequential")
+
+    rest.defjvp(lambda primals, tangents: (rest(*primals), jnp.zeros((), "float32")))
+    with jax.enable_x64(False):
+        jax.block_until_ready(bridge.objective(key, family.make(jnp.asarray(family.theta, "float32")), rest))
+        jax.effects_barrier()
+    return len(runs)
+
+
+def _empty(tried: Tried) -> None:
+    """A program with a draw of no elements has its value, and no NaN."""
+    if BERNOULLI not in tried.families:
+        raise NotApplicable("it takes no Bernoulli draws")
+    value = jax.jit(expectation(functools.partial(_one_more, tried.bridge)))
+    try:
+        found = float(value(jnp.zeros(0, "float32"), key=tried.keys[0]))
+    except Exception as error:
+        raise NotApplicable(f"it refuses one: {type(error).__name__}") from error
+    require(found == 1, f"a program whose value is 1, but for a draw of no elements, gives {found}")
+
+
+def _one_more(bridge: Drawing, theta: Array, *, key: Array) -> Array:
+    return 1 + jnp.sum(sample(key, BERNOULLI.make(theta), via=bridge)).astype(theta.dtype)

@@ -1,0 +1,1 @@
+"""The draws and programs that a bridge is tried on."""
