@@ -37,14 +37,25 @@ def inside(parent: griffe.Module | griffe.Class) -> Iterator[griffe.Module | gri
             yield from inside(member)
 
 
-def put_back(modules: list[griffe.Module]) -> None:
+def own(member: griffe.Object | griffe.Alias) -> griffe.Object | None:
+    """What a member is in this package; None if it is another package's."""
+    if not member.is_alias:
+        return member
+    return member.final_target if member.resolved else None
+
+
+def put_back(packages: list[griffe.Module]) -> None:
     """Members that share their name with the file that defines them: the function or class, not the file."""
-    found = [(module, *item) for module in modules for item in module.members.items()]
-    ours = [each for each in found if not each[2].is_alias or each[2].resolved]
-    targets = [(module, name, member.final_target if member.is_alias else member) for module, name, member in ours]
-    for module, name, target in targets:
-        if target.is_module and name in target.members:
-            module.members[name] = griffe.Alias(name, target.members[name], parent=module)
+    meant = []
+    for package in packages:
+        for name, member in package.members.items():
+            target = whole = own(member)
+            while target and target.is_module and name in target.members:  # command/command.py has a function command
+                target = own(target.members[name])
+            if target and target is not whole:
+                meant.append((package, name, target))
+    for package, name, target in meant:
+        package.members[name] = griffe.Alias(name, target, parent=package)
 
 
 def lacks_signature(cls: griffe.Class) -> bool:
@@ -80,4 +91,4 @@ class Reference(griffe.Extension):
         found = list(inside(pkg))
         for cls in [each for each in found if each.is_class and lacks_signature(each)]:
             cls.set_member("__init__", griffe.Function("__init__", parameters=fields(cls), parent=cls))
-        put_back([each for each in found if each.is_module])
+        put_back([each for each in found if each.is_module and each.is_init_module])
