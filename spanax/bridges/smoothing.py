@@ -6,11 +6,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key
 
 from .._errors import SpanaxError
 from .._math.directions import coordinates, orthogonal, widest
 from .._math.sobol import DIMENSIONS, shifted_sobol
+from .._pytree import PyTree
 from ._probing.bounded_directions import BoundedSmoothing
 from ._probing.linear_guide import gradient, guided_gradient
 from ._probing.probes import (

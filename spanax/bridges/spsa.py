@@ -8,9 +8,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Key, PyTree
+from jaxtyping import Array, Bool, Key
 
 from .._math.directions import rademacher, widest
+from .._pytree import PyTree
 from ._probing.bounded_directions import BoundedSigns
 from ._probing.probes import (
     check_count,

@@ -34,7 +34,7 @@ def gradient(
     pairs: int = 64,
     max_iterations: int = MAX_ITERATIONS,
     nan: str = "raise",
-) -> tuple:
+) -> tuple[Any, ...]:
     """The gradients of a scalar function, one for each argument: see `value_and_gradient`.
 
     >>> import spanax as sx
@@ -52,7 +52,7 @@ def value_and_gradient(
     pairs: int = 64,
     max_iterations: int = MAX_ITERATIONS,
     nan: str = "raise",
-) -> tuple[Any, tuple]:
+) -> tuple[Any, tuple[Any, ...]]:
     """The value of a scalar function, and a tuple of its gradients, one for each argument.
 
     f is a plain Python and NumPy function, which is lifted (see `lift`), or a JAX function, which is taken as it is. Numbers,
@@ -93,7 +93,7 @@ def value_and_gradient(
 
 def _derived(
     derive: str, f: Callable, args: tuple, sigma: Any, key: Any, pairs: int, max_iterations: int, nan: str
-) -> tuple[Any, tuple]:
+) -> tuple[Any, tuple[Any, ...]]:
     """The value, None where it is not asked for, and the gradients."""
     refuse_foreign(args, tables=False)
     _check_options(sigma, key)

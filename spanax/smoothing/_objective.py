@@ -7,12 +7,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
 from .._functions import check_scalar, takes_key
 from .._jaxprs import defined, evaluate_jaxpr, is_traced
 from .._primitives import undifferentiated
+from .._pytree import PyTree
 
 
 class Program:
@@ -26,7 +27,7 @@ class Program:
         self.f, self.args, self.kwargs = f, args, kwargs
         self.takes_key = takes_key(f, (x, *args), kwargs)
         self.closed = jax.make_jaxpr(lambda x, key: _checked_scalar(self.source(x, key), f))(x, key)
-        self._consts = guarded(self.closed.consts)
+        self._consts: Any = guarded(self.closed.consts)
 
     def source(self, x: PyTree[Array], key: Key[Array, ""]) -> Any:
         """f itself, unguarded, to be traced again."""
