@@ -126,7 +126,7 @@ def blackbox(
         check_bounds(bounds, here())
         if not isinstance(via, Bounded | Manual):
             problem = f"blackbox(bounds=...) with {via!r}, which does not say how its points stay inside"
-            own = "a bridge derived from sx.Bounded, with a method within(box)"
+            own = "a bridge derived from sx.bridges.Bounded, with a method within(box)"
             raise SpanaxError(problem, "sx.FiniteDifference(), sx.Smoothing(...) or sx.SPSA(...)", own)
     shown, identity = _names(fn, name, store)
     host = Host(

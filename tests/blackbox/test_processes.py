@@ -195,9 +195,9 @@ def started(script, *args, **options):
 
 HEAD = """
 import os, sys, time
-from spanax.blackbox.processes import processes
-from spanax.blackbox.run import Run
-from spanax.blackbox.supervisor import supervise
+from spanax.blackbox.workers.processes import processes
+from spanax.blackbox.workers.run import Run
+from spanax.blackbox.workers._supervisor import supervise
 from tests.blackbox import programs
 """
 

@@ -234,7 +234,7 @@ def test_without_gymnasium_it_says_what_to_install():
 import sys
 sys.modules["gymnasium"] = None
 import spanax as sx
-from spanax.control._to_gymnasium import to_gymnasium
+from spanax.control.gym.to_gymnasium import to_gymnasium
 from spanax.control.problems.cartpole import CartPole
 try:
     to_gymnasium(CartPole())
