@@ -7,11 +7,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from .._checks import check_key, check_positive, check_whole
 from .._functions import join_keywords
 from .._jaxprs import here
+from .._pytree import PyTree
 from ..bridges import Bridge, Drawing
 from ._measure.arguments import Arguments
 from ._measure.candidates import candidates

@@ -65,7 +65,7 @@ class Comparison:
             told.append(("figures and rank", f"of {join_names(self.ranked)}; {others}"))
         return told + [("warning", text) for text in self.warnings]
 
-    def plot(self, path: str | os.PathLike) -> None:
+    def plot(self, path: str | os.PathLike[str]) -> None:
         """Draws the bias-variance plane and the histograms into a file (needs matplotlib: `pip install 'spanax[plots]'`)."""
         from .plots import draw
 
@@ -79,7 +79,7 @@ class Comparison:
         """
         return to_json(self.rows, self.truth, self.draws, self.accuracy, self.ranked, self.notes(), self.histograms)
 
-    def to_html(self, path: str | os.PathLike) -> None:
+    def to_html(self, path: str | os.PathLike[str]) -> None:
         """Writes one page that needs no other file, no network and no script."""
         text = page(self.rows, self.truth, self.draws, self.accuracy, self.notes())
         Path(path).write_text(text, encoding="utf-8")

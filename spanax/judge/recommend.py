@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Key
 
 from .._checks import check_key, check_positive
 from .._errors import SpanaxError
 from .._functions import join_keywords, with_key
 from .._jaxprs import defined, here
+from .._pytree import PyTree
 from ..gaps.find import find_gaps
 from ..gaps.report import MEANING
 from ._measure.arguments import Arguments

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from jaxtyping import PyTree
+from .._pytree import PyTree
 
 Verdict = Literal["no bias found", "biased", "undecided"]
 

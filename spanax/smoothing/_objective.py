@@ -7,18 +7,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
 from .._functions import check_scalar, takes_key
 from .._jaxprs import defined, evaluate_jaxpr, is_traced
 from .._primitives import undifferentiated
+from .._pytree import PyTree
 
 
 class Objective:
     """f(x, *args, **kwargs) as a function of x and, where f takes one that is not given, of a key.
 
-    It is traced once. What it needs besides x and the key, arguments or variables of enclosing functions, is refuse_derivative: a
+    It is traced once. What it needs besides x and the key, arguments or variables of enclosing functions, is guarded: a
     derivative with respect to it raises, since values of f at other x do not tell it.
     """
 
@@ -28,7 +29,7 @@ class Objective:
         # Traced once and run many times; f's constants, such as variables of enclosing functions, are then known and
         # can be guarded.
         self.closed = jax.make_jaxpr(lambda x, key: _as_scalar(self.source(x, key), f))(x, key)
-        self._consts = refuse_derivative(self.closed.consts)
+        self._consts: Any = refuse_derivative(self.closed.consts)
 
     def source(self, x: PyTree[Array], key: Key[Array, ""]) -> Any:
         """f itself, unguarded, to be traced again."""

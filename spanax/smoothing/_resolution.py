@@ -7,12 +7,13 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key
 
 from .._errors import SpanaxError
 from .._jaxprs import as_varying, is_traced, varying_type
 from .._math.resolution import FEW, Found, problem, remedies
 from .._primitives import any_lane
+from .._pytree import PyTree
 
 
 def check_resolution(

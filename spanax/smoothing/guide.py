@@ -8,9 +8,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
+from .._pytree import PyTree
 
 
 class Guide(eqx.Module):

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from .._checks import check_key
 from .._errors import SpanaxError
@@ -19,6 +19,7 @@ from .._functions import at_many_points
 from .._math.directions import widest
 from .._math.first_order import first_order
 from .._primitives import zero_valued
+from .._pytree import PyTree
 from ..bridges.smoothing import Smoothing
 from ._guides.softened_control import softened_gradient
 from ._guides.softened_guide import softened_slope

@@ -8,10 +8,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Key
 
 from .._checks import check_key, check_whole
 from .._errors import SpanaxError
+from .._pytree import PyTree
 from ..bridges import Bridge, Drawing, Manual, Probing, Step
 from ._contract import draws as _draws, general, host, probing, steps
 from .report import ContractError, Outcome, Report, outcome, outcomes, require

@@ -9,10 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int
 
 from ..._errors import SpanaxError
 from ..._functions import Differentiated, is_float
+from ..._pytree import PyTree
 
 
 @dataclass(frozen=True)

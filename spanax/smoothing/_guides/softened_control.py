@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from ..._errors import SpanaxError
 from ..._functions import at_many_points
 from ..._jaxprs import defined
+from ..._pytree import PyTree
 from ...bridges.smoothing import Smoothing
 from .._objective import Objective, paired_keys
 from ..soften import softened

@@ -5,9 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from ..._jaxprs import Jaxpr, JaxprEqn, P, aval, evaluate_jaxpr, jaxprs_in_params, scan_parts
+from ..._pytree import PyTree
 from ...bridges.smoothing import Smoothing
 from .._objective import Objective
 from ..soften import softened
