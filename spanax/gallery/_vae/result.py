@@ -1,20 +1,18 @@
 """What a VAE run found out, and the files it leaves."""
 
 import dataclasses
-import math
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
-import numpy as np
 
 from .._shared.figures import learning_curves, reconstructions
 from .._shared.report import write_report
 from ..names import VaeBridge
 from .digits import Digits
 from .model import reconstruct
-from .training import Training
+from .training import Training, mean_and_error
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class BridgeFigures:
     - `gradient_variance`: the trace of the covariance of the encoder's gradient at its own trained parameters, on one
       fixed minibatch. It says nothing about bias;
     - `step_ms`: the median over chunks of the milliseconds of a training step, compilation (`compile_s`) left out;
-    - `curve`: pairs of steps and held-out ELBO.
+    - `curve`: pairs of steps and held-out ELBO; `curve_se`: the standard errors of the latter.
     """
 
     name: VaeBridge
@@ -48,6 +46,7 @@ class BridgeFigures:
     step_ms: float
     compile_s: float
     curve: tuple[tuple[int, float], ...]
+    curve_se: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -62,17 +61,18 @@ class Result:
 
 def judge(training: Training, repeats: int) -> BridgeFigures:
     """The figures of one training, finished or not, of at least one step."""
-    elbos = training.held_out_elbos()
+    elbo, error = mean_and_error(training.held_out_elbos())
     return BridgeFigures(
         name=training.name,
         bridge=repr(training.setup.via),
         steps=training.steps,
-        elbo=float(np.mean(elbos)),
-        elbo_se=float(np.std(elbos, ddof=1) / math.sqrt(len(elbos))),
+        elbo=elbo,
+        elbo_se=error,
         gradient_variance=training.gradient_variance(repeats),
         step_ms=statistics.median(training.step_ms),
         compile_s=training.compile_s,
         curve=tuple(training.curve),
+        curve_se=tuple(training.curve_se),
     )
 
 
