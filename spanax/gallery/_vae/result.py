@@ -4,13 +4,13 @@ import dataclasses
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 
-from .._shared.figures import learning_curves, reconstructions
-from .._shared.report import write_report
 from ..names import VaeBridge
 from .digits import Digits
+from .figures import Curve, learning_curves, reconstructions
 from .model import reconstruct
 from .training import Training, mean_and_error
 
@@ -82,11 +82,15 @@ def write_figures(out: Path, data: Digits, seed: int, trainings: list[Training])
     rows = {t.name.value: reconstruct(t.state.model, images, key=jax.random.key(seed)) for t in trainings}
     pictures, curves = out / "reconstructions.png", out / "curves.png"
     reconstructions(pictures, images, rows)
-    learning_curves(curves, {t.name.value: t.curve for t in trainings})
+    learning_curves(curves, {t.name.value: _curve(t) for t in trainings}, len(data.held_out))
     return pictures, curves
 
 
-def write_json(out: Path, settings: Settings, bridges: tuple[BridgeFigures, ...], interrupted: bool) -> Path:
-    """Writes result.json into `out`."""
-    rows = [dataclasses.asdict(figures) for figures in bridges]
-    return write_report(out, "vae", dataclasses.asdict(settings), interrupted, bridges=rows)
+def _curve(training: Training) -> Curve:
+    steps, elbos = zip(*training.curve, strict=True)
+    return Curve(steps, elbos, training.curve_se, not training.setup.via.facts.unbiased)
+
+
+def report_rows(bridges: tuple[BridgeFigures, ...]) -> list[dict[str, Any]]:
+    """What result.json holds of each bridge."""
+    return [dataclasses.asdict(figures) for figures in bridges]
