@@ -79,7 +79,9 @@ def approach(path: Path, scenes: Sequence[Scene], labels: Sequence[str], *, targ
     ax.axhline(0, color="0.4", linewidth=1)
     arrow(ax, wind, (0.9, 0.88), 0.12)
     ax.text(0.9, 0.92, f"wind {wind:+.1f} m/s", transform=ax.transAxes, ha="center")
-    ax.annotate("target", (target, 0.1 * highest), (0, 6), textcoords="offset points", ha="center", fontsize=9)
+    # To the right of the flag, and with room there: the flights come down on its left.
+    ax.annotate("target", (target, 0.1 * highest), (9, 0), textcoords="offset points", va="center", fontsize=9)
+    ax.set_xlim(right=1.12 * max(target, *(float(scene.projectile[:, 0].max()) for scene in scenes)))
     title = f"Aiming at {target:g} m by the gradient"
     ax.set(ylim=(0, 1.3 * highest), xlabel="distance (m)", ylabel="height (m)", title=title)
     # Beside the axes: the flights take all of the room inside.
@@ -112,10 +114,12 @@ def motion(path: Path, scene: Scene, *, target: float, wind: float, title: str, 
 
 
 def arrow(ax, wind: float, at: tuple[float, float], width: float) -> None:
-    """The wind, in coordinates of the axes: `width` long at 10 m/s."""
+    """The wind, in coordinates of the axes: `width` long at 10 m/s, and never so short that its head is all of it."""
     from matplotlib.patches import FancyArrowPatch
 
-    long = width * np.clip(wind / 10, -1, 1)
+    if not wind:
+        return
+    long = width * np.sign(wind) * np.clip(abs(wind) / 10, 0.4, 1)
     ends = (at[0] - long / 2, at[1]), (at[0] + long / 2, at[1])
     ax.add_patch(
         FancyArrowPatch(
@@ -162,7 +166,7 @@ def _write_settings(ax, target: float, wind: float, scene: Scene, notes: Sequenc
 class _Flight:
     def __init__(self, ax, scene: Scene, target: float):
         self.ax, self.scene = ax, scene
-        farthest = max(target, float(scene.projectile[:, 0].max())) * 1.06
+        farthest = max(target, float(scene.projectile[:, 0].max())) * 1.15
         highest = float(scene.projectile[:, 1].max())
         ax.set(xlim=(-6, farthest), ylim=(0, 1.25 * highest), xlabel="distance (m)")
         for side in ("top", "right", "left"):
@@ -170,7 +174,7 @@ class _Flight:
         ax.set_yticks([])
         ax.plot([target, target], [0, 0.18 * highest], color="0.1", linewidth=2)
         ax.plot(target, 0.18 * highest, ">", color="0.1", markersize=9)
-        ax.text(target, 0.24 * highest, "target", fontsize=9, ha="center", va="bottom")
+        ax.annotate("target", (target, 0.18 * highest), (9, 0), textcoords="offset points", va="center", fontsize=9)
         ax.plot(scene.pivot[0], 0.03 * highest, "^", color="0.45", markersize=9)
         (self.path,) = ax.plot([], [], "--", color="0.55", linewidth=1.2)
         (self.ball,) = ax.plot([], [], "o", color="tab:red", markersize=6, clip_on=False)
