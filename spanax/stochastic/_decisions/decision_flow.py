@@ -224,7 +224,7 @@ class DecisionFlow:
                 self._arrives.add(node)  # with everything in a loop or branch that holds a cost
                 if rule := _BACKWARD.get(node.eqn.primitive):
                     rule(self, node, outs)
-                # Behind a `stop_gradient` no derivative is lost: the user has dropped it.
+                # Upstream of a `stop_gradient` no derivative is lost: the user has dropped it.
                 elif node.name != "stop_gradient" and not _is_score(node):
                     self._reach(node.ins)
 

@@ -90,10 +90,10 @@ class Values:
         self, out: Value, kept: Value, new: Iterable[Value], shape: Sequence[int], loop: Path, exact: bool
     ) -> Value:
         """What the last iteration hands on: none starts with it. `exact`: the length of the loop is not a mere bound."""
-        # A counter ends at a number that is known; what else is behind the loop is a value of its own.
+        # A counter ends at a number that is known; anything else after the loop is a value of its own.
         if (linear := self.integers.linear(out)) is not None and exact and (length := self.lengths[loop]):
             return self.count(linear.at(loop, length - 1), shape)
-        # Behind the loop there is no iteration any more that it could vary with.
+        # After the loop there is no iteration left that it could vary with.
         gone = out.rename(lambda c: None if c == loop else c)
         after = self.hold(self.fresh(shape, [out]), out)._replace(varies_with=gone.varies_with)
         self._all.varies_with[after.number] = after.varies_with
