@@ -280,5 +280,5 @@ _BACKWARD: Mapping[Any, Callable] = {
 
 
 def _is_score(node: Node) -> bool:
-    """The score of an inner estimate: log p is the estimator's affair, and its parameters are those of the draw itself."""
+    """The score of an inner estimate: log p belongs to the estimator, and its parameters are those of the draw itself."""
     return node.eqn.primitive is zero_valued_p and node.eqn.params["owner"] is not None

@@ -172,7 +172,7 @@ class Values:
     def part(self, value: Value, sources: Iterable[Source], axes, what: Hashable = ()) -> Value:
         """Some entries of `value`."""
         sources = frozenset(sources)
-        # The sources say all of a part that is followed: two ways to the same rows give one number. Else only the way does.
+        # A part that is followed is its sources: two ways to cut out the same rows give one number. Else the cut names it.
         where = (value.number, what) if axes is None or what or len(sources) != 1 else ()
         return value._replace(number=self._all.number(("part", sources, axes, where)), sources=sources, axes=axes)
 
