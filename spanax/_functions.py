@@ -287,6 +287,16 @@ def parameter_names(f: Callable, count: int) -> list[str]:
 # -- calling it
 
 
+def join_keywords(keywords: Mapping[str, Any], kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+    """f's keyword arguments: those given as such, and those in `kwargs={...}`, whose names are taken by options of ours.
+
+    Raises `SpanaxError` where one is given twice.
+    """
+    if twice := keywords.keys() & (kwargs or {}):
+        raise SpanaxError(f"the keyword argument {min(twice)} is given twice", "kwargs={...}, or the keyword itself")
+    return {**keywords, **(kwargs or {})}
+
+
 def check_scalar(who: str, out: Any, where: str, *remedies: str) -> None:
     """Raises `SpanaxError` unless `out`, which `who` returned, is a floating-point scalar, or the shape of one."""
     dtype, shape = getattr(out, "dtype", None), getattr(out, "shape", ())

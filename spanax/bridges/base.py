@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key
 
+from .._pytree import PyTree
 from .facts import Facts
 
 if TYPE_CHECKING:

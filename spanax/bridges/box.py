@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
+
+from .._pytree import PyTree
 
 
 class Box(eqx.Module):

@@ -11,10 +11,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Key, PyTree
+from jaxtyping import Array, Bool, Key
 
 from .._errors import SpanaxError
 from .._math.directions import widest
+from .._pytree import PyTree
 from ._probing.bounded_difference import BoundedDifference
 from ._probing.pilot import EVALUATIONS, best_step, pilot_points
 from ._probing.probes import check_positive, concatenate_rows, contract, like, of_leaves, split, usable

@@ -10,11 +10,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key
 
 from .._checks import check_whole
 from .._errors import SpanaxError
 from .._math.directions import widest
+from .._pytree import PyTree
 from ._probing.bounded_directions import BoundedSmoothing
 from ._probing.direction_sets import DIRECTIONS
 from ._probing.linear_guide import gradient, guided_gradient

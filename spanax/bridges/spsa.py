@@ -12,10 +12,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Key, PyTree
+from jaxtyping import Array, Bool, Key
 
 from .._checks import check_whole
 from .._math.directions import rademacher, widest
+from .._pytree import PyTree
 from ._probing.bounded_directions import BoundedSigns
 from ._probing.probes import (
     both_ways,

@@ -74,16 +74,16 @@ class _Derivative:
         shapes = [p for p, m in zip(self.points, self.moves, strict=True) if m]
         ends = np.cumsum([int(np.prod(p.shape)) for p in shapes])
         basis = [
-            jnp.tile(part.reshape(-1, *p.shape).astype(p.dtype), (sizes, *(1 for _ in p.shape)))
+            jnp.tile(part.reshape(-1, *p.shape).astype(p.dtype), (lanes, *(1 for _ in p.shape)))
             for part, p in zip(np.split(np.eye(ends[-1]), ends[:-1], axis=1), shapes, strict=True)
         ]
         columns = self.along(basis, [jnp.repeat(other, ends[-1], axis=0) for other in others])
         slope = sum(
-            jnp.einsum("ldi,li->ld", column.reshape(sizes, ends[-1], -1), c.reshape(lanes, -1), precision="highest")
+            jnp.einsum("ldi,li->ld", column.reshape(lanes, ends[-1], -1), c.reshape(lanes, -1), precision="highest")
             for column, c in zip(columns, ct, strict=True)
         )
         parts = jnp.split(jnp.asarray(slope), ends[:-1], axis=1)
-        return [part.reshape(sizes, *p.shape).astype(p.dtype) for part, p in zip(parts, shapes, strict=True)]
+        return [part.reshape(lanes, *p.shape).astype(p.dtype) for part, p in zip(parts, shapes, strict=True)]
 
     def _call(self, kind: str, fn: Any, of: tuple[str, Any], tangents, others, like: tuple[Any, Shapes], lane: int):
         (name, tree), (result, shapes) = of, like

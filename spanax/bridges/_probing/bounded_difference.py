@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key
 
 from ..._math.directions import widest
+from ..._pytree import PyTree
 from ..base import Probing, Tuned
 from ..box import Box
 from ..facts import Facts

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from ..._math.directions import widest
+from ..._pytree import PyTree
 from .probes import both_ways, concatenate_rows, split
 
 _SCALES = 12

@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key
 
 from ..._errors import SpanaxError
 from ..._foreign_arrays import refuse_foreign
 from ..._jaxprs import is_traced
+from ..._pytree import PyTree
 
 
 def check_positive(name: str, values: PyTree[Any], *, scalar: bool = False) -> None:
