@@ -219,7 +219,7 @@ def equal(x1: Numbers, x2: Numbers, *, via: Via = None, key: MaybeKey = None) ->
 
     >>> import spanax as sx
     >>> print(f"{sx.hard.equal(2.0, 2.1, via=sx.Soft(0.1)):.2f}")
-    0.49
+    0.48
     """
     return _compare("equal", jnp.equal, x1, x2, _peak, via, key)
 
