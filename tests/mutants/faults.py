@@ -109,9 +109,9 @@ FAULTS = [
     ),
     Fault(
         "both points of an antithetic pair on the same side",
-        "bridges/smoothing.py",
-        "jnp.concatenate([up, leaf[None] - step]) if self.antithetic",
-        "jnp.concatenate([up, leaf[None] + step]) if self.antithetic",
+        "bridges/_probing/probes.py",
+        "jnp.concatenate([leaf[None] + move, leaf[None] - move])",
+        "jnp.concatenate([leaf[None] + move, leaf[None] + move])",
         "bridges/test_smoothing_bridge.py",
     ),
     Fault(
@@ -131,8 +131,8 @@ FAULTS = [
     Fault(
         "finite differences by twice the step",
         "bridges/finite_difference.py",
-        "contracted(rise, ct, dtype) / run)",
-        "contracted(rise, ct, dtype) / (2 * run))",
+        "contract(rise, ct, dtype) / run)",
+        "contract(rise, ct, dtype) / (2 * run))",
         "bridges/test_finite_difference.py",
     ),
     Fault(
