@@ -78,7 +78,7 @@ def check_bridge(
     )
     report = Report(_shown(bridge), found)
     if report.failed:
-        raise ContractError(report, where)
+        raise ContractError(report)
     return report
 
 
