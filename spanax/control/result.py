@@ -76,7 +76,7 @@ class Result:
             f"{self.compile_seconds:.1f} s to compile and {self.run_seconds:.1f} s to run)"
         )
 
-    def plot(self, path: str | os.PathLike) -> None:
+    def plot(self, path: str | os.PathLike[str]) -> None:
         """Draws returns and gradient norms against steps into a file (needs matplotlib: `pip install 'spanax[plots]'`)."""
         from ._training.curves import draw
 

@@ -46,7 +46,7 @@ def check(function, args):
     def f(*args):
         return scalar(function(*args))
 
-    value, gradient = sx.value_and_gradient(f, *args)
+    value, gradient = sx.value_and_gradient(f, *args, argnums=tuple(range(len(args))))
     np.testing.assert_allclose(value, f(*args), rtol=1e-10)
     slopes = leaves(gradient)
     assert [np.shape(slope) for slope in slopes] == [np.shape(x) for x in leaves(args)]
@@ -87,8 +87,8 @@ def test_the_check_can_fail(monkeypatch):
     """A gradient that is off by a millionth and a half does not pass."""
     right = sx.value_and_gradient
 
-    def wrong(f, *args):
-        value, gradient = right(f, *args)
+    def wrong(f, *args, **options):
+        value, gradient = right(f, *args, **options)
         return value, tuple((1 + 1.5e-6) * slope for slope in gradient)
 
     function, args = PROGRAMS["unary_sin"]

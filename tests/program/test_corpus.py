@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import spanax as sx
+from tests.program.arguments import by_argument
 
 from .corpus._case import copies
 
@@ -57,6 +58,7 @@ def test_value_and_gradient(case, x64):
     program = case.function if case.is_scalar else lambda *args: np.sum(case.function(*args))
     args = copies(case.args)
     value, gradient = sx.value_and_gradient(program, *args)
+    gradient = by_argument(gradient, args)
     np.testing.assert_allclose(value, case.total(*case.args), rtol=case.rtol)
     same_gradient(case, gradient[: len(case.numbers)], case.differences())
     for mine, given in zip(gradient, case.args, strict=True):

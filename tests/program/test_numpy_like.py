@@ -24,7 +24,7 @@ def test_values_and_slopes(group):
         return np.sum(np.array(values) * (1 + np.arange(len(names))))
 
     args = {name: PROGRAMS[name][1] for name in names}
-    value, (slopes,) = sx.value_and_gradient(total, args)
+    value, slopes = sx.value_and_gradient(total, args)
     np.testing.assert_allclose(value, total(args), rtol=1e-10)
     rng = np.random.default_rng(0)
     for i, name in enumerate(names):

@@ -30,7 +30,7 @@ def slope(f, args, i, h=1e-3):
 
 
 def agrees(f, *args, reference=None, value=1e-9, gradient=1e-6, h=1e-3):
-    got, found = sx.value_and_gradient(f, *args)
+    got, found = sx.value_and_gradient(f, *args, argnums=tuple(range(len(args))))
     np.testing.assert_allclose(got, f(*args), rtol=value, atol=value)
     expected = [slope(reference or f, args, i, h) for i in range(len(args))]
     np.testing.assert_allclose(found, expected, rtol=gradient, atol=gradient)

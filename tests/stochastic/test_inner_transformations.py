@@ -94,7 +94,7 @@ def test_a_scan_with_a_cost_under_reverse_mode_is_refused(around, derivative, ke
         return 0.0 * DERIVATIVES[derivative](around(lambda: sx.cost(z)))(1.0 + 0.0 * theta)
 
     for _ in range(2):
-        with pytest.raises(sx.SpanaxError, match=r"how often it is said would be lost\n  at .*test_inner"):
+        with pytest.raises(sx.SpanaxError, match=r"how often it counts would be lost\n  at .*test_inner"):
             jax.grad(sx.expectation(f))(0.3, key=key)
 
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
 from ..._errors import SpanaxError
 from ..._jaxprs import here
+from ..._pytree import PyTree
 from .._reason import TOO_LONG
 from ._arguments import Fields, as_json, file_name, named, write_files
 from ._failure import SHOWN, CommandError, MisuseError, began, line, not_started, printed, status
