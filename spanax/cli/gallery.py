@@ -10,7 +10,7 @@ import typer
 from .._interrupts import keep
 from ..gallery.names import VaeBridge
 from ._control_tables import print_aim, print_cartpole, print_pendulum, print_trebuchet
-from ._messages import end_interrupted, ending, show_help
+from ._messages import end_interrupted, report_errors, show_help
 from ._options import FOLDER, MOST, SEEDS, Traceback, between, even, writable_folder
 from ._progress import show_progress
 from ._vae_table import print_vae_table
@@ -38,7 +38,7 @@ def _run(
     run = importlib.import_module(
         f"..gallery.{problem}", __package__
     ).run  # here: it imports jax, which --help does not need
-    with ending(show_traceback):
+    with report_errors(show_traceback):
         result = run(out, on_stage=_show_training, **options)
     show(result)
     _end(result.interrupted, getattr(result, results))
@@ -94,7 +94,7 @@ def vae(
     """
     from ..gallery.vae import run
 
-    with ending(show_traceback), show_progress() as on_progress:
+    with report_errors(show_traceback), show_progress() as on_progress:
         result = run(
             out,
             quick=quick,
@@ -199,6 +199,6 @@ def aim(
     """
     from ..gallery.aim import run
 
-    with ending(show_traceback):
+    with report_errors(show_traceback):
         result = run(out, target=target, wind=wind, on_stage=_show)
     print_aim(result)

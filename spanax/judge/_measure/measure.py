@@ -24,7 +24,7 @@ from .gradients import Gradient
 from .moments import Moments, moments
 from .statistics import Bias, bias, rounding_of
 from .timing import medians
-from .verdicts import Standard, ranked, recommend_row, row_of, warnings_of
+from .verdicts import Standard, rank_rows, recommend_row, row_of, warnings_of
 
 PILOT = 20  # draws of each candidate: does it fit, what does it cost, which coordinates are worth a histogram
 
@@ -165,7 +165,7 @@ def _as_comparison(
 ) -> Comparison:
     by_label = {p.candidate.label: p for p in pilots if p.candidate.label in measured.moments}
     seconds = medians({label: functools.partial(p.gradient, key) for label, p in by_label.items()})
-    rows = ranked(
+    rows = rank_rows(
         [
             row_of(p.candidate, measured.moments[label], measured.biases[label], standard, seconds[label])
             for label, p in by_label.items()

@@ -24,7 +24,7 @@ def free_spot(place: Spot, taken: Sequence[Spot], lines: Sequence[Spot]) -> Spot
     others = np.array([other for other in taken if other != place] or [(9.0, 9.0)])
     points = np.array(lines or [(9.0, 9.0)])
 
-    def crowding(spot: Spot) -> float:
+    def clutter(spot: Spot) -> float:
         outside = not all(_MARGIN < x < 1 - _MARGIN for x in spot)
         leader = leader_points(spot, place)
         # Of two free spots the nearer one is better: its line to the marker is shorter.
@@ -38,7 +38,7 @@ def free_spot(place: Spot, taken: Sequence[Spot], lines: Sequence[Spot]) -> Spot
         )
 
     spots = [(place[0] + r * math.cos(a), place[1] + r * math.sin(a)) for r in _RADII for a in _ANGLES]
-    return min(spots, key=crowding)
+    return min(spots, key=clutter)
 
 
 def leader_points(spot: Spot, place: Spot) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 from ..rows import Row, Truth
 from .charts import bias_chart, histogram_charts, time_chart
 from .group_lines import group_lines
-from .table import cells, head, heading, own_error
+from .table import cells, head, own_error, title_line
 
 SHOWN = 12  # candidates whose draws are shown, from the best one on
 _STYLE = """
@@ -66,7 +66,7 @@ def fragment(
     size = truth.norm
     body = [
         "<h1>Bridges compared</h1>",
-        f"<p>{html.escape(heading(truth, draws))}</p>",
+        f"<p>{html.escape(title_line(truth, draws))}</p>",
         *(_note(what, text) for what, text in notes),
         _table(rows, size, accuracy),
         f"<h2>Time to an error of {100 * accuracy:.3g}%, and bias</h2>",
