@@ -36,6 +36,7 @@ class Arguments:
     @classmethod
     def of(cls, f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int], where: str) -> Arguments:
         of = Differentiated.of(f, args, kwargs, argnums, where)
+        # JAX arrays are arguments of the compiled program, too: as constants they would be compiled into it.
         others = tuple(k for k, x in enumerate(of.flat) if k not in of.chosen and isinstance(x, jax.Array))
         return cls(
             of.names,
@@ -60,6 +61,7 @@ class Arguments:
     @property
     def parts(self) -> list[slice]:
         """Where each leaf lies in the vector."""
+        # One flat vector over all leaves: moments and tests need no pytrees then.
         ends = np.cumsum([leaf.size for leaf in self.leaves]).tolist()
         return [slice(end - leaf.size, end) for end, leaf in zip(ends, self.leaves, strict=True)]
 
@@ -70,6 +72,7 @@ class Arguments:
 
     def elements(self, leaves: Sequence[int]) -> slice | Int[np.ndarray, " n"]:
         """Where some of the leaves lie in the vector."""
+        # A slice is a view; indices would copy every matrix of gradients.
         if len(leaves) == len(self.leaves):
             return slice(None)
         parts = self.parts
@@ -107,6 +110,7 @@ class Arguments:
 
     def as_vector(self, tree: PyTree, where: str) -> Float[np.ndarray, " size"]:
         """The inverse of `as_tree`; leaves that are not floating-point are not looked at."""
+        # Compared by paths and shapes, not by tree structure: None may stand for what is not differentiated.
         vector = np.zeros(self.size)
         wanted, found = (_shapes(x) for x in (self.as_tree(vector), tree))
         if found != wanted:
