@@ -138,7 +138,7 @@ class _Plane:
             if not biased:
                 self.ax.plot([px, start], [py, py], **_GUIDE, zorder=1)
             self.ax.plot([start], [py], marker="|" if biased else 8, color="black", markersize=7 - biased, zorder=3)
-            self.lines += [self._share((along, py)) for along in np.linspace(px, high, 30)]
+            self.lines += [self._share((along, py)) for along in np.linspace(min(px, start), high, 30)]
         marker, face = MARKERS[row.verdict]
         # The white rim parts the marker from the lines that pass below it.
         self.ax.plot([px], [py], marker=marker, color="white", markersize=10, zorder=4.5, gid="rim")
