@@ -22,7 +22,7 @@ FORMS = "a tuple of arguments, a dict of keyword arguments, or a function withou
 
 def positions(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise typer.BadParameter(f"{text!r} is no list of positions, such as 0 or 0,2")
+        raise typer.BadParameter(f"{text!r} is not a list of positions, such as 0 or 0,2")
     return tuple(map(int, text.split(",")))
 
 
@@ -40,7 +40,7 @@ def check_positions(argnums: tuple[int, ...], args: tuple, args_name: str) -> No
 def load_function(name: str) -> Callable[..., Any]:
     function = _load(name)
     if not callable(function):
-        raise SpanaxError(f"{name} is no function: it is {_a(function)}", where="")
+        raise SpanaxError(f"{name} is not a function: it is {_a(function)}", where="")
     return function
 
 

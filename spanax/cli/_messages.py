@@ -58,7 +58,9 @@ def explain_failure(what: str) -> Iterator[None]:
     try:
         yield
     except SpanaxError as error:
-        if error.where.startswith(os.path.dirname(typer.__file__)):  # who called Spanax is no place of the user's
+        if error.where.startswith(
+            os.path.dirname(typer.__file__)
+        ):  # who called Spanax is not a place in the user's code
             raise SpanaxError(error.problem, *error.remedies, where="") from error
         raise
     except (Exception, SystemExit) as error:

@@ -108,7 +108,7 @@ def rank_trials(trials: Sequence[Trial], accuracy: float) -> list[Trial]:
 
 def _squared_bias(trial: Trial, reference: Trial) -> float:
     apart, noise = float(np.sum((trial.mean - reference.mean) ** 2)), trial.error + reference.error
-    # Two means without any noise still differ by rounding, which is no bias.
+    # Two means without any noise still differ by rounding, which is not a bias.
     rounding = float(np.finfo(np.float32).eps) * float(np.sum(reference.mean**2))
     return apart - noise if apart > SIGNIFICANT * noise + rounding else 0.0
 
@@ -123,7 +123,7 @@ def halve(
 ) -> list[Trial]:
     """The best trials: at most `keep[0]` of those that say they are unbiased, and behind them `keep[1]` of the others.
 
-    The two compete among themselves only, as a biased estimate may be cheap and is no answer; and one that is sound stays in
+    The two compete among themselves only, as a biased estimate may be cheap and is not an answer; and one that is sound stays in
     any case, as what is unbiased for programs without jumps may not be so for this one. `deadline` is a reading of
     `time.perf_counter`; the first trial is drawn a few times in any case, and those that there was no time for are not among
     the best. `on_round(round, left)` is called at each round.

@@ -156,7 +156,7 @@ def _key(trial: ProbingTrial) -> None:
     except SpanaxError:
         return
     except Exception as error:
-        require(False, f"points(x, None) raises {type(error).__name__}, no SpanaxError: {error}")
+        require(False, f"points(x, None) raises {type(error).__name__}, not a SpanaxError: {error}")
 
 
 def _shapes(trial: ProbingTrial) -> None:

@@ -103,7 +103,7 @@ class StepTrial:
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
-        # A bridge may be for one operation only: what it refuses with an error that says so is no fault.
+        # A bridge may be for one operation only: what it refuses with an error that says so is not a fault.
         taken = tuple(name for name in OPERATIONS if self.refusal(name) is None)
         if not taken:
             raise NotApplicable("it takes none of the operations")
@@ -133,7 +133,7 @@ def _operations(trial: StepTrial) -> None:
     for name, error in refused.items():
         require(
             error is None or isinstance(error, SpanaxError),
-            f"{name} raises {type(error).__name__}, no SpanaxError that says what it takes: {error}",
+            f"{name} raises {type(error).__name__}, not a SpanaxError that says what it takes: {error}",
         )
     if all(refused.values()):
         require(False, f"it takes none of {', '.join(OPERATIONS)} ({str(refused['floor']).splitlines()[0]})")
@@ -146,7 +146,7 @@ def _key(trial: StepTrial) -> None:
         except SpanaxError:
             continue
         except Exception as error:
-            require(False, f"{name} without a key raises {type(error).__name__}, no SpanaxError: {error}")
+            require(False, f"{name} without a key raises {type(error).__name__}, not a SpanaxError: {error}")
 
 
 def _shapes(trial: StepTrial) -> None:
