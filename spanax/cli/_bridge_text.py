@@ -19,6 +19,7 @@ def bridges_of(texts: Sequence[str]) -> dict[str, list[Any]]:
     """
     found: dict[str, list[Any]] = {}
     for text in texts:
+        # At the first =, as arguments of a bridge may have one, too.
         name, _, bridges = (piece.strip() for piece in text.partition("="))
         if not name or not bridges or "(" in name:
             raise SpanaxError(

@@ -49,12 +49,14 @@ def load_value(name: str) -> Any:
     value = _load(name)
     if callable(value):
         with explain_failure(f"calling {name}() failed"):
+            # Arguments may be large or need jax: a function makes them when they are needed, and not on import.
             value = value()
     return value
 
 
 def _load(name: str) -> Any:
     """The object that `package.module:dotted.name` names."""
+    # A colon, as in entry points: a dot would leave open where the module ends.
     module, colon, path = name.partition(":")
     if not (module and colon and path):
         raise SpanaxError(

@@ -27,6 +27,7 @@ WIDEST, NARROWEST = 120, 20  # columns
 def report_errors(show_traceback: bool) -> Iterator[None]:
     """Work whose errors and interruption end the command with a message and a status; what it prints goes to stderr."""
     try:
+        # stdout is for the result alone, which may be piped into a parser.
         with Work(), redirect_stdout(sys.stderr):
             yield
     except KeyboardInterrupt as error:

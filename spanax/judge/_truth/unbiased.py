@@ -58,6 +58,7 @@ def _by_score(problem: Problem, reason: str) -> Answer:
     via = _bridges_without_jumps(problem)
     bridges = ", ".join(f"{name}={short(bridge)}" for name, bridge in via.items()) or "its own bridges"
     try:
+        # A stream of its own: held against the pathwise mean, its noise has to be independent.
         reference = problem.mean_of_draws(problem.gradient(via, SAMPLES), stream=1)
     except SpanaxError as error:
         raise _no_truth(problem, f"{reason}; {bridges}: {error.problem}", error.where) from error
@@ -83,6 +84,7 @@ def unless_quadrature_misses(problem: Problem, reference: Reference) -> Answer |
         answer = _by_score(problem, "quadrature misses a part of it")
     except SpanaxError:
         return None
+    # Only a difference beyond both errors: the score function is by far the noisier of the two.
     found = _held_against(answer[0], reference, problem)
     return answer if found and found.significant else None
 

@@ -115,6 +115,7 @@ class StepTrial:
 
     def _values_and_slopes(self, dtype: str, x: tuple[float, ...] = tuple(X)) -> dict[str, Any]:
         with jax.enable_x64(dtype == "float64"):
+            # All operations in one compiled program: compiling is most of what these checks cost.
             found = _values_and_slopes(self.cast(dtype), self.names, jnp.asarray(x, dtype), self.keys)
             return jax.tree.map(np.asarray, found)
 
@@ -179,6 +180,7 @@ def _modes(trial: StepTrial) -> None:
         forward, reverse = _both_modes(
             trial.bridge, name, jnp.asarray(X, "float32"), jnp.asarray(v, "float32"), trial.key
         )
+        # A custom rule for one mode only is easily wrong in the other.
         close = np.allclose(forward, reverse, rtol=1e-4, atol=1e-5)
         require(close, f"the derivative of {name} is {forward} in forward mode, {reverse} in reverse mode")
 
