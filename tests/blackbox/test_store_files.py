@@ -15,7 +15,7 @@ import pytest
 
 from spanax import SpanaxError
 from spanax.blackbox.store import _format
-from spanax.blackbox.store._errors import BUSY_SECONDS
+from spanax.blackbox.store._format import BUSY_SECONDS
 from spanax.blackbox.store._layout import Layout
 from spanax.blackbox.store.store import Store
 

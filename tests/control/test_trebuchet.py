@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spanax import SpanaxError
-from spanax.control.problems.trebuchet._phases import folded
+from spanax.control.problems.trebuchet._phases import fold_angle
 from spanax.control.problems.trebuchet._sincos import sincos
 from spanax.control.problems.trebuchet.env import Shot, Trebuchet, shoot, throw
 from spanax.control.problems.trebuchet.machine import Machine
@@ -200,6 +200,6 @@ def test_the_environment_s_targets_and_specs(key):
     assert abs(float(states.target.mean()) - 60) < 2.3
     assert 20 <= states.target.min() < 20.5 and 99.5 < states.target.max() <= 100
     assert env.max_steps == 1
-    low, high = env.action_spec.low, env.action_spec.high
+    low, high = env.action_space.low, env.action_space.high
     corners = np.array([[w, a, m] for w in (-15, 0, 15) for a in (low[0], high[0]) for m in (low[1], high[1])])
     assert np.isfinite(_many(corners.astype(np.float32))).all()

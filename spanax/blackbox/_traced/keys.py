@@ -1,4 +1,4 @@
-"""What one key is made into: a seed of the function, and directions that are others at another x."""
+"""What one key becomes: a seed for the function, and random directions, which differ from one x to another."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def probing_key(key: Key[Array, ""] | None, x: Sequence[Array]) -> Key[Array, ""
     """A key for the bridge's points, of `key` and of the bits of x.
 
     In f(f(x)), or in a loop, one key would give all calls the same directions, and the product of their Jacobians, each of them
-    unbiased, would be biased. So the directions are others wherever x is.
+    unbiased, would be biased. So another x has other directions.
     """
     if key is None:
         return None
@@ -35,6 +35,7 @@ def probing_key(key: Key[Array, ""] | None, x: Sequence[Array]) -> Key[Array, ""
 
 def _hash(leaf: Array) -> UInt32[Array, ""]:
     """The sum of all words, each with an odd factor of its own (mod 2^32): equal for different x once in about 2^32."""
+    # A sum, so that it is one reduction on any device; odd factors keep a permutation of x from having the same hash.
     words = _words(leaf).ravel()
     place = lax.iota(jnp.uint32, words.size)
     mixed = (words ^ (words >> 16)) * (place * jnp.uint32(2654435769) | jnp.uint32(1))

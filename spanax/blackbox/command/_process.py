@@ -1,4 +1,9 @@
-"""One run of an external program: its whole output, within its time, and nothing of it left behind."""
+"""One run of an external program: its whole output, within its time, and nothing of it left behind.
+
+One thread waits for three things at once by `poll`: output, room in the program's standard input, and its end (a pidfd).
+Reading and feeding in turn would deadlock where a program fills one pipe before it empties the other; `communicate` returns
+only when every process that inherited the output has closed it, which may be never.
+"""
 
 from __future__ import annotations
 
@@ -57,8 +62,9 @@ def run(
         )
         with _killed_at_the_end(process):
             watch = _Watch(process, feed, data or b"")
-            in_time = watch.until(None if timeout is None else time.monotonic() + timeout)
-        read = not data or _waiting(source) < watch.fed
+            in_time = watch.until(math.inf if timeout is None else time.monotonic() + timeout)
+        # What is left in the pipe was not read: a program that ignores its input would have the derivative 0.
+        read = not data or _unread_bytes(source) < watch.fed
     stdout, stderr = (b"".join(pieces).decode(errors="replace") for pieces in watch.output.values())
     return Ended(process.returncode, stdout, stderr, in_time, not watch.open, read)
 
@@ -71,34 +77,45 @@ class _Watch:
         self.process, self.feed, self.data, self.fed = process, feed, memoryview(data), 0
         self.output: dict[int, list[bytes]] = {process.stdout.fileno(): [], process.stderr.fileno(): []}
         self.open = set(self.output)  # an end of file has not been met
+        self.ends: int | None = None  # readable once the program has ended
         self.poll = select.poll()
         for fd in self.output:
             self.poll.register(fd, select.POLLIN)
+        # A blocking write would wait for a program that never reads.
         if feed:
             os.set_blocking(feed.fileno(), False)
             self.poll.register(feed, select.POLLOUT)
 
-    def until(self, deadline: float | None) -> bool:
+    def until(self, deadline: float) -> bool:
         """Until the program has ended and its output is closed, or GRACE is over; False where the deadline came first."""
-        with _exit_signal(self.process) as ends:
-            if ends is not None:
-                self.poll.register(ends, select.POLLIN)
+        with _exit_signal(self.process) as self.ends:
+            if self.ends is not None:
+                self.poll.register(self.ends, select.POLLIN)
             running = True
             while running or self.open:
-                left = math.inf if deadline is None else deadline - time.monotonic()
+                left = deadline - time.monotonic()
+                # Once it has ended it did so in time; only its output is still held open.
                 if left <= 0:
-                    return not running  # it ended in time; only its output is still held open
-                pause = min(left, _NO_PIDFD if ends is None and running else _LONGEST)
-                events = self.poll.poll(math.ceil(1000 * pause))
-                over = any(fd == ends for fd, _ in events) or (ends is None and self.process.poll() is not None)
-                if running and over:
+                    return not running
+                events = self.poll.poll(math.ceil(1000 * self._pause(left, running)))
+                if running and self._has_ended(events):
                     running = False
-                    deadline = min(time.monotonic() + GRACE, deadline or math.inf)
-                    if ends is not None:
-                        self.poll.unregister(ends)
+                    deadline = min(time.monotonic() + GRACE, deadline)
+                    if self.ends is not None:
+                        self.poll.unregister(self.ends)
                 for fd, _ in events:
                     self.serve(fd)
             return True
+
+    def _pause(self, left: float, running: bool) -> float:
+        return min(left, _NO_PIDFD if self.ends is None and running else _LONGEST)
+
+    def _has_ended(self, events: list[tuple[int, int]]) -> bool:
+        # `poll` of the process would reap it, and its number could then be another's group before that is killed; with a
+        # pidfd it is reaped last.
+        if self.ends is None:
+            return self.process.poll() is not None
+        return any(fd == self.ends for fd, _ in events)
 
     def serve(self, fd: int) -> None:
         if fd in self.open:
@@ -121,7 +138,7 @@ def _pipe(stack: contextlib.ExitStack) -> tuple[int, io.FileIO]:
     return source, stack.enter_context(io.FileIO(feed, "w"))
 
 
-def _waiting(fd: int) -> int:
+def _unread_bytes(fd: int) -> int:
     """How many bytes a pipe holds."""
     return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 

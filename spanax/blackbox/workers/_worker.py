@@ -1,4 +1,8 @@
-"""The parent's side of one worker process: started, given a function and arguments, listened to, ended."""
+"""The parent's side of one worker process: it is started, given functions and arguments, listened to, and ended.
+
+Not `multiprocessing.Process`: that forks, or talks to a server that all workers share, and installs its own exit handlers.
+This is a plain program in a session of its own, so that one signal to its process group reaches all that it started.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,7 @@ class Program(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of one evaluation: its value, or in `reason` why there is none."""
+    """The result of one evaluation: its value, or in `reason` why there is none."""
 
     value: Any
     seconds: float
@@ -101,6 +105,7 @@ class Worker:
     def __init__(self, number: int):
         ours, theirs = Pipe()
         command = [os.fsdecode(spawn.get_executable()), "-P", _child.__file__, str(theirs.fileno())]
+        # Our copy of the child's end is closed at once: the pipe then closes when the child ends.
         with theirs:
             self.process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
@@ -111,7 +116,7 @@ class Worker:
         self.send(_child.PREPARE, _this_process(f"{NAME}-{number}"))
 
     def send(self, *message: Any) -> None:
-        """A worker that is gone is met when it is listened to."""
+        """Sends a message; that the worker has ended is noticed when it is listened to."""
         with contextlib.suppress(OSError):
             self.connection.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 
@@ -171,7 +176,7 @@ class Worker:
 
 def _this_process(name: str) -> dict[str, Any]:
     """What a worker needs to know to import what this process can import; see `multiprocessing.spawn.prepare`."""
-    known: dict[str, Any] = {
+    process: dict[str, Any] = {
         "name": name,
         "sys_path": [entry or os.getcwd() for entry in sys.path],
         "sys_argv": sys.argv,
@@ -179,7 +184,7 @@ def _this_process(name: str) -> dict[str, Any]:
     main = sys.modules["__main__"]
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     if spec is not None:
-        known["init_main_from_name"] = spec.name
+        process["init_main_from_name"] = spec.name
     elif file is not None and os.path.exists(file):
-        known["init_main_from_path"] = os.path.abspath(file)
-    return known
+        process["init_main_from_path"] = os.path.abspath(file)
+    return process

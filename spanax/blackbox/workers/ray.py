@@ -18,7 +18,7 @@ class RayExecutor(Executor):
 
     def __init__(self, ray: Any, options: dict[str, Any]):
         self._ray = ray
-        self._task = ray.remote(_called).options(max_retries=0, **options)  # retries are counted by `sx.Run`
+        self._task = ray.remote(_call).options(max_retries=0, **options)  # retries are counted by `sx.Run`
         self._refs: dict[Future, Any] = {}
         self._open = True
 
@@ -44,8 +44,9 @@ class RayExecutor(Executor):
 
     def _cancel(self, future: Future, force: bool) -> None:
         ref = self._refs.get(future)
-        if ref is not None and self._ray.is_initialized():  # it would start anew to cancel what is no more
-            with contextlib.suppress(Exception):  # the task has ended, or Ray has, just now
+        # `cancel` would start Ray anew where it has been shut down. The task, or Ray, may end just now.
+        if ref is not None and self._ray.is_initialized():
+            with contextlib.suppress(Exception):
                 self._ray.cancel(ref, force=force)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -62,10 +63,22 @@ class RayExecutor(Executor):
 def ray_executor(**options: Any) -> RayExecutor:
     """The Ray cluster that this process is connected to, as an executor for `sx.Run`.
 
-    `options` are those of a Ray task, such as `num_cpus=2` or `resources={"licence": 1}` for each evaluation. A worker that
-    dies takes its own task with it, which `sx.Run(retries=...)` repeats.
+    A worker that dies takes its own task with it, which `sx.Run(retries=...)` repeats.
 
-    Raises `SpanaxError` where Ray is not installed or `ray.init()` has not been called.
+    **Arguments:**
+
+    - `**options`: those of a Ray task, such as `num_cpus=2` or `resources={"licence": 1}` for each evaluation.
+
+    **Returns:**
+
+    A `concurrent.futures.Executor`. Shutting it down leaves Ray running.
+
+    **Raises:**
+
+    - `SpanaxError` where Ray is not installed or `ray.init()` has not been called.
+
+    >>> import spanax as sx
+    >>> run = sx.Run(executor=lambda: sx.ray_executor(num_cpus=2), timeout=600)  # made when it is first needed
     """
     try:
         import ray
@@ -76,5 +89,5 @@ def ray_executor(**options: Any) -> RayExecutor:
     return RayExecutor(ray, options)
 
 
-def _called(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
+def _call(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
     return fn(*args, **kwargs)

@@ -24,7 +24,7 @@ class Exported(gymnasium.Env):
     def __init__(self, env: Env, limit: int | None, seed: int | None = None):
         self.env, self.limit, self.state = env, limit, None
         self.steps, self.over = 0, False
-        self.observation_space, self.action_space = _space(env.observation_spec), _space(env.action_spec)
+        self.observation_space, self.action_space = _space(env.observation_space), _space(env.action_space)
         self.spec = EnvSpec(
             f"spanax/{type(env).__name__}-v0",
             entry_point=_another,
@@ -44,14 +44,14 @@ class Exported(gymnasium.Env):
     def step(self, action: Any):
         if self.state is None or self.over:
             raise SpanaxError("a step, but the episode is over or has not begun", "reset()")
-        self.state, *seen = _step(self.env, self.state, self._checked(action))
+        self.state, *seen = _step(self.env, self.state, self._check_action(action))
         observation, reward, terminated = map(np.array, seen)
         self.steps += 1
         truncated = self.limit is not None and self.steps >= self.limit
         self.over = bool(terminated) or truncated
         return observation, float(reward), bool(terminated), truncated, {}
 
-    def _checked(self, action: Any) -> np.ndarray:
+    def _check_action(self, action: Any) -> np.ndarray:
         space, given = self.action_space, np.asarray(action)
         good = given.shape == space.shape
         if isinstance(space, spaces.Discrete):

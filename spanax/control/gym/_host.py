@@ -44,7 +44,7 @@ class Host:
     def reset(self, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The first environments anew, one for each seed: slots, tickets and observations."""
         if len(seeds) > len(self.envs):
-            raise self._failed(
+            raise self._failure(
                 f"{len(seeds)} episodes at once, and there are {len(self.envs)} of {self.name}",
                 f"control.from_gymnasium(..., n={len(seeds)})",
                 "a smaller batch",
@@ -55,7 +55,7 @@ class Host:
         """One step of each; those that were over before are left alone, and their rows say nothing."""
         going = np.flatnonzero(~over)
         if np.any(self.tickets[slots[going]] != tickets[going]) or len(np.unique(slots[going])) < len(going):
-            raise self._failed(
+            raise self._failure(
                 f"a state of {self.name} is stepped that it is no longer in: a black box goes on, and never back",
                 "one rollout at a time, from a reset of its own",
                 "no control.AutoReset around it, and no second step from one state",
@@ -65,12 +65,12 @@ class Host:
 
     def _reset(self, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         slots = np.arange(len(seeds), dtype=np.int32)
-        observations = [self._begun(slot, int(seed)) for slot, seed in enumerate(seeds)]
+        observations = [self._begin(slot, int(seed)) for slot, seed in enumerate(seeds)]
         return slots, self.tickets[slots], np.stack(observations)
 
-    def _begun(self, slot: int, seed: int) -> np.ndarray:
+    def _begin(self, slot: int, seed: int) -> np.ndarray:
         what = f"reset(seed={seed})"
-        observation, _ = self._told(what, lambda: self.envs[slot].reset(seed=seed))
+        observation, _ = self._name_failures(what, lambda: self.envs[slot].reset(seed=seed))
         self._issue(slot)
         return self._sound(what, observation, 0.0)
 
@@ -80,7 +80,7 @@ class Host:
         for i in going:
             slot, action = int(slots[i]), self.spaces.action_of(actions[i])
             what = f"step({action!r})"
-            seen, reward, terminated, truncated, _ = self._told(what, lambda s=slot, a=action: self.envs[s].step(a))
+            seen, reward, terminated, truncated, _ = self._name_failures(what, lambda s=slot, a=action: self.envs[s].step(a))
             found.observations[i] = self._sound(what, seen, reward)
             found.tickets[i] = self._issue(slot)
             found.rewards[i], found.over[i] = reward, terminated or truncated
@@ -91,11 +91,11 @@ class Host:
         self.tickets[slot] = self.issued
         return self.issued
 
-    def _told(self, what: str, call: Callable[[], Any]) -> Any:
+    def _name_failures(self, what: str, call: Callable[[], Any]) -> Any:
         try:
             return call()
         except Exception as error:
-            raise self._failed(
+            raise self._failure(
                 f"{self.name} raised {type(error).__name__} in {what}: {error}",
                 "the environment by itself, with that action: the traceback above this error is its own",
             ) from error
@@ -105,7 +105,7 @@ class Host:
         seen = self.spaces.array_of(observation)
         if np.any(np.isnan(seen)) or not np.isfinite(reward):
             named = f"the reward {float(reward)!r}" if not np.isfinite(reward) else "NaN in its observation"
-            raise self._failed(
+            raise self._failure(
                 f"{self.name} gave {named} in {what}",
                 "gymnasium.wrappers.TransformObservation or TransformReward, if that is meant to be a number",
             )
@@ -115,13 +115,13 @@ class Host:
         try:
             return self.thread.result(work, self.timeout)
         except TimeoutError:
-            raise self._failed(
+            raise self._failure(
                 f"{self.name} did not answer within {self.timeout:g} s, and is given up",
                 "control.from_gymnasium(..., timeout=600), if it may take that long",
                 "a new control.from_gymnasium(...): this one cannot be used again",
             ) from None
 
-    def _failed(self, problem: str, *remedies: str) -> SpanaxError:
+    def _failure(self, problem: str, *remedies: str) -> SpanaxError:
         self.failure = SpanaxError(problem, *remedies, where=self.where)
         return self.failure
 

@@ -45,11 +45,11 @@ class GymnasiumEnv(Env):
     black_box = True
 
     @property
-    def action_spec(self):
+    def action_space(self):
         return self.host.spaces.action
 
     @property
-    def observation_spec(self):
+    def observation_space(self):
         return self.host.spaces.observation
 
     @property
@@ -82,7 +82,7 @@ class GymnasiumEnv(Env):
         return state.over
 
     @contextlib.contextmanager
-    def telling(self) -> Iterator[None]:
+    def own_errors(self) -> Iterator[None]:
         self.host.failure = None
         try:
             yield
@@ -126,7 +126,7 @@ def from_gymnasium(
     if not (isinstance(timeout, int | float) and timeout > 0):
         raise SpanaxError(f"from_gymnasium(timeout={timeout!r})", "a positive number of seconds", where=where)
     make, name = _maker(id_or_env, kwargs, where)
-    with _made(name, where):
+    with _name_failures(name, where):
         envs = [make() for _ in range(n)]
     spec = getattr(envs[0], "spec", None)
     steps = max_steps or getattr(spec, "max_episode_steps", None)
@@ -165,7 +165,7 @@ def _maker(id_or_env: Any, kwargs: dict[str, Any], where: str) -> tuple[Callable
 
 
 @contextlib.contextmanager
-def _made(name: str, where: str) -> Iterator[None]:
+def _name_failures(name: str, where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
@@ -200,7 +200,7 @@ def _step_avals(slots, tickets, over, actions, *, host: Host, dtype: np.dtype):
     return [of((n,), np.int32), of((n, *host.spaces.observation.shape), dtype), of((n,), dtype), of((n,), bool)]
 
 
-def _batched(primitive: Any) -> Callable[..., Any]:
+def _fold_rows(primitive: Any) -> Callable[..., Any]:
     def rule(args, dims, **params):
         sizes, folded = fold_axis(args, dims)
         return unfold_axis(sizes, primitive.bind(*folded, **params))
@@ -210,8 +210,8 @@ def _batched(primitive: Any) -> Callable[..., Any]:
 
 _reset_p = new_host_primitive("spanax_gym_reset", _run_reset, _reset_avals)
 _step_p = new_host_primitive("spanax_gym_step", _run_step, _step_avals)
-set_batching(_reset_p, _batched(_reset_p))
-set_batching(_step_p, _batched(_step_p))
+set_batching(_reset_p, _fold_rows(_reset_p))
+set_batching(_step_p, _fold_rows(_step_p))
 
 
 def _default_float() -> np.dtype:

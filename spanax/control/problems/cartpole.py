@@ -71,11 +71,11 @@ class CartPole(Env):
         return (jnp.abs(state[0]) > self.x_threshold) | (jnp.abs(state[2]) > self.theta_threshold_radians)
 
     @property
-    def action_spec(self) -> Discrete:
+    def action_space(self) -> Discrete:
         return Discrete(2)
 
     @property
-    def observation_spec(self) -> Box:
+    def observation_space(self) -> Box:
         """Twice the thresholds, as in Gymnasium, so that a state that has just ended is inside; velocities have no bound."""
         high = np.array([2 * float(self.x_threshold), np.inf, 2 * float(self.theta_threshold_radians), np.inf])
         return Box(-high, high)

@@ -57,17 +57,17 @@ class Pendulum(Env):
     ) -> Float[Array, ""]:
         """Between -16.28 and 0; `next_state` has no part in it."""
         angle, velocity = state
-        return -(_wrapped(angle) ** 2 + 0.1 * velocity**2 + 0.001 * self._torque(action) ** 2)
+        return -(_wrap_angle(angle) ** 2 + 0.1 * velocity**2 + 0.001 * self._torque(action) ** 2)
 
     def _torque(self, action: Float[Array, " 1"]) -> Float[Array, ""]:
         return jnp.clip(action, -self.max_torque, self.max_torque)[0]
 
     @property
-    def action_spec(self) -> Box:
+    def action_space(self) -> Box:
         return Box([-self.max_torque], [self.max_torque])
 
     @property
-    def observation_spec(self) -> Box:
+    def observation_space(self) -> Box:
         high = np.array([1.0, 1.0, self.max_speed])
         return Box(-high, high)
 
@@ -76,6 +76,6 @@ class Pendulum(Env):
         return 200
 
 
-def _wrapped(angle: Float[Array, ""]) -> Float[Array, ""]:
+def _wrap_angle(angle: Float[Array, ""]) -> Float[Array, ""]:
     """The angle in [-pi, pi)."""
     return (angle + jnp.pi) % (2 * jnp.pi) - jnp.pi

@@ -49,12 +49,12 @@ def start(body: Body) -> Swing:
 
 
 @jax.jit
-def sliding(body: Body, s: Swing) -> Swing:
+def sliding_rates(body: Body, s: Swing) -> Swing:
     """The derivative by time while the projectile slides along the ground."""
-    return _sliding(body, s, _angles(s))
+    return _sliding_rates(body, s, _angles(s))
 
 
-def _sliding(body: Body, s: Swing, at: _Angles) -> Swing:
+def _sliding_rates(body: Body, s: Swing, at: _Angles) -> Swing:
     b, e, m = body.b, body.e, body.projectile
     bend = at.cos_sling_up * s.sling_rate * (s.sling_rate + 2 * s.arm_rate)
     bend += (at.cos_sling_up + b * at.cos_arm / e) * s.arm_rate**2
@@ -71,7 +71,7 @@ def _sliding(body: Body, s: Swing, at: _Angles) -> Swing:
 
 
 @jax.jit
-def hanging(body: Body, s: Swing) -> Swing:
+def hanging_rates(body: Body, s: Swing) -> Swing:
     """The derivative by time while the projectile hangs in the sling, off the ground."""
     b, e, m, g = body.b, body.e, body.projectile, body.gravity
     at = _angles(s)
@@ -127,7 +127,7 @@ def _weight_and_arm(body: Body, s: Swing, at: _Angles) -> tuple[Scalar, Scalar, 
 
 
 @jax.jit
-def flying(body: Body, wind: Scalar, p: Flight) -> Flight:
+def flight_rates(body: Body, wind: Scalar, p: Flight) -> Flight:
     """The derivative by time in the air, which moves with `wind`: drag grows with the square of the speed in it."""
     vx = p.vx - wind
     drag = body.drag * jnp.sqrt(vx**2 + p.vy**2)
@@ -161,13 +161,13 @@ def weight_position(body: Body, s: Swing) -> Vector:
 
 
 @jax.jit
-def lift(body: Body, s: Swing) -> tuple[Scalar, Array]:
+def lift_event(body: Body, s: Swing) -> tuple[Scalar, Array]:
     """Falls through 0 when the sling lifts the projectile: m g - T cos(phi), T the tension, phi the angle to the vertical.
 
     Also whether the sling is taut, T >= 0. T balances the projectile's horizontal acceleration on the ground.
     """
     at = _angles(s)
-    slope = _sliding(body, s, at)
+    slope = _sliding_rates(body, s, at)
     rate = s.arm_rate + s.sling_rate
     acceleration = body.e * (rate**2 * at.sin_sling_up - (slope.arm_rate + slope.sling_rate) * at.cos_sling_up)
     acceleration += body.b * (s.arm_rate**2 * at.sin_arm - slope.arm_rate * at.cos_arm)
@@ -176,7 +176,7 @@ def lift(body: Body, s: Swing) -> tuple[Scalar, Array]:
 
 
 @jax.jit
-def turned(body: Body, release: Vector, s: Swing) -> tuple[Scalar, Array]:
+def release_event(body: Body, release: Vector, s: Swing) -> tuple[Scalar, Array]:
     """Falls through 0 when the projectile moves in the direction `release`, upwards or downwards in front, or in its opposite.
 
     It lifts off moving backwards and turns clockwise: an angle of 0 or more releases it forwards, one below 0 backwards, in
@@ -187,6 +187,6 @@ def turned(body: Body, release: Vector, s: Swing) -> tuple[Scalar, Array]:
     return jnp.where(release[1] >= 0, across, -across), jnp.ones((), bool)
 
 
-def height(body: Body, p: Flight) -> tuple[Scalar, Array]:
+def landing_event(body: Body, p: Flight) -> tuple[Scalar, Array]:
     """Falls through 0 on the ground."""
     return p.y + body.a, jnp.ones((), bool)

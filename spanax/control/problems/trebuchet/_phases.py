@@ -53,21 +53,21 @@ def simulate(
     most = 1 + round((LONGEST_SWING + (MOST_TURNS / pace if pace else 0)) / swing)
 
     def swung(event: Callable, slope: Callable, state: motion.Swing) -> Path:
-        slope = _paced(functools.partial(slope, it), pace)
+        slope = _slow_down(functools.partial(slope, it), pace)
         return until(event, method, slope, state, swing, LONGEST_SWING, most, record)
 
-    slide = swung(functools.partial(motion.lift, it), motion.sliding, motion.start(it))
-    sin, cos = sincos(jnp.deg2rad(folded(angle)))
-    hang = swung(functools.partial(motion.turned, it, (cos, sin)), motion.hanging, slide.state)
+    slide = swung(functools.partial(motion.lift_event, it), motion.sliding_rates, motion.start(it))
+    sin, cos = sincos(jnp.deg2rad(fold_angle(angle)))
+    hang = swung(functools.partial(motion.release_event, it, (cos, sin)), motion.hanging_rates, slide.state)
     off = motion.Flight(hang.state.time, *motion.position(it, hang.state), *motion.velocity(it, hang.state))
     fly = until(
-        *(functools.partial(motion.height, it), method, functools.partial(motion.flying, it, wind), off),
+        *(functools.partial(motion.landing_event, it), method, functools.partial(motion.flight_rates, it, wind), off),
         *(flight, LONGEST_FLIGHT, 1 + round(LONGEST_FLIGHT / flight), record),
     )
     return Phases(it, slide, hang, fly)
 
 
-def _paced(slope: Callable, pace: float | None) -> Callable:
+def _slow_down(slope: Callable, pace: float | None) -> Callable:
     if pace is None:
         return slope
 
@@ -78,6 +78,6 @@ def _paced(slope: Callable, pace: float | None) -> Callable:
     return slowed
 
 
-def folded(angle: Scalar) -> Scalar:
+def fold_angle(angle: Scalar) -> Scalar:
     """An angle in degrees folded to -90..90, as arcsin(sin(angle)) does, but exact at whole angles."""
     return jnp.abs(jnp.mod(angle - 90, 360) - 180) - 90

@@ -18,7 +18,7 @@ from ...._jaxprs import is_traced
 from ...env import Box, Env
 from ._phases import INTEGRATORS, LONGEST_FLIGHT, LONGEST_SWING, simulate
 from .machine import Machine
-from .record import Throw, distance, fired, recorded
+from .record import Throw, distance, events_fired, throw_fields
 
 Number = float | Float[Array, ""]
 Integration = Literal["rk4", "euler"]
@@ -82,9 +82,9 @@ def _program(integrator: str, record: bool) -> Callable[..., tuple[Any, Any]]:
         given = jax.lax.stop_gradient((wind, angle, weight))
         phases = simulate(structure.unflatten(machine), wind, angle, weight, INTEGRATORS[integrator], record)
         if record:
-            smooth, others = recorded(phases)
+            smooth, others = throw_fields(phases)
             return smooth, ((given, others["event_fired"]), others)
-        return distance(phases), ((given, fired(phases)), None)
+        return distance(phases), ((given, events_fired(phases)), None)
 
     return by_forward_mode(run, _check)
 
@@ -145,11 +145,11 @@ class Trebuchet(Env):
         return -jnp.abs(next_state.distance - next_state.target)
 
     @property
-    def action_spec(self) -> Box:
+    def action_space(self) -> Box:
         return Box([5.0, self.lightest], [90.0, self.heaviest])
 
     @property
-    def observation_spec(self) -> Box:
+    def observation_space(self) -> Box:
         return Box([-np.inf, self.nearest], [np.inf, self.farthest])
 
     @property

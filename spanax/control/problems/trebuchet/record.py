@@ -38,17 +38,17 @@ class Throw(eqx.Module):
     velocity: Float[Array, "n 2"]  # of the projectile
 
 
-def fired(phases: Phases) -> Bool[Array, " 3"]:
+def events_fired(phases: Phases) -> Bool[Array, " 3"]:
     """An event counts only where those before it came."""
     came = jnp.stack([phases.sliding.fired, phases.hanging.fired, phases.flying.fired])
     return jnp.logical_and.accumulate(came)
 
 
 def distance(phases: Phases) -> Float[Array, ""]:
-    return _or_nan(phases.flying.state.x, fired(phases)[2])
+    return _or_nan(phases.flying.state.x, events_fired(phases)[2])
 
 
-def recorded(phases: Phases) -> tuple[Any, Any]:
+def throw_fields(phases: Phases) -> tuple[Any, Any]:
     """A throw's fields: those that can be differentiated, and the others."""
     body, slide, hang, fly = phases
     swings = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), slide.passed, hang.passed)
@@ -61,7 +61,7 @@ def recorded(phases: Phases) -> tuple[Any, Any]:
         last = jnp.stack(of_swing(body, hang.state))
         return jnp.concatenate([there, jnp.broadcast_to(last, (len(flight.x), 2))])
 
-    came = fired(phases)
+    came = events_fired(phases)
     times = jnp.stack([slide.state.time, hang.state.time, fly.state.time])
     smooth = {
         "distance": distance(phases),
@@ -70,8 +70,8 @@ def recorded(phases: Phases) -> tuple[Any, Any]:
         "arm_tip": held(lambda *at: motion.arm_ends(*at)[0]),
         "arm_tail": held(lambda *at: motion.arm_ends(*at)[1]),
         "weight": held(motion.weight_position),
-        "projectile": _joined(motion.position(body, swings), (flight.x, flight.y)),
-        "velocity": _joined(motion.velocity(body, swings), (flight.vx, flight.vy)),
+        "projectile": _concatenate(motion.position(body, swings), (flight.x, flight.y)),
+        "velocity": _concatenate(motion.velocity(body, swings), (flight.vx, flight.vy)),
     }
     reached = jnp.stack([jnp.ones((), bool), came[0], came[1]])
     valid = [_rows(path) & there for path, there in zip((slide, hang, fly), reached, strict=True)] + [came[2:]]
@@ -88,5 +88,5 @@ def _rows(path: Path) -> Bool[Array, " n"]:
     return jnp.arange(len(path.passed.time)) < path.steps
 
 
-def _joined(swings: motion.Vector, flight: motion.Vector) -> Float[Array, "n 2"]:
+def _concatenate(swings: motion.Vector, flight: motion.Vector) -> Float[Array, "n 2"]:
     return jnp.stack([jnp.concatenate(both) for both in zip(swings, flight, strict=True)], -1)
