@@ -1,15 +1,15 @@
 """A network and its bridge as plain data, from which they are made again: for pickles, and for files without pickle.
 
-Activation functions of JAX do not pickle (they are compiled functions, found under another name than their own), so they are named
-instead. Only names of this file's tables are looked up, and only bridges of `spanax.bridges` are made: data from somebody else can do
-no more than choose among them.
+Activation functions of JAX do not pickle (they are compiled functions, found under another name than their own), so they
+are named instead. Only names of this file's tables are looked up, and only bridges of `spanax.bridges` are made: data from
+somebody else can do no more than choose among them.
 """
 
 from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -39,6 +39,7 @@ class MLP(NamedTuple):
         if type(network) is not eqx.nn.MLP:
             return None
         sizes = network.in_size, network.out_size, network.width_size, network.depth
+        # A final activation, or a layer that was replaced, has another structure than what the sizes make.
         made = cls(sizes, name_of(network.activation) or network.activation, ())
         if jax.tree.structure(made.skeleton()) != jax.tree.structure(network):
             return None
@@ -46,8 +47,9 @@ class MLP(NamedTuple):
 
     def skeleton(self) -> eqx.nn.MLP:
         """The network without its numbers."""
-        known = function_of(self.activation) if isinstance(self.activation, str) else self.activation
-        return eqx.filter_eval_shape(lambda: eqx.nn.MLP(*self.sizes, known, key=jax.random.key(0)))
+        activation: Any = function_of(self.activation) if isinstance(self.activation, str) else self.activation
+        # Under `eval_shape` no weights are drawn.
+        return eqx.filter_eval_shape(lambda: eqx.nn.MLP(*self.sizes, activation, key=jax.random.key(0)))
 
     def network(self) -> eqx.nn.MLP:
         return with_arrays(self.skeleton(), self.weights)
@@ -85,11 +87,11 @@ def as_jax(array: np.ndarray) -> Array:
 def name_of(function: Any) -> str | None:
     """A name that `function_of` knows, of this very function."""
     name = getattr(function, "__name__", "")
-    found = (f"{module}.{name}" for module in ("jax.nn", "jax.numpy"))
-    return next((full for full in found if function_of(full) is function), None)
+    names = (f"{module}.{name}" for module in ("jax.nn", "jax.numpy"))
+    return next((full for full in names if function_of(full) is function), None)
 
 
-def function_of(name: str) -> Callable[[Array], Array] | None:
+def function_of(name: str) -> Any:
     """The function of `jax.nn`, or one of those of `jax.numpy` that a network may use; None for any other name."""
     module, _, own = name.rpartition(".")
     if module == "jax.nn" and own.isidentifier() and not own.startswith("_"):
@@ -99,13 +101,16 @@ def function_of(name: str) -> Callable[[Array], Array] | None:
 
 
 def describe_bridge(via: Any) -> Any:
-    """A bridge of `spanax.bridges`, with numbers and other such bridges in its fields, as JSON; raises `TypeError` for another."""
+    """A bridge of `spanax.bridges`, with numbers and other such bridges in its fields, as JSON; `TypeError` for another."""
     if via is None or isinstance(via, bool | int | float | str):
         return via
     name = type(via).__name__
     if getattr(bridges, name, None) is not type(via) or not dataclasses.is_dataclass(via):
         raise TypeError(f"{via!r} is not one of spanax.bridges")
-    description = {"bridge": name, "fields": {f.name: _describe_field(getattr(via, f.name)) for f in dataclasses.fields(via)}}
+    description = {
+        "bridge": name,
+        "fields": {f.name: _describe_field(getattr(via, f.name)) for f in dataclasses.fields(via)},
+    }
     if jax.tree.structure(bridge_of(description)) != jax.tree.structure(via):
         raise TypeError(f"{via!r} holds what its fields do not say")
     return description

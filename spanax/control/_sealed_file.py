@@ -1,7 +1,7 @@
 """A file that says what it is, and shows whether it is whole: for checkpoints, policies and results.
 
-A line that names the format, the SHA-256 of all that follows, and this: a line of JSON and arrays as NumPy writes them. No pickle, so
-that a file from somebody else can be read safely.
+A line that names the format, the SHA-256 of all that follows, and this: a line of JSON and arrays as NumPy writes them. No
+pickle, so that a file from somebody else can be read safely.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Backpropagation through time: the derivative of the simulation, window by window.
 
-A window is a `scan` of `horizon` steps that reverse mode differentiates; between windows only the states go on, without a derivative
-(truncated backpropagation: Williams and Peng 1990, Neural Computation 2, 490).
+A window is a `scan` of `horizon` steps that reverse mode differentiates; between windows only the states go on, without a
+derivative (truncated backpropagation: Williams and Peng 1990, Neural Computation 2, 490).
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class _Window(NamedTuple):
 class BPTT(Method):
     """The derivative of the simulation, by backpropagation through time.
 
-    An update minimises the mean cost of a step (-reward, or `loss`) over `horizon` steps of `batch` episodes. A window ends where
-    its episode does. The derivative crosses whatever environment and policy bridge. A policy that draws (it has a parameter `key`)
-    is differentiated through `expectation`: unbiased where the bridges of its draws are.
+    An update minimises the mean cost of a step (-reward, or `loss`) over `horizon` steps of `batch` episodes. A window ends
+    where its episode does. The derivative crosses whatever environment and policy bridge. A policy that draws (it has a
+    parameter `key`) is differentiated through `expectation`: unbiased where the bridges of its draws are.
 
     **Arguments:**
 
@@ -63,8 +63,8 @@ class BPTT(Method):
 
     **Raises:**
 
-    - `SpanaxError` for a horizon that is not a positive whole number. `train` raises it for an environment that is a black box or,
-      where it is needed, has no number of steps.
+    - `SpanaxError` for a horizon that is not a positive whole number. `train` raises it for an environment that is a black
+      box or, where it is needed, has no number of steps.
 
     Truncation: Williams and Peng 1990. What a jump in the episode's course costs is not seen: Suh et al. 2022
     (arXiv:2202.00817).
@@ -109,7 +109,9 @@ class BPTT(Method):
 
     def objective(self, task, policy, carry, key):
         keys = jax.random.split(key, task.batch)
-        means, windows, began = jax.vmap(lambda episode, key: self._window_from(task, policy, episode, key))(carry, keys)
+        means, windows, began = jax.vmap(lambda episode, key: self._window_from(task, policy, episode, key))(
+            carry, keys
+        )
         episodes = windows.episode
         # Counted are the episodes that had their full length, or that a rule of the environment ended.
         whole = episodes.over & ((episodes.limit == self._limit(task)) | (episodes.steps < episodes.limit))
@@ -131,7 +133,9 @@ class BPTT(Method):
         state, zero = task.env.reset(key), jnp.zeros((), jnp.int32)
         return Episode(state, zero, jnp.zeros((), float), zero + self._limit(task), task.env.done(state))
 
-    def _window_from(self, task: Task, policy: Any, episode: Episode, key: Key[Array, ""]) -> tuple[Array, _Window, Array]:
+    def _window_from(
+        self, task: Task, policy: Any, episode: Episode, key: Key[Array, ""]
+    ) -> tuple[Array, _Window, Array]:
         """One window of one episode: its mean cost, where it arrives, and whether the episode begins with it."""
         begin, act = jax.random.split(key)
         episode = where(episode.over, self._begin(task, begin), episode) if self.truncate else self._begin(task, begin)
@@ -144,7 +148,9 @@ class BPTT(Method):
             return total, window
         # The aux of one replicate: it has a leading axis of length 1.
         drawn = expectation(
-            lambda policy, *, key: self._window(task, policy, episode, key, records_costs=True), via=self.via, has_aux=True
+            lambda policy, *, key: self._window(task, policy, episode, key, records_costs=True),
+            via=self.via,
+            has_aux=True,
         )
         value, aux = drawn(policy, key=key)
         return value, jax.tree.map(lambda x: x[0], aux)

@@ -24,8 +24,8 @@ def evaluate(
 
     - `env`: an environment with `max_steps`;
     - `policy`: `policy(observation) -> action`; one that can draw is called without a key, and does not;
-    - `starts`: states with a leading axis, as `jax.vmap(env.reset)` gives them, or how many to reset with `key`. States in float64
-      are simulated in float64;
+    - `starts`: states with a leading axis, as `jax.vmap(env.reset)` gives them, or how many to reset with `key`. States in
+      float64 are simulated in float64;
     - `key`: for a number of starts.
 
     **Returns:**

@@ -1,7 +1,8 @@
 """Policy gradients: the score function of what the policy draws, which needs no derivative of the environment.
 
-grad E[sum_t c_t] = E[sum_t grad log pi(a_t | o_t) (sum_{s >= t} c_s - b_t)] (Williams 1992; reward-to-go and learned baselines: Sutton et
-al. 1999). It is not written out here: the episode is a program with draws and costs, and `expectation` assembles the estimate.
+grad E[sum_t c_t] = E[sum_t grad log pi(a_t | o_t) (sum_{s >= t} c_s - b_t)] (Williams 1992; reward-to-go and learned
+baselines: Sutton et al. 1999). It is not written out here: the episode is a program with draws and costs, and `expectation`
+assembles the estimate.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ class PolicyGradient(Method):
 
     **Arguments:**
 
-    - `baseline`: "critic": a learned value of the observation and the share of time left (a small network, fitted to the returns of
-      earlier updates); "leave-one-out": the mean over the other episodes of the batch, at the same step (Kool et al. 2019);
-      None: none.
+    - `baseline`: "critic": a learned value of the observation and the share of time left (a small network, fitted to the
+      returns of earlier updates); "leave-one-out": the mean over the other episodes of the batch, at the same step (Kool et
+      al. 2019); None: none.
     - `discount`: below 1 it weights a reward at step t by discount^t, in the objective and so in the gradient: actions late in a
       long episode then hardly count. (Other libraries leave out that factor before late actions; what they follow is not the
       gradient of any objective: Nota and Thomas 2020, arXiv:1906.07073.)

@@ -84,9 +84,10 @@ class Result:
         is measured when it is first asked for, and then kept. A result that was loaded has the one that was measured before it
         was saved, and raises `SpanaxError` where none was.
         """
+        # A file holds no environment to measure it in.
         if self._training is None or self._first is None:
             raise SpanaxError(
-                "the gradient's cosine was not measured before this result was saved: a file holds no environment to measure it in",
+                "the gradient's cosine was not measured before this result was saved",
                 "result.gradient_cosine, before result.save(path)",
             )
         return gradient_cosine(self._training, self._first)
@@ -124,8 +125,9 @@ class Result:
         draw(Path(path), title, self.steps_so_far, self.returns, self.gradient_norms)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the result to a file, without pickle: counts and curves, the policy's arrays, and the gradient's cosine if it has
-        been measured. `Result.load` reads it.
+        """Writes the result to a file, without pickle; `Result.load` reads it.
+
+        The file holds counts and curves, the policy's arrays, and the gradient's cosine if it has been measured.
 
         **Raises:** `SpanaxError` where the file cannot be written; a file that was there is kept then.
         """

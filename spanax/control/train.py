@@ -1,7 +1,8 @@
 """`train`: a policy through an environment, whatever the gap.
 
-The updates are one compiled program that runs in pieces of about half a second; between two pieces the host shows progress, keeps the
-log, writes the checkpoint and answers Ctrl-C. A method (`via`) is an objective with a carry; its derivative is the update.
+The updates are one compiled program that runs in pieces of about half a second; between two pieces the host shows progress,
+keeps the log, writes the checkpoint and answers Ctrl-C. A method (`via`) is an objective with a carry; its derivative is
+the update.
 """
 
 from __future__ import annotations

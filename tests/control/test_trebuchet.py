@@ -84,7 +84,7 @@ def test_reach(x64):
 
 def test_angles_are_folded(x64):
     angles = np.array([45.0, 135.0, 405.0, -315.0, 90.0, -45.0, 225.0, 0.0, 180.0, 270.0])
-    np.testing.assert_array_equal(jax.vmap(folded)(jnp.asarray(angles)), [45, 45, 45, 45, 90, -45, -45, 0, 0, -90])
+    np.testing.assert_array_equal(jax.vmap(fold_angle)(jnp.asarray(angles)), [45, 45, 45, 45, 90, -45, -45, 0, 0, -90])
     distances, slopes = _many(np.stack([np.zeros(10), angles, np.full(10, 200.0)], 1), gradients=True)
     np.testing.assert_allclose(distances[[1, 2, 3]], distances[0], rtol=1e-12)
     np.testing.assert_allclose(slopes[[1, 2], 1], [-slopes[0, 1], slopes[0, 1]], rtol=1e-9)

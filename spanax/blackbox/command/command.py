@@ -158,7 +158,9 @@ class Command:
     def _not_numbers(self, result: Any, output: Output, args: list[str]) -> CommandError:
         what = repr(result)
         what = what if len(what) < SHOWN else what[:SHOWN] + "..."
-        problem = f"parse returned {what} for {line(args)}, not numbers{output_head(output.stdout)}"
+        problem = (
+            f"parse returned {what} for {line(args)}: not a number, nor an array of numbers{output_head(output.stdout)}"
+        )
         remedy = "parse: float(...) of the text, or np.array(text.split(), float)"
         return CommandError(problem, remedy, where=self.where).of_kind("parse returned no number")
 

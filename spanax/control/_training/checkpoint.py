@@ -42,9 +42,7 @@ def make_folder(path: Path) -> None:
     except OSError:
         writable = False
     if not writable:
-        raise SpanaxError(
-            f"the checkpoint {str(path)!r} cannot be written: {path.parent} is not a folder to write to"
-        )
+        raise SpanaxError(f"the checkpoint {str(path)!r} cannot be written: {path.parent} is not a folder to write to")
 
 
 def save(path: Path, standing: Standing, fingerprint: Entries) -> bytes:
@@ -110,9 +108,7 @@ def _read_content(path: Path, content: bytes) -> tuple[dict[str, Any], io.BytesI
 
 def _unfit(path: Path, why: str, *remedies: str) -> SpanaxError:
     problem = f"the checkpoint {str(path)!r} does not fit: {why}"
-    return SpanaxError(
-        problem, *remedies, "another path, or no checkpoint there: the training starts anew"
-    )
+    return SpanaxError(problem, *remedies, "another path, or no checkpoint there: the training starts anew")
 
 
 def _without_keys(tree: Any) -> Any:

@@ -1,7 +1,7 @@
 """Do environment, policy and loss fit each other? By shapes and dtypes, method by method, before anything is compiled.
 
-A reward of shape [1], or an action that broadcasts against the state, trains without an error, and on something else than was meant.
-Under `jax.eval_shape` the check costs a trace and no arithmetic.
+A reward of shape [1], or an action that broadcasts against the state, trains without an error, and on something else than
+was meant. Under `jax.eval_shape` the check costs a trace and no arithmetic.
 """
 
 from __future__ import annotations

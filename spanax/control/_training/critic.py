@@ -50,7 +50,9 @@ class Critic(eqx.Module):
 
     def __call__(self, observation: Float[Array, "*shape"], passed: Float[Array, ""]) -> Float[Array, ""]:
         """0 before it has seen anything: an untrained network would only add noise."""
-        return jnp.where(self.seen > 0, self.middle + self.spread * self._predict_normalised(self.weights, observation, passed), 0)
+        return jnp.where(
+            self.seen > 0, self.middle + self.spread * self._predict_normalised(self.weights, observation, passed), 0
+        )
 
     def _predict_normalised(self, weights: Any, observation: Array, passed: Array) -> Array:
         x = jnp.asarray(jnp.reshape(observation, (-1,)), float)

@@ -1,7 +1,8 @@
 """What defines a training, as text: two that differ in an entry are different trainings.
 
-A checkpoint that is resumed with another environment, loss or step would train on without a word. So all that the training depends on
-is walked through, object by object, by rules for the kinds of objects; code is compared by its bytecode and constants.
+A checkpoint that is resumed with another environment, loss or step would train on without a word. So all that the training
+depends on is walked through, object by object, by rules for the kinds of objects; code is compared by its bytecode and
+constants.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ _LIBRARIES = tuple(
     os.path.realpath(path) + os.sep
     for path in {*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), os.path.dirname(os.path.dirname(__file__))}
 )
-_GENERATED = set("__init__ __new__ __repr__ __eq__ __hash__ __lt__ __le__ __gt__ __ge__ __setattr__ __delattr__".split())
+_GENERATED = set(
+    "__init__ __new__ __repr__ __eq__ __hash__ __lt__ __le__ __gt__ __ge__ __setattr__ __delattr__".split()
+)
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
 _LOOKED_AT = (*_PLAIN, np.ndarray, np.generic, jax.Array, tuple, list, dict, types.FunctionType)
 

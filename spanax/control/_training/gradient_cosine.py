@@ -1,7 +1,7 @@
 """The gradient of a training compared with finite differences of its objective.
 
-Along random unit directions v the slopes g . v and the central differences (J(x + h v) - J(x - h v)) / 2h, both at the same keys, and so
-of the same function: the cosine between the two vectors is 1 for a right gradient.
+Along random unit directions v the slopes g . v and the central differences (J(x + h v) - J(x - h v)) / 2h, both at the same
+keys, and so of the same function: the cosine between the two vectors is 1 for a right gradient.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .updates import Progress, Training
 
 DIRECTIONS = 16
 STEP = 1e-3  # of the size of the parameters
-# A draw that comes out otherwise at x + h v makes the objective jump: the step is longer there, and the difference a mean over more
-# batches.
+# A draw that comes out otherwise at x + h v makes the objective jump: the step is longer there, and the difference a mean
+# over more batches.
 STEP_OF_DRAWS, BATCHES_OF_DRAWS = 0.03, 64
 
 

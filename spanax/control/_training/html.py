@@ -1,4 +1,4 @@
-"""A training as HTML for a notebook: its counts, and the curve of its returns as inline SVG. No script, and nothing is fetched."""
+"""A training as HTML for a notebook: its counts, and the curve of its returns as inline SVG. No script, no network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def training_html(
     title: str, counts: Mapping[str, str], steps: Int[np.ndarray, " updates"], returns: Float[np.ndarray, " updates"]
 ) -> str:
     """A table of the counts, and the mean return against the steps, where at least two updates ended episodes."""
-    rows = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in counts.items())
+    rows = "".join(
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in counts.items()
+    )
     ended = np.isfinite(returns)
     curve = _curve(*smooth(steps[ended], returns[ended])) if np.count_nonzero(ended) > 1 else ""
     return f"<div><p><b>{html.escape(title)}</b></p><table><tbody>{rows}</tbody></table>{curve}</div>"

@@ -1,7 +1,7 @@
 """The compiled part of training: many updates in one call, ended by a gradient that cannot be used.
 
-A loop in one program, since a call for each update would cost more than a small update itself. It runs in pieces, so that progress is
-shown, checkpoints are written and Ctrl-C is answered between them.
+A loop in one program, since a call for each update would cost more than a small update itself. It runs in pieces, so that
+progress is shown, checkpoints are written and Ctrl-C is answered between them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The Gymnasium environment that `to_gymnasium` makes. Imported where it is made, because it needs gymnasium."""
+"""The Gymnasium environment that `to_gymnasium` makes. Imported where it is made, because it needs gymnasium.
+
+Reset and step are two compiled functions of the environment as a pytree, so that all environments of one kind share them.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ class Exported(gymnasium.Env):
         self.env, self.limit, self.state = env, limit, None
         self.steps, self.over = 0, False
         self.observation_space, self.action_space = _space(env.observation_space), _space(env.action_space)
+        # By its spec `gymnasium.make` and vector environments make others like it, from this very object.
         self.spec = EnvSpec(
             f"spanax/{type(env).__name__}-v0",
             entry_point=_another,
@@ -52,24 +56,26 @@ class Exported(gymnasium.Env):
         return observation, float(reward), bool(terminated), truncated, {}
 
     def _check_action(self, action: Any) -> np.ndarray:
-        space, given = self.action_space, np.asarray(action)
-        good = given.shape == space.shape
+        # A Box action out of bounds is the environment's own matter; one of another shape would broadcast, an integer out
+        # of range be taken for some other action.
+        space, array = self.action_space, np.asarray(action)
+        good = array.shape == space.shape
         if isinstance(space, spaces.Discrete):
-            good = good and given.item() in range(space.n)
+            good = good and array.item() in range(space.n)
         if not good:
-            raise SpanaxError(f"the action {given.tolist()}, and actions are {space}", "action_space.sample()")
-        return given.astype(space.dtype)
+            raise SpanaxError(f"the action {array.tolist()}, and actions are {space}", "action_space.sample()")
+        return array.astype(space.dtype)
 
 
 def _another(**kwargs: Any) -> Exported:
     return Exported(**kwargs)
 
 
-def _space(spec: Box | Discrete) -> spaces.Box | spaces.Discrete:
-    if isinstance(spec, Discrete):
-        return spaces.Discrete(spec.n)
+def _space(space: Box | Discrete) -> spaces.Box | spaces.Discrete:
+    if isinstance(space, Discrete):
+        return spaces.Discrete(space.n)
     dtype = jnp.zeros((), float).dtype
-    return spaces.Box(spec.low.astype(dtype), spec.high.astype(dtype), dtype=dtype)
+    return spaces.Box(space.low.astype(dtype), space.high.astype(dtype), dtype=dtype)
 
 
 @eqx.filter_jit

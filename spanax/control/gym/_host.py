@@ -1,4 +1,8 @@
-"""The host's side of a Gymnasium environment: single environments in slots, stepped together in a thread of their own."""
+"""The host's side of a Gymnasium environment: single environments in slots, stepped together in a thread of their own.
+
+To JAX a step is a pure function of a state; the environment here has one state, which it changes. A ticket for every change tells
+whether a state that is to be stepped is the one that the environment is in: anything else raises.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +29,8 @@ class Stepped(NamedTuple):
 class Host:
     """Single environments in slots, each with a ticket that says which state it is in.
 
-    A state that is stepped comes with its slot and its ticket. Where the environment has moved on since, nothing true can be
-    said of that state, and the call raises. `failure` is the last error, for a compiled program hides it behind one of JAX's.
+    A state that is stepped comes with its slot and its ticket. Where the environment has moved on since, it cannot answer
+    for that state, and the call raises. `failure` is the last error, which a compiled program hides behind one of JAX's.
     """
 
     def __init__(self, envs: Sequence[Any], spaces: Spaces, name: str, timeout: float, where: str):
@@ -52,11 +56,11 @@ class Host:
         return self._within_time(lambda: self._reset(seeds))
 
     def step(self, slots: np.ndarray, tickets: np.ndarray, over: np.ndarray, actions: np.ndarray) -> Stepped:
-        """One step of each; those that were over before are left alone, and their rows say nothing."""
+        """One step of each; those that were over before are left alone, and their rows mean nothing."""
         going = np.flatnonzero(~over)
         if np.any(self.tickets[slots[going]] != tickets[going]) or len(np.unique(slots[going])) < len(going):
             raise self._failure(
-                f"a state of {self.name} is stepped that it is no longer in: a black box goes on, and never back",
+                f"a state of {self.name} is stepped that it is no longer in: a black box goes forward, and never back",
                 "one rollout at a time, from a reset of its own",
                 "no control.AutoReset around it, and no second step from one state",
                 "another control.from_gymnasium(...) for what runs beside it",
@@ -76,17 +80,20 @@ class Host:
 
     def _step(self, slots: np.ndarray, tickets: np.ndarray, going: np.ndarray, actions: np.ndarray) -> Stepped:
         n = len(slots)
-        found = Stepped(tickets.copy(), np.zeros((n, *self.spaces.observation.shape)), np.zeros(n), np.ones(n, bool))
+        rows = Stepped(tickets.copy(), np.zeros((n, *self.spaces.observation.shape)), np.zeros(n), np.ones(n, bool))
         for i in going:
             slot, action = int(slots[i]), self.spaces.action_of(actions[i])
             what = f"step({action!r})"
-            seen, reward, terminated, truncated, _ = self._name_failures(what, lambda s=slot, a=action: self.envs[s].step(a))
-            found.observations[i] = self._sound(what, seen, reward)
-            found.tickets[i] = self._issue(slot)
-            found.rewards[i], found.over[i] = reward, terminated or truncated
-        return found
+            seen, reward, terminated, truncated, _ = self._name_failures(
+                what, lambda s=slot, a=action: self.envs[s].step(a)
+            )
+            rows.observations[i] = self._sound(what, seen, reward)
+            rows.tickets[i] = self._issue(slot)
+            rows.rewards[i], rows.over[i] = reward, terminated or truncated
+        return rows
 
     def _issue(self, slot: int) -> int:
+        # Never 0, which is what an array that nobody has filled holds; wrapped at the end of int32.
         self.issued = self.issued % (2**31 - 1) + 1
         self.tickets[slot] = self.issued
         return self.issued
@@ -101,12 +108,12 @@ class Host:
             ) from error
 
     def _sound(self, what: str, observation: Any, reward: Any) -> np.ndarray:
-        """The observation as an array. A NaN would be learnt from, and nobody would know."""
+        """The observation as an array, without a NaN, from which a policy would learn without anybody noticing."""
         seen = self.spaces.array_of(observation)
         if np.any(np.isnan(seen)) or not np.isfinite(reward):
-            named = f"the reward {float(reward)!r}" if not np.isfinite(reward) else "NaN in its observation"
+            what_came = f"the reward {float(reward)!r}" if not np.isfinite(reward) else "NaN in its observation"
             raise self._failure(
-                f"{self.name} gave {named} in {what}",
+                f"{self.name} gave {what_came} in {what}",
                 "gymnasium.wrappers.TransformObservation or TransformReward, if that is meant to be a number",
             )
         return seen
@@ -127,9 +134,9 @@ class Host:
 
 
 class _Thread:
-    """Runs one thing after the other, for a caller who does not wait for ever.
+    """Runs one piece of work after the other, for a caller who does not wait for ever.
 
-    It does not keep the process alive, and what hangs in it blocks it for good: then every call is a `TimeoutError`.
+    It does not keep the process alive, and work that hangs blocks it for good: then every call is a `TimeoutError`.
     """
 
     def __init__(self, name: str):
@@ -147,7 +154,8 @@ class _Thread:
         self.asked += 1
         self.work.put((self.asked, work))
         answered, value, error = 0, None, None
-        while answered < self.asked:  # an answer that Ctrl-C did not wait for belongs to nobody
+        # An answer that is left over from a call that Ctrl-C interrupted belongs to nobody.
+        while answered < self.asked:
             try:
                 answered, value, error = self.results.get(timeout=seconds)
             except queue.Empty:

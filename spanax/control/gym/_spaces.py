@@ -11,12 +11,12 @@ from ..env import Box, Discrete
 
 
 class Spaces:
-    """What goes in and out of a Gymnasium environment, as arrays: observations of any space, actions of a Box or Discrete one.
+    """Observations (of any space) and actions (of a Box or Discrete one) of a Gymnasium environment, as arrays.
 
     A Box observation keeps its shape; any other is flattened by `gymnasium.spaces.flatten` (a Discrete one becomes one-hot).
     """
 
-    def __init__(self, env: Any, name: str, where: str):
+    def __init__(self, env: Any, name: str):
         from gymnasium import spaces
 
         self._observed, self._acted = env.observation_space, env.action_space
@@ -25,7 +25,6 @@ class Spaces:
             raise SpanaxError(
                 f"{name}: observations of {self._observed} have no fixed size",
                 "gymnasium.wrappers.TransformObservation",
-                where=where,
             )
         box = self._observed if self._is_box else spaces.flatten_space(self._observed)
         assert isinstance(box, spaces.Box)
@@ -38,7 +37,6 @@ class Spaces:
             raise SpanaxError(
                 f"{name}: actions of {self._acted} are not supported",
                 "gymnasium.wrappers.TransformAction, to a Box or Discrete space",
-                where=where,
             )
 
     def array_of(self, observation: Any) -> np.ndarray:
@@ -50,6 +48,7 @@ class Spaces:
 
     def action_of(self, action: np.ndarray) -> Any:
         """The nearest action: a Box one is clipped; of weights, as bridges make them, the largest counts."""
+        # A Normal policy draws beyond any box, and most environments fail on that.
         if isinstance(self.action, Discrete):
             chosen = np.argmax(action) if action.ndim else np.rint(action)
             return int(np.clip(chosen, 0, self.action.n - 1)) + int(self._acted.start)
@@ -57,5 +56,6 @@ class Spaces:
 
 
 def _box(space: Any) -> Box:
+    # An element with one possible value (low = high) gets room to be a `Box`.
     low, high = np.asarray(space.low, float), np.asarray(space.high, float)
     return Box(low, np.where(low < high, high, np.nextafter(low, np.inf)))

@@ -1,7 +1,8 @@
 """Equations of motion of a trebuchet in its three phases: the projectile slides, hangs in the sling, flies.
 
-Source: http://www.virtualtrebuchet.com/#documentation_EquationsOfMotion, with the letters of `Body`. What a program calls often
-is under `jit`, so that it is traced once.
+Lagrange's equations of three coupled rods: a mass matrix times the angular accelerations is a right-hand side, and the
+elimination is written out. Source: http://www.virtualtrebuchet.com/#documentation_EquationsOfMotion, with the letters of
+`Body`. What a program calls often is under `jit`, so that it is traced once.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ def sliding_rates(body: Body, s: Swing) -> Swing:
 
 
 def _sliding_rates(body: Body, s: Swing, at: _Angles) -> Swing:
+    # The projectile stays on the ground: the sling's angle is a function of the arm's, and its acceleration is eliminated first.
     b, e, m = body.b, body.e, body.projectile
     bend = at.cos_sling_up * s.sling_rate * (s.sling_rate + 2 * s.arm_rate)
     bend += (at.cos_sling_up + b * at.cos_arm / e) * s.arm_rate**2
@@ -81,7 +83,7 @@ def hanging_rates(body: Body, s: Swing) -> Swing:
     r1 += g * m * (b * at.sin_arm + e * at.sin_sling_up)
     r1 -= b * e * m * at.sin_sling * (s.arm_rate**2 - (s.arm_rate + s.sling_rate) ** 2)
     r3 = e * m * (g * at.sin_sling_up - b * at.sin_sling * s.arm_rate**2)
-    # hanger and sling are coupled to the arm only: both are eliminated
+    # Hanger and sling are coupled to the arm only, not to each other: both are eliminated.
     arm = (r1 - r2 * m12 / m22 - r3 * m13 / m33) / (m11 - m12**2 / m22 - m13**2 / m33)
     weight, sling = (r2 - m12 * arm) / m22, (r3 - m13 * arm) / m33
     return Swing(jnp.ones_like(arm), s.arm_rate, s.weight_rate, s.sling_rate, arm, weight, sling)
@@ -101,6 +103,7 @@ class _Angles(NamedTuple):
     cos_sling_up: Scalar
 
 
+# Of the sums of angles by the addition theorems: two products are cheaper than another sine.
 def _angles(s: Swing) -> _Angles:
     sin_arm, cos_arm = sincos(s.arm)
     sin_weight, cos_weight = sincos(s.weight)
@@ -114,7 +117,7 @@ def _angles(s: Swing) -> _Angles:
 
 
 def _weight_and_arm(body: Body, s: Swing, at: _Angles) -> tuple[Scalar, Scalar, Scalar, Scalar, Scalar]:
-    """What arm and counterweight give to the mass matrix (m11, m12, m22) and to the right-hand side (r1, r2)."""
+    """The terms of arm and counterweight in the mass matrix (m11, m12, m22) and in the right-hand side (r1, r2)."""
     c, d, m, g = body.c, body.d, body.weight, body.gravity
     m12 = body.weight_inertia + d * m * (d + c * at.cos_weight)
     m22 = body.weight_inertia + m * d**2
@@ -129,6 +132,7 @@ def _weight_and_arm(body: Body, s: Swing, at: _Angles) -> tuple[Scalar, Scalar, 
 @jax.jit
 def flight_rates(body: Body, wind: Scalar, p: Flight) -> Flight:
     """The derivative by time in the air, which moves with `wind`: drag grows with the square of the speed in it."""
+    # The speed is never 0 in flight, where its square root would have no derivative.
     vx = p.vx - wind
     drag = body.drag * jnp.sqrt(vx**2 + p.vy**2)
     return Flight(jnp.ones_like(vx), p.vx, p.vy, -drag * vx, -drag * p.vy - body.gravity)
@@ -171,6 +175,7 @@ def lift_event(body: Body, s: Swing) -> tuple[Scalar, Array]:
     rate = s.arm_rate + s.sling_rate
     acceleration = body.e * (rate**2 * at.sin_sling_up - (slope.arm_rate + slope.sling_rate) * at.cos_sling_up)
     acceleration += body.b * (s.arm_rate**2 * at.sin_arm - slope.arm_rate * at.cos_arm)
+    # The only horizontal force on the projectile is the sling's.
     tension = acceleration * body.projectile / at.sin_sling_up  # sin(phi) = -sin(arm + sling), and cos likewise
     return body.projectile * body.gravity + tension * at.cos_sling_up, tension >= 0
 

@@ -1,4 +1,7 @@
-"""The three phases of a throw, one after the other."""
+"""The three phases of a throw, one after the other: each integrated until the event that ends it.
+
+The projectile slides until the sling lifts it, hangs until it moves in the direction of release, and flies until it lands.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +53,7 @@ def simulate(
     """`wind` in m/s, `angle` in degrees, `weight` in pounds, all of one dtype with the machine."""
     method, swing, flight, pace = integrator
     it = body(machine, weight)
+    # Rows for the record: the seconds of a phase, and what the hanger's turns cost in shorter steps.
     most = 1 + round((LONGEST_SWING + (MOST_TURNS / pace if pace else 0)) / swing)
 
     def swung(event: Callable, slope: Callable, state: motion.Swing) -> Path:
@@ -72,6 +76,7 @@ def _slow_down(slope: Callable, pace: float | None) -> Callable:
         return slope
 
     def slowed(state: motion.Swing) -> motion.Swing:
+        # Time itself is one of the states, so a slower clock changes the steps and nothing else.
         rate = 1 / jnp.sqrt(1 + (state.weight_rate / pace) ** 2)
         return jax.tree.map(lambda dy: rate * dy, slope(state))
 

@@ -14,10 +14,16 @@ Scalar = Float[Array, ""]
 
 
 class Machine(eqx.Module):
-    """Lengths in feet, masses in pounds, the rest in SI units: those of http://www.virtualtrebuchet.com.
+    """A trebuchet. Lengths in feet, masses in pounds, the rest in SI units: those of http://www.virtualtrebuchet.com.
 
     The moments of inertia are those of the published program (FluxML/Trebuchet.jl), which SWAPS two of them: the arm has
     `inertia`, 1 lb ft^2, and the counterweight that of a rod as heavy and long as the arm. They stay so, for parity.
+
+    >>> import jax
+    >>> from spanax import control
+    >>> slope = jax.grad(lambda sling: control.shoot(0.0, 45.0, 200.0, machine=control.trebuchet.Machine(sling=sling)))
+    >>> print(f"{slope(6.833):.1f} metres per foot of sling")
+    3.1 metres per foot of sling
     """
 
     pivot_height: float | Scalar = 5.0
