@@ -15,13 +15,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-FALSE_ALARMS = 1e-4  # a call, at most: half for each group by itself, half for all calls of a black box together
-SEVERE = 0.1  # an estimate that is off by more for a linear function is not given
-_RATES = np.geomspace(0.1, 30, 20)  # of a moment generating function, in units of 1/(standard deviation)
-_BETS = np.array([0.1, 0.2, 0.4, 0.8, 1.6])  # the same, for all calls together
-_SEARCHED = 4  # columns, those with the largest sums
-_LOUD = 3.5  # standard deviations: what is less is not significant, and not looked at
-_GROUPS = 16  # of one call that are looked at closely; of more, those where a coordinate is loud
+# Of one call, at most: half for each group by itself, half for all calls of a black box together. A user who makes
+# 100 calls in a run sees a false alarm in one of a hundred runs.
+FALSE_ALARMS = 1e-4
+# A tenth off is within what a stochastic optimiser does not notice; an estimate that is off by more is refused.
+SEVERE = 0.1
+# Of the moment generating function, in units of 1/(standard deviation): the bound holds for any of them, and is
+# nearly as good as with the best one where they are this dense.
+_RATES = np.geomspace(0.1, 30, 20)
+# The same for all calls together, where the rate has to be fixed before the data: each of them is bet on.
+_BETS = np.array([0.1, 0.2, 0.4, 0.8, 1.6])
+# The columns with the largest sums: bounding the tail of one takes longer than all else.
+_SEARCHED = 4
+# Standard deviations. What is less cannot be significant at the rate of false alarms, and is not looked at.
+_LOUD = 3.5
+# Of one call that are looked at closely; of more, those where a coordinate is loud.
+_GROUPS = 16
 _NEWTON, _ITERATIONS, _SMALL = 12, 12, 32
 _ONE_SIDED, _FAR = "on one side of x", "far from x"
 
@@ -96,6 +105,8 @@ class _Points(NamedTuple):
     @classmethod
     def of(cls, moves: np.ndarray, kept: np.ndarray) -> _Points | None:
         """None where nothing moves or nothing is used. Of points that mirror each other, both are used or none."""
+        # Coordinates have units of their own, and a bridge a step for each: only multiples of its root mean square
+        # compare.
         size = np.sqrt(np.mean(moves**2, axis=0))
         scaled, half = moves[:, size > 0] / size[size > 0], len(kept) // 2
         # Central differences need both points of a pair. Pairs are recognised by their sums, which are 0 around x, or the
@@ -108,6 +119,8 @@ class _Points(NamedTuple):
 
     def share_and_offset(self, direction: np.ndarray | None) -> tuple[float, float]:
         """Of the moves that are used the mean square, over that of all, and the mean: along a direction, or in length."""
+        # For an isotropic estimate the derivative of a linear function scales with the mean square of the moves, and
+        # what is off centre adds a share of the value itself.
         if direction is None:
             square = np.sum(self.moves**2, axis=1)
             return float(square[self.used].mean() / square.mean()), 0.0
@@ -164,6 +177,7 @@ def _main_directions(moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The direction of the mean of these moves, and about the axis along which they are largest, by power iteration."""
     if not len(moves):
         return np.zeros(moves.shape[1]), np.zeros(moves.shape[1])
+    # Started from the longest move, which is unlikely to be orthogonal to the main axis.
     axis = moves[np.argmax(np.sum(moves**2, axis=1))]
     for _ in range(_ITERATIONS):
         axis = _unit(moves.T @ (moves @ _unit(axis)))
@@ -180,6 +194,7 @@ def _log_tail(columns: np.ndarray, failed: np.ndarray, sides: int) -> tuple[floa
     `sides=2`: or as small. Only columns whose sums are loud are looked at, and 0 is returned where there is none.
     """
     n, m, k = len(failed), int(failed.sum()), columns.shape[1]
+    # Where all failed, or none, there is nothing to compare.
     if not 0 < m < n:
         return 0.0, 0
     # Among many columns only those whose sum is many standard deviations off can be significant; the bound is costly.
@@ -207,7 +222,8 @@ def _log_bound(z: np.ndarray, m: int, s: float) -> float:
     n = len(z)
     q = m / n
     rz = _RATES[:, None] * z[None]
-    u = -np.sort(rz, axis=1)[:, n - m][:, None] + math.log((1 - q) / q)  # about where the m largest are taken
+    # Newton's method starts about where the m largest would be taken.
+    u = -np.sort(rz, axis=1)[:, n - m][:, None] + math.log((1 - q) / q)
     odds = rz + math.log(q / (1 - q))
     for _ in range(_NEWTON):
         # The derivative of the bound by u is 0 where the expected number of failures is m.
@@ -242,6 +258,7 @@ class _SoFar:
         self.used = {_ONE_SIDED: np.zeros(5), _FAR: np.zeros(5)}
 
     def add(self, points: _Points) -> None:
+        # Two bets: that failures lie on the side where earlier ones did, and that they lie far out.
         along, length = points.moves @ _unit(self.toward), np.sum(points.moves**2, axis=1)
         # The direction must come from earlier calls only, or the bet would not be fair: it is updated at the end.
         for how, values, square, side in ((_ONE_SIDED, along, along**2, along), (_FAR, length, length, 0 * length)):
@@ -262,6 +279,8 @@ class _SoFar:
 
     def lean(self, group: int, limit: float) -> Lean | None:
         for how, bets in self.bets.items():
+            # Ville: the mean over the bets exceeds 1/a at any time with probability a at most, so looking after each
+            # call is free.
             if np.logaddexp.reduce(bets) - math.log(len(bets)) > -limit:
                 square, side, used, total, count = self.used[how]
                 share, mean = (square / used) / (total / count), abs(side / used) / (total / count) ** 0.5

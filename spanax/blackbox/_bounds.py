@@ -18,7 +18,8 @@ from .._foreign_arrays import refuse_foreign
 from .._jaxprs import is_traced
 
 _HOW = "bounds=(lower, upper): numbers, or pytrees of x's structure with a number or an array for each leaf, None for no bound"
-_RESOLUTION = 64  # spacings of floats between bounds, at the least, where x is differentiated
+# Spacings of floats between two bounds, at the least, where x is differentiated.
+_RESOLUTION = 64
 
 
 class Bounds(NamedTuple):
@@ -35,6 +36,7 @@ class Bounds(NamedTuple):
 
     def outside(self, rows: np.ndarray) -> np.ndarray:
         """Which numbers of rows of this leaf lie beyond the bounds; NaN does not."""
+        # A complex step moves into the imaginary direction, where there are no bounds.
         real = np.real(rows) if np.iscomplexobj(rows) else rows
         return (real < self.lower) | (real > self.upper)
 
@@ -71,6 +73,7 @@ def check_room(bounds: Sequence[Bounds], active: Sequence[bool], where: str) -> 
     # A step between bounds that are a few floats apart would be rounding, and the derivative noise.
     for each, moves in zip(bounds, active, strict=True):
         if moves:
+            # Infinite bounds leave room, whatever their difference gives.
             low, high = each.low.astype(np.float64), each.high.astype(np.float64)
             with np.errstate(invalid="ignore"):
                 size = np.where(np.isfinite(high - low), np.maximum(abs(low), abs(high)), 0)
@@ -112,6 +115,7 @@ def _of_leaves(name: str, bound: Any, leaves: Sequence[Any], tree: Any) -> list[
 
 
 def _round_inwards(lower: np.ndarray, upper: np.ndarray, dtype: Any) -> Bounds:
+    # Integers of x are never probed, and keep their bounds as they are.
     if not jnp.issubdtype(dtype, jnp.floating):
         return Bounds(lower, upper, lower, upper)
     with np.errstate(over="ignore"):

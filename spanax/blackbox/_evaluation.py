@@ -118,11 +118,13 @@ class _Evaluation:
                 nan += self._take_rows_without_nan(chunk, end)
                 continue
             lost += chunk
+            # What cannot succeed is not tried row by row, only to fail as often as there are rows.
             if end.why.lasting and not self.host.drops:
                 self.points.give_up(end._replace(index=chunk[0]))
         # Which row a chunk failed for is not known: none has used up an attempt.
         if lost:
             self.host.counter.add(retries=len(lost))
+            # Sorted, so that seeds, stores and messages do not depend on which worker was faster.
             self._run_one_by_one(sorted(lost), run)
         if nan:
             self._retry(nan, run)
@@ -150,6 +152,7 @@ class _Evaluation:
     def _take_rows_without_nan(self, chunk: Sequence[int], end: Done) -> list[int]:
         """Takes over the rows of a chunk that hold no NaN, and returns the others."""
         arrays, bad, each = end.value, nan_rows(end.value), end.seconds / len(chunk)
+        # The common case without a copy.
         good = chunk
         if bad is not None:
             good = [i for i, nan in zip(chunk, bad, strict=True) if not nan]

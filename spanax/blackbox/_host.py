@@ -35,9 +35,11 @@ class Host:
     counter: Counter = dataclasses.field(default_factory=Counter)
     balance: Balance = dataclasses.field(default_factory=Balance)
     glance: Glance = dataclasses.field(default_factory=Glance)
-    unseen: float = 1.0  # the chance that all points since f was last seen to change have missed it
+    # The chance that all points since f was last seen to change have missed it: see `check_resolution`.
+    unseen: float = 1.0
 
     def __post_init__(self):
+        # For a call of the function with many rows, which are tried again one by one.
         self.once = dataclasses.replace(self.run, retries=0)
 
     @property

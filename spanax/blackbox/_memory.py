@@ -23,6 +23,7 @@ class Memory:
 
     def __init__(self, ledger: Ledger, leaves: Sequence[np.ndarray], seeds: Sequence[int] | None):
         rows = len(leaves[0])
+        # -0.0 == 0.0, but their bytes differ: both are to be the same input.
         inputs = _row_bytes([_with_one_zero(leaf) for leaf in leaves], rows)
         self._ledger = ledger
         self._keys = list(zip(inputs, seeds or [0] * rows, strict=True))
@@ -35,6 +36,7 @@ class Memory:
     def look_up(self) -> tuple[list[int], list[bytes], list[int]]:
         """Rows that the store has, with their results, and rows to evaluate; of equal ones, the first."""
         outputs = self._ledger.find([data for data, _ in self._places], [replicate for _, replicate in self._places])
+        # A batch asks for a point twice where the bridge's points coincide, such as x itself under vmap.
         first = [places[0] for places in self._places.values()]
         hits = [(i, output) for i, output in zip(first, outputs, strict=True) if output is not None]
         missing = [i for i, output in zip(first, outputs, strict=True) if output is None]
@@ -63,6 +65,7 @@ class Memory:
 
 def unpack(outputs: Sequence[bytes], outs: Sequence[jax.ShapeDtypeStruct]) -> list[np.ndarray]:
     """The results that the store gave, one array for each leaf, one row for each of `outputs`."""
+    # One copy for all rows and leaves, not one for each.
     table = np.frombuffer(b"".join(outputs), np.uint8).reshape(len(outputs), -1)
     ends = np.cumsum([int(np.prod(out.shape)) * np.dtype(out.dtype).itemsize for out in outs])
     parts = np.split(table, ends[:-1], axis=1)

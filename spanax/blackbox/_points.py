@@ -24,10 +24,12 @@ class Points:
 
     def __init__(self, host: Host, request: Request, arrays: Sequence[np.ndarray]):
         leaves = list(arrays)
+        # Popped from the end, so in reverse.
         self.references = [leaves.pop() for _ in range(request.references)][::-1]
         self.seeds = _as_integers(leaves.pop()) if host.noisy else None
         self.host, self.request, self.leaves = host, request, leaves
         self.rows = len(arrays[0])
+        # Not zeros: a row that nobody fills would look like a value. `blank` overwrites those that failed.
         self.results = [np.empty((self.rows, *out.shape), out.dtype) for out in request.outs]
         self.failed: dict[int, Failed] = {}
         self.evaluations = 0
@@ -56,6 +58,7 @@ class Points:
         self.failed[failed.index] = failed
         self.host.counter.count_failure(failed.why)
         run, may_fail = self.host.run, self.request.may_fail
+        # The first row of a group is x: without its value there is no result, whatever `on_failure` says.
         if self.request.with_value and failed.index % self.request.group == 0:
             own = ("it is the value itself, which nothing can stand for: another x", "bounds on x, before the call")
             self.raise_failure(failed, *(() if failed.why.lasting else own))

@@ -18,6 +18,7 @@ from .store.store import Layout
 from .workers._supervisor import BadResult
 
 # Kinds of evaluations: f, f at complex points, and the user's derivatives.
+# The kinds are in the layouts of stores: they must not be renamed.
 VALUE, COMPLEX, VJP, JVP = "value", "complex", "vjp", "jvp"
 
 
@@ -75,6 +76,7 @@ class Request:
 
     def places(self) -> list[str]:
         """What the leaves of all arguments are called."""
+        # Numbers stand for the leaves, since a structure of None would lose them.
         placeholders = self.arguments(range(sum(tree.num_leaves for tree in self.trees)))  # pyright: ignore[reportArgumentType]
         return [
             label + jax.tree_util.keystr(path)
@@ -164,6 +166,7 @@ def _cast(array: np.ndarray, dtype: Any) -> np.ndarray:
     """Raises `BadResult` where a number does not fit, for NumPy would wrap it around or make it infinite."""
     with np.errstate(over="ignore"):
         cast = array.astype(dtype)
+    # An infinity that the function returned itself is its own; integers must survive the cast exactly.
     fits = np.isfinite(cast) | ~np.isfinite(array) if is_inexact(cast.dtype) else cast == array
     if not np.all(fits):
         problem = f"returned {array[~fits].ravel()[0]!r}, which does not fit into {np.dtype(dtype)}"
@@ -193,6 +196,7 @@ def has_nan(array: np.ndarray) -> bool:
     # One reduction without a temporary array. bfloat16 and its like would warn of a NaN in it.
     if array.dtype.kind not in "fc":
         return bool(np.isnan(array).any())
+    # NaN propagates through a minimum.
     least = np.minimum.reduce(array, axis=None)
     return bool(least != least)
 
@@ -213,5 +217,6 @@ def _name(dtype: Any) -> str:
 
 def nan_rows(arrays: Sequence[np.ndarray]) -> np.ndarray | None:
     """Which rows hold a NaN in any of the arrays; None where none does."""
+    # The cheap look first: almost always there is none.
     bad = [np.isnan(array).reshape(len(array), -1).any(axis=1) for array in arrays if has_nan(array)]
     return np.any(bad, axis=0) if bad else None  # pyright: ignore[reportReturnType]

@@ -46,6 +46,7 @@ def check_kept(points: Points, kept: np.ndarray) -> None:
         return
     for first in sorted({i - i % request.group for i in points.failed}):
         if not request.usable(kept[first : first + request.group][int(request.with_value) :]):
+            # Named by its first failed point: the message has that point's input.
             lost = min(i for i in points.failed if i >= first)
             remedy = "what is left gives no derivative: sx.Smoothing, with more pairs, can do without some"
             points.raise_failure(points.failed[lost], remedy)
@@ -81,6 +82,7 @@ def check_resolution(points: Points) -> None:
         return
     results = [array for array in points.results if is_inexact(array.dtype)]
     resolution = Resolution(results, points.references, points.request.group)
+    # The last digits of a constant would be a derivative of rounding noise: they are made equal.
     if points.host.constant:
         resolution.flatten()
         return

@@ -114,6 +114,7 @@ def blackbox(
     if bounds is not None:
         _check_bounds(bounds, via)
     shown, identity = _names(fn, name, store)
+    # Read once here, and not at each evaluation.
     takes = noisy and takes_seed(fn)
     return BlackBox(via, Host(fn, out, shown, identity, run or Run(), store, batched, noisy, takes, constant, bounds))
 
@@ -168,6 +169,7 @@ class BlackBox(eqx.Module):
     def _checked_key(self, key: Any) -> Any:
         if key is not None:
             check_key(key)
+        # Without a key every call would have the same noise, and an average over calls would not converge.
         elif self.host.noisy:
             raise SpanaxError(f"the noisy black box {self.host.name!r} without a key", "f(x, key=key)")
         return key
@@ -183,6 +185,7 @@ class BlackBox(eqx.Module):
         if callable(out):
             out = out(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), x))
             _check_out(out)
+        # At tracing time already: inside the compiled program the message would be one of JAX's.
         if isinstance(self.host.fn, Command):
             self.host.fn.check(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), x))
         # A bridge may hold arrays (a step, a surrogate's weights): they are operands of the equation, so that they may be traced;

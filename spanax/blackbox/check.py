@@ -88,6 +88,7 @@ def compare_with_changes(f: Any, x: PyTree[Array], key: Key[Array, ""], directio
         v = [None if d is None else (p - m) / 2 for p, m, d in zip(*map(jax.tree.leaves, ends), v, strict=True)]
     plus, minus = (jax.vmap(lambda x, k: _combine_results(f, x, k, for_weights))(end, keys) for end in ends)
     predicted = np.sum([_along(g, d) for g, d in zip(jax.tree.leaves(slopes), v, strict=True) if d is not None], axis=0)
+    # On the host in double precision: a sum over thousands of leaves in float32 would add noise of its own.
     changes = (np.asarray(plus, np.float64) - np.asarray(minus, np.float64)) / 2
     return _summarise(changes, predicted, f.stats().evaluations - before)
 
@@ -112,7 +113,10 @@ def _combine_results(f: Any, x: PyTree[Array], key: Key[Array, ""], for_weights:
     """The result as one number."""
     leaves = [y for y in jax.tree.leaves(f(x, key=key)) if jnp.issubdtype(y.dtype, jnp.floating)]
     if not leaves or (len(leaves) == 1 and leaves[0].ndim == 0):
-        return leaves[0] if leaves else f(x, key=key)  # the derivative of integers raises
+        # One number is taken as it is. Of integers alone there is nothing to weigh: their derivative raises, as it
+        # should.
+        return leaves[0] if leaves else f(x, key=key)
+    # A random combination of all results is wrong where any of them is, with probability 1.
     dtype, weights = widest(leaves), gaussian(for_weights, leaves)
     return sum((jnp.sum((y * w).astype(dtype)) for y, w in zip(leaves, weights, strict=True)), jnp.zeros((), dtype))
 
@@ -131,6 +135,7 @@ def _directions(f: Any, x: PyTree[Array], for_steps: Any, key: Any, count: int) 
 def _steps(f: Any, x: PyTree[Array], key: Key[Array, ""]) -> list[Array]:
     """How far the bridge looks along each leaf: the root mean square of its moves."""
     leaves, tree = jax.tree.flatten(x)
+    # As the bridge sees x: leaves that do not move have no numbers.
     floats = jax.tree.unflatten(tree, [leaf if _moves(leaf) else jnp.zeros((0,)) for leaf in leaves])
     via = f.fitted(x, key=key).via
     # These bridges have no points at a distance; the step that central differences would choose suits f here.
@@ -182,6 +187,8 @@ def _slope(changes: np.ndarray, predicted: np.ndarray) -> float:
     """Both means are unbiased for |gradient|^2: products of two draws of the bridge have no noise in common."""
     draws = len(predicted)
     total = predicted.sum(axis=0)
+    # |mean|^2 = |gradient|^2 + noise; the products of different draws leave the noise out, which would make the slope
+    # too small.
     products = (total @ total - np.sum(predicted**2)) / (draws * (draws - 1)) if draws > 1 else total @ total
     return float(changes @ total / draws / products)
 

@@ -72,6 +72,8 @@ class Counter:
     def count_failure(self, why: Reason) -> None:
         """A point was given up."""
         with self._lock:
+            # Counted by kind and shown by the first example: a thousand messages with a number each would be a
+            # thousand kinds.
             known = self._total.reasons.get(why.kind, Failures(0, why.text))
             # A new dict each time: `total` hands out shallow copies, which must not change afterwards.
             self._total.reasons = {**self._total.reasons, why.kind: known._replace(count=known.count + 1)}

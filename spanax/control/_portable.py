@@ -29,6 +29,7 @@ _NUMPY = frozenset("sin cos tan arctan arcsinh sinh exp abs absolute square sign
 class MLP(NamedTuple):
     """What makes an `equinox.nn.MLP` with these weights. `activation`: its name, or the function itself where it has none."""
 
+    # Inputs, outputs, width and depth, as `equinox.nn.MLP` takes them.
     sizes: tuple[Any, Any, int, int]
     activation: Any
     weights: tuple[np.ndarray, ...]
@@ -86,6 +87,7 @@ def as_jax(array: np.ndarray) -> Array:
 
 def name_of(function: Any) -> str | None:
     """A name that `function_of` knows, of this very function."""
+    # `jax.nn.tanh` is `jnp.tanh` under another name: the first that is the very same function.
     name = getattr(function, "__name__", "")
     names = (f"{module}.{name}" for module in ("jax.nn", "jax.numpy"))
     return next((full for full in names if function_of(full) is function), None)
@@ -131,6 +133,7 @@ def bridge_of(description: Any) -> Any:
     """The inverse of `describe_bridge`; raises `TypeError` for what it cannot have written."""
     if not isinstance(description, dict):
         return description
+    # `getattr` of one module, and then a check of what it is: no other class can be named.
     kind = getattr(bridges, str(description.get("bridge")), None)
     if not (isinstance(kind, type) and issubclass(kind, Drawing | Step)):
         raise TypeError(f"there is no bridge {description.get('bridge')!r}")

@@ -60,6 +60,7 @@ def unseal(content: bytes, form: bytes, what: str) -> tuple[dict[str, Any], io.B
         raise UnfitError(f"it is not {what}, or its first bytes are damaged")
     if hashlib.sha256(memoryview(content)[start:]).digest() != content[len(form) : start]:
         raise UnfitError("it is damaged or cut short: its checksum is another", "a copy of the file")
+    # JSON has no newline inside: the first line is the head.
     rest = io.BytesIO(content[start:])
     return json.loads(rest.readline()), rest
 

@@ -99,7 +99,9 @@ class BPTT(Method):
         Contract(task, "BPTT").check_action(policy)
 
     def start(self, task, policy, key):
+        # One reset for each episode of the batch; the whole batch of states is what updates hand on.
         episodes = jax.vmap(lambda key: self._begin(task, key))(jax.random.split(key, task.batch))
+        # Every update starts anew, or a window is an episode: there is nothing to spread.
         if not self.truncate or self.horizon is None:
             return episodes
         # In step, all episodes would see early states in one update and late ones in another, and the policy would follow.
@@ -108,6 +110,7 @@ class BPTT(Method):
         return episodes._replace(limit=episodes.limit - self.horizon * spread)
 
     def objective(self, task, policy, carry, key):
+        # Episodes are independent, so each has draws of its own.
         keys = jax.random.split(key, task.batch)
         means, windows, began = jax.vmap(lambda episode, key: self._window_from(task, policy, episode, key))(
             carry, keys
@@ -121,10 +124,12 @@ class BPTT(Method):
             jnp.sum(whole, dtype=jnp.int32),
             jnp.sum(jnp.where(whole, episodes.earned, 0)),
         )
+        # The cut of truncation: the next window starts from numbers, not from what this policy did.
         return jnp.mean(means), (lax.stop_gradient(episodes), seen)
 
     def _limit(self, task: Task) -> int:
         """Steps of an episode."""
+        # Without truncation an episode ends with its only window.
         limit = self.horizon if not self.truncate and self.horizon else task.env.max_steps
         assert limit is not None
         return min(limit, task.env.max_steps or limit)
@@ -137,6 +142,7 @@ class BPTT(Method):
         self, task: Task, policy: Any, episode: Episode, key: Key[Array, ""]
     ) -> tuple[Array, _Window, Array]:
         """One window of one episode: its mean cost, where it arrives, and whether the episode begins with it."""
+        # Two streams: where an episode begins does not depend on how many draws the policy makes.
         begin, act = jax.random.split(key)
         episode = where(episode.over, self._begin(task, begin), episode) if self.truncate else self._begin(task, begin)
         mean, window = self._mean_cost(task, policy, episode, act)
@@ -182,7 +188,9 @@ def _step_episode(task: Task, episode: Episode, action: Array) -> tuple[Episode,
     arrived = env.step(episode.state, action)
     reward = env.reward(episode.state, action, arrived)
     spent = jnp.where(alive, jnp.asarray(task.cost(episode.state, action, arrived, reward), float), 0)
+    # Counted only while it is alive: a finished episode waits for the end of the window.
     steps = episode.steps + alive.astype(jnp.int32)
     over = episode.over | env.done(arrived) | (steps >= episode.limit)
+    # Returns are reported, not differentiated: the objective has the costs.
     earned = episode.earned + lax.stop_gradient(jnp.where(alive, jnp.asarray(reward, float), 0))
     return Episode(where(alive, arrived, episode.state), steps, earned, episode.limit, over), spent

@@ -29,6 +29,7 @@ class Box:
     """
 
     def __init__(self, low: Any, high: Any):
+        # NumPy on purpose: spaces are static, compared and hashed when programs are compiled.
         self.low, self.high = np.broadcast_arrays(np.asarray(low, float), np.asarray(high, float))
         if not np.all(self.low < self.high):
             raise SpanaxError(f"Box(low={low!r}, high={high!r})", "every low below its high")
@@ -46,6 +47,7 @@ class Box:
         return np.array_equal(self.low, other.low) and np.array_equal(self.high, other.high)
 
     def __hash__(self):
+        # By value: environments that are alike share one compiled program.
         return hash((self.low.tobytes(), self.high.tobytes(), self.shape))
 
 
@@ -121,6 +123,7 @@ class Env(eqx.Module):
 
     def done(self, state: State) -> Bool[Array, ""]:
         """Whether the episode ends in this state, by the environment's rules. A time limit is not one of them."""
+        # By default no rule ends an episode.
         return jnp.zeros((), bool)
 
     @property

@@ -55,6 +55,7 @@ def evaluate(
         raise SpanaxError(f"evaluate(starts={starts!r}, key={key!r})", "100 starts, with a key", "start states")
     # A Gymnasium environment has so many copies; others run all episodes at once.
     together = min(starts, getattr(env, "n", starts))
+    # Rounded up to whole groups of one compiled shape; what is too many is cut off.
     keys = jax.random.split(key, -(-starts // together) * together).reshape(-1, together)
     return np.concatenate([_returns(env, policy, some) for some in keys])[:starts]
 
@@ -64,6 +65,7 @@ def _returns(env: Env, policy: Any, keys: Key[Array, " n"]) -> Float[np.ndarray,
 
 
 def _returns_from(env: Env, policy: Any, states: State) -> Float[np.ndarray, " n"]:
+    # Converted inside: the computation is asynchronous, and its error arrives with the numbers.
     with env.own_errors():
         return np.asarray(_play(env, policy, states))
 
@@ -72,4 +74,5 @@ def _returns_from(env: Env, policy: Any, states: State) -> Float[np.ndarray, " n
 def _play(env: Env, policy: Any, states: State) -> Float[Array, " n"]:
     steps = env.max_steps
     assert steps is not None
+    # Compiled once for an environment's and a policy's structure: their numbers are arguments.
     return jax.vmap(lambda state: rollout(env, policy, state, steps).rewards.sum())(states)

@@ -84,7 +84,9 @@ class MLPPolicy(eqx.Module):
     ):
         self.space, self.via = env.action_space, via
         (size,) = env.observation_space.shape or (1,)
+        # NumPy, so that it is a constant and no parameter: `train` changes arrays of JAX.
         self.scale = np.broadcast_to(np.asarray(scale, float), (size,))
+        # exp(-0.5), 0.6 of the half-width: wide enough to explore, with most draws inside the box.
         self.log_std = jnp.full(self.space.shape, -0.5) if isinstance(self.space, Box) else jnp.zeros(())
         _check(self.space, via)
         # An action at the edge of the box has no derivative by tanh, so the first policy stays away from there.
@@ -105,6 +107,7 @@ class MLPPolicy(eqx.Module):
         **Raises:** `SpanaxError` for a subclass, for a network that is not the one this class makes, and where the file cannot be
         written; a file that was there is kept then.
         """
+        # A subclass has fields and code that this class knows nothing of.
         network = MLP.of(self.network)
         if type(self) is not MLPPolicy or network is None:
             raise SpanaxError(
@@ -171,6 +174,7 @@ class MLPPolicy(eqx.Module):
         if key is not None and not _is_hard(self.via):
             return sample(key, self.distribution(observation), via=self.via, name="action")
         if self.space.n == 2:
+            # One logit is enough for two actions.
             return greater(out[0], jnp.zeros((), out.dtype), via=self.via if _is_hard(self.via) else None)
         return argmax(out, via=self.via) if _is_hard(self.via) else jnp.argmax(out)
 
@@ -180,16 +184,20 @@ class MLPPolicy(eqx.Module):
 
         out = self._out(observation)
         if isinstance(self.space, Box):
+            # In half-widths of the box: the same first value fits actions of any unit.
             std = jnp.exp(self.log_std).astype(out.dtype) * _half(self.space, out.dtype)
             return dist.Normal(self._mean(out), std).to_event(len(self.space.shape))
         return dist.Bernoulli(logits=out[0]) if self.space.n == 2 else dist.Categorical(logits=out)
 
     def _out(self, observation: Array) -> Float[Array, " outputs"]:
         x = jnp.reshape(observation, (-1,))
+        # In the observation's dtype: a float64 scale would promote a float32 network.
         return self.network(x * self.scale.astype(x.dtype))
 
     def _mean(self, out: Array) -> Array:
         assert isinstance(self.space, Box)
+        # Every action lies inside the box, and the derivative vanishes only towards its edge: a clip would lose it
+        # beyond.
         centre = jnp.asarray((self.space.high + self.space.low) / 2, out.dtype)
         return centre + _half(self.space, out.dtype) * jnp.tanh(out).reshape(self.space.shape)
 
@@ -202,6 +210,7 @@ class _Spaces(NamedTuple):
 
 
 def _unpickle(kind: type[MLPPolicy], fields: dict[str, Any]) -> MLPPolicy:
+    # As Equinox itself makes modules of leaves: the constructor would draw new weights.
     policy = object.__new__(kind)
     for name, value in fields.items():
         object.__setattr__(policy, name, value.network() if isinstance(value, MLP) else value)
@@ -229,6 +238,7 @@ def _skeleton(head: dict[str, Any], activation: Any, via: Any) -> MLPPolicy:
         activation = function_of(head["activation"] or "")
     if activation is None:
         raise UnfitError("its activation is not in the file", "MLPPolicy.load(path, activation=...)")
+    # A policy with another derivative than the one that was saved would train otherwise: it is asked for.
     if via is None and isinstance(head["via"], dict) and "repr" in head["via"]:
         raise UnfitError(f"its bridge is not in the file, {head['via']['repr']}", "MLPPolicy.load(path, via=...)")
     size, _, width, depth = head["sizes"]

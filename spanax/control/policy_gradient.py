@@ -112,10 +112,12 @@ class PolicyGradient(Method):
             keys = jax.random.split(key, task.batch)
             values, episodes = jax.vmap(lambda key: one(policy, carry, key=key))(keys)
             value, episodes = jnp.mean(values), jax.tree.map(lambda x: x[:, 0], episodes)
+        # What the critic learns from are numbers: its fit is no part of the policy's gradient.
         episodes = lax.stop_gradient(episodes)
         critic = (
             carry if carry is None else carry.fit(episodes.observations, self._togo(episodes.costs), episodes.alive)
         )
+        # Every episode ends: by a rule, or by the number of steps.
         ended = jnp.asarray(task.batch, jnp.int32)
         return value, (critic, Seen(jnp.sum(episodes.alive, dtype=jnp.int32), ended, ended, jnp.sum(episodes.rewards)))
 
@@ -129,6 +131,7 @@ class PolicyGradient(Method):
             observation = env.observe(state)
             alive = ~env.done(state)
             distribution = _where_alive(alive, policy.distribution(observation))
+            # Part of the objective, and so of the gradient: see the class.
             weight = jnp.asarray(self.discount, float) ** t
             # In the units of the objective: per step of the episode, and discounted as what it stands for.
             expected = None if critic is None else weight * critic(observation, t / limit) / limit
@@ -136,7 +139,9 @@ class PolicyGradient(Method):
             arrived = env.step(state, action)
             reward = env.reward(state, action, arrived)
             spent = jnp.asarray(task.cost(state, action, arrived, reward), float)
+            # Recorded at its step, so that only draws before it are credited with it.
             cost(jnp.where(alive, weight * spent, 0) / limit)
+            # An entropy is a function of the distribution, with a derivative of its own: it needs no draw.
             if self.entropy:
                 cost(jnp.where(alive, -self.entropy * jnp.asarray(distribution.entropy(), float), 0) / limit)
             seen = _Episode(
@@ -155,6 +160,7 @@ class PolicyGradient(Method):
     def _togo(self, costs: Float[Array, "batch steps"]) -> Float[Array, "batch steps"]:
         """The costs still to come from each step on, discounted from there."""
 
+        # Backwards in time: the costs to go of the step before.
         def before(later, spent):
             togo = spent + self.discount * later
             return togo, togo

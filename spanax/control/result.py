@@ -20,6 +20,7 @@ from ._training.html import training_html
 from ._training.updates import Log, Progress, Training
 
 FORMAT = b"spanax.result.1\n"
+# In the order of the file.
 _CURVES = ("returns", "objectives", "gradient_norms", "steps_so_far")
 _COUNTS = ("env_steps", "episodes", "compile_seconds", "run_seconds", "interrupted")
 
@@ -68,6 +69,7 @@ class Result:
         self.policy, self.compile_seconds, self.run_seconds = policy, compile_seconds, run_seconds
         self.interrupted = interrupted
         seen = log.seen
+        # An update in which no episode ended has no mean return: NaN.
         with np.errstate(invalid="ignore"):
             self.returns = np.where(seen.ended > 0, seen.earned / np.maximum(seen.ended, 1), np.nan)
         self.objectives, self.gradient_norms = np.asarray(log.objectives), np.asarray(log.norms)
@@ -165,11 +167,13 @@ class Result:
         try:
             head, rest = read_sealed(Path(path), FORMAT, "a file that Result.save wrote")
             curves, weights = read_arrays(rest, head["curves"]), read_arrays(rest, head["policy"])
+            # Before anything is built from them: arrays of another policy would make one that runs and is wrong.
             if [x.shape for x in weights] != [x.shape for x in _trained_arrays(policy)]:
                 raise UnfitError("its policy has arrays of other shapes", "the policy that `train` was given")
         except UnfitError as error:
             problem = f"no result can be loaded from {os.fspath(path)!r}: {error.why}"
             raise SpanaxError(problem, *error.remedies) from None
+        # The constructor takes a training, which a file does not hold.
         result = object.__new__(Result)
         result._training = result._first = None
         arrays, static = eqx.partition(policy, _is_trained)

@@ -73,6 +73,7 @@ def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Arra
     """
     refuse_foreign(env, policy, state)
     policy_at = as_action_function(policy, env)
+    # `scan` takes None for nothing to iterate over.
     keys = None if key is None else jax.random.split(key, steps)
 
     def one(state, key):
@@ -81,10 +82,12 @@ def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Arra
         moved = advance(env, state, action)
         return moved.state, (state, observation, action, moved.reward, moved.alive)
 
+    # All states are returned: reverse mode keeps them anyway.
     final, (states, observations, actions, rewards, alive) = lax.scan(one, state, keys, steps)
     return Trajectory(states, observations, actions, rewards, alive, final)
 
 
+# What training and rollouts share: nothing that happens after the end may count.
 class Moved(NamedTuple):
     state: State
     reward: Float[Array, ""]
@@ -101,6 +104,7 @@ def advance(env: Env, state: State, action: Array) -> Moved:
 
 def is_drawn(policy: Policy, env: Env) -> bool:
     """Does the policy take a key?"""
+    # Whether `**kwargs` take a key shows only when the policy is called, on abstract values.
     observation = jax.eval_shape(lambda: env.observe(env.reset(jax.random.key(0))))
     return takes_key(policy, (observation,), {})
 

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     import optax
 
 PIECE = 0.5  # seconds between two updates of the progress line
-BETWEEN_SAVES = 5.0  # seconds
+# Seconds: what a crash costs at most.
+BETWEEN_SAVES = 5.0
+# A gradient whose norm is above this has no direction that could be trusted, in float32 even less.
 LARGEST = 1e6
 
 
@@ -139,6 +141,7 @@ def _start(
     arrays, static = eqx.partition(policy, lambda x: eqx.is_inexact_array(x) and isinstance(x, jax.Array))
     if not jax.tree.leaves(arrays):
         raise SpanaxError("the policy has no floating-point arrays that could be trained", "an Equinox module")
+    # Two streams: where episodes start must not depend on the updates' draws.
     task, (begin, go) = Task(env, batch, loss), jax.random.split(key)
     via.check(task, policy)
     carry = via.start(task, policy, begin)
@@ -154,6 +157,7 @@ def _fingerprint(training: Training, first: Progress) -> Entries:
         policy=eqx.combine(first.arrays, training.static),
         method=training.method,
         optimizer=training.optimizer,
+        # What the optimizer keeps for each parameter; its code is read like any other.
         memory=[(np.shape(x), str(jnp.result_type(x))) for x in jax.tree.leaves(first.memory)],
         loss=task.loss,
         batch=task.batch,
@@ -167,12 +171,14 @@ class _Run:
 
     def __init__(self, training: Training, first: Progress, updates: int, path: Path | None, shows: bool):
         self.training, self.first, self.updates, self.path, self.shows = training, first, updates, path, shows
+        # Only to know the shapes of a row: nothing is computed.
         log = jax.eval_shape(training.updates, first, jnp.zeros((), jnp.int32))[1]
         empty = jax.tree.map(lambda x: np.zeros((0, *x.shape[1:]), x.dtype), log)
         self.standing = Standing(first, empty, 0.0)
         self.fingerprint, self.last = {} if path is None else _fingerprint(training, first), None
         if path is not None:
             make_folder(path)
+            # Before anything is compiled: a file that does not fit is refused at once.
             if path.exists():
                 self.standing = load(path, first, log, self.fingerprint)
                 self.last = checksum(path)
@@ -187,8 +193,10 @@ class _Run:
         try:
             with self._line() as advance:
                 usable = self._updates(advance)
+        # Ctrl-C is a normal end: what was learned until the last piece is returned.
         except KeyboardInterrupt:
             interrupted = True
+        # An error of the environment, say: what was learned is saved first.
         except BaseException:
             self._save()
             raise
@@ -218,6 +226,7 @@ class _Run:
             if not self._piece(min(count, self.updates - before)):
                 return False
             seconds = time.perf_counter() - start
+            # A first piece of one update also measures how fast they are.
             count = max(1, min(ROWS, int(PIECE * count / max(seconds, 1e-6))))
             advance(self.updates_made - before)
             if time.perf_counter() - self.saved > BETWEEN_SAVES:
@@ -226,12 +235,14 @@ class _Run:
 
     def _piece(self, count: int) -> bool:
         start = time.perf_counter()
+        # Until the numbers are there: errors of a callback arrive with them.
         with self.training.task.env.own_errors():
             progress, log, made, usable = self.compiled(self.standing.progress, jnp.asarray(count, jnp.int32))
             usable = bool(usable)
         rows = jax.tree.map(
             lambda old, new: np.concatenate([old, np.asarray(new)[: int(made)]]), self.standing.log, log
         )
+        # The log is the host's: the device has room for one piece.
         self.standing = Standing(progress, rows, self.standing.seconds + time.perf_counter() - start)
         return usable
 

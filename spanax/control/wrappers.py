@@ -12,6 +12,7 @@ from .._checks import check_whole
 from .env import Env, State
 
 
+# A wrapper passes on what it does not change. It is not a subclass of what it wraps: any environment will do.
 class _Wrapper(Env):
     env: Env
 
@@ -161,9 +162,11 @@ class AutoReset(_Wrapper):
     def step(self, state, action):
         arrived = self.env.step(state.state, action)
         ended = self.env.done(arrived)
+        # The key of resets is part of the state: the whole sequence of episodes is a function of the first key.
         now, others = jax.random.split(state.key)
         # The reset is computed at every step, and taken where one episode ended: under vmap there are no branches.
         following = where(ended, self.env.reset(now), arrived)
+        # The key is used up only where it was used, so that episodes have the same starts whatever their lengths.
         return Resetting(following, arrived, ended, where(ended, others, state.key))
 
     def observe(self, state):

@@ -45,6 +45,7 @@ class Crossing:
         """The bounds as the bridge sees them; see `point`."""
         assert self.bounds is not None
         check_room(self.bounds, active, self.where)
+        # Leaves that are not differentiated have no numbers, in the box as in the point.
         low = [jnp.asarray(b.low) if a else jnp.zeros((0,)) for b, a in zip(self.bounds, active, strict=True)]
         high = [jnp.asarray(b.high) if a else jnp.zeros((0,)) for b, a in zip(self.bounds, active, strict=True)]
         return Box(jax.tree.unflatten(self.tree, low), jax.tree.unflatten(self.tree, high))
@@ -83,6 +84,7 @@ class Crossing:
         ]
         request = self._request(X, group=len(rows[0]), **group)
         results, kept = self._evaluate(request, rows, key)
+        # At a real point the imaginary part is 0, which the host has checked.
         y = [r[0].real if is_float(out) else r[0] for r, out in zip(results, self.outs, strict=True)]
         return y, [r[1:] for r in results], kept if kept is None else kept[1:]
 
@@ -100,6 +102,7 @@ class Crossing:
         """At complex points of real leaves, the results are complex as well."""
         # Their real parts are f(x) to second order in the step; `kind` keeps them apart from values in the store.
         kind, outs = VALUE, self.outs
+        # A function that returns complex numbers anyway has no complex step.
         if any(map(jnp.iscomplexobj, jax.tree.leaves(X))) and not any(jnp.iscomplexobj(out) for out in outs):
             kind, outs = COMPLEX, tuple(_as_complex(out) if is_float(out) else out for out in outs)
         return Request(

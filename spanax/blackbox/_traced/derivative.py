@@ -66,6 +66,7 @@ _NO_SECOND = (
 
 
 def _check_real(crossing: Crossing, moving: Sequence[Array]) -> None:
+    # A complex tangent would need f's derivative in two directions, which may differ where f is not holomorphic.
     if any(jnp.issubdtype(z.dtype, jnp.complexfloating) for z in (*moving, *crossing.outs)):
         raise SpanaxError(
             f"the derivative of the black box {crossing.host.name!r}, which takes or returns complex numbers",
@@ -134,11 +135,14 @@ def _push_forward(via: Probing, values: tuple, moving: list[Array], active: tupl
         slope = jax.tree.leaves(via.combine(point, X, Y, ct, y=y, kept=kept))
         return [leaf for leaf, a in zip(slope, active, strict=True) if a]
 
+    # Compiled once for each shape: `combine` is many small operations, which outside of jit would cost more than a
+    # cheap f.
     return jax.linear_transpose(pullback, y)(moving)[0]
 
 
 def tune(crossing: Crossing, via: Tuned, x: list[Array], key: MaybeKey) -> Probing:
     """The bridge with what it chooses at x, from its pilot's points."""
+    # What will be differentiated is not known here: a step is chosen for all that can be.
     active = [is_float(leaf) and leaf.size > 0 for leaf in x]
     inside = _inside(crossing, via, active)
     pilot = inside.pilot(crossing.point(x, active), probing_key(key, x)) if isinstance(inside, Tuned) else None

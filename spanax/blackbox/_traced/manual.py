@@ -56,6 +56,7 @@ class _Derivative:
                 "Manual(jvp=...), which does for both",
                 where=self.crossing.where,
             )
+        # The user's function gets a tangent for every leaf, whichever of them are differentiated.
         full = _with_zeros(v, self.points, self.moves)
         of = ("v", self.crossing.tree)
         results = self._call(
@@ -113,6 +114,7 @@ def manual_tangents(crossing: Crossing, via: Manual, x, y, seeds, moving: Sequen
     """The tangents of the floating-point results, linear in those of x: by the user's function, in either mode."""
     points = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in x)
     derivative = _Derivative(crossing, via, points, tuple(moves))
+    # Rows first, as for values: under vmap all tangents are one call.
     rows = [leaf[None] for leaf in (*moving, *x, *y, *seeds)]
     return [out[0] for out in _manual_p.bind(*rows, derivative=derivative)]
 
@@ -148,6 +150,7 @@ def _batching_rule(args, dims, *, derivative: _Derivative):
     return unfold_axis(sizes, _manual_p.bind(*folded, derivative=derivative))
 
 
+# The linear arguments come first, so that the rule for transposes knows them by their number.
 _manual_p = new_primitive("spanax_manual", _push_forward, _avals)
 set_batching(_manual_p, _batching_rule)
 set_linear(

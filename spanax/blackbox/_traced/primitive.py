@@ -33,6 +33,7 @@ def _call_host(*arrays, host: Host, request: Request):
 def _avals(*arrays, host: Host, request: Request):
     n = arrays[0].shape[0]
     outs = [jax.core.ShapedArray((n, *out.shape), out.dtype) for out in request.outs]
+    # Only with `drop` there is a mask: without one the estimate is compiled without weights.
     return [*outs, jax.core.ShapedArray((n,), bool)] if host.drops else outs
 
 

@@ -25,12 +25,14 @@ _FIELD = r"(?P<shell>\$?)\{(?P<field>[^{}]*)\}"
 _BRACES = re.compile(rf"\{{\{{|\}}\}}|{_FIELD}|[{{}}]")
 _PLACE = re.compile(rf"\{{\{{(?P<literal>[^{{}}]*)\}}\}}|{_FIELD}")
 _DOUBLED = ("{{", "}}")
-_NAME = re.compile(  # with an index, or a format that Python would know
+# A word that could be meant for a name: with an index, or a format that Python would know.
+_NAME = re.compile(
     r"[^\W\d]\w*(\.\w+)*(\[[\d\s,]*\])?(![rsa])?(:.?[<>=^]?[-+ ]?#?0?\d*[,_]?(\.\d+)?[a-zA-Z%])?", re.DOTALL
 )
 # Words in braces that are whole statements of awk.
 _AWK = ("print", "next", "nextfile", "exit", "getline", "return", "break", "continue")
-_NAME_MAX = 255  # bytes of a file's name, on all usual file systems
+# Bytes of a file's name, on all usual file systems.
+_NAME_MAX = 255
 _ELEMENT = re.compile(r"(.+)\[\s*(\d+(?:\s*,\s*\d+)*)\s*\]", re.DOTALL)
 
 
@@ -45,6 +47,7 @@ def arrays_by_name(x: PyTree[Any], where: str) -> dict[str, Any]:
         # An array or a list has no name of its own, and {0} would be str.format's.
         if not path or isinstance(path[0], jax.tree_util.SequenceKey):
             name = f"x.{name}" if path else "x"
+        # Shapes without values come here too, when the call is traced.
         dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
         if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
             complex_step = jnp.issubdtype(dtype, jnp.complexfloating)
@@ -61,6 +64,7 @@ def write_files(arrays: Mapping[str, np.ndarray], directory: Path, where: str) -
     paths = {}
     for name, array in arrays.items():
         path = directory / file_name(name, where)
+        # As `numpy.savetxt` does, and as most programs read a table.
         rows = array.reshape(-1, array.shape[-1] if array.ndim > 1 else 1) if array.size else array.reshape(0, 1)
         try:
             path.write_text("".join(" ".join(texts(row)) + "\n" for row in rows))
@@ -99,6 +103,7 @@ def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     array = np.asarray(value)
+    # An object array would be written as its items' reprs.
     if array.dtype == object:
         raise TypeError(f"{type(value).__name__} is not an array")
     return array.tolist()
@@ -140,6 +145,7 @@ class Fields:
 
     def _replace_field(self, match: re.Match[str]) -> str:
         field, literal = match["field"], match.groupdict().get("literal")
+        # {{word}} is {word} where a single brace would have been a place; else both braces are the program's own.
         if literal is not None:
             return f"{{{literal}}}" if self._is_place(literal) else match[0]
         if not self._is_place(field) or (match["shell"] and not self._is_known(field)):
@@ -189,6 +195,7 @@ class Fields:
 
     def _element(self, name: str, index: tuple[int, ...]) -> str:
         shape = self.arrays[name].shape
+        # The pattern has no minus sign: there are no negative indices.
         if len(index) != len(shape) or any(i >= n for i, n in zip(index, shape, strict=False)):
             at = ",".join(map(str, index))
             raise MisuseError(

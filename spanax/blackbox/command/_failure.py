@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from ..._errors import SpanaxError
 
-SHOWN = 1000  # characters of a program's output in a message
+# Characters of a program's output in a message: the end of what a failed run printed, where the cause stands.
+SHOWN = 1000
 _LINE = 300  # characters of its command line
 
 
@@ -30,6 +31,7 @@ class MisuseError(SpanaxError):
     lasting = True
 
 
+# Quoted, so that it can be pasted into a shell and tried there.
 def line(args: Sequence[str]) -> str:
     """The command line as a shell would take it, its beginning where it is long."""
     joined = shlex.join(args)
@@ -40,6 +42,7 @@ def status(code: int) -> str:
     """How a program ended whose exit code is `code`; -n means signal n."""
     if code > 0:
         return f"exited with status {code}"
+    # Real-time signals have no name.
     with contextlib.suppress(ValueError):
         return f"was ended by {signal.Signals(-code).name}"
     return f"was ended by signal {-code}"
@@ -47,6 +50,7 @@ def status(code: int) -> str:
 
 def output_tail(stdout: str, stderr: str) -> str:
     """The end of what a failed run printed."""
+    # Most programs say on standard error why they failed; the others on standard output, last.
     if stderr.strip():
         return f"; standard error ended with\n{_indent(stderr.rstrip()[-SHOWN:])}"
     if stdout.strip():

@@ -21,10 +21,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-GRACE = 1.0  # seconds for what the program started to close the output, once the program itself has ended
+# Seconds for what the program started to close the output, once the program itself has ended.
+GRACE = 1.0
 _CHUNK = 1 << 16  # bytes
-_LONGEST = 3600.0  # seconds of one pause: `poll` has no more than 24 days
-_NO_PIDFD = 0.02  # seconds between two looks at the program where the system cannot wake us at its end
+# Seconds of one pause: `poll` counts milliseconds in 32 bits, no more than 24 days.
+_LONGEST = 3600.0
+# Seconds between two looks at the program where the system cannot wake us at its end.
+_NO_PIDFD = 0.02
 
 
 class Ended(NamedTuple):
@@ -60,6 +63,7 @@ def run(
             env=env,
             start_new_session=True,
         )
+        # From here on every way out kills the group: an exception, Ctrl-C, or what the program left running.
         with _killed_at_the_end(process):
             watch = _Watch(process, feed, data or b"")
             in_time = watch.until(math.inf if timeout is None else time.monotonic() + timeout)
@@ -76,7 +80,8 @@ class _Watch:
         assert process.stdout and process.stderr
         self.process, self.feed, self.data, self.fed = process, feed, memoryview(data), 0
         self.output: dict[int, list[bytes]] = {process.stdout.fileno(): [], process.stderr.fileno(): []}
-        self.open = set(self.output)  # an end of file has not been met
+        # Descriptors whose end of file has not been met.
+        self.open = set(self.output)
         self.ends: int | None = None  # readable once the program has ended
         self.poll = select.poll()
         for fd in self.output:
@@ -119,6 +124,7 @@ class _Watch:
 
     def serve(self, fd: int) -> None:
         if fd in self.open:
+            # An empty read is the end of the file.
             if piece := os.read(fd, _CHUNK):
                 self.output[fd].append(piece)
             else:
@@ -133,6 +139,7 @@ class _Watch:
 
 def _pipe(stack: contextlib.ExitStack) -> tuple[int, io.FileIO]:
     """A pipe whose read end stays open here as well, to see afterwards what was left in it."""
+    # Not `stdin=PIPE`, which would close our read end: what is left in the pipe could not be counted.
     source, feed = os.pipe()
     stack.callback(os.close, source)
     return source, stack.enter_context(io.FileIO(feed, "w"))
@@ -163,7 +170,8 @@ def _killed_at_the_end(process: subprocess.Popen) -> Iterator[None]:
         yield
     finally:
         _kill_group(process)
-        with process:  # closes the pipes and reaps it
+        # Closes the pipes, and reaps the program last.
+        with process:
             pass
 
 

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 _INPUTS = ("args", "json", "files")
 _FRESH = "{dir}"
 _ZERO = ", so that the derivative would be 0"
-_FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")  # the exponent of a double
+# The exponent of a double, as Fortran prints it: 1.5D+02.
+_FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")
 
 
 class Output(NamedTuple):
@@ -102,6 +103,7 @@ class Command:
 
     def check(self, x: PyTree[jax.ShapeDtypeStruct]) -> None:
         """Raises what a call would raise for the parts of x, of which names, shapes and dtypes are enough."""
+        # Zeros without memory, and a writer that does not look at them: only names and shapes matter here.
         arrays = {n: np.broadcast_to(np.zeros((), s.dtype), s.shape) for n, s in arrays_by_name(x, self.where).items()}
         paths, directory = {}, None
         if self.inputs == "files":
@@ -111,6 +113,7 @@ class Command:
     def _fill(self, fields: Fields) -> tuple[list[str], list[str]]:
         """The arguments, and the parts of x that are not among them; raises where these reach the program in no other way."""
         args = [fields.fill(arg) for arg in self.args]
+        # A program that runs in the directory finds all files there, whether or not an argument names them.
         missing = [] if self.cwd == _FRESH else fields.missing()
         if missing and self.inputs != "json":
             other = 'inputs="json" or "files"' if self.inputs == "args" else 'inputs="json"'
@@ -150,6 +153,7 @@ class Command:
             remedy = "parse=: a function of a record with stdout, stderr and directory, that returns the numbers"
             unread = CommandError(problem, *([remedy] if self.parse is None else []), where=self.where)
             raise unread.of_kind("printed what cannot be read") from error
+        # A string or None would fail later, in the middle of the gradient, with a message about dtypes.
         leaves = jax.tree.leaves(result)
         if not leaves or not all(_is_number(leaf) for leaf in leaves):
             raise self._not_numbers(result, output, args)
@@ -228,6 +232,7 @@ def command(
     program, *rest = [os.fspath(arg) for arg in args]
     # Now, not at the run: a worker, or this process later, may be somewhere else.
     base = os.getcwd() if cwd is None or cwd == _FRESH else os.path.abspath(cwd)
+    # A name without a slash is looked up in PATH; a place in it is filled at the run.
     if os.sep in program and "{" not in program:
         program = os.path.join(base, program.removeprefix("./"))
     directory = _FRESH if cwd == _FRESH else base
@@ -239,6 +244,7 @@ def numbers(output: Output) -> np.ndarray:
 
     Raises `ValueError` for anything else than a number, and for no number at all.
     """
+    # All of it has to be numbers: one taken out of a sentence may be the wrong one.
     values = np.array([_number(text) for text in re.split(r"[\s,;]+", output.stdout) if text])
     if not values.size:
         raise ValueError("no number")

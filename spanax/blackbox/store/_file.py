@@ -15,7 +15,8 @@ from ..._jaxprs import here
 from ._format import BUSY_SECONDS, is_store, prepare, primary_code, unusable_error, vanished_error
 
 DURABILITIES = ("normal", "full")
-_CACHE_KIB = 16_384  # the unique index of half a million rows
+# Enough for the unique index of half a million rows, which every insertion looks into.
+_CACHE_KIB = 16_384
 
 
 class File:
@@ -27,7 +28,9 @@ class File:
     def __init__(self, path: str, version: str, durability: str):
         self.path, self.version, self.durability = path, version, durability
         self.lock = threading.RLock()
-        self.abandoned = False  # nobody uses it any more, and the line that runs now has nothing to do with it
+        # Set when nobody uses it any more: the line that runs then has nothing to do with it, and an error names the
+        # one that made the store.
+        self.abandoned = False
         self._made_at = here()
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
@@ -62,6 +65,7 @@ class File:
         connection = None
         try:
             # Every statement is a transaction of its own, unless BEGIN says otherwise.
+            # Used by any thread, one at a time: our lock sees to that.
             connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             connection.execute(f"PRAGMA synchronous = {self.durability}")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -110,6 +114,7 @@ class File:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
+                # SQLite may have rolled back by itself, as on a full disk.
                 if connection.in_transaction:
                     with contextlib.suppress(sqlite3.Error):
                         connection.execute("ROLLBACK")
@@ -137,7 +142,8 @@ _opening = threading.RLock()
 # An SQLite connection must not cross a fork: the child would share the parent's locks without holding them, and could write
 # to a log that the parent has removed. So no connection is open, and no thread is inside SQLite, at the moment of a fork.
 _FILES: weakref.WeakSet[File] = weakref.WeakSet()
-_forking = threading.RLock()  # one fork at a time
+# One fork at a time.
+_forking = threading.RLock()
 _held: list[File] = []
 
 

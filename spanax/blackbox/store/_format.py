@@ -11,9 +11,12 @@ import time
 
 from ..._errors import SpanaxError
 
-APPLICATION = 0x5370616E  # "Span", where SQLite keeps who a file belongs to
+# "Span", in the place where SQLite keeps whose file it is.
+APPLICATION = 0x5370616E
 FORMAT = 1
-CHECKED_WHOLE = 2**30  # bytes up to which a file is checked whole when it is opened
+# Bytes up to which a file is checked whole when it is opened, at about a second a gigabyte; larger ones row by row,
+# as they are read.
+CHECKED_WHOLE = 2**30
 
 _MAGIC = b"SQLite format 3\0"
 # A rowid table keeps the order of insertion; WITHOUT ROWID would be twice as slow and large for rows of a kilobyte.
@@ -109,6 +112,7 @@ def is_store(path: str, where: str) -> bool:
         return False
     _check_header(path, header, where)
     pages, page = int.from_bytes(header[28:32], "big"), int.from_bytes(header[16:18], "big")
+    # With a log beside it the file may be shorter than its header says: SQLite completes it from there.
     logged = _has_log(path, "-wal") or _has_log(path, "-journal")
     if not logged and os.path.getsize(path) < pages * page:
         raise damage_error(path, f"{pages} pages of {page} bytes were written, and not all of them are there", where)
@@ -170,6 +174,7 @@ def prepare(connection: sqlite3.Connection, path: str, version: str, where: str,
         if result != "ok":
             raise damage_error(path, result.replace("\n", " "), where)
     theirs = meta(connection, "version")
+    # Rows of another version of the program are values of another function.
     if theirs != version:
         raise SpanaxError(
             f"the store {path} holds evaluations of version {theirs!r}, and this is version {version!r}; "

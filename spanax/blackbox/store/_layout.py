@@ -16,7 +16,8 @@ import numpy as np
 from ..._errors import SpanaxError
 
 KINDS = ("value", "complex", "vjp", "jvp")
-LONGEST = 10**9 - 2**16  # bytes of one row: SQLite's limit, less what the other columns need
+# Bytes of one row: SQLite's limit, less what the other columns need.
+LONGEST = 10**9 - 2**16
 OWN = ("replicate", "seconds")  # columns of every table, besides the leaves
 
 Leaf = tuple[str, str, tuple[int, ...]]  # path such as "x['angle']", NumPy dtype, shape
@@ -77,6 +78,7 @@ def _canonical_dtype(dtype: str) -> str:
 
 def record(leaves: Sequence[Leaf]) -> np.dtype:
     """The raw bytes of all leaves, one after the other, as one NumPy record without gaps."""
+    # Without alignment gaps, whose bytes would be whatever was in memory, and another digest each time.
     return np.dtype([(path, np.dtype(dtype), shape) for path, dtype, shape in leaves])
 
 
@@ -105,5 +107,6 @@ def digest(signature: bytes, inputs: bytes, replicate: int) -> bytes:
     Two different evaluations have the same one with probability 2^-128 a pair: 1e-21 among 1e9 rows.
     Raises `OverflowError` for a replicate outside 0..2^64 - 1.
     """
+    # BLAKE2's own parameters, not bytes in front: no input can imitate another layout or replicate.
     salt = operator.index(replicate).to_bytes(8, "little")
     return hashlib.blake2b(inputs, digest_size=16, salt=salt, person=signature).digest()

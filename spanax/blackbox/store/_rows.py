@@ -24,6 +24,7 @@ _CHUNK = 1024  # rows that are Python objects at a time
 _FIND = "SELECT output, seconds, checksum FROM evaluations WHERE digest = ?"
 _ADD = (
     "INSERT INTO evaluations (layout, digest, replicate, input, output, seconds, checksum) VALUES (?, ?, ?, ?, ?, ?, ?) "
+    # Two processes may evaluate the same point: the row that is there first stays, since results already used it.
     "ON CONFLICT (digest, layout) DO NOTHING"
 )
 _ALL = (
@@ -109,6 +110,7 @@ class Rows:
 
     def claim(self, name: str) -> None:
         """The file belongs to the black box of that name. Raises `SpanaxError` where it belongs to another."""
+        # A read transaction first: writers wait for each other, readers do not.
         if self.owner() == name:
             return
         try:
@@ -182,6 +184,8 @@ def _flush(file: File, waiting: dict[bytes, Row]) -> None:
             return
         try:
             with file.write_transaction() as connection:
+                # In the same transaction as the rows: a layout without rows, or rows without one, cannot be left
+                # behind.
                 ids = {layout: _layout_id(connection, layout) for layout in {row.layout for row in waiting.values()}}
                 connection.executemany(_ADD, ((ids[row.layout], *row[1:]) for row in waiting.values()))
         except sqlite3.Error as error:

@@ -45,6 +45,7 @@ def empty(layout: Layout | None, n: int = 0) -> Table:
 
 def _fill_leaves(result: Table, part: slice, leaves: tuple[Leaf, ...], raw: list[bytes]) -> None:
     dtype = record(leaves)
+    # A leaf without numbers has no bytes.
     if dtype.itemsize:
         records = np.frombuffer(b"".join(raw), dtype)
         for path, _, _ in leaves:
@@ -59,6 +60,7 @@ def export(table: Table, path: str) -> None:
     write = _WRITERS.get(os.path.splitext(path)[1].lower())
     if write is None:
         raise SpanaxError(f"no format is known for {path!r}", f"a path that ends in {', '.join(_WRITERS)}")
+    # Before anything is written.
     if write is _parquet:
         _pyarrow()
     # Under another name first: a reader sees the old file or the new one, whole.

@@ -42,6 +42,7 @@ class Ledger:
         self._rows.add([self._row(*row) for row in rows])
 
     def _row(self, inputs: bytes, replicate: int, output: bytes, seconds: float) -> Row:
+        # Bytes of another length could never be read back as this layout.
         if (len(inputs), len(output)) != self._lengths or not (0 <= replicate < 2**63 and seconds >= 0):
             got = f"{len(inputs)} and {len(output)} bytes, replicate {replicate}, {seconds} s"
             raise ValueError(
@@ -96,8 +97,10 @@ class Store:
 
     def ledger(self, layout: Layout) -> Ledger:
         """The evaluations of one layout. Raises `SpanaxError` where the file belongs to another black box."""
+        # Once for each layout: claiming the file is a transaction.
         if layout not in self._ledgers:
             spelled = canonical(layout)
+            # One black box for each file: two functions with the same inputs would share rows.
             self._rows.claim(spelled.name)
             self._ledgers[layout] = Ledger(self._rows, spelled)
         return self._ledgers[layout]

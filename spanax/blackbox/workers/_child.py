@@ -29,10 +29,12 @@ READY, LOADED, UNLOADABLE, VALUE, RAISED = "ready", "loaded", "unloadable", "val
 
 # Frames of this package are not the user's: this file is in workers, in blackbox, in it.
 _SPANAX = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-CUT_OFF = 97  # exit code of a worker whose function closed the pipe to the parent
+# Exit code of a worker whose function closed the pipe to the parent: told apart from crashes in the message.
+CUT_OFF = 97
 GRACE = 1.0  # seconds between the signal to end and the one that ends
 _LONGEST = 2_000  # characters of an exception's message that are passed on
 _UNSENT = "returned what cannot be pickled"
+# Errors that the text of the program has, at every input: they are not tried again.
 _OF_THE_TEXT = (NameError, SyntaxError, ModuleNotFoundError, NotImplementedError)
 
 
@@ -43,7 +45,8 @@ class _Loop:
         self.connection = connection
         self.pipe = _identity(connection.fileno())
         self.functions: dict[str, Callable] = {}
-        self.main: dict[str, str] = {}  # where the parent's main module is, until it is needed
+        # Where the parent's main module is, until it is needed.
+        self.main: dict[str, str] = {}
         self.leaving = False
 
     def run(self) -> None:
@@ -81,6 +84,7 @@ class _Loop:
 
     def resend_signal(self, failed) -> None:
         """Where the signal to end came while Python drops exceptions, as in a `__del__`, it is sent again."""
+        # Exceptions other than our own are reported as Python does.
         if not self.leaving or failed.exc_type is not SystemExit:
             sys.__unraisablehook__(failed)
             return
@@ -145,12 +149,14 @@ def _is_of_the_text(error: BaseException) -> bool:
 def describe(error: BaseException) -> str:
     """`ValueError: ... (at file:line)`: the innermost line of the user's own code, where there is one."""
     text = type(error).__name__
-    with contextlib.suppress(Exception):  # of a class that cannot show itself
+    # The class may fail to show itself.
+    with contextlib.suppress(Exception):
         text += f": {error}" if str(error) else ""
     text, lines, step = _truncate(text), [], error.__traceback__
     while step is not None:
         lines.append((step.tb_frame.f_code.co_filename, step.tb_lineno))
         step = step.tb_next
+    # The innermost line of the user's own code says more than one deep in NumPy.
     theirs = [line for line in lines[1:] if not _is_library(line[0])] or lines[1:]
     return "{} (at {}:{})".format(text, *theirs[-1]) if theirs else text
 
@@ -199,8 +205,10 @@ def _identity(fd: int) -> tuple[int, int]:
 def _end_with_parent(fd: int) -> None:
     """Waits, in a thread of its own, for the parent's end of the connection to close; then ends this process and its children."""
     poll = select.poll()
-    poll.register(fd, 0)  # no event but the hang-up
+    # No event but the hang-up: the messages are the main thread's.
+    poll.register(fd, 0)
     poll.poll()
+    # The whole group, this process among it: what the function started would otherwise outlive the parent.
     os.killpg(0, signal.SIGTERM)
     time.sleep(GRACE)
     os.killpg(0, signal.SIGKILL)

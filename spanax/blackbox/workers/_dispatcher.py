@@ -53,9 +53,11 @@ from ..._errors import SpanaxError
 from . import _child
 from ._worker import LostError, Program, Worker
 
-_TICK = 0.5  # seconds between two looks at whether a worker lives whose pipe somebody else holds open
+# Seconds between two looks at whether a worker lives: only for those whose pipe somebody else holds open.
+_TICK = 0.5
 _SHORT_TICK = 0.02  # the same while workers are ending
-_DEATHS = 2  # in a row, of workers that had not even loaded a function: it will not go better
+# In a row, of workers that had not even loaded a function. One may be an accident, such as a full memory.
+_DEATHS = 2
 
 
 class Task(NamedTuple):
@@ -90,7 +92,8 @@ class Dispatcher:
         self.unwanted: set[Future] = set()
         self.thread: threading.Thread | None = None
         self.leaving = self.abandoned = False
-        self.sleeping = False  # with nothing to do for a worker, so that a new task must wake it
+        # The thread waits with nothing to do for a worker, so that a new task must wake it.
+        self.sleeping = False
         self.seats: list[_Seat] = []
         self.dying: list[Worker] = []
         self.deaths = 0
@@ -137,6 +140,7 @@ class Dispatcher:
             self._close()
             return
         self._wake()
+        # A callback of a future may shut the pool down, in this very thread.
         if wait and thread is not threading.current_thread():
             thread.join()
 
@@ -159,6 +163,7 @@ class Dispatcher:
                 self._look_after()
                 self._assign()
         finally:
+            # Whatever ended the loop, no process is left behind.
             for worker in [seat.worker for seat in self.seats] + self.dying:
                 worker.kill()
             self._close()
@@ -206,6 +211,7 @@ class Dispatcher:
         return min(max(soonest - time.monotonic(), 0), _SHORT_TICK if self.dying else _TICK)
 
     def _receive(self, seat: _Seat) -> None:
+        # It was dismissed while this event waited to be served.
         if seat not in self.seats:
             return
         answer = seat.worker.receive()
@@ -236,6 +242,7 @@ class Dispatcher:
     def _assign(self) -> None:
         """Tasks to idle workers, and to new ones."""
         while True:
+            # An idle worker first: a new one takes 50 ms, and its imports.
             seat = next((seat for seat in self.seats if seat.task is None), None)
             if seat is None and len(self.seats) >= self.size:
                 return
@@ -313,6 +320,7 @@ class Dispatcher:
         """Ends all tasks of a function that no worker can load."""
         self.deaths = 0
         with self.lock:
+            # Only the tasks of that function: others may be fine.
             hopeless = [task for task in self.queue if task.program.name == program.name]
             self.queue = deque(task for task in self.queue if task.program.name != program.name)
         for task in hopeless:

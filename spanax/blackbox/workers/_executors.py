@@ -18,7 +18,8 @@ from ..._errors import SpanaxError
 from ._foreign import evaluate_apart, evaluate_within
 from .processes import Processes, cores
 
-_WORKERS = 64  # assumed where an executor does not tell
+# Assumed where an executor does not tell: too many only makes tasks wait in its queue.
+_WORKERS = 64
 
 
 class BrokenError(Exception):
@@ -36,7 +37,8 @@ class Maker:
         self._executor: Executor | None = None
         self._state = threading.Condition()
         self._flying = 0
-        self._turn: object = None  # the thread that is alone
+        # The thread that is alone.
+        self._turn: object = None
 
     def __repr__(self) -> str:
         return repr(self.factory)
@@ -95,6 +97,7 @@ class Maker:
 
 def submit(executor: Executor, fn: Callable[[Any], Any], x: Any, timeout: float | None) -> Future:
     """A future of the `Outcome` of fn(x). Raises `BrokenError` where the executor takes no more."""
+    # Dask takes equal calls for one: a noisy function would be evaluated once for all its points.
     ticket = uuid.uuid4().hex
     try:
         if timeout is None:

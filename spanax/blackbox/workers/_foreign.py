@@ -19,7 +19,9 @@ from . import _child
 from ._worker import Outcome, Program, Worker, arguments, as_call, program
 
 _NOT_LOADED = "cannot be loaded in a child process"
-_NO_CHILD = 2  # children in a row that died before they had loaded the function
+# Children in a row that died before they had loaded the function: a child may have died idle since its last
+# evaluation.
+_NO_CHILD = 2
 
 _of_thread = threading.local()
 

@@ -22,7 +22,9 @@ from ._worker import LostError, Outcome, program
 from .processes import Processes
 from .run import Run
 
-_AHEAD = 4  # tasks for each worker that are with the executor at a time
+# Tasks for each worker that are with the executor at a time: enough that none waits for us, few enough that inputs
+# stay small and an early end cancels little.
+_AHEAD = 4
 
 
 class BadResult(Exception):  # noqa: N818 (it says what the result is)
@@ -136,6 +138,7 @@ class _Batch:
     def _make_executor(self) -> Executor:
         executor = self.maker.executor(self.where) if self.maker else self.run.executor
         assert isinstance(executor, Executor)
+        # Threads cannot be killed.
         if isinstance(executor, ThreadPoolExecutor):
             _check_timeout(self.timeout, self.where, "a pool of threads")
         return executor
@@ -204,6 +207,7 @@ class _Batch:
         """The result of an attempt; None where the input is to be tried again."""
         try:
             outcome = future.result()
+        # Somebody's worker died, and all tasks with it; or the executor was shut down from elsewhere.
         except (BrokenExecutor, CancelledError) as error:
             self.suspects.append(index)
             self.broken = BrokenError(f"{type(error).__name__}: {error}")
@@ -261,6 +265,8 @@ class _Batch:
             )
         self.maker.discard(self.executor)
         self.executor, self.broken = self._make_executor(), None
+        # A new executor that cannot run even `os.getpid` would break for ever, and we would make another one each
+        # time.
         if not works(self.executor):
             raise SpanaxError(
                 f"the executor is broken, and so is a new one: {broken}",

@@ -23,7 +23,8 @@ from ..._errors import SpanaxError
 from .._reason import DIED, TOO_LONG, Reason
 from . import _child
 
-_KEPT = 16  # functions that a worker keeps loaded
+# Functions that a worker keeps loaded: a function with a large model in it is memory.
+_KEPT = 16
 NAME = "spanax-worker"
 
 
@@ -64,6 +65,7 @@ def program(fn: Callable, where: str, dumps: Callable[[Any], bytes] = pickle.dum
             "an executor that pickles by value, such as loky's or dask's",
             where=where,
         ) from error
+    # Equal pickles are one function: a lambda in a loop, or the same black box twice, is loaded once.
     return Program(hashlib.blake2b(data, digest_size=16).hexdigest(), data, function)
 
 
@@ -111,12 +113,14 @@ class Worker:
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
             )
         self.connection = ours
-        self.ends_at = float("inf")  # when it is killed for good
+        # When it is killed for good.
+        self.ends_at = float("inf")
         self._programs: OrderedDict[str, None] = OrderedDict()
         self.send(_child.PREPARE, _this_process(f"{NAME}-{number}"))
 
     def send(self, *message: Any) -> None:
         """Sends a message; that the worker has ended is noticed when it is listened to."""
+        # A pipe that is closed at the other end: the worker has died.
         with contextlib.suppress(OSError):
             self.connection.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 
@@ -171,7 +175,8 @@ class Worker:
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, number)  # the worker leads a group, which may outlive it
+            # The worker leads a group, which may outlive it.
+            os.killpg(self.process.pid, number)
 
 
 def _this_process(name: str) -> dict[str, Any]:

@@ -64,6 +64,7 @@ class Processes(Executor):
     def _submit(
         self, program: Program, arguments: bytes, timeout: float | None, finish: Callable, where: str
     ) -> Future:
+        # A script without a `__main__` guard would start workers in its workers, and those in theirs.
         if is_worker():
             raise SpanaxError(
                 "a pool of processes is used inside a worker of such a pool",
@@ -78,6 +79,7 @@ class Processes(Executor):
                 'multiprocessing.get_context("spawn") instead of a fork',
                 where=where,
             )
+        # The task holds the pool: `processes(4).submit(...)` works though nobody keeps the pool.
         future: Future = Future()
         if not self._dispatcher.submit(Task(program, arguments, timeout, future, finish, where, self)):
             raise SpanaxError("the pool of processes was shut down", "sx.processes() makes a new one", where=where)

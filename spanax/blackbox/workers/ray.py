@@ -10,7 +10,8 @@ from typing import Any
 
 from ..._errors import SpanaxError
 
-_GRACE = 3.0  # seconds: Ray kills a worker's children, but not theirs, which an interrupted task does itself
+# Seconds. Ray kills a worker's children, but not theirs, which an interrupted task ends itself.
+_GRACE = 3.0
 
 
 class RayExecutor(Executor):
@@ -18,7 +19,8 @@ class RayExecutor(Executor):
 
     def __init__(self, ray: Any, options: dict[str, Any]):
         self._ray = ray
-        self._task = ray.remote(_call).options(max_retries=0, **options)  # retries are counted by `sx.Run`
+        # Retries are counted by `sx.Run`, which would not know of Ray's own.
+        self._task = ray.remote(_call).options(max_retries=0, **options)
         self._refs: dict[Future, Any] = {}
         self._open = True
 

@@ -22,6 +22,7 @@ from .fingerprint import Entries, differences
 from .updates import Log, Progress
 
 FORMAT = b"spanax.training.2\n"
+# The first format had no checksum.
 _OLDER = b'{"format": "spanax.training.1"'
 _SHOWN = 3  # differences
 
@@ -38,6 +39,7 @@ def make_folder(path: Path) -> None:
     """That of the file, before the work begins; raises where nothing can be written there."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # Now, and not after the first hours.
         writable = os.access(path.parent, os.W_OK)
     except OSError:
         writable = False
@@ -75,6 +77,7 @@ def load(path: Path, progress: Progress, log: Log, fingerprint: Entries) -> Stan
             f"it belongs to another training: {'; '.join(changed[:_SHOWN])}{more}",
             "the environment, policy, optimizer, loss, batch, key and precision that it was written with",
         )
+    # The file says how many rows; their shapes and dtypes are those of this training.
     rows = jax.tree.map(lambda x: np.zeros((head["updates"], *x.shape[1:]), x.dtype), log)
     like = progress, rows
     try:
@@ -93,6 +96,7 @@ def updates_of(path: Path, fingerprint: Entries) -> int | None:
         head, _ = _read_content(path, path.read_bytes())
     except (OSError, SpanaxError):
         return None
+    # What another training has written is kept, however far it is.
     return None if differences(head["fingerprint"], fingerprint) else head["updates"]
 
 

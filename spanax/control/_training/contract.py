@@ -32,6 +32,7 @@ class Contract:
         env = task.env
         self.env, self.loss, self.method = env, task.loss, method
         self.name = type(env).__name__
+        # Abstract keys and states: nothing is drawn, no environment of Gymnasium is reset.
         self.key = jax.eval_shape(lambda: jax.random.key(0))
         self.state = self._ask(f"{self.name}.reset", env.reset, self.key)
         self.observation = self._ask(f"{self.name}.observe", env.observe, self.state)
@@ -81,6 +82,7 @@ class Contract:
                 f"the policy's distribution(observation) returns a {type(distribution).__name__}",
                 "a numpyro distribution",
             )
+        # A batch_shape would make several actions of one observation, each with a log-probability of its own.
         if tuple(batch) or tuple(event) != space.shape:
             shapes = f"batch_shape {list(batch)} and event_shape {list(event)}"
             independent = [f"distribution.to_event({len(batch)})"] if tuple(batch) + tuple(event) == space.shape else []
@@ -116,6 +118,7 @@ class Contract:
         out = self._ask(name, method, *args)
         what = {None: "real number", jnp.floating: "float, which has a derivative", jnp.bool_: "truth value"}[kind]
         if _shape(out) != () or not _is_of(kind, out.dtype):
+            # A state that is an array easily makes a reward of shape [1].
             parts = ["jnp.sum or jnp.mean of its parts"] if _shape(out) and kind is not jnp.bool_ else []
             self._refuse(f"{name} returns {_describe(out)}", *parts, f"one {what}, of shape []")
 
@@ -126,6 +129,7 @@ class Contract:
         except SpanaxError:
             raise
         except Exception as error:
+            # JAX's messages go on for pages; the whole one is the cause in the traceback.
             first = next(iter(str(error).splitlines()), "")
             raise SpanaxError(f"train(via={self.method}): {name} raises {type(error).__name__}: {first}") from error
 

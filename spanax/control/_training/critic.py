@@ -44,6 +44,7 @@ class Critic(eqx.Module):
     def new(env: Env, key: Key[Array, ""]) -> Critic:
         (size,) = env.observation_space.shape or (1,)
         network = eqx.nn.MLP(size + 1, "scalar", WIDTH, DEPTH, jax.nn.tanh, key=key)
+        # Held apart: the carry of a compiled loop has arrays only.
         weights, static = eqx.partition(network, eqx.is_array)
         zero, one = jnp.zeros((), float), jnp.ones((), float)
         return Critic(weights, _optimizer().init(weights), zero, one, zero, static)
@@ -73,6 +74,7 @@ class Critic(eqx.Module):
         middle = self.middle + share * (middle - self.middle)
         # Costs that are all the same have no spread.
         spread = jnp.maximum(self.spread + share * (spread - self.spread), 1e-6)
+        # The time of each step, the same for all episodes.
         passed = jnp.broadcast_to(jnp.linspace(0.0, 1.0, togo.shape[1], endpoint=False), togo.shape)
 
         normed = jax.vmap(jax.vmap(self._predict_normalised, (None, 0, 0)), (None, 0, 0))

@@ -18,6 +18,7 @@ def draw(
     norms: Float[np.ndarray, " updates"],
 ) -> None:
     try:
+        # Not pyplot: it would open windows and keep the figure.
         from matplotlib.figure import Figure
     except ImportError as error:
         raise SpanaxError("a plot needs matplotlib", *installing("plots"), where="") from error
@@ -44,5 +45,6 @@ def smooth(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     width = max(1, len(y) // 20)
     if len(y) < width or not len(y):
         return x, y
+    # Both coordinates by the same window, so that the mean stays where its points are.
     kernel = np.full(width, 1 / width)
     return np.convolve(x, kernel, "valid"), np.convolve(y, kernel, "valid")

@@ -65,7 +65,8 @@ def differences(there: Mapping[str, str], here: Entries) -> list[str]:
 class _Reader:
     def __init__(self):
         self.entries: Entries = {}
-        self._seen: dict[int, tuple[str, Any]] = {}  # with the objects themselves, whose ids are then not used again
+        # With the objects themselves, whose ids could otherwise be used again.
+        self._seen: dict[int, tuple[str, Any]] = {}
 
     def read(self, at: str, x: Any) -> None:
         if isinstance(x, _PLAIN):
@@ -146,6 +147,7 @@ def _of_array(x: Any) -> str:
     if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         kind, x = f"key of {jax.random.key_impl(x)} ", jax.random.key_data(x)
     array = np.asarray(x)
+    # Their bytes are addresses.
     if array.dtype == object:
         return f"objects {list(array.shape)}"
     text = f"{kind}{array.dtype}{list(array.shape)}"
@@ -161,6 +163,7 @@ def _is_library(file: str) -> bool:
 
 def _of_class(cls: type) -> Parts:
     """The user's methods and constants, its bases' among them."""
+    # Methods of base classes decide as well, and so do constants of the class.
     for base in cls.__mro__:
         for name, member in sorted(vars(base).items()):
             function = _function(member)
@@ -178,7 +181,8 @@ def _is_user(cls: type) -> bool:
 
 def _function(member: Any) -> types.FunctionType | None:
     """Behind a property, a class method, a wrapper; none where it was made for the class by `dataclasses`."""
-    for inside in ("fget", "__func__", "method"):  # the last is Equinox's
+    # A property, a class method, Equinox's wrapper of a method.
+    for inside in ("fget", "__func__", "method"):
         member = getattr(member, inside, None) or member
     member = inspect.unwrap(member) if callable(member) else member
     if not isinstance(member, types.FunctionType):
@@ -209,6 +213,7 @@ def _of_module(f: types.FunctionType) -> Parts:
 
 def _names(code: types.CodeType) -> set[str]:
     """What it and the functions in it may read of their module."""
+    # Functions inside it, lambdas and comprehensions are constants of its code.
     inner = (c for c in code.co_consts if isinstance(c, types.CodeType))
     return set(code.co_names).union(*map(_names, inner))
 

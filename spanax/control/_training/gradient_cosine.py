@@ -19,7 +19,8 @@ from ..rollout import is_drawn
 from .updates import Progress, Training
 
 DIRECTIONS = 16
-STEP = 1e-3  # of the size of the parameters
+# Of the size of the parameters.
+STEP = 1e-3
 # A draw that comes out otherwise at x + h v makes the objective jump: the step is longer there, and the difference a mean
 # over more batches.
 STEP_OF_DRAWS, BATCHES_OF_DRAWS = 0.03, 64
@@ -29,6 +30,7 @@ def gradient_cosine(training: Training, progress: Progress) -> float | None:
     """The cosine of g . v and central differences along v, over random directions v; None for a black box."""
     if training.task.env.black_box:
         return None
+    # A method without a horizon (`PolicyGradient`) always draws.
     drawn = is_drawn(eqx.combine(progress.arrays, training.static), training.task.env) or not hasattr(
         training.method, "horizon"
     )
@@ -55,6 +57,7 @@ def _cosine(training: Training, progress: Progress, step: float, batches: int) -
         differences = lax.map(lambda v: (objective(at + h * v) - objective(at - h * v)) / (2 * h), directions)
         return slopes, differences
 
+    # Means first, then the cosine: of single batches it would be that of their noise.
     slopes, differences = lax.map(of, jax.random.split(second, batches))
     a, b = jnp.mean(slopes, axis=0), jnp.mean(differences, axis=0)
     return jnp.dot(a, b) / (jnp.linalg.norm(a) * jnp.linalg.norm(b))

@@ -27,6 +27,7 @@ def training_html(
 
 
 def _curve(x: np.ndarray, y: np.ndarray) -> str:
+    # Points that no pixel shows are left out.
     every = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MOST)).round().astype(int))
     low, high = float(y.min()), float(y.max())
     across = _LEFT + (_WIDTH - _LEFT - 10) * _share(x, float(x.min()), float(x.max()))

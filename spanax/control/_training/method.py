@@ -32,6 +32,7 @@ class Task(eqx.Module):
 
     env: Env
     batch: int = eqx.field(static=True)
+    # Static: a function, compared by itself.
     loss: Any = eqx.field(static=True)
 
     def cost(self, state: Any, action: Array, next_state: Any, reward: Array) -> Float[Array, ""]:

@@ -17,7 +17,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from .method import Carry, Method, Seen, Task
 from .optimizer import apply_update
 
-ROWS = 256  # the most updates of one call
+# The most updates of one call: the log has as many rows, whatever their number.
+ROWS = 256
 
 
 class Progress(NamedTuple):
@@ -67,6 +68,7 @@ class Training(eqx.Module):
         usable = jnp.isfinite(value) & (norm <= self.largest)
         arrays, memory = apply_update(self.optimizer, gradient, progress.memory, progress.arrays)
         after = Progress(arrays, memory, carry, progress.done + 1)
+        # The update that cannot be used is not made: what was learned before it stays.
         chosen = jax.tree.map(lambda new, old: jnp.where(usable, new, old), after, progress)
         return chosen, Log(seen, norm, value), usable
 
@@ -85,6 +87,7 @@ class Training(eqx.Module):
             log = jax.tree.map(lambda rows, x: lax.dynamic_update_index_in_dim(rows, x, made, 0), log, row)
             return progress, log, made + 1, usable
 
+        # Room for all rows; the host takes the first ones.
         row = jax.eval_shape(lambda p: self.update(p)[1], progress)
         log = jax.tree.map(lambda x: jnp.zeros((ROWS, *x.shape), x.dtype), row)
         return lax.while_loop(is_unfinished, one, (progress, log, jnp.zeros((), jnp.int32), jnp.ones((), bool)))

@@ -41,6 +41,7 @@ class Exported(gymnasium.Env):
         super().reset(seed=seed)
         if options:
             raise SpanaxError(f"reset(options={options!r})", "no options: fields of the environment are its parameters")
+        # Gymnasium's own generator makes the sequence of starts, so that a seed repeats it.
         self.state, observation = _reset(self.env, self.np_random.integers(2**32, dtype=np.uint32))
         self.steps, self.over = 0, False
         return np.array(observation), {}
@@ -49,6 +50,7 @@ class Exported(gymnasium.Env):
         if self.state is None or self.over:
             raise SpanaxError("a step, but the episode is over or has not begun", "reset()")
         self.state, *seen = _step(self.env, self.state, self._check_action(action))
+        # NumPy and Python values: other libraries do not know JAX's arrays.
         observation, reward, terminated = map(np.array, seen)
         self.steps += 1
         truncated = self.limit is not None and self.steps >= self.limit

@@ -37,6 +37,7 @@ class Host:
         self.envs, self.spaces, self.name, self.timeout, self.where = list(envs), spaces, name, timeout, where
         self.tickets, self.issued = np.zeros(len(self.envs), np.int32), 0
         self.failure: SpanaxError | None = None
+        # One thread for ever: some environments (renderers, physics engines) may be used in one thread only.
         self.thread = _Thread(name)
 
     def fingerprint(self) -> tuple[str, Any, Any]:
@@ -57,7 +58,10 @@ class Host:
 
     def step(self, slots: np.ndarray, tickets: np.ndarray, over: np.ndarray, actions: np.ndarray) -> Stepped:
         """One step of each; those that were over before are left alone, and their rows mean nothing."""
+        # In a batch some episodes are over before others: their rows are copies of what they were.
         going = np.flatnonzero(~over)
+        # Another state than the environment is in, or the same one twice: a second step from it would be the third
+        # state.
         if np.any(self.tickets[slots[going]] != tickets[going]) or len(np.unique(slots[going])) < len(going):
             raise self._failure(
                 f"a state of {self.name} is stepped that it is no longer in: a black box goes forward, and never back",
@@ -73,6 +77,7 @@ class Host:
         return slots, self.tickets[slots], np.stack(observations)
 
     def _begin(self, slot: int, seed: int) -> np.ndarray:
+        # In messages an environment's call stands as the user could repeat it.
         what = f"reset(seed={seed})"
         observation, _ = self._name_failures(what, lambda: self.envs[slot].reset(seed=seed))
         self._issue(slot)
@@ -148,6 +153,7 @@ class _Thread:
     def result(self, work: Callable[[], Any], seconds: float) -> Any:
         if self.hangs:
             raise TimeoutError
+        # Started when first needed: an environment that is only described costs no thread.
         if self.running is None:
             self.running = threading.Thread(target=self._run, name=f"spanax {self.name}", daemon=True)
             self.running.start()
@@ -159,6 +165,7 @@ class _Thread:
             try:
                 answered, value, error = self.results.get(timeout=seconds)
             except queue.Empty:
+                # Its thread cannot be ended from outside. It is left to itself, and no later call waits for it again.
                 self.hangs = True
                 raise TimeoutError from None
         if error is not None:
@@ -171,4 +178,5 @@ class _Thread:
             try:
                 self.results.put((asked, work(), None))
             except BaseException as error:
+                # Everything, `SystemExit` too: the caller waits for an answer.
                 self.results.put((asked, None, error))

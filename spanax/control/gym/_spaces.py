@@ -21,11 +21,13 @@ class Spaces:
 
         self._observed, self._acted = env.observation_space, env.action_space
         self._is_box = isinstance(self._observed, spaces.Box)
+        # Sequences and graphs have another size each time.
         if not getattr(self._observed, "is_np_flattenable", False):
             raise SpanaxError(
                 f"{name}: observations of {self._observed} have no fixed size",
                 "gymnasium.wrappers.TransformObservation",
             )
+        # Flattened, a Dict or Tuple of spaces is one vector for a policy.
         box = self._observed if self._is_box else spaces.flatten_space(self._observed)
         assert isinstance(box, spaces.Box)
         self.observation = _box(box)
@@ -50,6 +52,7 @@ class Spaces:
         """The nearest action: a Box one is clipped; of weights, as bridges make them, the largest counts."""
         # A Normal policy draws beyond any box, and most environments fail on that.
         if isinstance(self.action, Discrete):
+            # Gymnasium's discrete spaces may start at another number than 0.
             chosen = np.argmax(action) if action.ndim else np.rint(action)
             return int(np.clip(chosen, 0, self.action.n - 1)) + int(self._acted.start)
         return np.clip(action, self._acted.low, self._acted.high).astype(self._acted.dtype)

@@ -79,6 +79,7 @@ class GymnasiumEnv(Env):
             "control.train(..., via=control.PolicyGradient())",
             "an action that is drawn with sx.ScoreFunction()",
         )
+        # A row each: vmap folds its axis into that of the rows.
         rows = (x[None] for x in (state.slot, state.ticket, state.over, action))
         ticket, observation, reward, over = (x[0] for x in _step_p.bind(*rows, host=self.host, dtype=_default_float()))
         return GymState(state.slot, ticket, observation, reward, over)
@@ -89,6 +90,7 @@ class GymnasiumEnv(Env):
     def reward(self, state, action, next_state):
         return next_state.reward
 
+    # By a rule or by time: the host does not step a state that is over.
     def done(self, state):
         return state.over
 
@@ -222,6 +224,7 @@ def _step_avals(slots, tickets, over, actions, *, host: Host, dtype: np.dtype):
 
 def _fold_rows(primitive: Any) -> Callable[..., Any]:
     def rule(args, dims, **params):
+        # Any number of vmaps is one call of the host, which steps all their environments.
         sizes, folded = fold_axis(args, dims)
         return unfold_axis(sizes, primitive.bind(*folded, **params))
 

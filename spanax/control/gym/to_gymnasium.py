@@ -43,6 +43,7 @@ def to_gymnasium(env: Env, *, seed: int | None = None) -> gymnasium.Env[Any, Any
     """
     if not isinstance(env, Env):
         raise SpanaxError(f"{env!r} is not a control.Env", "a subclass of control.Env")
+    # It would be Gymnasium's environment, through JAX and back.
     if env.black_box:
         raise SpanaxError(f"{env!r} is a Gymnasium environment already", "that one itself")
     if isinstance(env, Batched | AutoReset):
@@ -54,6 +55,7 @@ def to_gymnasium(env: Env, *, seed: int | None = None) -> gymnasium.Env[Any, Any
     # The limit is counted outside: Gymnasium tells an end by time from an end by rule.
     rules, limit = (env.env, env.steps) if isinstance(env, TimeLimit) else (env, env.max_steps)
     try:
+        # Here, because it subclasses gymnasium.Env, and gymnasium is an extra.
         from ._env import Exported
     except ImportError as error:
         raise SpanaxError("gymnasium is not installed", *installing("gym")) from error

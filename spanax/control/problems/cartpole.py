@@ -60,6 +60,8 @@ class CartPole(Env):
         # In Gymnasium's order of operations, so that float64 agrees to the last digits.
         total_mass, polemass_length = self.masspole + self.masscart, self.masspole * self.length
         push = (force + polemass_length * rate**2 * sine) / total_mass
+        # A uniform pole turns about its end: 4/3 of the mass times the half-length squared, less what the cart gives
+        # way.
         inertia = self.length * (4 / 3 - self.masspole * cosine**2 / total_mass)
         angular = (self.gravity * sine - cosine * push) / inertia
         linear = push - polemass_length * angular * cosine / total_mass
@@ -88,6 +90,7 @@ class CartPole(Env):
     @property
     def observation_space(self) -> Box:
         """Twice the thresholds, as in Gymnasium, so that a state that has just ended is inside; velocities have no bound."""
+        # Plain numbers: spaces are static.
         high = np.array([2 * float(self.x_threshold), np.inf, 2 * float(self.theta_threshold_radians), np.inf])
         return Box(-high, high)
 
@@ -99,6 +102,7 @@ class CartPole(Env):
 def _number(action: Array, dtype: jnp.dtype) -> Float[Array, ""]:
     """The action as one number of the state's dtype."""
     action = jnp.asarray(action)
+    # Weights of two would broadcast into the state.
     if action.shape:
         raise SpanaxError(
             f"CartPole takes one number, and the action has shape {list(action.shape)}",

@@ -49,12 +49,14 @@ class Pendulum(Env):
     def step(self, state: Float[Array, " 2"], action: Float[Array, " 1"]) -> Float[Array, " 2"]:
         angle, velocity = state
         pull = 3 * self.g / (2 * self.l) * jnp.sin(angle) + 3.0 / (self.m * self.l**2) * self._torque(action)
+        # The new velocity moves the angle (semi-implicit Euler), as in Gymnasium.
         velocity = jnp.clip(velocity + pull * self.dt, -self.max_speed, self.max_speed)
         return jnp.stack([angle + velocity * self.dt, velocity])
 
     def observe(self, state: Float[Array, " 2"]) -> Float[Array, " 3"]:
         """(cos angle, sin angle, angular velocity), in the dtype of the state (Gymnasium rounds it to float32)."""
         angle, velocity = state
+        # The angle itself would jump at each turn.
         return jnp.stack([jnp.cos(angle), jnp.sin(angle), velocity])
 
     def reward(
@@ -83,4 +85,5 @@ class Pendulum(Env):
 
 def _wrap_angle(angle: Float[Array, ""]) -> Float[Array, ""]:
     """The angle in [-pi, pi)."""
+    # By the remainder, whose derivative is 1 everywhere but at the jump.
     return (angle + jnp.pi) % (2 * jnp.pi) - jnp.pi

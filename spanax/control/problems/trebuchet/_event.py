@@ -39,7 +39,9 @@ def until(
     function. Where the event did not come, the state is meaningless.
     """
     whole = jnp.asarray(length, state.time.dtype)
+    # When to give up does not depend on the parameters.
     end = lax.stop_gradient(state.time) + longest
+    # Room for all rows: a loop cannot grow an array.
     passed = jax.tree.map(lambda y: jnp.zeros(most, y.dtype), state) if record else None
 
     def is_before_event(carry):
@@ -59,6 +61,7 @@ def until(
     n, state, ahead, passed, value, sound = lax.while_loop(is_before_event, go, start)
     # The states are differentiated by forward mode through the loop; how far into the last step the event lies, as a root.
     within = method.within(slope, state, ahead, whole)
+    # The loop inside finds the root and has no derivative; `custom_root` gives it the implicit function's.
     part = lax.custom_root(
         lambda part: event(within(part))[0],
         jnp.ones_like(whole),
@@ -73,6 +76,7 @@ def _false_position(f: Callable[[Scalar], Scalar], end: Scalar, at_end: Scalar) 
 
     The Illinois form of false position: Dowell and Jarratt, BIT 11, 1971.
     """
+    # A few units in the last place: closer cannot be told.
     close = 4 * jnp.finfo(end.dtype).eps * end
 
     def is_moving(carry):

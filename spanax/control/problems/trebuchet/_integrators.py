@@ -58,6 +58,7 @@ def _rk4_step(slope: Slope, state: State, length: Scalar) -> State:
 
 def _cubic(slope: Slope, state: State, ahead: State, length: Scalar) -> Callable[[Scalar], State]:
     """Hermite's cubic, by both ends and the slopes there: as exact inside the step as the step itself, to third order."""
+    # Both slopes by one traced copy of the equations.
     both = lax.map(slope, jax.tree.map(lambda *ends: jnp.stack(ends), state, ahead))
     slopes = [jax.tree.map(operator.itemgetter(end), both) for end in (0, 1)]
 

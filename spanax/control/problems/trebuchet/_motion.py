@@ -43,6 +43,7 @@ class Flight(NamedTuple):
 
 def start(body: Body) -> Swing:
     """At rest, with the long arm's end on the ground and the sling stretched along it."""
+    # Where the long arm touches the ground, a pivot's height below.
     slope = jnp.arcsin(body.a / body.b)
     arm = jnp.pi / 2 + slope
     rest = jnp.zeros_like(slope)
@@ -176,7 +177,8 @@ def lift_event(body: Body, s: Swing) -> tuple[Scalar, Array]:
     acceleration = body.e * (rate**2 * at.sin_sling_up - (slope.arm_rate + slope.sling_rate) * at.cos_sling_up)
     acceleration += body.b * (s.arm_rate**2 * at.sin_arm - slope.arm_rate * at.cos_arm)
     # The only horizontal force on the projectile is the sling's.
-    tension = acceleration * body.projectile / at.sin_sling_up  # sin(phi) = -sin(arm + sling), and cos likewise
+    # phi is the sling's angle to the vertical: sin(phi) = -sin(arm + sling), and cos likewise.
+    tension = acceleration * body.projectile / at.sin_sling_up
     return body.projectile * body.gravity + tension * at.cos_sling_up, tension >= 0
 
 
@@ -188,7 +190,8 @@ def release_event(body: Body, release: Vector, s: Swing) -> tuple[Scalar, Array]
     the direction opposite to the one asked for.
     """
     vx, vy = velocity(body, s)
-    across = vy * release[0] - vx * release[1]  # the sine of the angle between the two, by the speed
+    # The sine of the angle between the two, times the speed: it needs no arctan, which jumps.
+    across = vy * release[0] - vx * release[1]
     return jnp.where(release[1] >= 0, across, -across), jnp.ones((), bool)
 
 

@@ -36,8 +36,10 @@ class Integrator(NamedTuple):
 # 0.08 mm from that with steps 20 times as short, by 0.4 mm at most; without `pace` that takes steps of 1/400 s.
 INTEGRATORS = {"rk4": Integrator(RK4, 1 / 60, 1 / 10, 5.0), "euler": Integrator(EULER, 1 / 60, 1 / 60, None)}
 
-LONGEST_SWING, LONGEST_FLIGHT = 1.0, 10.0  # seconds: sliding and hanging each, as published, and in the air
-MOST_TURNS = 12.0  # radians of the hanger in one phase, for `pace`
+# Seconds: sliding and hanging each, as published, and in the air.
+LONGEST_SWING, LONGEST_FLIGHT = 1.0, 10.0
+# Radians of the hanger in one phase: about two turns, for `pace`.
+MOST_TURNS = 12.0
 
 
 class Phases(NamedTuple):
@@ -63,6 +65,7 @@ def simulate(
     slide = swung(functools.partial(motion.lift_event, it), motion.sliding_rates, motion.start(it))
     sin, cos = sincos(jnp.deg2rad(fold_angle(angle)))
     hang = swung(functools.partial(motion.release_event, it, (cos, sin)), motion.hanging_rates, slide.state)
+    # The projectile leaves the sling where it is, with the velocity that it has.
     off = motion.Flight(hang.state.time, *motion.position(it, hang.state), *motion.velocity(it, hang.state))
     fly = until(
         *(functools.partial(motion.landing_event, it), method, functools.partial(motion.flight_rates, it, wind), off),

@@ -30,8 +30,10 @@ def _sincos(x):
     digits = jnp.finfo(x.dtype).nmant
     coarse = 2.0 ** (digits // 2)
     high = round(math.pi / 2 * coarse) / coarse
+    # Locally constant: the tangent does not pass through it.
     turns = jnp.round(x / (math.pi / 2))
     rest = (x - turns * high) - turns * (math.pi / 2 - high)
+    # The first term left out is below the last place of the dtype on [-pi/4, pi/4].
     terms = 5 if digits < 24 else 8
     sin, cos = rest * _series(1, terms, rest * rest), _series(0, terms + 1, rest * rest)
     quarter = turns - 4 * jnp.floor(turns / 4)  # 0, 1, 2 or 3

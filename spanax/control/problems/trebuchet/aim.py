@@ -20,8 +20,10 @@ from ...._jaxprs import is_traced
 from .env import shoot
 from .machine import Machine
 
-FLATTEST, STEEPEST = 5.0, 90.0  # degrees
-LIGHTEST = 60.0  # pounds
+# Degrees: those of the actions of `Trebuchet`.
+FLATTEST, STEEPEST = 5.0, 90.0
+# Pounds: so much and more throws at 1 to 90 degrees, with the default machine.
+LIGHTEST = 60.0
 
 
 class Aim(NamedTuple):
@@ -98,6 +100,7 @@ def aim(
         )
     throw = _thrower(float(wind), machine)
     start = np.array([angle, weight])
+    # The other end of the line: the farthest throw there is, or the nearest.
     if throw(start)[0] < target:
         farthest = reach(wind, heaviest=heaviest, machine=machine)
         end, there = np.array([farthest.angle, heaviest]), farthest.distance
@@ -163,6 +166,7 @@ def _root(miss: Callable[[float], tuple[float, float]], tolerance: float) -> tup
     between 0 and 1, from where Newton's method starts.
     """
     low, high, part = 0.0, 1.0, 0.0
+    # Along the line the distance grows or falls, depending on which end is too short.
     rises = miss(0.0)[0] < 0
     for evaluations in range(1, 60):
         value, slope = miss(part)
@@ -195,6 +199,7 @@ def _thrower(wind: float, machine: Machine | None) -> Callable[[np.ndarray], tup
 
 @functools.cache
 def _value_and_slope() -> Callable[..., Any]:
+    # Compiled once for all aims: wind and machine are arguments.
     return jax.jit(jax.value_and_grad(lambda setting, wind, machine: shoot(wind, *setting, machine=machine)))
 
 

@@ -107,6 +107,7 @@ def _numbers(wind: Number, angle: Number, weight: Number, machine: Machine | Non
 def _program(integrator: str, record: bool) -> Callable[..., tuple[Any, Any]]:
     if integrator not in INTEGRATORS:
         raise SpanaxError(f"integrator={integrator!r}", *(f"integrator={name!r}" for name in INTEGRATORS))
+    # Compiled once for each integrator: a machine's numbers are arguments, its structure is always the same.
     structure = jax.tree.structure(Machine())
 
     def run(wind, angle, weight, *machine):
@@ -117,6 +118,7 @@ def _program(integrator: str, record: bool) -> Callable[..., tuple[Any, Any]]:
             return smooth, ((inputs, others["event_fired"]), others)
         return distance(phases), ((inputs, events_fired(phases)), None)
 
+    # A loop whose length depends on its numbers has no reverse mode, and 15 numbers have a cheap forward mode.
     return by_forward_mode(run, _check)
 
 
@@ -175,11 +177,13 @@ class Trebuchet(Env):
 
     def reset(self, key: Key[Array, ""]) -> Shot:
         wind, target = jax.random.split(key)
+        # In reach or not: a policy has to know that some targets are too far.
         target = jax.random.uniform(target, minval=self.nearest, maxval=self.farthest)
         return Shot(self.wind_std * jax.random.normal(wind), target, jnp.zeros_like(target))
 
     def step(self, state: Shot, action: Float[Array, " 2"]) -> Shot:
         angle, weight = action
+        # A throw is the whole episode: the state after it needs no motion.
         return state._replace(distance=shoot(state.wind, angle, weight, machine=self.machine))
 
     def observe(self, state: Shot) -> Float[Array, " 2"]:

@@ -71,6 +71,7 @@ def body(machine: Machine, weight: Scalar) -> Body:
             machine.projectile_radius,
         )
     )
+    # The moments of inertia as in the published program: see `Machine`.
     arm, projectile = POUND * jnp.asarray(machine.arm_mass), POUND * jnp.asarray(machine.projectile_mass)
     return Body(
         *(a, b, c, d, e),
@@ -79,7 +80,9 @@ def body(machine: Machine, weight: Scalar) -> Body:
         weight=POUND * weight,
         arm_inertia=POUND * FOOT**2 * jnp.asarray(machine.inertia),
         weight_inertia=arm * (b + c) ** 2 / 12,
+        # A uniform arm, whose middle is off the pivot.
         centre=(b - c) / 2,
         gravity=jnp.asarray(machine.gravity),
+        # Half the density, the drag coefficient and the cross-section of a sphere, over its mass.
         drag=jnp.asarray(machine.air_density) * machine.drag_coefficient * jnp.pi * z**2 / (2 * projectile),
     )

@@ -61,7 +61,9 @@ def distance(phases: Phases) -> Float[Array, ""]:
 def throw_fields(phases: Phases) -> tuple[Any, Any]:
     """A throw's fields: those that can be differentiated, and the others."""
     body, slide, hang, fly = phases
+    # Sliding and hanging have the same states, flight has others.
     swings = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), slide.passed, hang.passed)
+    # A phase records the starts of its steps: the landing is the end of the last one.
     landing = jax.tree.map(lambda x: x[None], fly.state)
     flight = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), fly.passed, landing)
 
