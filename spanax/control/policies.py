@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -73,7 +73,7 @@ class MLPPolicy(eqx.Module):
 
     def __init__(
         self,
-        env: Env | _Spaces,
+        env: Env,
         *,
         key: Key[Array, ""],
         width: int = 64,
@@ -119,9 +119,9 @@ class MLPPolicy(eqx.Module):
         head = {
             "sizes": network.sizes,
             "activation": name_of(self.network.activation),
-            "action_space": _describe_space(self.space),
             "via": _describe_via(self.via),
             "dtypes": dtypes_of(arrays),
+            **_describe_space(self.space),
         }
         try:
             seal(Path(path), FORMAT, head, write_arrays(arrays))
@@ -151,10 +151,13 @@ class MLPPolicy(eqx.Module):
         """
         try:
             head, rest = read_sealed(Path(path), FORMAT, _WHAT)
-            skeleton = _skeleton(head, activation, via)
-            arrays = read_arrays(rest, head["dtypes"])
+            skeleton, arrays = _skeleton(head, activation, via), read_arrays(rest, head["dtypes"])
             if [x.shape for x in arrays_of(skeleton)] != [x.shape for x in arrays]:
                 raise UnfitError("its arrays have other shapes than its sizes say", "the `via` that it was saved with")
+        # A head with a right checksum that no version of this class has written.
+        except (KeyError, TypeError, ValueError) as error:
+            problem = f"no policy can be loaded from {os.fspath(path)!r}: {type(error).__name__}: {error}"
+            raise SpanaxError(problem, "the version of Spanax that wrote it") from error
         except UnfitError as error:
             problem = f"no policy can be loaded from {os.fspath(path)!r}: {error.why}"
             raise SpanaxError(problem, *error.remedies) from None
@@ -202,13 +205,6 @@ class MLPPolicy(eqx.Module):
         return centre + _half(self.space, out.dtype) * jnp.tanh(out).reshape(self.space.shape)
 
 
-class _Spaces(NamedTuple):
-    """What a policy needs to know of an environment."""
-
-    observation_space: Box
-    action_space: Box | Discrete
-
-
 def _unpickle(kind: type[MLPPolicy], fields: dict[str, Any]) -> MLPPolicy:
     # As Equinox itself makes modules of leaves: the constructor would draw new weights.
     policy = object.__new__(kind)
@@ -221,10 +217,6 @@ def _describe_space(space: Box | Discrete) -> dict[str, Any]:
     return {"n": space.n} if isinstance(space, Discrete) else {"low": space.low.tolist(), "high": space.high.tolist()}
 
 
-def _space_of(description: dict[str, Any]) -> Box | Discrete:
-    return Discrete(description["n"]) if "n" in description else Box(description["low"], description["high"])
-
-
 def _describe_via(via: Any) -> Any:
     try:
         return describe_bridge(via)
@@ -233,24 +225,38 @@ def _describe_via(via: Any) -> Any:
 
 
 def _skeleton(head: dict[str, Any], activation: Any, via: Any) -> MLPPolicy:
-    """A policy like the one that was saved, with other numbers."""
+    """A policy like the one that was saved, without its numbers."""
     if activation is None:
         activation = function_of(head["activation"] or "")
     if activation is None:
         raise UnfitError("its activation is not in the file", "MLPPolicy.load(path, activation=...)")
-    # A policy with another derivative than the one that was saved would train otherwise: it is asked for.
-    if via is None and isinstance(head["via"], dict) and "repr" in head["via"]:
-        raise UnfitError(f"its bridge is not in the file, {head['via']['repr']}", "MLPPolicy.load(path, via=...)")
-    size, _, width, depth = head["sizes"]
-    spaces = _Spaces(Box(np.full(size, -np.inf), np.full(size, np.inf)), _space_of(head["action_space"]))
-    return MLPPolicy(
-        spaces,
-        key=jax.random.key(0),
-        width=width,
-        depth=depth,
-        activation=activation,
-        via=bridge_of(head["via"]) if via is None else via,
+    size, outputs, width, depth = head["sizes"]
+    space = Discrete(head["n"]) if "n" in head else Box(head["low"], head["high"])
+    policy = _unpickle(
+        MLPPolicy,
+        {
+            "network": MLP((size, outputs, width, depth), activation, ()).skeleton(),
+            "scale": np.zeros(size),
+            "log_std": jax.ShapeDtypeStruct(space.shape, float),
+            "space": space,
+            "via": _bridge_in(head["via"]) if via is None else via,
+        },
     )
+    _check(space, policy.via)
+    if policy._outputs != outputs:
+        raise UnfitError("its network does not fit its actions", "the version of Spanax that wrote it")
+    return policy
+
+
+def _bridge_in(description: Any) -> Any:
+    # A policy with another derivative than the one that was saved would train otherwise: it is asked for.
+    if isinstance(description, dict) and "repr" in description:
+        raise UnfitError(f"its bridge is not in the file, {description['repr']}", "MLPPolicy.load(path, via=...)")
+    try:
+        return bridge_of(description)
+    except (TypeError, KeyError, SpanaxError) as error:
+        why = f"its bridge is not one of this version of spanax.bridges ({error})"
+        raise UnfitError(why, "MLPPolicy.load(path, via=...)") from error
 
 
 def _half(box: Box, dtype: Any) -> Array:
