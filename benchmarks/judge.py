@@ -21,7 +21,7 @@ from spanax.judge.comparison import Comparison
 
 ALL_SECONDS = 20.0
 VARIANCE_RATIO = 141.0  # of the score function and leave-one-out there, 9220/65.3
-BRIDGES: dict[str, tuple[sx.Drawing, int]] = {
+BRIDGES: dict[str, tuple[sx.bridges.Drawing, int]] = {
     "score function": (sx.ScoreFunction(baseline=None), vae_step.SAMPLES),
     "leave-one-out": (sx.ScoreFunction(), vae_step.SAMPLES),
     "DisARM": (sx.DisARM(pairs=vae_step.PAIRS), 1),

@@ -1,6 +1,20 @@
-"""Gradients across the steps of a program that have none. The public names."""
+"""Gradients across the steps of a program that have none. The public names.
 
-from . import _interrupts as _interrupts, control as control, hard as hard  # Ctrl-C may come while the rest is imported
+Functions and bridges are here. The base classes for a bridge of your own are in `sx.bridges`, the records that a report
+consists of in the part that returns them: `sx.gaps`, `sx.judge`. The black box's records are here, because `sx.blackbox` is
+the function.
+"""
+
+from typing import TYPE_CHECKING
+
+from . import (
+    _interrupts as _interrupts,  # first: Ctrl-C may come while the rest is imported
+    bridges as bridges,
+    control as control,
+    gaps as gaps,
+    hard as hard,
+    judge as judge,
+)
 from ._errors import SpanaxError as SpanaxError, SpanaxWarning as SpanaxWarning
 from .blackbox import (
     BlackBox as BlackBox,
@@ -17,55 +31,40 @@ from .blackbox import (
 )
 from .bridges import (
     SPSA as SPSA,
-    Bounded as Bounded,
-    Branching as Branching,
-    Bridge as Bridge,
     Componentwise as Componentwise,
     DisARM as DisARM,
-    Drawing as Drawing,
     Enumerate as Enumerate,
-    Facts as Facts,
     FiniteDifference as FiniteDifference,
     GumbelSoftmax as GumbelSoftmax,
     LeaveOneOut as LeaveOneOut,
-    Local as Local,
     Manual as Manual,
     MovingAverage as MovingAverage,
-    Operation as Operation,
     Pathwise as Pathwise,
     Perturbed as Perturbed,
-    Probing as Probing,
     ReinMax as ReinMax,
-    Score as Score,
-    Scored as Scored,
     ScoreFunction as ScoreFunction,
     Smoothing as Smoothing,
     Soft as Soft,
-    Step as Step,
     StraightThrough as StraightThrough,
-    Tuned as Tuned,
 )
 from .gaps import (
-    Gap as Gap,
-    GapReport as GapReport,
-    HiddenGradient as HiddenGradient,
-    Jump as Jump,
-    JumpReport as JumpReport,
     assert_alive as assert_alive,
     find_gaps as find_gaps,
     find_jumps as find_jumps,
     hidden_gradient as hidden_gradient,
 )
-from .judge import (
-    Comparison as Comparison,
-    GradientCheck as GradientCheck,
-    Interval as Interval,
-    Row as Row,
-    Truth as Truth,
-    check_gradient as check_gradient,
-    compare as compare,
-    recommend as recommend,
-)
+from .judge import check_gradient as check_gradient, compare as compare, recommend as recommend
 from .program import gradient as gradient, lift as lift, value_and_gradient as value_and_gradient
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample
+
+if TYPE_CHECKING:
+    from . import testing as testing
+
+
+def __getattr__(name: str) -> object:
+    if name == "testing":  # imported when it is asked for: programs in production have no use for it
+        import importlib
+
+        return importlib.import_module(".testing", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -51,6 +51,8 @@ def test_table_of_bridges():
 
 def test_every_public_bridge_is_in_the_table():
     concrete = [
-        n for n, c in vars(sx).items() if isinstance(c, type) and issubclass(c, sx.Bridge) and "facts" in vars(c)
+        n
+        for n, c in vars(sx).items()
+        if isinstance(c, type) and issubclass(c, sx.bridges.Bridge) and "facts" in vars(c)
     ]
     assert set(concrete) - {"Bridge"} == {type(b).__name__ for b in BRIDGES}

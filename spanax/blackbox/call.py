@@ -228,7 +228,7 @@ def _check_bounds(bounds: Any, via: Any) -> None:
     # `Manual` has no points of its own; any other bridge has to say how it keeps them inside, or fn would be run out of bounds.
     if not isinstance(via, Bounded | Manual):
         problem = f"blackbox(bounds=...) with {via!r}, which does not say how its points stay inside"
-        own = "a bridge derived from sx.Bounded, with a method within(box)"
+        own = "a bridge derived from sx.bridges.Bounded, with a method within(box)"
         raise SpanaxError(problem, "sx.FiniteDifference(), sx.Smoothing(...) or sx.SPSA(...)", own)
 
 

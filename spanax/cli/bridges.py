@@ -14,7 +14,7 @@ from .._layout import filled, records
 from ._messages import columns
 
 if TYPE_CHECKING:
-    from .. import Bridge
+    from ..bridges import Bridge
 
 WIDTH = 80
 _COLUMNS = {"bridge": 17, "unbiased": 8, "evaluations": 17, "orders": 6, "takes": 24}
@@ -48,7 +48,7 @@ def concrete_bridges() -> dict[str, type[Bridge]]:
     return {
         name: value
         for name, value in sorted(vars(sx).items(), key=lambda item: item[0].lower())
-        if inspect.isclass(value) and issubclass(value, sx.Bridge) and not inspect.isabstract(value)
+        if inspect.isclass(value) and issubclass(value, sx.bridges.Bridge) and not inspect.isabstract(value)
     }
 
 

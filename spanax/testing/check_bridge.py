@@ -77,7 +77,7 @@ def check_bridge(
     )
     report = Report(_shown(bridge), found)
     if report.failed:
-        raise ContractError(report, where)
+        raise ContractError(report)
     return report
 
 
@@ -94,7 +94,11 @@ def _of_draws_and_steps(bridge: Bridge, key: Key[Array, ""], draws: int) -> tupl
 
 def _check_arguments(bridge: Any, draws: Any, f: Any, x: Any, where: str) -> None:
     if not isinstance(bridge, Bridge):
-        hint = f"{bridge.__name__}()" if isinstance(bridge, type) else "an instance of a class derived from sx.Bridge"
+        hint = (
+            f"{bridge.__name__}()"
+            if isinstance(bridge, type)
+            else "an instance of a class derived from sx.bridges.Bridge"
+        )
         raise SpanaxError(f"check_bridge({bridge!r}): that is no bridge", f"check_bridge({hint})", where=where)
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1000:
         raise SpanaxError(f"check_bridge(draws={draws!r})", "a Python integer, 1000 or more", where=where)

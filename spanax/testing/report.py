@@ -67,10 +67,9 @@ class Report:
 class ContractError(SpanaxError, AssertionError):
     """A bridge breaks its contract; `report` has every check, the message each one that failed."""
 
-    def __init__(self, report: Report, where: str = ""):
+    def __init__(self, report: Report):
         super().__init__(
             str(report),
-            where,
             "mend the bridge, what comes first first",
             "let facts claim less, where a check holds it to a claim that is not meant",
             "docs/own-bridge.md says what each check asks",

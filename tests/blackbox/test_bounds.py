@@ -34,7 +34,7 @@ CASES = [("float32", bridge) for bridge in ALL] + [("float64", bridges[0]) for b
 
 
 def test_every_public_probing_bridge_is_here():
-    public = {c for c in vars(sx).values() if isinstance(c, type) and issubclass(c, sx.Probing)}
+    public = {c for c in vars(sx).values() if isinstance(c, type) and issubclass(c, sx.bridges.Probing)}
     assert {c for c in public if not inspect.isabstract(c)} == set(BRIDGES)
 
 
@@ -189,7 +189,7 @@ def test_x_at_a_bound_that_its_precision_rounds_is_inside():
     np.testing.assert_allclose(slopes, np.exp([0.1, 0.7]), rtol=0.01)
 
 
-class Own(sx.Probing):
+class Own(sx.bridges.Probing):
     facts = sx.FiniteDifference(1.0).facts
 
     def points(self, x, key):
@@ -202,7 +202,7 @@ class Own(sx.Probing):
         return True
 
 
-class Careless(Own, sx.Bounded):
+class Careless(Own, sx.bridges.Bounded):
     def within(self, box):
         return self
 

@@ -84,7 +84,7 @@ def estimate(make, via, theta, key):
     """Of one draw: the gradient of the cost, and that of its score alone."""
 
     def surrogate(theta):
-        if isinstance(via, sx.Local):
+        if isinstance(via, sx.bridges.Local):
             return cost(via.draw(key, make(theta)).astype(theta.dtype)), jnp.zeros((), theta.dtype)
         z, score = via.draw_with_score(key, make(theta))
         value = cost(z.astype(theta.dtype))

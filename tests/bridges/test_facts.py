@@ -16,7 +16,7 @@ import spanax as sx
 EXPORTED = {
     name: value
     for name, value in vars(sx).items()
-    if isinstance(value, type) and issubclass(value, sx.Bridge) and not inspect.isabstract(value)
+    if isinstance(value, type) and issubclass(value, sx.bridges.Bridge) and not inspect.isabstract(value)
 }
 
 NEEDED = {
@@ -50,7 +50,7 @@ INSTANCES = [plain(cls) for cls in EXPORTED.values()] + [
     sx.Manual(jvp=math.hypot),
     sx.MovingAverage(0.7).update(1.0),
 ]
-BRIDGES = [x for x in INSTANCES if isinstance(x, sx.Bridge)]
+BRIDGES = [x for x in INSTANCES if isinstance(x, sx.bridges.Bridge)]
 
 every_class = pytest.mark.parametrize("cls", EXPORTED.values(), ids=EXPORTED)
 every_bridge = pytest.mark.parametrize("bridge", BRIDGES, ids=repr)
@@ -64,18 +64,22 @@ def test_the_bridges_are_found():
 
 @every_class
 def test_it_is_one_of_the_kinds_and_final(cls):
-    kinds = {kind for kind in (sx.Local, sx.Score, sx.Branching, sx.Step, sx.Probing) if issubclass(cls, kind)}
+    kinds = {
+        kind
+        for kind in (sx.bridges.Local, sx.bridges.Score, sx.bridges.Branching, sx.bridges.Step, sx.bridges.Probing)
+        if issubclass(cls, kind)
+    }
     if cls is sx.StraightThrough:  # of a draw, and of an operation
-        assert kinds == {sx.Local, sx.Step}
+        assert kinds == {sx.bridges.Local, sx.bridges.Step}
     else:
         assert len(kinds) == (cls is not sx.Manual)  # which needs nothing but the user's function
-    assert all(inspect.isabstract(parent) for parent in cls.__mro__[1:] if issubclass(parent, sx.Bridge))
+    assert all(inspect.isabstract(parent) for parent in cls.__mro__[1:] if issubclass(parent, sx.bridges.Bridge))
 
 
 @every_bridge
 def test_facts_are_complete(bridge):
     facts = bridge.facts
-    assert isinstance(facts, sx.Facts)
+    assert isinstance(facts, sx.bridges.Facts)
     texts = [getattr(facts, name) for name in ("unbiased_for", "evaluations", "distributions", "source")]
     assert all(isinstance(text, str) and text.strip() for text in texts)
     assert isinstance(facts.unbiased, bool)

@@ -16,7 +16,7 @@ def bridges(*options):
 
 
 def concrete():
-    values = [value for value in vars(sx).values() if inspect.isclass(value) and issubclass(value, sx.Bridge)]
+    values = [value for value in vars(sx).values() if inspect.isclass(value) and issubclass(value, sx.bridges.Bridge)]
     return {value.__name__ for value in values if not inspect.isabstract(value)}
 
 

@@ -110,7 +110,7 @@ class Drawn(eqx.Module):
     """Draws its coin; the draw crosses by its own bridge."""
 
     w: jax.Array
-    via: sx.Bridge
+    via: sx.bridges.Bridge
 
     def __call__(self, observation, *, key=None):
         import numpyro.distributions as dist

@@ -9,10 +9,10 @@ from spanax._math.distributions import bernoulli_logits, hard_draw
 from spanax._math.log_probs import score
 from spanax._math.pmf import pmf
 
-FACTS = sx.Facts("E[f]", True, "1", 1, "any", "a bug")
+FACTS = sx.bridges.Facts("E[f]", True, "1", 1, "any", "a bug")
 
 
-class Mutant(sx.Branching):
+class Mutant(sx.bridges.Branching):
     @property
     def facts(self):
         return FACTS

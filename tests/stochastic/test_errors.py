@@ -174,7 +174,7 @@ def delta(theta, *, key):
     return jnp.sin(sx.sample(key, dist.Delta(theta), via=sx.ScoreFunction(), name="coin"))
 
 
-class Pairs(sx.Branching):
+class Pairs(sx.bridges.Branching):
     """A user's own bridge that forgets the mean over its evaluations."""
 
     @property

@@ -53,7 +53,7 @@ BRIDGES = [
 
 @pytest.mark.parametrize("bridge", BRIDGES, ids=repr)
 def test_it_keeps_the_contract(bridge):
-    report = check_bridge(bridge, draws=10_000 if isinstance(bridge, sx.Probing) else 5_000)
+    report = check_bridge(bridge, draws=10_000 if isinstance(bridge, sx.bridges.Probing) else 5_000)
     assert not report.failed and len(report.passed) >= 22
     assert len({outcome.name for outcome in report.outcomes}) == len(report.outcomes)
 
@@ -66,12 +66,12 @@ def test_manual_with_and_without_its_function():
 
 
 def test_every_public_bridge_is_here():
-    public = {v for v in vars(sx).values() if isinstance(v, type) and issubclass(v, sx.Bridge)}
+    public = {v for v in vars(sx).values() if isinstance(v, type) and issubclass(v, sx.bridges.Bridge)}
     assert {type(b) for b in BRIDGES} | {sx.Manual} == {cls for cls in public if not inspect.isabstract(cls)}
 
 
 def facts(unbiased: bool = True, orders: int | None = 1, for_what: str = "E[f]"):
-    return sx.Facts(for_what, unbiased, "1", orders, "Bernoulli", "Williams 1992")
+    return sx.bridges.Facts(for_what, unbiased, "1", orders, "Bernoulli", "Williams 1992")
 
 
 def only_bernoulli(distribution):
@@ -81,7 +81,7 @@ def only_bernoulli(distribution):
     return distribution
 
 
-class Scored(sx.Score):
+class Scored(sx.bridges.Score):
     """Score functions that are wrong in some way. Unbiased, they say (Williams 1992)."""
 
     @property
@@ -164,7 +164,7 @@ class Careless(Scored):  # and without a docstring
 
     @property
     def facts(self):
-        return sx.Facts("", True, "7", None, "any", "me")
+        return sx.bridges.Facts("", True, "7", None, "any", "me")
 
     def draw(self, key, distribution):
         np.random.seed(0)
@@ -178,7 +178,7 @@ class Careless(Scored):  # and without a docstring
         return togo.astype("float32")
 
 
-class ClaimsToBeUnbiased(sx.Local):
+class ClaimsToBeUnbiased(sx.bridges.Local):
     """Straight-through, with the claim that it is unbiased (Bengio et al. 2013)."""
 
     @property
@@ -189,7 +189,7 @@ class ClaimsToBeUnbiased(sx.Local):
         return sx.StraightThrough().draw(key, only_bernoulli(distribution))
 
 
-class ClaimsFirstOrder(sx.Local):
+class ClaimsFirstOrder(sx.bridges.Local):
     """Says that only first derivatives are right, and gives second ones (Bengio et al. 2013)."""
 
     @property
@@ -200,7 +200,7 @@ class ClaimsFirstOrder(sx.Local):
         return sx.StraightThrough().draw(key, only_bernoulli(distribution))
 
 
-class HalfRelaxed(sx.Local):
+class HalfRelaxed(sx.bridges.Local):
     """A relaxed draw with half of its derivative (Jang et al. 2017)."""
 
     @property
@@ -212,12 +212,12 @@ class HalfRelaxed(sx.Local):
         return (z + lax.stop_gradient(z)) / 2
 
 
-class OneKeyInside(sx.Branching):
+class OneKeyInside(sx.bridges.Branching):
     """Enumerates nothing: two draws with a key of its own (Kool et al. 2019)."""
 
     @property
     def facts(self):
-        return sx.Facts("E[f]", True, "2", None, "any", "Kool et al. 2019")
+        return sx.bridges.Facts("E[f]", True, "2", None, "any", "Kool et al. 2019")
 
     def draw(self, key, distribution):
         return sx.LeaveOneOut().draw(key, only_bernoulli(distribution))
@@ -246,7 +246,7 @@ class RunsMore(OneKeyInside):
         return sx.LeaveOneOut(5).objective(key, distribution, rest).astype("float32")
 
 
-class DoubleSlope(sx.Local):
+class DoubleSlope(sx.bridges.Local):
     """Straight-through, of twice the mean (Bengio et al. 2013)."""
 
     @property
@@ -258,7 +258,7 @@ class DoubleSlope(sx.Local):
         return 2 * z - lax.stop_gradient(z)
 
 
-class FirstOfTheBatch(sx.Local):
+class FirstOfTheBatch(sx.bridges.Local):
     """Gives all of a batch the category of the first, as z + p - p, which is rounded (Bengio et al. 2013)."""
 
     @property
@@ -282,12 +282,12 @@ class Branches(Scored):
         return togo if self.share > 0 else 0 * togo
 
 
-class StepTwice(sx.Step):
+class StepTwice(sx.bridges.Step):
     """A relaxed comparison with twice its derivative, and says that it is unbiased (Berthet et al. 2020)."""
 
     @property
     def facts(self):
-        return sx.Facts("E[op(x + sigma z)]", True, "10", None, "comparisons", "Berthet et al. 2020")
+        return sx.bridges.Facts("E[op(x + sigma z)]", True, "10", None, "comparisons", "Berthet et al. 2020")
 
     def step(self, operation, x, key):
         if operation.name != "greater":
@@ -296,12 +296,12 @@ class StepTwice(sx.Step):
         return 2 * value - lax.stop_gradient(value)
 
 
-class BadProbes(sx.Probing):
+class BadProbes(sx.bridges.Probing):
     """Forgets what was dropped, miscounts, and says that it is unbiased (Spall 1992)."""
 
     @property
     def facts(self):
-        return sx.Facts("f", True, "2 size(x)", 1, "none: any function", "Spall 1992")
+        return sx.bridges.Facts("f", True, "2 size(x)", 1, "none: any function", "Spall 1992")
 
     def points(self, x, key):
         return sx.SPSA(0.1).points(x, key)
@@ -387,12 +387,12 @@ def test_a_bridge_takes_15_lines():
     assert len(example.splitlines()) <= 15
 
 
-class Numpyro(sx.Branching):
+class Numpyro(sx.bridges.Branching):
     """With the score that numpyro has (Williams 1992)."""
 
     @property
     def facts(self):
-        return sx.Facts("E[f]", True, "1", None, "Bernoulli", "Williams 1992")
+        return sx.bridges.Facts("E[f]", True, "1", None, "Bernoulli", "Williams 1992")
 
     def draw(self, key, distribution):
         return sx.DisARM().draw(key, only_bernoulli(distribution))

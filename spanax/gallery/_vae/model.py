@@ -86,7 +86,9 @@ class VAE(eqx.Module):
         self.latents = latents
 
 
-def negative_elbo(model: VAE, image: Float[Array, "64"], *, via: sx.Drawing, key: Key[Array, ""]) -> Float[Array, ""]:
+def negative_elbo(
+    model: VAE, image: Float[Array, "64"], *, via: sx.bridges.Drawing, key: Key[Array, ""]
+) -> Float[Array, ""]:
     """-log p(x|z) + KL(q(z|x) || p(z)) in nats, for one draw z ~ q(z|x), whose gradient goes `via` the bridge."""
     encoded = model.encoder(image)
     z = sx.sample(key, model.latents.posterior(encoded), via=via, name="z")

@@ -31,7 +31,7 @@ class Setup:
     """A family of latents, the bridge at their draw, and the replicates that `expectation` averages."""
 
     latents: Latents
-    via: sx.Drawing
+    via: sx.bridges.Drawing
     replicates: int
 
 
@@ -63,7 +63,7 @@ class State(eqx.Module):
 
     model: VAE
     optimiser: optax.OptState
-    via: sx.Drawing
+    via: sx.bridges.Drawing
     key: Key[Array, ""]
 
 
@@ -127,7 +127,7 @@ def chunk_size(steps: int) -> int:
     return max(50, math.ceil(steps / 40))
 
 
-def _loss(model: VAE, images: Float[Array, "n 64"], via: sx.Drawing, key: Key[Array, ""], replicates: int):
+def _loss(model: VAE, images: Float[Array, "n 64"], via: sx.bridges.Drawing, key: Key[Array, ""], replicates: int):
     """The mean over images of an estimate of E[-ELBO] with the bridge's gradient."""
     estimate = sx.expectation(functools.partial(negative_elbo, via=via), samples=replicates)
     keys = jax.random.split(key, len(images))
@@ -142,7 +142,7 @@ def _step(state: State, images: Float[Array, "n 64"], replicates: int) -> State:
     return State(eqx.apply_updates(state.model, updates), optimiser, _learned(state.via, loss), following)
 
 
-def _learned(via: sx.Drawing, cost: Float[Array, ""]) -> sx.Drawing:
+def _learned(via: sx.bridges.Drawing, cost: Float[Array, ""]) -> sx.bridges.Drawing:
     """The bridge for the next step: a moving average takes in the cost of this one."""
     match via:
         case sx.ScoreFunction(baseline=sx.MovingAverage() as average):

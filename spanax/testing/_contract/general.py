@@ -46,7 +46,7 @@ def _kind(bridge):
 
 def _facts(bridge):
     facts = bridge.facts
-    require(isinstance(facts, Facts), f"facts is a {type(facts).__name__}, not a spanax.Facts")
+    require(isinstance(facts, Facts), f"facts is a {type(facts).__name__}, not a spanax.bridges.Facts")
     for name in ("unbiased_for", "evaluations", "distributions", "source"):
         text = getattr(facts, name)
         require(isinstance(text, str) and text.strip(), f"facts.{name} is {text!r}, not a text")

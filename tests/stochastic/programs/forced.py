@@ -6,7 +6,7 @@ import numpyro.distributions as dist
 import spanax as sx
 
 
-class Forced(sx.Score):
+class Forced(sx.bridges.Score):
     """A score-function draw with a value that is given."""
 
     value: jax.Array
@@ -23,7 +23,7 @@ class Forced(sx.Score):
         return togo
 
 
-class ForcedNoise(sx.Local):
+class ForcedNoise(sx.bridges.Local):
     """A pathwise draw with noise that is given."""
 
     noise: jax.Array

@@ -1,0 +1,53 @@
+"""Where each public name lives: functions and bridges at the top, base classes and returned records in their part."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import spanax as sx
+
+FUNCTIONS = """
+    assert_alive blackbox check_gradient command compare cost expect expectation find_gaps find_jumps gradient hidden_gradient
+    lift processes ray_executor recommend sample smooth soften value_and_gradient
+""".split()
+BRIDGES = """
+    Componentwise DisARM Enumerate FiniteDifference GumbelSoftmax LeaveOneOut Manual Pathwise Perturbed ReinMax SPSA
+    ScoreFunction Smoothing Soft StraightThrough
+""".split()
+OBJECTS = "BlackBox Check Command Guide MovingAverage Output Run SpanaxError SpanaxWarning Stats Store".split()
+IN_PARTS = {
+    "bridges": "Bounded Box Branching Bridge Drawing Facts Local Operation Probing Score Scored Step Tuned".split(),
+    "gaps": "Gap GapReport HiddenGradient Jump JumpReport".split(),
+    "judge": "Comparison GradientCheck Interval Row Truth".split(),
+    "testing": "ContractError Outcome Report check_bridge".split(),
+}
+MODULES = "bridges control gaps hard judge testing".split()
+
+
+def test_the_top_has_these_names_and_no_others():
+    at_top = {name for name, value in vars(sx).items() if not name.startswith("_") and not inspect.ismodule(value)}
+    assert at_top - {"TYPE_CHECKING"} == {*FUNCTIONS, *BRIDGES, *OBJECTS}
+
+
+def test_what_is_called_a_bridge_is_one_that_can_be_made():
+    for name in BRIDGES:
+        assert issubclass(getattr(sx, name), sx.bridges.Bridge) and not inspect.isabstract(getattr(sx, name))
+
+
+@pytest.mark.parametrize(("part", "name"), [(part, name) for part, names in IN_PARTS.items() for name in names])
+def test_base_classes_and_records_are_in_their_part(part, name):
+    assert hasattr(getattr(sx, part), name)
+    assert not hasattr(sx, name)
+
+
+def test_parts_need_no_import_of_their_own():
+    script = (
+        "import sys, spanax as sx; "
+        "assert 'spanax.testing' not in sys.modules; "  # it costs, and a program in production does not check bridges
+        f"print([name for name in {MODULES} if getattr(sx, name).__name__ != 'spanax.' + name])"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+    assert not hasattr(sx, "tasting")
