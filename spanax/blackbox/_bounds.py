@@ -26,7 +26,7 @@ class Bounds(NamedTuple):
     """Of one leaf of x, each of its shape and dtype.
 
     - `lower`, `upper`: as they are in that dtype, for x itself;
-    - `low`, `high`: rounded inwards, for the points of a derivative: those are inside for who looks in float64 as well.
+    - `low`, `high`: rounded inwards, for the points of a derivative: those are inside in float64 as well.
     """
 
     lower: np.ndarray

@@ -13,7 +13,7 @@ from ._request import Request, is_inexact
 from .workers._supervisor import Failed
 from .workers._worker import Call
 
-_KEEP = "sx.Store(path, version) keeps what was evaluated, so that another run goes on from there"
+_KEEP = "sx.Store(path, version) keeps what was evaluated, so that another run continues from there"
 
 
 class Points:
@@ -29,7 +29,7 @@ class Points:
         self.seeds = _as_integers(leaves.pop()) if host.noisy else None
         self.host, self.request, self.leaves = host, request, leaves
         self.rows = len(arrays[0])
-        # Not zeros: a row that nobody fills would look like a value. `blank` overwrites those that failed.
+        # Not zeros: a row that is never filled would look like a value. `blank` overwrites those that failed.
         self.results = [np.empty((self.rows, *out.shape), out.dtype) for out in request.outs]
         self.failed: dict[int, Failed] = {}
         self.evaluations = 0

@@ -135,7 +135,7 @@ class Request:
 def _as_numpy(leaf: Any) -> np.ndarray:
     if isinstance(leaf, jax.Array):
         raise Misfit(
-            "returned a jax.Array: JAX inside a function that JAX calls can wait for itself for ever",
+            "returned a jax.Array: JAX inside a function that JAX calls can deadlock",
             "returned a jax.Array",
             "compute in NumPy",
             "a function of JAX needs no sx.blackbox",
@@ -180,7 +180,7 @@ def _is_leaf(tree: Any) -> bool:
 
 @functools.cache
 def is_inexact(dtype: np.dtype) -> bool:
-    """Can it hold a NaN? bfloat16 and its like are no floats to NumPy."""
+    """Can it hold a NaN? NumPy itself does not know that bfloat16 and its like are floats."""
     return bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
@@ -217,6 +217,6 @@ def _name(dtype: Any) -> str:
 
 def nan_rows(arrays: Sequence[np.ndarray]) -> np.ndarray | None:
     """Which rows hold a NaN in any of the arrays; None where none does."""
-    # The cheap look first: almost always there is none.
+    # The cheap look first: almost always no array has one.
     bad = [np.isnan(array).reshape(len(array), -1).any(axis=1) for array in arrays if has_nan(array)]
     return np.any(bad, axis=0) if bad else None  # pyright: ignore[reportReturnType]

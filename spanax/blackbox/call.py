@@ -51,7 +51,7 @@ def blackbox(
 
     **Arguments:**
 
-    - `fn`: `fn(x)` takes a pytree of NumPy arrays and returns one. It may not use JAX itself, which can wait for itself for ever.
+    - `fn`: `fn(x)` takes a pytree of NumPy arrays and returns one. It may not use JAX itself, which can deadlock.
     - `out`: the structure, shapes and dtypes of the result, as `jax.ShapeDtypeStruct`s, or a function of x that gives them,
       x being ShapeDtypeStructs as well. Results that are integers have no derivative, as in JAX: declare as floats what is
       to have one; fn's integers are converted.
@@ -263,7 +263,7 @@ def _names(fn: Callable, name: str | None, store: Store | None) -> tuple[str, st
 def _has_own_name(fn: Callable) -> bool:
     """Does its qualified name mean this function only?"""
     # Two lambdas, two closures of one factory (`make.<locals>.f`) or one method of two objects share a name, and would be given
-    # each other's evaluations. A built-in function is bound to its module, which is no object with a state.
+    # each other's evaluations. A built-in function is bound to its module, which has no state of its own.
     own, bound = getattr(fn, "__qualname__", None), getattr(fn, "__self__", None)
     return own is not None and "<" not in own and (bound is None or isinstance(bound, types.ModuleType))
 

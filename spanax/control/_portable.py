@@ -66,7 +66,7 @@ def arrays_of(tree: Any) -> list[Any]:
 
 
 def with_arrays(tree: Any, arrays: Iterable[np.ndarray]) -> Any:
-    """The tree with these arrays in the place of its own, in order, as JAX arrays but where it has NumPy's."""
+    """The tree with these arrays in the place of its own, in order, as JAX arrays except where it has NumPy's."""
     rest = iter(arrays)
     return jax.tree.map(
         lambda x: (next(rest) if isinstance(x, np.ndarray) else as_jax(next(rest))) if _is_array(x) else x, tree

@@ -30,7 +30,7 @@ class UnfitError(Exception):
 
 
 def seal(path: Path, form: bytes, head: dict[str, Any], arrays: bytes) -> bytes:
-    """Writes the file, whose checksum it returns; whoever reads sees the old one or the new one, whole. May raise `OSError`."""
+    """Writes the file, whose checksum it returns; a reader sees the old file or the new one, whole. May raise `OSError`."""
     content = json.dumps(head).encode() + b"\n" + arrays
     digest = hashlib.sha256(content).digest()
     # Under another name, to the disk, and only then in the old one's place: a power cut leaves one of the two.

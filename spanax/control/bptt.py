@@ -1,7 +1,7 @@
 """Backpropagation through time: the derivative of the simulation, window by window.
 
-A window is a `scan` of `horizon` steps that reverse mode differentiates; between windows only the states go on, without a
-derivative (truncated backpropagation: Williams and Peng 1990, Neural Computation 2, 490).
+A window is a `scan` of `horizon` steps that reverse mode differentiates; between windows only the states are carried over,
+without a derivative (truncated backpropagation: Williams and Peng 1990, Neural Computation 2, 490).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class BPTT(Method):
 
     **Arguments:**
 
-    - `horizon`: steps of a window; None: `env.max_steps`.
+    - `horizon`: steps of a window; None, with `truncate=False`: `env.max_steps`.
     - `truncate`: an episode of `env.max_steps` steps is cut into windows of `horizon`, one update each: the next window continues
       where the last one stopped, and no derivative goes back across the cut (truncated backpropagation: biased, since it does
       not see what an action does later than its window). So that not all of a batch are in the same part of their episodes, the
@@ -70,8 +70,8 @@ class BPTT(Method):
     (arXiv:2202.00817).
 
     >>> from spanax import control
-    >>> control.BPTT(horizon=20, truncate=False)
-    BPTT(horizon=20, truncate=False, via=None)
+    >>> control.BPTT(horizon=20).truncate
+    True
     """
 
     batch: ClassVar[int] = 32

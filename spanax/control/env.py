@@ -138,7 +138,7 @@ class Env(eqx.Module):
 
     @property
     def max_steps(self) -> int | None:
-        """Steps of an episode that no rule ends; None if it may go on for ever."""
+        """Steps of an episode that no rule ends; None if it may be endless."""
         return None
 
     @contextlib.contextmanager

@@ -264,8 +264,8 @@ def _half(box: Box, dtype: Any) -> Array:
 
 
 def _is_hard(via: Any) -> bool:
-    """Is it a bridge for hard operations? `StraightThrough()` is both, and is taken for draws."""
-    # `StraightThrough()` is also an operation's bridge, which takes it for the identity: of no use for an argmax.
+    """Is it a bridge for hard operations?"""
+    # `StraightThrough()` is one as well, but takes an operation for the identity, which an argmax is not: it is for draws.
     return isinstance(via, Step) and not (isinstance(via, StraightThrough) and via.of is None)
 
 

@@ -63,8 +63,8 @@ class PolicyGradient(Method):
     Williams 1992; reward-to-go and critics: Sutton et al. 1999.
 
     >>> from spanax import control
-    >>> control.PolicyGradient("leave-one-out", discount=0.99)
-    PolicyGradient(baseline='leave-one-out', discount=0.99, entropy=0.0)
+    >>> control.PolicyGradient("leave-one-out", discount=0.99).entropy
+    0.0
     """
 
     baseline: Literal["critic", "leave-one-out"] | None = eqx.field(default="critic", static=True)
@@ -112,7 +112,7 @@ class PolicyGradient(Method):
             keys = jax.random.split(key, task.batch)
             values, episodes = jax.vmap(lambda key: one(policy, carry, key=key))(keys)
             value, episodes = jnp.mean(values), jax.tree.map(lambda x: x[:, 0], episodes)
-        # What the critic learns from are numbers: its fit is no part of the policy's gradient.
+        # The critic learns from numbers: its fit is not part of the policy's gradient.
         episodes = lax.stop_gradient(episodes)
         critic = (
             carry if carry is None else carry.fit(episodes.observations, self._togo(episodes.costs), episodes.alive)

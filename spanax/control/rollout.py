@@ -31,7 +31,7 @@ class Trajectory(NamedTuple):
     >>> from spanax import control
     >>> pole = control.rollout(control.CartPole(), lambda observation: jnp.ones(()), jnp.zeros(4), 20)
     >>> pole.observations.shape, int(pole.alive.sum())
-    ((20, 4), 10)
+    ((20, 4), 9)
     """
 
     states: State
@@ -66,10 +66,10 @@ def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Arra
 
     >>> import jax, jax.numpy as jnp
     >>> from spanax import control
-    >>> energy = lambda torque: control.rollout(
+    >>> total = lambda torque: control.rollout(
     ...     control.Pendulum(), lambda observation: torque[None], jnp.array([3.0, 0.0]), 10).rewards.sum()
-    >>> print(f"{jax.grad(energy)(jnp.array(0.5)):.3f}")
-    -0.122
+    >>> print(f"{jax.grad(total)(jnp.array(0.5)):.3f}")
+    2.437
     """
     refuse_foreign(env, policy, state)
     policy_at = as_action_function(policy, env)

@@ -182,7 +182,7 @@ class _Run:
             if path.exists():
                 self.standing = load(path, first, log, self.fingerprint)
                 self.last = checksum(path)
-        # Compiled here, and not at the first call, so that the two times can be told apart.
+        # Compiled here, and not at the first call, so that the two times can be reported separately.
         start = time.perf_counter()
         self.compiled = _compile(training, first)
         self.compile_seconds = time.perf_counter() - start

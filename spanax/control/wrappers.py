@@ -164,7 +164,7 @@ class AutoReset(_Wrapper):
         ended = self.env.done(arrived)
         # The key of resets is part of the state: the whole sequence of episodes is a function of the first key.
         now, others = jax.random.split(state.key)
-        # The reset is computed at every step, and taken where one episode ended: under vmap there are no branches.
+        # The reset is computed at every step, and used where an episode ended: under vmap both sides of a choice are computed.
         following = where(ended, self.env.reset(now), arrived)
         # The key is used up only where it was used, so that episodes have the same starts whatever their lengths.
         return Resetting(following, arrived, ended, where(ended, others, state.key))

@@ -23,7 +23,7 @@ import pytest
 import spanax as sx
 from spanax import SpanaxError, control
 from spanax.control._training.checkpoint import load
-from spanax.control._training.fingerprint import differences
+from spanax.control._training.fingerprint import differences, entries
 from spanax.control.train import _default_optimizer, _fingerprint, _started
 
 from .envs import Coins, Line
@@ -287,6 +287,11 @@ OTHERS = {
     "loss was <lambda>": ({"loss": lambda s, a, n: n**2}, {"loss": lambda s, a, n: n**4}),
     "key": ({}, {"key": jax.random.key(1)}),
 }
+
+
+def test_code_of_spanax_is_named_and_not_read():
+    """A newer version of it is the same training."""
+    assert entries(f=sx.hard.greater)["f"] == "spanax.hard.comparisons.greater"
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -46,7 +46,7 @@ def _hash(leaf: Array) -> UInt32[Array, ""]:
 def _words(leaf: Any) -> UInt32[Array, ...]:
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
         return jnp.stack([_words(leaf.real), _words(leaf.imag)])
-    # Widened, for there are no bits to spare for a hash: float16 and int8 are exact in float32.
+    # Widened to the 32 bits that the hash works on: float16 and int8 are exact in float32.
     if leaf.dtype == bool or leaf.dtype.itemsize < 4:
         return _words(leaf.astype(jnp.float32))
     return lax.bitcast_convert_type(leaf, jnp.uint32)

@@ -39,7 +39,7 @@ _ELEMENT = re.compile(r"(.+)\[\s*(\d+(?:\s*,\s*\d+)*)\s*\]", re.DOTALL)
 def arrays_by_name(x: PyTree[Any], where: str) -> dict[str, Any]:
     """The arrays of x, or their shapes, by their names: `wing.span`, `legs.0`; `x` or `x.0` where x itself is an array or a list.
 
-    Raises `SpanaxError` for what is no real number, and where two parts would have the same name.
+    Raises `SpanaxError` for anything but real numbers, and where two parts would have the same name.
     """
     arrays = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(x)[0]:

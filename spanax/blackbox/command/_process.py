@@ -176,6 +176,6 @@ def _killed_at_the_end(process: subprocess.Popen) -> Iterator[None]:
 
 
 def _kill_group(process: subprocess.Popen) -> None:
-    """Kills the program's process group; until the program is reaped, its number is no other group's."""
+    """Kills the program's process group; until the program is reaped, no other group can have its number."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

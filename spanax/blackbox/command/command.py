@@ -41,7 +41,7 @@ _FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")
 class Output(NamedTuple):
     """What `parse` gets: what the program printed, and the directory of this run's files.
 
-    `directory` is None but where inputs="files"; it is removed when `parse` returns.
+    `directory` is None unless inputs="files"; it is removed when `parse` returns.
 
     >>> import numpy as np, spanax as sx
     >>> last = sx.command(["echo", "cost:", "{x}"], parse=lambda output: float(output.stdout.split()[-1]))
@@ -228,6 +228,8 @@ def command(
     >>> hypotenuse({"a": np.array(3.0), "b": np.array(4.0)})
     array(5.)
     """
+    if os.name != "posix":
+        raise SpanaxError("command needs POSIX processes", "a Python function that calls subprocess.run")
     _check_arguments(args, parse, inputs, cwd)
     program, *rest = [os.fspath(arg) for arg in args]
     # Now, not at the run: a worker, or this process later, may be somewhere else.
@@ -264,8 +266,6 @@ def _is_number(leaf: Any) -> bool:
 
 
 def _check_arguments(args: Any, parse: Any, inputs: Any, cwd: Any) -> None:
-    if os.name != "posix":
-        raise SpanaxError("command needs POSIX processes", "a Python function that calls subprocess.run")
     if isinstance(args, str | os.PathLike):
         raise SpanaxError(f"command({os.fspath(args)!r}): no shell splits it", "shlex.split(...) of it, a list")
     if not args or not all(isinstance(arg, str | os.PathLike) for arg in args):

@@ -28,7 +28,7 @@ class File:
     def __init__(self, path: str, version: str, durability: str):
         self.path, self.version, self.durability = path, version, durability
         self.lock = threading.RLock()
-        # Set when nobody uses it any more: the line that runs then has nothing to do with it, and an error names the
+        # Set when the store is collected: the line that runs then has nothing to do with it, and an error names the
         # one that made the store.
         self.abandoned = False
         self._made_at = here()
@@ -47,7 +47,7 @@ class File:
         return self._made_at if self.abandoned else here() or self._made_at
 
     def connection(self) -> sqlite3.Connection:
-        """To be called, and used, with the lock held. Raises `SpanaxError` where a file that was there has gone."""
+        """To be called, and used, with the lock held. Raises `SpanaxError` where a file that was there is missing."""
         if self._connection is None:
             with _opening:
                 if not (self._is_open_elsewhere() or is_store(self.path, self.where)):
@@ -89,7 +89,7 @@ class File:
 
     @contextlib.contextmanager
     def write_transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of it is on disk at the end, or nothing. Raises what SQLite raises, or `SpanaxError` for a file that is gone."""
+        """All of it is on disk at the end, or nothing. Raises what SQLite raises, or `SpanaxError` for a file that is missing."""
         with self.lock:
             # A connection stays read-only, even after the file has been made writable.
             if self._refused:
@@ -97,7 +97,7 @@ class File:
                 self._refused = False
             try:
                 with self._transaction("BEGIN IMMEDIATE") as connection:
-                    # Under the write lock: SQLite would go on writing to a file that has no name any more.
+                    # Under the write lock: SQLite would keep writing to a file that no longer has a name.
                     if _identity(self.path) != self._identity:
                         raise vanished_error(self.path, self.where)
                     yield connection

@@ -181,7 +181,7 @@ def prepare(connection: sqlite3.Connection, path: str, version: str, where: str,
             "they are kept as they are",
             "sx.Store(another_path, version), for a program that has changed",
             f"version={theirs!r}, if what the program computes has not changed",
-            "remove the file, if its evaluations are of no more use",
+            "remove the file, if its evaluations are not needed any more",
             where=where,
         )
     _use_wal(connection, path, where)

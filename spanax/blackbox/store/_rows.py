@@ -72,7 +72,7 @@ class Rows:
     def __init__(self, file: File):
         self.file = file
         self._waiting: dict[bytes, Row] = {}
-        # When nobody has the rows any more, or Python ends: what waits is tried once more, and a failure is printed. The callback
+        # When the rows are collected, or Python ends: what waits is tried once more, and a failure is printed. The callback
         # has the file and the dict, not `self`, which it would keep alive.
         weakref.finalize(self, _end, file, self._waiting)
 

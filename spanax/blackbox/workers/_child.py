@@ -29,7 +29,7 @@ READY, LOADED, UNLOADABLE, VALUE, RAISED = "ready", "loaded", "unloadable", "val
 
 # Frames of this package are not the user's: this file is in workers, in blackbox, in it.
 _SPANAX = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-# Exit code of a worker whose function closed the pipe to the parent: told apart from crashes in the message.
+# Exit code of a worker whose function closed the pipe to the parent: the message can then say so.
 CUT_OFF = 97
 GRACE = 1.0  # seconds between the signal to end and the one that ends
 _LONGEST = 2_000  # characters of an exception's message that are passed on

@@ -6,7 +6,7 @@ own, which one thread of the parent listens to, and whatever happens to a worker
 
 **The states of a seat.** A seat is a place for a worker, made when there is a task and no idle worker, up to the pool's size:
 
-    starting   the process has been spawned and was told what it needs to import; its READY is awaited
+    starting   the process was spawned and sent what it needs for its imports; its READY is awaited
     loading    it was sent the task's function; LOADED or UNLOADABLE is awaited. A worker keeps the last 16 functions
     running    it was sent the arguments; `running` is set, and the deadline, if the task has a timeout, starts here
     idle       `task` is None; it keeps its process and its functions for the next task
@@ -107,7 +107,7 @@ class Dispatcher:
     # -- from any thread
 
     def submit(self, task: Task) -> bool:
-        """False where the pool takes no more."""
+        """False where the pool has been shut down."""
         with self.lock:
             if self.leaving:
                 return False
@@ -128,7 +128,7 @@ class Dispatcher:
             self._wake()
 
     def stop(self, *, wait: bool, cancel: bool = False, abandon: bool = False) -> None:
-        """Takes no more. `cancel`: what waits; `abandon`: what runs as well."""
+        """Accepts no further tasks. `cancel`: those that wait are cancelled; `abandon`: those that run are killed as well."""
         with self.lock:
             self.leaving = True
             self.abandoned |= abandon
@@ -203,7 +203,7 @@ class Dispatcher:
                 self._give_up(seat, _shut_down(seat.task))
 
     def _patience(self) -> float | None:
-        """Seconds to listen: until the next deadline, or for ever where no worker has anything to do."""
+        """Seconds to listen: until the next deadline, or indefinitely where no worker has anything to do."""
         if not self.dying and all(seat.task is None for seat in self.seats):
             with self.lock:
                 return 0 if self.queue else None

@@ -1,6 +1,6 @@
 """The executor of a `Run`: made when first needed, replaced when broken, and given to one task alone where that matters.
 
-When a standard pool breaks, all its tasks fail alike, and nobody knows whose worker died. `Maker.alone` finds out: a
+When a standard pool breaks, all its tasks fail alike, and it is not known whose worker died. `Maker.alone` finds out: a
 suspect runs when no other task is in flight, of any thread that shares the executor.
 """
 
@@ -23,7 +23,7 @@ _WORKERS = 64
 
 
 class BrokenError(Exception):
-    """The executor takes no tasks any more, and has lost those that it had."""
+    """The executor accepts no tasks any more, and has lost those that it had."""
 
 
 class Maker:
@@ -96,7 +96,7 @@ class Maker:
 
 
 def submit(executor: Executor, fn: Callable[[Any], Any], x: Any, timeout: float | None) -> Future:
-    """A future of the `Outcome` of fn(x). Raises `BrokenError` where the executor takes no more."""
+    """A future of the `Outcome` of fn(x). Raises `BrokenError` where the executor accepts no tasks."""
     # Dask takes equal calls for one: a noisy function would be evaluated once for all its points.
     ticket = uuid.uuid4().hex
     try:

@@ -117,7 +117,7 @@ def _judge(index: int, attempt: int, outcome: Outcome, accept: Callable) -> Done
 class _Batch:
     """The evaluations of one call, on an executor.
 
-    When an executor breaks, nobody knows which of its tasks did it. None of them has lost an attempt, then: each runs once
+    When an executor breaks, it is not known which of its tasks did it. So none of them has lost an attempt: each runs once
     more, alone, and is the one to blame if the executor breaks again.
     """
 
@@ -260,12 +260,12 @@ class _Batch:
                 f"the executor is broken: {broken}",
                 "sx.Run(executor=sx.processes()), which replaces a worker that dies",
                 "a function that makes the executor, as it can be called again: executor=lambda: ProcessPoolExecutor(4)",
-                "sx.Store(path, version) keeps what was evaluated, so that another call goes on from there",
+                "sx.Store(path, version) keeps what was evaluated, so that another call continues from there",
                 where=self.where,
             )
         self.maker.discard(self.executor)
         self.executor, self.broken = self._make_executor(), None
-        # A new executor that cannot run even `os.getpid` would break for ever, and we would make another one each
+        # A new executor that cannot run even `os.getpid` would keep breaking, and we would make another one each
         # time.
         if not works(self.executor):
             raise SpanaxError(

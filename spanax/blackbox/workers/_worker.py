@@ -125,7 +125,7 @@ class Worker:
             self.connection.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 
     def receive(self) -> tuple | None:
-        """The next message; None where the worker is gone."""
+        """The next message; None where the worker has ended."""
         try:
             return pickle.loads(self.connection.recv_bytes())
         except (EOFError, OSError):

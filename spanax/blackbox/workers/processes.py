@@ -79,7 +79,7 @@ class Processes(Executor):
                 'multiprocessing.get_context("spawn") instead of a fork',
                 where=where,
             )
-        # The task holds the pool: `processes(4).submit(...)` works though nobody keeps the pool.
+        # The task holds the pool: `processes(4).submit(...)` works without a variable for the pool.
         future: Future = Future()
         if not self._dispatcher.submit(Task(program, arguments, timeout, future, finish, where, self)):
             raise SpanaxError("the pool of processes was shut down", "sx.processes() makes a new one", where=where)
@@ -132,7 +132,7 @@ def cores() -> int:
 
 
 def _abandon(dispatcher: Dispatcher, process: int) -> None:
-    # In a fork the dispatcher's thread does not exist: joining it would wait for ever.
+    # In a fork the dispatcher's thread does not exist: joining it would never return.
     if os.getpid() == process:
         dispatcher.stop(wait=True, abandon=True)
 

@@ -52,7 +52,7 @@ class RayExecutor(Executor):
                 self._ray.cancel(ref, force=force)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Takes no more tasks. Ray itself goes on, until `ray.shutdown()`."""
+        """Accepts no further tasks. Ray itself keeps running, until `ray.shutdown()`."""
         self._open = False
         waiting = dict(self._refs)
         if cancel_futures:

@@ -1,4 +1,4 @@
-"""Where a training stands, in a file, so that it can go on: see `_sealed_file`.
+"""Where a training stands, in a file, so that it can continue: see `_sealed_file`.
 
 The line of JSON is the fingerprint of the training, its updates and seconds; the arrays are the policy's, the optimizer's, the
 method's own and the log's. A file of another training is refused, never read as far as it goes.
@@ -48,7 +48,7 @@ def make_folder(path: Path) -> None:
 
 
 def save(path: Path, standing: Standing, fingerprint: Entries) -> bytes:
-    """Writes the file, whose checksum it returns; whoever reads sees the old one or the new one, whole."""
+    """Writes the file, whose checksum it returns; a reader sees the old file or the new one, whole."""
     head = {"updates": len(standing.log.norms), "seconds": standing.seconds, "fingerprint": fingerprint}
     content = io.BytesIO()
     eqx.tree_serialise_leaves(content, _without_keys((standing.progress, standing.log)))

@@ -24,13 +24,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._places import SPANAX
+
 Entries = dict[str, str]
 Parts = Iterator[tuple[str, Any]]  # the way to each from the object, such as ".field" or "[0]"
 
 # Code in these folders is named, not read: a newer version of a library is the same training.
 _LIBRARIES = tuple(
     os.path.realpath(path) + os.sep
-    for path in {*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), os.path.dirname(os.path.dirname(__file__))}
+    for path in {*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), SPANAX}
 )
 _GENERATED = set(
     "__init__ __new__ __repr__ __eq__ __hash__ __lt__ __le__ __gt__ __ge__ __setattr__ __delattr__".split()

@@ -37,7 +37,7 @@ class Host:
         self.envs, self.spaces, self.name, self.timeout, self.where = list(envs), spaces, name, timeout, where
         self.tickets, self.issued = np.zeros(len(self.envs), np.int32), 0
         self.failure: SpanaxError | None = None
-        # One thread for ever: some environments (renderers, physics engines) may be used in one thread only.
+        # Always the same thread: some environments (renderers, physics engines) may be used in one thread only.
         self.thread = _Thread(name)
 
     def fingerprint(self) -> tuple[str, Any, Any]:
@@ -64,7 +64,7 @@ class Host:
         # state.
         if np.any(self.tickets[slots[going]] != tickets[going]) or len(np.unique(slots[going])) < len(going):
             raise self._failure(
-                f"a state of {self.name} is stepped that it is no longer in: a black box goes forward, and never back",
+                f"a state of {self.name} is stepped that it is no longer in: a black box cannot go back",
                 "one rollout at a time, from a reset of its own",
                 "no control.AutoReset around it, and no second step from one state",
                 "another control.from_gymnasium(...) for what runs beside it",
@@ -98,7 +98,7 @@ class Host:
         return rows
 
     def _issue(self, slot: int) -> int:
-        # Never 0, which is what an array that nobody has filled holds; wrapped at the end of int32.
+        # Never 0, which an array of zeros holds; wrapped at the end of int32.
         self.issued = self.issued % (2**31 - 1) + 1
         self.tickets[slot] = self.issued
         return self.issued
@@ -139,7 +139,7 @@ class Host:
 
 
 class _Thread:
-    """Runs one piece of work after the other, for a caller who does not wait for ever.
+    """Runs one piece of work after the other, for a caller who waits a limited time.
 
     It does not keep the process alive, and work that hangs blocks it for good: then every call is a `TimeoutError`.
     """
@@ -160,7 +160,7 @@ class _Thread:
         self.asked += 1
         self.work.put((self.asked, work))
         answered, value, error = 0, None, None
-        # An answer that is left over from a call that Ctrl-C interrupted belongs to nobody.
+        # The answer to a call that Ctrl-C interrupted is dropped.
         while answered < self.asked:
             try:
                 answered, value, error = self.results.get(timeout=seconds)

@@ -51,7 +51,7 @@ def until(
     def go(carry):
         n, _, state, passed, _, _ = carry
         ahead = method.step(slope, state, whole)
-        # Whether to go on is no matter of derivatives.
+        # Whether to continue has no derivative.
         value, sound = event(lax.stop_gradient(ahead))
         if record:
             passed = jax.tree.map(lambda rows, y: rows.at[n].set(y), passed, state)
@@ -76,7 +76,7 @@ def _false_position(f: Callable[[Scalar], Scalar], end: Scalar, at_end: Scalar) 
 
     The Illinois form of false position: Dowell and Jarratt, BIT 11, 1971.
     """
-    # A few units in the last place: closer cannot be told.
+    # A few units in the last place: closer than that is rounding.
     close = 4 * jnp.finfo(end.dtype).eps * end
 
     def is_moving(carry):
@@ -90,7 +90,7 @@ def _false_position(f: Callable[[Scalar], Scalar], end: Scalar, at_end: Scalar) 
         x = jnp.where((x > jnp.minimum(a, b)) & (x < jnp.maximum(a, b)), x, (a + b) / 2)
         at_x = f(x)
         crossed = (at_x > 0) != (at_b > 0)
-        # Illinois: the value at an end that stays is halved, so that the other end cannot stay for ever.
+        # Illinois: the value at an end that stays is halved, so that neither end can stay put.
         a, at_a = jnp.where(crossed, b, a), jnp.where(crossed, at_b, at_a / 2)
         return n + 1, a, at_a, x, at_x, x - b
 

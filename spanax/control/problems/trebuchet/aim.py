@@ -47,7 +47,7 @@ class Reach(NamedTuple):
 
     >>> from spanax import control
     >>> print(f"{control.reach(0.0).angle:.0f} degrees")
-    39 degrees
+    29 degrees
     """
 
     distance: float
@@ -144,7 +144,7 @@ def reach(wind: float, *, heaviest: float = 500.0, machine: Machine | None = Non
 
     >>> import spanax as sx
     >>> print(f"{sx.control.reach(2.0).distance:.0f} m")
-    116 m
+    110 m
     """
     _check(wind=wind, heaviest=heaviest)
     throw = _thrower(float(wind), machine)

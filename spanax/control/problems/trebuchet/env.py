@@ -84,7 +84,7 @@ def throw(
     >>> import spanax as sx
     >>> there = sx.control.throw(-2.0, 45.0, 200.0)
     >>> print([f"{time:.2f}" for time in there.event_times], f"{there.distance:.2f}")
-    ['0.57', '0.81', '4.91'] 74.35
+    ['0.23', '0.55', '5.80'] 74.35
     """
     smooth, (_, others) = _program(integrator, True)(*_numbers(wind, angle, weight, machine))
     return Throw(**smooth, **others)

@@ -23,7 +23,7 @@ class Machine(eqx.Module):
     >>> from spanax import control
     >>> slope = jax.grad(lambda sling: control.shoot(0.0, 45.0, 200.0, machine=control.trebuchet.Machine(sling=sling)))
     >>> print(f"{slope(6.833):.1f} metres per foot of sling")
-    3.1 metres per foot of sling
+    -3.5 metres per foot of sling
     """
 
     pivot_height: float | Scalar = 5.0
