@@ -24,12 +24,12 @@ import spanax as sx
 from spanax import SpanaxError, control
 from spanax.control._training.checkpoint import load
 from spanax.control._training.fingerprint import differences, entries
-from spanax.control.train import _default_optimizer, _fingerprint, _started
+from spanax.control.train import _default_optimizer, _fingerprint, _start
 
 from .envs import Coins, Line
 
 KEY = jax.random.key(3)
-_train = sys.modules[_started.__module__]
+_train = sys.modules[_start.__module__]
 
 
 class Gain(eqx.Module):
@@ -144,7 +144,7 @@ def written(tmp_path_factory):
     key = jax.random.key(0)
     train(key, updates=5, checkpoint=path)
     via = control.BPTT(horizon=3)
-    training, first = _started(Line(), Gain(jnp.array(0.5)), via, key, 4, _default_optimizer(), None, "")
+    training, first = _start(Line(), Gain(jnp.array(0.5)), via, key, 4, _default_optimizer(), None)
     log = jax.eval_shape(training.updates, first, jnp.zeros((), jnp.int32))[1]
     of = _fingerprint(training, first)
     return path.read_bytes(), lambda path: load(path, first, log, of)
@@ -249,7 +249,7 @@ def fingerprint(**settings):
         "loss": None,
         **settings,
     }
-    return _fingerprint(*_started(**given, where=""))
+    return _fingerprint(*_start(**given))
 
 
 def step_of(code):
