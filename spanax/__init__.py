@@ -58,6 +58,8 @@ from .program import gradient as gradient, lift as lift, value_and_gradient as v
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from . import testing as testing
 

@@ -17,6 +17,7 @@ PARTS = [
     "_paste",
     "_jaxprs",
     "_errors",
+    "_pytree",
     "_foreign_arrays",
     "_primitives",
     "_functions",

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
+from .._pytree import PyTree
 from ._bounds import Bounds
 from .store.store import Layout
 from .workers._supervisor import BadResult

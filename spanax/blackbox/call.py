@@ -11,12 +11,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Key
 
 from .._checks import check_key
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import defined, here
+from .._pytree import PyTree
 from ..bridges import Bounded, Bridge, Manual, Probing, Tuned
 from ._bounds import bounds_of, check_bounds
 from ._host import Host

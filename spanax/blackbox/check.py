@@ -14,13 +14,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from .._checks import check_whole
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import is_traced
 from .._math.directions import gaussian, widest
+from .._pytree import PyTree
 from ..bridges import FiniteDifference, Manual
 from ._bounds import bounds_of
 

@@ -1,10 +1,10 @@
 """The command line's root: its subcommands and `--version`."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from .. import __version__
 from ._messages import show_help
 from .bridges import bridges
 from .compare import compare
@@ -20,7 +20,7 @@ app.add_typer(gallery, name="gallery")
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"spanax {version('spanax')}")
+        typer.echo(f"spanax {__version__}")
         raise typer.Exit()
 
 

@@ -119,7 +119,7 @@ class Result:
         known = self.returns[np.isfinite(self.returns)]
         return f"{np.mean(known[-max(1, len(known) // 10) :]):.4g}" if len(known) else "none yet"
 
-    def plot(self, path: str | os.PathLike) -> None:
+    def plot(self, path: str | os.PathLike[str]) -> None:
         """Draws returns and gradient norms against steps into a file (needs matplotlib: `pip install 'spanax[plots]'`)."""
         from ._training.curves import draw
 

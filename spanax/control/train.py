@@ -54,7 +54,7 @@ def train(
     optimizer: optax.GradientTransformation | None = None,
     loss: Callable[[Any, Array, Any], Float[Array, ""]] | None = None,
     progress: bool = True,
-    checkpoint: str | os.PathLike | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Result:
     """Trains a policy in an environment.
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, PyTree
+from jaxtyping import Array, Bool
 
+from ..._pytree import PyTree
 from ...bridges import Box, Bridge
 from .._bounds import Bounds, check_room
 from .._host import Host

@@ -17,10 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 from jax.dtypes import float0
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from ..._errors import SpanaxError
 from ..._primitives import undifferentiated
+from ..._pytree import PyTree
 from ...bridges import SPSA, Bounded, FiniteDifference, Manual, Probing, Smoothing, Tuned
 from .crossing import Crossing, MaybeKey, is_float
 from .keys import probing_key

@@ -17,8 +17,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
+from ..._pytree import PyTree
 from ._failure import CommandError, MisuseError
 
 _FIELD = r"(?P<shell>\$?)\{(?P<field>[^{}]*)\}"

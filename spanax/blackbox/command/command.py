@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
 from ..._checks import is_number
 from ..._errors import SpanaxError
 from ..._jaxprs import here
+from ..._pytree import PyTree
 from .._reason import TOO_LONG
 from ._arguments import Fields, arrays_by_name, as_json, file_name, write_files
 from ._failure import SHOWN, CommandError, MisuseError, line, not_started, output_head, output_tail, status

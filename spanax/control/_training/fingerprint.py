@@ -31,8 +31,7 @@ Parts = Iterator[tuple[str, Any]]  # the way to each from the object, such as ".
 
 # Code in these folders is named, not read: a newer version of a library is the same training.
 _LIBRARIES = tuple(
-    os.path.realpath(path) + os.sep
-    for path in {*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), SPANAX}
+    os.path.realpath(path) + os.sep for path in {*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), SPANAX}
 )
 _GENERATED = set(
     "__init__ __new__ __repr__ __eq__ __hash__ __lt__ __le__ __gt__ __ge__ __setattr__ __delattr__".split()

@@ -13,10 +13,11 @@ import numpy as np
 import optax
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key
 
 import spanax as sx
 
+from ..._pytree import PyTree
 from ..names import VaeBridge
 from .digits import Digits
 from .model import VAE, BernoulliLatents, GaussianLatents, Latents, elbos, negative_elbo

@@ -39,12 +39,14 @@ class Moving:
 
     def _masks(self, step: Step) -> Sequence[Mask]:
         given = [self.of(name) for name in step.ins]
+        # A selection depends on its arguments only where it takes a case that does.
         if step.kind == "select_n":
             return [_selected(step, given[1:])]
         if step.kind in ("max", "min"):
             return [_extreme(step, given)]
         if step.eqn.primitive is P.cond_p:
             return _of_branches(step, given[1:])
+        # The usual case, and no mask is made.
         if all(mask is EVERYWHERE for mask, name in zip(given, step.ins, strict=True) if self._is_active(name)):
             return [EVERYWHERE] * len(step.outs)
         if is_elementwise(step):
@@ -128,6 +130,7 @@ def _result(jaxpr: Jaxpr, consts: Sequence, k: int, given: Sequence[Mask]) -> Ma
         return NOWHERE
     if out in jaxpr.invars:
         return given[jaxpr.invars.index(out)]
+    # A branch that returns a constant, such as `else: 0.`, does not move there.
     known = {v for v, x in zip(jaxpr.constvars, consts, strict=True) if not is_traced(x)}
     made = next((eqn for eqn in jaxpr.eqns if out in eqn.outvars), None)
     constant = out in known if made is None else all(isinstance(v, Literal) or v in known for v in made.invars)
@@ -160,6 +163,7 @@ def _moved(step: Step, given: Sequence[Mask], k: int) -> Mask:
         ]
         if step.kind == "dot_general":
             one, other = ins
+            # Counted, with 1 for numbers that move: a sum is not 0 where any of its terms moves.
             pairs = (one, jnp.ones_like(other)), (jnp.ones_like(one), other)
             outs = [evaluate(step.eqn, list(pair))[k] for pair in pairs]
         else:

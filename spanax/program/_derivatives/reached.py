@@ -80,6 +80,7 @@ class Reached:
         return name in self._active
 
     def _step(self, i: int, step: Step) -> None:
+        # Backward: a result reaches the program's results where any of its uses does.
         masks = [_union(self._uses[out]) if out in self._uses else None for out in step.outs]
         if all(mask is None for mask in masks):
             return
@@ -93,6 +94,7 @@ class Reached:
         kind = step.kind
         if kind == "select_n":
             return _chosen(whole, step.ins[0], k - 1, k == 2 and step.ins[0] in self.implied)
+        # The larger operand is what the result is made of, so the other one does not reach it.
         if kind in ("max", "min") and step.ins[0] is not step.ins[1]:
             return _fitted(_extreme(whole, step, k), step.ins[k].aval.shape)
         if kind in ("reduce_max", "reduce_min"):
@@ -101,6 +103,7 @@ class Reached:
             whole = _weighted(whole, other)
         if is_elementwise(step):
             return _fitted(whole, step.ins[k].aval.shape)
+        # One flag for the whole array fits any shape, but a slice leaves numbers out, which reach nothing.
         if whole.scalar and kind not in LEAVES_OUT:
             return whole
         if kind in KEEPS_ALL or kind in LEAVES_OUT:
@@ -116,11 +119,13 @@ def is_elementwise(step: Step) -> bool:
     """Is each number of its results made of the numbers in the same place? Custom rules are, whose programs are."""
     if step.eqn.primitive is not P.custom_jvp_call_p or step.kind in ELEMENTWISE:
         return step.kind in ELEMENTWISE
+    # jnp.where and others arrive as custom rules or calls whose programs do nothing but elementwise operations.
     shapes = {name.aval.shape for name in (*step.ins, *step.outs)}
     return len(shapes) == 1 and not below(step.eqn, lambda eqn: eqn.primitive.name not in _PLAIN)
 
 
 def _active(flat: Flat) -> set[Name]:
+    # Booleans and integers carry no derivative, so what hangs on them alone is not active.
     active = {name for name in (*flat.ins, *flat.traced) if name.is_number}
     for step in flat.steps:
         if step.kind != "stop_gradient" and any(name in active for name in step.ins):
@@ -129,10 +134,12 @@ def _active(flat: Flat) -> set[Name]:
 
 
 def _shallow(mask: Mask) -> Mask:
+    # Long chains, such as a loop that is written out, would make masks as long as the program.
     return mask if mask.depth <= DEEPEST else EVERYWHERE
 
 
 def _union(masks: Sequence[Mask]) -> Mask:
+    # Masks that are known now are joined now: x[:-1] and x[1:] together are all of x.
     known = [mask.array for mask in masks if isinstance(mask, Static)]
     if len(known) > 1:  # slices, which often make up the whole
         joined = _joined(known)
@@ -141,6 +148,7 @@ def _union(masks: Sequence[Mask]) -> Mask:
     different = list(dict.fromkeys(masks))
     if len(different) == 1:
         return different[0]
+    # A bound, because each mask is computed when the program runs: beyond it, everywhere is the safe answer.
     if len(different) > WIDEST or EVERYWHERE in different:
         return EVERYWHERE
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..._errors import SpanaxError
 from .._session import LiftError, RaisedError, in_library, session, unliftable
-from .._values.trees import has_unknown, rewrapped, unwrapped
+from .._values.trees import has_unknown, rewrap, unwrap
 from . import linalg, signal, special
 from .integrate import integrals, ode
 from .interpolators import interpolator
@@ -94,7 +94,7 @@ def public_name(function: Any) -> str:
 def _plain(function: Any, args: tuple, kwargs: dict) -> Any:
     """By SciPy itself; a function that it is given may still meet what is not known."""
     try:
-        return rewrapped(function(*unwrapped(args), **unwrapped(kwargs)))
+        return rewrap(function(*unwrap(args), **unwrap(kwargs)))
     except Exception as error:
         if not _met_unknown(error):
             raise

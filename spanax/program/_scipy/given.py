@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from ..._jaxprs import evaluate_jaxpr, is_traced
 from .._derivatives.unreached import careful
 from .._session import session, unliftable
-from .._values.values import Array, Number, as_jax
+from .._values.values import LiftedArray, Number, as_jax
 
 
 class Given:
@@ -45,7 +45,7 @@ class Given:
         with now.block() as writes, now.stage():
             now.record(now.fault, 0)
             now.fault.code = 0
-            value = now.rules.hooks.returned(function(*map(_value, xs)))
+            value = now.rules.hooks.final_result(function(*map(_value, xs)))
             if set(writes.before) - {now.fault.key}:
                 raise unliftable(
                     f"the function given to {self.who} writes to what was made outside of it",
@@ -61,7 +61,7 @@ class Given:
 
 
 def _value(x: jax.Array) -> Any:
-    return Array(x) if x.ndim else Number(x, float)
+    return LiftedArray(x) if x.ndim else Number(x, float)
 
 
 def called(function: Callable, *more: Any) -> Callable:

@@ -11,8 +11,8 @@ import jax.scipy.linalg as jsl
 import numpy as np
 
 from .._session import line, session, unliftable
-from .._values.trees import rewrapped
-from .._values.values import as_jax, raw, wrapped
+from .._values.trees import rewrap
+from .._values.values import as_jax, raw, wrap
 from .given import refuse_options
 from .implicit import at_root
 from .signs import aligned
@@ -60,7 +60,7 @@ def solve(
             f"scipy.linalg.solve(assume_a={assume_a!r}) is not lifted", "assume_a='general'", "solve_banded"
         )
     matrix = jnp.swapaxes(matrix, -1, -2) if transposed else matrix
-    return wrapped(_regular(jnp.linalg.solve(matrix, right), "solve"))
+    return wrap(_regular(jnp.linalg.solve(matrix, right), "solve"))
 
 
 def solve_triangular(
@@ -73,23 +73,23 @@ def solve_triangular(
     check_finite: Any = True,
 ) -> Any:
     x = jsl.solve_triangular(inexact(a), inexact(b), trans, bool(lower), bool(unit_diagonal))
-    return wrapped(_regular(x, "solve_triangular"))
+    return wrap(_regular(x, "solve_triangular"))
 
 
 def inv(a: Any, overwrite_a: Any = False, check_finite: Any = True, *, assume_a: Any = None, lower: Any = False) -> Any:
     refuse_options("scipy.linalg.inv", assume_a=assume_a)
-    return wrapped(_regular(jnp.linalg.inv(inexact(a)), "inv"))
+    return wrap(_regular(jnp.linalg.inv(inexact(a)), "inv"))
 
 
 def det(a: Any, overwrite_a: Any = False, check_finite: Any = True) -> Any:
-    return wrapped(jnp.linalg.det(inexact(a)))
+    return wrap(jnp.linalg.det(inexact(a)))
 
 
 def pinv(a: Any, *, atol: Any = None, rtol: Any = None, return_rank: Any = False, check_finite: Any = True) -> Any:
     refuse_options("scipy.linalg.pinv", atol=atol, rtol=rtol, return_rank=return_rank)
     matrix = inexact(a)
     _full_rank(matrix, "pinv")
-    return wrapped(jnp.linalg.pinv(matrix))
+    return wrap(jnp.linalg.pinv(matrix))
 
 
 def lstsq(
@@ -114,7 +114,7 @@ def lstsq(
         q, r = jnp.linalg.qr(adjoint)
         x = q @ jsl.solve_triangular(r, right, trans=2)
     left = jnp.sum(jnp.abs(right - matrix @ x) ** 2, axis=0) if m > n else jnp.zeros(0, sizes.dtype)
-    return wrapped(x), wrapped(left), min(m, n), wrapped(sizes)
+    return wrap(x), wrap(left), min(m, n), wrap(sizes)
 
 
 def _full_rank(matrix: jax.Array, name: str) -> jax.Array:
@@ -144,13 +144,13 @@ def _factor(a: Any, lower: Any, name: str) -> tuple[jax.Array, jax.Array]:
 
 
 def cholesky(a: Any, lower: Any = False, overwrite_a: Any = False, check_finite: Any = True) -> Any:
-    return wrapped(_factor(a, lower, "cholesky")[1])
+    return wrap(_factor(a, lower, "cholesky")[1])
 
 
 def cho_factor(a: Any, lower: Any = False, overwrite_a: Any = False, check_finite: Any = True) -> Any:
     """The other triangle holds the matrix's own entries, as SciPy leaves them."""
     matrix, factor = _factor(a, lower, "cho_factor")
-    return wrapped(factor + (jnp.triu(matrix, 1) if lower else jnp.tril(matrix, -1))), bool(lower)
+    return wrap(factor + (jnp.triu(matrix, 1) if lower else jnp.tril(matrix, -1))), bool(lower)
 
 
 def cho_solve(c_and_lower: Any, b: Any, overwrite_b: Any = False, check_finite: Any = True) -> Any:
@@ -158,24 +158,24 @@ def cho_solve(c_and_lower: Any, b: Any, overwrite_b: Any = False, check_finite: 
     matrix, right = inexact(factor), inexact(b)
     first, last = (0, 2) if lower else (2, 0)
     half = jsl.solve_triangular(matrix, right, trans=first, lower=bool(lower))
-    return wrapped(_regular(jsl.solve_triangular(matrix, half, trans=last, lower=bool(lower)), "cho_solve"))
+    return wrap(_regular(jsl.solve_triangular(matrix, half, trans=last, lower=bool(lower)), "cho_solve"))
 
 
 def lu(
     a: Any, permute_l: Any = False, overwrite_a: Any = False, check_finite: Any = True, p_indices: Any = False
 ) -> Any:
     refuse_options("scipy.linalg.lu", p_indices=p_indices)
-    return rewrapped(tuple(jsl.lu(inexact(a), permute_l=bool(permute_l))))
+    return rewrap(tuple(jsl.lu(inexact(a), permute_l=bool(permute_l))))
 
 
 def lu_factor(a: Any, overwrite_a: Any = False, check_finite: Any = True) -> Any:
-    return rewrapped(tuple(jsl.lu_factor(inexact(a))))
+    return rewrap(tuple(jsl.lu_factor(inexact(a))))
 
 
 def lu_solve(lu_and_piv: Any, b: Any, trans: Any = 0, overwrite_b: Any = False, check_finite: Any = True) -> Any:
     factors, pivots = lu_and_piv
     x = jsl.lu_solve((inexact(factors), as_jax(pivots).astype(jnp.int32)), inexact(b), trans)
-    return wrapped(_regular(x, "lu_solve"))
+    return wrap(_regular(x, "lu_solve"))
 
 
 def qr(
@@ -196,8 +196,8 @@ def qr(
         )
     q, r = jnp.linalg.qr(matrix)
     if mode == "r":
-        return (wrapped(r),)
-    return wrapped(q), wrapped(r)
+        return (wrap(r),)
+    return wrap(q), wrap(r)
 
 
 def svd(
@@ -210,12 +210,12 @@ def svd(
 ) -> Any:
     matrix = inexact(a)
     if not compute_uv:
-        return wrapped(jnp.linalg.svd(matrix, compute_uv=False))
+        return wrap(jnp.linalg.svd(matrix, compute_uv=False))
     if full_matrices and matrix.shape[-1] != matrix.shape[-2]:
         raise unliftable(
             "scipy.linalg.svd(full_matrices=True) of no square matrix has no derivative", "full_matrices=False"
         )
-    return rewrapped(tuple(jnp.linalg.svd(matrix, full_matrices=False)))
+    return rewrap(tuple(jnp.linalg.svd(matrix, full_matrices=False)))
 
 
 def svdvals(a: Any, overwrite_a: Any = False, check_finite: Any = True) -> Any:
@@ -226,7 +226,7 @@ def eigvals(
     a: Any, b: Any = None, overwrite_a: Any = False, check_finite: Any = True, homogeneous_eigvals: Any = False
 ) -> Any:
     refuse_options("scipy.linalg.eigvals", b=b, homogeneous_eigvals=homogeneous_eigvals)
-    return wrapped(jnp.linalg.eigvals(inexact(a)))
+    return wrap(jnp.linalg.eigvals(inexact(a)))
 
 
 def eigvalsh(
@@ -243,7 +243,7 @@ def eigvalsh(
     driver: Any = None,
 ) -> Any:
     refuse_options("scipy.linalg.eigvalsh", subset_by_index=subset_by_index, subset_by_value=subset_by_value)
-    return wrapped(_eigen(a, b, lower, type, "eigvalsh")[0])
+    return wrap(_eigen(a, b, lower, type, "eigvalsh")[0])
 
 
 def eigh(
@@ -264,8 +264,8 @@ def eigh(
     refuse_options("scipy.linalg.eigh", subset_by_index=subset_by_index, subset_by_value=subset_by_value)
     values, vectors, matrices = _eigen(a, b, lower, type, "eigh")
     if eigvals_only:
-        return wrapped(values)
-    return wrapped(values), wrapped(aligned(vectors, matrices, bool(lower)))
+        return wrap(values)
+    return wrap(values), wrap(aligned(vectors, matrices, bool(lower)))
 
 
 def _eigen(a: Any, b: Any, lower: Any, kind: int, name: str) -> tuple[jax.Array, jax.Array, list[jax.Array]]:
@@ -286,7 +286,7 @@ def _eigen(a: Any, b: Any, lower: Any, kind: int, name: str) -> tuple[jax.Array,
 
 
 def expm(A: Any) -> Any:
-    return wrapped(jsl.expm(inexact(A)))
+    return wrap(jsl.expm(inexact(A)))
 
 
 def sqrtm(A: Any, disp: Any = None, blocksize: Any = None) -> Any:
@@ -310,7 +310,7 @@ def sqrtm(A: Any, disp: Any = None, blocksize: Any = None) -> Any:
         line(),
         "a matrix without eigenvalues on the negative axis",
     )
-    return wrapped(at_root(lambda x: x @ x - matrix, root))
+    return wrap(at_root(lambda x: x @ x - matrix, root))
 
 
 def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
@@ -318,7 +318,7 @@ def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
     left, right, target = inexact(a), inexact(b), inexact(q)
     m, n = target.shape
     whole = jnp.kron(left, jnp.eye(n)) + jnp.kron(jnp.eye(m), right.T)
-    return wrapped(_regular(jnp.linalg.solve(whole, target.reshape(-1)).reshape(m, n), "solve_sylvester"))
+    return wrap(_regular(jnp.linalg.solve(whole, target.reshape(-1)).reshape(m, n), "solve_sylvester"))
 
 
 def solve_continuous_lyapunov(a: Any, q: Any) -> Any:
@@ -331,7 +331,7 @@ def solve_discrete_lyapunov(a: Any, q: Any, method: Any = None) -> Any:
     matrix, target = inexact(a), inexact(q)
     whole = jnp.eye(target.size) - jnp.kron(matrix, jnp.conj(matrix))
     x = jnp.linalg.solve(whole, target.reshape(-1)).reshape(target.shape)
-    return wrapped(_regular(x, "solve_discrete_lyapunov"))
+    return wrap(_regular(x, "solve_discrete_lyapunov"))
 
 
 # -- matrices of a form
@@ -342,22 +342,22 @@ def toeplitz(c: Any, r: Any = None) -> Any:
     row = jnp.conj(column) if r is None else as_jax(r).reshape(-1)
     values = jnp.concatenate([column[::-1], row[1:]])
     m, n = column.size, row.size
-    return wrapped(values[m - 1 - np.arange(m)[:, None] + np.arange(n)])
+    return wrap(values[m - 1 - np.arange(m)[:, None] + np.arange(n)])
 
 
 def circulant(c: Any) -> Any:
     column = as_jax(c)
     n = column.shape[-1]
-    return wrapped(column[..., (np.arange(n)[:, None] - np.arange(n)) % n])
+    return wrap(column[..., (np.arange(n)[:, None] - np.arange(n)) % n])
 
 
 def block_diag(*arrs: Any) -> Any:
-    return wrapped(jsl.block_diag(*map(as_jax, arrs)))
+    return wrap(jsl.block_diag(*map(as_jax, arrs)))
 
 
 def solve_toeplitz(c_or_cr: Any, b: Any, check_finite: Any = True) -> Any:
     pair = c_or_cr if isinstance(c_or_cr, tuple) else (c_or_cr,)
-    return wrapped(_regular(jnp.linalg.solve(inexact(toeplitz(*pair)), inexact(b)), "solve_toeplitz"))
+    return wrap(_regular(jnp.linalg.solve(inexact(toeplitz(*pair)), inexact(b)), "solve_toeplitz"))
 
 
 def _from_bands(ab: jax.Array, below: int, above: int) -> jax.Array:
@@ -373,7 +373,7 @@ def solve_banded(
     l_and_u: Any, ab: Any, b: Any, overwrite_ab: Any = False, overwrite_b: Any = False, check_finite: Any = True
 ) -> Any:
     below, above = map(int, raw(l_and_u))
-    return wrapped(_regular(jnp.linalg.solve(_from_bands(inexact(ab), below, above), inexact(b)), "solve_banded"))
+    return wrap(_regular(jnp.linalg.solve(_from_bands(inexact(ab), below, above), inexact(b)), "solve_banded"))
 
 
 def solveh_banded(
@@ -383,7 +383,7 @@ def solveh_banded(
     width = bands.shape[0] - 1
     whole = symmetric(_from_bands(bands, *((width, 0) if lower else (0, width))), bool(lower))
     factor = _regular(jnp.linalg.cholesky(whole), "solveh_banded", "the matrix is not positive definite")
-    return wrapped(jsl.cho_solve((factor, True), inexact(b)))
+    return wrap(jsl.cho_solve((factor, True), inexact(b)))
 
 
 def eigvalsh_tridiagonal(d: Any, e: Any, select: Any = "a", *args: Any, **kwargs: Any) -> Any:
@@ -391,7 +391,7 @@ def eigvalsh_tridiagonal(d: Any, e: Any, select: Any = "a", *args: Any, **kwargs
         raise unliftable("scipy.linalg.eigvalsh_tridiagonal(select=...) is not lifted", "select='a'")
     diagonal, side = inexact(d), inexact(e)
     whole = jnp.diag(diagonal) + jnp.diag(side, 1) + jnp.diag(side, -1)
-    return wrapped(jnp.linalg.eigvalsh(whole, symmetrize_input=False))
+    return wrap(jnp.linalg.eigvalsh(whole, symmetrize_input=False))
 
 
 _ALL: tuple[Callable, ...] = (

@@ -15,7 +15,7 @@ import numpy as np
 
 from .._session import line, session, unliftable
 from .._values.trees import has_unknown
-from .._values.values import Array, as_jax, is_unknown, raw, wrapped
+from .._values.values import LiftedArray, as_jax, is_unknown, raw, wrap
 from .given import real
 
 
@@ -70,22 +70,26 @@ class Normal(Density):
         dim = centre.size if centre is not None else (matrix.shape[0] if matrix.ndim == 2 else 1)
         if matrix.ndim == 1 and matrix.size != dim:
             raise ValueError("a diagonal covariance of another dimension than the mean")
-        matrix = matrix * jnp.eye(dim) if matrix.ndim == 0 else jnp.diag(matrix) if matrix.ndim == 1 else matrix
         points = real(x, who)
+        # SciPy's forms of x: one number, one point, many numbers in one dimension, or points along the last axis.
         points = points[None] if points.ndim == 0 else points
         points = (points[:, None] if dim == 1 else points[None]) if points.ndim == 1 else points
         away = points if centre is None else points - centre
         if is_unknown(cov) or has_unknown(cov):
-            size, volume = _regular(away, matrix, who)
-            rank = dim
+            (size, volume), rank = _regular(away, _square(matrix, dim), who), dim
         else:
             size, volume, rank = _known(away, np.asarray(_whole(raw(cov), dim)), bool(allow_singular), who)
         value = -0.5 * (rank * math.log(2 * math.pi) + volume + size)
-        return wrapped(value.squeeze())
+        return wrap(value.squeeze())
+
+
+def _square(matrix: Any, dim: int) -> Any:
+    """A variance, or a diagonal of them, as a matrix."""
+    return matrix * jnp.eye(dim) if matrix.ndim == 0 else jnp.diag(matrix) if matrix.ndim == 1 else matrix
 
 
 def _whole(cov: Any, dim: int) -> np.ndarray:
-    matrix = np.asarray(cov.data if isinstance(cov, Array) else cov, float)
+    matrix = np.asarray(cov.data if isinstance(cov, LiftedArray) else cov, float)
     return matrix * np.eye(dim) if matrix.ndim == 0 else np.diag(matrix) if matrix.ndim == 1 else matrix
 
 
@@ -136,7 +140,7 @@ class Dirichlet(Density):
             "entries that add up to 1",
         )
         volume = jnp.sum(jss.gammaln(shapes)) - jss.gammaln(jnp.sum(shapes))
-        return wrapped((jnp.sum(jss.xlogy(shapes - 1, points.T), axis=-1) - volume).squeeze())
+        return wrap((jnp.sum(jss.xlogy(shapes - 1, points.T), axis=-1) - volume).squeeze())
 
 
 class Kde(Density):
@@ -168,6 +172,6 @@ class Kde(Density):
         away = (points[:, :, None] - self.data[:, None, :]).reshape(self.d, -1)
         scaled = jnp.sum(jsl.solve_triangular(factor, away, lower=True) ** 2, axis=0).reshape(points.shape[1], self.n)
         logs = jnp.sum(jnp.log(jnp.diag(factor))) + self.d * math.log(2 * math.pi) / 2
-        return wrapped(jss.logsumexp(-scaled / 2, axis=1, b=self.weights) - logs)
+        return wrap(jss.logsumexp(-scaled / 2, axis=1, b=self.weights) - logs)
 
     evaluate = __call__ = Density.pdf

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from ..._errors import SpanaxError
 from ..._functions import at_many_points
 from ..._jaxprs import defined
+from ..._pytree import PyTree
 from ...bridges.smoothing import Smoothing
-from .._objective import Program, paired_keys
+from .._objective import Objective, paired_keys
 from ..soften import softened
 from .softened_guide import typical_sigma
 
@@ -21,7 +22,7 @@ _GATE = 10.0  # the most that max |H|^2 may be, in units of max |F|^2
 
 
 def softened_gradient(
-    program: Program,
+    program: Objective,
     via: Smoothing,
     x: PyTree[Array],
     X: PyTree[Array],

@@ -8,8 +8,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Key
 
+from ..._pytree import PyTree
 from ...blackbox import blackbox
 from ...bridges import Manual
 from ..report import NotApplicable, require

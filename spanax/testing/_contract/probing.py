@@ -10,9 +10,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from ..._errors import SpanaxError
+from ..._pytree import PyTree
 from ...blackbox import blackbox
 from ...bridges import Probing, Tuned
 from .._trials.statistics import require_mean

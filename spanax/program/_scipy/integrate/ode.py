@@ -11,7 +11,7 @@ import numpy as np
 
 from ..._session import line, session, unliftable
 from ..._values.trees import has_unknown
-from ..._values.values import as_jax, is_unknown, raw, wrapped
+from ..._values.values import as_jax, is_unknown, raw, wrap
 from ..given import Given, Result, called, real, refuse_options
 from .explicit import Explicit
 from .radau import Radau
@@ -59,7 +59,7 @@ def solve_ivp(
     if solution.rows is None:
         t, y = Ends(start, end, who), Ends(first, solution.y, who, axis=1)
     else:
-        t, y = wrapped(times), wrapped(solution.rows.T)
+        t, y = wrap(times), wrap(solution.rows.T)
     message = "The solver successfully reached the end of the integration interval."
     return Result(who, t=t, y=y, success=True, status=0, message=message, sol=None, t_events=None, y_events=None)
 
@@ -110,10 +110,10 @@ def odeint(
     first, longest = (x if x else None for x in (raw(h0), raw(hmax)))
     longest = np.inf if longest is None else longest
     rtol, atol = (default if x is None else x for x in (rtol, atol))
-    span = session().rules.item(wrapped(times), 0), session().rules.item(wrapped(times), -1)
+    span = session().rules.item(wrap(times), 0), session().rules.item(wrap(times), -1)
     known = not has_unknown((t, y0))
     found = _solved(who, rule, span, start, METHODS["LSODA"], times, rtol, atol, first, longest, known)
-    return found if found is NotImplemented else wrapped(found[3].rows)
+    return found if found is NotImplemented else wrap(found[3].rows)
 
 
 def _times(t_eval: Any, t_span: Any) -> jax.Array:
@@ -191,7 +191,7 @@ class Ends:
 
     def __len__(self) -> int:
         if self.axis == 0:
-            raise self.refused()
+            raise self.refusal()
         return len(self.first)
 
     def __iter__(self) -> Iterator:
@@ -204,12 +204,12 @@ class Ends:
             return Ends(self.first[rows], self.last[rows], self.who, 0 if isinstance(rows, (int, np.integer)) else 1)
         place = parts.pop(self.axis)
         if is_unknown(place) or not isinstance(raw(place), (int, np.integer)) or raw(place) not in (0, -1):
-            raise self.refused()
+            raise self.refusal()
         chosen = self.last if raw(place) == -1 else self.first
-        rows = wrapped(chosen)
+        rows = wrap(chosen)
         return session().rules.item(rows, raw(parts[0])) if parts else rows
 
-    def refused(self) -> Exception:
+    def refusal(self) -> Exception:
         return unliftable(
             f"how many steps {self.who} takes depends on the arguments: only the first and the last are known",
             "t_eval=np.linspace(t0, t1, n)",
@@ -217,16 +217,16 @@ class Ends:
         )
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise self.refused()
+        raise self.refusal()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise self.refused()
+        raise self.refusal()
 
 
 def _refusing(self: Ends, *others: Any) -> Any:
-    raise self.refused()
+    raise self.refusal()
 
 
 for _name in "add sub mul truediv floordiv mod pow matmul".split():

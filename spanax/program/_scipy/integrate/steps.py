@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ..._flow.rounds import rounds_until
+from ..._flow.scans import scan_until
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def integrated(
         head = [*(jnp.where(accepted, new, old) for new, old in moved), length, ~accepted, small]
         return [*head, *out, *map(still, tried.memory)], going
 
-    final, going = rounds_until(step, state, still(end) != still(start), bound, nested=True)
+    final, going = scan_until(step, state, still(end) != still(start), bound, nested=True)
     return Solution(final[1], None if times is None else final[6], final[5], going)
 
 

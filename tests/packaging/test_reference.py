@@ -1,0 +1,51 @@
+"""The reference names everything that is public, once, by its shortest path, and nothing else."""
+
+import collections
+import importlib
+import inspect
+import pathlib
+import pkgutil
+import re
+
+import spanax as sx
+
+PAGES = (pathlib.Path(__file__).parent.parent.parent / "docs" / "api").glob("*.md")
+NAMED = [name for page in PAGES for name in re.findall(r"^::: (spanax[.\w]+)", page.read_text(), re.MULTILINE)]
+
+
+def places():
+    """The modules that users take names from: the package, and of its parts those that it hands on as modules."""
+    parts = (part.name for part in pkgutil.iter_modules(sx.__path__) if part.ispkg and not part.name.startswith("_"))
+    return [sx, *(module for module in (getattr(sx, part, None) for part in parts) if inspect.ismodule(module))]
+
+
+def names(module):
+    for name, value in vars(module).items():
+        if not name.startswith("_") and callable(value) and value.__module__.startswith("spanax"):
+            yield f"{module.__name__}.{name}", value
+
+
+def public():
+    """The shortest path of every public object."""
+    paths = collections.defaultdict(list)
+    for module in places():
+        for path, value in names(module):
+            paths[id(value)].append(path)
+    return {min(found, key=len) for found in paths.values()}
+
+
+def test_places():
+    assert {"spanax", "spanax.hard", "spanax.control", "spanax.bridges"} <= {module.__name__ for module in places()}
+
+
+def test_each_public_name_has_its_place_in_the_reference():
+    assert public() - {*NAMED} == set()
+    assert {*NAMED} - public() == set()
+    assert [name for name, times in collections.Counter(NAMED).items() if times > 1] == []
+
+
+def test_a_name_that_is_also_a_file_means_what_python_takes_it_for():
+    """The site is built from the source; where a file has the function's name, `docs/_reference.py` has to put it right."""
+    for path in NAMED:
+        module, name = path.rsplit(".", 1)
+        assert not inspect.ismodule(getattr(importlib.import_module(module), name)), path
