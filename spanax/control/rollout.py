@@ -53,7 +53,8 @@ def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Arra
     - `env`: the environment;
     - `policy`: `policy(observation) -> action`, or `policy(observation, key=key)` if it takes a key (it has a parameter
       `key`; or, behind `**kwargs`, it raises without one);
-    - `state`: the state to start from; `steps`: how many steps at most;
+    - `state`: the state to start from;
+    - `steps`: how many steps at most;
     - `key`: each step gets a key of its own from it; without one the policy gets None.
 
     **Returns:**

@@ -72,8 +72,10 @@ def aim(
 
     **Arguments:**
 
-    - `target`: in metres; `wind`: in m/s.
-    - `angle`, `weight`: the start, in degrees and pounds.
+    - `target`: in metres.
+    - `wind`: in m/s.
+    - `angle`: the angle to start from, in degrees.
+    - `weight`: the counterweight to start from, in pounds.
     - `heaviest`: the largest counterweight, in pounds.
     - `tolerance`: how far from the target it may land, in metres.
     - `machine`: a `control.trebuchet.Machine`; None: the published one.

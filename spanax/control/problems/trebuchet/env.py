@@ -71,7 +71,11 @@ def throw(
 
     **Arguments:**
 
-    - `wind`, `angle`, `weight`, `integrator`, `machine`: as for `shoot`.
+    - `wind`: in m/s.
+    - `angle`: of release, in degrees.
+    - `weight`: of the counterweight, in pounds.
+    - `integrator`: "rk4" or "euler", as for `shoot`.
+    - `machine`: a `control.trebuchet.Machine`; None: the published one.
 
     **Returns:**
 
