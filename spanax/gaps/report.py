@@ -7,6 +7,7 @@ import html
 import json
 import math
 import os
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from .._layout import WIDTH, filled, table

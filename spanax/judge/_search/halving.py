@@ -122,11 +122,11 @@ def halve(
     The two compete among themselves only, as a biased estimate may be cheap and is no answer; and one that is sound stays in
     any case, as what is unbiased for programs without jumps may not be so for this one. `deadline` is a reading of
     `time.perf_counter`; the first trial is drawn a few times in any case, and those that there was no time for are not among
-    the best. `answer(round, left)` hears of each round.
+    the best. `told(round, left)` is called at each round.
     """
     alive, draws, number = _compile(trials, deadline), FIRST, 1
     while True:
-        answer(number, len(alive))
+        told(number, len(alive))
         in_time = _round(alive, draws, deadline)
         ranking = ranked(alive, accuracy)
         leagues = [trial for trial in ranking if trial.unbiased], [trial for trial in ranking if not trial.unbiased]
