@@ -67,8 +67,8 @@ FAULTS = [
     Fault(
         "the mean over all replicates instead of the others",
         "stochastic/expectation.py",
-        "return (sum_of_lanes(togo, _REPLICATES) - togo) / (samples - 1)",
-        "return sum_of_lanes(togo, _REPLICATES) / samples",
+        "return (sum_over_vmap(togo, _REPLICATES) - togo) / (samples - 1)",
+        "return sum_over_vmap(togo, _REPLICATES) / samples",
         "stochastic/test_expectation.py stochastic/test_credit.py",
     ),
     Fault(
