@@ -1,8 +1,10 @@
 # make run    train the discrete VAE on real digits, with every bridge
-# make test   the tests         (PYTEST_ARGS="-x tests/gallery" narrows them)
-# make test-newest   the same with the newest Python of Debian and the newest JAX, in a chroot: as root, with debootstrap
+# make test   the tests, some of every kind for every part, in 8 minutes    (PYTEST_ARGS="-x tests/gallery" narrows them)
+# make test-all   the tests that make test leaves out: more of the same kinds, in another 12
+# make mutants    plants faults in the package, and runs the tests of their parts: all have to be caught
+# make test-newest   both with the newest Python of Debian and the newest JAX, in a chroot: as root, with debootstrap
 # make fuzz   1,000 random programs against exact enumeration, under 15 minutes (FUZZ_ARGS="--seed 7 --count 200" for others)
-# make lint   ruff and pyright
+# make lint   ruff, pyright, and how hard the code is to enter (.ci/house.py)
 # make docs   the documentation, into site/
 # make wheel  the wheel, into dist/, installed and tried in an environment that holds nothing else
 # make bench  side by side with hand-written JAX and with Storchastic
@@ -12,6 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST_ARGS ?= -n 2 --dist worksteal
+MUTANTS_ARGS ?=
 RUN_ARGS ?=
 FUZZ_ARGS ?=
 BENCHMARKS ?= $(filter-out _%,$(patsubst benchmarks/%.py,%,$(sort $(wildcard benchmarks/*.py))))
@@ -20,13 +23,19 @@ BENCHMARKS ?= $(filter-out _%,$(patsubst benchmarks/%.py,%,$(sort $(wildcard ben
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: run test test-newest fuzz lint bench docs wheel clean
+.PHONY: run test test-all test-newest mutants fuzz lint bench docs wheel clean
 
 run: $(VENV)/.gallery
 	$(BIN)/spanax gallery vae $(RUN_ARGS)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-all: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+mutants: $(VENV)/.test
+	$(BIN)/python -m tests.mutants $(MUTANTS_ARGS)
 
 test-newest:
 	.ci/test-newest $(PYTEST_ARGS)
@@ -35,6 +44,7 @@ fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.stochastic.programs $(FUZZ_ARGS)
 
 lint: $(VENV)/.dev
+	$(BIN)/python .ci/house.py
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python

@@ -252,7 +252,10 @@ def calls(row: Row, twin: ModuleType) -> dict[str, Callable[[], tuple]]:
 
     everything = tuple(range(len(row.args)))
     by_autograd = autograd.grad(getattr(twin, row.program.__name__), everything)
-    found = {AUTOGRAD: lambda: by_autograd(*row.args), SPANAX: lambda: sx.gradient(row.program, *row.args)}
+    found = {
+        AUTOGRAD: lambda: by_autograd(*row.args),
+        SPANAX: lambda: sx.gradient(row.program, *row.args, argnums=everything),
+    }
     if row.in_jax is not None:
         found[JAX] = _in_float64(jax.jit(jax.grad(row.in_jax, everything)), row.args)
     return found

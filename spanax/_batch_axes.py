@@ -1,4 +1,7 @@
-"""A vmapped axis folded into the leading axis of a batch, and back: what batching rules of host calls need."""
+"""A vmapped axis folded into the leading axis of a batch, and back, for the batching rules of calls of the host.
+
+Vmapped calls of the host then stay one call with more rows, which its workers share, instead of one call for each index.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from jaxtyping import Array
 
 def fold_axis(args: Sequence[Array], dims: Sequence[int | None]) -> tuple[tuple[int, int], list[Array]]:
     """The size of a mapped axis and the number of rows, and the arrays with that axis folded into their first one."""
+    # An argument that is not mapped is repeated: every row of the batch must have its own.
     size = next(x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
     front = [
         jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0)

@@ -23,18 +23,20 @@ def check_key(key: Any, *, where: str | None = None) -> None:
 
 
 def is_whole(x: Any, least: int) -> bool:
-    """An integer of Python, `least` or more; True and False are not numbers here."""
+    """Is it an integer of Python, `least` or more?"""
+    # bool is a subclass of int, and `samples=True` is a mistake.
     return isinstance(x, int) and not isinstance(x, bool) and x >= least
 
 
 def is_number(x: Any) -> bool:
-    """An integer or a float of Python that is finite."""
+    """Is it a finite integer or float of Python?"""
     return isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)
 
 
 def check_whole(name: str, x: Any, least: int = 1, *remedies: str, where: str | None = None) -> None:
     """Raises `SpanaxError` unless `x` is an integer, `least` or more. `name` as in "processes(n", with what was called."""
     if not is_whole(x, least):
+        # "processes(n" becomes "processes(n=0)": the call as the user wrote it.
         call = f"{name}={x!r}" + ")" * name.count("(")
         raise SpanaxError(call, *(remedies or (f"an integer, {least} or more",)), where=where)
 

@@ -1,4 +1,4 @@
-"""Arrays of other libraries are no arguments: JAX would take them for numbers of its own, and no derivative would lead back."""
+"""Refuses arrays of other libraries as arguments: JAX would convert them silently, and no derivative would lead back."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import jax
 from ._errors import SpanaxError
 
 
+# Asked for each leaf of each call, so remembered for each class.
 @functools.lru_cache(maxsize=1024)
 def _library(cls: type) -> str:
-    """Which library's array, "" for none; by the names of classes and their modules, for nothing is imported."""
+    """The library whose array it is; "" if none."""
+    # By the names of classes and their modules: importing PyTorch to ask for its class would take seconds.
     for base in cls.__mro__:
         root = (base.__module__ or "").partition(".")[0]
         is_array = {
@@ -26,6 +28,7 @@ def _library(cls: type) -> str:
     return ""
 
 
+# The library's name, how to convert, and other ways. By DLPack nothing is copied.
 _CONVERT = {
     "torch": ("PyTorch", "x.detach().cpu().numpy()", "jax.dlpack.from_dlpack(x.detach().contiguous()), without a copy"),
     "tensorflow": ("TensorFlow", "x.numpy()"),
@@ -35,10 +38,11 @@ _CONVERT = {
 
 
 def refuse_foreign(*trees: Any, tables: bool = True) -> None:
-    """Raises `SpanaxError` where one of the pytrees holds an array of another library. `tables`: or an object of pandas."""
+    """Raises `SpanaxError` if one of the pytrees holds an array of another library. `tables`: or an object of pandas."""
     try:
         leaves = jax.tree.leaves(trees)
-    except (TypeError, ValueError):  # a dict whose keys have no order: whoever flattens it next says so
+    except (TypeError, ValueError):
+        # A dict whose keys cannot be sorted: whoever flattens it next raises that error.
         return
     for leaf in leaves:
         library = _library(type(leaf))

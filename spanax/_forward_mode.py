@@ -1,4 +1,8 @@
-"""Functions of few numbers with long loops inside: derivatives of every order, by forward-mode Jacobians."""
+"""Functions of few numbers with long loops inside: derivatives of every order, by forward-mode Jacobians.
+
+A throw of three numbers integrates thousands of steps. Reverse mode would keep the state of each of them and cannot cross a
+`while_loop`; three forward columns, computed together with the value, need neither.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,7 @@ def by_forward_mode(f: Function, check: Callable[[Any], None]) -> Function:
 def _differentiable(f: Function, batched: Function, check: Callable[[Any], None]) -> Function:
     """`batched` is f with a leading axis on all numbers and results."""
 
+    # A vmap from outside would put its axis outside that of the columns (see `_with_columns`): `batched` has it inside.
     mapped = custom_vmap(lambda *numbers: f(*numbers))
 
     @mapped.def_vmap
@@ -43,6 +48,8 @@ def _differentiable(f: Function, batched: Function, check: Callable[[Any], None]
         check(aux)
         return y, aux
 
+    # Only numbers that move get a column, and each set of them is compiled once. The result is differentiable the same way again,
+    # which gives the higher orders.
     @functools.cache
     def with_jacobian(moving: tuple[int, ...]) -> Function:
         one, many = _with_columns(f, moving), _with_columns(jax.vmap(f), moving)
@@ -65,21 +72,20 @@ def _differentiable(f: Function, batched: Function, check: Callable[[Any], None]
 
 
 def _with_columns(f: Function, moving: tuple[int, ...]) -> Function:
-    """((y, dy by each number that moves, on a leading axis), aux).
+    """((y, dy by each number that moves, on a leading axis), aux)."""
 
-    That axis is the outermost one, of a batch as well: an innermost axis of two or three leaves a CPU's vectors empty.
-    """
-
+    # The axis of the columns is the outermost one, outside that of a batch too: an innermost axis of two or three numbers would
+    # leave the vector units of a CPU empty.
     def both(*numbers):
-        def moved(*given):
-            filled = list(numbers)
-            for i, x in zip(moving, given, strict=True):
-                filled[i] = x
-            return f(*filled)
+        def at_moving(*values):
+            every = list(numbers)
+            for i, x in zip(moving, values, strict=True):
+                every[i] = x
+            return f(*every)
 
         def column(direction):
             tangents = tuple(jnp.broadcast_to(d, x.shape) for d, x in zip(direction, at, strict=True))
-            y, dy, aux = jax.jvp(moved, at, tangents, has_aux=True)
+            y, dy, aux = jax.jvp(at_moving, at, tangents, has_aux=True)
             return (y, aux), dy
 
         at = tuple(numbers[i] for i in moving)

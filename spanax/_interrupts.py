@@ -1,12 +1,12 @@
-"""Ctrl-C and SIGTERM in the command `spanax`, from its first import to its last line. Nothing here is for a library's user.
+"""Ctrl-C and SIGTERM in the command `spanax`, from its first import to its last line. Not for users of the library.
 
-JAX's compiler runs in threads of its own. An interrupt ends the wait for it and not the compiler, which then finds its client
-gone when the interpreter is torn down, and crashes. So an interrupted command never gets there: it leaves by `os._exit`, once
-what it has is written.
+JAX's compiler runs in threads of its own. An interrupt ends the wait for the compiler but not the compiler, which then finds its
+client gone when the interpreter is torn down, and crashes. So an interrupted command never gets there: it writes what it has and
+leaves by `os._exit`.
 
-A thread of its own is told of a signal by the system, whatever the main thread does, and says at once that it was heard. In
-`Work`, the main thread then gets one `KeyboardInterrupt`; anywhere else the command ends there and then. A second signal ends
-it in any case, and so does a main thread that cannot be reached, where there are no results to wait for.
+The system reports a signal to a thread of its own, whatever the main thread does, and that thread acknowledges it at once. Inside
+`Work`, the main thread then gets one `KeyboardInterrupt`; anywhere else the command ends immediately. A second signal always ends
+it, and so does a main thread that cannot be reached while there are no results to wait for.
 """
 
 from __future__ import annotations
@@ -22,14 +22,18 @@ _ONE_PRESS = 0.2  # seconds: what comes sooner is the same signal, passed on by 
 
 
 class _State:
-    """What the main thread and the watching one tell each other; assignments and `pop` only, so that no handler waits."""
+    """What the main thread and the watching thread share."""
+
+    # Only assignments and `pop`, which the interpreter makes atomic: a lock that the interrupted code holds would never open
+    # for its handler.
 
     number = 0  # the first signal; 0: none yet
     installed = raises = raised = keeps = over = False
     resent = 0  # signals of our own
 
     def __init__(self):
-        self.to_say, self.to_leave = [True], [True]  # one thread only does it: the one that takes the item
+        # Only one thread acts: the one that takes the item.
+        self.to_say, self.to_leave = [True], [True]
 
 
 _state = _State()
@@ -56,13 +60,13 @@ class Work:
 
 
 def install() -> None:
-    """Watches the signals, unless that is done already or whoever started the command has them ignored."""
+    """Watches the signals, unless they are watched already or the process was started with them ignored."""
     if _state.installed or os.name != "posix" or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
     _state.installed = True
     for number in STATUSES:
         signal.signal(number, _handle)
-    # Only now what takes time: from here on a signal is handled.
+    # These imports take time, so they come after the handlers: from here on no signal is lost.
     import atexit
     import threading
 
@@ -71,7 +75,8 @@ def install() -> None:
     signal.set_wakeup_fd(sink, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(source,), name="spanax-signals", daemon=True).start()
     sys.unraisablehook = _unraisable
-    atexit.register(_ignore)  # the first one registered is the last one run
+    # atexit runs in reverse order: registered first, this runs last.
+    atexit.register(_ignore)
     os.register_at_fork(after_in_child=_forget)
 
 
@@ -99,16 +104,18 @@ def _handle(number: int, frame: object) -> None:
         _leave()
     _state.raised = True
     _acknowledge()
-    if "logging" in sys.modules:  # JAX logs the traceback of an interrupted callback
+    # JAX logs the traceback of an interrupted callback: the user asked for the end and needs no traceback.
+    if "logging" in sys.modules:
         sys.modules["logging"].disable(sys.modules["logging"].CRITICAL)
     raise KeyboardInterrupt
 
 
 def _unraisable(failed: sys.UnraisableHookArgs) -> None:
-    """An interrupt that came where Python drops exceptions, as in a `__del__`, is sent again."""
+    """Sends an interrupt again that came where Python drops exceptions, such as in a `__del__`."""
     if requested() and failed.exc_type is KeyboardInterrupt:
         import threading
 
+        # A little later, because the frame that dropped the first one may still be running.
         def again() -> None:
             _state.raised = False
             _state.resent += 1
@@ -125,7 +132,7 @@ def _ignore() -> None:
 
 
 def _forget() -> None:
-    """A forked child is no command of its own."""
+    """A forked child is not the command: it gets Python's own handlers back."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -141,38 +148,48 @@ def _watch(source: int) -> None:
 
     first = 0.0
     while True:
+        # After the first signal the main thread has PATIENCE to end, unless it is writing results.
         waits = None if not first or _state.keeps else max(first + PATIENCE - time.monotonic(), 0)
         if not select.select([source], [], [], waits)[0]:
             _leave()
         for number in os.read(source, 64):
-            if number not in STATUSES:
-                continue
-            if _state.resent:
-                _state.resent -= 1
-            elif not first:
-                first = time.monotonic()
-                _state.number = number
-                if not (_state.raises or _state.raised):
-                    _leave()
-                _acknowledge()
-            elif time.monotonic() > first + _ONE_PRESS:
-                _end(grace=0.0)
+            if number in STATUSES:
+                first = _receive(number, first, time.monotonic())
+
+
+def _receive(number: int, first: float, now: float) -> float:
+    """Acts on a signal that arrives `now`. Returns the time of the first signal; `first` is 0 if there was none before."""
+    if _state.resent:
+        # The handler of the main thread sent this one again: the user pressed nothing.
+        _state.resent -= 1
+        return first
+    if first:
+        if now > first + _ONE_PRESS:
+            _end(grace=0.0)
+        return first
+    _state.number = number
+    if not (_state.raises or _state.raised):
+        _leave()
+    _acknowledge()
+    return now
 
 
 def _acknowledge() -> None:
-    if _taken(_state.to_say):
+    if _take(_state.to_say):
         _say(f"{_new_line()}spanax: stopping; Ctrl-C once more leaves at once\n")
 
 
 def _leave() -> None:
     """Ends the command here and now."""
-    if not _taken(_state.to_leave):
-        signal.pause()  # the other thread is at it
+    if not _take(_state.to_leave):
+        # The other thread is ending the process: this one must not run on meanwhile.
+        signal.pause()
     _say(f"{_new_line()}spanax: interrupted\n")
     _end(GRACE)
 
 
-def _taken(items: list) -> bool:
+def _take(items: list) -> bool:
+    """Takes the item, if it is still there. `pop` is atomic: of two threads, one gets it."""
     try:
         return items.pop()
     except IndexError:
@@ -180,7 +197,7 @@ def _taken(items: list) -> bool:
 
 
 def _new_line() -> str:
-    """A terminal has shown ^C where the cursor was."""
+    """A terminal has printed ^C at the cursor: start a new line there."""
     return "\r\n" if os.isatty(2) else ""
 
 
@@ -192,10 +209,11 @@ def _say(text: str) -> None:
 
 
 def _end(grace: float) -> None:
-    """Ends the processes that this one has started, and then this one, without Python's own end."""
+    """Ends the processes that this one started, and then this one, without Python's own shutdown."""
     _end_descendants(grace)
     if os.isatty(2):
-        _say("\x1b[?25h")  # a progress line hides the cursor
+        # A progress line hides the cursor: show it again.
+        _say("\x1b[?25h")
     os._exit(STATUSES.get(_state.number, STATUSES[signal.SIGINT]))
 
 
@@ -226,25 +244,26 @@ def _signal(pids: list[int], number: int) -> None:
 
 
 def _descendants() -> list[int]:
-    """The processes that this one has started, and that those have; none where there is no /proc.
+    """The processes that this one started, and those that they started; none if there is no /proc.
 
-    Python's resource trackers are not among them: they clean up after the others, and end by themselves.
+    Python's resource trackers are left out: they clean up after the others, and end by themselves.
     """
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
         if entry.isdigit() and (parent := _parent(entry)):
             children.setdefault(parent, []).append(int(entry))
-    found, new = [], [os.getpid()]
+    descendants, new = [], [os.getpid()]
     while new:
         new = [child for pid in new for child in children.get(pid, ())]
-        found += new
-    return found
+        descendants += new
+    return descendants
 
 
 def _parent(pid: str) -> int:
-    """0 for what has ended, or is to be left alone."""
+    """The parent of a process; 0 for one that has ended, or that is to be left alone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name of the program stands in parentheses and may hold spaces and parentheses of its own.
             state, parent = file.read().rpartition(b")")[2].split()[:2]
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return 0 if state in b"ZX" or b"resource_tracker" in file.read() else int(parent)
@@ -253,7 +272,7 @@ def _parent(pid: str) -> int:
 
 
 def _is_command() -> bool:
-    """Was this process started as `spanax` or as `python -m spanax`? A worker of it has another command line."""
+    """Was this process started as `spanax` or as `python -m spanax`? Its workers have other command lines."""
     if sys.argv[:1] == ["-m"]:
         return ("-m", "spanax") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
     return bool(sys.argv) and os.path.basename(sys.argv[0]) == "spanax" and sys.argv[0] in sys.orig_argv

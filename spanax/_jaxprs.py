@@ -1,4 +1,7 @@
-"""Reading traced programs: sub-programs of an equation, evaluating one equation, the user's file:line."""
+"""Reading traced programs: sub-programs of an equation, evaluating one equation, the user's file:line.
+
+With `_primitives.py` the only file that knows JAX's own representation of programs: what a new version changes is mended here.
+"""
 
 import contextlib
 import inspect
@@ -29,7 +32,7 @@ source_info_util.register_exclusion(os.path.dirname(__file__) + os.sep)
 # A bridge is an Equinox module, whose methods are called through a wrapper: its frames are not the user's either.
 _EQUINOX = os.path.dirname(eqx.__file__) + os.sep
 
-# Equations that run one sub-program once, and the parameter that holds it.
+# Equations that run one sub-program once, and the parameter that holds it. JAX names it differently for each.
 CALLS = {
     P.jit_p: "jaxpr",
     P.closed_call_p: "call_jaxpr",
@@ -38,7 +41,8 @@ CALLS = {
     P.custom_vjp_call_p: "call_jaxpr",
 }
 CUSTOM_RULES = (P.custom_jvp_call_p, P.custom_vjp_call_p)
-PLAIN_CALLS = CALLS.keys() - set(CUSTOM_RULES)  # looked into as if they were written out
+# Looked into as if they were written out: a custom rule says something about the whole that its parts do not.
+PLAIN_CALLS = CALLS.keys() - set(CUSTOM_RULES)
 
 
 def aval(variable: Any) -> Any:
@@ -57,7 +61,7 @@ def is_ref(variable: Any) -> bool:
 
 
 def varying(x: Any) -> frozenset:
-    """The mesh axes along which an array, or a variable's, differs from device to device, as far as JAX keeps account of it."""
+    """The mesh axes along which an array or a variable differs from device to device, as far as JAX tracks it."""
     return varying_type(x.aval if hasattr(x, "aval") else jax.typeof(x))
 
 
@@ -68,28 +72,29 @@ def varying_type(aval: Any) -> frozenset:
 
 
 def as_varying(x: Any, axes: frozenset) -> Any:
-    """x, of a type that differs along these axes as well: only types that agree may be returned by two branches, or carried."""
+    """x, with a type that differs along these axes as well."""
+    # Two branches must return the same type, and a loop must carry one.
     return lax.pcast(x, tuple(axes - varying(x)), to="varying")
 
 
-# These name axes as well, and change the type of a value alone: what it is on each device stays there.
+# These name axes too, but change only the type of a value: nothing moves between devices.
 _CASTS = frozenset("pvary preduced reduced_vary_cast_p vary_unreduced_cast_p".split())
 
 
 def is_cast(eqn: JaxprEqn) -> bool:
-    """Does it change nothing but along which mesh axes its argument is taken to differ?"""
+    """Does it only change along which mesh axes its argument counts as different?"""
     return eqn.primitive.name in _CASTS
 
 
 def collective_axes(eqn: JaxprEqn) -> frozenset:
-    """The axes, bound outside of the equation, along which it hands a value on. `axis_index` has none to hand on.
-
-    They are read from its parameters, and from those of all that it runs: some collectives have no effect that says so.
-    """
+    """The axes, bound outside of the equation, along which it passes a value between indices or devices."""
+    # Read from the parameters of the equation and of all that it runs: some collectives have no effect that would show it.
+    # `axis_index` has no operand, so it passes nothing on.
     if not eqn.invars or is_cast(eqn):
         return frozenset()
-    given = jax.tree.leaves([eqn.params.get("axis_name"), eqn.params.get("axes")])
-    own = frozenset(x for x in given if not isinstance(x, int | np.integer))
+    named = jax.tree.leaves([eqn.params.get("axis_name"), eqn.params.get("axes")])
+    # A number is an axis of the array, a name one of a vmap or a mesh.
+    own = frozenset(x for x in named if not isinstance(x, int | np.integer))
     inner = (collective_axes(e) for jaxpr in jaxprs_in_params(eqn.params) for e in jaxpr.eqns)
     return own.union(*inner) - eqn.params.get("newly_manual_axes", frozenset())
 
@@ -101,7 +106,7 @@ def mesh_axes() -> frozenset:
 
 @contextlib.contextmanager
 def computed_now() -> Iterator[None]:
-    """What is known inside is computed while the program is traced, and on one device, whatever mesh the program runs on."""
+    """Inside it, what is known is computed while the program is traced, on one device, whatever mesh the program runs on."""
     with jax.core.eval_context(), jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
         yield
 
@@ -122,7 +127,7 @@ def body(eqn: JaxprEqn) -> tuple[Jaxpr, Sequence]:
 
 
 def closed_over(eqn: JaxprEqn) -> int:
-    """How many operands of a call, the first ones, are what a function with a custom rule closes over."""
+    """How many of the first operands of a call are what a function with a custom rule closes over."""
     return eqn.params.get("num_consts", 0)
 
 
@@ -165,6 +170,7 @@ def scan_parts(eqn: JaxprEqn) -> ScanParts:
     else:
         consts, carry, _ = p["ft_in"].unpack()
         sizes = len(list(consts)), len(list(carry))
+    # Everything after this reads the record: no other file knows the parameters' names.
     return ScanParts(p["jaxpr"], *sizes, p["length"], p["reverse"], p["unroll"])
 
 
@@ -205,11 +211,12 @@ def cond_branches(eqn: JaxprEqn) -> tuple[ClosedJaxpr, ...]:
 
 
 def fixed_point(step: Callable[[list[_T]], tuple[list[_T], Any]], carry: Sequence[_T]) -> tuple[list[_T], Any]:
-    """What a loop carries, abstractly, in every iteration, and what `step` made of it.
+    """What a loop carries, abstractly, in every iteration, and the last result of `step`.
 
-    `step(carry)` returns the carry joined with what an iteration hands on, and anything else; it is repeated until the carry
-    stays the same.
+    `step(carry)` returns the carry joined with what an iteration passes on, and any result; it is repeated until the carry stays
+    the same.
     """
+    # It ends because `step` joins: a carry only grows, in a lattice of finite height.
     carry = list(carry)
     while True:
         after, result = step(carry)
@@ -234,7 +241,7 @@ _AGAIN = "spanax_again"
 
 
 def again(f: Callable[..., Any]) -> Callable[..., Any]:
-    """f as a call whose draws are those that stand in the program already: nobody looks into it (`is_call`, `below`)."""
+    """f as a call that repeats draws which the program has already made: nobody looks into it (`is_call`, `below`)."""
 
     def run(*args):
         return f(*args)
@@ -278,24 +285,27 @@ def is_loop(eqn: JaxprEqn) -> bool:
 
 
 def has_loop(program: ClosedJaxpr) -> bool:
-    """Is there a loop in it, at any depth?"""
+    """Does it have a loop, at any depth?"""
     return any(map(is_loop, operations(program.jaxpr)))
 
 
 def without_dead_code(program: ClosedJaxpr) -> ClosedJaxpr:
-    """The same program, without what reaches no result of it; in loops, branches and calls as well."""
+    """The same program without the equations that reach no result, inside loops, branches and calls too."""
+    # Inputs that are no longer used stay: the caller's operands fit as before.
     jaxpr, _ = partial_eval.dce_jaxpr(program.jaxpr, True, instantiate=True)
     return ClosedJaxpr(jaxpr, program.consts)
 
 
 def at(eqn: JaxprEqn) -> contextlib.AbstractContextManager:
     """Inside it, whatever is traced or raised belongs to the user's line that made this equation."""
+    # JAX takes a line from the running Python frames, which are this interpreter's: the user's is put in their place.
     name_stack = source_info_util.current_name_stack() + eqn.source_info.name_stack
     return source_info_util.user_context(eqn.source_info.traceback, name_stack=name_stack)
 
 
 def evaluate(eqn: JaxprEqn, ins: Sequence) -> list:
-    """The outputs of one equation; an input that is known to be the same along more mesh axes than it was traced with will do."""
+    """The outputs of one equation."""
+    # An input may be known to be the same along more mesh axes than the one that was traced: give it the traced type.
     ins = [as_varying(x, varying(v)) if varying(v) else x for x, v in zip(ins, eqn.invars, strict=True)]
     with at(eqn), eqn.ctx.manager:
         outs = eqn.primitive.bind(*ins, **eqn.primitive.get_bind_params(eqn.params))
@@ -303,9 +313,10 @@ def evaluate(eqn: JaxprEqn, ins: Sequence) -> list:
 
 
 def evaluate_alone(eqn: JaxprEqn, ins: Sequence) -> list:
-    """The same outside of the `shard_map` that the equation stands in, as on one device."""
+    """The same outside of the `shard_map` around the equation, as on one device."""
     if not any(map(varying, (*eqn.invars, *eqn.outvars))):
         return evaluate(eqn, ins)
+    # A cast changes a type only: without the mesh its argument is its result.
     if is_cast(eqn):
         return list(ins)
     outs = eqn.primitive.bind(*ins, **eqn.primitive.get_bind_params(eqn.params))
@@ -328,7 +339,8 @@ def here() -> str:
 
 
 def _user_line(info: source_info_util.SourceInfo) -> str:
-    lines = source_info_util.summarize(info, num_frames=16).splitlines()  # innermost last
+    # The innermost line comes last. Equinox wraps the methods of its modules: its frames are not the user's.
+    lines = source_info_util.summarize(info, num_frames=16).splitlines()
     return next((line.strip() for line in reversed(lines) if not line.startswith(_EQUINOX)), "")
 
 
@@ -349,13 +361,14 @@ def frames(eqn: JaxprEqn) -> list[Frame]:
     traceback = eqn.source_info.traceback
     if traceback is None:
         return []
+    # Cheaper than the traceback's frames, which would be objects for each of a program's thousands of equations.
     codes, offsets = traceback.raw_frames()
     locate = type(traceback).code_addr2location
     return [Frame(c.co_filename, c.co_qualname, tuple(locate(c, o))) for c, o in zip(codes, offsets, strict=True)]
 
 
 def excerpt(eqns: Sequence[JaxprEqn], ins: Sequence, outs: Sequence) -> Callable[..., list]:
-    """Some equations of a program as a function: `ins` are the variables that it is given, `outs` those that it returns."""
+    """Some equations of a program as a function from the variables `ins` to the variables `outs`."""
 
     def run(*args):
         env = dict(zip(ins, args, strict=True))

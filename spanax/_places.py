@@ -31,7 +31,7 @@ _TRACER = os.path.join(SPANAX, "gaps", "_analysis", "traced.py")  # what called 
 
 
 class Place(NamedTuple):
-    """An expression of the user's code; `through`: the names of the library functions that it went through, outermost first."""
+    """An expression of the user's code. `through`: the library functions that it called on the way, outermost first."""
 
     file: str
     span: tuple[int, int, int, int]
@@ -52,16 +52,17 @@ class Place(NamedTuple):
 
 
 def place(eqn: JaxprEqn, own: Callable[[Frame], bool], compiled: bool) -> Place | None:
-    """The expression of the innermost frame that is `own` code; None where there is none.
+    """The expression of the innermost frame that is `own` code; None if there is none.
 
-    `compiled`: it stands in the compiled program of a library function. JAX keeps such programs, at times with the lines of
-    whoever came first; its own frames end where it began to trace, so a longer way out is another's.
+    `compiled`: the equation stands in the compiled program of a library function.
     """
     inside: list[Frame] = []
-    way = frames(eqn)
-    if compiled and way and not way[-1].file.startswith((JAX, _EQUINOX)):
+    stack = frames(eqn)
+    # JAX caches such programs, sometimes with the lines of their first caller. Its own frames end where it began to trace, so a
+    # stack that goes further out belongs to that first caller and not to this one.
+    if compiled and stack and not stack[-1].file.startswith((JAX, _EQUINOX)):
         return None
-    for frame in way:
+    for frame in stack:
         if frame.file == _TRACER:
             break
         if own(frame):
@@ -72,12 +73,12 @@ def place(eqn: JaxprEqn, own: Callable[[Frame], bool], compiled: bool) -> Place 
 
 
 def is_called(place: Place | None, function: str) -> bool:
-    """Did the user call that library function by name? Also where there is no telling."""
+    """Did the user call that library function by name? Yes, if it cannot be known."""
     return place is None or not place.through or place.through[0][1] == function
 
 
 def is_choice(place: Place) -> bool:
-    """Is a `cond` there the user's: one that they wrote, or an `if` of a lifted program?"""
+    """Is a `cond` there the user's own: written as one, or an `if` of a lifted program?"""
     return is_called(place, "cond") or is_called(place, "switch") or place.through[0][0].startswith(_LIFTED)
 
 
@@ -86,7 +87,7 @@ def is_library_file(file: str) -> bool:
 
 
 def is_library_program(file: str) -> bool:
-    """Does a compiled program whose function stands in that file do what a library wrote?"""
+    """Is the function of a compiled program in that file a library's?"""
     return is_library_file(file) and not file.startswith(_LIFTED)
 
 
@@ -95,7 +96,7 @@ def is_users(frame: Frame) -> bool:
 
 
 def is_not_jax(frame: Frame) -> bool:
-    """For a program that is a library's altogether."""
+    """For a program that consists of a library's code only."""
     return not frame.file.startswith((JAX, SPANAX)) and not _is_generated(frame)
 
 
@@ -103,12 +104,14 @@ _GENERATED = ("__init__", "__eq__", "__repr__", "__hash__", "__create_fn__", "__
 
 
 def _is_generated(frame: Frame) -> bool:
-    """A method that dataclasses or import machinery wrote; what a person types at a prompt has such a file name, too."""
+    """Is it a method that dataclasses or the import machinery generated?"""
+    # Code that a person types at a prompt has the same file name, "<string>": the name of the function decides.
     return frame.file.startswith("<frozen") or (frame.file == "<string>" and frame.function.endswith(_GENERATED))
 
 
 # -- draws
 
+# Classes of numpyro that draw by another distribution: the innermost one on the stack is what the user calls it.
 _WRAPPERS = frozenset(
     "Distribution ExpandedDistribution Independent MaskedDistribution TransformedDistribution".split()
 )
@@ -120,11 +123,12 @@ def consumes_randomness(eqns: Sequence[JaxprEqn]) -> bool:
 
 
 def draw_name(place: Place, eqns: Sequence[JaxprEqn]) -> str | None:
-    """The distribution, such as "Bernoulli", where a sampler of `jax.random` or of numpyro made these equations."""
+    """The distribution, such as "Bernoulli", if a sampler of `jax.random` or of numpyro made these equations."""
     for file, function in place.through:
         match = _NUMPYRO.match(function) if f"{os.sep}numpyro{os.sep}" in file else None
         if match and match[1] not in _WRAPPERS:
             return match[1]
+    # A sampler inside a jit has left its name in the equation, not on the stack.
     names = [function for file, function in place.through if file.startswith(JAX)]
     names += [str(e.params.get("name", "")) for e in eqns]
     for function in names:
@@ -133,6 +137,7 @@ def draw_name(place: Place, eqns: Sequence[JaxprEqn]) -> str | None:
     return None
 
 
+# Asked of the module, so that a sampler that a new version adds is known.
 @functools.cache
 def _random_names() -> frozenset[str]:
     return frozenset(

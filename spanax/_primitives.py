@@ -1,8 +1,12 @@
-"""Making primitives: operations of our own in a traced program, and identities that guard a derivative."""
+"""Making primitives: operations of our own in a traced program, and identities that guard a derivative.
+
+A guard is an identity whose derivative rule raises: a wrong gradient is then an error at the place that would have made it,
+under every transformation.
+"""
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.core
@@ -20,28 +24,27 @@ from ._jaxprs import as_varying, here, varying, varying_type
 
 @functools.cache
 def _effect() -> Any:
-    """What makes JAX keep an equation that has no results, under every transformation: the effect of a debug print."""
+    """The effect of a debug print: JAX keeps an equation that has it, under every transformation, even without results."""
     (effect,) = jax.make_jaxpr(lambda: jax.debug.print(""))().effects
     return effect
 
 
 def _varying_as_its_arguments(avals: Callable) -> Callable:
-    """`avals`, whose results differ from device to device along every mesh axis that an argument does: a type that is one of the
-    arguments' says so by itself.
-    """
+    """`avals`, with results that differ from device to device along every mesh axis along which an argument does."""
 
     def of(*args, **params):
         axes = frozenset().union(*map(varying_type, args))
         mesh = next((x.sharding.mesh for x in args if varying_type(x)), None)
 
-        def typed(out):
+        def with_axes(out):
+            # The type of an argument, returned as a result's, has its mesh axes already.
             if mesh is None or not out.sharding.mesh.empty:
                 return out
             return out.update(
                 sharding=NamedSharding(mesh, PartitionSpec()), manual_axis_type=ManualAxisType(varying=axes)
             )
 
-        return list(map(typed, avals(*args, **params)))
+        return list(map(with_axes, avals(*args, **params)))
 
     return of
 
@@ -49,7 +52,7 @@ def _varying_as_its_arguments(avals: Callable) -> Callable:
 def new_primitive(name: str, run: Callable, avals: Callable, *, kept: bool = False) -> Primitive:
     """A primitive with several results: `run(*args, **params)` gives them, `avals` their shapes.
 
-    `kept`: no transformation may drop it, even where nothing needs its results.
+    `kept`: no transformation may drop it, even if nothing needs its results.
     """
     avals = _varying_as_its_arguments(avals)
     primitive = Primitive(name)
@@ -63,8 +66,8 @@ def new_primitive(name: str, run: Callable, avals: Callable, *, kept: bool = Fal
     return primitive
 
 
-# JAX makes single precision of what a callback returns in a thread of its own, where `jax.enable_x64` around the caller does not
-# count. So double precision leaves the host as 32-bit words.
+# JAX converts what a callback returns to single precision, in a thread of its own where `jax.enable_x64` around the caller does
+# not count. So double precision leaves the host as 32-bit words.
 
 
 def _is_wide(dtype: Any) -> bool:
@@ -81,7 +84,8 @@ def _as_words(aval: Any, x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(x).view(np.uint32).reshape(_words(aval).shape) if _is_wide(aval.dtype) else x
 
 
-def _joined(aval: Any, words: Array) -> Array:
+def _from_halves(aval: Any, words: Array) -> Array:
+    # A complex number has its real and imaginary parts on an axis of its own, and each of them two words.
     if aval.dtype != np.complex128:
         return lax.bitcast_convert_type(words, aval.dtype)
     parts = lax.bitcast_convert_type(words, np.float64)
@@ -91,12 +95,12 @@ def _joined(aval: Any, words: Array) -> Array:
 def _from_words(context: Any, aval: Any, x: Any) -> Any:
     if not _is_wide(aval.dtype):
         return x
-    joined = mlir.lower_fun(lambda x: _joined(aval, x), multiple_results=False)
-    return joined(context.replace(avals_in=[_words(aval)], avals_out=[aval]), x)[0]
+    to_wide = mlir.lower_fun(lambda x: _from_halves(aval, x), multiple_results=False)
+    return to_wide(context.replace(avals_in=[_words(aval)], avals_out=[aval]), x)[0]
 
 
 def _call_host(context: Any, run: Callable, args: Sequence) -> list:
-    """In the compiled program: `run(*numpy_arrays) -> numpy_arrays`, handed over without a JAX operation."""
+    """In the compiled program: calls `run(*numpy_arrays) -> numpy_arrays`, without a JAX operation on the way."""
     outs = context.avals_out
     words = [_words(aval) for aval in outs]
     results, _, _ = mlir.emit_python_callback(
@@ -118,11 +122,12 @@ def set_host_lowering(primitive: Primitive, run: Callable) -> None:
 
     def lower(context, *args):
         module = context.module_context
-        # An exported program calls nothing in this process.
+        # An exported program runs in another process, where `run` does not exist.
         if tuple(module.platforms) != ("cpu",) or module.lowering_parameters.for_export:
             return list(elsewhere(context, *args))
         return _call_host(context, run, args)
 
+    # Outside of jit the primitive runs compiled too: there it knows the platform.
     primitive.def_impl(jax.jit(primitive.bind))
     mlir.register_lowering(primitive, lower, cacheable=False)
 
@@ -130,8 +135,8 @@ def set_host_lowering(primitive: Primitive, run: Callable) -> None:
 def new_host_primitive(name: str, run: Callable, avals: Callable) -> Primitive:
     """A primitive that calls the host: `run(*numpy_arrays, **params)` gives NumPy arrays of the shapes `avals(*args, **params)`.
 
-    Outside of compiled programs `run` is called as it is, so that what it raises arrives. In a compiled program JAX makes an
-    error of its own of it, with the message in it. A call whose results nothing needs may be dropped.
+    Outside of compiled programs `run` is called directly, so that its exceptions arrive as they are. In a compiled program JAX
+    raises an error of its own, which quotes the message. A call whose results nothing needs may be dropped.
     """
     avals = _varying_as_its_arguments(avals)
     primitive = Primitive(name)
@@ -145,6 +150,7 @@ def new_host_primitive(name: str, run: Callable, avals: Callable) -> Primitive:
             raise SpanaxError(
                 "a call of the host cannot be exported: it lives in this process", "export what is around it"
             )
+        # Newer versions of JAX may have moved this function: a slower public one does the same.
         if not hasattr(mlir, "emit_python_callback"):
             return list(by_callback(context, *args, **params))
         return _call_host(context, functools.partial(run, **params), args)
@@ -154,28 +160,29 @@ def new_host_primitive(name: str, run: Callable, avals: Callable) -> Primitive:
 
 
 def _by_pure_callback(run: Callable, avals: Callable, *args, **params):
-    """Where this JAX has no other way: `pure_callback`, which hands over its own arrays."""
+    """The same by `pure_callback`, which hands over JAX's arrays instead of NumPy's."""
     return jax.pure_callback(lambda *xs: tuple(run(*map(np.asarray, xs), **params)), avals(*args, **params), *args)
 
 
 def set_batching(primitive: Primitive, rule: Callable) -> None:
-    """`rule(args, dims, **params) -> (outs, out_dims)`, for one mapped argument or more."""
+    """`rule(args, dims, **params) -> (outs, out_dims)`, called if at least one argument is mapped."""
     batching.primitive_batchers[primitive] = rule
 
 
 def set_batching_always(primitive: Primitive, rule: Callable) -> None:
-    """The same, and called where no argument is mapped as well."""
+    """The same, and called even if no argument is mapped."""
     batching.fancy_primitive_batchers[primitive] = lambda axis, args, dims, **params: rule(args, dims, **params)
 
 
 def set_partial_evaluation(primitive: Primitive, rule: Callable) -> None:
-    """`rule(**params)` is called where reverse mode splits a program, such as the body of a scan, that holds the primitive."""
+    """`rule(**params)` is called when reverse mode splits a program with the primitive, such as the body of a scan."""
     partial_eval.custom_partial_eval_rules[primitive] = lambda trace, *tracers, **params: rule(**params)
 
 
 def set_jvp(primitive: Primitive, rule: Callable) -> None:
     """`rule(primals, tangents, **params) -> (outs, out_tangents)`; symbolic zeros arrive as arrays of zeros."""
 
+    # Rules that must see symbolic zeros are registered with JAX directly.
     def with_arrays(primals, tangents, **params):
         return rule(primals, tuple(map(ad.instantiate_zeros, tangents)), **params)
 
@@ -183,29 +190,30 @@ def set_jvp(primitive: Primitive, rule: Callable) -> None:
 
 
 def set_linear(primitive: Primitive, transpose: Callable, linear: Callable[..., int] = lambda **_: 1) -> None:
-    """Its results are linear in the first `linear(**params)` arguments: `transpose(cotangents, *others, **params)` gives those'
-    cotangents.
+    """Its results are linear in the first `linear(**params)` arguments.
+
+    `transpose(cotangents, *others, **params)` gives the cotangents of those.
     """
 
     def jvp(primals, tangents, **params):
         first, others = tangents[: linear(**params)], primals[linear(**params) :]
         return primitive.bind(*primals, **params), primitive.bind(*first, *others, **params)
 
-    def transposed(cotangents, *args, **params):
+    def transpose_rule(cotangents, *args, **params):
         first, others = args[: linear(**params)], args[linear(**params) :]
         if all(isinstance(cotangent, ad.Zero) for cotangent in cotangents):
-            given = [ad.Zero(x.aval) for x in first]
+            results = [ad.Zero(x.aval) for x in first]
         else:
-            given = transpose(list(map(ad.instantiate_zeros, cotangents)), *others, **params)
-            given = [_summed_to(x.aval, cotangent) for x, cotangent in zip(first, given, strict=True)]
-        return [*given, *(None for _ in others)]
+            results = transpose(list(map(ad.instantiate_zeros, cotangents)), *others, **params)
+            results = [_sum_to(x.aval, cotangent) for x, cotangent in zip(first, results, strict=True)]
+        return [*results, *(None for _ in others)]
 
     set_jvp(primitive, jvp)
-    ad.primitive_transposes[primitive] = transposed
+    ad.primitive_transposes[primitive] = transpose_rule
 
 
-def _summed_to(aval: Any, cotangent: Array) -> Array:
-    """The cotangent of an argument that is the same on the devices of an axis: the sum of theirs, as JAX's own `pvary` has it."""
+def _sum_to(aval: Any, cotangent: Array) -> Array:
+    """The cotangent of an argument that is the same on all devices of an axis: the sum of theirs, as for JAX's own `pvary`."""
     axes = varying(cotangent) - varying_type(aval)
     return lax.psum(cotangent, tuple(axes)) if axes else cotangent
 
@@ -224,20 +232,22 @@ _forward_only_p = _elementwise("spanax_forward_only", lambda x: x)
 set_jvp(zero_valued_p, lambda primals, tangents, **params: (zero_valued_p.bind(*primals, **params), list(tangents)))
 
 
+# Under vmap, `lax.cond` on a batched flag becomes a select that runs both branches. One flag for the whole batch keeps it a cond.
 _any_lane_p = new_primitive("spanax_any_lane", lambda x: [x], lambda x: [x])
 set_batching(_any_lane_p, lambda xs, dims: (_any_lane_p.bind(xs[0].any(dims[0])), [None]))
 
 
 def any_lane(flag: Array) -> Array:
-    """The flag; under vmap the disjunction of all lanes' flags, the same for all: a branch on it stays a branch."""
+    """The flag; under vmap whether any index's flag is set, the same for all of them, so that a branch on it stays a branch."""
     return _any_lane_p.bind(flag)[0]
 
 
 def zero_valued(x: Array, owner: int | None = None) -> Array:
-    """0, with the derivatives of x: `x - stop_gradient(x)` for a finite x, and no need to compute x for its value.
+    """0, with the derivatives of x: `x - stop_gradient(x)` for a finite x.
 
     `owner` is kept as a parameter of the equation.
     """
+    # A difference would have to be computed, and is NaN for an infinite x. A compiled program drops x if only the value is used.
     return zero_valued_p.bind(x, owner=owner)[0]
 
 
@@ -254,7 +264,7 @@ def no_tangent(x: Array) -> Any:
     return ad.Zero(jax.typeof(x).to_tangent_aval())
 
 
-# Inside a jit, JAX 0.10 fails on a `custom_jvp` whose result is the same for all lanes of a vmap and whose tangent is not.
+# Inside a jit, JAX 0.10 fails on a `custom_jvp` whose result is the same for all indices of a vmap and whose tangent is not.
 _beside_p = new_primitive("spanax_beside", lambda x, *_: [x], lambda x, *_: [x])
 
 
@@ -269,7 +279,7 @@ set_jvp(_beside_p, lambda primals, tangents: (_beside_p.bind(*primals), [tangent
 
 
 def beside(x: Array, others: Any) -> Array:
-    """x, which has an entry for each lane of a vmap as soon as one of the other arrays has."""
+    """x, mapped by a vmap as soon as one of the other arrays is."""
     return _beside_p.bind(x, *jax.tree.leaves(others))[0]
 
 
@@ -288,8 +298,23 @@ batching.fancy_primitive_batchers[_sum_of_lanes_p] = _batch_sum_of_lanes
 
 
 def sum_of_lanes(x: Array, axis_name: str) -> Array:
-    """The sum of x over the lanes of a vmap with this `axis_name`, which must be around it; the same for all of them."""
+    """The sum of x over the indices of the surrounding vmap that has this `axis_name`; the same for all of them."""
     return _sum_of_lanes_p.bind(x, axis_name=axis_name)[0]
+
+
+class Diagnosis(NamedTuple):
+    """What a guard raises if it is differentiated. A tuple: parameters of an equation have to be hashable."""
+
+    problem: str
+    where: str
+    remedies: tuple[str, ...]
+
+    def throw(self) -> NoReturn:
+        raise SpanaxError(self.problem, *self.remedies, where=self.where)
+
+
+# One of several results may never be differentiated, and forward mode makes tangents of all of them: raising there would refuse
+# right programs. So its tangent is a NaN that raises when it is transposed: in reverse mode, only if the result is used.
 
 
 def _poison_jvp(primals, tangents, *, diagnosis):
@@ -306,9 +331,8 @@ _without_derivative_p = new_primitive("spanax_without_derivative", lambda x, *_,
 _poison_p = new_primitive("spanax_poison", _nan, lambda *_, like, diagnosis: [like])
 
 
-def _raise(*_, diagnosis: tuple[str, ...], **__):
-    problem, where, *remedies = diagnosis
-    raise SpanaxError(problem, *remedies, where=where)
+def _raise(*_, diagnosis: Diagnosis, **__):
+    diagnosis.throw()
 
 
 def _forward_jvp(primals, tangents, *, diagnosis):
@@ -332,7 +356,8 @@ set_batching(_without_derivative_p, _batch_without_derivative)
 
 
 def _guard(primitive: Primitive, tree: Any, problem: str, where: str | None, remedies: tuple[str, ...]) -> Any:
-    diagnosis = (problem, here() if where is None else where, *remedies)
+    # The rule raises later, in whatever line differentiates: the place of the guard has to be kept now.
+    diagnosis = Diagnosis(problem, here() if where is None else where, remedies)
 
     def one(x):
         return primitive.bind(x, diagnosis=diagnosis)[0] if jax.numpy.issubdtype(x.dtype, jax.numpy.inexact) else x
@@ -341,16 +366,16 @@ def _guard(primitive: Primitive, tree: Any, problem: str, where: str | None, rem
 
 
 def undifferentiated(tree: Any, problem: str, *remedies: str, where: str | None = None) -> Any:
-    """The same arrays; whoever differentiates through them gets a `SpanaxError` with this message (`where`: here, if None)."""
+    """The same arrays; differentiating through them raises a `SpanaxError` with this message (`where`: here, if None)."""
     return _guard(_undifferentiated_p, tree, problem, where, remedies)
 
 
 def forward_only(tree: Any, problem: str, *remedies: str) -> Any:
-    """The same arrays; forward mode passes, reverse mode gets a `SpanaxError` with this message."""
+    """The same arrays; forward mode works, reverse mode raises a `SpanaxError` with this message."""
     return _guard(_forward_only_p, tree, problem, None, remedies)
 
 
 def without_derivative(x: Array, of: Sequence[Array], problem: str, *remedies: str) -> Array:
     """x, whose derivative with respect to `of` is not known: reverse mode raises this `SpanaxError`, forward mode gives NaN."""
-    diagnosis = (problem, here(), *remedies)
+    diagnosis = Diagnosis(problem, here(), remedies)
     return _without_derivative_p.bind(lax.stop_gradient(x), *of, diagnosis=diagnosis)[0]

@@ -12,17 +12,18 @@ from datetime import timedelta
 from typing import Any, TextIO
 
 _FIRST, _BETWEEN = 1.0, 0.2  # seconds before the line is shown, and between two redraws
-_TERMINAL = threading.Lock()  # held by the batch whose line is shown: there is room for one
+# Held by the batch whose line is shown: a terminal has room for one.
+_TERMINAL = threading.Lock()
 
 
 @contextlib.contextmanager
 def progress(
     total: int, label: str, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[..., None]]:
-    """Gives `advance(done=1, failed=0)`: so many more evaluations are done, `failed` of them without a result.
+    """Yields `advance(done=1, failed=0)`, to be called when that many more evaluations are done, `failed` of them in vain.
 
-    The line is on `stream` (None: standard error), if that is a terminal and no other batch has it, from the first call of
-    `advance` after 1 s, at most 5 times a second; it is cleared at the end. Elsewhere nothing is written. Never raises.
+    The line appears on `stream` (None: standard error) if that is a terminal and no other batch uses it: from the first call of
+    `advance` after 1 s, at most 5 times a second. It is cleared at the end. Elsewhere nothing is written. Never raises.
     """
     stream = sys.stderr if stream is None else stream
     if not (_is_terminal(stream) and _TERMINAL.acquire(blocking=False)):
@@ -43,7 +44,8 @@ def _silent(done: int = 1, failed: int = 0) -> None:
 def _is_terminal(stream: Any) -> bool:
     try:
         return stream.isatty()
-    except (AttributeError, OSError, ValueError):  # there is none, or it is closed
+    except (AttributeError, OSError, ValueError):
+        # There is no stream, or it is closed.
         return False
 
 
@@ -67,7 +69,8 @@ class _Line:
 
     def clear(self) -> None:
         with self.lock:
-            self.next = float("inf")  # a thread that is late draws no more
+            # A thread that calls `advance` late must not draw over what comes next.
+            self.next = float("inf")
             if self.drawn:
                 self.write("")
                 self.write("")
@@ -77,7 +80,8 @@ class _Line:
             self.stream.write("\r" + text.ljust(self.drawn))
             self.stream.flush()
             self.drawn = len(text)
-        except (OSError, ValueError):  # closed, or no letters for the label
+        except (OSError, ValueError):
+            # The stream is closed, or has no letters for the label: a progress line is not worth an error.
             self.next, self.drawn = float("inf"), 0
 
     def columns(self) -> int:
@@ -87,7 +91,8 @@ class _Line:
             return 80
 
     def text(self, elapsed: float, width: int) -> str:
-        """The longest of the line's forms that fits; a long label is cut before the time left is given up."""
+        """The longest form of the line that fits; a long label is cut before the time left is dropped."""
+        # Without a finished evaluation there is no rate, and after more of them than were announced no time left.
         share, rate = min(self.done / max(self.total, 1), 1.0), self.done / max(elapsed, 1e-9)
         left = (
             timedelta(seconds=min(round((self.total - self.done) / rate), 10**9))

@@ -1,4 +1,8 @@
-"""Which operations of a traced program only choose among values, and which may cut a derivative."""
+"""Which operations of a traced program only choose among values, and which may cut a derivative.
+
+The second table only decides what is measured: JAX's own derivative rules say what is cut (see `gaps`). A table of guilty
+primitives would be wrong for the first new one.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ STEERING = {
 
 
 def steers(eqn: JaxprEqn, operand: int) -> str | None:
-    """BRANCH or INDEX where this operand only chooses among values."""
+    """BRANCH or INDEX if this operand only chooses among values, else None."""
     what, first, last = STEERING.get(eqn.primitive.name, ("", 0, 0))
     return what if first <= operand and (last is None or operand < last) else None
 
@@ -34,7 +38,8 @@ _STEPS = frozenset("eq ne lt le gt ge lt_to le_to floor ceil round sign argmax a
 
 
 def is_step(eqn: JaxprEqn) -> bool:
-    """Might it hide a cut? Only asks for a measurement: a wrong yes costs time, and nothing else."""
+    """Might it hide a cut? A yes only asks for a measurement, so a wrong one costs time and nothing else."""
+    # A float made an integer is a step; an integer made a float has nothing to cut.
     if eqn.primitive.name == "convert_element_type":
         return floats(eqn.invars) == [True] and floats(eqn.outvars) == [False]
     return eqn.primitive.name in _STEPS

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from .compiling import quick_flags
+from .selecting import mark_slow
 
 # A value that is set already is kept: with an empty one, tests compile as users do. Workers inherit it, and JAX reads it when
 # it first computes.
@@ -19,8 +20,10 @@ hypothesis.settings.register_profile("spanax", deadline=None, derandomize=True, 
 hypothesis.settings.load_profile("spanax")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items):
     """The longest tests first: they are done in young processes, and none is left over for one worker at the end."""
+    mark_slow(items)
     items.sort(key=lambda item: "tests/testing/" not in item.nodeid)
 
 

@@ -127,6 +127,7 @@ def refused(call, library):
     assert "test_foreign_arrays.py" in error.value.where
 
 
+@pytest.mark.few(15)
 @pytest.mark.parametrize("name", [*CALLS, *MORE])
 def test_refused_by_every_function(name):
     call = (CALLS | MORE)[name]
@@ -148,6 +149,7 @@ def hard_calls():
             yield pytest.param(operation, given, place.name, [p.name for p in needed], id=f"{name}-{place.name}")
 
 
+@pytest.mark.few(15)
 @pytest.mark.parametrize(("operation", "given", "place", "needed"), list(hard_calls()))
 def test_refused_by_every_hard_operation(operation, given, place, needed):
     def call(x):

@@ -278,7 +278,7 @@ EVERY = {**RANDOM, **{f"{name}, plain": f for name, f in PLAIN.items()}}
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_one_rule_for_all(entry, monkeypatch):
-    look = _functions._raised
+    look = _functions._error_of_call
 
     def looked(*args):
         LOOKING.append(1)
@@ -287,7 +287,7 @@ def test_one_rule_for_all(entry, monkeypatch):
         finally:
             LOOKING.pop()
 
-    monkeypatch.setattr(_functions, "_raised", looked)
+    monkeypatch.setattr(_functions, "_error_of_call", looked)
     for name, f in EVERY.items():
         if name.removesuffix(", plain") in CACHED:
             continue  # traced once, and not again

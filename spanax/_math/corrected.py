@@ -1,9 +1,9 @@
-"""Numpyro distributions whose draws and log p belong together: what numpyro 0.22 gets wrong is replaced, at any depth.
+"""NumPyro distributions whose draws and log p belong together: what NumPyro 0.22 gets wrong is replaced, at any depth.
 
-- The discrete families have the log-probabilities of `_formulas`, inside mixtures, zero-inflated and transformed ones as well.
-- Mixtures guard the components in whose support a value does not lie.
-- A Multinomial or DirichletMultinomial draws as many as its count says, not `total_count_max` where that is traced.
-- Validation is off: it makes -inf of log p where a draw is rounded to the edge of its support, and of the zero of a hurdle.
+- The discrete families have the log-probabilities of `formulas`, also inside mixtures, zero-inflated and transformed ones.
+- Mixtures guard the components whose support does not hold the value.
+- A Multinomial or DirichletMultinomial draws as many as its count says, not `total_count_max`, if the count is traced.
+- Validation is off: it makes log p -inf if a draw is rounded to the edge of its support, and at the zero of a hurdle.
 - Masks are dropped: they say what is scored in an inference, not what is drawn.
 """
 
@@ -19,23 +19,24 @@ from numpyro.distributions import constraints
 from .formulas import CONSTANTS, FORMULAS
 
 
-def corrected(distribution: Any) -> Any:
-    """The same distribution, with whatever is in it, corrected; one that is corrected already stays as it is."""
+def correct(distribution: Any) -> Any:
+    """The same distribution, and the distributions inside it, corrected; a corrected one stays as it is."""
     if isinstance(distribution, dist.MaskedDistribution):
-        return corrected(distribution.base_dist)
+        return correct(distribution.base_dist)
     cls = _OWN.get(type(distribution), type(distribution))
+    # Without `__init__`, which would check and promote the arrays again: they may be traced.
     new = object.__new__(cls)
     for name, value in vars(distribution).items():
-        new.__dict__[name] = _corrected_field(value)
+        new.__dict__[name] = _correct_field(value)
     new.__dict__["_validate_args"] = False
     return new
 
 
-def _corrected_field(value: Any) -> Any:
+def _correct_field(value: Any) -> Any:
     if isinstance(value, dist.Distribution):
-        return corrected(value)
+        return correct(value)
     if isinstance(value, list | tuple) and any(isinstance(x, dist.Distribution) for x in value):
-        return type(value)(map(_corrected_field, value))
+        return type(value)(map(_correct_field, value))
     return value
 
 
@@ -45,17 +46,19 @@ def _with_formula(cls: type) -> type:
     def log_prob(self, value, intermediates=None):
         value = jnp.asarray(value)
         log_p = formula(self, value)
+        # The formulas leave out what no parameter is in: a user who asks for log p gets all of it, without its derivative.
         return log_p if constant is None else log_p + jax.lax.stop_gradient(constant(self, value))
 
     return _own(cls, log_prob=log_prob)
 
 
 def _own(cls: type, **members: Any) -> type:
+    # A subclass of the same name: `isinstance` and the tables of families find it as the one that it replaces.
     return type(cls.__name__, (cls,), {"__module__": __name__, **members})
 
 
-def _counted(cls: type) -> type:
-    """The family with draws of as many as an array of counts says, which may be traced."""
+def _with_traced_count(cls: type) -> type:
+    """The family with as many draws as an array of counts says, which may be traced."""
 
     def sample(self, key, sample_shape=()):
         if isinstance(self.total_count, int):
@@ -81,13 +84,16 @@ def _probabilities(d: Any, key: Any, shape: tuple[int, ...]) -> tuple[Any, jax.A
 
 def _by_categories(key: Any, probs: jax.Array, count: jax.Array, most: int) -> jax.Array:
     """`most` draws of a category, of which the first `count` are counted."""
+    # Shapes must be known under jit: draw for the largest count, and mask.
     each = jax.random.categorical(key, jnp.log(probs)[..., None, :], shape=(*count.shape, most))
     counted = (jnp.arange(most) < count[..., None])[..., None]
     return jnp.sum(jax.nn.one_hot(each, probs.shape[-1], dtype=int) * counted, -2)
 
 
 def _by_binomials(key: Any, probs: jax.Array, count: jax.Array) -> jax.Array:
-    """Category after category: how many of those that are left fall into it, given that they are in none before."""
+    """Category by category, the draw is binomial given those before it."""
+    # Of the draws that are left, each falls into this category with probability p_k over the sum of p from k on. This needs no
+    # bound on the count, which a mask would.
     rest = jnp.flip(jnp.cumsum(jnp.flip(probs, -1), -1), -1)
     share = jnp.where(rest > 0, probs / jnp.where(rest > 0, rest, 1), 0)
 
@@ -105,9 +111,11 @@ def _by_binomials(key: Any, probs: jax.Array, count: jax.Array) -> jax.Array:
 
 
 def mixing_log_weights(d: Any, log_p: jax.Array) -> jax.Array:
-    """log sum_k w_k p_k(z) of the components' log_p, on the last axis; right, with its derivative, where a weight is 0."""
+    """log sum_k w_k p_k(z) from the components' log_p, on the last axis; right, with its derivative, if a weight is 0."""
+    # A logsumexp of log w_k + log p_k would be NaN in its derivative at w_k = 0; w itself is not.
     mixing = d._mixing_distribution
-    log_p = jnp.where(jnp.isneginf(log_p), -jnp.inf, log_p)  # no derivative of an impossible component
+    # The selection gives an impossible component the derivative 0, whatever log p has there.
+    log_p = jnp.where(jnp.isneginf(log_p), -jnp.inf, log_p)
     highest = jax.lax.stop_gradient(jnp.max(log_p, -1, keepdims=True))
     highest = jnp.where(jnp.isfinite(highest), highest, 0)
     w = jax.nn.softmax(mixing.logits) if type(mixing).__name__ == "CategoricalLogits" else mixing.probs
@@ -116,7 +124,8 @@ def mixing_log_weights(d: Any, log_p: jax.Array) -> jax.Array:
 
 
 def _inside(component: Any, value: jax.Array) -> jax.Array:
-    """log p of a component, -inf where the value does not lie in its support, with no NaN in the derivative."""
+    """log p of a component, -inf if the value is outside its support, with no NaN in the derivative."""
+    # log p is evaluated at a value inside the support even where it is not used: 0 times NaN would reach the derivative.
     support = component.support
     if support in (constraints.real, constraints.real_vector) or isinstance(component, dist.Delta):
         return jnp.asarray(component.log_prob(value))
@@ -140,9 +149,12 @@ def _general_log_prob(self, value, intermediates=None):
 
 _OWN: dict[type, type] = {
     **{getattr(dist, name): _with_formula(getattr(dist, name)) for name in FORMULAS},
-    **{cls: _counted(cls) for cls in (dist.MultinomialProbs, dist.MultinomialLogits, dist.DirichletMultinomial)},
+    **{
+        cls: _with_traced_count(cls)
+        for cls in (dist.MultinomialProbs, dist.MultinomialLogits, dist.DirichletMultinomial)
+    },
     dist.MixtureSameFamily: _own(dist.MixtureSameFamily, log_prob=_same_family_log_prob),
     dist.MixtureGeneral: _own(dist.MixtureGeneral, log_prob=_general_log_prob),
-    # Its draw is its quantile function of a uniform number, which numpyro does not say.
+    # Its draw is its quantile function of a uniform number, so it is reparametrised, though NumPyro does not list it.
     dist.Levy: _own(dist.Levy, reparametrized_params=["loc", "scale"]),
 }

@@ -1,4 +1,7 @@
-"""Random directions in the space of a list of arrays."""
+"""Random directions in the space of a list of arrays.
+
+All of them have E[u u^T] = identity (`coordinates`: identity / size), which is what makes estimates from them unbiased.
+"""
 
 from collections.abc import Sequence
 
@@ -25,7 +28,8 @@ def moved(point: Sequence[Array], direction: Sequence[Array], step: Array | floa
 
 
 def widest(leaves: Sequence[Array]) -> jnp.dtype:
-    """float64 if any of the arrays has it, else float32: narrower floats hold the data, not the arithmetic."""
+    """float64 if any of the arrays has it, else float32."""
+    # Narrower floats hold the data, not the arithmetic: a difference of two bfloat16 values has two digits.
     return jnp.dtype(max((jnp.dtype(jnp.float32), *map(jnp.result_type, leaves)), key=lambda dtype: dtype.itemsize))
 
 
@@ -33,9 +37,10 @@ def orthogonal(key: Key[Array, ""], count: int, size: int, block: int, dtype: jn
     """`count` standard normal vectors; those of one block of `block` (the last may be shorter) are orthogonal to each other.
 
     Haar-random directions times independent chi-distributed lengths, so that each vector by itself is exactly standard
-    normal (Choromanski et al. 2018, arXiv:1804.02395, section 3). Both come from one Gaussian matrix: in A = QR, with a
-    positive diagonal of R, the factors are independent and the columns of R are as long as those of A.
+    normal (Choromanski et al. 2018, arXiv:1804.02395, section 3).
     """
+    # Both come from one Gaussian matrix: in A = QR, with a positive diagonal of R, the factors are independent and the columns
+    # of R are as long as those of A. LAPACK leaves the signs of the diagonal open: they are set here.
     blocks = -(-count // block)
     A = jax.random.normal(key, (blocks, size, block), dtype)
     Q, R = jnp.linalg.qr(A)
@@ -47,6 +52,7 @@ def orthogonal(key: Key[Array, ""], count: int, size: int, block: int, dtype: jn
 def coordinates(key: Key[Array, ""], count: int, size: int, dtype: jnp.dtype) -> Float[Array, "count size"]:
     """`count` unit vectors times a standard normal number each: in random order, none twice within a block of `size`."""
     for_order, for_lengths = jax.random.split(key)
+    # One permutation after the other: within a block of `size` no coordinate is wasted on a second visit.
     blocks = -(-count // max(size, 1))
     order = jax.vmap(lambda k: jax.random.permutation(k, size))(jax.random.split(for_order, blocks)).ravel()[:count]
     lengths = jax.random.normal(for_lengths, (count, 1), dtype)

@@ -1,4 +1,4 @@
-"""What the bridges ask of a numpyro distribution: its family, a draw, logits and means."""
+"""What bridges need from a NumPyro distribution: its family, a draw, logits and means."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def base(distribution: Distribution) -> Any:
-    """The distribution without `to_event`, `expand` and `mask`, none of which changes how one element is drawn."""
+    """The distribution inside `to_event`, `expand` and `mask`, none of which changes how one element is drawn."""
     import numpyro.distributions as dist
 
     wrappers = (dist.Independent, dist.ExpandedDistribution, dist.MaskedDistribution)
@@ -42,7 +42,7 @@ def is_categorical(distribution: Distribution) -> bool:
 
 @contextlib.contextmanager
 def numpyro_promotion() -> Iterator[None]:
-    """NumPyro needs implicit dtype and rank promotion, also in a program that forbids them to itself."""
+    """Inside it, NumPyro may promote dtypes and ranks, which it relies on, even if the program forbids promotion."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
 
@@ -50,12 +50,12 @@ def numpyro_promotion() -> Iterator[None]:
 def numpyro_draw(
     distribution: Distribution, key: Key[Array, ""], method: str, sample_shape: tuple[int, ...] = ()
 ) -> Array:
-    """`distribution.sample(key, sample_shape)`, or rsample; a distribution without one is an error of ours."""
-    from .corrected import corrected
+    """`distribution.sample(key, sample_shape)`, or rsample. Raises `SpanaxError` if NumPyro cannot draw from it."""
+    from .corrected import correct
 
     try:
         with numpyro_promotion():
-            return jnp.asarray(getattr(corrected(distribution), method)(key, sample_shape))
+            return jnp.asarray(getattr(correct(distribution), method)(key, sample_shape))
     except (AssertionError, NotImplementedError, ImportError) as error:
         raise SpanaxError(
             f"{family(distribution)}.{method}(key) cannot draw: {error!r}",
@@ -69,11 +69,12 @@ def hard_draw(key: Key[Array, ""], distribution: Distribution, sample_shape: tup
     return z.astype(jnp.result_type(parameter(distribution), float)) if is_bernoulli(distribution) else z
 
 
-def reparametrised(distribution: Distribution) -> bool:
+def is_reparametrised(distribution: Distribution) -> bool:
     """Does its draw have a derivative with respect to all of its parameters?"""
-    from .corrected import corrected
+    # Asked of the corrected one: NumPyro does not list all families that it draws by their quantile function.
+    from .corrected import correct
 
-    return corrected(distribution).has_rsample
+    return correct(distribution).has_rsample
 
 
 def parameter(distribution: Distribution) -> Array:
@@ -101,7 +102,8 @@ def complement_and_p(distribution: Distribution) -> tuple[Array, Array]:
 
 
 def sigmoid(logits: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """1/(1 + exp(-logits)); unlike that of `jax.nn.sigmoid`, its derivative does not round to 0 where p is near 1."""
+    """1/(1 + exp(-logits)), with a derivative that does not round to 0 where p is near 1."""
+    # The derivative of `jax.nn.sigmoid` is p (1 - p), and 1 - p is 0 as soon as p rounds to 1: at logits of 17 in float32.
     return jnp.exp(jax.nn.log_sigmoid(logits))
 
 

@@ -1,4 +1,8 @@
-"""A value with a stated first derivative, and a loud refusal of a second one where the statement ends."""
+"""A value with a stated first derivative, and an error for a second one, about which nothing is stated.
+
+Many estimators prescribe the first derivative of a draw: dz/dtheta := slope(theta). Differentiating that prescription once more
+gives a number that estimates nothing, so that a second derivative has to raise.
+"""
 
 import functools
 from collections.abc import Callable
@@ -15,8 +19,8 @@ from .._primitives import beside, undifferentiated
 def first_order(slope: Callable[[Any, Array], Array], name: str, value: Array, at: Any, x: Array) -> Array:
     """`value`, whose tangent gains `slope(at, dx)`.
 
-    `slope` is a module-level function, linear in `dx`. Differentiating through `at` (a second derivative, where `x` is
-    differentiated at all) raises `SpanaxError`: the estimators built on this are not right there.
+    `slope` is a module-level function, linear in `dx`. Differentiating through `at`, which only a second derivative does, raises
+    `SpanaxError`.
     """
     return _first_order(slope, name, beside(value, (at, x)), at, x)
 
@@ -32,6 +36,7 @@ def _jvp(slope, name, primals, tangents):
     dvalue, _, dx = tangents
     if isinstance(dvalue, SymbolicZero):
         dvalue = jnp.zeros_like(value)
+    # Only where x is differentiated does the tangent depend on `at`: other derivatives of any order may pass.
     if isinstance(dx, SymbolicZero):
         return value, dvalue
     at = undifferentiated(

@@ -1,8 +1,8 @@
 """log p(z) of the discrete families, as textbook formulas, guarded so that no unused branch gives NaN.
 
-NumPyro 0.22 clips probabilities and logits on the way, which makes its derivative wrong where `logits == 0` exactly (0 and 1 for
--1/2 and 1/2) and zero where a probability is 0; and it takes the raw `probs` of a Multinomial for normalised ones, so that their
-score has no mean of zero. Each function is log p up to a term that does not depend on the parameters: `CONSTANTS` has those.
+NumPyro 0.22 clips probabilities and logits on the way, which makes its derivative wrong at `logits == 0` exactly (0 and 1 instead
+of -1/2 and 1/2) and zero where a probability is 0; and it takes the raw `probs` of a Multinomial as normalised, so that the mean
+of their score is not zero. Each function is log p up to a term that does not depend on the parameters: `CONSTANTS` has those.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from jaxtyping import Array
 
 def _log_where(use: Array, p: Array) -> Array:
     """log p where `use`, else 0, with no NaN in the derivative of the unused branch."""
+    # Selecting after the logarithm is not enough: the derivative of log 0 is infinite, and 0 times infinity is NaN.
     return jnp.log(jnp.where(use, p, 1.0))
 
 
@@ -26,7 +27,7 @@ def _times_log(k: Array, p: Array) -> Array:
     return k * _log_where(k > 0, p)
 
 
-# Whatever does not depend on z is computed without it: vmapped over draws, it is computed once for all of them.
+# What does not depend on z is computed without z: vmapped over draws, it is then computed once for all of them.
 def _bernoulli_logits(b, z):
     logits = jnp.asarray(b.logits)
     return jnp.where(z > 0, jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits))
@@ -75,6 +76,7 @@ def _multinomial_probs(b, z):
 
 
 def _multinomial_logits(b, z):
+    # A category that was not drawn may have the log-probability -inf: its share is 0, not 0 times -inf.
     logits = jax.nn.log_softmax(b.logits)
     return jnp.sum(jnp.where(z > 0, z.astype(logits.dtype) * jnp.where(z > 0, logits, 0.0), 0.0), -1)
 

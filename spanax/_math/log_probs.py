@@ -1,4 +1,8 @@
-"""log p(z) of a draw, as a bridge may differentiate it: with a refusal where log p does not tell the whole derivative."""
+"""log p(z) of a draw, for bridges to differentiate; an error where log p does not hold the whole derivative.
+
+The score function rests on d/dtheta int f p = int f dp/dtheta, which is right only if the support stays where it is. If a bound
+b(theta) moves, Leibniz' rule adds f(b) p(b) db/dtheta, which no log p knows: such derivatives raise.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +25,18 @@ if TYPE_CHECKING:
 def log_prob(distribution: Distribution, z: Array) -> Float[Array, ""]:
     """log p(z) summed over all elements of the draw, up to a constant that does not depend on the parameters.
 
-    z is a hard draw: its derivative is not used. Where a continuous distribution's support moves with a parameter
-    (Uniform, Pareto, truncated families, and those as components of a mixture) log p misses the boundary's term, so
-    differentiating with respect to that parameter raises `SpanaxError`. So does a mixture of atoms and densities.
+    z is a hard draw: its derivative is not used. If the support of a continuous distribution moves with a parameter (Uniform,
+    Pareto, truncated families, and these as components of a mixture), differentiating with respect to that parameter raises
+    `SpanaxError`. So does a mixture of atoms and densities.
     """
     return jnp.sum(log_prob_of_elements(distribution, z))
 
 
 def log_prob_of_elements(distribution: Distribution, z: Array) -> Float[Array, "*elements"]:
-    """The same before the sum: of what `to_event` and `expand` leave apart."""
-    from .corrected import corrected
+    """The same before the sum, for each element inside `to_event` and `expand`."""
+    from .corrected import correct
 
-    b = corrected(base(distribution))
+    b = correct(base(distribution))
     check_kinds(b)
     with numpyro_promotion():
         own = FORMULAS.get(type(b).__name__)
@@ -45,11 +49,9 @@ def score(distribution: Distribution, z: Array) -> Float[Array, ""]:
 
 
 def score_of(distribution: Distribution, log_p: Float[Array, "*any"]) -> Float[Array, "*any"]:
-    """log_p - stop_gradient(log_p).
-
-    For the families whose log p is our own the value is the constant 0, so that a compiled program need not compute
-    log p at all. For the others it is NaN where log p is not finite: their derivative cannot be trusted there.
-    """
+    """log_p - stop_gradient(log_p): the constant 0 in value for families whose log p is our own."""
+    # A compiled program then need not compute log p at all for its value. Of the other families it is NaN where log p is not
+    # finite: their derivative cannot be trusted there.
     return zero_valued(log_p) if family(distribution) in FORMULAS else log_p - lax.stop_gradient(log_p)
 
 
@@ -57,17 +59,18 @@ def score_of(distribution: Distribution, log_p: Float[Array, "*any"]) -> Float[A
 
 
 def moving_support(b: Any) -> Float[Array, ""] | float:
-    """0; whoever differentiates it with respect to a bound of the support, or of one inside b, gets an error."""
+    """0, whose derivative with respect to a bound of the support of b, or of a distribution inside b, raises."""
+    # Added to log p: a bound that is never differentiated costs nothing and raises nothing.
     bounds = [
         x for x in jax.tree.leaves(_bounds(b)) if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating)
     ]
     guarded = undifferentiated(
         bounds,
         f"the score function of {type(b).__name__} with respect to a bound of its support: log p misses the boundary's term",
-        "Pathwise(), where the distribution has rsample and the program is continuous in the draw",
-        "Componentwise(), where it is a mixture, or a transformation of draws that are not continuous",
+        "Pathwise(), if the distribution has rsample and the program is continuous in the draw",
+        "Componentwise(), if it is a mixture, or a transformation of draws that are not continuous",
         "rewrite the draw as a transformation of one with a fixed support",
-        "where the program jumps in it: the event itself as a draw, sx.sample(key, dist.Bernoulli(probs=its probability))",
+        "if the program jumps in it: the event itself as a draw, sx.sample(key, dist.Bernoulli(probs=its probability))",
     )
     return sum((0.0 * jnp.sum(x) for x in guarded), 0.0)
 
@@ -80,12 +83,15 @@ def _bounds(b: Any) -> Any:
         return b.v
     if isinstance(b, dist.TransformedDistribution):
         return _bounds(b.base_dist), _bounds_of_transforms(b)
+    # Atoms sit at whole numbers: only their probabilities move.
     own = () if kinds(b) == {ATOMS} else b.support
     return own, [_bounds(d) for d in inner(b)]
 
 
 def _bounds_of_transforms(b: Any) -> list[Any]:
-    """The transforms that map something with an edge, which moves with their parameters."""
+    """The transforms that map something with an edge: the edge moves with their parameters."""
+    # The real line has no edge, and neither scaling nor shifting gives it one. The edge 0 of the positive numbers stays at 0
+    # under a power. `at` is the support of what has been transformed so far; None is one with an edge that may move.
     import numpyro.distributions as dist
 
     c = dist.constraints

@@ -1,7 +1,8 @@
-"""Zero-mean noise of standard deviation 1 on the input of a hard operation, and what operations are in expectation under it.
+"""Zero-mean noise of standard deviation 1 on the input of a hard operation, and expectations of operations under it.
 
-Each function takes u = `units(x, softness)`, or x and the softness, so that derivatives with respect to the softness
-are right as well.
+With e the noise: cdf(u) = P(u + e > 0) is a relaxed step, relu(u) = E max(u + e, 0) its integral, and floor(x), which is
+E floor(x + softness e), the sum of a step at every whole number. Each takes u = `units(x, softness)`, or x and the softness, so
+that derivatives with respect to the softness are right as well. One object for each kernel, looked up in `KERNELS`.
 """
 
 from __future__ import annotations
@@ -21,11 +22,9 @@ _FAR = 1e3
 
 
 def units(x: Float[Array, "*s"], softness: Float[Array, ""]) -> Float[Array, "*s"]:
-    """x / softness, held at 1000 and -1000 beyond them: no noise reaches that far, so that derivatives are 0 there.
-
-    At the infinities as well, with respect to x and to the softness and at every order: an infinite u would make 0
-    times infinity of them.
-    """
+    """x / softness, clipped to [-1000, 1000]: no noise reaches further, and derivatives are 0 there."""
+    # At the infinities too, with respect to x and to the softness and at every order: an infinite u would give 0 times infinity.
+    # Hence the division of a selected x instead of a selected quotient.
     far = jnp.abs(x) >= _FAR * softness
     return jnp.where(far, _FAR * jnp.sign(x), jnp.where(far, 0, x) / softness)
 
@@ -33,7 +32,8 @@ def units(x: Float[Array, "*s"], softness: Float[Array, ""]) -> Float[Array, "*s
 class Kernel(abc.ABC):
     """A symmetric density with mean 0 and standard deviation 1."""
 
-    steps: int  # with softness below `narrow`, no step further away than this counts in `floor`
+    # With softness below `narrow`, no step further away than `steps` counts in `floor`.
+    steps: int
     narrow: float
 
     @abc.abstractmethod
@@ -67,7 +67,8 @@ class Kernel(abc.ABC):
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _with_slope(value: Callable[[Array], Array], slope: Callable[[Array], Array], u: Array) -> Array:
-    """`value(u)` with the derivative `slope(u)`: also where automatic differentiation of a formula with |u| would fail."""
+    """`value(u)` with the derivative `slope(u)`."""
+    # The derivative is known in closed form; that of a formula with |u| or with a cancelled tail would be wrong at 0 or far out.
     return value(u)
 
 
@@ -105,7 +106,8 @@ class Gaussian(Kernel):
         return ndtr(u)
 
     def _relu(self, u):
-        finite = jnp.where(jnp.abs(u) < 1e3, u, 0)  # the tail is 0 there in every precision
+        # Beyond 1000 the tail is 0 in every precision, and u times 0 is NaN for an infinite u.
+        finite = jnp.where(jnp.abs(u) < 1e3, u, 0)
         return jnp.where(finite == u, u * ndtr(finite) + self.density(finite), jnp.maximum(u, 0))
 
     def floor(self, x, softness, narrow=None):
@@ -116,7 +118,8 @@ class Laplace(Kernel):
     scale = 1 / math.sqrt(2)
 
     def density(self, u):
-        size = u * jnp.sign(u)  # |u|, whose derivative at 0 is 0, as that of a symmetric peak
+        # |u| with the derivative 0 at 0, which is that of a symmetric peak.
+        size = u * jnp.sign(u)
         return jnp.exp(-size / self.scale) / (2 * self.scale)
 
     def _cdf(self, u):
@@ -132,7 +135,7 @@ class Laplace(Kernel):
         r, b = safe - below, self.scale * softness
         upper = r >= 0.5
         nearest, gap = jnp.where(upper, 1 - r, r), jnp.where(upper, 2 * r - 1, 1 - 2 * r)
-        # sinh by what neither overflows (narrow noise) nor cancels (wide noise).
+        # sinh from expm1, which neither overflows for narrow noise nor cancels for wide noise.
         size = jnp.exp(-nearest / b) * (jnp.expm1(-gap / b) / (2 * jnp.expm1(-1 / b)))
         return jnp.where(finite, below + jnp.where(upper, size, -size), lax.stop_gradient(x))
 
@@ -150,10 +153,10 @@ def _split(x):
 
 
 def _floor(kernel, x, softness, narrow, characteristic, terms):
-    """Narrow noise: a cdf for each step near x. Wide noise: the Fourier series of floor(x) - x + 1/2, each term times E cos(t e).
-
-    Both are within rounding (1e-9 or better) of the whole sum where they are used.
-    """
+    """E floor(x + softness e), by steps for narrow noise and by waves for wide noise."""
+    # By steps: a cdf for each step near x. By waves: the Fourier series of floor(x) - x + 1/2, each term times E cos(t e), the
+    # characteristic function of the noise, which falls fast for wide noise. Each is within 1e-9 of the whole sum where it is
+    # used.
     safe, below, finite = _split(x)
     r = safe - below
 
@@ -166,6 +169,7 @@ def _floor(kernel, x, softness, narrow, characteristic, terms):
         return safe - 0.5 + sum(jnp.sin(t * r) * (2 * characteristic(t * softness) / t) for t in frequencies)
 
     if narrow is None:
+        # Each is evaluated at the edge where the other one is used: no overflow there reaches a derivative.
         is_narrow, edge = softness < kernel.narrow, kernel.narrow
         steps, waves = by_steps(jnp.where(is_narrow, softness, edge)), by_waves(jnp.where(is_narrow, edge, softness))
         mean = jnp.where(is_narrow, steps, waves)

@@ -1,6 +1,6 @@
-"""Distributions as pytrees whose arrays are all leaves, those in their static fields as well.
+"""Distributions as pytrees whose arrays are all leaves, including those in their static fields.
 
-A numpyro distribution keeps some arrays, such as the `total_count` of a Multinomial, among the static fields of its pytree, where
+A NumPyro distribution keeps some arrays, such as the `total_count` of a Multinomial, in the static fields of its pytree, where
 JAX cannot follow them; so do some transforms.
 """
 
@@ -62,34 +62,36 @@ def closed(tree: Any) -> Any:
 
 
 def _with_known_sizes(node: Any) -> Any:
-    """What only concrete arrays tell becomes static before they are operands: sizes, and the ends of a finite support."""
+    """Sizes and the ends of a finite support as integers, if the arrays that hold them are concrete."""
+    # As operands of an equation they are traced, and a shape that depends on them would be lost.
     known = {name: _one_integer(getattr(node, name, None)) for name in ("total_count", "low", "high")}
     if known := {name: value for name, value in known.items() if value is not None}:
-        node = _changed(node, **known)
+        node = _replace_fields(node, **known)
     if hasattr(node, "total_count_max") and node.total_count_max is None and not is_traced(node.total_count):
-        node = _changed(node, total_count_max=int(np.max(node.total_count, initial=0)))
+        node = _replace_fields(node, total_count_max=int(np.max(node.total_count, initial=0)))
     if getattr(node, "is_sparse", False) and hasattr(node, "adj_matrix"):
-        node = _changed(node, is_sparse=False, adj_matrix=jax.numpy.asarray(node.adj_matrix.toarray()))
+        node = _replace_fields(node, is_sparse=False, adj_matrix=jax.numpy.asarray(node.adj_matrix.toarray()))
     return node
 
 
 def _one_integer(x: Any) -> int | None:
-    """The integer that all entries of a concrete array are; None where there is no such thing."""
+    """The integer that all entries of a concrete array are equal to; None if there is none."""
     if not isinstance(x, np.ndarray | np.generic | jax.Array) or is_traced(x) or not x.size or x.dtype.kind not in "iu":
         return None
     least, most = int(np.min(x)), int(np.max(x))
     return least if least == most else None
 
 
-def _changed(node: Any, **fields: Any) -> Any:
+def _replace_fields(node: Any, **fields: Any) -> Any:
+    # Without `__init__`, which would check arrays that may be traced.
     new = object.__new__(type(node))
     new.__dict__.update(vars(node), **fields)
     return new
 
 
-def check_static(leaf: Any, where: str) -> None:
-    """Raises where a function in a static field has captured a traced array: its derivative would be lost."""
-    if callable(leaf) and any(map(is_traced, _captured(leaf))):
+def check_static(leaf: Any, where: str | None = None) -> None:
+    """Raises `SpanaxError` if a function in a static field has captured a traced array: its derivative would be lost."""
+    if callable(leaf) and any(map(is_traced, _leaves_inside(leaf))):
         raise SpanaxError(
             f"the function {getattr(leaf, '__name__', leaf)!r} in a field of the distribution has captured a traced array, "
             "with respect to which there would be no derivative",
@@ -99,27 +101,29 @@ def check_static(leaf: Any, where: str) -> None:
         )
 
 
-def _captured(function: Any, deep: int = 4) -> list[Any]:
-    """The leaves of all that a function holds: its closure, its bound object, its partial arguments, its defaults."""
-    if deep == 0:
+def _leaves_inside(function: Any, depth: int = 4) -> list[Any]:
+    """The leaves of all that a function holds, and of the functions among it."""
+    # Bounded, because functions may hold each other in a circle. A traced array is callable for some types: it is a leaf.
+    if depth == 0:
         return []
-    held: list[Any] = []
+    leaves = jax.tree.leaves(_held_by(function))
+    return [y for x in leaves for y in (_leaves_inside(x, depth - 1) if callable(x) and not is_traced(x) else [x])]
+
+
+def _held_by(function: Any) -> list[Any]:
+    """What a function holds: its closure and its defaults, its partial arguments, its bound object's or its own attributes."""
     if isinstance(function, functools.partial):
-        held += [function.func, *function.args, *function.keywords.values()]
-    elif isinstance(function, types.MethodType):
-        held += [function.__func__, *getattr(function.__self__, "__dict__", {}).values()]
-    elif isinstance(function, types.FunctionType):
-        held += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-        for cell in function.__closure__ or ():
-            with_content = cell.cell_contents if _is_filled(cell) else None
-            held.append(with_content)
-    elif hasattr(function, "__dict__"):
-        held += list(vars(function).values())
-    leaves = jax.tree.leaves(held)
-    return [leaf for x in leaves for leaf in (_captured(x, deep - 1) if callable(x) and not is_traced(x) else [x])]
+        return [function.func, *function.args, *function.keywords.values()]
+    if isinstance(function, types.MethodType):
+        return [function.__func__, *getattr(function.__self__, "__dict__", {}).values()]
+    if isinstance(function, types.FunctionType):
+        defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        return [*defaults, *(cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell))]
+    return list(getattr(function, "__dict__", {}).values())
 
 
 def _is_filled(cell: types.CellType) -> bool:
+    # The cell of a name that is assigned later is empty, and has no other way to say so.
     try:
         _ = cell.cell_contents
     except ValueError:

@@ -33,14 +33,14 @@ def is_hurdle(d: Any) -> bool:
 
 
 def components(d: Any) -> list[Any]:
-    """The component distributions of a mixture; those of the same family are one, with them on the last axis of its batch."""
+    """The component distributions of a mixture; those of one family are one distribution, with the last batch axis for them."""
     import numpyro.distributions as dist
 
     return [d.component_distribution] if isinstance(d, dist.MixtureSameFamily) else list(d.component_distributions)
 
 
-def _wrapped(d: Any) -> Any:
-    """What a wrapper or a transformation is around, or None."""
+def _base_of(d: Any) -> Any:
+    """The distribution inside a wrapper or a transformation; None if d is neither."""
     import numpyro.distributions as dist
 
     wrappers = (dist.Independent, dist.ExpandedDistribution, dist.MaskedDistribution, dist.TransformedDistribution)
@@ -48,11 +48,12 @@ def _wrapped(d: Any) -> Any:
 
 
 def kinds(d: Any) -> frozenset[str]:
-    """Whether single values have a probability (ATOMS) or only intervals (DENSITY), or some of each."""
+    """Whether single values have a probability (ATOMS) or only intervals do (DENSITY), or some of each."""
     import numpyro.distributions as dist
 
-    if (wrapped := _wrapped(d)) is not None:
-        return kinds(wrapped)
+    if (base := _base_of(d)) is not None:
+        return kinds(base)
+    # NumPyro counts a Delta among the continuous distributions.
     if isinstance(d, dist.Delta):
         return frozenset({ATOMS})
     if is_mixture(d):
@@ -64,28 +65,29 @@ def kinds(d: Any) -> frozenset[str]:
 
 def has_mixture(d: Any) -> bool:
     """Is it a choice between distributions: a mixture, or a hurdle before a density, under wrappers and transformations?"""
-    if (wrapped := _wrapped(d)) is not None:
-        return has_mixture(wrapped)
+    if (base := _base_of(d)) is not None:
+        return has_mixture(base)
     return is_mixture(d) or (is_hurdle(d) and DENSITY in kinds(d))
 
 
 def has_parameters(transforms: Any) -> bool:
-    """Do they hold floats?"""
+    """Do the transforms hold floats?"""
     return any(jnp.issubdtype(jnp.result_type(x), jnp.floating) for x in jax.tree.leaves(transforms))
 
 
 def has_moving_transform(d: Any) -> bool:
-    """Is it, under wrappers, a transformation with parameters of its own?"""
+    """Is it, inside wrappers, a transformation with parameters of its own?"""
     import numpyro.distributions as dist
 
     if isinstance(d, dist.TransformedDistribution):
         return has_parameters(d.transforms)
-    wrapped = _wrapped(d)
-    return wrapped is not None and has_moving_transform(wrapped)
+    base = _base_of(d)
+    return base is not None and has_moving_transform(base)
 
 
 def check_kinds(d: Any) -> None:
-    """Raises where the log p of a mixture adds probabilities of values to densities."""
+    """Raises `SpanaxError` if the log p of a mixture adds probabilities of values to densities."""
+    # A probability and a density have different units: at an atom the density counts for nothing, and log p has no such case.
     if is_mixture(d) and len(kinds(d)) > 1:
         raise SpanaxError(
             "the score function of a mixture of atoms and densities: its log p adds the probability of a value to a density",
@@ -95,8 +97,8 @@ def check_kinds(d: Any) -> None:
         check_kinds(part)
 
 
-def check_drawn(d: Any, where: str) -> None:
-    """Raises where d, or what is in it, is a family whose draws do not have the law that its log p says."""
+def check_drawn(d: Any, where: str | None = None) -> None:
+    """Raises `SpanaxError` if d, or a distribution inside it, draws from another law than its log p is that of."""
     import numpyro.distributions as dist
 
     censored = dist.LeftCensoredDistribution, dist.RightCensoredDistribution, dist.IntervalCensoredDistribution

@@ -1,4 +1,8 @@
-"""The pmf over a finite support."""
+"""The probability mass function over a finite support, as polynomials of p where there are such.
+
+A derivative through exp(log p) is 0 times infinity at p = 0. p itself, 1 - p, and the binomial polynomials
+C(n, k) p^k (1 - p)^(n-k) have right derivatives there too.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +47,7 @@ def pmf(distribution: Distribution) -> tuple[Array, Float[Array, " n"]]:
     values, shape = _values(distribution), distribution.shape()
     m = math.prod(shape)
     n = len(values) ** m
+    # The product over the elements: exponential in their number, which `support_size` lets a bridge refuse.
     index = jnp.asarray(np.indices((len(values),) * m).reshape(m, n).T)  # (n, m): which value each element takes
     table = jnp.broadcast_to(_weights(distribution, values), (*shape, len(values))).reshape(m, len(values))
     weights = jnp.prod(table[jnp.arange(m), index], -1)
@@ -73,9 +78,9 @@ def _values(distribution: Distribution) -> np.ndarray:
 
 def _weights(distribution: Distribution, values: np.ndarray) -> Float[Array, "*batch values"]:
     """p(value) of each element; the last axis runs over the values."""
-    from .corrected import corrected
+    from .corrected import correct
 
-    b = corrected(base(distribution))
+    b = correct(base(distribution))
     if is_bernoulli(b):
         return jnp.stack(complement_and_p(b), -1)
     if is_categorical(b):
@@ -94,7 +99,8 @@ def _binomial_weights(b: Any, values: np.ndarray) -> Float[Array, "*batch values
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _binomial_pmf(n: int, p: Array, q: Array) -> Float[Array, "*batch values"]:
-    """C(n, k) p^k q^(n-k) for k = 0..n, where q = 1 - p is given for accuracy; no overflow, right at 0 and 1 too."""
+    """C(n, k) p^k q^(n-k) for k = 0..n, where q = 1 - p is given for accuracy; right at 0 and 1 too."""
+    # By logarithms: C(n, k) overflows for large n. xlogy is 0 where k is 0, whatever p is.
     k = np.arange(n + 1)
     log_count = [math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in k]
     log_count, k = (jnp.expand_dims(jnp.asarray(x, p.dtype), range(p.ndim)) for x in (log_count, k))

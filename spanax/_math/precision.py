@@ -1,6 +1,6 @@
-"""Draws and log-probabilities in single precision at least, whatever the parameters are held in.
+"""Draws and log-probabilities in single precision at least, whatever precision the parameters have.
 
-In bfloat16 uniform numbers lie on a grid of 1/128, so that a probability below that is never seen, or seen far too often.
+In bfloat16 uniform numbers lie on a grid of 1/128, so that an event of a smaller probability never happens, or far too often.
 """
 
 from __future__ import annotations
@@ -24,6 +24,6 @@ def raised(tree: Any) -> Any:
 
 
 def lowered(z: Array, dtype: Any) -> Array:
-    """A draw in the dtype that the program around it was written for, where that is a low-precision one."""
+    """A draw in the dtype that the program around it was written for, if that has low precision."""
     low = jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32
     return z.astype(dtype) if low and jnp.issubdtype(z.dtype, jnp.floating) else z

@@ -1,4 +1,8 @@
-"""Do the values at a bridge's points differ by more than their last digits? Otherwise the derivative would be rounding."""
+"""Do the values at a bridge's points differ by more than their last digits? If not, the derivative would be made of rounding.
+
+The unit in the last place of a value is the spacing of floats at its size, or a larger one: of float32 numbers held in float64,
+and of numbers that a program printed with a few digits. A spread of at most FEW such units over all points is taken for rounding.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +15,22 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-UNLUCKY = 1 / 16  # points that miss what f depends on by so small a chance are not taken to have missed it
-FEW = 4  # units in the last place: what differs by no more is taken for rounding
-_ENOUGH = 32  # the same, for the remedy: a difference of so many is known to a few percent
-_PRINTED = {4: (6, 6), 8: (6, 12)}  # by the size of a float: how many digits tell that a number was printed
+# If points miss what f depends on with a probability below this, they are not taken to have missed it.
+UNLUCKY = 1 / 16
+FEW = 4  # units in the last place: a smaller difference is taken for rounding
+_ENOUGH = 32  # units, for the remedy: a difference of so many is known to a few percent
+# By the size of a float in bytes: a number with so many decimal digits was printed. Fewer digits may be a round number, more are
+# as many as the float has.
+_PRINTED = {4: (6, 6), 8: (6, 12)}
 _BELIEVED = 63  # calls between two looks at how many digits a function's values have
-_VISIBLE = 1e-5  # of a value: a unit in its last place is no larger, be it in float32 or of six digits
+_VISIBLE = 1e-5  # of a value: a unit in its last place is not larger, in float32 or with six digits
 
 
 class Found(NamedTuple):
-    """One number of the result, in one lane. `spread`: of its values at all points; `quantum`: a unit in their last place."""
+    """One number of the result, at one vmap index (`lane`).
+
+    `spread`: the spread of its values over all points; `quantum`: a unit in their last place.
+    """
 
     lane: int
     value: float
@@ -30,11 +40,10 @@ class Found(NamedTuple):
 
 
 class Glance:
-    """Of one number at each point: do two of them tell already that they differ by more than a few units in the last place?
+    """A quick look at functions of one number: do two of the values already differ by more than a few units in the last place?"""
 
-    Whether numbers were printed, or are float32 in float64, is a matter of the function: where a close look has found that they
-    have all their digits, that is believed for a while, which grows to 63 calls.
-    """
+    # Whether numbers were printed, or are float32 in float64, is a property of the function, not of a call: after a close look
+    # has found all digits, the next calls skip it, at first 1, then 3, up to 63.
 
     def __init__(self):
         self.left = self.believed = 0  # calls
@@ -45,7 +54,8 @@ class Glance:
         return Glance, ()
 
     def sees(self, values: np.ndarray, reference: float) -> bool:
-        """No unit is larger than the spacing of floats at twice the larger of two: what is larger than that differs by more."""
+        """Do two of the values show a difference?"""
+        # No unit is larger than the spacing of floats at twice the larger of two values: what differs by more is not rounding.
         if values.dtype is not self.dtype:
             self.dtype, self.least, self.left = values.dtype, 2 * FEW * _limits(values.dtype)[0], 0
         for i in (-1, len(values) // 2):
@@ -76,15 +86,16 @@ def _is_short(dtype: np.dtype, value: float, change: float, size: float) -> bool
 
 
 class _Leaf:
-    """One array of the result: for each lane and each of its numbers the least and largest value, and the unit in the last place.
+    """One array of the result: the least and largest value of each number, and the unit in the last place.
 
-    `table`: (lanes, points, numbers), NaN where a point was dropped; `reference`: (lanes, numbers), the value at x.
+    `table`: (vmap indices, points, numbers), NaN where a point was dropped; `reference`: (vmap indices, numbers), the value at x.
     """
 
     def __init__(self, table: np.ndarray, reference: np.ndarray):
         self.table, self.reference = table, reference
         real = [np.real(table), np.real(reference)] if np.iscomplexobj(table) else [table, reference]
-        if real[0].dtype.itemsize < 4:  # NumPy knows no narrow floats
+        if real[0].dtype.itemsize < 4:
+            # NumPy cannot compute with bfloat16 and narrower: keep its dtype for the spacing, and widen the numbers.
             self.dtype, real = real[0].dtype, [part.astype(np.float32) for part in real]
         else:
             self.dtype = real[0].dtype
@@ -93,14 +104,15 @@ class _Leaf:
         with np.errstate(invalid="ignore", over="ignore"):
             self.spread = self.high - self.low
         self.size = np.maximum(abs(self.low), abs(self.high))
-        self.quantum = _spacing(self.size, self.dtype)
+        self.quantum = _float_spacing(self.size, self.dtype)
         self.digits: dict[tuple[int, int], str] = {}
         self.looked = False
         if table.dtype.kind == "f" and table.dtype.itemsize in _PRINTED:
             self._look_for_short_numbers()
 
     def _look_for_short_numbers(self) -> None:
-        """Float32 held in float64, or printed numbers: where the values nearly agree, their last digit is another one."""
+        """Finds float32 numbers held in float64, and printed numbers: their last digit is not that of their dtype."""
+        # Only where the values nearly agree does it matter, and looking at decimals costs time.
         near = (self.spread > 0) & (self.spread <= FEW * _VISIBLE * self.size)
         for lane, k in np.argwhere(near).tolist():
             self.looked = True
@@ -111,21 +123,21 @@ class _Leaf:
                     self.quantum[lane, k], self.digits[lane, k] = quantum, digits
 
     @functools.cached_property
-    def hidden(self) -> np.ndarray:
-        """Does it change by a few units in the last place at most?"""
+    def is_hidden(self) -> np.ndarray:
+        """For each number: does it change by a few units in the last place at most?"""
         return self.spread <= FEW * self.quantum
 
-    def found(self, lane: int, k: int) -> Found:
+    def describe(self, lane: int, k: int) -> Found:
         value = max(self.low[lane, k], self.high[lane, k], key=abs)
         digits = self.digits.get((lane, k), np.dtype(self.dtype).name)
         return Found(lane, float(value), float(self.spread[lane, k]), float(self.quantum[lane, k]), digits)
 
 
 class Resolution:
-    """How the results of a batch change over the points of each lane, as far as they have a derivative.
+    """How the results of a batch change over the points of each vmap index, as far as they have a derivative.
 
-    `results`: floats, or complex numbers at complex points, a row for each point; `references`: f(x), a row for each lane, where
-    it is not among them as the first point of each lane.
+    `results`: floats, or complex numbers at complex points, a row for each point, `lane` rows for each index; `references`: f(x),
+    a row for each index, unless it is the first point of each.
     """
 
     def __init__(self, results: Sequence[np.ndarray], references: Sequence[np.ndarray], lane: int):
@@ -135,39 +147,38 @@ class Resolution:
         self.leaves = [_Leaf(*pair) for pair in zip(tables, given, strict=True) if pair[0].size]
 
     def flat(self) -> Found | None:
-        """A number of the first lane, where no number changes in any lane: the one that could hide the largest change."""
+        """If no number changes at any index: the number of the first one that could hide the largest change. Else None."""
         if not self.leaves or any(np.any(leaf.spread != 0) for leaf in self.leaves):
             return None
         # A complex step has its derivative in the imaginary parts, exact however small they are.
         if any(np.iscomplexobj(leaf.table) and np.nan_to_num(np.imag(leaf.table)).any() for leaf in self.leaves):
             return None
-        return max((leaf.found(0, int(np.argmax(leaf.quantum[0]))) for leaf in self.leaves), key=lambda f: f.quantum)
+        return max((leaf.describe(0, int(np.argmax(leaf.quantum[0]))) for leaf in self.leaves), key=lambda f: f.quantum)
 
     def rounded(self) -> Found | None:
-        """A number that changes in its last digits only, where nothing else in its lane changes by more than that."""
-        if any(np.iscomplexobj(leaf.table) for leaf in self.leaves) or not any(
-            leaf.hidden.any() for leaf in self.leaves
-        ):
+        """A number that changes in its last digits only, if nothing else at its index changes by more than that. Else None."""
+        if any(np.iscomplexobj(leaf.table) for leaf in self.leaves):
             return None
-        # A spread that is not finite makes a derivative that is not: nobody takes it for right.
-        most = np.max(
-            [np.where(leaf.hidden, 0, np.nan_to_num(leaf.spread, nan=np.inf)).max(1) for leaf in self.leaves], 0
-        )
+        if not any(leaf.is_hidden.any() for leaf in self.leaves):
+            return None
+        # A spread that is not finite gives a derivative that is not, which nobody takes for right.
+        visible = [np.where(leaf.is_hidden, 0, np.nan_to_num(leaf.spread, nan=np.inf)) for leaf in self.leaves]
+        most = np.max([spread.max(1) for spread in visible], 0)
         for leaf in self.leaves:
-            bad = np.argwhere(leaf.hidden & (leaf.spread > 0) & (FEW * leaf.quantum > most[:, None]))
+            bad = np.argwhere(leaf.is_hidden & (leaf.spread > 0) & (FEW * leaf.quantum > most[:, None]))
             if len(bad):
-                return leaf.found(*bad[0].tolist())
+                return leaf.describe(*bad[0].tolist())
         return None
 
     @property
     def has_all_digits(self) -> bool:
-        """Some numbers were near each other, and looked at closely: none was short."""
+        """Were some numbers near each other, and on a close look none of them short of digits?"""
         return any(leaf.looked for leaf in self.leaves) and not any(leaf.digits for leaf in self.leaves)
 
     def flatten(self) -> None:
-        """In place: what changes in its last digits only does not change."""
+        """Sets numbers that change in their last digits only to the value at x, in place."""
         for leaf in self.leaves:
-            hidden = leaf.hidden[:, None] & ~np.isnan(leaf.table)
+            hidden = leaf.is_hidden[:, None] & ~np.isnan(leaf.table)
             np.copyto(leaf.table, np.broadcast_to(leaf.reference[:, None], leaf.table.shape), where=hidden)
 
 
@@ -207,22 +218,24 @@ def _limits(dtype: np.dtype) -> tuple[float, float]:
     return float(finfo.eps), float(finfo.smallest_subnormal)
 
 
-def _spacing(size: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Of neighbouring floats just below this size or at it."""
+def _float_spacing(size: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The distance of neighbouring floats of this dtype at this size."""
+    # `np.spacing` gives that of the array's own dtype; the sizes are float64, whatever the values were.
     eps, least = _limits(np.dtype(dtype))
     _, exponent = np.frexp(np.where(np.isfinite(size), size, 0))
     return np.maximum(np.ldexp(eps, exponent - 1), least)
 
 
 def _of_single(values: np.ndarray, size: float) -> tuple[float, str]:
-    """The unit of float64 that holds nothing but float32; 0 where it holds more."""
+    """The unit of float64 numbers that are all float32 numbers; 0 if they are not."""
     if values.dtype != np.float64 or np.any(values.astype(np.float32) != values):
         return 0.0, ""
-    return float(_spacing(np.asarray(size), np.dtype(np.float32))), "float32 numbers, held in float64"
+    return float(_float_spacing(np.asarray(size), np.dtype(np.float32))), "float32 numbers, held in float64"
 
 
 def _of_print(values: np.ndarray, size: float) -> tuple[float, str]:
-    """The unit of numbers that are decimals of a few digits, and not whole; 0 where they are not."""
+    """The unit of decimals with a few digits; 0 if they are not, or are whole numbers."""
+    # Whole numbers are counts: their last digit is exact.
     exponent = min(_last_place(value) for value in values)
     digits = math.floor(math.log10(size)) - exponent + 1
     least, most = _PRINTED[values.dtype.itemsize]

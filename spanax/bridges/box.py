@@ -1,4 +1,4 @@
-"""The bounds of x, and where between them the points of a bridge have room."""
+"""The bounds of x, and where the points of a bridge have room between them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from .._pytree import PyTree
 class Box(eqx.Module):
     """`lower` and `upper`, of x's structure, shapes and dtypes; infinite where there is no bound.
 
-    Its methods take and give lists of leaves. x may lie beyond a bound by rounding: it has no room there.
+    Rooms and reaches are lists with one array for each leaf of x. If rounding puts x beyond a bound, it has no room there.
+
+    >>> import jax.numpy as jnp, spanax as sx
+    >>> box = sx.bridges.Box(jnp.zeros(2), jnp.ones(2))
+    >>> print(*box.room(jnp.array([0.25, 1.0])))
+    [0.25 0.  ]
     """
 
     lower: PyTree[Array]
@@ -23,6 +28,7 @@ class Box(eqx.Module):
 
     def rooms(self, x: PyTree[Array]) -> tuple[list[Array], list[Array]]:
         """How far each number of x may go down, and up."""
+        # x may be beyond a bound by rounding: a negative room would turn a step around.
         leaves, (lower, upper) = jax.tree.leaves(x), self._sides()
         down = [jnp.maximum(leaf - low, 0) for leaf, low in zip(leaves, lower, strict=True)]
         return down, [jnp.maximum(high - leaf, 0) for leaf, high in zip(leaves, upper, strict=True)]
@@ -36,13 +42,15 @@ class Box(eqx.Module):
         return [(high - low) / 2 for low, high in zip(*self._sides(), strict=True)]
 
     def centre(self, x: PyTree[Array], reach: Sequence[Array]) -> PyTree[Array]:
-        """The point nearest to x from which `reach`, half of the distance between the bounds at most, stays inside both ways."""
+        """The point nearest to x from which `reach`, at most half of the distance between the bounds, stays inside both ways."""
+        # `reach` is at most half of the distance, so that low + r <= high - r and the clip is not empty.
         leaves, tree = jax.tree.flatten(x)
         parts = zip(leaves, reach, *self._sides(), strict=True)
         return jax.tree.unflatten(tree, [jnp.clip(leaf, low + r, high - r) for leaf, r, low, high in parts])
 
-    def held(self, X: PyTree[Array]) -> PyTree[Array]:
-        """Points, in rows, whose rounding took them out are at the bound."""
+    def clip(self, X: PyTree[Array]) -> PyTree[Array]:
+        """Points, in rows, moved to the bound if rounding took them beyond it."""
+        # A simulator may fail, or take the square root of a negative number, one unit in the last place beyond its bound.
         leaves, tree = jax.tree.flatten(X)
         rows = zip(leaves, *self._sides(), strict=True)
         return jax.tree.unflatten(tree, [jnp.clip(at, low[None], high[None]) for at, low, high in rows])

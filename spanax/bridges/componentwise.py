@@ -1,4 +1,4 @@
-"""Mixtures: the component by its score, and what it draws by its own derivative."""
+"""Mixtures: the component by its score, its draw by its own derivative. `_math/by_parts.py` has the formula and the draws."""
 
 from typing import Any, Literal
 
@@ -15,18 +15,18 @@ from .moving_average import MovingAverage
 class Componentwise(Scored):
     """The gradient of a mixture as E[(cost - baseline) grad log p(c)] + E[f'(z) dz]: c the component that is drawn, z its draw.
 
-    The default of mixtures (`MixtureSameFamily`, `MixtureGeneral`, batched or nested, under `to_event`, `expand`, `mask` and
-    transformations) and of hurdles before a density. Each component crosses by its own best way: pathwise where its draw has a
-    derivative, so that bounds of a support and atoms may move (`Uniform(-1, b)`, `Delta(v)`: spike and slab); by its score, added
-    to that of c, where it has none. Where no component has one it is the score function of the mixture. Of a distribution that is
-    no mixture, it is `Pathwise` or `ScoreFunction`.
+    The default for mixtures (`MixtureSameFamily`, `MixtureGeneral`, batched or nested, inside `to_event`, `expand`, `mask` and
+    transformations) and for hurdles before a density. Each component takes its own best bridge: pathwise if its draw has a
+    derivative, so that bounds of a support and atoms may move (`Uniform(-1, b)`, `Delta(v)`: spike and slab); else its score,
+    which is added to that of c. If no component's draw has a derivative, it is the score function of the mixture. For a
+    distribution that is not a mixture, it is `Pathwise` or `ScoreFunction`.
 
     - `baseline`: as that of `ScoreFunction`; it changes the variance, never the mean;
-    - `pathwise=False`: components by their scores alone, for a program that jumps in the draw. A moving bound or atom then
-      raises `SpanaxError`, and so does a transformation of the mixture, where they are differentiated.
+    - `pathwise=False`: components by their scores only, for a program that jumps in the draw. Differentiating with respect to a
+      moving bound, an atom, or a transformation of the mixture then raises `SpanaxError`.
 
     Unbiased for E[f], at every derivative order, if f is continuous in the draw given its component. A mixing weight of
-    exactly 0, given as `probs`, is beyond it: the component is never drawn, and its share of the derivative is missing. Use
+    exactly 0, given as `probs`, is out of reach: the component is never drawn, and its share of the derivative is missing. Use
     `logits` there. Differentiating outside `expectation` raises.
 
     The sum of a score and a pathwise term: Schulman et al. 2015 (arXiv:1506.05254), theorem 1.
@@ -42,6 +42,7 @@ class Componentwise(Scored):
     baseline: Any = eqx.field(converter=as_baseline)
     pathwise: bool = eqx.field(static=True)
 
+    # Written out for its signature, as that of `ScoreFunction`.
     def __init__(
         self,
         baseline: Literal["auto"] | float | Float[Array, ""] | MovingAverage | None = "auto",
@@ -53,6 +54,7 @@ class Componentwise(Scored):
     @property
     def facts(self) -> Facts:
         return Facts(
+            # With scores only, no derivative of a draw is used, and f may jump.
             unbiased_for="E[f], if f is continuous in the draw of a component" if self.pathwise else "E[f]",
             unbiased=True,
             evaluations="samples",
@@ -65,6 +67,7 @@ class Componentwise(Scored):
         return self.draw_with_score(key, distribution)[0]
 
     def draw_with_score(self, key, distribution):
+        # One function for both, so that a plain draw and the draw of an expectation are the same for the same key.
         return by_parts(key, distribution, self.pathwise)
 
     def advantage(self, togo, others):

@@ -1,4 +1,8 @@
-"""Soft: the expectation of a hard operation under noise on its input."""
+"""Soft: the expectation of a hard operation under noise on its input.
+
+E[op(x + softness e)] is smooth in x even if op jumps: a convolution with the density of the noise. Each operation in `hard` has
+its own formulas, one for each kernel.
+"""
 
 from typing import Any, Literal
 
@@ -10,12 +14,14 @@ from jaxtyping import Array, Float
 
 from .._errors import SpanaxError
 from .._jaxprs import is_traced
+from .._math.noise import KERNELS
 from .base import Step
 from .facts import Facts
 
 
 def positive(name: str, value: Any) -> Float[Array, ""] | float:
-    """A positive real number, or a traced one, which is not checked."""
+    """The value, a positive real number, or a traced one. Raises `SpanaxError` otherwise."""
+    # Of a traced number only the type is known.
     if is_traced(value):
         shape, good = value.shape, jnp.issubdtype(value.dtype, jnp.floating)
     else:
@@ -35,30 +41,35 @@ class Soft(Step):
     """The relaxed operation: what the hard one is in expectation, with noise of standard deviation `softness` on its input.
 
     `softness` is in the input's units, for every operation: `hard.greater(x, 0.5, via=Soft(0.1))` is P(x + 0.1 e > 0.5). As it
-    tends to 0 the value tends to the hard one. Derivatives of every order, those with respect to the softness included.
+    tends to 0 the value tends to the hard one. Derivatives of every order, also with respect to the softness.
 
     Exact for the relaxed operation, whose value is not the hard one: biased for the program with the hard operation.
     `StraightThrough(Soft(...))` keeps the hard value.
 
     `kernel`: the noise.
 
-    - `"logistic"`, the default: sigmoids; for `argmax` and its like the noise on each entry is Gumbel noise, and the weights
+    - `"logistic"`, the default: sigmoids; for `argmax` and similar the noise on each entry is Gumbel noise, and the weights
       are a softmax;
     - `"gaussian"`: agrees with `sx.smooth`; `argmax` costs a quadrature of 65 points;
     - `"laplace"`: the only one for order statistics (`sort`, `rank`, `quantile`, ...), and their default, because
-      there the sums over all pairs have a closed form in n log n.
+      their sums over all pairs have a closed form in n log n.
 
-    An operation that does not know the kernel raises `SpanaxError`. A softness that is not positive raises, too, unless it is
-    traced, which is not checked.
+    Raises `SpanaxError` for an operation that does not know the kernel, and for a softness that is not positive; a traced
+    softness is not checked.
 
     By definition; the sums of the order statistics: Struski et al. 2025 (LapSum, arXiv:2503.06242).
+
+    >>> import jax, spanax as sx
+    >>> value, slope = jax.value_and_grad(lambda x: sx.hard.greater(x, 0.5, via=sx.Soft(0.1)))(0.5)
+    >>> print(f"{value:.2f} {slope:.2f}")
+    0.50 4.53
     """
 
     softness: Float[Array, ""] | float = eqx.field(converter=lambda s: positive("softness", s))
     kernel: Literal["logistic", "gaussian", "laplace"] | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
-        if self.kernel not in (None, "logistic", "gaussian", "laplace"):
+        if self.kernel is not None and self.kernel not in KERNELS:
             raise SpanaxError(f"kernel={self.kernel!r} is not known", "'logistic', 'gaussian' or 'laplace'")
 
     @property
@@ -73,11 +84,11 @@ class Soft(Step):
         )
 
     def step(self, operation, x, key):
+        # Each operation lists its own default first: order statistics know one kernel only.
         kernel = self.kernel or next(iter(operation.soft))
         if kernel not in operation.soft:
             raise SpanaxError(
                 f"{operation.name} with the {kernel} kernel",
                 *(f"Soft({self.softness}, kernel={name!r})" for name in operation.soft),
-                where=operation.where,
             )
         return operation.soft[kernel](x, jnp.asarray(self.softness, x.dtype))

@@ -53,7 +53,7 @@ def _bridge(node: ast.expr) -> Any:
     try:
         return bridge(*given, **settings)
     except TypeError as error:
-        raise SpanaxError(f"--via {text}: {error}") from error
+        raise SpanaxError(f"--via {text}: {error}", where="") from error
 
 
 def _named(node: ast.expr) -> type[Any]:

@@ -29,15 +29,17 @@ def positions(text: str) -> tuple[int, ...]:
 def check_positions(argnums: tuple[int, ...], args: tuple, args_name: str) -> None:
     for number in argnums:
         if number >= len(args):
-            raise SpanaxError(f"--argnums has {number}, and {args_name} gives {len(args)} positional arguments, from 0")
+            raise SpanaxError(
+                f"--argnums has {number}, and {args_name} gives {len(args)} positional arguments, from 0", where=""
+            )
     if len(set(argnums)) < len(argnums):
-        raise SpanaxError(f"--argnums names a position twice: {','.join(map(str, argnums))}")
+        raise SpanaxError(f"--argnums names a position twice: {','.join(map(str, argnums))}", where="")
 
 
 def load_function(name: str) -> Callable[..., Any]:
     function = _load(name)
     if not callable(function):
-        raise SpanaxError(f"{name} is no function: it is {_a(function)}")
+        raise SpanaxError(f"{name} is no function: it is {_a(function)}", where="")
     return function
 
 
@@ -82,7 +84,7 @@ def fitting(name: str, function: Callable, args_name: str, example: Any) -> tupl
     try:
         bound = bound or signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise SpanaxError(f"{args_name} does not fit {name}{signature}: {error}") from error
+        raise SpanaxError(f"{args_name} does not fit {name}{signature}: {error}", where="") from error
     return bound.args, bound.kwargs
 
 

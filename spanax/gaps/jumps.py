@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from .._checks import check_key
+from .._checks import check_key, is_number, is_whole
 from .._errors import SpanaxError
-from .._functions import at_many_points, with_key
-from .._jaxprs import evaluate_jaxpr, here
+from .._functions import at_many_points, join_keywords, with_key
+from .._jaxprs import evaluate_jaxpr
 from .._layout import WIDTH, filled, table
 from .._math.directions import gaussian, moved, norm
 from ._analysis.record import Recorder
-from .find import Analysis, analysed
+from .find import Analysis, analyse
 from .report import Gap, finite
 
 POINTS = 129  # a line
@@ -32,7 +32,14 @@ class Jump:
     """The value jumps by `size` (the largest change of any result) at distance `at` from the arguments along `line`.
 
     `point`: the floating-point leaves of the differentiated arguments there. `gap`: the first gap, in program order, whose
-    value changes at the jump; None where none does. `gaps`: all of them.
+    value changes at the jump; None if none does. `gaps`: all of them.
+
+    >>> import jax, jax.numpy as jnp, spanax as sx
+    >>> step = lambda x: jnp.where(x > 0, 1.0, 0.0)
+    >>> report = sx.find_jumps(step, 0.3, key=jax.random.key(0), radius=1.0, lines=3)
+    >>> jump = report.jumps[0]
+    >>> round(jump.size, 3), round(jump.at, 3), jump.gap.operation
+    (1.0, 0.3, 'comparison')
     """
 
     size: float
@@ -45,7 +52,16 @@ class Jump:
 
 @dataclasses.dataclass(frozen=True)
 class JumpReport:
-    """`jumps`: the largest first. `lines`, `radius`: what was searched; `jumping_lines`: on how many lines there is one."""
+    """The jumps that `find_jumps` found, the largest first. It prints as a table.
+
+    `lines`, `radius`: what was searched. `jumping_lines`: on how many of them there is a jump.
+
+    >>> import jax, jax.numpy as jnp, spanax as sx
+    >>> step = lambda x: jnp.where(x > 0, 1.0, 0.0)
+    >>> report = sx.find_jumps(step, 0.3, key=jax.random.key(0), radius=1.0, lines=3)
+    >>> report.jumping_lines, round(report.largest, 3)
+    (3, 1.0)
+    """
 
     jumps: tuple[Jump, ...]
     lines: int
@@ -110,19 +126,36 @@ def find_jumps(
     radius: float,
     lines: int = 20,
     argnums: int | Sequence[int] = 0,
-    **kwargs: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    **keywords: Any,
 ) -> JumpReport:
     """Measures where the value of `f` jumps, along random straight lines through the arguments `argnums`.
 
-    Each of the `lines` goes from -`radius` to `radius` (Euclidean distance over all floating-point leaves of `argnums`) in
-    a random direction. Where neighbouring values differ most, bisection closes in on the difference; it is a jump where it is
-    more than 8 times what the function changes just beside it, over 8 units in the last place of the arguments, and more
-    than 64 of the results'. A jump much smaller than the change of the smooth part between two of the 129 points of a line can be
-    missed; so can a pair of jumps closer than that which cancel, and all but 24 on a line. The report names the gap that
-    flips. Where f takes a `key`, it gets the same one at all points.
+    Where neighbouring values on a line differ most, bisection closes in on the difference. It is a jump if it is more than 8
+    times what the function changes just beside it, over 8 units in the last place of the arguments, and more than 64 of the
+    results'. Missed are jumps much smaller than the change of the smooth part between two of the 129 points of a line, pairs of
+    jumps closer than that which cancel, and all but 24 on a line.
 
-    f runs at points that the caller did not choose: a while loop must end there, a callback must answer. Raises `SpanaxError`
-    where arguments are given by shape only, or radius or lines are not positive.
+    f runs at points that the caller did not choose: a while loop must end there, a callback must answer.
+
+    **Arguments:**
+
+    - `f`: a JAX function.
+    - `*args`: its positional arguments, arrays.
+    - `key`: a PRNG key for the directions. If f takes a `key`, it gets the same one at all points.
+    - `radius`: each line goes from -`radius` to `radius`, as a Euclidean distance over all floating-point leaves of `argnums`.
+    - `lines`: how many.
+    - `argnums`: the argument to differentiate by, or several in a tuple, as in `jax.grad`: every floating-point leaf of it.
+    - `kwargs`: f's keyword arguments whose names are options here, such as `{"argnums": ...}`.
+    - `**keywords`: f's other keyword arguments. They are held fixed.
+
+    **Returns:**
+
+    A `spanax.gaps.JumpReport`: each jump with its size, its place, and the gaps that flip there.
+
+    **Raises:**
+
+    - `SpanaxError`: arguments are given by shape only; radius or lines is not positive.
 
     >>> import jax, jax.numpy as jnp, spanax as sx
     >>> find = lambda f: sx.find_jumps(f, 0.3, key=jax.random.key(0), radius=1.0, lines=3)
@@ -132,17 +165,16 @@ def find_jumps(
     >>> round(jump.size, 3), jump.gap.operation
     (1.0, 'comparison')
     """
-    where = here()
-    check_key(key, where=where)
-    if not (isinstance(lines, int) and lines > 0 and isinstance(radius, int | float) and 0 < radius < np.inf):
+    check_key(key)
+    if not (is_whole(lines, 1) and is_number(radius) and radius > 0):
         raise SpanaxError(
-            f"find_jumps(radius={radius!r}, lines={lines!r})", "a positive radius, in the arguments' units", where=where
+            f"find_jumps(radius={radius!r}, lines={lines!r})", "a positive radius, in the arguments' units"
         )
-    analysis = analysed(f, args, with_key(f, jax.random.fold_in(key, 1), args, kwargs), argnums)
+    analysis = analyse(f, args, with_key(f, jax.random.fold_in(key, 1), args, join_keywords(keywords, kwargs)), argnums)
     start = analysis.program.concrete()
     directions = [_direction(k, start) for k in jax.random.split(key, lines)]
     search = _Search(analysis, start, directions, float(radius))
-    found = [search.described(*jump) for jump in search.jumps()]
+    found = [search.describe(*jump) for jump in search.jumps()]
     return JumpReport(tuple(sorted(found, key=lambda jump: -jump.size)), lines, float(radius), analysis.report.function)
 
 
@@ -160,7 +192,9 @@ class _Search:
         self.stacked = [jnp.stack(of_all) for of_all in zip(*directions, strict=True)]
         self.dtype = jnp.result_type(*start)
         self.run = jax.jit(functools.partial(at_many_points, self.results))
+        # Vmapped over as many points as memory allows.
         self.at_once = max(1, NUMBERS // max(1, sum(x.size for x in start)))
+        # A loop that only forward mode crosses has values like any other program: it is no candidate for a jump.
         watched = [cut for cut, _ in analysis.found if cut.kind != "forward-only"]
         self.recorder = Recorder(analysis.program.closed, watched)
         self.records = jax.jit(lambda line, t: self.recorder(*self.point(line, t)))
@@ -196,6 +230,8 @@ class _Search:
         if not y.shape[-1]:
             return []
         with np.errstate(all="ignore"):
+            # A jump is an interval whose difference quotient stands out from those beside it. A steep smooth function
+            # has steep neighbours.
             slope = np.nan_to_num(np.diff(y, axis=1) / np.diff(t)[:, None], posinf=0.0, neginf=0.0)
             around = _neighbours(slope)
             unusual = np.abs(slope - around)
@@ -208,11 +244,11 @@ class _Search:
             which, k = which[keep], k[keep]
             if not len(k):
                 return []
-            low, high = self.bisected(which, t[k], t[k + 1], y[which, k], y[which, k + 1], around[which, k])
+            low, high = self.bisect(which, t[k], t[k + 1], y[which, k], y[which, k + 1], around[which, k])
             size = self.sizes(which, 0.5 * (low + high))
         return _distinct(which[size > 0], low[size > 0], high[size > 0], size[size > 0])
 
-    def bisected(self, which, low, high, y_low, y_high, slope):
+    def bisect(self, which, low, high, y_low, y_high, slope):
         """The half that changes more than the smooth part does, again and again."""
         for _ in range(200):
             middle = np.asarray(jnp.asarray(0.5 * (low + high), self.dtype), float)
@@ -220,6 +256,7 @@ class _Search:
             if not inside.any():
                 break
             y = self.values(which, middle)
+            # Of each half, what the smooth part with its slope does not explain.
             left = _largest(y - y_low - slope * (middle - low)[:, None])
             right = _largest(y_high - y - slope * (high - middle)[:, None])
             go_left, go_right = inside & (left >= right), inside & ~(left >= right)
@@ -229,11 +266,15 @@ class _Search:
 
     def sizes(self, which: np.ndarray, t: np.ndarray) -> np.ndarray:
         """How far the value jumps there; 0 where it only changes as it does beside, or as rounding does."""
+        # Looked at over two distances, 1 and 3 steps: a jump has the same size over both, a steep slope three times
+        # the size.
         near, far = (self.change(which, t, self.step * k, ratio) for k, ratio in ((1, 8), (3, 4)))
         return np.where((near > 0) & (far > 0), near, 0.0).max(-1)
 
     def change(self, which: np.ndarray, t: np.ndarray, step: float, ratio: float) -> np.ndarray:
         """Of each result across t; 0 where it is no more than `ratio` times that beside, or than its rounding."""
+        # Four points: the change across t, and the changes just before and just after it, which are the smooth
+        # part's.
         before2, before, after, after2 = (self.values(which, t + k * step) for k in (-3, -1, 1, 3))
         change = np.abs(after - before)
         beside = np.maximum(np.abs(before - before2), np.abs(after2 - after))
@@ -241,7 +282,8 @@ class _Search:
         real = np.isfinite(change) & (change > ratio * np.nan_to_num(beside, nan=np.inf)) & (change > floor)
         return np.where(real, change, 0.0)
 
-    def described(self, line: int, low: float, high: float, size: float) -> Jump:
+    def describe(self, line: int, low: float, high: float, size: float) -> Jump:
+        # A little outside the interval, so that both ends are surely on their own side of the jump.
         ends = (low - self.step, high + self.step)
         before, after = (self.records(line, jnp.asarray(t, self.dtype)) for t in ends)
         changed = {where for where in before if not np.array_equal(before[where], after[where], equal_nan=True)}
@@ -287,6 +329,7 @@ def _distinct(which, low, high, size) -> list[tuple[int, float, float, float]]:
     """Neighbouring intervals may close in on the same jump, at their common end."""
     found: list[tuple[int, float, float, float]] = []
     for jump in sorted(zip(which.tolist(), low.tolist(), high.tolist(), size.tolist(), strict=True)):
+        # Sorted by line and place, so the same jump from two intervals is adjacent.
         if found and found[-1][0] == jump[0] and jump[1] <= found[-1][2]:
             found[-1] = max(found[-1], jump, key=lambda one: one[3])
         else:

@@ -21,29 +21,30 @@ def in_program(program: Traced) -> NotFinite | None:
     """In a traced program at its own arguments; None where all is finite."""
     if not program.is_concrete:
         raise SpanaxError("nan=True runs the program, and an argument is given by shape only", "arrays")
-    return _described(program.closed, program.leaves, program.others, program.place)
+    return _describe(program.closed, program.leaves, program.others, program.place)
 
 
 def in_function(f: Callable[..., Any], *leaves: Any) -> NotFinite | None:
     """The same, of a function of arrays in JAX."""
-    return _described(jax.make_jaxpr(f)(*leaves), leaves, (), ("", 0))
+    return _describe(jax.make_jaxpr(f)(*leaves), leaves, (), ("", 0))
 
 
-def _described(closed: ClosedJaxpr, leaves: Sequence, others: Sequence, default: tuple[str, int]) -> NotFinite | None:
+def _describe(closed: ClosedJaxpr, leaves: Sequence, others: Sequence, default: tuple[str, int]) -> NotFinite | None:
     found = culprit(closed, leaves, others)
     if found is None:
         return None
     of, who = found
     if who is None:
         return NotFinite(of, "nan", "an argument", *default, "", (), ("finite arguments",))
-    name, place = _named(closed, who)
+    name, place = _name(closed, who)
     where = (place.file, place.line, place.source) if place else (*default, "")
     return NotFinite(of, who.makes, name, *where, who.rounds, _remedies(of, name), place.function if place else "")
 
 
-def _named(closed: ClosedJaxpr, who: Culprit) -> tuple[str, Place | None]:
+def _name(closed: ClosedJaxpr, who: Culprit) -> tuple[str, Place | None]:
     """By the innermost equation that has a line of the user's."""
     code = UserCode(closed.jaxpr)
+    # From the inside out: the innermost equation may be a library's.
     for eqn in reversed(who.eqns):
         if (place := code.place(eqn)) is not None:
             return _operation(who.eqns[-1], place), place
@@ -70,12 +71,16 @@ def _operation(eqn: JaxprEqn, place: Place | None) -> str:
     return _WORDS.get(eqn.primitive.name) or operation([eqn], place, eqn, "zero")
 
 
+# Each remedy is one that keeps the value where it is finite; a small number inside the root changes it by its own
+# square root at most.
 _ROOTS = frozenset("sqrt rsqrt cbrt power norm".split())
 _ARCS = frozenset("arccos arcsin arccosh arctanh".split())
 
 
 def _remedies(of: str, name: str) -> tuple[str, ...]:
     guard = "np.where(x > 0, f(np.where(x > 0, x, 1.0)), 0.0): a harmless argument where it is not chosen"
+    # A value that is not finite is a fault of the program, not of its derivative: no rewriting of the derivative
+    # helps.
     if of == "value":
         return ("a test before it, or np.where on its argument", "other arguments")
     if name in _ROOTS:

@@ -7,6 +7,7 @@ import html
 import json
 import math
 import os
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from .._layout import WIDTH, filled, table
@@ -34,6 +35,11 @@ class Gap:
     derivative is 0), `no-rule` (differentiating it raises), `forward-only` (reverse mode raises), `intended` (a
     stop_gradient), `bridged` (a `sample` site, with its bridge in `via`). `route`: how it reaches the result: value, branch,
     index, or several of them joined by "+". `leaf`: the leaves of the arguments that it cuts. `remedies`: code to paste.
+
+    >>> import jax.numpy as jnp, spanax as sx
+    >>> gap = sx.find_gaps(lambda x: jnp.floor(x) * x, 0.7).gaps[0]
+    >>> gap.operation, gap.kind, gap.route, gap.leaf
+    ('floor', 'zero', 'value', ('x',))
     """
 
     operation: str
@@ -96,6 +102,11 @@ class GapReport:
     computed as well? `flat`: the leaves whose gradient flows, but is exactly 0 at and around the given arguments; these are
     looked for where it was computed, and no argument was given by shape only, and no draw is bridged. `not_finite`: what makes
     the value or the derivative NaN or infinite, where that was asked for (`nan=True`).
+
+    >>> import jax.numpy as jnp, spanax as sx
+    >>> report = sx.find_gaps(lambda x, y: jnp.floor(x) * y, 0.7, 2.0, argnums=(0, 1))
+    >>> report.verdict, report.per_leaf
+    ('partial', {'x': 'dead', 'y': 'alive'})
     """
 
     verdict: Verdict
@@ -108,7 +119,7 @@ class GapReport:
     not_finite: NotFinite | None = None
 
     @property
-    def _said(self) -> str:
+    def _verdict_in_words(self) -> str:
         """The verdict in words."""
         live = [leaf for leaf, verdict in self.per_leaf.items() if verdict not in ("dead", "independent")]
         but = f", but {FLAT}" if self.flat and set(live) <= set(self.flat) else ""
@@ -116,36 +127,41 @@ class GapReport:
 
     def to_text(self, width: int = WIDTH) -> str:
         """The verdict, the table of gaps and the remedies, in lines of at most `width` columns."""
-        lines = filled(f"{self.function}: {self._said}", width, "  ")
-        if len(set(self.per_leaf.values())) > 1:
-            for verdict in MEANING:
-                if leaves := [leaf for leaf, v in self.per_leaf.items() if v == verdict]:
-                    lines += filled(f"  {verdict}: {', '.join(leaves)}", width, "    ")
-        if self.flat and len(self.per_leaf) > 1:
-            lines += filled(f"  {FLAT}: {', '.join(self.flat)}", width, "    ")
-        if not self.checked and self.verdict in ("alive", "piecewise"):
-            lines += filled(f"  not computed at these arguments: {NOT_COMPUTED}", width, "    ")
-        if self.verdict == "dead" and not self.gaps:
-            text = "  no operation cuts it: it was 0 at the arguments and at all random points that were tried"
-            lines += filled(text, width, "    ")
+        lines = filled(f"{self.function}: {self._verdict_in_words}", width, "  ")
+        for text in (*self._leaves_in_words(), *self._doubts_in_words()):
+            lines += filled(f"  {text}", width, "    ")
         if self.not_finite is not None:
-            said = f"  {self.not_finite.problem}: {self.not_finite.place}  {self.not_finite.source}"
-            lines += filled(said, width, "    ")
-            for letter, remedy in zip("abcdefgh", self.not_finite.remedies, strict=False):
-                lines += filled(f"  ({letter}) {remedy}", width, "      ")
+            found = self.not_finite
+            lines += filled(f"  {found.problem}: {found.place}  {found.source}", width, "    ")
+            lines += _lettered(found.remedies, width)
         if self.gaps or self.bridged:
             lines += ["", *table(_COLUMNS, [_row(gap) for gap in [*self.gaps, *self.bridged]], width)]
         for remedies, gaps in self._by_remedies():
-            lines += ["", *filled(f"{gaps}:", width, "  ")]
-            for letter, remedy in zip("abcdefgh", remedies, strict=False):
-                lines += filled(f"  ({letter}) {remedy}", width, "      ")
+            lines += ["", *filled(f"{gaps}:", width, "  "), *_lettered(remedies, width)]
         return "\n".join(lines)
+
+    def _leaves_in_words(self) -> list[str]:
+        """Which leaf has which verdict, where they differ, and which have a gradient of 0 here."""
+        verdicts = MEANING if len(set(self.per_leaf.values())) > 1 else ()
+        # In the order of MEANING: from alive to independent.
+        by_verdict = ((v, [leaf for leaf, verdict in self.per_leaf.items() if verdict == v]) for v in verdicts)
+        texts = [f"{verdict}: {', '.join(leaves)}" for verdict, leaves in by_verdict if leaves]
+        return [*texts, f"{FLAT}: {', '.join(self.flat)}"] if self.flat and len(self.per_leaf) > 1 else texts
+
+    def _doubts_in_words(self) -> list[str]:
+        """What the verdict rests on, where it does not rest on gaps that are listed below."""
+        if not self.checked and self.verdict in ("alive", "piecewise"):
+            return [f"not computed at these arguments: {NOT_COMPUTED}"]
+        if self.verdict == "dead" and not self.gaps:
+            return ["no operation cuts it: it was 0 at the arguments and at all random points that were tried"]
+        return []
 
     def __str__(self) -> str:
         return self.to_text()
 
     def _by_remedies(self) -> list[tuple[tuple[str, ...], str]]:
         """Each set of remedies with the gaps that it is for."""
+        # The same remedies are printed once, for all gaps that they fit.
         groups: dict[tuple[str, ...], list[str]] = {}
         for gap in self.gaps:
             if gap.remedies:
@@ -160,11 +176,19 @@ class GapReport:
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _row(gap)) + "</tr>"
             for gap in [*self.gaps, *self.bridged]
         )
-        verdict = f"<b>{html.escape(self.function)}</b>: {self._said}"
+        verdict = f"<b>{html.escape(self.function)}</b>: {self._verdict_in_words}"
         if self.not_finite is not None:
             verdict += f"; {html.escape(f'{self.not_finite.problem}: {self.not_finite.place}')}"
         if self.flat and len(self.per_leaf) > 1:
             verdict += f"; {FLAT}: {html.escape(', '.join(self.flat))}"
+        if len(set(self.per_leaf.values())) > 1:
+            leaves = "".join(
+                f"<tr><td>{html.escape(leaf)}</td><td>{v}</td><td>{MEANING[v]}</td></tr>"
+                for leaf, v in self.per_leaf.items()
+            )
+            verdict += (
+                f"<table><thead><tr><th>leaf</th><th>verdict</th><th></th></tr></thead><tbody>{leaves}</tbody></table>"
+            )
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
         remedies = "".join(
             f"<p>{html.escape(gaps)}</p><ul>"
@@ -177,6 +201,13 @@ class GapReport:
     def to_json(self) -> str:
         """One JSON object with the fields of this class."""
         return json.dumps(dataclasses.asdict(self), indent=2)
+
+
+def _lettered(remedies: Sequence[str], width: int) -> list[str]:
+    lines = []
+    for letter, remedy in zip("abcdefgh", remedies, strict=False):
+        lines += filled(f"  ({letter}) {remedy}", width, "      ")
+    return lines
 
 
 _COLUMNS = ("line", "operation", "kind", "route", "cuts", "source")

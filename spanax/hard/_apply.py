@@ -27,7 +27,8 @@ def as_float(x: Any) -> Array:
 
 
 def array(x: Any, dtype: Any = None) -> Array:
-    """The one door: an array of JAX, of what is no other library's."""
+    """An array of JAX. Raises `SpanaxError` for an array of another library."""
+    # Every argument of a hard operation passes here.
     refuse_foreign(x)
     return jnp.asarray(x, dtype)
 
@@ -40,7 +41,8 @@ def _real(x: Any) -> Array:
 
 
 def alike(*xs: Any) -> list[Array]:
-    """Arrays of floats of one shape and one dtype, that of the numbers: booleans take on any."""
+    """Arrays of floats of one shape and one dtype."""
+    # Booleans, such as conditions, take the dtype of the numbers. JAX's strict promotion stays in force among those.
     arrays = [_real(x) for x in xs]
     dtype = jnp.result_type(*[x for x in arrays if x.dtype != bool] or [float])
     dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
@@ -49,6 +51,7 @@ def alike(*xs: Any) -> list[Array]:
 
 def under_noise(formula: Callable[..., Array]) -> dict[str, Callable]:
     """`formula(kernel, x, softness)` for each kernel."""
+    # `kernel=kernel` binds the loop's variable now, not when the function is called.
     return {name: lambda x, softness, kernel=kernel: formula(kernel, x, softness) for name, kernel in KERNELS.items()}
 
 
@@ -67,22 +70,26 @@ def apply(
     has_derivative: bool = False,
     one_of_several: bool = False,
 ) -> Array:
-    """The operation by `via`. `exact(*inputs)` is its value where that is more exact than `hard(x)`.
+    """The operation by `via`; `x` is the array that the noise is on.
 
-    Without a bridge: the value alone, with JAX's derivative where it `has_derivative`, and otherwise one that raises:
-    for one of several results only where it is used (and NaN in forward mode).
+    `exact(*inputs)` is its value, if that is more exact than `hard(x)`. Without a bridge it has JAX's derivative if it
+    `has_derivative`, and otherwise one that raises: for `one_of_several` results only if that result is used, and NaN in forward
+    mode.
     """
-    where = here()
     exact, inputs = (hard, (x,)) if exact is None or inputs is None else (exact, inputs)
     if via is None:
+        if has_derivative:
+            return exact(*inputs)
         diagnosis = _diagnosis(name, identity is not None)
         if one_of_several:
             return without_derivative(exact(*inputs), inputs, *diagnosis)
-        return exact(*inputs) if has_derivative else exact(*undifferentiated(tuple(inputs), *diagnosis))
+        # JAX's derivative would be a silent 0.
+        return exact(*undifferentiated(tuple(inputs), *diagnosis))
     if not isinstance(via, Step):
-        raise SpanaxError(f"{name} via {via!r}, which is no bridge for a hard operation", *_bridges(True), where=where)
+        raise SpanaxError(f"{name} via {via!r}, which is not a bridge for a hard operation", *_bridges(True))
+    # A bridge gives the derivative: JAX's own, of a maximum or a sort, may not be added to it.
     value = lax.stop_gradient(exact(*inputs))
-    return via.step(Operation(name, where, value, hard, soft, identity, rows), x, key)
+    return via.step(Operation(name, here(), value, hard, soft, identity, rows), x, key)
 
 
 def _diagnosis(name: str, like_identity: bool) -> tuple[str, ...]:
@@ -96,8 +103,9 @@ def _bridges(like_identity: bool) -> list[str]:
     return [*named, "via=sx.Soft(0.1): the relaxed value; 0.1 is the standard deviation of noise on the input"]
 
 
+# All row operations work along the last axis, and put their axis back afterwards: one layout for sorts, scans and kernels.
 def on_last(x: Array, axis: int | None, name: str) -> tuple[Array, int | None]:
-    """x with `axis` moved to the end (flattened where it is None), and that axis, not negative."""
+    """x with `axis` moved to the end (flattened if it is None), and that axis, not negative."""
     if axis is None:
         return x.ravel(), None
     if isinstance(axis, bool) or not isinstance(axis, int) or not -x.ndim <= axis < x.ndim:

@@ -32,11 +32,11 @@ def share(size: float, norm: float) -> str:
     return f"{percent:.2g}%" if percent < 10 else f"{percent:.0f}%" if percent < 1e4 else f"{size / norm:.1g}x"
 
 
-def listed(names: Sequence[str], most: int = 6) -> str:
+def join_names(names: Sequence[str], most: int = 6) -> str:
     return ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
-def judged(found: Interval, verdict: Verdict, norm: float) -> str:
+def compare_candidates(found: Interval, verdict: Verdict, norm: float) -> str:
     """ "biased: 41% (38-44%)", or what could have been seen: "no bias found (< 3%)"."""
     if math.isnan(found.estimate):
         return "not finite"

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from .._checks import check_key
-from .._errors import SpanaxError
+from .._checks import check_key, check_whole
+from .._functions import join_keywords
 from .._jaxprs import here
-from ._differences.differences import Differences, chosen_steps, measured
+from ._differences.differences import Differences, choose_steps, measure_differences
 from ._differences.lines import Lines, lines
-from ._differences.objective import Program
-from ._numbers import listed
+from ._differences.objective import Objective
+from ._numbers import join_names
 
 LEVEL = 0.01
 _BEYOND = 2.0  # standard errors above the level's, where 97.5% of the tests find it
@@ -35,6 +35,11 @@ class GradientCheck:
       from the mean a single one of them was, or might be in a draw that is so rare that none showed it;
     - `not_finite`: how many of the `draws` gradients hold NaN or infinity;
     - `evaluations`: of f, without those for its gradients.
+
+    >>> import jax, jax.numpy as jnp, spanax as sx
+    >>> check = sx.check_gradient(lambda x: jnp.sin(x), 0.3, key=jax.random.key(0))
+    >>> check.agrees(), check.directions
+    (True, ('the mean gradient',))
     """
 
     p_value: float
@@ -60,6 +65,7 @@ class GradientCheck:
         from scipy.special import stdtrit
 
         tests = 2 * len(self.directions)
+        # Two-sided, Bonferroni over the directions.
         quantile = -stdtrit(self.draws - 1, LEVEL / tests) if self.draws > 1 else 0.0
         unseen = self.extremes * np.log(tests / 2 / LEVEL) / self.draws
         quantile = np.maximum(quantile * self.standard_errors, unseen if self.draws > 1 else 0.0)
@@ -92,6 +98,7 @@ class GradientCheck:
         with np.errstate(all="ignore"):
             t = np.nan_to_num((np.abs(apart) - self.tolerances) / self.standard_errors, nan=-np.inf)
         k = len(apart)
+        # A single leaf that is wrong by itself says more to a reader than a direction through all of them.
         wrong = np.flatnonzero((p_values * k < LEVEL) & (np.arange(k) >= k - self.leaves))
         return int(wrong[np.argmax(t[wrong])]) if len(wrong) else int(np.lexsort((-t, p_values))[0])
 
@@ -132,7 +139,7 @@ class GradientCheck:
             said = f"{said}, " if said else "an error would have been found "
             said += f"in a single leaf over {_share(max(seen))}{' at the most' if len(seen) > 1 else ''}"
         if blind and said:
-            said += f"; none in {listed(blind)}, too noisy for its size"
+            said += f"; none in {join_names(blind)}, too noisy for its size"
         return said or "not even an error of 100% would have been found: more draws=..."
 
 
@@ -149,35 +156,52 @@ def check_gradient(
     argnums: int | Sequence[int] = 0,
     directions: int = 4,
     leaves: int = 32,
-    **kwargs: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    **keywords: Any,
 ) -> GradientCheck:
     """Compares `jax.grad` of the estimate `f(*args, key=key)` with finite differences of its mean: for tests of your own.
 
-    f returns a floating-point scalar, such as `sx.expectation(loss)` does. The mean of its gradient over `draws` keys is
-    compared with the change of its mean, along `directions`: the mean gradient of other keys, and random ones of all leaves of
-    `argnums`. Then, if there are several leaves, along each of them, so that an error in a small one is not hidden by a large
-    one; of more than `leaves`, those whose gradients are of about the same size are taken together. Both sides use the same keys
-    (common random numbers): what f owes to its noise cancels in the difference where f is continuous in its arguments, and where
-    its draws jump the difference stays unbiased. The test is Student's t along each direction, with Bonferroni's correction for
-    all of these, so that a right gradient has a p-value below `level` with a chance of at most `level`. Where f may jump in what
-    is moved, by the structure of its program, the p-value is no less than the chance that jumps of the largest size seen on any
-    line make up the difference and that no draw shows one. Without noise, or where f takes no `key`, it is 0 or 1: equal to
-    rounding or not.
+    The mean of f's gradient over `draws` keys is compared with the change of its mean, along several directions. Both sides use
+    the same keys (common random numbers: Glasserman and Yao 1992, Management Science 38, 884): what f owes to its noise cancels
+    in the difference if f is continuous in its arguments, and if its draws jump the difference stays unbiased. The test is
+    Student's t along each direction, with Bonferroni's correction for all of these, so that a right gradient has a p-value below
+    `level` with a chance of at most `level`. If f may jump in what is moved, by the structure of its program, the p-value is no
+    less than the chance that jumps of the largest size seen on any line make up the difference and that no draw shows one.
+    Without noise, or if f takes no `key`, it is 0 or 1: equal to rounding or not.
 
     The step is chosen from a fifth as many other keys, in units of max(1, the leaf's root mean square) between 0.83 and 1e-4:
     the largest at which halving it changes nothing but by chance. What may be left of the differences' own error (they are of
     sixth order), and of rounding, is allowed for (`tolerances`).
 
-    Checked is the derivative of the mean of f, whatever that is: for a relaxed program that of the relaxed one. The mean has to
-    be smooth around the arguments (no kink there), and an event so rare that no draw shows it is not seen. An error below about
-    5 standard errors is not found either: `visible` says what share of the gradient that is along each direction, and `decided`
-    whether it is less than all of it in any. An error in few elements of a large leaf is small along all of them. A mean that
-    varies within a hundredth of the largest step, under noise that hides it there, is taken for the wrong one.
+    What is checked is the derivative of the mean of f, whatever that is: for a relaxed program that of the relaxed one. The mean
+    has to be smooth around the arguments (no kink there), and an event so rare that no draw shows it is not seen. An error below
+    about 5 standard errors is not found either: `visible` says what share of the gradient that is along each direction, and
+    `decided` whether it is less than all of it in any. An error in few elements of a large leaf is small along all of them. A
+    mean that varies within a hundredth of the largest step, under noise that hides it there, is taken for the wrong one.
 
-    f runs about 13 times `draws` for each direction and each leaf. Raises `SpanaxError` for arguments that do not fit, an f that
-    is not a floating-point scalar, and one that is not finite however near to the arguments.
+    f runs about 13 times `draws` for each direction and each leaf.
 
-    Common random numbers: Glasserman and Yao 1992 (Management Science 38, 884).
+    **Arguments:**
+
+    - `f`: returns a floating-point scalar, such as `sx.expectation(loss)` does.
+    - `*args`: its positional arguments, pytrees.
+    - `key`: a PRNG key for all that is random here.
+    - `draws`: keys of f, 100 or more.
+    - `argnums`: the argument to differentiate by, or several in a tuple, as in `jax.grad`: every floating-point leaf of it.
+    - `directions`: of all leaves together: the mean gradient of other keys, and random ones.
+    - `leaves`: if there are several leaves, each is also moved by itself, so that an error in a small one is not hidden by a
+      large one. Of more than this many, those whose gradients are of about the same size are taken together.
+    - `kwargs`: f's keyword arguments whose names are options here, such as `{"draws": ...}`.
+    - `**keywords`: f's other keyword arguments. They are held fixed.
+
+    **Returns:**
+
+    A `spanax.judge.GradientCheck`. `agrees()` is what a test asserts.
+
+    **Raises:**
+
+    - `SpanaxError`: arguments that do not fit; an f that does not return a floating-point scalar, or that is not finite however
+      near to the arguments.
 
     >>> import jax, numpyro.distributions as dist, spanax as sx
     >>> def f(theta, *, key):
@@ -186,28 +210,24 @@ def check_gradient(
     >>> check(sx.expectation(f, samples=2)), check(sx.expectation(f, via={"z": sx.StraightThrough()}))
     (True, False)
     """
-    where = here()
-    check_key(key, where=where)
-    _check_counts(where, draws=(draws, 100), directions=(directions, 1), leaves=(leaves, 1))
-    program = Program.of(f, args, kwargs, argnums, where)
+    where, kwargs = here(), join_keywords(keywords, kwargs)
+    check_key(key)
+    for name, count, least in (("draws", draws, 100), ("directions", directions, 1), ("leaves", leaves, 1)):
+        check_whole(f"check_gradient({name}", count, least)
+    program = Objective.of(f, args, kwargs, argnums, where)
     program.check(key, where)
     for_pilot, for_lines, for_draws = jax.random.split(key, 3)
+    # Without a key there is nothing to average: one gradient and one difference, compared to rounding.
     count = draws if program.is_random else 1
     pilot = jax.random.split(for_pilot, max(1, round(PILOT * count)))
     along = lines(program, program.mean_gradient(pilot), for_lines, directions, leaves)
-    steps, tolerances, jump = chosen_steps(program, along, pilot, count, where)
-    found = measured(program, along, steps, jax.random.split(for_draws, count))
-    return _judged(program, along, found, tolerances, found.extremes(jump, steps), len(pilot))
+    steps, tolerances, jump = choose_steps(program, along, pilot, count, where)
+    found = measure_differences(program, along, steps, jax.random.split(for_draws, count))
+    return _verdict(program, along, found, tolerances, found.extremes(jump, steps), len(pilot))
 
 
-def _check_counts(where: str, **counts: tuple[Any, int]) -> None:
-    for name, (count, least) in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < least:
-            raise SpanaxError(f"check_gradient({name}={count!r})", f"a Python integer, {least} or more", where=where)
-
-
-def _judged(
-    program: Program, along: Lines, found: Differences, tolerances: np.ndarray, extremes: np.ndarray, pilot: int
+def _verdict(
+    program: Objective, along: Lines, found: Differences, tolerances: np.ndarray, extremes: np.ndarray, pilot: int
 ) -> GradientCheck:
     n = len(found.slopes)
     finite = np.all(np.isfinite(found.slopes), axis=1)
@@ -236,6 +256,8 @@ def _standard_errors(differences: Float[np.ndarray, "n k"]) -> Float[np.ndarray,
     n, mean = len(differences), differences.mean(0)
     apart = differences - mean
     variance = np.sum(apart**2, axis=0) / max(n - 1, 1)
+    # Johnson: a skewed sample has a small mean and a small variance by the same chance; the variance is raised to
+    # where it would be if the mean were 0.
     lean = np.divide(np.mean(apart**3, axis=0), variance, out=np.zeros_like(variance), where=variance > 0)
     return np.sqrt((variance + np.maximum(-lean * mean, 0.0)) / n)
 
@@ -252,5 +274,6 @@ def _p_values(difference, standard_error, tolerance, extreme, draws: int) -> Flo
         return np.where(beyond > 0, 0.0, 1.0)
     with np.errstate(all="ignore"):
         t = np.where(beyond > 0, beyond / standard_error, 0.0)
+        # Jumps that no draw showed could make up the difference: at this rate, with this probability.
         unseen = np.where(extreme > 0, np.exp(-draws * beyond / extreme), 0.0)
         return np.where(t > 0, np.maximum(2 * stdtr(draws - 1, -t), unseen), 1.0)

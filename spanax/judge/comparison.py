@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ._numbers import listed
+from ._numbers import join_names
 from ._show.json import to_json
 from ._show.page import page
 from ._show.table import table
@@ -27,6 +27,13 @@ class Comparison:
     - `warnings`: what a reader should know before believing a row;
     - `histograms`: "coordinates" (the names of up to 4 elements of the gradient), "truth" (their true values), "standard_errors"
       (of these) and "draws" (label -> an array of n <= 2,000 gradients by coordinates), for pictures.
+
+    >>> import jax, numpyro.distributions as dist, spanax as sx
+    >>> def f(theta, *, key):
+    ...     return (sx.sample(key, dist.Bernoulli(logits=theta), name="z") - 0.25) ** 2
+    >>> found = sx.compare(f, 0.0, key=jax.random.key(0), vias={"z": [sx.DisARM(), sx.StraightThrough()]}, draws=200)
+    >>> [row.label for row in found.rows], found.ranked
+    (['z=DisARM()', 'z=StraightThrough()'], ('theta',))
     """
 
     rows: tuple[Row, ...]
@@ -55,7 +62,7 @@ class Comparison:
             told.append(("code", self.code))
         if self.ranked != tuple(self.rows[0].bias_by_leaf):
             others = "no draw depends on the other leaves, or all candidates have them without noise"
-            told.append(("figures and rank", f"of {listed(self.ranked)}; {others}"))
+            told.append(("figures and rank", f"of {join_names(self.ranked)}; {others}"))
         return told + [("warning", text) for text in self.warnings]
 
     def plot(self, path: str | os.PathLike[str]) -> None:

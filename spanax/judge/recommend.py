@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 from jaxtyping import Array, Key
 
-from .._checks import check_key
+from .._checks import check_key, check_positive
 from .._errors import SpanaxError
-from .._functions import with_key
+from .._functions import join_keywords, with_key
 from .._jaxprs import defined, here
 from .._pytree import PyTree
 from ..gaps.find import find_gaps
@@ -19,7 +19,7 @@ from ..gaps.report import MEANING
 from ._measure.arguments import Arguments
 from ._measure.candidates import Candidate
 from ._measure.groups import groups_of
-from ._measure.measure import judged
+from ._measure.measure import compare_candidates
 from ._measure.sites import Draw, draws_of, leaves_of_draws
 from ._search.halving import Trial
 from ._search.proposals import Proposal
@@ -41,32 +41,52 @@ def recommend(
     budget_seconds: float = 30.0,
     argnums: int | Sequence[int] = 0,
     groups: PyTree[str] | None = None,
-    **kwargs: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    **keywords: Any,
 ) -> Comparison:
     """Tries the bridges that fit the named draws of `f`, and compares the best of them.
 
-    `f(*args, key=key, **kwargs)` is a program with draws `sx.sample(..., name="z")`, as `sx.expectation` takes it. At each
-    name, whichever of `Pathwise`, `DisARM`, `LeaveOneOut`, `Enumerate` (up to 1,024 values), `ScoreFunction` (with 4 replicates,
-    for its baseline), `ReinMax`, `GumbelSoftmax` and `StraightThrough` f can be differentiated with is tried, and f as it is
-    written. Successive halving keeps what has the shortest time to a root mean square error of 10% of the gradient's norm: two
-    unbiased candidates and the best other one, which are then judged as `compare` does it, by the same `groups`; `code` is what
-    to paste. One that is biased by its facts is recommended only where no other is left, and the sentence begins with that. With
-    more than 16 combinations of bridges the names are gone through one after the other, while the others keep the best bridge so
-    far: the best combination may then be missed.
+    At each name, whichever of `Pathwise`, `DisARM`, `LeaveOneOut`, `Enumerate` (up to 1,024 values), `ScoreFunction` (with 4
+    replicates, for its baseline), `ReinMax`, `GumbelSoftmax` and `StraightThrough` f can be differentiated with is tried, and f
+    as it is written. Successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943) keeps what has the shortest time to a
+    root mean square error of 10% of the gradient's norm: two unbiased candidates and the best other one, then judged as
+    `compare` does it, by the same `groups`. One that is biased by its facts is recommended only if no other is left, and the
+    sentence begins with that. With more than 16 combinations of bridges the names are gone through one after the other, while the
+    others keep the best bridge so far: the best combination may then be missed.
 
-    `budget_seconds` are for all of it, compilation included, but the last comparison is finished in any case. Where the budget
-    ends before every candidate was tried, a warning in the result says how many were not. On a terminal, progress is shown on
-    stderr. A draw without a name keeps the bridge that it has, and a warning says so.
+    A draw without a name keeps the bridge that it has, and a warning says so. On a terminal, progress is shown on stderr.
 
-    Raises `SpanaxError` where no draw has a name, where no bridge fits one, and where f has no draw at all: then with the
-    remedies for its hard steps, if it has any.
+    **Arguments:**
 
-    Successive halving: Jamieson and Talwalkar 2016 (arXiv:1502.07943).
+    - `f`: a program with draws `sx.sample(..., name="z")`, as `sx.expectation` takes it: f(*args, key=key, **kwargs) -> scalar.
+    - `*args`: its positional arguments, pytrees.
+    - `key`: a PRNG key for all that is random here.
+    - `budget_seconds`: for all of it, compilation included; the last comparison is finished in any case. If it ends before every
+      candidate was tried, a warning in the result says how many were not.
+    - `argnums`: the argument to differentiate by, or several in a tuple, as in `jax.grad`: every floating-point leaf of it.
+    - `groups`: of leaves that are judged by themselves, as in `compare`.
+    - `kwargs`: f's keyword arguments whose names are options here, such as `{"groups": ...}`.
+    - `**keywords`: f's other keyword arguments. They are held fixed.
+
+    **Returns:**
+
+    A `spanax.judge.Comparison`, whose `code` is what to paste.
+
+    **Raises:**
+
+    - `SpanaxError`: no draw has a name; no bridge fits one; f has no draw at all: then with the remedies for its hard steps, if
+      it has any.
+
+    >>> import jax, numpyro.distributions as dist, spanax as sx
+    >>> def f(theta, *, key):
+    ...     return (sx.sample(key, dist.Bernoulli(logits=theta), name="z") - 0.25) ** 2
+    >>> sx.recommend(f, 0.0, key=jax.random.key(0), budget_seconds=1).code
+    'sx.expectation(f, via={"z": sx.Enumerate()})'
     """
     where, start = here(), time.perf_counter()
-    check_key(key, where=where)
-    if not (isinstance(budget_seconds, int | float) and budget_seconds > 0):
-        raise SpanaxError(f"recommend(budget_seconds={budget_seconds!r})", "a positive number of seconds", where=where)
+    check_key(key)
+    check_positive("recommend(budget_seconds", budget_seconds, "a positive number of seconds")
+    kwargs = join_keywords(keywords, kwargs)
     f = getattr(f, "expectation_of", f)
     arguments = Arguments.of(f, args, kwargs, argnums, where)
     judged_by = groups_of(arguments, groups, where)
@@ -88,7 +108,7 @@ def recommend(
     problem = Problem(f, arguments, draws, for_truth, count, where, judged_by, of_draws)
     given = [_candidate(proposal, f, draws) for proposal, _ in finalists]
     told = [*search.warnings(budget_seconds), *([_of_unnamed(unnamed)] if unnamed else [])]
-    return judged(given, problem, _truth(*finalists[0]), for_candidates, ACCURACY, told)
+    return compare_candidates(given, problem, _truth(*finalists[0]), for_candidates, ACCURACY, told)
 
 
 def _candidate(proposal: Proposal, f: Callable[..., Any], draws: Sequence[Draw]) -> Candidate:
@@ -102,6 +122,8 @@ def _affordable(finalists: Ranking, seconds: float) -> tuple[Ranking, int]:
     fewest, most = DRAWS
     while True:
         each, compiling = [trial.second for _, trial in finalists], [trial.compiling for _, trial in finalists]
+        # Seconds for one more draw of all of them: the candidates', and the reference's, which has more draws and may
+        # be the slowest.
         one = sum(each) + TRUTH * max(each)
         count = min((seconds - sum(compiling) - max(compiling)) / one, most)
         if count >= fewest or len(finalists) == 1:
@@ -111,6 +133,7 @@ def _affordable(finalists: Ranking, seconds: float) -> tuple[Ranking, int]:
 
 def _truth(best: Proposal, trial: Trial) -> Any:
     """The best candidate's bridges, where their mean can stand for the truth and is not exact anyway."""
+    # The search has compiled it already, and its mean is right if its bridges are unbiased.
     usable = best.sound and best.samples == 1 and best.via and trial.variance > 0
     return dict(best.via) if usable else "auto"
 

@@ -11,7 +11,12 @@ Verdict = Literal["no bias found", "biased", "undecided"]
 
 
 class Interval(NamedTuple):
-    """An estimate and its 95% confidence interval."""
+    """An estimate and its 95% confidence interval.
+
+    >>> import spanax as sx
+    >>> sx.judge.Interval(0.1, low=0.0, high=0.3).high
+    0.3
+    """
 
     estimate: float
     low: float
@@ -26,6 +31,13 @@ class Group:
     - `norm`: |truth| in these leaves, without what its own noise adds;
     - `p_value`: of "there is no bias here", corrected for the number of groups (Bonferroni); NaN where it is not finite;
     - `verdict`: as that of a row.
+
+    >>> import jax, numpyro.distributions as dist, spanax as sx
+    >>> def f(theta, *, key):
+    ...     return (sx.sample(key, dist.Bernoulli(logits=theta), name="z") - 0.25) ** 2
+    >>> found = sx.compare(f, 0.0, key=jax.random.key(0), vias={"z": [sx.DisARM(), sx.StraightThrough()]}, draws=200)
+    >>> sorted(found.rows[0].groups)
+    ['theta']
     """
 
     bias: Interval
@@ -54,6 +66,13 @@ class Row:
       `bias.high`), or "undecided" (too few draws to tell);
     - `groups`: the same by group of leaves, ranked or not;
     - `unbiased_by_facts`: do its bridges say so of themselves? None where it is not known.
+
+    >>> import jax, numpyro.distributions as dist, spanax as sx
+    >>> def f(theta, *, key):
+    ...     return (sx.sample(key, dist.Bernoulli(logits=theta), name="z") - 0.25) ** 2
+    >>> found = sx.compare(f, 0.0, key=jax.random.key(0), vias={"z": [sx.DisARM(), sx.StraightThrough()]}, draws=200)
+    >>> found.rows[0].unbiased_by_facts, found.rows[0].worst_leaf
+    (True, ('theta', 1.0))
     """
 
     label: str
@@ -78,6 +97,13 @@ class Truth:
 
     `gradient` has the structure that `jax.grad` would give, with None for leaves that are not floating-point. Over the ranked
     leaves: `norm`, without what its own noise adds (0 where that is all), and `standard_error`, the norm of its own (0: none).
+
+    >>> import jax, numpyro.distributions as dist, spanax as sx
+    >>> def f(theta, *, key):
+    ...     return (sx.sample(key, dist.Bernoulli(logits=theta), name="z") - 0.25) ** 2
+    >>> found = sx.compare(f, 0.0, key=jax.random.key(0), vias={"z": [sx.DisARM(), sx.StraightThrough()]}, draws=200)
+    >>> found.truth.kind, round(found.truth.norm, 3), found.truth.standard_error
+    ('enumeration', 0.125, 0.0)
     """
 
     kind: Literal["enumeration", "quadrature", "given", "unbiased bridge"]

@@ -23,21 +23,24 @@ WIDE = 32  # ... if most are on arrays of these entries or more: calling one cos
 
 
 class Tuned:
-    """A function as a compiled one; `run` takes and gives pytrees of arrays. Inside of another program it is a part of that."""
+    """`run`, a function of pytrees of arrays, compiled with options that suit it; inside another program it becomes part
+    of that."""
 
     def __init__(self, run: Callable):
         self.run, self.plain = run, jax.jit(run)
         self.chosen: dict[Any, Callable] = {}
 
-    def __call__(self, given: list) -> Any:
-        if any(map(is_traced, given)):
-            return self.plain(given)
-        form = tuple([getattr(x, "shape", ()) for x in given])
+    def __call__(self, inputs: list) -> Any:
+        if any(map(is_traced, inputs)):
+            return self.plain(inputs)
+        # By the shapes alone, which the options depend on: what else differs, `jax.jit` tells apart.
+        form = tuple([getattr(x, "shape", ()) for x in inputs])
         if form not in self.chosen:
-            options = options_for(self.plain.trace(given).jaxpr.jaxpr)
+            options = options_for(self.plain.trace(inputs).jaxpr.jaxpr)
             self.chosen[form] = jax.jit(self.run, compiler_options=options)
         try:
-            return self.chosen[form](given)
+            return self.chosen[form](inputs)
+        # Options cannot be set inside of another program's compilation, nor can those that a version of XLA does not have.
         except ValueError as error:  # known numbers inside of another program, which has options of its own
             if "compiler_options" not in str(error):
                 raise
@@ -45,27 +48,29 @@ class Tuned:
             if "compile option" not in str(error):
                 raise
             self.chosen[form] = self.plain  # a version of XLA that has other options
-        return self.plain(given)
+        return self.plain(inputs)
 
 
 def options_for(jaxpr: Any) -> dict[str, Any] | None:
-    """XLA's options for a program; None for its own."""
+    """XLA's options for a program, or None for its defaults."""
     if jax.default_backend() != "cpu":
         return None
     eqns = list(operations(jaxpr))
     sizes = sorted(map(_work, eqns))
     if not sizes or sizes[-1] > SMALL:
         return None
+    # Fusion is what writes the expression once more for each shift: without it such a body compiles in a third of the time.
     loops = any(map(is_loop, eqns))
     if loops and len(sizes) >= LONG and sizes[len(sizes) // 2] >= WIDE:
         return {"xla_disable_hlo_passes": "fusion"}
+    # Level 0 for what runs once on few numbers: it is compiled for one call, and runs in microseconds either way.
     brief = not loops and sum(sizes) <= BRIEF
     unoptimised = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
     return {"xla_cpu_use_fusion_emitters": False} | (unoptimised if brief else {})
 
 
 def _work(eqn: JaxprEqn) -> int:
-    """Entries that an operation reads or writes; of a product of matrices, the numbers that are multiplied."""
+    """The number of entries that an operation reads or writes; for a product of matrices, the number of multiplications."""
     sizes = [math.prod(aval(v).shape) for v in (*eqn.invars, *eqn.outvars) if not isinstance(v, Literal)]
     if eqn.primitive is jax.lax.dot_general_p:
         (contracted, _), _ = eqn.params["dimension_numbers"]

@@ -1,11 +1,15 @@
-"""What a program reads beside its arguments: globals, closures, attributes. If it changes, the program is traced again."""
+"""What a program reads beside its arguments: globals, closures, attributes. If it changes, the program is traced again.
+
+A compiled program has their values in it. Python's functions see changes of them at the next call, and so must a gradient: a
+stale one would be wrong without a sign. So each call compares the state with that of the tracing.
+"""
 
 from __future__ import annotations
 
 import functools
 import types
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -19,12 +23,13 @@ _DEPTH = 200  # of objects that hold objects: what is deeper is not told apart f
 
 
 class UnknownStateError(Exception):
-    """The state cannot be told."""
+    """The state cannot be compared."""
 
 
 def state_of(functions: Iterable[types.FunctionType], objects: Iterable[Any] = (), *, keep: bool = False) -> list:
-    """Something that is equal as long as what the functions read is the same: globals, closures, defaults, attributes of modules
-    and classes that they name, and the given objects. `keep`: with copies of arrays, to be compared with later."""
+    """A list that stays equal as long as what the functions read stays the same: globals, closures, defaults, attributes
+    of modules and classes that they name, and the given objects. `keep`: copies arrays, to be compared with later."""
+    # Attributes by name, whatever object they are of: which object an expression gives is not known without running it.
     functions = list(functions)
     names = {name for function in functions for name in _names(function.__code__)}
     reader = _Reader(names, keep)
@@ -34,14 +39,14 @@ def state_of(functions: Iterable[types.FunctionType], objects: Iterable[Any] = (
         reader.read_all(map(_contents, function.__closure__ or ()))
         reader.read_all((*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()))
     reader.read_all(objects)
-    return reader.found
+    return reader.state
 
 
 _NAMES: dict[types.CodeType, tuple[str, ...]] = {}
 
 
 def _names(code: types.CodeType) -> tuple[str, ...]:
-    """Of globals and attributes, in functions inside as well."""
+    """The names of globals and attributes that the code mentions, also in functions inside it."""
     if code not in _NAMES:
         inside = [n for c in code.co_consts if isinstance(c, types.CodeType) for n in _names(c)]
         _NAMES[code] = tuple(dict.fromkeys([*code.co_names, *inside]))
@@ -58,7 +63,7 @@ def _contents(cell: Any) -> Any:
 class _Reader:
     def __init__(self, names: set[str], keep: bool):
         self.names, self.keep = names, keep
-        self.found: list = []
+        self.state: list = []
         self.seen: set[int] = set()
 
     def read_all(self, values: Iterable[Any]) -> None:
@@ -67,13 +72,15 @@ class _Reader:
 
     def read(self, x: Any, depth: int) -> None:
         if isinstance(x, _PLAIN):
-            self.found.append((type(x), x if x == x else "nan"))
+            # With its type, as 1 == 1.0 == True; and NaN, which is not equal to itself, as a word.
+            self.state.append((type(x), x if x == x else "nan"))
         elif isinstance(x, np.ndarray):
-            self.found.append(_Contents(x, self.keep))
-        elif is_traced(x):
+            self.state.append(_Contents(x, self.keep))
+        elif is_traced(x):  # it belongs to a program around, and says nothing about the next call
             raise UnknownStateError
         else:
-            self.found.append(_Same(x))
+            self.state.append(_Same(x))
+            # Each object once: structures may hold themselves.
             if id(x) not in self.seen:
                 self.seen.add(id(x))
                 if not depth:
@@ -81,23 +88,33 @@ class _Reader:
                 for part in self.parts(x):
                     self.read(part, depth - 1)
 
+    def members(self, x: Any) -> Iterable[Any]:
+        """What a module or a class holds under the names that the functions mention: all that it holds would be too much."""
+        owners = x.__mro__ if isinstance(x, type) else (x,)
+        return [vars(o)[n] for o in owners if not _is_library(o) for n in sorted(self.names & vars(o).keys())]
+
     def parts(self, x: Any) -> Iterable[Any]:
         """What an object holds, as far as a program may read it."""
-        if isinstance(x, (list, tuple, set, frozenset, deque)):
-            return [len(x), *x]
-        if isinstance(x, dict):
-            return [len(x), *x.keys(), *x.values()]
-        if isinstance(x, types.MethodType):
-            return [x.__func__, x.__self__]
-        if isinstance(x, functools.partial):
-            return [x.func, *x.args, *x.keywords.values()]
-        if isinstance(x, (types.FunctionType, types.BuiltinFunctionType, jax.Array)) or _is_library(x):
+        for kinds, parts in _PARTS:
+            if isinstance(x, kinds):
+                return parts(x)
+        if _is_library(x):
             return []
         if isinstance(x, (types.ModuleType, type)):
-            owners = x.__mro__ if isinstance(x, type) else (x,)
-            return [vars(o)[n] for o in owners if not _is_library(o) for n in sorted(self.names & vars(o).keys())]
+            return self.members(x)
         slots = [getattr(x, n, None) for kind in type(x).__mro__ for n in _slots(kind)]
         return [*getattr(x, "__dict__", {}).values(), *slots, type(x)]
+
+
+# The lengths come first, so that two sequences of which one continues the other are told apart. What a function reads is
+# found by its code (`state_of`), and arrays of JAX's never change: neither has parts here.
+_PARTS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
+    ((list, tuple, set, frozenset, deque), lambda x: [len(x), *x]),
+    (dict, lambda x: [len(x), *x.keys(), *x.values()]),
+    (types.MethodType, lambda x: [x.__func__, x.__self__]),
+    (functools.partial, lambda x: [x.func, *x.args, *x.keywords.values()]),
+    ((types.FunctionType, types.BuiltinFunctionType, jax.Array), lambda x: []),
+)
 
 
 def _slots(kind: type) -> tuple[str, ...]:
@@ -106,6 +123,7 @@ def _slots(kind: type) -> tuple[str, ...]:
 
 
 def _is_library(x: Any) -> bool:
+    # Libraries do not change while a program runs, and hold too much to look through at each call.
     owner = (
         x.__name__ if isinstance(x, types.ModuleType) else x.__module__ if isinstance(x, type) else type(x).__module__
     )
@@ -113,7 +131,7 @@ def _is_library(x: Any) -> bool:
 
 
 class _Same:
-    """Equal to what holds the same object, which is kept alive."""
+    """Equal to another of the same object, which it keeps alive."""
 
     def __init__(self, x: Any):
         self.x = x
@@ -125,9 +143,10 @@ class _Same:
 
 
 class _Contents:
-    """Equal to that of an array of the same contents."""
+    """Equal to another of an array with the same contents."""
 
     def __init__(self, array: np.ndarray, keep: bool):
+        # The tracing keeps a copy to compare with; each later call only looks at the array as it is.
         self.array = array.copy() if keep else array
 
     def __eq__(self, other):

@@ -1,4 +1,9 @@
-"""What happens while a lifted program is traced: which state it writes, and what may go wrong when it runs."""
+"""What happens while a lifted program is traced: which state it writes, and what may go wrong when it runs.
+
+A traced program is pure, and Python programs write: so each write is recorded (`record`) in the blocks around it, and undone
+at their ends. And it cannot raise: so what may go wrong is a number in the carry, the first fault's (`check`), which the
+caller asks afterwards. That is `jax.experimental.checkify`'s way of functionalising errors.
+"""
 
 from __future__ import annotations
 
@@ -35,15 +40,16 @@ class RaisedError(Exception):
         self.error, self.where = error, where
 
 
-HOOKED: set[types.CodeType] = set()  # the code of lifted functions
+# The code of lifted functions. A frame is told by its code object: names and files are those of the function as it was written.
+HOOKED: set[types.CodeType] = set()
 
 
 _OF_LIBRARIES = re.compile(r"[/\\](?:site|dist)-packages[/\\](numpy|scipy)[/\\]")
 
 
 def line() -> str:
-    """`file:line (function)` of the program's line that is being traced: of code of a library, which is lifted as well, that of
-    whoever called it."""
+    """`file:line (function)` of the program's line that is being traced; inside a lifted library, the line that called it."""
+    # The program's frames carry the code that was compiled from the user's file, so the stack itself knows the line.
     inside = ""
     frame = sys._getframe(1)
     while frame is not None:
@@ -58,13 +64,13 @@ def line() -> str:
 
 
 def _is_numeric(place: str) -> bool:
-    """Does nobody ask for the line: of NumPy, of SciPy, of Python's own modules?"""
+    """Is the place in NumPy, SciPy or Python's own modules, where nobody asks for the line?"""
     _, packages, path = place.rpartition("-packages" + os.sep)
     return not packages or path.startswith(("numpy" + os.sep, "scipy" + os.sep))
 
 
 def in_library() -> bool:
-    """Is it a function of NumPy's or SciPy's own, lifted from its source, that is being traced?"""
+    """Is the function that is being traced one of NumPy's or SciPy's own, lifted from its source?"""
     frame = sys._getframe(1)
     while frame is not None and frame.f_code not in HOOKED:
         frame = frame.f_back
@@ -72,7 +78,7 @@ def in_library() -> bool:
 
 
 def unliftable(problem: str, *remedies: str) -> LiftError:
-    """The error, with the user's line that is being traced."""
+    """The error of a construct without counterpart, at the user's line that is being traced."""
     return LiftError(problem, *remedies, where=line())
 
 
@@ -91,7 +97,7 @@ class Cell(Protocol):
 
 
 class Rules(Protocol):
-    """What operations on values of the program mean."""
+    """The meaning of operations on the program's values: the session is given them, so that values need not import them."""
 
     def ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any: ...
 
@@ -105,8 +111,8 @@ class Rules(Protocol):
 
     def call(self, function: Any, *args: Any, **kwargs: Any) -> Any: ...
 
-    def called(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-        """The same, of what may be None on some ways."""
+    def call_unread(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """`call`, where the function or its result may be None on some paths."""
         ...
 
     def attribute(self, owner: Any, name: str, *default: Any) -> Any: ...
@@ -123,9 +129,7 @@ class Writes:
     start: int  # what was made later belongs to the block
     before: dict[Any, tuple[Cell, Any]] = field(default_factory=dict)
     read: set[int] = field(default_factory=set)  # containers, by `id`
-    ends: dict[int, int] = field(
-        default_factory=dict
-    )  # of lists that are read near their end only: the first place that is
+    ends: dict[int, int] = field(default_factory=dict)  # of lists that are read near their end only: the first place
     lost: list[Any] = field(default_factory=list)  # arrays that were written under another name
 
 
@@ -153,11 +157,15 @@ class Session:
         self.only_derived = False  # is it compiled for its gradient, where nobody looks for its branches?
         self.rules, self.max_iterations, self.recursive = rules, max_iterations, recursive
         self.fault = Fault()
+        # The innermost block is the last. The first is the program itself: what it writes in the world is undone in the end.
         self.blocks: list[Writes] = []
+        # Counts what is made and which blocks begin: what is older than a block outlives it, and must be recorded.
         self.clock = 0
         self.newborn: dict[int, tuple[int, Any]] = {}  # containers and objects made by the program, kept alive
+        # The program writes the stand-ins, never the arrays themselves: their owner, and the next tracing, find them unchanged.
         self.adopted: dict[int, tuple[Any, Any]] = {}  # NumPy arrays of the world outside, and what stands for them
         self.broken: dict[int, Any] = {}  # containers whose structure depends on the arguments, and why
+        # A branch or a loop makes one list of two. Writing it is an error for whoever reads one of the two afterwards.
         self.links: dict[int, list] = {}  # of lists and dicts: those that they stand for, or that stand for them
         self.chosen: dict[int, Any] = {}  # elements of lists by numbers that are not known: read only
         self.columns: list[Any] = []  # of the loops around: arrays that are read row by row
@@ -166,7 +174,8 @@ class Session:
         self.probing = False  # is a block only looked at, and undone?
         self.copies = 1  # how often unrolled loops repeat what is traced now
         self.undone: list[tuple[int, int]] = []  # when what was made in blocks was made: it is no more
-        self.hints: dict[Any, Any] = {}  # what earlier rounds learnt of a loop, by its place
+        # What earlier tracings learnt of a branch or a loop, by its place: one inside a loop is traced again and again.
+        self.hints: dict[Any, Any] = {}
         self.functions: dict[int, Any] = {}  # the functions that were lifted
 
     def tick(self) -> int:
@@ -175,8 +184,9 @@ class Session:
 
     # -- state
 
-    def born(self, container: Any) -> Any:
-        """A container or an object that the program has just made."""
+    def note_new(self, container: Any) -> Any:
+        """Notes that the program has just made this container or object."""
+        # The container itself is kept, too: an `id` of one that was freed would be given to another.
         self.newborn[id(container)] = self.tick(), container
         return container
 
@@ -184,17 +194,20 @@ class Session:
         return self.newborn.get(id(container), (0, None))[0]
 
     def is_alive(self, born: int) -> bool:
-        """Was it made outside of all blocks that are undone?"""
+        """Was it made outside all blocks that have been undone?"""
+        # What an undone block made may still be found under an `id`, in a hint or a link, and must not be used again.
         return not any(start < born <= end for start, end in self.undone)
 
     def record(self, cell: Cell, born: int) -> None:
-        """A cell is about to be written."""
+        """Must be called before a cell is written: blocks around keep its contents."""
+        # In every block around that is younger than the cell, with what the cell held when that block began: the first write
+        # counts.
         for block in self.blocks:
             if born <= block.start and cell.key not in block.before:
                 block.before[cell.key] = cell, cell.read()
 
-    def writes(self, thing: Any) -> None:
-        """Of a list, a dict or an array: is it known which one it is?"""
+    def refuse_unknown_target(self, thing: Any) -> None:
+        """Raises if a list, a dict or an array is written of which the arguments decide which one it is."""
         if id(thing) in self.chosen:
             raise unliftable(
                 "an element of a list is written that was chosen by a number which depends on the arguments",
@@ -203,14 +216,16 @@ class Session:
             )
 
     def lose(self, array: Any) -> None:
-        """Reading it is an error from now on."""
+        """From now on, reading the array is an error."""
+        # A block that is undone undoes this as well: the array is readable again in the other branch.
         if not array.lost:
             array.lost = True
             for block in self.blocks:
                 block.lost.append(array)
 
     def commit(self, cell: Cell, value: Any) -> None:
-        """Writes a cell for good, as far as the blocks around are concerned."""
+        """Writes a cell for good, as far as this block is concerned."""
+        # Recorded as any write: in a branch inside a loop, the loop's block has to know of it too.
         self.record(cell, cell.born)
         cell.write(value)
 
@@ -219,13 +234,14 @@ class Session:
             block.read.add(id(container))
 
     def reads_end(self, items: list, place: int) -> None:
-        """An element is read that is counted from the end; from the start it has this place."""
+        """Notes that a list is read from its end, at this place counted from its start."""
+        # A loop carries the last elements that its iterations read, and no others.
         for block in self.blocks:
             block.ends[id(items)] = min(place, block.ends.get(id(items), place))
 
     @contextlib.contextmanager
     def block(self) -> Iterator[Writes]:
-        """What is written inside is undone at the end; the record tells what it was."""
+        """A block whose writes are undone at its end; the record says what they were."""
         writes = Writes(self.tick())
         self.blocks.append(writes)
         try:
@@ -233,6 +249,7 @@ class Session:
         finally:
             self.blocks.pop()
             self.undone.append((writes.start, self.clock))
+            # Without a record: the blocks around have seen nothing of these writes.
             for cell, before in writes.before.values():
                 cell.write(before)
             for array in writes.lost:
@@ -240,7 +257,8 @@ class Session:
 
     @contextlib.contextmanager
     def stage(self) -> Iterator[None]:
-        """What is traced inside may run any number of times."""
+        """Counts the nested blocks that may run any number of times."""
+        # A recursion whose end the arguments decide is traced without end: each call opens a branch with a call inside.
         if self.staged >= DEEPEST:
             raise unliftable(
                 f"more than {DEEPEST} branches and loops inside each other: a recursion that the arguments end, perhaps",
@@ -256,12 +274,14 @@ class Session:
     # -- faults of the running program
 
     def check(self, failed: Any, problem: str, where: str, *remedies: str) -> None:
-        """If the traced condition `failed` holds when the program runs, the call ends in this error."""
+        """Makes the call fail with this error if the traced condition `failed` holds when the program runs."""
+        # The first fault wins, in program order, as Python would have stopped there: what fails later may only follow from it.
         fault = self.fault
         if not is_traced(failed) and isinstance(failed, (bool, np.bool_)):
             if failed:
                 raise SpanaxError(problem, *remedies, where=where)
             return
+        # One number for each message, however often it may come up: a loop's body is traced several times.
         message = problem, where, remedies
         if message not in fault.messages:
             fault.messages.append(message)
@@ -273,11 +293,12 @@ class Session:
         fault.code = lax.select(first, jnp.int32(code), jnp.asarray(before, jnp.int32))
 
 
+# A program that is lifted may call another one, and other threads may lift theirs.
 _LOCAL = threading.local()
 
 
 def session() -> Session:
-    """The one under way in this thread."""
+    """The innermost session of this thread."""
     stack = getattr(_LOCAL, "stack", None)
     if not stack:
         raise SpanaxError("a value of a lifted program was used after the program had ended")

@@ -1,4 +1,8 @@
-"""Does a lifted program give what the function itself gives?"""
+"""Does a lifted program give what the function itself gives?
+
+Both are run on the same arguments, and their results compared to the precision of their numbers: a sum in another order
+differs in the last digits.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +21,10 @@ TOLERANCES = {4: 1e-4, 8: 1e-9}  # by the bytes of a number
 
 def check_values(f: Callable, args: tuple, kwargs: dict, result: Any) -> None:
     """Runs f on copies of the arguments, as NumPy arrays, and compares; `SpanaxError` where they differ."""
-    given, named = jax.tree.map(
-        lambda x: (
-            np.array(x)
-            if isinstance(x, jax.Array) and x.ndim
-            else x.item()
-            if isinstance(x, jax.Array)
-            else copy.deepcopy(x)
-        ),
-        (args, kwargs),
-    )
-    expected = f(*given, **named)
+    own_args, own_kwargs = jax.tree.map(_as_numpy, (args, kwargs))
+    expected = f(*own_args, **own_kwargs)
     pairs = zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=False)
+    # By the leaves, not by the trees: a list of JAX arrays is compared with an array of NumPy's.
     same_form = len(jax.tree.leaves(result)) == len(jax.tree.leaves(expected))
     for ours, plain in pairs:
         same_form = same_form and _is_close(ours, plain)
@@ -40,6 +36,13 @@ def check_values(f: Callable, args: tuple, kwargs: dict, result: Any) -> None:
             "a report to Spanax, with the function",
             where=defined(f),
         )
+
+
+def _as_numpy(x: Any) -> Any:
+    """A copy, as f may write what it is given; of a JAX array, as what f would be given in plain Python."""
+    if not isinstance(x, jax.Array):
+        return copy.deepcopy(x)
+    return np.array(x) if x.ndim else x.item()
 
 
 def _is_close(ours: Any, plain: Any) -> bool:

@@ -1,82 +1,139 @@
-"""`gradient` and `value_and_gradient`: of a plain Python and NumPy function, in one call."""
+"""`gradient` and `value_and_gradient`: of a plain Python and NumPy function, in one call.
+
+Three routes: lifted and differentiated by JAX (`_gradient/lifted.py`), taken as a JAX function
+(`_gradient/jax_functions.py`), or estimated from values, of the smoothed program (`_gradient/smoothed.py`).
+"""
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import types
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Key
 
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
-from .._jaxprs import here, is_traced
+from .._functions import join_keywords
 from ..bridges.smoothing import Smoothing
-from ..smoothing import smooth
-from ._compiled import Outcome, Program
-from ._derivatives.nan_gradients import NanGradientError, check_choice, without_nan
-from ._python.calls import is_of_jax
-from .lift import MAX_ITERATIONS, checked, raising
+from ._derivatives.nan_gradients import check_choice
+from ._gradient.arguments import Differentiated
+from ._gradient.jax_functions import derive_jax, is_jax
+from ._gradient.lifted import derive_lifted
+from ._gradient.smoothed import derive_smoothed
+from .lift import MAX_ITERATIONS
 
 
 def gradient(
     f: Callable[..., Any],
     *args: Any,
+    argnums: int | Sequence[int] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    lifted: bool | None = None,
     sigma: float | None = None,
     key: Key[Array, ""] | None = None,
     pairs: int = 64,
     max_iterations: int = MAX_ITERATIONS,
     nan: str = "raise",
-) -> tuple[Any, ...]:
-    """The gradients of a scalar function, one for each argument: see `value_and_gradient`.
+    **keywords: Any,
+) -> Any:
+    """The gradient of a scalar function of plain Python and NumPy: `value_and_gradient` without the value.
+
+    **Arguments:** as those of `value_and_gradient`
+
+    - `f`: the function; its result is one real number.
+    - `*args`: its positional arguments: numbers, arrays of any shape, lists, tuples and dicts of them, and anything else.
+    - `argnums`: the argument to differentiate by, or several in a tuple. By default, those that hold a float.
+    - `kwargs`: f's keyword arguments whose names are options here, such as `{"key": ...}`.
+    - `lifted`: whether f is lifted (True) or is a JAX function (False). By default, the names in its code decide.
+    - `sigma`: the standard deviation of the noise on the arguments, for the gradient of the smoothed program.
+    - `key`: a PRNG key, for `sigma`.
+    - `pairs`: the number of pairs of points, for `sigma`.
+    - `max_iterations`: the bound on each `while` loop whose test depends on the arguments.
+    - `nan`: "raise" or "return", for a gradient that is NaN where the value is finite.
+    - `**keywords`: f's other keyword arguments, which are not differentiated.
+
+    **Returns:**
+
+    The gradient of the argument, of its type and shape; of several, a tuple.
+
+    **Raises:**
+
+    - `SpanaxError`: as `value_and_gradient`.
 
     >>> import spanax as sx
     >>> sx.gradient(lambda x: 3 * x**2 + 2 * x + 1, 5)
-    (32.0,)
+    32.0
+    >>> sx.gradient(lambda x, y: x * y**2, 2.0, 3.0)
+    (9.0, 12.0)
+    >>> sx.gradient(lambda x, y: x * y**2, 2.0, 3.0, argnums=1)
+    12.0
     """
-    return _derived("gradient", f, args, sigma, key, pairs, max_iterations, nan)[1]
+    call = _call("gradient", f, args, argnums, keywords, kwargs)
+    return _derive("gradient", call, lifted, sigma, key, pairs, max_iterations, nan)[1]
 
 
 def value_and_gradient(
     f: Callable[..., Any],
     *args: Any,
+    argnums: int | Sequence[int] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    lifted: bool | None = None,
     sigma: float | None = None,
     key: Key[Array, ""] | None = None,
     pairs: int = 64,
     max_iterations: int = MAX_ITERATIONS,
     nan: str = "raise",
-) -> tuple[Any, tuple[Any, ...]]:
-    """The value of a scalar function, and a tuple of its gradients, one for each argument.
+    **keywords: Any,
+) -> tuple[Any, Any]:
+    """The value of a scalar function of plain Python and NumPy, and its gradient.
 
-    f is a plain Python and NumPy function, which is lifted (see `lift`), or a JAX function, which is taken as it is. Numbers,
-    arrays, and lists, tuples and dicts of them have a gradient of the same form: floats for Python's numbers, NumPy arrays of
-    the same dtype for NumPy's, JAX arrays for JAX's. It is None for what has no derivative: text, None, booleans, arrays of
-    integers, objects, and integers that decide how often a loop runs or how large an array is. Other integers count as the real
-    numbers that they are. Unless an argument is a JAX array, the computation is in the precision of the arguments: double for
-    Python's floats.
+    f is lifted (see `lift`), or taken as it is where it is a JAX function. Numbers, arrays, and lists, tuples and dicts of them
+    have a gradient of the same form: a float for a Python number, a NumPy array of the same shape and dtype for NumPy's, a JAX
+    array for JAX's. It is None for what has no derivative: text, None, booleans, arrays of integers, objects, and integers that
+    decide how often a loop runs or how large an array is. Python's other integers count as the real numbers that they are.
+    Unless an argument is a JAX array, the computation is in the precision of the arguments: double for Python's floats.
 
-    It is the derivative of the way that the arguments take: of a program with jumps it does not see the jumps. With `sigma` it
-    is that of the smoothed program, E[f(x + sigma u)], u standard normal, for all arguments that have a derivative: estimated
-    from values of f at `pairs` pairs of points, and unbiased for it (see `smooth`). The value is then the mean over all points.
-    That needs a `key`.
+    By which arguments: those that `argnums` names, as in JAX. Without `argnums`, by those that hold a float (a Python float, an
+    array of floats, or a container of such); where none does, by those that hold a Python integer. If that is one argument, its
+    gradient itself is returned, else a tuple with one entry for each positional argument, None for what has no derivative. So
+    the form of the result depends on the types of the arguments only.
+
+    It is the derivative of the branches that the program takes for these arguments: of a program with jumps it does not see the
+    jumps. With `sigma` it is that of the smoothed program, E[f(x + sigma u)], u standard normal, for all arguments that are
+    differentiated: estimated from values of f at `pairs` pairs of points, and unbiased for it (see `smooth`). The value is then
+    the mean over all points.
 
     The program is traced in the first call, and kept with the function; it is traced again for arguments of another form, and
-    when a global variable, a closure or an attribute that it reads has changed. `max_iterations` bounds each `while` loop whose
-    test depends on the arguments.
+    when a global variable, a closure or an attribute that it reads has changed.
 
-    A gradient that is NaN where the value is finite is an error, which names the line that makes it; inside of the caller's jit,
-    JAX's runtime error without the line. With `nan="return"` it is returned. Infinite gradients are returned, and those of a
-    value that is not finite.
+    **Arguments:**
 
-    Raises `SpanaxError` for a result that is not one real number, for what cannot be lifted (see `lift`), and for what goes wrong
-    when the program runs: an assertion or a `raise` of its own, a loop at its bound, an index out of bounds.
+    - `f`: the function; its result is one real number.
+    - `*args`: its positional arguments: numbers, arrays of any shape, lists, tuples and dicts of them, and anything else.
+    - `argnums`: the argument to differentiate by, as a position from 0, or several in a tuple. An int gives the gradient
+      itself, a tuple a tuple.
+    - `kwargs`: f's keyword arguments whose names are options here, such as `{"key": ...}`. Not differentiated.
+    - `lifted`: True lifts f, False takes it as a JAX function. By default, f is taken for a JAX function if it is one of a
+      library on JAX, or names JAX and neither NumPy, SciPy nor math.
+    - `sigma`: the standard deviation of the noise on the arguments, in their units, for the gradient of the smoothed program.
+    - `key`: a PRNG key, which `sigma` needs.
+    - `pairs`: the number of pairs of points for `sigma`: 2 `pairs` evaluations of f.
+    - `max_iterations`: the bound on each `while` loop whose test depends on the arguments. Reverse mode keeps the state of
+      about 2 sqrt(max_iterations) iterations.
+    - `nan`: what happens to a gradient that is NaN where the value is finite. "raise" names the line that makes it; inside the
+      caller's jit it is JAX's runtime error, without the line. "return" returns it. Infinite gradients are returned in any
+      case, and so are those of a value that is not finite.
+    - `**keywords`: f's other keyword arguments. Not differentiated.
+
+    **Returns:**
+
+    `(value, gradient)`: a float (a JAX scalar where an argument is a JAX array), and the gradient or the tuple of gradients.
+
+    **Raises:**
+
+    - `SpanaxError`: for a result that is not one real number; for what cannot be lifted (see `lift`); for an argument in
+      `argnums` that has no derivative; for a gradient that is NaN; and for what goes wrong when the program runs: an
+      assertion or a `raise` of its own, a loop at its bound, an index out of bounds.
 
     >>> import numpy as np, spanax as sx
     >>> def path(v, angle):
@@ -87,220 +144,71 @@ def value_and_gradient(
     >>> value, (by_speed, by_angle) = sx.value_and_gradient(path, 10.0, 0.7)
     >>> print(round(value, 3), round(by_speed, 3))
     10.172 1.017
+
+    SciPy's minimisers take both at once (`jac=True`):
+
+    >>> from scipy.optimize import minimize
+    >>> rosen = lambda x: 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
+    >>> found = minimize(lambda x: sx.value_and_gradient(rosen, x), np.array([-1.0, 2.0]), jac=True, method="BFGS")
+    >>> print(found.x.round(3))
+    [1. 1.]
+
+    optax's optimisers take the gradient, which has the form of the parameters:
+
+    >>> import jax.numpy as jnp, optax
+    >>> def loss(params):
+    ...     return np.sum((params["w"] - 3) ** 2)
+    >>> params, optimizer = {"w": jnp.array([1.0, -2.0])}, optax.sgd(0.25)
+    >>> state = optimizer.init(params)
+    >>> for _ in range(9):
+    ...     value, slope = sx.value_and_gradient(loss, params)
+    ...     updates, state = optimizer.update(slope, state)
+    ...     params = optax.apply_updates(params, updates)
+    >>> print(params["w"].round(1))
+    [3. 3.]
     """
-    return _derived("both", f, args, sigma, key, pairs, max_iterations, nan)
+    call = _call("value_and_gradient", f, args, argnums, keywords, kwargs)
+    return _derive("both", call, lifted, sigma, key, pairs, max_iterations, nan)
 
 
-def _derived(
-    derive: str, f: Callable, args: tuple, sigma: Any, key: Any, pairs: int, max_iterations: int, nan: str
-) -> tuple[Any, tuple[Any, ...]]:
-    """The value, None where it is not asked for, and the gradients."""
-    refuse_foreign(args, tables=False)
-    _check_options(sigma, key)
+def _call(
+    who: str, f: Any, args: tuple, argnums: Any, keywords: dict, kwargs: Mapping[str, Any] | None
+) -> Differentiated:
+    if not callable(f):
+        raise SpanaxError(f"{who}() takes a function, not {f!r}", f"sx.{who}(f, x)")
+    named = join_keywords(keywords, kwargs)
+    refuse_foreign(args, named, tables=False)
+    return Differentiated.of(f, args, named, argnums)
+
+
+def _derive(
+    derive: str,
+    call: Differentiated,
+    lifted: bool | None,
+    sigma: float | None,
+    key: Any,
+    pairs: int,
+    max_iterations: int,
+    nan: str,
+) -> tuple[Any, Any]:
+    """The value, which may be None where only the gradient is asked for, and the gradient."""
+    _check_options(lifted, sigma, key)
     check_choice(nan)
-    with _precision(args, key):
+    # A plain function that was taken for a JAX one would fail at its first `if`, with JAX's error: `lifted=True` is the remedy.
+    is_lifted = not is_jax(call.f) if lifted is None else lifted
+    # The precision holds for the tracing and the run: a program in double precision cannot be entered in single.
+    with call.precision(key):
         if sigma is not None:
-            return _smoothed(f, args, sigma, key, pairs, max_iterations)
-        if is_jax(f):
-            return _of_jax(f, args, nan)
-        if nan == "raise" and any(map(is_traced, jax.tree.leaves(args))):
-            derive = "both"  # the check when it runs needs the value
-        program = _program(f, max_iterations, derive)
-        outcome, ints = _outcome(program, args)
-        leaves, gradients = checked((outcome.leaves, outcome.gradients), outcome)
-        if nan == "raise":
-            again = functools.partial(program.scalar, args, ints)
-            gradients = without_nan(leaves[0] if leaves else None, gradients, outcome.has_nan, f, again)
-        value = _plain(leaves[0], args) if leaves else None
-        return value, _in_place(args, gradients, ints)
+            return derive_smoothed(call, Smoothing(sigma=sigma, pairs=pairs), key, max_iterations, is_lifted)
+        return derive_lifted(call, max_iterations, derive, nan) if is_lifted else derive_jax(call, nan)
 
 
-def _check_options(sigma: Any, key: Any) -> None:
+def _check_options(lifted: Any, sigma: Any, key: Any) -> None:
+    if lifted not in (None, True, False):
+        raise SpanaxError(f"lifted={lifted!r}", "lifted=True, for a plain function", "lifted=False, for a JAX function")
     if sigma is None and key is not None:
-        raise SpanaxError("a key without sigma: an exact gradient draws nothing", "sigma=0.1", "no key")
+        raise SpanaxError(
+            "a key without sigma: an exact gradient draws nothing", "sigma=0.1", 'kwargs={"key": key}, for a key of f'
+        )
     if sigma is not None and key is None:
         raise SpanaxError("sigma needs a key: the smoothed gradient is an estimate", "key=jax.random.key(0)")
-
-
-def _precision(args: tuple, key: Any) -> contextlib.AbstractContextManager:
-    """Double precision, for arguments that are not JAX's."""
-    return contextlib.nullcontext() if _has_jax_numbers(args) or is_traced(key) else jax.enable_x64(True)
-
-
-def _has_jax_numbers(args: tuple) -> bool:
-    """Keys, which have no precision, are none."""
-    arrays = [x for x in jax.tree.leaves(args) if isinstance(x, jax.Array)]
-    return any(not jnp.issubdtype(x.dtype, jax.dtypes.extended) for x in arrays)
-
-
-_PROGRAMS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-
-
-def _program(f: Callable, max_iterations: int, derive: str) -> Program:
-    """That of an earlier call with the same function."""
-    owner = getattr(f, "__self__", None) if isinstance(f, types.MethodType) else None
-    function = f.__func__ if isinstance(f, types.MethodType) else f
-    try:
-        programs = _PROGRAMS.setdefault(function, {})
-    except TypeError:  # no weak reference, or not hashable
-        return Program(f, max_iterations, True, derive)
-    name = id(owner), max_iterations, derive
-    if name not in programs:
-        programs[name] = Program(f, max_iterations, True, derive)
-        for old in list(programs)[:-8]:
-            del programs[old]
-    return programs[name]
-
-
-def _outcome(program: Program, args: tuple) -> tuple[Outcome, str]:
-    """With integers as numbers that have a derivative or, where the program counts with them, as they are."""
-    kinds = tuple(type(x) for x in jax.tree.leaves(args))
-    if int not in kinds or program.counts.get(kinds):
-        return program(args, {}), "static"
-    try:
-        return program(args, {}, ints="float"), "float"
-    except (SpanaxError, TypeError, ValueError, IndexError, KeyError, AttributeError):
-        outcome = program(args, {})
-        program.counts[kinds] = True
-        return outcome, "static"
-
-
-def _in_place(args: tuple, gradients: list, ints: str) -> tuple:
-    """The gradients in the places of the arguments, None elsewhere."""
-    given = iter(gradients)
-
-    def one(x: Any) -> Any:
-        if type(x) is int and ints == "float":
-            return float(next(given))
-        return _plain_like(next(given), x) if _is_inexact(x) else None
-
-    return tuple(_whole(jax.tree.map(one, arg)) for arg in args)
-
-
-def _whole(tree: Any) -> Any:
-    """None for a container without any gradient."""
-    return tree if jax.tree.leaves(tree) else None
-
-
-def _plain_like(x: jax.Array, like: Any) -> Any:
-    if isinstance(like, jax.Array) or is_traced(x):
-        return x
-    array = np.asarray(x)
-    if isinstance(like, np.ndarray):
-        return array
-    return array.dtype.type(array) if isinstance(like, np.generic) else array.item()
-
-
-def _plain(value: jax.Array, args: tuple) -> Any:
-    if is_traced(value) or _has_jax_numbers(args):
-        return value.reshape(())
-    return np.asarray(value).item()
-
-
-# -- JAX functions
-
-
-def is_jax(f: Callable) -> bool:
-    """Is it JAX's, Equinox's or Spanax's own, or a function that names JAX, and neither NumPy nor math?"""
-    if isinstance(f, eqx.Module) or is_of_jax(f):
-        return True
-    if not isinstance(f, (types.FunctionType, types.MethodType)):
-        return False
-    function = f.__func__ if isinstance(f, types.MethodType) else f
-    scope = function.__globals__
-    named = {_top(scope[n]) for n in function.__code__.co_names if n in scope}
-    return bool(named & {"jax", "equinox", "optax"}) and not named & {"numpy", "math", "scipy"}
-
-
-def _top(x: Any) -> str:
-    name = x.__name__ if isinstance(x, types.ModuleType) else getattr(x, "__module__", None) or ""
-    return str(name).partition(".")[0]
-
-
-def _is_inexact(x: Any) -> bool:
-    numbers = isinstance(x, (float, complex, np.ndarray, np.generic, jax.Array))
-    return numbers and jnp.issubdtype(getattr(x, "dtype", float), jnp.inexact)
-
-
-def _of_jax(f: Callable, args: tuple, nan: str) -> tuple[Any, tuple]:
-    def run(moving: tuple, fixed: tuple) -> tuple:
-        def scalar(x: tuple) -> Any:
-            return f(*eqx.combine(x, fixed))
-
-        value, gradients = jax.value_and_grad(scalar)(moving)
-        if nan == "raise":
-            leaves, tree = jax.tree.flatten(moving)
-            again = lambda *xs: scalar(jax.tree.unflatten(tree, xs))  # noqa: E731
-            has_nan = jnp.stack([jnp.isnan(x).any() for x in jax.tree.leaves(gradients)] or [jnp.asarray(False)]).any()
-            gradients = without_nan(value, gradients, has_nan, f, lambda: (again, leaves))
-        return value, gradients
-
-    return _differentiated(run, args)
-
-
-def _differentiated(run: Callable[[tuple, tuple], tuple], args: tuple) -> tuple[Any, tuple]:
-    """The value and the gradients that `run` gives of the numbers with a derivative, and all else.
-
-    Integers are such numbers, unless that fails: then the program counts with them.
-    """
-    for given in (jax.tree.map(lambda x: float(x) if type(x) is int else x, args), args):
-        moving, fixed = eqx.partition(given, _is_inexact)
-        try:
-            value, found = run(jax.tree.map(jnp.asarray, moving), fixed)
-            break
-        except NanGradientError:
-            raise
-        except (SpanaxError, TypeError, ValueError, IndexError, KeyError, AttributeError):
-            if given is args or not any(type(x) is int for x in jax.tree.leaves(args)):
-                raise
-    pairs_ = zip(args, found, strict=True)
-    return _plain(value, args), tuple(_whole(jax.tree.map(_slope_like, arg, slope)) for arg, slope in pairs_)
-
-
-def _slope_like(x: Any, slope: Any) -> Any:
-    return None if slope is None else _plain_like(slope, x)
-
-
-# -- smoothed
-
-
-def _smoothed(f: Callable, args: tuple, sigma: float, key: Any, pairs: int, max_iterations: int) -> tuple[Any, tuple]:
-    place, messages = here(), []
-    lifted = Program(f, max_iterations, True)
-
-    def value(*given: Any) -> Any:
-        if is_jax(f):
-            return f(*given)
-        outcome = lifted(given, {})
-        messages.extend(outcome.messages)
-        return raising(outcome)
-
-    def run(moving: tuple, fixed: tuple) -> tuple:
-        if not jax.tree.leaves(moving):
-            raise SpanaxError(
-                "no argument is a real number: there is nothing to smooth",
-                "floats instead of text or objects",
-                where=place,
-            )
-        smoothed = smooth(lambda x: _as_float(value(*eqx.combine(x, fixed))), via=Smoothing(sigma=sigma, pairs=pairs))
-        with _faults(messages):
-            return jax.value_and_grad(lambda x: smoothed(x, key=key))(moving)
-
-    return _differentiated(run, args)
-
-
-def _as_float(value: Any) -> Array:
-    inexact = jnp.issubdtype(jnp.result_type(value), jnp.inexact)
-    return jnp.reshape(value, ()) if inexact else jnp.asarray(value, float)
-
-
-@contextlib.contextmanager
-def _faults(messages: list[tuple[str, str, tuple[str, ...]]]) -> Iterator[None]:
-    """Those of the program at any of the points, which come as JAX's errors, as what they are."""
-    try:
-        yield
-    except (RuntimeError, ValueError) as error:
-        for problem, where, remedies in messages:
-            if problem in str(error) and where in str(error):
-                raise SpanaxError(problem, *remedies, where=where) from None
-        raise

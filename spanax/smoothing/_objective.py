@@ -16,7 +16,7 @@ from .._primitives import undifferentiated
 from .._pytree import PyTree
 
 
-class Program:
+class Objective:
     """f(x, *args, **kwargs) as a function of x and, where f takes one that is not given, of a key.
 
     It is traced once. What it needs besides x and the key, arguments or variables of enclosing functions, is guarded: a
@@ -26,8 +26,10 @@ class Program:
     def __init__(self, f: Callable[..., Any], x: PyTree[Array], key: Key[Array, ""], args: tuple, kwargs: dict):
         self.f, self.args, self.kwargs = f, args, kwargs
         self.takes_key = takes_key(f, (x, *args), kwargs)
-        self.closed = jax.make_jaxpr(lambda x, key: _checked_scalar(self.source(x, key), f))(x, key)
-        self._consts: Any = guarded(self.closed.consts)
+        # Traced once and run many times; f's constants, such as variables of enclosing functions, are then known and
+        # can be guarded.
+        self.closed = jax.make_jaxpr(lambda x, key: _as_scalar(self.source(x, key), f))(x, key)
+        self._consts: Any = refuse_derivative(self.closed.consts)
 
     def source(self, x: PyTree[Array], key: Key[Array, ""]) -> Any:
         """f itself, unguarded, to be traced again."""
@@ -39,11 +41,12 @@ class Program:
 
 def paired_keys(key: Key[Array, ""], pairs: int) -> Key[Array, " points"]:
     """A key for each of 2 pairs points, the same for the two of a pair."""
+    # Common random numbers: f's own noise is the same at both points of a pair, and cancels in their difference.
     keys = jax.random.split(key, pairs)
     return jnp.concatenate([keys, keys])
 
 
-def guarded(tree: PyTree[Array]) -> PyTree[Array]:
+def refuse_derivative(tree: PyTree[Array]) -> PyTree[Array]:
     return undifferentiated(
         tree,
         "smooth(f) was differentiated with respect to something besides x, which values of f at other x do not tell",
@@ -52,7 +55,7 @@ def guarded(tree: PyTree[Array]) -> PyTree[Array]:
     )
 
 
-def checked_point(x: Any) -> PyTree[Array]:
+def check_point(x: Any) -> PyTree[Array]:
     """x as a pytree of floating-point arrays; raises where it is not one, or where it is known to hold a NaN or infinity."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(x):
         dtype = getattr(leaf, "dtype", None) or type(leaf)
@@ -74,11 +77,12 @@ def check_finite(tree: PyTree[Array], what: str) -> None:
     """Raises where the values are known here and one is not finite."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         fine = jnp.all(jnp.isfinite(leaf))
+        # A traced value is not known yet; a NaN then makes the result NaN.
         if not is_traced(fine) and not fine:
             raise SpanaxError(f"{what}{jax.tree_util.keystr(path)} holds a NaN or an infinity", "finite numbers")
 
 
-def _checked_scalar(out: Any, f: Callable[..., Any]) -> Float[Array, ""]:
+def _as_scalar(out: Any, f: Callable[..., Any]) -> Float[Array, ""]:
     remedies = "jnp.mean or jnp.sum of it; .astype(float) of a count", "smooth of each element by itself"
     check_scalar("smooth(f): f", out, defined(f), *remedies)
     return jnp.asarray(out)

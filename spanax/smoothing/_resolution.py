@@ -16,7 +16,7 @@ from .._primitives import any_lane
 from .._pytree import PyTree
 
 
-def resolved(
+def check_resolution(
     f: Callable[[PyTree[Array], Key[Array, ""]], Float[Array, ""]],
     x: PyTree[Array],
     X: PyTree[Array],
@@ -30,9 +30,12 @@ def resolved(
     flat, as a program with jumps is between them: then 0 is what the values say, and only a derivative of f itself that is not 0,
     and too small to show, says that a change was rounded away.
     """
+    # A difference of values is known to a unit in their last place, whatever the noise. If all the differences are a
+    # few units, the quotient is made of rounding.
     low, high = jnp.min(Y), jnp.max(Y)
     spread, size = high - low, jnp.maximum(jnp.abs(low), jnp.abs(high))
     unit = _unit(Y, size, spread)
+    # any_lane, so that under vmap the costly test runs only if some example needs it: a cond becomes a select there.
     suspect = any_lane(spread <= FEW * unit)
 
     def is_rounding() -> Bool[Array, ""]:
@@ -40,6 +43,7 @@ def resolved(
         return (spread <= FEW * unit) & ((spread > 0) | ((change > 0) & (change <= FEW * unit)))
 
     if is_traced(suspect):
+        # Inside shard_map both branches need the same varying axes.
         none = as_varying(jnp.zeros((), bool), varying_type(jax.eval_shape(is_rounding)))
         bad = lax.cond(suspect, is_rounding, lambda: none)
     else:
@@ -56,14 +60,15 @@ def resolved(
 
 def _unit(Y: Array, size: Array, spread: Array) -> Array:
     """One in the last place of a number of this size: of float32, where float64 holds nothing else."""
-    unit = _spacing(size, Y.dtype)
+    unit = _unit_in_last_place(size, Y.dtype)
     if Y.dtype != jnp.float64:
         return unit
+    # A float64 result may hold float32 numbers, as those of many simulators do: then their last digit is much larger.
     single = jnp.all(Y.astype(jnp.float32).astype(jnp.float64) == Y) & (spread > 0)
-    return jnp.where(single, _spacing(size, jnp.dtype(jnp.float32)), unit)
+    return jnp.where(single, _unit_in_last_place(size, jnp.dtype(jnp.float32)), unit)
 
 
-def _spacing(size: Array, dtype: jnp.dtype) -> Array:
+def _unit_in_last_place(size: Array, dtype: jnp.dtype) -> Array:
     finfo = jnp.finfo(dtype)
     _, exponent = jnp.frexp(jnp.where(jnp.isfinite(size), size, 0))
     spacing = jnp.ldexp(jnp.asarray(finfo.eps, size.dtype), exponent - 1)
@@ -72,6 +77,7 @@ def _spacing(size: Array, dtype: jnp.dtype) -> Array:
 
 def _change(f: Callable, x: PyTree[Array], X: PyTree[Array], key: Key[Array, ""]) -> Float[Array, ""]:
     """By how much f would change from x to the first point, by its own derivative; 0 where that is not to be had."""
+    # One point is enough: f's own derivative says whether there is anything to be seen at all.
     move = jax.tree.map(lambda at, to: to[0] - at, x, X)
     try:
         return jnp.abs(jax.jvp(lambda x: f(x, key), (x,), (move,))[1])

@@ -51,7 +51,11 @@ class Guide(eqx.Module):
         gradient = jax.tree.map(lambda g: lax.stop_gradient(jnp.asarray(g)), gradient)
         value = jax.tree.map(jnp.zeros_like, gradient) if self.value is None else self.value
         check_same_form(value, gradient, "Guide.update(gradient)", "the gradients before")
+        # Bias correction: `weight` is what the decays so far add up to, so the mean of equal gradients is that
+        # gradient from the first on.
         weight = self.decay * self.weight + (1 - self.decay)
+        # Written as an update of the mean, not as a ratio of sums: the sums of many small gradients would lose
+        # digits.
         share = (1 - self.decay) / weight
         mean = jax.tree.map(
             lambda old, new: old + share.astype(old.dtype) * (new.astype(old.dtype) - old), value, gradient

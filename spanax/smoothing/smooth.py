@@ -23,8 +23,8 @@ from .._pytree import PyTree
 from ..bridges.smoothing import Smoothing
 from ._guides.softened_control import softened_gradient
 from ._guides.softened_guide import softened_slope
-from ._objective import Program, check_finite, checked_point, guarded, paired_keys
-from ._resolution import resolved
+from ._objective import Objective, check_finite, check_point, paired_keys, refuse_derivative
+from ._resolution import check_resolution
 from .guide import Guide, check_same_form
 
 _DEFAULT = Smoothing()
@@ -39,46 +39,60 @@ def smooth(
 ) -> Callable[..., Any]:
     """The Gaussian average of a function with jumps: g(x, *args, key=key, **kwargs) estimates E[f(x + sigma u)].
 
-    `f(x, *args, **kwargs)` takes any pytree x of floating-point arrays and returns a floating-point scalar. u is standard
-    normal, of the form of x; `via` gives sigma, the number of pairs of points, and how their directions depend on each
-    other (see `Smoothing`). The value is the mean of f at all points. The derivative with respect to x is unbiased for that
-    of the SMOOTHED function, E[f(x + sigma u)], from values of f alone: no derivative of f is taken, so any program
-    will do. For f itself it is biased, by O(sigma^2) where f is smooth. Where f takes a `key` that is not given, each
-    pair of points gets one of its own, the same for both (common random numbers), and the expectation is over it as well.
+    u is standard normal, of the form of x. The value is the mean of f at all points. The derivative with respect to x is unbiased
+    for that of the SMOOTHED function, E[f(x + sigma u)], from values of f alone: no derivative of f is taken, so any program will
+    do. For f itself it is biased, by O(sigma^2) where f is smooth.
 
-    To lower the variance, a linear guide is subtracted and its mean is added: the estimate stays unbiased for every guide
-    that does not depend on `key`, since its coefficient is fitted on other points. That the guide does not depend on `key`
-    is not checked: a gradient from the same `key` makes the estimate biased. With `control_variate="auto"`
+    **The guide.** To lower the variance, a linear guide is subtracted and its mean is added. The estimate stays unbiased for
+    every guide that does not depend on `key`, since its coefficient is fitted on other points. That the guide does not depend
+    on `key` is not checked: a gradient from the same `key` makes the estimate biased. With `control_variate="auto"`
     (recommended) the guide is
 
-    - `guide=`, where it is given: a past gradient, a pytree like x, or a `Guide` that remembers several. It costs nothing;
-    - else the gradient at x of the softened program (softness = sigma, see `soften`), where f can be softened, the gradient
-      is finite, and it is no more than about twice the work of the values. It takes longer to compile.
+    - `guide=`, if it is given. It costs nothing;
+    - otherwise the gradient at x of the softened program (softness = sigma, see `soften`), if f can be softened, the gradient is
+      finite, and it is no more than about twice the work of the values. It takes longer to compile.
 
-    None uses no guide. `"softened"` subtracts the softened program itself (softness = sigma/2), with its gradients at all
-    points: opt-in, for functions of a few numbers. Its coefficient comes from 16 pairs of its own, and is 0 where those
-    say that the softened program is wilder than f; where a loop makes its gradients grow, they may not tell, and single
-    estimates are then far off. It is unbiased where the softened program is continuous, and refused where softening keeps
-    anything hard.
+    `"softened"` subtracts the softened program itself (softness = sigma/2), with its gradients at all points: opt-in, for
+    functions of a few numbers. Its coefficient comes from 16 pairs of its own, and is 0 if those say that the softened program is
+    wilder than f. If a loop makes its gradients grow, they may not show it, and single estimates are then far off. It is unbiased
+    if the softened program is continuous, and refused if softening keeps anything hard.
 
     Measured on ten programs with jumps (benchmarks/smooth.py), the variance of plain antithetic smoothing (independent
     directions) over that of this, 32 pairs: a moving average along an optimisation 1.4 to 37 in 20 dimensions and 1.4 to 8 in
-    100; the softened gradient 1.4 to 15, and 1.05 to 68; no guide 1.5 to 3.4, and 1.1. For one number and 50 pairs the
-    softened gradient 1 to 47, `"softened"` 1 to 1300. Near an optimum there is nothing to guide, and nothing to gain.
-    Time for an estimate is .9 to 1.8 of plain's with a moving average, up to 4 with the softened gradient where f is cheap,
-    and 3 to 60 with `"softened"`.
+    100; the softened gradient 1.4 to 15, and 1.05 to 68; no guide 1.5 to 3.4, and 1.1. For one number and 50 pairs the softened
+    gradient 1 to 47, `"softened"` 1 to 1,300. Near an optimum there is nothing to guide, and nothing to gain. Time for an
+    estimate is .9 to 1.8 of plain's with a moving average, up to 4 with the softened gradient where f is cheap, and 3 to 60
+    with `"softened"`.
 
-    Works under jit, vmap, grad and jacfwd. f is vmapped over all 2 pairs points, which takes as many times its memory; where
-    it cannot be vmapped, it runs at one point after the other. A NaN value of f makes value and derivative NaN. Where f
-    is flat at all points the derivative is exactly 0: sigma is to be about as wide as the way to the next jump. Where f only
-    seems flat, its derivative at x (by JAX, where it has one) being so small that it does not show in the digits of f, or where
-    its values differ in their last digits only (4 units in the last place), the derivative is NaN in a compiled or vmapped
-    program, and an error elsewhere.
+    **Where it gives 0 or NaN.** If f is flat at all points the derivative is exactly 0: sigma is to be about as wide as the
+    way to the next jump. If f only seems flat, its derivative at x (by JAX, if it has one) being so small that it does not
+    show in the digits of f, or if its values differ in their last digits only (4 units in the last place), the derivative is
+    NaN in a compiled or vmapped program, and an error elsewhere. A NaN value of f makes value and derivative NaN.
 
-    Raises `SpanaxError` for values that differ in their last digits only; for a second derivative;
-    for a derivative with respect to anything but x, since values at other x
-    do not tell it; for an x that holds integers, NaN, infinity, or nothing; for a result of f that is no floating-point
-    scalar; for a sigma, a guide, a key or a `control_variate` that does not fit.
+    Works under jit, vmap, grad and jacfwd. f is vmapped over all 2 pairs points, which takes as many times its memory; if it
+    cannot be vmapped, it runs at one point after the other.
+
+    **Arguments:**
+
+    - `f`: f(x, *args, **kwargs) takes any pytree x of floating-point arrays and returns a floating-point scalar. If it takes a
+      `key` that is not given, each pair of points gets one of its own, the same for both (common random numbers), and the
+      expectation is over it as well.
+    - `via`: a `Smoothing`: sigma, the number of pairs of points, and how their directions depend on each other.
+    - `guide`: a past gradient, a pytree like x, or a `Guide` that remembers several.
+    - `control_variate`: "auto", "softened", or None for no guide.
+
+    **Returns:**
+
+    A function with f's signature and `key=`, the PRNG key of the noise.
+
+    **Raises:**
+
+    - `SpanaxError`: options that do not fit each other; and, where the result is called or differentiated, values that differ in
+      their last digits only; a second derivative; a derivative with respect to anything but x, since values at other x do not
+      tell it; an x that holds integers, NaN, infinity, or nothing; a result of f that is not a floating-point scalar; a sigma,
+      a guide or a key that does not fit.
+
+    Gaussian smoothing: Nesterov and Spokoiny 2017; the linear guide: see `spanax.Smoothing`.
 
     >>> import jax, jax.numpy as jnp, spanax as sx
     >>> def f(x):
@@ -93,10 +107,11 @@ def smooth(
     def smoothed(x, *args, key: Any = None, **kwargs):
         refuse_foreign(x, args, kwargs)
         check_key(key)
-        x = checked_point(x)
+        x = check_point(x)
         at, bridge = lax.stop_gradient(x), _guarded_bridge(via)
+        # Three independent keys: the guide must not depend on the directions, or its mean could not be added back.
         for_points, for_runs, for_control = jax.random.split(key, 3)
-        program = Program(f, at, for_runs, args, kwargs)
+        program = Objective(f, at, for_runs, args, kwargs)
         X, keys = bridge.points(at, for_points), paired_keys(for_runs, via.pairs)
         Y = at_many_points(program, X, keys)
         if control_variate == "softened":
@@ -105,7 +120,7 @@ def smooth(
             slope = bridge.combine(at, X, Y, guide=softened_slope(program, bridge, at, for_control))
         else:
             slope = bridge.combine(at, X, Y, guide=_chosen_guide(guide, at))
-        return _with_slope(Y, X, resolved(program, at, X, Y, keys[0], slope), x)
+        return _with_slope(Y, X, check_resolution(program, at, X, Y, keys[0], slope), x)
 
     smoothed.__signature__ = _signature(f)  # pyright: ignore[reportAttributeAccessIssue]
     return smoothed
@@ -137,7 +152,9 @@ def _check_options(via: Any, guide: Any, control_variate: Any) -> None:
 
 def _guarded_bridge(via: Smoothing) -> Smoothing:
     """The bridge, whose sigma is not to be differentiated, with two blocks of directions at least: one to fit on."""
-    sigma = jax.tree.map(lambda s: guarded(s) if hasattr(s, "dtype") else s, via.sigma)
+    # The points depend on sigma, but values at them do not tell the derivative with respect to it, so asking for it
+    # raises.
+    sigma = jax.tree.map(lambda s: refuse_derivative(s) if hasattr(s, "dtype") else s, via.sigma)
     return Smoothing(sigma, via.pairs, via.directions, blocks=max(via.blocks, 2))
 
 
@@ -157,6 +174,7 @@ def _with_slope(
     """The mean of the values, with this derivative with respect to x; NaN where the points are not finite."""
     leaves = jax.tree.leaves(x)
     dtype = widest(leaves)
+    # One flat vector, so that forward mode, reverse mode and vmap need a single linear map.
     flat = _flat(leaves, dtype)
     placed = jnp.stack([jnp.all(jnp.isfinite(points)) for points in jax.tree.leaves(X)]).all()
     value = jnp.where(placed, jnp.mean(Y.astype(dtype)), jnp.nan)
@@ -182,6 +200,7 @@ def _signature(f: Callable[..., Any]) -> inspect.Signature | None:
     if "key" in signature.parameters:
         return signature
     parameters = list(signature.parameters.values())
+    # Before **kwargs, where Python wants keyword-only parameters.
     place = next((i for i, p in enumerate(parameters) if p.kind is p.VAR_KEYWORD), len(parameters))
     parameters.insert(place, inspect.Parameter("key", inspect.Parameter.KEYWORD_ONLY, default=None))
     return signature.replace(parameters=parameters)

@@ -58,6 +58,7 @@ class Softened(eqx.Module):
             kept[:] = found
             return out
 
+        # Traced, not run: which operations stay hard does not depend on numbers.
         eqx.filter_eval_shape(run, args, kwargs)
         return tuple(kept)
 
@@ -72,6 +73,7 @@ class _Trace:
     def __init__(self, of: Softened, args: tuple, kwargs: dict):
         refuse_foreign(args, kwargs)
         leaves, tree = jax.tree.flatten((args, kwargs))
+        # Functions, text and None among the arguments are static.
         given = [k for k, leaf in enumerate(leaves) if eqx.is_array_like(leaf)]
         self.of, self.given = of, [leaves[k] for k in given]
 
@@ -83,18 +85,20 @@ class _Trace:
             return of.f(*args, **kwargs)
 
         closed, self.shape = jax.make_jaxpr(f, return_shape=True)(self.given)
+        # Operations whose results nothing reads would be listed as kept hard.
         self.closed: ClosedJaxpr = without_dead_code(closed)
         self.bits = [REACHED if is_float(aval(v).dtype) else 0 for v in self.closed.jaxpr.invars]
         self.reach = Reach(frozenset(RULES))
 
     def run(self) -> tuple[Any, list[KeptHard]]:
-        soft = Interpreter(RULES, self.reach, _checked(self.of.softness), self.of.straight_through)
+        soft = Interpreter(RULES, self.reach, _as_softness(self.of.softness), self.of.straight_through)
         variables = self.closed.jaxpr.invars
         ins = [
             x if not _is_array_dtype(v) else jnp.asarray(x, aval(v).dtype)
             for x, v in zip(self.given, variables, strict=True)
         ]
         outs = soft.run(self.closed, self.bits, ins, "")
+        # An integer that a float argument reaches comes back as a float, with its derivative; others stay integers.
         flow = self.reach.of(self.closed, self.bits)
         results = [
             number(x) if is_soft(x) or (b & REACHED and not is_float(aval(v).dtype)) else jnp.asarray(x)
@@ -119,7 +123,7 @@ def _is_array_dtype(v: Any) -> bool:
     return not jnp.issubdtype(aval(v).dtype, jax.dtypes.extended)
 
 
-def _checked(softness: Any) -> Any:
+def _as_softness(softness: Any) -> Any:
     """The softness as an array; NaN, where it is traced and turns out not to be positive."""
     if is_traced(softness):
         s = softness.astype(jnp.result_type(float))
@@ -178,10 +182,9 @@ def soften(f: Callable[..., Any], softness: Float[Array, ""] | float, straight_t
     floating-point arguments of f, or on traced values that it closes over. As softness -> 0 the value tends to f's own, but
     on the jumps themselves: a tie has chance 1/2.
 
-    A result of f that is an integer or a boolean comes as a float, where a floating-point argument reaches it. `softness`
-    may be a traced array; traced and not positive, it makes results NaN. `straight_through=True`: the values are f's own, the
-    derivatives those of the softened operations at these values. Functions with a rule of their own (`custom_jvp`,
-    `custom_vjp`) keep it, unless something in them is softened: then they are entered, and the rule is left behind.
+    A result of f that is an integer or a boolean comes as a float, if a floating-point argument reaches it. Functions with a rule
+    of their own (`custom_jvp`, `custom_vjp`) keep it, unless something in them is softened: then they are entered, and the
+    rule is left behind.
 
     `soften(f, s).kept_hard(*args)` lists what stays hard, with its line: whole `while` loops whose length depends on the
     arguments (softened, nothing would promise that they end), host callbacks, bits of integers, random keys made from rounded
@@ -194,7 +197,20 @@ def soften(f: Callable[..., Any], softness: Float[Array, ""] | float, straight_t
 
     The softened program costs about 1 to 6 times f, more where f does nothing but compare. Call it under `jax.jit`.
 
-    Raises `SpanaxError` where softness is not a positive scalar, by value.
+    **Arguments:**
+
+    - `f`: a JAX function of any arguments.
+    - `softness`: the standard deviation of the noise, in the units of each operation's input: a positive number, or a traced
+      scalar. Traced and not positive, it makes results NaN.
+    - `straight_through`: True keeps f's own values, with the derivatives of the softened operations at these values.
+
+    **Returns:**
+
+    A function with f's signature, which has `kept_hard(*args)` besides.
+
+    **Raises:**
+
+    - `SpanaxError`: softness is known and is not a positive scalar.
     """
     _check(softness)
     return Softened(f, softness, straight_through, warns=True)

@@ -1,4 +1,8 @@
-"""`expectation`: from a program with draws to an estimate of its expectation that can be differentiated."""
+"""`expectation`: from a program with draws to an estimate of its expectation that can be differentiated.
+
+f is traced once for each call, as a function of its key alone. The traced program gets the bridges that suit it (`_decisions`),
+is interpreted for its scores and costs (`_interpreter`, `_credit`), and is checked for keys that are used twice (`_keys`).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from .._checks import check_key
+from .._checks import check_key, check_whole
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._functions import may_take_key, takes_key
@@ -20,9 +24,9 @@ from .._primitives import sum_of_lanes
 from ..bridges import Drawing
 from ._decisions.choosing import with_bridges
 from ._interpreter.batches import warn_of_batched_loss
-from ._interpreter.interpreter import Program
+from ._interpreter.interpreter import Interpreter
 from ._keys.keys import check_keys
-from .listening import tell
+from .recording import report
 from .sampling import sample
 
 if TYPE_CHECKING:
@@ -34,36 +38,41 @@ def expectation(
 ) -> Callable[..., Any]:
     """The expectation of `f` over its draws, as a function with f's signature.
 
-    `f(*args, key=key, **kwargs)` returns a floating-point scalar (with `has_aux`, a pair of it and any pytree of arrays).
-    The returned function takes the same arguments; `key` is a keyword and is required. Its value is an unbiased estimate of
-    E[f + the costs it says], the mean over `samples` replicates; its derivative, of any order, is the estimate that
-    the bridges promise (see their `facts`). With `has_aux` it returns `(value, aux)`, aux with a leading axis of length
-    `samples`; it is what was seen, not an expectation, so a reverse-mode derivative of it raises, and a forward-mode one is
-    NaN.
-
-    Each draw answers only to the costs that its value reaches, by dataflow and order. With `samples >= 2` the default
-    baseline of `ScoreFunction` is the mean over the other replicates (leave-one-out). `via={name: bridge}` replaces the bridge
-    at named sites.
+    Each draw answers only to the costs that its value reaches, by dataflow and order. The derivative, of any order, is the
+    estimate that the bridges promise (see their `facts`). For a batch, put the vmap outside:
+    `jnp.mean(jax.vmap(expectation(loss), in_axes=...)(..., key=keys))`; a batched loss inside is right, but each draw then
+    answers to every example's cost, and a `SpanaxWarning` says so. Works under jit, vmap, grad, jvp, pmap and shard_map.
 
     Inside f another expectation may be estimated, and used in any way: the derivative is that of E[value of f]. Where the
-    estimate enters the costs linearly, given everything else, it stands for itself; anywhere else (its square, its logarithm, a
+    estimate enters the costs linearly, given everything else, it is used as it is; anywhere else (its square, its logarithm, a
     branch on it, a gradient step made of it) its draws become draws of f. That needs `ScoreFunction` or `Enumerate` draws
     there, and raises otherwise. OUTSIDE of any expectation a nonlinear function of an estimate is biased, and so is its
     gradient: E[log S] is not log E[S]. Draw more samples, or use `Enumerate`.
 
-    A derivative of your own that crosses a draw with a score (a `custom_jvp` straight-through, or `z + p - stop_gradient(p)`)
-    raises: the score would be added to it.
+    **Arguments:**
 
-    Works under jit, vmap, grad, jvp, pmap and shard_map. For a batch, put the vmap outside:
-    `jnp.mean(jax.vmap(expectation(loss), in_axes=...)(..., key=keys))`; a batched loss inside is right, but each draw then
-    answers to every example's cost, and a `SpanaxWarning` says so.
+    - `f`: `f(*args, key=key, **kwargs)` returns a floating-point scalar (with `has_aux`, a pair of it and any pytree of arrays).
+    - `samples`: the number of replicates, whose mean is returned. With 2 or more the default baseline of `ScoreFunction` is the
+      mean over the other replicates (leave-one-out).
+    - `via`: `{name: bridge}` replaces the bridge at the sites of that name.
+    - `has_aux`: f returns a pair, and the function returns `(value, aux)`.
 
-    Raises `SpanaxError` where the derivative would be wrong: one key for two draws, a draw inside something that
-    cannot be looked into, a bridge that does not fit its site, a result that is no scalar, a missing key, a collective
-    (`psum`, `pmean`, `all_gather`, ...) over an axis that is bound outside, where a draw reaches it and by it a cost, through a
-    bridge that is not `Local`. Where it is differentiated, also for a `Pathwise()` whose derivative is cut on every way to the
-    costs, and where noise that no `sample` marked, or a draw, is compared with what is differentiated so that the value jumps.
-    `jax.lax.stop_gradient` says "meant so". A program that is not seen to be continuous counts as one that jumps.
+    **Returns:** a function of the same arguments, of which `key` is a keyword and required. Its value is an unbiased estimate of
+    E[f + the costs that it records]. `aux` has a leading axis of length `samples`; it is what each replicate saw, not an
+    expectation, so a reverse-mode derivative of it raises, and a forward-mode one is NaN.
+
+    **Raises:** `SpanaxError` where the derivative would be wrong:
+
+    - one key for two draws, or a missing key;
+    - a draw inside something that cannot be looked into, or a bridge that does not fit its site;
+    - a result that is not a scalar;
+    - a collective (`psum`, `pmean`, `all_gather`, ...) over an axis that is bound outside, where a draw reaches it and by it a
+      cost, through a bridge that is not `Local`;
+    - a derivative of your own that crosses a draw with a score (a `custom_jvp` straight-through, or `z + p - stop_gradient(p)`):
+      the score would be added to it;
+    - where it is differentiated: a `Pathwise()` whose derivative is cut on every path to the costs; and noise that no `sample`
+      marked, or a draw, that is compared with what is differentiated so that the value jumps. `jax.lax.stop_gradient` says that
+      this is intended. A program that is not seen to be continuous counts as one that jumps.
 
     >>> import jax, numpyro.distributions as dist, spanax as sx
     >>> def f(theta, *, key):
@@ -73,30 +82,35 @@ def expectation(
     >>> print(f"{value:.4f} {slope:.4f}")  # (0.25**2 + 0.75**2)/2, and p (1 - p) (0.75**2 - 0.25**2)
     0.3125 0.1250
     """
-    if not isinstance(samples, int) or samples < 1:
-        raise SpanaxError(f"expectation(samples={samples!r})", "samples=1 or more, a Python integer")
+    check_whole("expectation(samples", samples)
     if via is not None and not (isinstance(via, Mapping) and all(isinstance(b, Drawing) for b in via.values())):
         raise SpanaxError(f"expectation(via={via!r})", 'a dictionary of bridges, such as via={"z": sx.DisARM()}')
 
+    # A signature that cannot be read may take one: that is asked again with the arguments of a call.
     if not may_take_key(f):
         raise _without_key(f)
 
     @functools.wraps(f)
     def estimate(*args, key: Any = None, **kwargs):
+        # Before anything is traced: a tensor of another library has no derivative of JAX's, and would be taken for a
+        # constant.
         refuse_foreign(args, kwargs)
         check_key(key)
         if not takes_key(f, args, kwargs):
             raise _without_key(f)
         closed, aux_tree = _trace(f, has_aux, key, args, kwargs)
+        # In this order: bridges decide which draws have scores, and so which keys and baselines are checked.
         closed = with_bridges(closed, via or {})
-        replicate = Program(closed, via or {}, functools.partial(_mean_of_others, samples))
+        replicate = Interpreter(closed, via or {}, functools.partial(_mean_of_others, samples))
         check_keys(closed, samples > 1, replicate.override)
         warn_of_batched_loss(closed, replicate.bridge_at)
-        tell(closed, replicate.bridge_at)
+        report(closed, replicate.bridge_at)
+        # Without a vmap: a program with a collective, or a callback, runs as it would alone.
         if samples == 1:
             objective, aux = replicate(key)
             aux = [x[None] for x in aux]
         else:
+            # Under one vmap, the baseline of each replicate is a sum over the others by a collective.
             objectives, aux = jax.vmap(replicate, axis_name=_REPLICATES)(jax.random.split(key, samples))
             objective = jnp.mean(objectives)
         return (objective, aux_tree(aux)) if has_aux else objective
@@ -120,17 +134,20 @@ _REPLICATES = "spanax_replicates"
 def _mean_of_others(samples: int, togo: Float[Array, "*any"]) -> Float[Array, "*any"] | None:
     if samples == 1:
         return None
+    # Leave-one-out by one sum. The replicate's own cost must not be in its baseline: that would bias the gradient.
     return (sum_of_lanes(togo, _REPLICATES) - togo) / (samples - 1)
 
 
 def _trace(f, has_aux, key, args, kwargs):
     """The program as a function of the key alone, all else closed over; and how to rebuild aux from its further outputs."""
+    # What is differentiated becomes a traced constant of the program, so only JAX itself needs to know what that is.
     static = []
 
     def run(key):
         out = f(*args, key=key, **kwargs)
         scalar, aux = _split_aux(out, defined(f)) if has_aux else (out, None)
         _check_scalar(scalar, has_aux, defined(f))
+        # What is not an array (a string, a function) cannot come out of a traced program, and is the same in every replicate.
         arrays, rest = eqx.partition(aux, eqx.is_array_like)
         leaves, tree = jax.tree.flatten(arrays)
         static[:] = [tree, rest]
@@ -170,8 +187,20 @@ def expect(
 ) -> Float[Array, ""]:
     """An estimate of E_{a ~ P_theta}[g_theta(a)] for one gap, with both terms of its gradient.
 
-    `f` is g, from one draw to a floating-point scalar, and may close over traced values: the gradient has the
-    distribution's term, E[g grad log p], and g's own, E[grad g]. Arguments and errors as in `sample` and `expectation`.
+    The gradient has the distribution's term, E[g grad log p], and g's own, E[grad g], and is unbiased for that of the expectation
+    where the bridge is.
+
+    **Arguments:**
+
+    - `f`: g, from one draw to a floating-point scalar. It may close over traced values.
+    - `distribution`: a numpyro distribution.
+    - `key`: one PRNG key.
+    - `via`: the bridge; the default as in `sample`.
+    - `samples`: the number of replicates, whose mean is returned.
+
+    **Returns:** a floating-point scalar.
+
+    **Raises:** `SpanaxError`, as `sample` and `expectation` do.
 
     >>> import jax, numpyro.distributions as dist, spanax as sx
     >>> def g(theta):

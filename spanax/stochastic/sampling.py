@@ -1,4 +1,8 @@
-"""The primitives `sample` and `cost`: what a program says about its draws. `expectation` gives them meaning."""
+"""The primitives `sample` and `cost`: what a program says about its draws. `expectation` gives them meaning.
+
+A draw is one equation in the traced program, with everything static about it in its `Site`; so it survives jit, scan, cond and
+vmap as it is, and an expectation around it finds it there.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +46,14 @@ if TYPE_CHECKING:
 class Site(NamedTuple):
     """What is static about a draw: the parameters of its equation.
 
-    `lanes` has one entry for each inner vmap around the site, innermost first: the mapped axis, or None, of the key
-    and of each array leaf.
+    `vmapped` has one entry for each inner vmap around the site, innermost first: the mapped axis, or None, of the key
+    and of each array leaf. The vmaps are kept, and not carried out, since a batched distribution is another one: with a mapped
+    key, each index draws for itself.
     """
 
     tree: Any  # of (distribution, bridge), the distribution opened: the arrays of its static fields are leaves as well
-    static: tuple[Hashable, ...]  # their leaves that are no arrays, and ARRAY where one is
-    lanes: tuple[tuple[int | None, ...], ...]
+    static: tuple[Hashable, ...]  # their leaves that are not arrays, and ARRAY where one is
+    vmapped: tuple[tuple[int | None, ...], ...]
     name: str | None
     where: str
     estimate: int | None = None  # the expectation that the draw is a part of, where that has been taken already
@@ -68,6 +73,7 @@ ARRAY = _Array()
 
 
 def _is_array(leaf: Any) -> bool:
+    # Python's integers and booleans stay static: a shape, or a number of categories, must not be traced.
     return isinstance(leaf, jax.Array | np.ndarray | np.generic | float | complex)
 
 
@@ -85,23 +91,27 @@ def parts(site: Site, leaves: Sequence[Any]) -> tuple[Distribution, Drawing]:
 
 
 def _parts_as_given(site: Site, leaves: Sequence[Any]) -> tuple[Distribution, Drawing]:
+    # In the order in which `_flatten` took them out.
     arrays = iter(leaves)
     return closed(jax.tree.unflatten(site.tree, [next(arrays) if s is ARRAY else s for s in site.static]))
 
 
-def _over_lanes(site: Site, fn, mapped: tuple[int, ...] = ()):
+def _under_vmaps(site: Site, fn, mapped: tuple[int, ...] = ()):
     """fn(key, *leaves), or fn(z, *leaves) where z is mapped over its leading axes, under the site's inner vmaps."""
-    for axes in site.lanes:
+    # From the innermost: each vmap wraps the function that the ones inside of it have made.
+    for axes in site.vmapped:
         fn = jax.vmap(fn, in_axes=(*mapped, *axes[1:]) if mapped else axes)
     return fn
 
 
 @contextlib.contextmanager
-def naming(site: Site) -> Iterator[None]:
+def attribute_errors(site: Site) -> Iterator[None]:
     """Gives an error that a bridge raises the name and the place of its draw."""
+    # A bridge's draw runs far from the line that the user wrote: in expectation, or in a derivative.
     try:
         yield
     except SpanaxError as error:
+        # Another draw's error, on its way out through this one: it names the right place already.
         if error.is_placed:
             raise
         raise SpanaxError(f"{site.label}: {error.problem}", *error.remedies, where=site.where) from error
@@ -114,46 +124,50 @@ def draw(site: Site, via: Drawing | None, key: Key[Array, ""], *leaves: Array) -
         distribution, own = parts(site, leaves)
         return (via or own).draw(key, distribution)
 
-    with naming(site):
-        return _as_given(site, via, _over_lanes(site, one)(key, *leaves), key, *leaves)
+    with attribute_errors(site):
+        return _as_given(site, via, _under_vmaps(site, one)(key, *leaves), key, *leaves)
 
 
 def draw_with_score(
     site: Site, via: Drawing | None, key: Key[Array, ""], *leaves: Array
 ) -> tuple[Array, Float[Array, ""]]:
-    """The same of a `Score`, with log p(z) - stop_gradient(log p(z)), summed over all lanes and elements."""
+    """The same of a `Score`, with log p(z) - stop_gradient(log p(z)), summed over all indices and elements."""
 
     def one(key, *leaves):
         distribution, own = parts(site, leaves)
         bridge = via or own
         if isinstance(bridge, Scored):
             return bridge.draw_with_score(key, distribution)
+        # Stopped: of a draw with a derivative of its own, log p(z) would have one by z as well, which is not the score's.
         z = bridge.draw(key, distribution)
         return z, score(distribution, jax.lax.stop_gradient(z))
 
-    with naming(site):
-        z, scores = _over_lanes(site, one)(key, *leaves)
+    with attribute_errors(site):
+        z, scores = _under_vmaps(site, one)(key, *leaves)
         return _as_given(site, via, z, key, *leaves), jnp.sum(scores)
 
 
 def with_score(site: Site, key: Key[Array, ""], z: Array, *leaves: Array) -> tuple[Array, Float[Array, ""]]:
     """The same of a draw z that stands in the program: with the derivative that it has besides its score, and the score.
 
-    What the draw does not tell, such as the component of a mixture, is drawn again from the same key, for the derivatives alone.
+    What the draw does not reveal, such as the component of a mixture, is drawn again from the same key, only for the derivatives.
     """
     distribution, via = parts(site, leaves)
     if not isinstance(via, Scored) or is_told_by_the_draw(distribution):
-        score_of = _over_lanes(site, lambda z, *leaves: score(parts(site, leaves)[0], z), (0,))
+        score_of = _under_vmaps(site, lambda z, *leaves: score(parts(site, leaves)[0], z), (0,))
         return z, jnp.sum(score_of(jax.lax.stop_gradient(z), *leaves))
 
     drawn_again = again(functools.partial(draw_with_score, site, None))(key, *leaves)
-    # The barriers say that both depend on the draw: what reaches a cost by them is the draw's affair. One for each: a draw
+    # The barriers say that both depend on the draw: what reaches a cost by them reaches it by the draw. One for each: a draw
     # without a derivative of its own gets no tangent from the score's.
     drawn, scored = (jax.lax.optimization_barrier((x, z))[0] for x in drawn_again)
     return z + zero_valued(drawn, site.estimate) if jnp.issubdtype(z.dtype, jnp.inexact) else z, scored
 
 
 def _as_given(site: Site, via: Drawing | None, z: Array, key: Key[Array, ""], *leaves: Array) -> Array:
+    """z in the dtype of a draw from the parameters as they are given, where they have fewer digits than float32."""
+    # Only then has `parts` raised them to float32, and the draw may be of another dtype than the user's program was written
+    # for.
     if not any(map(is_low, leaves)):
         return z
 
@@ -162,7 +176,7 @@ def _as_given(site: Site, via: Drawing | None, z: Array, key: Key[Array, ""], *l
         return (via or own).draw(key, distribution)
 
     with numpyro_promotion():  # a bridge's own settings are in float32
-        return lowered(z, jax.eval_shape(_over_lanes(site, one), key, *leaves).dtype)
+        return lowered(z, jax.eval_shape(_under_vmaps(site, one), key, *leaves).dtype)
 
 
 def _run_sample(key, *leaves, site):
@@ -170,6 +184,7 @@ def _run_sample(key, *leaves, site):
 
 
 def _sample_avals(key, *leaves, site):
+    # Without the weak type: what follows must not depend on whether a parameter was a Python number.
     (out,) = jax.make_jaxpr(lambda *args: draw(site, None, *args))(key, *leaves).out_avals
     return [out.update(weak_type=False)]
 
@@ -178,21 +193,23 @@ sample_p = new_primitive("sample", _run_sample, _sample_avals)
 cost_p = new_primitive("cost", lambda value, **_: [], lambda value, **_: [], kept=True)
 
 
+# In an equation of its own the vmap is remembered, and not applied: the rule of the primitive applies it when it draws.
 def _batch_sample(args, dims, *, site):
-    return sample_p.bind(*args, site=site._replace(lanes=(*site.lanes, tuple(dims)))), [0]
+    return sample_p.bind(*args, site=site._replace(vmapped=(*site.vmapped, tuple(dims)))), [0]
 
 
 def with_bridge(site: Site, via: Drawing, leaves: Sequence[Array]) -> tuple[Site, list[Array]]:
     """The site with another bridge, and its array leaves."""
     distribution, own = _parts_as_given(site, leaves)
-    tree, static, arrays = _flat(distribution, via)
+    tree, static, arrays = _flatten(distribution, via)
+    # The distribution's leaves come first and keep their mapped axes; those of the new bridge are the same at every index.
     kept = len(leaves) - sum(map(_is_array, jax.tree.leaves(own)))
     more = (None,) * (len(arrays) - kept)
-    lanes = tuple((*axes[: 1 + kept], *more) for axes in site.lanes)
-    return site._replace(tree=tree, static=static, lanes=lanes), arrays
+    vmapped = tuple((*axes[: 1 + kept], *more) for axes in site.vmapped)
+    return site._replace(tree=tree, static=static, vmapped=vmapped), arrays
 
 
-def _flat(distribution: Distribution, via: Drawing) -> tuple[Any, tuple[Hashable, ...], list[Array]]:
+def _flatten(distribution: Distribution, via: Drawing) -> tuple[Any, tuple[Hashable, ...], list[Array]]:
     """The tree of both, their leaves that are not arrays with ARRAY where one is, and the arrays."""
     leaves, tree = jax.tree.flatten((opened(distribution), via))
     static = tuple(ARRAY if _is_array(leaf) else leaf for leaf in leaves)
@@ -214,39 +231,42 @@ def _jvp_sample(primals, tangents, *, site):
             "jax.lax.stop_gradient around the distribution's parameters, if a zero is meant",
             where=site.where,
         )
+    # The bridge's own rules are followed: straight-through and relaxed draws have a derivative that is not the draw's.
     out, d_out = jax.jvp(lambda *args: draw(site, None, *args), primals, tangents)
     return [out], [d_out]
 
 
 def _batch_cost(args, dims, *, name, where, mapped):
-    """Outside of any expectation it says nothing; `expectation` refuses one that is mapped."""
+    """Outside of any expectation it does nothing; `expectation` refuses one that is mapped."""
     return cost_p.bind(*args, name=name, where=where, mapped=True), []
 
 
+# A cost that is differentiated outside would add nothing to the derivative, in silence.
 def _jvp_cost(primals, tangents, *, name, where, mapped):
     label = f"the cost {name!r}" if name else "a cost"
     raise SpanaxError(
         f"{label} is differentiated outside expectation, or by a derivative inside f: it adds to nothing there",
         "differentiate sx.expectation(f), not f",
-        "inside f: let the function that jax.grad or jax.vjp differentiates return the value (has_aux=True), and say "
-        "sx.cost of it outside",
+        "inside f: let the function that jax.grad or jax.vjp differentiates return the value (has_aux=True), and call "
+        "sx.cost on it outside",
         where=where,
     )
 
 
 def _split_cost(*, name, where, mapped):
-    """Splitting a scan moves what does not depend on its pass out of it, and a cost would count once."""
+    """Splitting a scan moves what does not depend on its iteration out of it, and a cost would count once."""
     label = f"the cost {name!r}" if name else "a cost"
     raise SpanaxError(
         f"{label} inside of what a reverse-mode derivative inside f goes through, or one outside expectation: how often it "
-        "is said would be lost",
-        "inside f: let the function that jax.grad or jax.vjp differentiates return the value (has_aux=True), and say "
-        "sx.cost of it outside",
+        "counts would be lost",
+        "inside f: let the function that jax.grad or jax.vjp differentiates return the value (has_aux=True), and call "
+        "sx.cost on it outside",
         "differentiate sx.expectation(f), not f",
         where=where,
     )
 
 
+# By the same rules a site and a cost survive every transformation, until an expectation or the user's own run meets them.
 set_batching(sample_p, _batch_sample)
 set_batching_always(cost_p, _batch_cost)
 set_jvp(sample_p, _jvp_sample)
@@ -263,64 +283,82 @@ def sample(
 ) -> Array:
     """A draw from `distribution`; `via` says how the gradient crosses it.
 
-    Without `via`: `Pathwise()` where the distribution has a reparametrised draw, `Componentwise()` where it is a mixture
-    of components that have one, else `ScoreFunction()`; and inside `expectation` the score function as well where the program
-    jumps in the draw, which a `SpanaxWarning` says. `name` lets
-    `expectation(f, via={name: bridge})` replace the bridge; sites may share one.
+    In a plain call, or under jit and vmap, it only draws. Inside `expectation` the bridge gives the draw its gradient.
 
-    Returns an array of shape `batch_shape + event_shape`. A Bernoulli draw is a float. A relaxed or straight-through
+    **Arguments:**
+
+    - `key`: one PRNG key, of the new or the raw kind. Inside `expectation` no two draws may share one.
+    - `distribution`: a numpyro distribution. What is differentiated is its parameters.
+    - `via`: the bridge. By default `Pathwise()` where the distribution has a reparametrised draw, `Componentwise()` where it is a
+      mixture of components that have one, else `ScoreFunction()`; and inside `expectation` the score function as well where the
+      program jumps in the draw, which a `SpanaxWarning` reports.
+    - `name`: lets `expectation(f, via={name: bridge})` replace the bridge; sites may share a name. Errors use it as well.
+
+    **Returns:** an array of shape `batch_shape + event_shape`. A Bernoulli draw is a float. A relaxed or straight-through
     Categorical draw comes as weights, with the categories on a new last axis.
 
-    In a plain call, or under jit and vmap, it only draws. Raises `SpanaxError` where a draw that is not `Local` is
-    differentiated outside `expectation`: its gradient would silently be zero.
+    **Raises:** `SpanaxError`
 
-    >>> import jax, numpyro.distributions as dist
-    >>> from spanax import ScoreFunction
-    >>> sample(jax.random.key(0), dist.Bernoulli(logits=0.0), via=ScoreFunction(), name="coin").shape
+    - where `distribution`, `via` or `key` is not what is asked for, or the bridge does not fit the distribution;
+    - where a draw that is not `Local` is differentiated outside `expectation`: its gradient would be a silent zero.
+
+    >>> import jax, numpyro.distributions as dist, spanax as sx
+    >>> sx.sample(jax.random.key(0), dist.Bernoulli(logits=0.0), via=sx.ScoreFunction(), name="coin").shape
     ()
     """
     where = here()
-    _check_call(key, distribution, via, where)
-    tree, static, arrays = _flat(distribution, via or best_bridge(distribution))
+    _check_call(key, distribution, via)
+    check_drawn(distribution, where)
+    tree, static, arrays = _flatten(distribution, via or best_bridge(distribution))
     for leaf in static:
         check_static(leaf, where)
     site = Site(tree, static, (), name, where, automatic=via is None)
     return sample_p.bind(key, *arrays, site=site)[0]
 
 
-def _check_call(key: Any, distribution: Any, via: Any, where: str) -> None:
+def _check_call(key: Any, distribution: Any, via: Any) -> None:
     from numpyro.distributions import Distribution
 
     if not isinstance(distribution, Distribution):
         raise SpanaxError(
             f"sample(key, distribution) got a {type(distribution).__name__} for the distribution",
             "a numpyro distribution",
-            where=where,
         )
     refuse_foreign(distribution)
-    check_drawn(distribution, where)
     if via is not None and not isinstance(via, Drawing):
-        hint = (
-            f"{via.__name__}()"
-            if isinstance(via, type) and issubclass(via, Drawing)
-            else "a bridge, such as ScoreFunction()"
-        )
-        raise SpanaxError(f"via={via!r} is no bridge for a draw", hint, where=where)
-    check_key(key, where=where)
+        is_class = isinstance(via, type) and issubclass(via, Drawing)
+        hint = f"{via.__name__}()" if is_class else "a bridge, such as ScoreFunction()"
+        raise SpanaxError(f"via={via!r} is not a bridge for a draw", hint)
+    check_key(key)
 
 
 def cost(value: Float[Array, ...] | float, name: str | None = None) -> None:
-    """Adds `value` (an array is summed) to the objective, at this point of the program.
+    """Adds `value` to the objective, at this point of the program.
 
-    Inside `expectation(f)` the objective is f's result plus all costs, and a draw answers to those costs only that it
-    reaches: the earlier it is said, the less variance. In a plain call it does nothing.
+    Inside `expectation(f)` the objective is f's result plus all costs, and a draw answers only to those costs that it
+    reaches: the earlier a cost is recorded, the less variance. In a plain call it does nothing.
 
-    Raises `SpanaxError` where `value` is no real number or array of them, where it is differentiated outside `expectation` or
-    by a derivative inside f, and inside a vmap of the program: a `cond` is a select there, and would count the costs of both
-    branches.
+    **Arguments:**
+
+    - `value`: a real number, or an array of them, which is summed.
+    - `name`: what errors call it.
+
+    **Raises:** `SpanaxError`
+
+    - where `value` is not a real number or an array of them;
+    - where it is differentiated outside `expectation`, or by a derivative inside f;
+    - inside a vmap of the program: a `cond` is a select there, and would count the costs of both branches.
+
+    >>> import jax, numpyro.distributions as dist, spanax as sx
+    >>> def f(theta, *, key):
+    ...     z = sx.sample(key, dist.Bernoulli(logits=theta), via=sx.Enumerate())
+    ...     sx.cost(3.0 * z, name="detour")
+    ...     return z
+    >>> print(f"{jax.grad(sx.expectation(f))(0.0, key=jax.random.key(0)):.2f}")  # of 4 p, which is 4 p (1 - p)
+    1.00
     """
     refuse_foreign(value)
-    where, array = here(), _real_array(value)
+    array = _real_array(value)
     if array is None:
-        raise SpanaxError(f"sx.cost of {value!r}", "a real number, or an array of them", where=where)
-    cost_p.bind(array, name=name, where=where, mapped=False)
+        raise SpanaxError(f"sx.cost of {value!r}", "a real number, or an array of them")
+    cost_p.bind(array, name=name, where=here(), mapped=False)

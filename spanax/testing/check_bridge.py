@@ -10,9 +10,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key
 
-from .._checks import check_key
+from .._checks import check_key, check_whole
 from .._errors import SpanaxError
-from .._jaxprs import here
 from .._pytree import PyTree
 from ..bridges import Bridge, Drawing, Manual, Probing, Step
 from ._contract import draws as _draws, general, host, probing, steps
@@ -57,10 +56,9 @@ def check_bridge(
     >>> report.failed, "extreme parameters" in report.passed
     ((), True)
     """
-    where = here()
-    _check_arguments(bridge, draws, f, x, where)
+    _check_arguments(bridge, draws, f, x)
     key = jax.random.key(0) if key is None else key
-    check_key(key, where=where)
+    check_key(key)
     importlib.import_module("numpyro.distributions")  # which changes the filters of warnings
     before, fields = general.settings(), jax.tree.flatten(bridge)
     found = outcomes(general.checks(bridge))
@@ -93,31 +91,28 @@ def _of_draws_and_steps(bridge: Bridge, key: Key[Array, ""], draws: int) -> tupl
     return sum(taken or parts, ())
 
 
-def _check_arguments(bridge: Any, draws: Any, f: Any, x: Any, where: str) -> None:
+def _check_arguments(bridge: Any, draws: Any, f: Any, x: Any) -> None:
     if not isinstance(bridge, Bridge):
-        hint = (
+        instance = (
             f"{bridge.__name__}()"
             if isinstance(bridge, type)
             else "an instance of a class derived from sx.bridges.Bridge"
         )
-        raise SpanaxError(f"check_bridge({bridge!r}): that is no bridge", f"check_bridge({hint})", where=where)
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1000:
-        raise SpanaxError(f"check_bridge(draws={draws!r})", "a Python integer, 1000 or more", where=where)
+        raise SpanaxError(f"check_bridge({bridge!r}): that is not a bridge", f"check_bridge({instance})")
+    check_whole("check_bridge(draws", draws, 1000)
     if f is not None and not (callable(f) and isinstance(bridge, Manual)):
-        raise SpanaxError(
-            f"check_bridge(f={f!r})", "the function whose derivative a Manual bridge is; for no other", where=where
-        )
-    if x is None:
-        return
+        raise SpanaxError(f"check_bridge(f={f!r})", "the function whose derivative a Manual bridge is; for no other")
+    if x is not None:
+        _check_point(bridge, x)
+
+
+def _check_point(bridge: Bridge, x: Any) -> None:
     if not isinstance(bridge, Manual | Probing):
-        raise SpanaxError("check_bridge(x=...)", "a point for a Probing or Manual bridge; for no other", where=where)
+        raise SpanaxError("check_bridge(x=...)", "a point for a Probing or Manual bridge; for no other")
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(x)]
-    if not any(leaf.size for leaf in leaves) or not all(
-        np.issubdtype(leaf.dtype, np.floating) and np.all(np.isfinite(leaf)) for leaf in leaves
-    ):
-        raise SpanaxError(
-            f"check_bridge(x={x!r})", "a pytree of finite floats, such as np.array([0.5, 2.0])", where=where
-        )
+    usable = (np.issubdtype(leaf.dtype, np.floating) and bool(np.all(np.isfinite(leaf))) for leaf in leaves)
+    if not any(leaf.size for leaf in leaves) or not all(usable):
+        raise SpanaxError(f"check_bridge(x={x!r})", "a pytree of finite floats, such as np.array([0.5, 2.0])")
 
 
 def _shown(bridge: Bridge) -> str:

@@ -88,6 +88,7 @@ def moves(rng, pairs, size, signs=False):
 SHAPES = [(2, 1, False), (16, 1, False), (100, 1, False), (16, 5, False), (50, 20, False), (16, 4, True), (2, 3, True)]
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("pairs, size, signs", SHAPES)
 @pytest.mark.parametrize("rate", [0.05, 0.3])
 def test_random_failures_do_not_raise(pairs, size, signs, rate):

@@ -58,6 +58,7 @@ PLACES = [
 ]
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(("dtype", "bridge"), CASES, ids=str)
 def test_every_point_is_inside(bridge, dtype, key):
     with jax.enable_x64(dtype == "float64"):
@@ -88,6 +89,7 @@ def slope(x):
     return 3 * np.cos(3 * x) + x[::-1]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("x", [[0.5, 0.5], [0.0, 1.0], [1.0, 0.0], [1e-4, 0.9999], [0.02, 0.3]])
 def test_differences_at_a_bound_are_as_good_as_elsewhere(x, x64):
     """O(h^2) central: f''' = 27 or less, so h^2 f''' / 3 on one side; O(h) forward."""
@@ -153,6 +155,7 @@ def test_a_linear_function_is_right_anywhere(key, x64):
         np.testing.assert_allclose(_variance(jnp.array(t)), np.mean(np.clip(u, -t, t) ** 2), rtol=4e-3)
 
 
+@pytest.mark.slow
 def test_points_that_have_room_are_the_same_as_without_bounds(key):
     for via in (sx.SPSA(0.1, samples=4), sx.Smoothing(0.01, pairs=4), sx.FiniteDifference(0.1), sx.FiniteDifference()):
         x, found = jnp.array([0.2, 0.7]), []
@@ -230,6 +233,7 @@ def test_refused(case):
     assert "test_bounds.py" in error.value.where
 
 
+@pytest.mark.slow
 def test_what_is_fixed_by_its_bounds_may_be_given():
     f = box(({"a": 0.0, "b": 2.0}, {"a": 1.0, "b": 2.0}))
     slopes = jax.grad(lambda a: f({"a": a, "b": jnp.float32(2.0)}))(jnp.float32(1.0))

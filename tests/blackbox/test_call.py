@@ -360,6 +360,7 @@ def test_jax_s_own_check_of_keys(key):
         assert jax.jit(jax.grad(f))(jnp.ones(2), key=jax.random.key(1)).shape == (2,)
 
 
+@pytest.mark.slow
 def test_every_dtype_of_an_input_gives_a_key(x64):
     from spanax.blackbox._traced.keys import probing_key
 

@@ -24,6 +24,7 @@ def manual(factor):
     return sx.Manual(vjp=lambda x, y, ct: factor * (np.cos(x) + 2 * x) * ct[:, None])
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "via",
     [
@@ -43,6 +44,7 @@ def test_right_derivatives_agree(via, key):
     assert check.evaluations == box(via).check(X, key=key).evaluations > 64
 
 
+@pytest.mark.slow
 def test_a_slope_has_the_standard_error_that_it_states():
     """Over 40 keys, the slopes scatter by what they say, within a factor 1.6: a false alarm in 10^4 runs."""
     checks = [
@@ -76,6 +78,7 @@ def test_noise_lowers_the_cosine_not_the_slope(key):
     assert abs(fixed.cosine) < 0.3
 
 
+@pytest.mark.few(1)
 def test_pytrees_and_vector_results(key, dtype):
     def fn(d):
         return {"u": d["a"] * d["b"], "n": d["k"] + 1}

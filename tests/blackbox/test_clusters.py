@@ -58,12 +58,14 @@ def test_every_input_gives_its_value_once(cluster):
     assert sorted((end.index, end.value, end.attempts) for end in ends) == [(i, i * i, 1) for i in range(50)]
 
 
+@pytest.mark.few(1)
 def test_equal_inputs_are_all_evaluated(cluster):
     """A cluster that takes equal calls for one would make noise look like none."""
     values = [end.value for end in supervise(Run(cluster), programs.noise, [0.0] * 20, same)]
     assert len(set(values)) == 20
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("fault", ["raises", "exits", "is_nan", "dies", "hangs"])
 def test_what_faults_once_is_tried_again(cluster, fault, tmp_path):
     run = Run(cluster, timeout=1.0 if fault in ("hangs", "dies") else None)
@@ -75,6 +77,7 @@ def test_what_faults_once_is_tried_again(cluster, fault, tmp_path):
         assert not any(is_running(int((tmp_path / str(i)).read_text())) for i in (2, 5))
 
 
+@pytest.mark.few(1)
 def test_kill_9_of_a_worker_in_the_middle_of_60_tasks(cluster):
     values = []
     for end in supervise(Run(cluster), programs.process_and_square, range(60), same):
@@ -90,6 +93,7 @@ def test_what_fails_always_is_given_up_and_says_why(cluster):
     assert end.reason.startswith("raised ValueError: no value at 0 (at ") and "programs.py:" in end.reason
 
 
+@pytest.mark.few(1)
 def test_closing_cancels_what_waits(cluster, tmp_path):
     ends = supervise(Run(cluster, timeout=2.0), programs.HangsAt(tmp_path, 2), range(50), same)
     for _ in range(3):
@@ -118,6 +122,7 @@ def test_ray_as_an_executor(ray):
         other.submit(abs, -3)
 
 
+@pytest.mark.slow
 def test_ray_that_is_not_started_or_not_there(monkeypatch):
     import ray
 

@@ -103,6 +103,7 @@ ONCE = {
 }
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("case", ONCE)
 @pytest.mark.parametrize("on_failure", ["raise", "drop"])
 def test_what_cannot_go_away_has_one_attempt(case, on_failure):

@@ -75,6 +75,7 @@ def run(program, seconds):
     )
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("cores", ["one core", "all cores"])
 def test_queued_calls_end(cores):
     ended = run(ONE_CORE * (cores == "one core") + PROGRAM, 120)
@@ -118,6 +119,7 @@ f = sx.blackbox(slow, jax.ShapeDtypeStruct((), float), via=sx.SPSA(0.1))
 """
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("how", ["jit", "eager"])
 def test_ctrl_c_ends_a_batch(how):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -263,6 +263,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_workers_end_with_their_parent(tmp_path, number):
     """Killed, or by Ctrl-C: in the middle of a batch, one worker deaf to requests and with a child of its own."""

@@ -149,6 +149,7 @@ while True:  # each run in a process of its own, which has imported everything
 """
 
 
+@pytest.mark.slow
 def test_a_main_process_that_is_killed_twenty_times(tmp_path):
     """Each run goes on from the store: what was acknowledged is there, and is not evaluated again."""
     script = tmp_path / "optimise.py"

@@ -33,6 +33,7 @@ VIAS = {
 }
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("via", VIAS.values(), ids=VIAS)
 def test_a_change_below_the_digits(via, key):
     """Steps of which 0, 2 and 100 digits are 8 apart: the slope 1 is 0, 0.8 to 1.6, and 1."""
@@ -75,6 +76,7 @@ NO_ERROR = {
 }
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("fn, via, out", NO_ERROR.values(), ids=NO_ERROR)
 def test_no_false_alarm(fn, via, out, key):
     found = slope(fn, via, jnp.ones(2), out, key=key)

@@ -16,6 +16,7 @@ def run(name, folder):
     return done.stderr
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", ["killed", "shared", "racing", "forking", "limited"])
 def test_nothing_is_lost(name, tmp_path):
     run(name, tmp_path)

@@ -62,6 +62,7 @@ def test_every_input_gives_its_value_once(executors, where):
     assert list(supervise(Run(executors[where]), programs.square, [], same)) == []
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("where", EVERYWHERE)
 @pytest.mark.parametrize(
     "fault", ["raises", "exits", "is_nan", "has_wrong_shape", "cannot_be_pickled", "dies", "hangs"]

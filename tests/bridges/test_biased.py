@@ -151,6 +151,7 @@ HARD = {
 
 
 # 21 cases with 75 components: a false alarm in .5% of the keys for the whole table.
+@pytest.mark.few(10)
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 @pytest.mark.parametrize("name", HARD)
 def test_mean_is_what_the_formula_predicts(name, family, key, x64):
@@ -181,6 +182,7 @@ EXACT_FOR = [("StraightThrough", LINEAR), ("ReinMax", LINEAR), ("ReinMax", QUADR
 
 
 # 21 cases with 54 components: a false alarm in .4% of the keys.
+@pytest.mark.few(10)
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 @pytest.mark.parametrize("name, cost", EXACT_FOR, ids=["ST-linear", "ReinMax-linear", "ReinMax-quadratic"])
 def test_where_they_are_unbiased(name, cost, family, key, x64):

@@ -106,6 +106,7 @@ def gradients(f, theta, key, *, draws=12_000, **options):
 
 
 # 6 cases with 25 components: a false alarm in .2% of the keys.
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", CASES)
 def test_default_of_a_mixture(name, key):
     case = CASES[name]
@@ -145,6 +146,7 @@ PROGRAMS = [in_a_scan, in_a_vmap, in_a_cond, expanded, masked, transformed, scor
 
 
 # 8 cases with 32 components: a false alarm in .2% of the keys.
+@pytest.mark.few(1)
 @pytest.mark.filterwarnings("ignore::spanax._errors.SpanaxWarning")  # a batch in one expectation, on purpose
 @pytest.mark.parametrize("samples", [1, 3])
 def test_wherever_the_draw_stands(samples, key):
@@ -182,6 +184,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("make, via, problem", REFUSED.values(), ids=REFUSED)
 def test_what_stays_impossible_raises_with_the_remedy(make, via, problem, key):
     def program(t, *, key):

@@ -49,6 +49,7 @@ def biased(via):
 
 
 # 2 x 7 means of about 27 of 80,000 draws, each allowed 4 standard errors: a false alarm in .1% of the keys.
+@pytest.mark.few(1)
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_rare_draws_have_their_probability(drawn, dtype):
     p = sigmoid(-8.0)
@@ -67,6 +68,7 @@ def test_draws_are_those_of_single_precision(drawn, dtype):
             np.testing.assert_allclose(np.mean(y), np.mean(x), rtol=0.02, err_msg=repr(via))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_dtypes_stay(dtype):
     key, t = jax.random.key(0), jnp.asarray(0.3, dtype)
@@ -88,6 +90,7 @@ def of_counts(z):
 PROBS = jnp.array([0.2, 0.3, 0.5])
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("most", [6, None])
 @pytest.mark.parametrize(
     "make",
@@ -184,6 +187,7 @@ SMALL = {
 
 
 # 4 components: a false alarm in .03% of the keys. E[z] of the relaxed one is that of a Bernoulli, to .0001.
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", SMALL)
 def test_scores_of_draws_that_underflow(name, key):
     make, a, mean = SMALL[name]

@@ -55,6 +55,7 @@ def bernoulli(logit):
 # -- logits
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("logit", SIGNED)
 def test_enumerate_bernoulli_logits(logit, key, dtype):
     """p (1 - p) (f(1) - f(0)), in relative terms: neither clipped nor rounded to 0."""
@@ -63,6 +64,7 @@ def test_enumerate_bernoulli_logits(logit, key, dtype):
     np.testing.assert_allclose(gradient, p * q * 3, rtol=relative(dtype))
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("logit", SIGNED)
 def test_enumerate_binomial_logits(logit, key, dtype):
     """n p (1 - p) sum_k C(n - 1, k) p^k (1 - p)^(n - 1 - k) (f(k + 1) - f(k))."""
@@ -85,6 +87,7 @@ GIVEN_DRAW = {
 }
 
 
+@pytest.mark.few(14)
 @pytest.mark.parametrize("logit", SIGNED)
 @pytest.mark.parametrize("bridge", GIVEN_DRAW)
 def test_each_estimate_is_right_given_its_draw(bridge, logit, key, dtype):
@@ -117,6 +120,7 @@ def test_score_of_binomial_logits_at_zero(key, dtype):
     np.testing.assert_allclose(gradients, (z + 1) ** 2 * (z - 2), rtol=relative(dtype))
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("logit", [x for x in SIGNED if x])
 @pytest.mark.parametrize("bridge", ["leave-one-out", "DisARM"])
 def test_estimates_from_equal_draws_are_zero(bridge, logit, key, dtype):
@@ -125,6 +129,7 @@ def test_estimates_from_equal_draws_are_zero(bridge, logit, key, dtype):
     assert not np.any(jax.vmap(lambda k: f(dtype(logit), key=k))(jax.random.split(key, 8)))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_disarm_never_draws_the_impossible(value):
     """Of 2^24 uniforms in float32 one is exactly 0 here: it is no reason to draw 0 where p is exactly 1."""
@@ -132,6 +137,7 @@ def test_disarm_never_draws_the_impossible(value):
     assert jnp.all(sx.DisARM().draw(jax.random.key(0), bernoulli(logits)) == value)
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize("logit", [0.0, 20.0, -20.0, 80.0, -80.0])
 def test_gumbel_softmax_given_its_noise(logit, hard, key, dtype):
@@ -242,6 +248,7 @@ PROBS = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("make, p, share", PROBS.values(), ids=PROBS)
 def test_score_function_at_probs_0_and_1_has_the_share_of_what_is_drawn(make, p, share, key, dtype):
     """f(z) d log p(z), finite; the share of the value that is never drawn is missing, as the docstring says."""
@@ -256,6 +263,7 @@ def says_so(bridge):
     return "exactly 0 or 1" in doc
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("p", [0.0, 1.0])
 @pytest.mark.parametrize("bridge", BRIDGES)
 def test_at_probs_0_and_1_a_bridge_is_right_or_its_docstring_says_so(bridge, p, key):
@@ -279,6 +287,7 @@ INFINITE = {
 }
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("via, samples", [(sx.ScoreFunction(None), 1), (sx.ScoreFunction(), 2), (sx.LeaveOneOut(3), 1)])
 @pytest.mark.parametrize("make, theta", INFINITE.values(), ids=INFINITE)
 def test_infinite_supports_give_no_nan(make, theta, via, samples, key, dtype):
@@ -307,6 +316,7 @@ FIXED_SUPPORTS = {
 }
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", FIXED_SUPPORTS)
 def test_score_function_of_a_transform_with_a_fixed_support(name, key):
     """Within 5 standard errors of the pathwise gradient: a false alarm in fewer than 1e-5 of the keys."""

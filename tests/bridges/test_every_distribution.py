@@ -11,7 +11,7 @@ import pytest
 from numpyro.distributions import Distribution
 
 import spanax as sx
-from spanax._math.distributions import numpyro_promotion, reparametrised
+from spanax._math.distributions import is_reparametrised, numpyro_promotion
 from spanax._math.parts import has_mixture
 from spanax.bridges.best import best_bridge
 
@@ -71,7 +71,7 @@ TABLE = [
 def bridges(name, i, made):
     """The bridges that take this draw and have all of its derivatives."""
     found = {"default": best_bridge(made)}
-    if reparametrised(made):
+    if is_reparametrised(made):
         found["pathwise"] = sx.Pathwise()
     if not chosen(MOVING, name, i):
         found["score function"] = sx.ScoreFunction()
@@ -99,6 +99,7 @@ def close(found, truth, error):
 
 
 # About 900 comparisons, each allowed 4.5 standard errors: a false alarm in .6% of the keys.
+@pytest.mark.few(30)
 @pytest.mark.parametrize("name, i", TABLE)
 def test_scores_have_mean_zero_and_every_bridge_is_right(name, i, key):
     case = CASES[name][i]

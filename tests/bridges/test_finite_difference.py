@@ -47,6 +47,7 @@ BRIDGES = {
 }
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", BRIDGES)
 def test_derivatives_of_a_pytree(name, dtype):
     bridge, tolerance = BRIDGES[name]
@@ -61,6 +62,7 @@ def test_the_error_falls_with_the_order_of_the_scheme(x64):
         assert errors[0] / errors[1] == pytest.approx(10**order, rel=0.05)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("size", [0.0, 1e-6, 1.0, 1e6])
 def test_a_complex_step_is_exact(size, dtype):
     x = jnp.array([0.3, -1.1, 1.7], dtype) * dtype(size)
@@ -82,6 +84,7 @@ def test_it_is_linear_in_the_cotangent_and_can_be_transposed(name):
     np.testing.assert_allclose(J, jax.jacfwd(g)(x), atol=2e-2)
 
 
+@pytest.mark.slow
 def test_vmap_chooses_a_step_for_each_lane():
     x = jnp.array([0.5, 100.0, 0.0])
     g = lambda x: jnp.sin(x) * 10.0
@@ -162,6 +165,7 @@ def error_of_the_best_fixed_step(g, slope, x, noise, random, dtype, scheme):
     return best
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("scheme", ["central", "forward"])
 def test_a_chosen_step_is_nearly_as_good_as_the_best_fixed_one(scheme, dtype):
     """At most 5 times its error, of the root mean square over 200 draws of the noise."""
@@ -185,6 +189,7 @@ def test_a_chosen_step_is_nearly_as_good_as_the_best_fixed_one(scheme, dtype):
             assert error < times * best + (rounding if noise == 0 else 0), (name, noise, error / best)
 
 
+@pytest.mark.few(1)
 def test_a_noise_free_function_gets_the_classical_accuracy(dtype):
     limit = 20 * float(jnp.finfo(dtype).eps) ** (2 / 3)
     for g in (jnp.exp, lambda x: 1 / (1 + x**2)):

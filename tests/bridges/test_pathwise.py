@@ -91,6 +91,7 @@ def program(moment, via):
 
 
 # 18 cases with 66 components in all: a false alarm in .4% of the keys for the whole table.
+@pytest.mark.few(5)
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
 def test_mean_is_the_moment_and_its_gradient(moment, key, dtype):
     values, gradients = estimates(program(moment, sx.Pathwise()), jnp.asarray(moment.theta, dtype), key)
@@ -99,6 +100,7 @@ def test_mean_is_the_moment_and_its_gradient(moment, key, dtype):
 
 
 # 3 cases with 17 components: a false alarm in .1% of the keys.
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["Gamma", "Beta", "Dirichlet"])
 def test_second_derivative_of_an_implicit_draw(name, key, x64):
     moment = MOMENTS[name]

@@ -96,6 +96,7 @@ PROGRAMS = {
 
 
 # 20 components of gradients and 9 values: a false alarm in .2% of the keys for the whole table.
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_unbiased_for_the_operation_under_noise(name, key, x64):
     program = PROGRAMS[name]
@@ -118,6 +119,7 @@ def test_rows_of_a_batch_have_their_own_noise(key):
     assert_mean_is(PROGRAMS["argmax"].gradient()[0], np.asarray(tangent, np.float64) @ WEIGHTS)
 
 
+@pytest.mark.slow
 def test_the_variance_vanishes_as_sigma_does(key):
     """Away from a tie: with pairs no step is crossed; one point at a time it is value times noise over sigma, 1/sigma^2."""
     f = lambda x, via, key: hard.argmax(x, via=via, key=key)[0]
@@ -177,6 +179,7 @@ SECOND = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("second", SECOND.values(), ids=SECOND)
 @pytest.mark.parametrize("wrap", [lambda via: via, sx.StraightThrough], ids=["itself", "straight-through"])
 def test_a_second_derivative_raises(second, wrap, key):

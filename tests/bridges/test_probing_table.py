@@ -24,6 +24,7 @@ def chosen(name):
     return cosines(CHOSEN[name][1], NOISES, COUNT).mean(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [200, 400])
 def test_orthogonal_is_no_worse_than_any_other_fixed_width(n):
     for name in ROWS:

@@ -70,6 +70,7 @@ def test_missing_packages_are_named_with_the_remedy():
     assert result.stderr == f"spanax: the command line needs typer\n{remedies}"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_the_results_so_far(tmp_path):
     vias = ["--via", "straight-through", "--via", "disarm"]
     # A shell's background jobs ignore SIGINT, and so would a child of the tests.

@@ -23,6 +23,7 @@ def table(result):
     return [row for row in rows if not row.startswith("Wrote ")]
 
 
+@pytest.mark.slow
 def test_the_pendulum_prints_a_table_of_80_columns_and_writes_its_files(tmp_path):
     result = spanax("gallery", "pendulum", "--updates", 5, "--batch", 2, "--out", tmp_path)
     assert result.exit_code == 0, result.output
@@ -47,6 +48,7 @@ def test_mistakes_are_one_message(problem):
     assert spanax("gallery", problem, "--updates", 0).exit_code == 2
 
 
+@pytest.mark.slow
 def test_aim_prints_its_throws_and_says_what_the_reach_is(tmp_path):
     result = spanax("gallery", "aim", "--target", 80, "--wind", -3, "--out", tmp_path)
     assert result.exit_code == 0, result.output
@@ -65,6 +67,7 @@ def test_aim_prints_its_throws_and_says_what_the_reach_is(tmp_path):
     assert "200 m cannot be hit" in far.stderr and "the reach of 500 lb" in far.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_training_with_130_and_what_was_learnt(tmp_path):
     # A shell's background jobs ignore SIGINT, and so would a child of the tests.
     script = (

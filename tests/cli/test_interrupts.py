@@ -1,6 +1,6 @@
 """Ctrl-C in the command `spanax` on a terminal, at random moments of several commands.
 
-SPANAX_INTERRUPTS=50 tries so many moments; the test run tries 12.
+SPANAX_INTERRUPTS=50 tries so many moments; the test run tries 9.
 """
 
 import concurrent.futures
@@ -23,7 +23,8 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 ROOT = pathlib.Path(__file__).parent.parent.parent
-MOMENTS = int(os.environ.get("SPANAX_INTERRUPTS", 12))
+MOMENTS = int(os.environ.get("SPANAX_INTERRUPTS", 9))
+PART = 3  # moments of one test
 
 MODULE = """
 import subprocess
@@ -221,12 +222,17 @@ def interrupted(folder, name, seconds):
     return name, seconds, terminal.end()
 
 
-def test_at_random_moments_no_command_crashes(folder):
-    moments = random.Random(17)
+def moments():
+    random_moments = random.Random(17)
     names = [list(COMMANDS)[k % len(COMMANDS)] for k in range(MOMENTS)]
-    tries = [(name, moments.uniform(0, COMMANDS[name][1])) for name in names]
+    return [(name, random_moments.uniform(0, COMMANDS[name][1])) for name in names]
+
+
+@pytest.mark.parametrize("first", range(0, MOMENTS, PART))
+@pytest.mark.few(1)
+def test_at_random_moments_no_command_crashes(folder, first):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for name, seconds, ended in pool.map(lambda one: interrupted(folder, *one), tries):
+        for name, seconds, ended in pool.map(lambda one: interrupted(folder, *one), moments()[first : first + PART]):
             about = f"{name} at {seconds:.3f} s: {ended}"
             if "SPANAX_INTERRUPTS" in os.environ:
                 print(f"{name} at {seconds:.3f} s: {ended.status}, heard {ended.heard:.3f} s, took {ended.took:.3f} s")

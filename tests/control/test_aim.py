@@ -12,6 +12,7 @@ from spanax.control.problems.trebuchet.aim import aim, reach
 from .throws import reference
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("case", [(90.0, 2.0), (20.0, 0.0), (102.0, 0.0), (50.0, -14.0), (21.0, 13.0)])
 def test_the_throw_lands_on_the_target(case):
     target, wind = case
@@ -27,6 +28,7 @@ def test_the_start_is_kept_where_it_hits():
     assert (start.angle, start.weight, start.iterations) == (45.0, 200.0, 1)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("wind", "heaviest"), [(-10.0, 500.0), (0.0, 500.0), (5.0, 100.0)])
 def test_the_reach_is_the_farthest_throw(wind, heaviest):
     farthest = reach(wind, heaviest=heaviest)

@@ -136,6 +136,7 @@ def test_a_policy_that_draws_is_unbiased_by_the_score_function(key):
     assert abs(np.mean(found) - exact) < 4.5 * error
 
 
+@pytest.mark.slow
 def test_the_bridge_of_a_named_draw_is_replaced(key):
     """A straight-through derivative of Coins is exact in the second coin's linear part, and differs from the score function's."""
     task, carry_key = Task(Coins(), 1, None), key

@@ -107,6 +107,7 @@ def test_a_state_cannot_be_stepped_twice(key):
     env.step(again, jnp.array(1))
 
 
+@pytest.mark.slow
 def test_more_episodes_than_environments(key):
     env = control.from_gymnasium("CartPole-v1", n=2)
     with pytest.raises(SpanaxError, match=r"3 episodes at once"):
@@ -118,6 +119,7 @@ def test_more_episodes_than_environments(key):
     assert control.evaluate(env, policy, 5, key=key).shape == (5,)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("happens", "said"),
     [
@@ -160,6 +162,7 @@ def test_a_derivative_through_it_is_refused(key):
         jax.grad(lambda a: env.step(state, a).reward)(jnp.ones((1,)))
 
 
+@pytest.mark.slow
 def test_continuous_actions_learn_by_policy_gradient(key):
     """Compiled, in one batch: actions drawn from a normal distribution and clipped."""
     env = control.from_gymnasium("Pendulum-v1", n=2, max_steps=10)

@@ -49,6 +49,7 @@ def exact(stops, discount, entropy):
     return np.array([(objective(W + h * e) - objective(W - h * e)) / (2 * h) for e in np.eye(3)])
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("baseline", ["critic", "leave-one-out", None])
 @pytest.mark.parametrize(("stops", "discount", "entropy"), [(False, 1.0, 0.0), (True, 0.5, 0.2)])
 def test_the_gradient_is_unbiased(baseline, stops, discount, entropy, key):
@@ -74,6 +75,7 @@ def test_what_is_counted(key):
     np.testing.assert_allclose(seen.earned, 64 * (1 - 3 + 0.5))
 
 
+@pytest.mark.slow
 def test_a_critic_takes_variance_away(key):
     """Measured: 0.65 of the variance without one. 200 gradients know it to about a tenth."""
     env = control.CartPole()
@@ -95,6 +97,7 @@ def test_a_critic_takes_variance_away(key):
     assert variance(method, critic) < 0.85 * variance(control.PolicyGradient(baseline=None), None)
 
 
+@pytest.mark.slow
 def test_it_solves_a_black_box(key):
     """Gymnasium's own CartPole-v1, in episodes of 200 steps, from the first step to the judgement; ours is not in it."""
     env = control.from_gymnasium("CartPole-v1", n=16, max_steps=200)

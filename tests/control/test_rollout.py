@@ -77,6 +77,7 @@ def test_starts_need_a_key_and_episodes_an_end(key):
 # -- the policy that is given
 
 
+@pytest.mark.few(1)
 def test_continuous_actions_stay_in_their_box(key, dtype):
     policy = control.MLPPolicy(control.Pendulum(), key=key, width=8)
     actions = jax.vmap(policy)(jax.random.normal(key, (50, 3), dtype) * 1000)

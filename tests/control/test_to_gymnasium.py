@@ -81,6 +81,7 @@ def test_its_spec_makes_another_one(name):
     assert isinstance(made.unwrapped, type(env))
 
 
+@pytest.mark.few(2)
 @every
 def test_steps_are_those_of_the_environment(name, dtype):
     env, ours = ENVS[name], to_gymnasium(ENVS[name], seed=3)

@@ -79,6 +79,7 @@ def test_the_gradient_check_sees_a_right_gradient_and_a_wrong_one(key, x64):
     assert control.train(Wrong(), network, **settings).gradient_check < 0.9
 
 
+@pytest.mark.slow
 def test_draws_are_checked_by_more_batches(key):
     policy = control.MLPPolicy(Coins(), key=key, width=2, depth=1)
     found = control.train(
@@ -289,6 +290,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("name", OTHERS)
 def test_another_training_is_told_apart_and_how(name):
     one, other = OTHERS[name]

@@ -20,6 +20,7 @@ def tiny(tmp_path_factory):
     return cartpole.run(out, gradient_updates=2, on_stage=stages.append), out, stages
 
 
+@pytest.mark.slow
 def test_through_the_simulator_it_is_solved_in_ten_episodes(tiny):
     result, _, stages = tiny
     through, black = result.learners
@@ -36,6 +37,7 @@ def test_through_the_simulator_it_is_solved_in_ten_episodes(tiny):
     assert black.judgement.mean < 475
 
 
+@pytest.mark.slow
 def test_result_json_holds_settings_and_both_learners(tiny):
     result, out, _ = tiny
     content = json.loads((out / "result.json").read_text())
@@ -46,6 +48,7 @@ def test_result_json_holds_settings_and_both_learners(tiny):
         assert written["curve"] == [list(row) for row in learner.training.curve]
 
 
+@pytest.mark.slow
 def test_pictures_are_written(tiny):
     result, out, _ = tiny
     assert result.files == tuple(out / name for name in ("cartpole.png", "cartpole.gif", "result.json"))
@@ -53,6 +56,7 @@ def test_pictures_are_written(tiny):
     check_motion(out / "cartpole.gif", frames=200, seconds=8)
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_learner_that_is_ready(tmp_path):
     def press(stage):
         if stage == "training: policy gradient":

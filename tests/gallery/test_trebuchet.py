@@ -27,6 +27,7 @@ def tiny(tmp_path_factory, reached):
         return trebuchet.run(out, quick=True, updates=2, on_stage=stages.append), out, stages
 
 
+@pytest.mark.slow
 def test_a_tiny_run_is_judged_and_drawn(tiny):
     result, out, stages = tiny
     assert stages == ["training", "judging", "drawing"] and not result.interrupted
@@ -44,6 +45,7 @@ def test_a_tiny_run_is_judged_and_drawn(tiny):
     check_motion(out / "trebuchet.gif", frames=300, seconds=None)
 
 
+@pytest.mark.slow
 def test_the_reach_over_whole_degrees_is_that_of_the_best_angle(reached):
     winds, found = np.array([-10.0, 0.0, 5.0]), reached
     assert np.all(np.isfinite(found.nearest)) and np.all(found.nearest < found.farthest)

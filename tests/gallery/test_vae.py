@@ -31,6 +31,7 @@ def everything(tmp_path_factory):
     return vae.run(out, on_progress=progress.append, **TINY), out, progress
 
 
+@pytest.mark.slow
 def test_every_bridge_is_trained_and_judged(everything):
     result, _, _ = everything
     assert [figures.name for figures in result.bridges] == list(VaeBridge)
@@ -44,12 +45,14 @@ def test_every_bridge_is_trained_and_judged(everything):
         assert figures.step_ms > 0
 
 
+@pytest.mark.slow
 def test_progress_starts_and_ends_each_bridge(everything):
     _, _, progress = everything
     assert [(p.bridge, p.step, p.steps) for p in progress] == [(b, n, 2) for b in VaeBridge for n in (0, 2)]
     assert all((p.elbo is None) == (p.step == 0) for p in progress)
 
 
+@pytest.mark.slow
 def test_result_json_holds_settings_versions_figures_and_curves(everything):
     result, out, _ = everything
     content = json.loads((out / "result.json").read_text())
@@ -62,6 +65,7 @@ def test_result_json_holds_settings_versions_figures_and_curves(everything):
         assert written["curve"] == [[2, figures.curve[0][1]]]
 
 
+@pytest.mark.slow
 def test_pictures_are_written(everything):
     result, out, _ = everything
     assert set(result.files) == {out / name for name in ("reconstructions.png", "curves.png", "result.json")}
@@ -138,6 +142,7 @@ def test_digits_are_binary_disjoint_and_one_of_each(data):
     assert not np.array_equal(digits.load(1).train, data.train)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("latents", [BernoulliLatents(), GaussianLatents()])
 def test_kl_is_that_of_its_samples(latents):
     """KL = E_q[log q(z) - log p(z)] by 4,000 draws, within 4.5 standard errors: a false alarm in 150,000."""

@@ -82,6 +82,7 @@ def test_names_are_unique():
     assert len({ids(case) for case in CASES}) == len(CASES)
 
 
+@pytest.mark.few(60)
 @every_case
 def test_table_agrees_with_numbers(case):
     with settings(case):
@@ -112,16 +113,19 @@ def report(case):
         return sx.find_gaps(case.function, jnp.asarray(inputs(case)[0]))
 
 
+@pytest.mark.few(80)
 @every_case
 def test_verdict(case):
     assert report(case).verdict == case.verdict
 
 
+@pytest.mark.few(40)
 @pytest.mark.parametrize("case", [c for c in CASES if c.operations], ids=ids)
 def test_operations_are_named(case):
     assert set(case.operations) <= {gap.operation for gap in report(case).gaps}
 
 
+@pytest.mark.few(80)
 @every_case
 def test_report_is_consistent(case):
     found = report(case)

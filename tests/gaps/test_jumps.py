@@ -70,12 +70,14 @@ JUMPING = [  # function, arguments, size, operation
 ]
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("f, x", CONTINUOUS, ids=[f.__name__ for f, _ in CONTINUOUS])
 def test_what_is_continuous_has_no_jump(f, x, dtype, key):
     radius = 0.25 if f is jnp.round else 1.0  # so near to 0.2 it is constant
     assert sx.find_jumps(f, jnp.asarray(x, dtype), key=key, radius=radius).jumps == ()
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("f, x, size, operation", JUMPING, ids=[f.__name__ for f, *_ in JUMPING])
 def test_jumps_have_their_size_and_their_gap(f, x, size, operation, dtype, key):
     report = sx.find_jumps(f, jnp.asarray(x, dtype), key=key, radius=1.0, lines=10)
@@ -107,6 +109,7 @@ def smoothed_slope(f, x, sigma):
     return np.trapezoid(values * u * density, u) / sigma
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("f", [jnp.sin, step, benign, floor_division, counter], ids=lambda f: f.__name__)
 def test_hidden_share_is_that_of_quadrature(f, x64, key):
     """Within 5 standard errors and 1e-3: a false alarm in fewer than 1e-5 of the keys for all five together."""
@@ -180,6 +183,7 @@ SMOOTH = {  # what rounding makes a staircase of, and what is steep or has poles
 }
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", SMOOTH)
 def test_no_jump_is_invented(name, key):
     f, x, radius = SMOOTH[name]

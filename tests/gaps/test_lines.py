@@ -516,6 +516,7 @@ def test_programs_run(name):
         jax.make_jaxpr(f)(argument)
 
 
+@pytest.mark.few(25)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_gaps_are_on_the_marked_lines(name):
     expected = {lines()[label] for label in PROGRAMS[name][1]}

@@ -84,6 +84,7 @@ CASES = [  # function, argument, of what, operation, rounds
 ]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(("f", "x", "of", "operation", "rounds"), CASES, ids=[c[0].__name__ for c in CASES])
 def test_the_line_is_named(f, x, of, operation, rounds):
     report = sx.find_gaps(f, jnp.asarray(x, float), nan=True)

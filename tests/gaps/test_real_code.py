@@ -164,6 +164,7 @@ def of_one_array(package):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.few(1)
 def test_functions_of_one_array_in_jax(package):
     wrong, met = [], 0
     for name, f, samples, traced in of_one_array(package):
@@ -191,6 +192,7 @@ def of_two_arrays():
                 break
 
 
+@pytest.mark.slow
 def test_optax_losses_of_two_arrays():
     wrong, met = [], 0
     for name, f, samples, targets in of_two_arrays():
@@ -257,6 +259,7 @@ def layers(key):
     yield "Sequential", nn.Sequential([nn.Linear(6, 6, key=key), nn.Lambda(jnp.floor)]), plain, (6,)
 
 
+@pytest.mark.slow
 def test_equinox_layers(key):
     wrong = []
     for name, layer, call, shape in layers(key):

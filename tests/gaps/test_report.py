@@ -47,6 +47,7 @@ def test_text_fits_100_columns():
         assert part in text, text
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_text_fits_any_width_and_nothing_is_cut_off(width):
     report = sx.find_gaps(cut, PARAMS, X, argnums=(0, 1))
@@ -278,6 +279,7 @@ SATURATED = eqx.tree_at(
 )
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     ("f", "args"),
     [

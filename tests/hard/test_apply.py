@@ -44,6 +44,7 @@ def total(name, **how):
     return lambda x: jnp.sum(WITHOUT[name](x, **how))
 
 
+@pytest.mark.few(12)
 @every
 def test_a_derivative_without_a_bridge_raises_with_remedies(name):
     called = {"bincount": "one_hot", "searchsorted, edges": "searchsorted"}.get(name, name)
@@ -93,6 +94,7 @@ def test_it_raises_under_every_transformation(transform, name):
     assert "test_apply.py" in caught.value.where
 
 
+@pytest.mark.few(10)
 @every
 def test_a_zero_that_is_meant_is_given(name):
     f = lambda x: total(name)(jax.lax.stop_gradient(x)) + jnp.sum(x)
@@ -100,6 +102,7 @@ def test_a_zero_that_is_meant_is_given(name):
     assert jax.vmap(total(name))(X[None]).shape == (1,)  # values need no bridge
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("name", WITHOUT)
 def test_jit_and_vmap_change_nothing(name):
     """One compiled program of values and gradients of a batch, mapped over its last axis, against one by one."""
@@ -160,6 +163,7 @@ def test_complex_numbers_are_refused(name):
         WITHOUT[name](X.astype(jnp.complex64))
 
 
+@pytest.mark.few(10)
 @every
 def test_an_unknown_kernel_of_an_operation(name):
     """Each operation names the kernels that it knows."""

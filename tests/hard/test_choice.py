@@ -16,6 +16,7 @@ X = jnp.array([[[3.0, -1.0, 3.0], [jnp.inf, 0.0, -jnp.inf]], [[-0.0, 0.0, -2.0],
 EXACT = {"nothing": None, "straight-through": sx.StraightThrough(), "of Soft": sx.StraightThrough(sx.Soft(0.3))}
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", ["argmax", "argmin"])
 @pytest.mark.parametrize("axis", [None, 0, 1, 2, -1, -2])
 def test_indices_are_those_of_jax_numpy(name, axis):
@@ -37,6 +38,7 @@ def test_keepdims(name, axis):
     assert soft.shape == out.shape
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("name", ["max", "min"])
 @pytest.mark.parametrize("axis", [None, 0, 1, -1])
 @pytest.mark.parametrize("keepdims", [False, True])
@@ -74,6 +76,7 @@ def test_no_entries_are_refused(name, x, axis):
     assert getattr(hard, name)(jnp.zeros((0, 2)), 1).shape[0] == 0
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "x", [jnp.array([0.0, 1.0, 2.4, -1.0, 3.0, jnp.nan]), jnp.array(2), jnp.array([[1, 0]])], ids=str
 )
@@ -92,6 +95,7 @@ ONE_HOT = Case(
 )
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_one_hot_relaxed(kernel, x64):
     for softness in (0.05, 0.7):

@@ -30,6 +30,7 @@ EXACT = {"nothing": None, "of Soft": sx.StraightThrough(sx.Soft(0.3))}
 HALF = [x for x in NAMES if x not in ("equal", "not_equal")]
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("case", CASES, ids=repr)
 def test_relaxed_value_and_derivatives(case, kernel, x64):
@@ -37,6 +38,7 @@ def test_relaxed_value_and_derivatives(case, kernel, x64):
         check_relaxed(case, kernel, POINTS, softness, jnp.float64)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("case", CASES, ids=repr)
 def test_relaxed_in_single_precision(case):
     check_relaxed(case, "gaussian", POINTS, 0.3, jnp.float32)
@@ -63,6 +65,7 @@ LEFT = np.array([-np.inf, -np.inf, -np.inf, -0.0, 1.0, 1.0, 2.0, np.inf, np.inf,
 RIGHT = np.array([-np.inf, 0.0, np.inf, 0.0, 1.0, 1.0 + 1e-6, -2.0, np.inf, 3.0, np.nan, 1.0, 1e8 + 8])
 
 
+@pytest.mark.few(7)
 @pytest.mark.parametrize("via", EXACT.values(), ids=EXACT)
 @pytest.mark.parametrize("name", NAMES)
 def test_value_is_that_of_jax_numpy(name, via):
@@ -106,6 +109,7 @@ def test_derivative_reaches_both_arguments(name):
         assert dx == -dy != 0
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_derivative_is_finite(kernel):
     def all_of_them(x, y, s):

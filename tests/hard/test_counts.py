@@ -33,6 +33,7 @@ CASES = [
 ]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "case, kernel", [(c, k) for c in CASES for k in KERNELS if c is CASES[0] or k == "gaussian"], ids=repr
 )
@@ -44,6 +45,7 @@ def test_relaxed_value_and_derivatives(case, kernel, x64):
 # -- searchsorted
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("via", [None, sx.StraightThrough(sx.Soft(0.1))], ids=repr)
 def test_searchsorted_is_that_of_jax_numpy(side, via):
@@ -78,6 +80,7 @@ def test_infinite_edges_catch_everything():
 DATA = jnp.array([[0.1, 0.4, 0.9, 0.4], [1.0, 0.0, 0.5, 0.25]])
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "how",
     [{}, {"bins": 4}, {"bins": 3, "range": (0.1, 0.9)}, {"bins": jnp.array([0.0, 0.4, 0.5, 1.0])}, {"density": True}],

@@ -32,6 +32,7 @@ OPERATIONS = {
 }
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("case", CASES, ids=repr)
 def test_relaxed_value_and_derivatives(case, kernel, x64):
@@ -39,11 +40,13 @@ def test_relaxed_value_and_derivatives(case, kernel, x64):
         check_relaxed(case, kernel, POINTS, softness, jnp.float64)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("case", CASES, ids=repr)
 def test_relaxed_in_single_precision(case):
     check_relaxed(case, "logistic", POINTS, 0.3, jnp.float32)
 
 
+@pytest.mark.few(10)
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("via", EXACT.values(), ids=EXACT)
 @pytest.mark.parametrize("of", ["float32", "bfloat16"])

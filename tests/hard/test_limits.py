@@ -90,6 +90,7 @@ CASES = [
 ]
 
 
+@pytest.mark.few(10)
 @pytest.mark.parametrize("name, kernel", CASES)
 def test_the_relaxed_value_tends_to_the_hard_one(name, kernel):
     f = OPERATIONS[name]

@@ -35,6 +35,7 @@ def soft(x, softness):
     return {kernel: of(kernel) for kernel in NOISES}
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("kernel", NOISES)
 @pytest.mark.parametrize("x", ROWS, ids=repr)
 def test_relaxed_value_and_derivatives(x, kernel, x64):

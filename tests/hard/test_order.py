@@ -114,6 +114,7 @@ def relaxed(name):
 TRUTH = {"rank": reference.soft_rank, "sort": reference.soft_sort, "argsort": reference.soft_permutation}
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("softness", [0.05, 0.7])
 @pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize("name", TRUTH)

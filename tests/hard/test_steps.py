@@ -49,6 +49,7 @@ ONE_KERNEL = {"ceil": "laplace", "round": "gaussian", "tenths": "laplace"}
 SOFT = [(case, kernel) for case in CASES for kernel in KERNELS if ONE_KERNEL.get(case.name, kernel) == kernel]
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("case, kernel", SOFT, ids=repr)
 def test_relaxed_value_and_derivatives(case, kernel, x64):
     for softness in (0.02, 0.35, 0.45, 3.0):  # narrow, both sides of where floors change their formula, wide

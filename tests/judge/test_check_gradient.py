@@ -57,7 +57,8 @@ RIGHT = {
 }
 
 
-@pytest.mark.parametrize("name", ["score function", "kinks", "waves"])
+@pytest.mark.few(1)
+@pytest.mark.parametrize("name", ["waves", "kinks", "score function"])
 def test_a_right_gradient_is_called_wrong_no_more_often_than_stated(name):
     """200 keys at level .05: more than 21 have a chance of 1e-3 if the rate is .05; the rate may be lower."""
     checks = [check_gradient(RIGHT[name], THETA, key=jax.random.key(k), draws=300) for k in range(200)]
@@ -66,6 +67,7 @@ def test_a_right_gradient_is_called_wrong_no_more_often_than_stated(name):
     assert sum(check.decided for check in checks) > 180
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_gradients_agree(name, key):
     check = check_gradient(RIGHT[name], THETA, key=key)
@@ -81,6 +83,7 @@ FACTORS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", RIGHT)
 def test_wrong_gradients_are_found(name, key):
     """With the right factors it agrees: what is found is what was changed."""
@@ -161,6 +164,7 @@ SMOOTH = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", SMOOTH)
 def test_without_noise_it_is_equality_to_rounding(name, key):
     f, x = SMOOTH[name]
@@ -279,6 +283,7 @@ def test_the_size_that_would_have_been_found_is_that(key):
         assert fewest <= sum(found) <= most
 
 
+@pytest.mark.slow
 def test_jumps_too_rare_for_the_draws_of_one_leaf_raise_no_false_alarm():
     """Saturated coins, whose jumps are large: 100 keys, each of 8 directions. Without what is unseen, 1 in 8 was called wrong.
 

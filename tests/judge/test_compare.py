@@ -63,6 +63,7 @@ def test_variances_on_a_bernoulli_toy():
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_variances_on_a_gaussian_toy():
     found = compare(normal, THETA, key=KEY, vias={"z": [sx.Pathwise(), sx.ScoreFunction()]})
     rows = rows_of(found)
@@ -139,6 +140,7 @@ def exactly(theta):
 PEERS = {"by hand": reinforce, "relaxed": gumbel_softmax, "exact": exactly}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("program", [coin, exactly], ids=["draws", "formula"])
 def test_functions_of_others_are_judged(program):
     found = compare(program, jnp.asarray(THETA), key=KEY, vias=PEERS, draws=2000)

@@ -33,6 +33,7 @@ def loss(via, samples):
     return batch
 
 
+@pytest.mark.slow
 def test_the_ranking_of_the_digits_vae():
     load_digits = pytest.importorskip("sklearn.datasets").load_digits
     x = jnp.asarray(load_digits(return_X_y=True)[0][:IMAGES] / 16, jnp.float32)

@@ -18,7 +18,7 @@ from spanax.judge._measure.groups import groups_of
 from spanax.judge._measure.moments import moments
 from spanax.judge._measure.sites import leaves_of_draws
 from spanax.judge._measure.statistics import LEVEL, Reference, bias
-from spanax.judge._measure.verdicts import recommended
+from spanax.judge._measure.verdicts import recommend_row
 from spanax.judge._show.group_lines import SHOWN, group_lines
 from spanax.judge.compare import compare
 from spanax.judge.rows import Group, Interval, Row
@@ -94,14 +94,14 @@ def row(label, high, seconds, promises, verdict="no bias found"):
 
 def test_facts_come_before_figures():
     straight, score = row("st", 0.01, 1e-6, False), row("score", 0.3, 1e3, True)
-    best, said = recommended([straight, score], 0.1, 1.0)
+    best, said = recommend_row([straight, score], 0.1, 1.0)
     assert best is score and said.startswith("score: no bias found (< 30%)")
     assert said.endswith("st takes 1 us, but is biased by its facts (no bias found (< 1%))")
-    best, said = recommended([straight, row("score", 0.9, 1e3, True, "undecided")], 0.1, 1.0)
+    best, said = recommend_row([straight, row("score", 0.9, 1e3, True, "undecided")], 0.1, 1.0)
     assert best.label == "score" and "no bias found yet, with too few draws to exclude one (< 90%)" in said
-    best, said = recommended([straight, row("mine", 0.3, 1e3, None)], 0.1, 1.0)
+    best, said = recommend_row([straight, row("mine", 0.3, 1e3, None)], 0.1, 1.0)
     assert best.label == "mine"  # of a function nothing is known, of the other a bias is
-    best, said = recommended([straight, row("jumps", 0.3, 1e3, True, "biased")], 0.1, 1.0)
+    best, said = recommend_row([straight, row("jumps", 0.3, 1e3, True, "biased")], 0.1, 1.0)
     assert best is straight and said.startswith(
         "biased by its facts, and so is all else that is left: st: no bias found"
     )
@@ -265,7 +265,7 @@ def test_ctrl_c_keeps_what_was_measured(monkeypatch):
 SEEDS, SIZES = 100, (1, 1, 2, 3, 5, 40)
 
 
-def judged(rows, truth, grouped, ranked=()):
+def compare_candidates(rows, truth, grouped, ranked=()):
     ends = np.cumsum(SIZES)
     parts = [slice(end - size, end) for end, size in zip(ends, SIZES, strict=True)]
     groups = [(0,), (1, 2), (3,), (4,), (5,)] if grouped else ()
@@ -279,7 +279,7 @@ def test_all_groups_together_raise_one_false_alarm_in_100():
     for _ in range(SEEDS):
         draw = lambda n: (rng.gamma(2.0, size=(n, size)) - 2.0 + rng.normal(size=(n, 1))) * scale
         known = moments(Recorded(draw(400)), None, 400)
-        found = judged(draw(200), Reference(known.mean, known), True, (1, 2, 3))
+        found = compare_candidates(draw(200), Reference(known.mean, known), True, (1, 2, 3))
         biased += found.significant
         of_groups += any(of.significant for of in found.by_group)
     assert of_groups <= biased <= binom.ppf(0.9995, SEEDS, LEVEL)
@@ -292,8 +292,8 @@ def test_a_bias_of_a_small_group_is_found_and_named():
     rows = rng.normal(size=(20, 400, size)) * scale
     rows[:, :, 7:12] += 3 / np.sqrt(400)
     truth = Reference(np.zeros(size), None)
-    found = [judged(each, truth, True) for each in rows]
+    found = [compare_candidates(each, truth, True) for each in rows]
     assert sum(of.by_group[3].significant for of in found) >= 17
     assert sum(of.by_group[j].significant for of in found for j in (0, 1, 2, 4)) <= 2  # at 0.1% each: 1 in 12,000
-    assert sum(judged(each, truth, False).significant for each in rows) <= 10  # as one vector, it is hidden
+    assert sum(compare_candidates(each, truth, False).significant for each in rows) <= 10  # as one vector, it is hidden
     assert all(of.overall.high >= of.by_group[3].interval.low for of in found)

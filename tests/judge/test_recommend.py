@@ -53,10 +53,10 @@ def search_of(f, *args, key):
     return Search(f, Arguments.of(f, args, {}, 0, ""), draws_of(f, args, {}, key), key, accuracy=0.1)
 
 
-def fitting(f, *args, key):
+def bridges_that_fit(f, *args, key):
     search = search_of(f, *args, key=key)
     names = dict.fromkeys(draw.name for draw in search.draws)
-    return {n: [repr(b) for b in proposals.fitting(n, search.draws, search.problem)] for n in names}
+    return {n: [repr(b) for b in proposals.bridges_that_fit(n, search.draws, search.problem)] for n in names}
 
 
 def few(monkeypatch, *bridges):
@@ -68,12 +68,12 @@ def few(monkeypatch, *bridges):
 
 def test_bernoulli_draws_take_all_but_pathwise_and_what_is_for_mixtures(key):
     everything = {repr(bridge) for bridge in proposals.PROPOSALS}
-    assert set(fitting(one, LOGITS, key=key)["z"]) == everything - {"Pathwise()", repr(sx.Componentwise())}
+    assert set(bridges_that_fit(one, LOGITS, key=key)["z"]) == everything - {"Pathwise()", repr(sx.Componentwise())}
 
 
 @pytest.mark.filterwarnings("ignore:.*the program jumps in it")
 def test_normal_draws_take_pathwise_and_the_score_function(key):
-    assert fitting(jumps, 0.3, key=key)["x"] == [
+    assert bridges_that_fit(jumps, 0.3, key=key)["x"] == [
         "Pathwise()",
         "LeaveOneOut(samples=2)",
         "LeaveOneOut(samples=8)",
@@ -82,7 +82,7 @@ def test_normal_draws_take_pathwise_and_the_score_function(key):
 
 
 def test_in_a_loop_the_rest_cannot_be_run_again(key):
-    bridges = fitting(loop, 0.3, key=key)["z"]
+    bridges = bridges_that_fit(loop, 0.3, key=key)["z"]
     assert "ScoreFunction(baseline='auto')" in bridges and "ReinMax(temperature=1.0)" in bridges
     assert not any(name in bridge for bridge in bridges for name in ("LeaveOneOut", "DisARM", "Enumerate"))
 
@@ -91,8 +91,8 @@ def test_a_draw_with_many_values_is_not_enumerated(key):
     def f(logits, *, key):
         return jnp.sum(sx.sample(key, dist.Bernoulli(logits=logits).to_event(1), name="z")) ** 2
 
-    assert "Enumerate()" in fitting(f, jnp.zeros(10), key=key)["z"]
-    assert "Enumerate()" not in fitting(f, jnp.zeros(11), key=key)["z"]
+    assert "Enumerate()" in bridges_that_fit(f, jnp.zeros(10), key=key)["z"]
+    assert "Enumerate()" not in bridges_that_fit(f, jnp.zeros(11), key=key)["z"]
 
 
 def test_where_nothing_fits_the_reason_is_said(key, monkeypatch):
@@ -231,6 +231,7 @@ def test_a_program_that_jumps_is_not_given_the_pathwise_gradient(key, monkeypatc
     assert found.code == 'sx.expectation(jumps, via={"x": sx.LeaveOneOut(samples=8)})'
 
 
+@pytest.mark.slow
 def test_many_combinations_are_gone_through_name_by_name(key, monkeypatch):
     few(monkeypatch, sx.LeaveOneOut(2), sx.Enumerate())
     monkeypatch.setattr(_search, "COMBINATIONS", 3)

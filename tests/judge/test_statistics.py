@@ -33,7 +33,7 @@ def of(rows, toward=None):
     return moments(Recorded(rows), None, len(rows), toward, (0,))
 
 
-def judged(rows, truth, leaves=None):
+def compare_candidates(rows, truth, leaves=None):
     truth = truth if isinstance(truth, Reference) else Reference(np.asarray(truth, np.float64), None)
     size = len(rows[0])
     parts = [slice(j, j + 1) for j in range(size)] if leaves else [slice(0, size)]
@@ -105,12 +105,13 @@ def truth():
     return np.asarray(jax.grad(exact)(THETA, key=jax.random.key(0)), np.float64)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("via", UNBIASED, ids=repr)
 def test_unbiased_bridges_are_called_biased_once_in_100_times(via, truth):
     found = gradients(via, THETA, 0)
-    biased = sum(judged(rows, truth).significant for rows in found)
+    biased = sum(compare_candidates(rows, truth).significant for rows in found)
     assert biased <= binom.ppf(0.9995, SEEDS, LEVEL)  # false alarms of this test: 1 in 2,000
-    caught = sum(judged(rows * 2, truth).significant for rows in found)
+    caught = sum(compare_candidates(rows * 2, truth).significant for rows in found)
     assert caught > 10 * biased + 20  # a factor of two, also through the noise of the score function
 
 
@@ -120,7 +121,7 @@ def test_a_noisy_truth_raises_no_false_alarms():
     biased = 0
     for rows, reference in zip(found, other, strict=True):
         known = of(reference)
-        biased += judged(rows, Reference(known.mean, known)).significant
+        biased += compare_candidates(rows, Reference(known.mean, known)).significant
     assert biased <= binom.ppf(0.9995, SEEDS, LEVEL)
 
 
@@ -136,11 +137,12 @@ def coverage(size, of_bias, scale=1.0, noisy=False):
         if noisy:
             known = of(rng.normal(size=(2 * DRAWS, size)))
             truth = Reference(known.mean, known)
-        low, high = judged(noise + of_bias / np.sqrt(size), truth).overall[1:]
+        low, high = compare_candidates(noise + of_bias / np.sqrt(size), truth).overall[1:]
         hits += low <= of_bias <= high
     return hits
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("noisy", [False, True])
 @pytest.mark.parametrize("of_bias", [0.0, 0.3, 2.0])
 @pytest.mark.parametrize("size", [1, 20])
@@ -153,15 +155,15 @@ def test_intervals_hold_the_bias_in_95_of_100_times(size, of_bias, noisy):
 
 def test_a_bias_of_one_element_among_many_is_found():
     rows = np.random.default_rng(0).normal(size=(1000, 5000))
-    assert not judged(rows, np.zeros(5000)).significant
+    assert not compare_candidates(rows, np.zeros(5000)).significant
     rows[:, 17] += 0.3  # 9 standard errors, and 0.09 of a squared distance whose expectation is 5
-    assert judged(rows, np.zeros(5000)).significant
+    assert compare_candidates(rows, np.zeros(5000)).significant
 
 
 def test_a_bias_that_is_spread_thin_is_found():
     rows = np.random.default_rng(0).normal(size=(1000, 5000))
     rows += 0.015  # half a standard error of each element
-    found = judged(rows, np.zeros(5000))
+    found = compare_candidates(rows, np.zeros(5000))
     assert found.significant and found.overall.low <= 0.015 * np.sqrt(5000) <= found.overall.high
 
 
@@ -171,26 +173,27 @@ def test_elements_that_are_seldom_other_than_zero_raise_no_false_alarm():
     biased = 0
     for _ in range(SEEDS):
         rows = (rng.random((1000, 50)) < rate).astype(float)
-        biased += judged(rows, np.full(50, rate)).significant
+        biased += compare_candidates(rows, np.full(50, rate)).significant
     assert biased <= binom.ppf(0.9995, SEEDS, LEVEL)
 
 
 def test_rounding_is_no_bias_and_more_is():
     rows = np.full((100, 2), 0.3)
-    assert not judged(rows, [0.3 + 3e-7, 0.3]).significant
-    assert judged(rows, [0.3 + 3e-4, 0.3]).significant
-    assert judged(np.zeros((100, 2)), [1e-3, 0.0]).p_value < 1e-6  # a silent zero
-    assert judged(np.zeros((100, 2)), [0.0, 0.0]).p_value == 1.0
+    assert not compare_candidates(rows, [0.3 + 3e-7, 0.3]).significant
+    assert compare_candidates(rows, [0.3 + 3e-4, 0.3]).significant
+    assert compare_candidates(np.zeros((100, 2)), [1e-3, 0.0]).p_value < 1e-6  # a silent zero
+    assert compare_candidates(np.zeros((100, 2)), [0.0, 0.0]).p_value == 1.0
 
 
 def test_the_bias_of_each_leaf_is_its_own():
     rows = np.random.default_rng(0).normal(size=(1000, 2)) * 0.1
     rows[:, 1] += 1.0
-    first, second = judged(rows, np.zeros(2), leaves=True).by_part
+    first, second = compare_candidates(rows, np.zeros(2), leaves=True).by_part
     assert first.low == 0 and first.high < 0.02
     assert second.low < 1 < second.high < 1.05
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("draws, chance", [(100, 0.05), (1000, 0.0025)])
 def test_events_that_no_draw_has_shown_raise_no_false_alarm(draws, chance):
     """The score function of saturated coins: in 1 of 10 gradients or more, some of the 20 elements never showed a large value."""
@@ -198,7 +201,7 @@ def test_events_that_no_draw_has_shown_raise_no_false_alarm(draws, chance):
     for _ in range(SEEDS):
         z = rng.random((draws, 20)) < chance
         rows = (z - chance) * (5 + z.sum(1, keepdims=True))  # of E[5 + sum of z]
-        found = judged(rows, np.full(20, chance * (1 - chance)))
+        found = compare_candidates(rows, np.full(20, chance * (1 - chance)))
         biased += found.significant
     assert biased <= binom.ppf(0.9995, SEEDS, LEVEL)
 
@@ -206,12 +209,12 @@ def test_events_that_no_draw_has_shown_raise_no_false_alarm(draws, chance):
 def test_heavy_tails_raise_no_false_alarm_where_a_leaf_shows_them():
     rng = np.random.default_rng(0)
     true = np.full(50, np.exp(1.5**2 / 2))
-    biased = sum(judged(np.exp(1.5 * rng.normal(size=(100, 50))), true).significant for _ in range(SEEDS))
+    biased = sum(compare_candidates(np.exp(1.5 * rng.normal(size=(100, 50))), true).significant for _ in range(SEEDS))
     assert biased <= binom.ppf(0.9995, SEEDS, LEVEL)
 
 
 def test_what_the_truth_may_be_off_by_is_no_bias():
     rows = np.random.default_rng(0).normal(size=(1000, 1)) * 1e-3 + 1.0
-    assert judged(rows, [1.001]).significant
-    found = judged(rows, Reference(np.array([1.001]), None, 0.002))
+    assert compare_candidates(rows, [1.001]).significant
+    found = compare_candidates(rows, Reference(np.array([1.001]), None, 0.002))
     assert not found.significant and found.overall.high > 0.002

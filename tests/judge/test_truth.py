@@ -108,7 +108,7 @@ def test_a_jump_is_no_matter_for_quadrature():
     assert abs(float(found.truth.gradient) - true) < 4.5 * found.truth.standard_error
     verdicts = {row.label: row.verdict for row in found.rows}
     assert verdicts == {"z=ScoreFunction()": "no bias found"}
-    assert any("every way from it to the costs is cut" in text for text in found.warnings)
+    assert any("every path from it to the costs is cut" in text for text in found.warnings)
 
 
 def test_a_pathwise_truth_says_that_it_was_held_against_the_score_function():

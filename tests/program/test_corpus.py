@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import spanax as sx
+from tests.program.arguments import by_argument
 
 from .corpus._case import copies
 
@@ -51,11 +52,13 @@ def test_there_are_enough_programs():
     assert len(CASES) == len(NAMED) >= 200
 
 
+@pytest.mark.few(60)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_value_and_gradient(case, x64):
     program = case.function if case.is_scalar else lambda *args: np.sum(case.function(*args))
     args = copies(case.args)
     value, gradient = sx.value_and_gradient(program, *args)
+    gradient = by_argument(gradient, args)
     np.testing.assert_allclose(value, case.total(*case.args), rtol=case.rtol)
     same_gradient(case, gradient[: len(case.numbers)], case.differences())
     for mine, given in zip(gradient, case.args, strict=True):
@@ -65,6 +68,7 @@ def test_value_and_gradient(case, x64):
         np.testing.assert_array_equal(arg, given)
 
 
+@pytest.mark.few(30)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_jitted_value(case, x64):
     lifted = functools.partial(sx.lift(case.function), **case.options)
@@ -74,6 +78,7 @@ def test_jitted_value(case, x64):
         np.testing.assert_array_equal(arg, given)
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("name, k, grid", MAPPED, ids=[name for name, _, _ in MAPPED])
 def test_vmap_is_a_loop(name, k, grid, x64):
     """Values and gradients: under vmap both branches run, and what is not taken may be infinite or NaN."""

@@ -243,5 +243,5 @@ def test_the_world_is_not_changed():
         s.x = 5.0 * a
         return s.x
 
-    assert sx.gradient(write, 4.0) == (5.0,)
+    assert sx.gradient(write, 4.0) == 5.0
     assert vars(SHARED) == {"x": 2.0, "v": 3.0}

@@ -132,6 +132,7 @@ def of_float(x, change):
     return change(x) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_no_foreign_error(mutation, x64):
     """NumPy's kind of error, or ours, or none; of an eighth of the functions, another for each kind of argument."""

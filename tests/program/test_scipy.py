@@ -30,12 +30,13 @@ def slope(f, args, i, h=1e-3):
 
 
 def agrees(f, *args, reference=None, value=1e-9, gradient=1e-6, h=1e-3):
-    got, found = sx.value_and_gradient(f, *args)
+    got, found = sx.value_and_gradient(f, *args, argnums=tuple(range(len(args))))
     np.testing.assert_allclose(got, f(*args), rtol=value, atol=value)
     expected = [slope(reference or f, args, i, h) for i in range(len(args))]
     np.testing.assert_allclose(found, expected, rtol=gradient, atol=gradient)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
 def test_programs(program):
     """odeint's own tolerance bounds how well it can agree with SciPy, whose method is another."""
@@ -67,6 +68,7 @@ def kepler(e, M):
     return scipy.optimize.brentq(lambda E: E - e * np.sin(E) - M, -10.0, 10.0)
 
 
+@pytest.mark.slow
 def test_roots_under_transformations():
     lifted = sx.lift(kepler)
     with jax.enable_x64(True):
@@ -195,6 +197,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("program", REFUSED, ids=lambda f: f.__name__)
 def test_what_is_refused(program):
     with pytest.raises(sx.SpanaxError, match=REFUSED[program]) as caught:
@@ -226,6 +229,7 @@ def prey(method, tight):
     return program
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("method", ["RK23", "RK45", "DOP853", "Radau", "LSODA"])
 def test_initial_value_problems(method):
     """Backwards, at times that are given, with an end that has a derivative. The explicit methods take SciPy's own steps."""
@@ -248,6 +252,7 @@ def test_integrals():
     agrees(integrals, 0.7, 1.3, value=1e-8, gradient=1e-6)
 
 
+@pytest.mark.slow
 def test_integrals_of_integrals():
     agrees(lambda a: scipy.integrate.dblquad(lambda y, x: np.cos(a * x * y), 0, 1, 0, lambda x: a * x)[0], 0.7)
 
@@ -287,6 +292,7 @@ def test_linear_algebra_by_scipys_defaults():
 SHAPED = ("lognorm", "weibull_min", "gamma", "invgamma", "norm", "expon", "rayleigh")
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", SHAPED)
 def test_distributions(name):
     dist = getattr(scipy.stats, name)
@@ -340,9 +346,9 @@ def last_argument(name):
 def test_special_functions():
     """All that the library's own tables accept, at once: values and derivatives by the last argument."""
     from spanax.program._scipy import special
-    from spanax.program._scipy.host import TABLE, missing
+    from spanax.program._scipy.host import TABLE, no_formula
 
-    names = sorted({*special._BY_JAX, *TABLE} - {n for n, d in TABLE.items() if d.slopes[-1] in (None, missing)})
+    names = sorted({*special._BY_JAX, *TABLE} - {n for n, d in TABLE.items() if d.slopes[-1] in (None, no_formula)})
     assert len(names) > 100
     functions = {name: last_argument(name) for name in names}
     run = lambda x: [f(p + x) for f, p in functions.values()]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import spanax as sx
+from tests.program.arguments import by_argument
 
 from .third_party import algorithms, differential_equations, gymnasium_physics, physics, statistics, trebuchet
 from .third_party._program import Program, directions, slope
@@ -20,13 +21,14 @@ PROGRAMS = [
 ]
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_value_and_gradient(program: Program):
     """The value is NumPy's, the gradient that of central differences, along unit or random directions of each argument."""
     args = copy.deepcopy(program.args)
     value, gradient = sx.value_and_gradient(program.function, *args)
     np.testing.assert_allclose(value, program.function(*program.args), rtol=program.value)
-    assert len(gradient) == len(args)
+    gradient = by_argument(gradient, args)
     for place in program.moving:
         chosen = directions(args[place])
         got = np.array([np.sum(gradient[place] * direction) for direction in chosen])
@@ -40,9 +42,10 @@ def test_value_and_gradient(program: Program):
 
 def test_what_is_no_number_has_no_gradient():
     program = next(p for p in gymnasium_physics.PROGRAMS if p.name == "cartpole_made_inside")
-    assert sx.gradient(program.function, *program.args)[2] is None
+    assert by_argument(sx.gradient(program.function, *program.args), program.args)[2] is None
 
 
+@pytest.mark.slow
 def test_trebuchet_figures():
     """Those that are published for the Euler integrator: metres, and metres per m/s, per degree, per pound."""
     value, gradient = sx.value_and_gradient(trebuchet.shoot, -2.0, 45.0, 200.0)
@@ -50,6 +53,7 @@ def test_trebuchet_figures():
     np.testing.assert_allclose(gradient, (4.043, -1.008, 0.0537), atol=0.0005)
 
 
+@pytest.mark.slow
 def test_trebuchet_agrees_with_the_environment():
     gradient = sx.gradient(trebuchet.shoot, 3.0, 35.0, 150.0)
     shoot = lambda *args: sx.control.shoot(*args, integrator="euler")

@@ -32,6 +32,7 @@ WIDE = Smoothing(0.5, 16)
 # -- transformations --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("options", [{}, {"guide": 2 * X}, {"control_variate": None}], ids=["auto", "guide", "plain"])
 def test_every_way_to_differentiate_gives_the_same(options, key):
     g = smooth(steps, via=WIDE, **options)
@@ -70,6 +71,7 @@ def test_dtypes(dtype, key):
     assert jax.tree.map(lambda leaf: leaf.dtype, slope) == jax.tree.map(lambda leaf: leaf.dtype, x)
 
 
+@pytest.mark.slow
 def test_half_precision_beside_single(key):
     x = {"a": jnp.array([0.4, 1.1], jnp.bfloat16), "b": jnp.array(0.2)}
     f = lambda x: jnp.sum(jnp.round(x["a"])).astype(jnp.float32) + jnp.floor(x["b"])
@@ -94,6 +96,7 @@ def by_hand(u, change, a, folds):
     return total / len(u)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("scale", [1.0, 1e15])
 @pytest.mark.parametrize("directions", ["orthogonal", "gaussian", "sobol"])
 def test_combine_is_the_formula(directions, scale, x64, key):
@@ -135,6 +138,7 @@ def test_one_sigma_for_each_leaf(key):
     np.testing.assert_allclose(other["b"] * 1000, one["b"], rtol=1e-3)
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("directions", ["orthogonal", "gaussian", "sobol"])
 @pytest.mark.parametrize("size, pairs", [(1, 3), (3, 8), (8, 5), (5, 1)])
 def test_each_direction_is_standard_normal(directions, size, pairs, key):
@@ -156,6 +160,7 @@ def test_orthogonal_blocks(key):
         np.testing.assert_allclose(gram - np.diag(np.diag(gram)), 0, atol=1e-5)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("count, size", [(1, 1), (7, 3), (64, DIMENSIONS), (1000, 10)])
 def test_sobol_points_are_those_of_scipy(count, size):
     reference = qmc.Sobol(size, scramble=False, bits=32)
@@ -209,6 +214,7 @@ def test_a_nan_value_is_not_lost(key):
     assert np.all(np.isnan(slope))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("bad", [{"x": jnp.full(3, jnp.nan)}, {"sigma": -1.0}, {"sigma": 0.0}, {"x": jnp.full(3, 1e7)}])
 def test_what_is_found_wrong_too_late_to_raise_is_nan(bad, key):
     """Under jit: f does not see its argument, so that only `smooth` can tell."""
@@ -320,6 +326,7 @@ SECOND = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("how", SECOND)
 def test_second_derivatives_raise(how, key):
     with pytest.raises(SpanaxError, match="second derivative"):
@@ -336,6 +343,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("what", OTHERS)
 def test_derivatives_with_respect_to_anything_else_raise(what, jit, key):

@@ -82,6 +82,7 @@ MODES = {
 }
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("d", MODES)
 @pytest.mark.parametrize("name", MANY)
 def test_vectors(name, d, key):
@@ -96,6 +97,7 @@ def test_vectors(name, d, key):
         agree(found, reference, error, along)
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("name", ONE)
 @pytest.mark.parametrize("mode", ["plain", "guide", "auto", "softened", "sobol"])
 def test_one_number(name, mode, key):

@@ -35,6 +35,7 @@ def variance_of(slope):
 SOFTENED = {"thermostat": 100, "counter": 50, "threshold": 8, "table": 4, "ball": 0.93}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", SOFTENED)
 def test_the_softened_control_variate_of_one_number(name, key):
     case, keys = ONE[name], jax.random.split(key, 400)
@@ -61,6 +62,7 @@ GUIDES = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", GUIDES)
 def test_the_linear_guides_in_twenty_dimensions(name, key):
     case, count = MANY[name](20), 150
@@ -79,6 +81,7 @@ def test_the_linear_guides_in_twenty_dimensions(name, key):
     assert by_plain(x, keys[:count]) / variance_of(guided)(x, keys[:count], guide) > average
 
 
+@pytest.mark.slow
 def test_no_guide_makes_it_much_worse(key):
     """A random guide of three times the gradient's length, in 20 dimensions."""
     case, keys = MANY["alarms"](20), jax.random.split(key, 200)

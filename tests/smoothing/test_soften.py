@@ -75,12 +75,14 @@ def close(found, expected, tolerance):
         assert np.allclose(np.asarray(a), np.asarray(b, float), atol=tolerance, rtol=tolerance)
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("name", PLAIN)
 def test_no_softness_is_the_hard_program(name):
     f, x = PLAIN[name], jnp.asarray(X, jnp.float32)
     close(jax.jit(softened(f, 1e-4))(x), f(x), 1e-5)
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("name", PLAIN)
 def test_straight_through_has_the_hard_values(name, x64):
     f, x = PLAIN[name], jnp.asarray(X)
@@ -152,6 +154,7 @@ def plain(x):
     return [float(y) for y in jax.value_and_grad(softened(jumping, 0.2))(x)]
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", WRAPPED)
 def test_structures_make_no_difference(name, x64):
     wrapped = softened(WRAPPED[name](jumping), 0.2)
@@ -305,6 +308,7 @@ MIXES_NOT = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", MIXES)
 def test_a_mixed_state_warns(name):
     with pytest.warns(SpanaxWarning, match="mixes two states"):
@@ -312,6 +316,7 @@ def test_a_mixed_state_warns(name):
     softened(MIXES[name], 0.1)(0.6)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", MIXES_NOT)
 def test_other_loops_do_not_warn(name):
     soften(MIXES_NOT[name], 0.1)(0.6)
@@ -340,6 +345,7 @@ def test_repr():
 # -- the corpus: no crash, f's structure, finite where f is
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("family", sorted({case.family for case in CASES}))
 def test_corpus(family):
     cases = [case for case in CASES if case.family == family]

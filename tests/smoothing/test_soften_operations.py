@@ -124,6 +124,7 @@ def slope(value, x, h):
     return (8 * (value(x + h) - value(x - h)) - (value(x + 2 * h) - value(x - 2 * h))) / (12 * h)
 
 
+@pytest.mark.few(14)
 @pytest.mark.parametrize("name", CASES)
 def test_expectation_under_gaussian_noise(name, dtype):
     f, g, breaks = CASES[name]
@@ -195,6 +196,7 @@ CHOICES = {
 }
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", CHOICES)
 def test_expectation_under_gumbel_noise(name, x64):
     f, g = CHOICES[name]
@@ -268,6 +270,7 @@ LOGIC = {
 }
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("name", LOGIC)
 def test_independent_events(name, x64):
     f, g = LOGIC[name]

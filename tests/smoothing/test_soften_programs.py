@@ -77,6 +77,7 @@ def agreement(f, start, stop, sigma, straight_through=False):
     return cosine, np.linalg.norm(found - true) / np.linalg.norm(true)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_agrees_with_the_smoothed_program(name, x64):
     *program, least, largest = PROGRAMS[name]

@@ -67,6 +67,7 @@ def pathwise(w, x, *, key):
     return jnp.mean(sx.sample(key, dist.Normal(x @ w, 1.0).to_event(1)) ** 2)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("f", [loss, inner_vmap, said_as_costs, transposed], ids=lambda f: f.__name__)
 def test_batched_loss_warns_once_and_names_the_remedy(f):
     estimate = sx.expectation(f, samples=2)
@@ -96,6 +97,7 @@ def test_vmap_outside_does_not():
     jax.vmap(lambda x, k: sx.expectation(loss, samples=2)(W, x, key=k))(X, jax.random.split(KEY, 10))
 
 
+@pytest.mark.slow
 def test_the_warning_is_true():
     """Both forms have one mean; the variance of the batched one is larger."""
 

@@ -41,6 +41,7 @@ def by_hand(theta, runs):
     return np.concatenate(estimates[::2]), np.concatenate(estimates[1::2])
 
 
+@pytest.mark.slow
 def test_walk_has_the_variance_of_reward_to_go_with_leave_one_out(key):
     ours = optimised(jax.vmap(lambda k: jax.grad(sx.expectation(walk, samples=REPLICATES))(0.2, key=k)))
     a = ours(jax.random.split(key, RUNS))
@@ -116,6 +117,7 @@ def test_an_unrolled_program_compiles_in_linear_size(key):
     assert unrolled(60) < 3.2 * unrolled(20)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("samples", [1, 8])
 def test_hessian_of_two_draws_is_unbiased(samples, key):
     def f(theta, *, key):
@@ -156,6 +158,7 @@ def exact_derivatives_of_mixed(theta):
     return jax.jit(both(exact))(jnp.array(theta))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "vias",
     [
@@ -219,6 +222,7 @@ def passes(a, theta, key):
 STEERED = [steered_cond, steered_without_computing, steered_costs, steered_scan, delayed_in_a_scan, indexed, passes]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("program", STEERED, ids=lambda f: f.__name__)
 def test_a_draw_that_only_steers_still_pays(program, x64, key):
     """Exact: the estimates for both values of the draw, weighted by their probabilities."""

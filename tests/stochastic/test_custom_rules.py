@@ -62,6 +62,7 @@ HOLDING = {  # the derivative of the function with the draw held, written by han
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("make", [with_jvp, with_vjp], ids=["custom_jvp", "custom_vjp"])
 @pytest.mark.parametrize("case", CROSSING)
 def test_a_rule_that_crosses_a_draw_with_a_score_is_refused(case, make, key):
@@ -78,6 +79,7 @@ def test_around_a_local_draw_the_rule_alone_is_the_derivative(make, x64, key):
     np.testing.assert_allclose(slope, 3 * Q * (1 - Q), rtol=1e-12)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("make", [with_jvp, with_vjp], ids=["custom_jvp", "custom_vjp"])
 @pytest.mark.parametrize("case", HOLDING)
 def test_beside_a_rule_that_holds_its_draw_the_score_counts(case, make, x64, key):
@@ -169,6 +171,7 @@ ALLOWED = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("case", ALLOWED)
 def test_what_does_not_cross_a_score_is_allowed(case, key):
     assert jnp.isfinite(jax.grad(sx.expectation(lambda theta, *, key: ALLOWED[case](theta, key)))(THETA, key=key))

@@ -213,7 +213,7 @@ CASES = {
         hessian(lambda t, *, key: sx.sample(key, coin(t), via=sx.ReinMax()) ** 2 * t),
         "second derivative through ReinMax",
     ),
-    "baseline for each lane": (gradient(baselines_per_lane), "baseline for each lane"),
+    "baseline for each index": (gradient(baselines_per_lane), "baseline for each index"),
     "cost through an inner gradient": (gradient(cost_through_an_inner_gradient), "by a derivative inside f"),
     "draw under an inner gradient": (gradient(draw_under_an_inner_gradient), "by a derivative inside f"),
     "a complex cost": (gradient(complex_cost), "sx.cost of"),
@@ -269,10 +269,11 @@ CASES = {
     "an integer for a key": (lambda key: sx.expectation(one_coin)(0.3, key=0), "one PRNG key is needed, not 0"),
     "an array of keys": (lambda key: sx.sample(jax.random.split(key), coin(0.3)), r"one PRNG key is needed, not key"),
     "a number for a distribution": (lambda key: sx.sample(key, 0.3), "got a float for the distribution"),
-    "a class for a bridge": (lambda key: sx.sample(key, coin(0.3), via=sx.DisARM), r"no bridge"),
+    "a class for a bridge": (lambda key: sx.sample(key, coin(0.3), via=sx.DisARM), r"not a bridge"),
 }
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("name", CASES)
 def test_refusals(name, key):
     call, says = CASES[name]

@@ -284,6 +284,7 @@ def found():
         )()
 
 
+@pytest.mark.few(10)
 @pytest.mark.parametrize("use", USES, ids=lambda use: use.__name__)
 def test_the_derivatives_are_those_of_the_value(use, found):
     for order, (ours, truth) in enumerate(zip(*found[use.__name__], strict=True)):

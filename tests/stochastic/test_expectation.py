@@ -50,6 +50,7 @@ def test_default_bridge_is_pathwise_where_it_can_be(key):
         jax.grad(lambda m: sx.sample(key, coin(m)))(0.3)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("transform", [lambda f: f, jax.jit, eqx.filter_jit], ids=["eager", "jit", "filter_jit"])
 def test_value_and_gradient_exact(transform, dtype, key):
     theta = jnp.array([0.3, -0.7], dtype)

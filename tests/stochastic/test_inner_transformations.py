@@ -54,6 +54,7 @@ KEPT = [
 ]
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("around, derivative", KEPT)
 def test_an_inner_derivative_keeps_the_costs(around, derivative, x64, key):
     """d/dtheta of 2 E[z] = 2 sigmoid(theta); also at the second call, which JAX answers from its cache."""
@@ -93,7 +94,7 @@ def test_a_scan_with_a_cost_under_reverse_mode_is_refused(around, derivative, ke
         return 0.0 * DERIVATIVES[derivative](around(lambda: sx.cost(z)))(1.0 + 0.0 * theta)
 
     for _ in range(2):
-        with pytest.raises(sx.SpanaxError, match=r"how often it is said would be lost\n  at .*test_inner"):
+        with pytest.raises(sx.SpanaxError, match=r"how often it counts would be lost\n  at .*test_inner"):
             jax.grad(sx.expectation(f))(0.3, key=key)
 
 
@@ -169,6 +170,7 @@ def seen(theta, *, key):
     return z * theta, {"z": z, "scaled": theta * z, "count": jnp.int32(3)}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("samples", [1, 3])
 def test_aux_has_no_derivative(samples, key):
     f = sx.expectation(seen, samples=samples, has_aux=True)

@@ -145,6 +145,7 @@ def noted(f, *args):
         return f(*args)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("samples", [1, 4])
 def test_right_derivatives(samples, key):
     """False-alarm rate: 21 values, each within 5 standard errors: 1.2e-5."""
@@ -259,6 +260,7 @@ CONTINUOUS = {
 }
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_continuous_programs_keep_the_pathwise_draw(name, key):
     jax.make_jaxpr(jax.grad(lambda t: sx.expectation(CONTINUOUS[name])(t, key=key)))(T)
@@ -305,6 +307,7 @@ JUMPS = {
 }
 
 
+@pytest.mark.few(10)
 @pytest.mark.parametrize("name", JUMPS)
 def test_jumps_are_seen(name, key):
     with pytest.warns(sx.SpanaxWarning, match=r"(?s)the program jumps in it.*test_jumps\.py:\d+.*via=sx\.Pathwise\(\)"):

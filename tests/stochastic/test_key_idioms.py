@@ -60,6 +60,7 @@ def keys_drawn_from(idiom, key):
     return seen
 
 
+@pytest.mark.few(20)
 @pytest.mark.parametrize("name", IDIOMS)
 def test_an_idiom(name):
     idiom, verdict = IDIOMS[name]
@@ -70,6 +71,7 @@ def test_an_idiom(name):
         assert of_data(idiom, key, replicated) == (verdict != "distinct")
 
 
+@pytest.mark.slow
 def test_random_functions_of_counters():
     """No shared key goes through. In 540 others, tried once: none either, and none refused whose keys are distinct."""
     refusals = []

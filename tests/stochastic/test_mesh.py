@@ -15,14 +15,30 @@ ROOT = SCRIPT.parents[2]
 THETA = np.array([0.3, -0.2, 0.5, 0.9])
 
 
-@pytest.fixture(scope="module")
-def outcome():
+def outcome_of(*arguments):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        [sys.executable, str(SCRIPT)], capture_output=True, text=True, timeout=600, env=environment, cwd=ROOT
+        [sys.executable, str(SCRIPT), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=environment,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def outcome():
+    return outcome_of()
+
+
+def test_devices_give_the_numbers_of_vmap_in_a_few_programs():
+    outcome = outcome_of("few")
+    assert len(outcome["vmap"]["results"]) == 3
+    assert_same(outcome["shard_map"]["results"], outcome["vmap"]["results"])
+    assert all(way["errors"].keys() == {"a mean of draws"} for way in outcome.values())
 
 
 def assert_same(got, want):
@@ -35,12 +51,14 @@ def assert_same(got, want):
 ALONE = ["shard_map", "shard_map, check_vma=False", "shard_map, not compiled", "pmap"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ALONE)
 def test_devices_give_the_numbers_of_vmap(outcome, way):
     assert len(outcome["vmap"]["results"]) > 30
     assert_same(outcome[way]["results"], outcome["vmap"]["results"])
 
 
+@pytest.mark.slow
 def test_the_derivative_by_what_all_devices_share_is_summed_over_them(outcome):
     want = {
         name: [*arrays[:-1], np.full(4, np.sum(arrays[-1]))]
@@ -54,6 +72,7 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["vmap", "shard_map", "shard_map, check_vma=False", "pmap"])
 def test_a_collective_of_what_no_scored_draw_reaches(outcome, way):
     """The derivative is that of the sum of all lanes' expectations: JAX's own rule for a collective under vmap(grad)."""
@@ -85,6 +104,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", REFUSED)
 def test_what_would_be_wrong_on_devices_is_refused(outcome, way):
     errors = outcome[way]["errors"]

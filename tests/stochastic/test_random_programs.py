@@ -25,15 +25,21 @@ from tests.stochastic.programs.reporting import report
 
 expectation = importlib.import_module("spanax.stochastic.expectation")  # the module: the function has its name
 enumeration = importlib.import_module("spanax.bridges.enumerate")
-PARTS = [(mode, part) for mode, parts in (("forced", 6), ("sampled", 4), ("enumerated", 2)) for part in range(parts)]
-PROGRAMS = {"forced": 15, "sampled": 10, "enumerated": 15}  # in a part
+SEEDS = {"forced": (5, 15), "sampled": (3, 10), "enumerated": (2, 15)}  # how many, and programs of each
+PART = 5  # programs
+PARTS = [
+    pytest.param(mode, 1000 + seed, first, marks=[pytest.mark.slow] if seed or first else [])
+    for mode, (seeds, programs) in SEEDS.items()
+    for seed in range(seeds)
+    for first in range(0, programs, PART)
+]
 
 
-@pytest.mark.parametrize("mode, part", PARTS)
+@pytest.mark.parametrize("mode, seed, first", PARTS)
 @pytest.mark.filterwarnings("ignore::spanax.SpanaxWarning")
-def test_random_programs(mode, part):
-    seed, faults = 1000 + part, []
-    for number in range(PROGRAMS[mode]):
+def test_random_programs(mode, seed, first):
+    faults = []
+    for number in range(first, first + PART):
         program = grow(seed, number, mode, frozenset(), holders=1)
         verdict = judge(program, mode, number)
         if verdict.kind != "right":
@@ -132,6 +138,7 @@ FAULTS = [  # the mode that is to catch it, what the programs are without, and w
 ]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("plant, mode, without, suits", FAULTS, ids=[fault[0].__name__ for fault in FAULTS])
 @pytest.mark.filterwarnings("ignore::spanax.SpanaxWarning")
 def test_a_planted_fault_is_caught(plant, mode, without, suits, monkeypatch):

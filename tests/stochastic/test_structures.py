@@ -66,6 +66,17 @@ def reversed_scan(theta, zs, key):
     return state + jnp.sum(costs)
 
 
+def reversed_scan_with_costs(theta, zs, key):
+    """Each draw answers to the costs of the iterations after it, which are those of smaller indices."""
+
+    def run(state, x):
+        state, cost = body(theta, key)(state, x)
+        sx.cost(cost)
+        return state, None
+
+    return lax.scan(run, theta[0], (jnp.arange(4)[::-1], zs[::-1]), reverse=True)[0]
+
+
 def unrolled_scan(theta, zs, key):
     state, costs = lax.scan(body(theta, key), theta[0], (jnp.arange(4), zs), unroll=2)
     return state + jnp.sum(costs)
@@ -147,18 +158,19 @@ def in_custom_vjp(theta, zs, key):
 
 
 PROGRAMS = [
-    straight,
-    scanned,
     scanned_with_costs,
-    reversed_scan,
-    unrolled_scan,
-    fori,
+    straight,
     nested_scan,
-    jitted,
-    rematted,
-    in_cond,
-    in_switch,
+    scanned,
     in_custom_vjp,
+    reversed_scan_with_costs,
+    unrolled_scan,
+    rematted,
+    reversed_scan,
+    fori,
+    in_cond,
+    jitted,
+    in_switch,
 ]
 THETA = np.array([0.4, -0.7])
 ASSIGNMENTS = np.array(list(itertools.product([0.0, 1.0], repeat=4)))
@@ -198,6 +210,7 @@ def expected(derivative, program, key):
     return jax.tree.map(lambda found: np.tensordot(weights(), found, 1), each)
 
 
+@pytest.mark.few(7)
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
 def test_gradient_is_exactly_unbiased(program, x64, key):
     (value, slope), (true_value, true_slope) = expected(jax.value_and_grad, program, key), truth(jax.value_and_grad)
@@ -205,6 +218,7 @@ def test_gradient_is_exactly_unbiased(program, x64, key):
     np.testing.assert_allclose(slope, true_slope, rtol=1e-10)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("program", [scanned_with_costs, nested_scan, rematted, in_cond], ids=lambda f: f.__name__)
 def test_hessian_in_a_loop_is_exactly_unbiased(program, x64, key):
     np.testing.assert_allclose(expected(jax.hessian, program, key), truth(jax.hessian), rtol=1e-9)
@@ -217,6 +231,7 @@ def third(f):
     return lambda theta, *others: jax.grad(jax.grad(jax.grad(along(theta, *others))))(0.0)
 
 
+@pytest.mark.slow
 def test_third_derivative_in_nested_scans(x64, key):
     np.testing.assert_allclose(expected(third, nested_scan, key), truth(third), rtol=1e-8)
 

@@ -85,6 +85,7 @@ def test_every_sampler_of_jax_is_decided():
     assert public - NEWER == {*WRONG, *RIGHT, *NO_SAMPLERS}
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", WRONG)
 def test_samplers_that_have_no_derivative(name, key):
     says = (
@@ -95,6 +96,7 @@ def test_samplers_that_have_no_derivative(name, key):
     assert "stop_gradient" in str(error.value)
 
 
+@pytest.mark.few(10)
 @pytest.mark.parametrize("name", RIGHT)
 def test_samplers_that_have_one(name, key):
     slope(total(RIGHT[name]), key)
@@ -151,6 +153,7 @@ def discrete_families():
                 yield name
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_numpyros_own_draws(name, key):
     says = r"(?s)a \w+ draw that nobody marked.*test_unmarked_draws\.py:\d+.*sx\.sample\(key, dist\.\w+"
@@ -236,6 +239,7 @@ BY_HAND += [compiled, rematerialised, under_an_inner_gradient, decides_a_cost]
 BY_HAND += [parameters_of_a_marked_draw]
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("f", BY_HAND, ids=lambda f: f.__name__)
 def test_noise_by_hand_that_decides(f, key):
     with pytest.raises(sx.SpanaxError, match=r"(?s)nobody marked.*test_unmarked_draws\.py:\d+.*\(a\) .*sx\.sample"):

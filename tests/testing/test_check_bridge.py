@@ -31,26 +31,27 @@ def its_jvp(x, y, v):
     return 2 * np.sum(x * v)
 
 
-BRIDGES = [
+BRIDGES = [  # five of them, of all kinds, are those that @pytest.mark.few takes
+    sx.DisARM(),
     sx.Pathwise(),
+    sx.ReinMax(),
     sx.ScoreFunction(),
     sx.Enumerate(),
+    sx.Componentwise(),
     sx.LeaveOneOut(),
-    sx.DisARM(),
     sx.GumbelSoftmax(0.5),
     sx.GumbelSoftmax(jnp.array(0.5), hard=True),
     sx.StraightThrough(),
     sx.StraightThrough(sx.Perturbed(0.1, samples=10)),
-    sx.ReinMax(),
     sx.Soft(0.1),
     sx.Perturbed(0.1),
-    sx.Componentwise(),
-    sx.Smoothing(),
     sx.FiniteDifference(),
+    sx.Smoothing(),
     sx.SPSA({"a": 0.1, "b": jnp.array(0.05)}),
 ]
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("bridge", BRIDGES, ids=repr)
 def test_it_keeps_the_contract(bridge):
     report = check_bridge(bridge, draws=10_000 if isinstance(bridge, sx.bridges.Probing) else 5_000)
@@ -355,6 +356,7 @@ MUTANTS = {
 }
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda cls: cls.__name__)
 def test_a_broken_bridge_is_named(mutant):
     with pytest.raises(ContractError) as error:
@@ -377,6 +379,7 @@ def examples():
     return namespace
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["Cautious", "Damped", "Pair", "Blend", "OnePair"])
 def test_the_bridges_of_the_documentation_pass(name):
     assert not check_bridge(examples()[name](), draws=5_000).failed

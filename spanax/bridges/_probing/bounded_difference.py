@@ -15,21 +15,22 @@ from ..base import Probing, Tuned
 from ..box import Box
 from ..facts import Facts
 from .pilot import best_step, pilot_points
-from .probes import chosen, contracted, joined, like, split
+from .probes import concatenate_rows, contract, keep_rows, like, split
+from .schemes import SCHEMES
 
-_LEAST = (
-    0.25  # of a step that is still taken both ways: a shorter one would see more noise than three points on one side
-)
-_PILOT = 0.01  # of `largest`: at a bound, the pilot's line is no longer than that either way
+# The share of a step that is still taken both ways: a shorter one would see more noise than three points on one side.
+_LEAST = 0.25
+# The share of `largest`: at a bound, the pilot's line is at most this long in either direction.
+_PILOT = 0.01
 
 
 class BoundedDifference(Tuned):
     """`FiniteDifference` within a box.
 
-    - central: both ways by the step, or by what room there is if that is a quarter of it or more; else with two points on the
+    - central: both ways by the step, or by the room there is if that is at least a quarter of it; else with two points on the
       side with more room, f'(x) = (-3 f(x) + 4 f(x + h) - f(x + 2h)) / 2h + O(h^2). Either is the slope at x of the parabola
       through f(x) and the two points;
-    - forward: to the other side where there is no room for the step;
+    - forward: to the other side if there is no room for the step;
     - complex: x itself is the real part of all points.
     """
 
@@ -41,17 +42,19 @@ class BoundedDifference(Tuned):
         return self.via.facts
 
     def pilot(self, x: PyTree[Array], key: Key[Array, ""] | None) -> PyTree[Array] | None:
-        """The middle of the line besides, which is not x where that lies at a bound."""
+        """Also the middle of the line, which is not x if x lies at a bound."""
         if not self.via.chooses:
             return None
+        # x at a bound has no room for a line through it: the pilot looks along one near x.
         middle, reach = self._line(x)
         P = pilot_points(middle, reach)
-        return self.box.held(jax.tree.map(lambda at, rows: jnp.concatenate([at[None], rows]), middle, P))
+        return self.box.clip(jax.tree.map(lambda at, rows: jnp.concatenate([at[None], rows]), middle, P))
 
     def fitted(self, x: PyTree[Array], P: PyTree[Array], values: PyTree[Array], y: PyTree[Array]) -> Probing:
+        # If f failed in the middle of the line, f(x) stands in for it.
         middle, reach = self._line(x)
         at = jax.tree.map(lambda rows, at: jnp.where(jnp.isnan(rows[0]), at, rows[0]), values, y)
-        order = 2 if self.via.scheme == "central" else 1
+        order = SCHEMES[self.via.scheme].order
         step = best_step(middle, jax.tree.map(lambda rows: rows[1:], values), at, reach, order)
         return type(self.via)(step, self.via.scheme)
 
@@ -61,17 +64,17 @@ class BoundedDifference(Tuned):
         return self.box.centre(x, reach), reach
 
     def points(self, x: PyTree[Array], key: Key[Array, ""] | None) -> PyTree[Array]:
-        if self.via.scheme == "complex":
+        scheme = SCHEMES[self.via.scheme]
+        if not scheme.moves_x:
             return self.via.points(x, key)
+        moves_between = _central if scheme.in_pairs else _forward
         leaves, tree = jax.tree.flatten(x)
         unit = split(jnp.eye(sum(map(jnp.size, leaves)), dtype=widest(leaves)), leaves)
         stacked = []
         for leaf, step, down, up, e in zip(leaves, self.via.steps(x), *self.box.rooms(x), unit, strict=True):
-            moves = (_central if self.via.scheme == "central" else _forward)(
-                jnp.broadcast_to(step, leaf.shape), down, up
-            )
+            moves = moves_between(jnp.broadcast_to(step, leaf.shape), down, up)
             stacked.append(jnp.concatenate([jnp.where(e != 0, leaf[None] + move[None], leaf[None]) for move in moves]))
-        return self.box.held(jax.tree.unflatten(tree, stacked))
+        return self.box.clip(jax.tree.unflatten(tree, stacked))
 
     def combine(
         self,
@@ -83,14 +86,15 @@ class BoundedDifference(Tuned):
         y: PyTree[Array],
         kept: Bool[Array, " n"] | None = None,
     ) -> PyTree[Array]:
-        if self.via.scheme != "central":
+        if not SCHEMES[self.via.scheme].in_pairs:
             return self.via.combine(x, X, Y, ct, y=y, kept=kept)
         leaves = jax.tree.leaves(x)
         dtype = widest([*leaves, *jax.tree.leaves(Y)])
-        moved = joined(jax.tree.leaves(X), dtype) - joined([leaf[None] for leaf in leaves], dtype)
-        a, b = jnp.diagonal(moved.reshape(2, *moved.shape[-1:] * 2), axis1=1, axis2=2)
-        change = jax.tree.map(lambda rows, at: chosen(kept, rows, at[None]) - at[None], Y, y)
-        first, second = jnp.split(contracted(change, ct, dtype), 2)
+        moves = concatenate_rows(jax.tree.leaves(X), dtype) - concatenate_rows([leaf[None] for leaf in leaves], dtype)
+        # Points i and i + size move in coordinate i alone, by a_i and b_i, as they were rounded.
+        a, b = jnp.diagonal(moves.reshape(2, *moves.shape[-1:] * 2), axis1=1, axis2=2)
+        change = jax.tree.map(lambda rows, at: keep_rows(kept, rows, at[None]) - at[None], Y, y)
+        first, second = jnp.split(contract(change, ct, dtype), 2)
         for_first, for_second = _weights(a, b, kept)
         return like(x, first * for_first + second * for_second)
 
@@ -99,6 +103,7 @@ class BoundedDifference(Tuned):
 
 
 def _central(step: Array, down: Array, up: Array) -> tuple[Array, Array]:
+    """The moves of the two points of each number, with this much room on both sides."""
     near, far, side = jnp.minimum(down, up), jnp.maximum(down, up), jnp.where(up >= down, 1, -1).astype(step.dtype)
     both = near >= _LEAST * jnp.minimum(step, far)
     short, aside = jnp.minimum(step, near), side * jnp.minimum(step, far / 2)
@@ -106,14 +111,16 @@ def _central(step: Array, down: Array, up: Array) -> tuple[Array, Array]:
 
 
 def _forward(step: Array, down: Array, up: Array) -> tuple[Array]:
-    up_or_down = jnp.where(up >= down, up, -down)
-    return (jnp.where(up >= step, step, jnp.where(down >= step, -step, up_or_down)),)
+    """The move of the one point of each number: to the bound with more room, if there is no room for the step."""
+    to_farther_bound = jnp.where(up >= down, up, -down)
+    return (jnp.where(up >= step, step, jnp.where(down >= step, -step, to_farther_bound)),)
 
 
 def _weights(
     a: Float[Array, " size"], b: Float[Array, " size"], kept: Bool[Array, " n"] | None
 ) -> tuple[Float[Array, " size"], Float[Array, " size"]]:
-    """Of f(x + a) - f(x) and f(x + b) - f(x) in the slope of a parabola; of one of them alone where the other is dropped."""
+    """The weights of f(x + a) - f(x) and f(x + b) - f(x) in the slope; one of them alone counts if the other is dropped."""
+    # The parabola through (0, 0), (a, p) and (b, q) has at 0 the slope p b / (a (b - a)) + q a / (b (a - b)).
     first, second = b / (a * (b - a)), a / (b * (a - b))
     if kept is None:
         return first, second

@@ -1,4 +1,8 @@
-"""Random directions between bounds: around the nearest point that has room for them."""
+"""Random directions between bounds: around the nearest point that has room for them.
+
+Clipping on one side only would give the noise another mean, and bias the estimate even for a linear f. Moving the middle and
+clipping both sides alike keeps the noise symmetric.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +22,16 @@ from ..box import Box
 from ..facts import Facts
 from .probes import of_leaves
 
-_ROOM = 2.0  # sigmas both ways that the middle of all points keeps from the bounds
+_ROOM = 2.0  # sigmas that the middle of all points keeps from the bounds
+# Below it the variance is computed from its series: the closed form subtracts numbers that are nearly equal.
 _SMALL = 0.05
 
 
 class BoundedSigns(Probing):
-    """`SPSA` within a box: around m, the nearest point to x from which `step` stays inside both ways, and in a box that is
-    narrower than 2 `step` with half of its width."""
+    """`SPSA` within a box: around m, the nearest point to x from which `step` stays inside both ways.
+
+    In a box narrower than 2 `step`, half of its width takes the place of `step`.
+    """
 
     via: Any  # an SPSA
     box: Box
@@ -36,7 +43,7 @@ class BoundedSigns(Probing):
 
     def points(self, x: PyTree[Array], key: Key[Array, ""] | None) -> PyTree[Array]:
         via, middle = self._inside(x)
-        return self.box.held(via.points(middle, key))
+        return self.box.clip(via.points(middle, key))
 
     def combine(
         self,
@@ -54,14 +61,14 @@ class BoundedSigns(Probing):
         return self.via.usable(kept)
 
     def _inside(self, x: PyTree[Array]) -> tuple[Probing, PyTree[Array]]:
-        given = of_leaves("SPSA(step", self.via.step, x)
-        steps = [jnp.minimum(step, half) for step, half in zip(given, self.box.halves(), strict=True)]
+        wanted = of_leaves("SPSA(step", self.via.step, x)
+        steps = [jnp.minimum(step, half) for step, half in zip(wanted, self.box.halves(), strict=True)]
         tree = jax.tree.unflatten(jax.tree.structure(x), steps)
         return type(self.via)(tree, self.via.samples), self.box.centre(x, steps)
 
 
 class BoundedSmoothing(Probing):
-    """`Smoothing` within a box: its points are m + sigma t(u), and t(u) is u, cut off symmetrically where m + sigma u leaves it.
+    """`Smoothing` within a box: its points are m + sigma t(u), where t clips u symmetrically so that no point leaves the box.
 
     m is the nearest point to x with 2 sigma of room to the bounds, or half of the box. The numbers of t(u) are independent and
     symmetric, of variance v, and the estimate E[<ct, f(m + sigma t(u))> t(u)_i] / (sigma v_i) is the slope of the best linear fit
@@ -89,7 +96,7 @@ class BoundedSmoothing(Probing):
                 strict=True,
             )
         ]
-        return self.box.held(jax.tree.unflatten(jax.tree.structure(x), cut))
+        return self.box.clip(jax.tree.unflatten(jax.tree.structure(x), cut))
 
     def combine(
         self,
@@ -118,7 +125,8 @@ class BoundedSmoothing(Probing):
 
 
 def _variance(t: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Of a standard normal number that is cut off at -t and t."""
+    """The variance of a standard normal number that is clipped to [-t, t]."""
+    # Beyond 40 nothing is clipped, and an infinite t would give infinity times 0.
     far = jnp.minimum(t, 40)
     density, beyond = jnp.exp(-jnp.square(far) / 2) / math.sqrt(2 * math.pi), ndtr(-far)
     exact = 1 - 2 * beyond - 2 * far * density + 2 * jnp.square(far) * beyond

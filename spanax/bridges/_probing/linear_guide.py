@@ -1,15 +1,21 @@
-"""A linear guide as a control variate of antithetic smoothing: unbiased whatever the guide is."""
+"""A linear guide as a control variate of smoothing: unbiased whatever the guide is.
+
+For the linear function guide . x the estimate from direction u is (u . guide) u, and its mean, guide, is known: c times their
+difference may be subtracted from any estimate, for any c that does not depend on u.
+"""
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-_MOST_FOLDS = 16  # more give no better coefficients, and cost their products
+# More folds give no better coefficients, and each costs its products.
+_MOST_FOLDS = 16
 
 
 def _dot(a: Array | np.ndarray, b: Array) -> Array:
-    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)  # a rounded direction would bias the estimate
+    # A GPU's default rounds the directions to 10 bits, which would bias the estimate.
+    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
 
 
 def gradient(change: Float[Array, "pairs"], u: Float[Array, "pairs size"]) -> Float[Array, "size"]:
@@ -27,7 +33,8 @@ def guided_gradient(
     `gradient`, for every guide that does not depend on u. With one block there is nothing to fit on, and c = 0.
     """
     largest = jnp.max(jnp.abs(guide))
-    direction = guide / jnp.where(largest > 0, largest, 1)  # squares of a guide would over- or underflow sooner than it
+    # In units of its largest number: squares of a guide overflow and underflow sooner than the guide.
+    direction = guide / jnp.where(largest > 0, largest, 1)
     along = _dot(u, direction)
     c = _coefficients(change, u, direction, along, largest, _folds(blocks))
     return gradient(change - c * along, u) + jnp.mean(c) * direction

@@ -1,4 +1,8 @@
-"""What the probing bridges share: a step for each leaf of x, numbers in rows, values weighted by a cotangent."""
+"""What the probing bridges share: a step for each leaf of x, numbers in rows, values weighted by a cotangent.
+
+x is a pytree of arrays; a derivative is computed on one vector of all its numbers (`concatenate_rows`), and given back in x's
+structure (`like`).
+"""
 
 from __future__ import annotations
 
@@ -17,18 +21,10 @@ from ..._pytree import PyTree
 
 
 def check_positive(name: str, values: PyTree[Any], *, scalar: bool = False) -> None:
-    """Raises where a leaf is known not to be positive and finite, is no float, or is no single number though it must be."""
+    """Raises `SpanaxError` if a leaf is known not to be positive and finite, is not a float, or (`scalar`) is an array."""
     refuse_foreign(values)
     for value in jax.tree.leaves(values):
-        if is_traced(value):
-            good = jnp.issubdtype(value.dtype, jnp.floating)
-        else:
-            array = np.asarray(value)
-            number = array.dtype != bool and (
-                np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
-            )
-            good = number and bool(np.all((array > 0) & (array < np.inf)))
-        if not good or (scalar and np.shape(value) != ()):
+        if not _may_be_positive(value) or (scalar and np.shape(value) != ()):
             raise SpanaxError(
                 f"{name}={value!r}",
                 "a positive number, in the units of x",
@@ -36,9 +32,14 @@ def check_positive(name: str, values: PyTree[Any], *, scalar: bool = False) -> N
             )
 
 
-def check_count(name: str, value: Any, default: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SpanaxError(f"{name}={value!r}", f"{default}: a Python integer, 1 or more")
+def _may_be_positive(value: Any) -> bool:
+    """Is it positive and finite, as far as that is known now?"""
+    # A traced step is checked where it is used: there it makes the points NaN (`usable`).
+    if is_traced(value):
+        return jnp.issubdtype(value.dtype, jnp.floating)
+    array = np.asarray(value)
+    is_number = np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
+    return bool(is_number and np.all((array > 0) & (array < np.inf)))
 
 
 def check_key(name: str, key: Key[Array, ""] | None) -> Key[Array, ""]:
@@ -57,6 +58,7 @@ def of_leaves(name: str, given: PyTree[Any], x: PyTree[Array], *, scalar: bool =
     elif form != tree:
         raise SpanaxError(f"{what} has the structure {form}, and x has {tree}", f"one {what}", "one for each leaf of x")
     check_positive(name, steps, scalar=scalar)
+    # An empty leaf has no points, so that any step will do, also one of another shape.
     steps = [step if leaf.size else jnp.ones(leaf.shape) for step, leaf in zip(steps, leaves, strict=True)]
     for step, leaf in zip(steps, leaves, strict=True):
         if np.shape(step) not in ((), leaf.shape):
@@ -67,7 +69,8 @@ def of_leaves(name: str, given: PyTree[Any], x: PyTree[Array], *, scalar: bool =
 
 
 def usable(name: str, step: Array, x: Array, resolution: int) -> Array:
-    """The step, or NaN where it is not positive or is below `resolution` spacings of floats at x; raises where that is known."""
+    """The step; NaN if it is not positive or is below `resolution` spacings of floats at x. Raises if that is known."""
+    # A NaN makes the derivative NaN, which nobody takes for right; points that are rounded onto x would make it 0.
     fine = jnp.all(step >= resolution * jnp.finfo(x.dtype).eps * jnp.abs(x)) & jnp.all(step > 0)
     if not is_traced(fine) and not fine:
         raise SpanaxError(
@@ -79,8 +82,8 @@ def usable(name: str, step: Array, x: Array, resolution: int) -> Array:
     return jnp.where(fine, step, jnp.nan)
 
 
-def joined(arrays: list[Array], dtype: jnp.dtype) -> Float[Array, "rows size"]:
-    """Each array flattened but for its first axis, one beside the other."""
+def concatenate_rows(arrays: list[Array], dtype: jnp.dtype) -> Float[Array, "rows size"]:
+    """Each array flattened except for its first axis, side by side."""
     return jnp.concatenate([a.astype(dtype).reshape(len(a), -1) for a in arrays], axis=1)
 
 
@@ -98,8 +101,14 @@ def like(x: PyTree[Array], numbers: Float[Array, " size"]) -> PyTree[Array]:
     return jax.tree.unflatten(tree, [piece[0].astype(leaf.dtype) for piece, leaf in pieces])
 
 
-def chosen(kept: Bool[Array, " n"] | None, rows: Array, otherwise: Array | float) -> Array:
-    """The kept rows; `otherwise` in place of the others, so that what they hold reaches no arithmetic."""
+def both_ways(leaf: Array, move: Array) -> Array:
+    """The points leaf + move, then leaf - move, in rows."""
+    return jnp.concatenate([leaf[None] + move, leaf[None] - move])
+
+
+def keep_rows(kept: Bool[Array, " n"] | None, rows: Array, otherwise: Array | float) -> Array:
+    """The kept rows, with `otherwise` in place of the others."""
+    # Selected before any arithmetic: a dropped row may hold NaN, and 0 times NaN is NaN.
     if kept is None:
         return rows
     return jnp.where(kept.reshape((-1,) + (1,) * (rows.ndim - 1)), rows, jnp.asarray(otherwise, rows.dtype))
@@ -107,16 +116,17 @@ def chosen(kept: Bool[Array, " n"] | None, rows: Array, otherwise: Array | float
 
 def differences(whole: Bool[Array, " pairs"] | None, values: Array) -> Array:
     """The first half of the rows less the second half; 0 for a pair that is not whole."""
-    plus, minus = (chosen(whole, half, 0) for half in jnp.split(values, 2))
+    plus, minus = (keep_rows(whole, half, 0) for half in jnp.split(values, 2))
     return plus - minus
 
 
-def contracted(changes: PyTree[Array], ct: PyTree[Array] | float, dtype: jnp.dtype) -> Float[Array, " n"]:
-    """<ct, change> of each row: `changes` has a leading axis that `ct` has not. Linear in ct."""
+def contract(changes: PyTree[Array], ct: PyTree[Array] | float, dtype: jnp.dtype) -> Float[Array, " n"]:
+    """<ct, change> of each row: `changes` has a leading axis that `ct` does not have. Linear in ct."""
     weights = ct if jax.tree.structure(ct) == jax.tree.structure(changes) else jax.tree.map(lambda _: ct, changes)
     total = jnp.zeros((), dtype)
     for change, weight in zip(jax.tree.leaves(changes), jax.tree.leaves(weights), strict=True):
         rows = change.astype(dtype).reshape(len(change), -1)
         vector = jnp.broadcast_to(jnp.asarray(weight).astype(dtype).ravel(), rows.shape[1:])
+        # On a GPU products are rounded to 10 bits by default, which would drown a difference of two values.
         total = total + jnp.matmul(rows, vector, precision=lax.Precision.HIGHEST)
     return total

@@ -55,11 +55,12 @@ def _is_number(x: Any) -> bool:
 
 def _worst(xs: Sequence[Any]) -> int | None:
     """The first that holds NaN, or else the first that is infinite."""
+    # NaN before infinity: an infinity may be divided by and do no harm, and NaN never goes away.
     bad = [k for k, x in enumerate(xs) if not is_finite(x)]
     return min(bad, key=lambda k: not has_nan(xs[k]), default=None)
 
 
-def _made(*xs: Any) -> str:
+def _nan_or_inf(*xs: Any) -> str:
     return "nan" if any(map(has_nan, xs)) else "inf"
 
 
@@ -71,6 +72,8 @@ class _Run:
         self.values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
         self.makers: dict[Any, JaxprEqn] = {}
         for eqn in jaxpr.eqns:
+            # Every value is kept, since the search goes backward from the result. That is memory of the order of
+            # reverse mode's.
             self.values.update(zip(eqn.outvars, evaluate(eqn, self.ins(eqn)), strict=True))
             self.makers.update(dict.fromkeys(eqn.outvars, eqn))
 
@@ -88,22 +91,24 @@ def of_value(jaxpr: Jaxpr, consts: Sequence, args: Sequence, out: int) -> Culpri
     """What makes output `out` not finite; the number of an input, if that came so; None where it cannot be told."""
     run = _Run(jaxpr, consts, args)
     v = jaxpr.outvars[out]
+    # Upstream along operands that are not finite already: the first equation whose operands are all finite made it.
     while not isinstance(v, Literal) and v in run.makers:
         eqn = run.makers[v]
         ins, k = run.ins(eqn), list(eqn.outvars).index(v)
-        found = _INSIDE[eqn.primitive](eqn, ins, k) if eqn.primitive in _INSIDE else _worst(_chosen(eqn, ins))
+        found = _INSIDE[eqn.primitive](eqn, ins, k) if eqn.primitive in _INSIDE else _worst(_chosen_only(eqn, ins))
         if isinstance(found, Culprit):
             return found
         if found is None:
-            return Culprit((eqn,), (), _made(run.read(v)))
+            return Culprit((eqn,), (), _nan_or_inf(run.read(v)))
         v = eqn.invars[found]
     return next((k for k, x in enumerate(jaxpr.invars) if x is v), None)
 
 
-def _chosen(eqn: JaxprEqn, ins: list) -> list:
+def _chosen_only(eqn: JaxprEqn, ins: list) -> list:
     """Without what a selection drops."""
     if eqn.primitive.name != "select_n":
         return ins
+    # A selection passes on one case. The others may be NaN without harm, as in where(x > 0, log(x), 0).
     which, *cases = ins
     return [None, *(jnp.where(which == k, case, jnp.zeros_like(case)) for k, case in enumerate(cases))]
 
@@ -123,6 +128,7 @@ def _of_loop(eqn: JaxprEqn, ins: list, out: int) -> Culprit | int | None:
     loop = Loop.of(eqn, ins)
     last = len(loop.rounds) - 1
     if out >= loop.carried:
+        # Stacked results: the first bad row says in which iteration to look.
         rows = loop.rows[out - loop.carried]
         bad = [k for k, row in enumerate(rows) if not is_finite(row)]
         last = next((k for k in bad if has_nan(rows[k])), bad[0] if bad else last)
@@ -132,6 +138,7 @@ def _of_loop(eqn: JaxprEqn, ins: list, out: int) -> Culprit | int | None:
             return found.inside(eqn, r)
         if found is None or not loop.fixed <= found < loop.fixed + loop.carried:
             return None if found is None else loop.place(found)
+        # The culprit is in the iteration before: what it handed on was bad already.
         out = found - loop.fixed
     return loop.place(loop.fixed + out)
 
@@ -156,7 +163,7 @@ class Loop(NamedTuple):
     def _of_scan(cls, eqn: JaxprEqn, ins: Sequence) -> Loop:
         scan = scan_parts(eqn)
         jaxpr, consts = opened(scan.body)
-        step = _compiled(jaxpr, consts)
+        step = _compile(jaxpr, consts)
         fixed, state, xs = scan.split(ins)
         rounds, rows = [], [[None] * scan.length for _ in scan.split_outs(eqn.outvars)[1]]
         for r in reversed(range(scan.length)) if scan.reverse else range(scan.length):
@@ -170,20 +177,33 @@ class Loop(NamedTuple):
     def _of_while(cls, eqn: JaxprEqn, ins: Sequence) -> Loop:
         loop = while_parts(eqn)
         jaxpr, consts = opened(loop.body)
-        step, going = _compiled(jaxpr, consts), _compiled(*opened(loop.test))
+        step, going = _compile(jaxpr, consts), _compile(*opened(loop.test))
         tested, fixed, state = loop.split(ins)
         rounds = []
+        # Run on the host, iteration by iteration, because each one's operands are needed.
         while bool(going(*tested, *state)[0]):
             rounds.append([*fixed, *state])
             state = step(*rounds[-1])
         return cls(jaxpr, consts, len(fixed), len(state), rounds, [], len(tested), False)
+
+    def row_of(self, slope: Slope, r: int) -> Slope:
+        """Of what a scan stacks: the cotangent of the row that iteration r made."""
+        row = len(self.rounds) - 1 - r if self.backward else r
+        return slope if slope.value is None else Slope(slope.value[row], slope.culprit)
+
+    def column(self, slopes: Sequence[Slope]) -> Slope:
+        """The cotangent of what a scan goes through, from those of its rows, last iteration first."""
+        if slopes[0].value is None:
+            return Slope()
+        ordered = slopes if self.backward else slopes[::-1]
+        return Slope(jnp.stack([s.value for s in ordered]), _first(*slopes))
 
     def place(self, k: int) -> int:
         """Among the operands of the equation: of argument k of the body."""
         return self.first + k
 
 
-def _compiled(jaxpr: Jaxpr, consts: Sequence) -> Callable:
+def _compile(jaxpr: Jaxpr, consts: Sequence) -> Callable:
     return jax.jit(lambda *args: evaluate_jaxpr(jaxpr, consts, *args))
 
 
@@ -241,7 +261,7 @@ def of_derivative(jaxpr: Jaxpr, consts: Sequence, args: Sequence, outs: Sequence
 
 def _through(eqn: JaxprEqn, ins: list, given: list[Slope]) -> list[Slope]:
     try:
-        found = _pulled(lambda *xs: evaluate(eqn, xs), ins, [s.value for s in given])
+        found = _pull_back(lambda *xs: evaluate(eqn, xs), ins, [s.value for s in given])
     except (ValueError, NotImplementedError, TypeError):
         if eqn.primitive not in _THROUGH:  # what has no derivative is not followed
             return [Slope()] * len(ins)
@@ -250,11 +270,11 @@ def _through(eqn: JaxprEqn, ins: list, given: list[Slope]) -> list[Slope]:
     if all(map(is_finite, found)) or before is not None:
         return [Slope(x, None if is_finite(x) else before) for x in found]
     inside = _THROUGH[eqn.primitive](eqn, ins, given) if eqn.primitive in _THROUGH else []
-    culprit = _first(*inside) or Culprit((eqn,), (), _made(*found))
+    culprit = _first(*inside) or Culprit((eqn,), (), _nan_or_inf(*found))
     return [Slope(x, None if is_finite(x) else culprit) for x in found]
 
 
-def _pulled(f: Callable, ins: Sequence, cotangents: Sequence) -> list:
+def _pull_back(f: Callable, ins: Sequence, cotangents: Sequence) -> list:
     """Of the numbers among the inputs; None elsewhere."""
     numbers = [k for k, x in enumerate(ins) if _is_number(x)]
 
@@ -286,26 +306,20 @@ def _through_branch(eqn: JaxprEqn, ins: list, given: list[Slope]) -> list[Slope]
 
 
 def _through_loop(eqn: JaxprEqn, ins: list, given: list[Slope]) -> list[Slope]:
+    """Backward through the iterations, the last one first; one at a time, so that the iteration to blame is known."""
     loop = Loop.of(eqn, ins)
-    state, found = list(given[: loop.carried]), [Slope()] * len(ins)
-    stacked = [[] for _ in ins[loop.fixed + loop.carried :]]
-    step = jax.jit(lambda args, cts: _pulled(lambda *xs: evaluate_jaxpr(loop.jaxpr, loop.consts, *xs), args, cts))
+    carried, stacked = list(given[: loop.carried]), given[loop.carried :]
+    fixed = [Slope()] * loop.fixed
+    rows: list[list[Slope]] = []
+    step = jax.jit(lambda args, cts: _pull_back(lambda *xs: evaluate_jaxpr(loop.jaxpr, loop.consts, *xs), args, cts))
     for r in reversed(range(len(loop.rounds))):
-        row = len(loop.rounds) - 1 - r if loop.backward else r
-        rows = [s if s.value is None else Slope(s.value[row], s.culprit) for s in given[loop.carried :]]
-        back = _round(eqn, loop, r, step, [*state, *rows])
-        for k in range(loop.fixed):
-            found[loop.place(k)] = found[loop.place(k)].plus(back[k])
-        state = back[loop.fixed : loop.fixed + loop.carried]
-        for column, slope in zip(stacked, back[loop.fixed + loop.carried :], strict=False):
-            column.append(slope)
-    for k, slope in enumerate(state):
-        found[loop.place(loop.fixed + k)] = slope
-    for k, column in enumerate(stacked if eqn.primitive is P.scan_p else []):
-        if column and column[0].value is not None:
-            ordered = column if loop.backward else column[::-1]
-            found[loop.fixed + loop.carried + k] = Slope(jnp.stack([s.value for s in ordered]), _first(*column))
-    return found
+        back = _round(eqn, loop, r, step, [*carried, *(loop.row_of(s, r) for s in stacked)])
+        fixed = [whole.plus(part) for whole, part in zip(fixed, back, strict=False)]
+        carried = back[loop.fixed : loop.fixed + loop.carried]
+        rows.append(back[loop.fixed + loop.carried :])
+    columns = [loop.column(slopes) for slopes in zip(*rows, strict=True)] if eqn.primitive is P.scan_p else []
+    outs = [*fixed, *carried, *columns]
+    return [Slope()] * loop.first + outs + [Slope()] * (len(ins) - loop.first - len(outs))
 
 
 def _round(eqn: JaxprEqn, loop: Loop, r: int, step: Callable, given: list[Slope]) -> list[Slope]:
@@ -348,7 +362,7 @@ def culprit(closed: ClosedJaxpr, leaves: Sequence, others: Sequence) -> tuple[st
     random = np.random.default_rng(0)
     weights = [_weight(out, random, len(outs)) for out in outs]
     try:
-        found = jax.jit(lambda xs: _pulled(_as_function(closed), xs, weights))(args)
+        found = jax.jit(lambda xs: _pull_back(_as_function(closed), xs, weights))(args)
         if all(is_finite(x) for x in found[: len(leaves)]):
             return None
     except (ValueError, NotImplementedError, TypeError):  # a while loop

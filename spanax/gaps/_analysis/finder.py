@@ -1,8 +1,9 @@
 """Dataflow over the traced program, with JAX's own rules for what each equation does to a derivative.
 
-Each value carries three sets of the arguments' leaves: on which it depends, from which a tangent reaches it, and for which that
-tangent cannot be transposed (`states`). Where the walk leaves an expression of the user's, what was lost in it is told (`cuts`);
-what that is lost for, a walk backward tells (`routes`).
+Each value carries sets of the arguments' leaves, as bits: on which it depends, from which a tangent reaches it, and for which
+that tangent cannot be transposed (`states`). It is an abstract interpretation: loops are walked until the sets stop growing, and
+of a `cond` all branches. Where the walk leaves an expression of the user's, `cuts` says what was lost in it; a walk backward
+(`routes`) says how that matters to the result.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ..._jaxprs import (
 )
 from ..._places import Place
 from ...stochastic.sampling import cost_p, sample_p
-from .cuts import Cut, Detector, Path
+from .cuts import Cut, Detector, Expression, Path, States
 from .operations import CALLBACKS
 from .routes import Routes
 from .rules import Rules
@@ -53,7 +54,7 @@ class Finder:
         self._costs = NOTHING
         self._rules, self._code = Rules(), UserCode(jaxpr)
         self._detector = Detector(self._code, self._rules)
-        self.cuts = self._detector.cuts
+        self.cuts: dict[tuple, Cut] = {}
         ins = [State(1 << i, 1 << i, 0, 1 << i) if i < leaves else NOTHING for i in range(len(jaxpr.invars))]
         consts = [State(value=Constant(lambda x=x: x)) for x in closed.consts]
         outs = self._forward(jaxpr, ins, (), None, True, consts)
@@ -74,31 +75,29 @@ class Finder:
         consts: Sequence[State] = (),
     ) -> list[State]:
         """The states of the outputs. `site`: where the program was called; `detect`: is it the user's own code?"""
-        env = dict(zip([*jaxpr.invars, *jaxpr.constvars], [*ins, *consts], strict=False))
-        run: list[int] = []
-        current: Any = None
+        states: States = dict(zip([*jaxpr.invars, *jaxpr.constvars], [*ins, *consts], strict=False))
+        first, current = 0, None
         for i, eqn in enumerate(jaxpr.eqns):
-            mine = self._code.place(eqn) or site
-            if detect and run and _expression(mine) != _expression(current):
-                self._detector.finish(jaxpr, run, env, path, current)
-                run = []
-            current = mine
-            run.append(i)
-            outs = self._step(eqn, [read(env, v) for v in eqn.invars], (*path, i), mine)
-            env.update(zip(eqn.outvars, outs, strict=True))
-        if detect and run:
-            self._detector.finish(jaxpr, run, env, path, current)
-        return [read(env, v) for v in jaxpr.outvars]
+            place = self._code.place(eqn) or site
+            if detect and i > first and _expression(place) != _expression(current):
+                self._examine(Expression(jaxpr, first, i - first, path, current), states)
+                first = i
+            current = place
+            outs = self._step(eqn, [read(states, v) for v in eqn.invars], (*path, i), place)
+            states.update(zip(eqn.outvars, outs, strict=True))
+        if detect and jaxpr.eqns:
+            self._examine(Expression(jaxpr, first, len(jaxpr.eqns) - first, path, current), states)
+        return [read(states, v) for v in jaxpr.outvars]
+
+    def _examine(self, expression: Expression, states: States) -> None:
+        findings = self._detector.examine(expression, states)
+        # A loop's body is walked several times: the last walk, with the largest sets, overwrites what the earlier ones found.
+        self.cuts.update(findings.cuts)
+        states.update(findings.states)
 
     def _step(self, eqn: JaxprEqn, ins: list[State], path: Path, site: Place | None) -> list[State]:
         self.size += 1
-        if any(is_ref(v) for v in [*eqn.invars, *eqn.outvars]):
-            raise SpanaxError(
-                f"a mutable array (`{eqn.primitive.name}` of a jax.Ref), through which the gradient cannot be followed",
-                "carry the array through jax.lax.scan",
-                "x = x.at[i].set(value)",
-                where=where(eqn),
-            )
+        _refuse_references(eqn)
         if not any(s.depends for s in ins):
             return _constants(eqn, [s.value for s in ins])
         if eqn.primitive is sample_p:
@@ -112,6 +111,7 @@ class Finder:
             return self._enter(body(eqn)[0], ins, path, site)
         if eqn.primitive in _PROGRAMS:
             return _PROGRAMS[eqn.primitive](self, eqn, ins, path, site)
+        # A custom rule decides the derivative, and the forward program is walked all the same: the user's lines are in there.
         if eqn.primitive is P.custom_vjp_call_p and self._code.wraps_user_code(eqn):
             self._forward(body(eqn)[0], ins, path, site, True)
         return self._primitive(eqn, ins)
@@ -124,16 +124,12 @@ class Finder:
         rule = self._rules.of(eqn, active)
         if rule.error is not None:
             self.raises |= functools.reduce(int.__or__, (s.active for s in ins))
-        outs = []
-        for k in range(len(eqn.outvars)):
-            through = [s if row[k] else NOTHING for s, row in zip(ins, rule.through, strict=True)]
-            chosen = eqn.primitive.name == "select_n" and ins[0].depends
-            joined = either(through[1:]) if chosen else union(through)
-            cut = functools.reduce(
-                int.__or__, (s.cut | (0 if row[k] else s.active) for s, row in zip(ins, rule.through, strict=True))
-            )
-            outs.append(joined._replace(depends=depends, cut=cut))
-        return outs
+        # A select on something known picks the same input always; on something that depends, either: `sure` is what all have.
+        chooses = eqn.primitive.name == "select_n" and bool(ins[0].depends)
+        return [
+            _output(ins, [row[k] for row in rule.through], chooses)._replace(depends=depends)
+            for k in range(len(eqn.outvars))
+        ]
 
     def _enter(self, jaxpr: Jaxpr, ins: Sequence[State], path: Path, site: Place | None) -> list[State]:
         return self._forward(jaxpr, ins, path, site, not self._code.is_library(jaxpr))
@@ -169,6 +165,23 @@ class Finder:
 
 
 _PROGRAMS: dict[Any, Callable] = {P.cond_p: Finder._cond, P.scan_p: Finder._scan, P.while_p: Finder._loop}
+
+
+def _output(ins: Sequence[State], passes: Sequence[bool], chooses: bool) -> State:
+    """One output, given which inputs' tangents pass on to it: what does not pass is cut."""
+    through = [s if p else NOTHING for s, p in zip(ins, passes, strict=True)]
+    cuts = (s.cut | (0 if p else s.active) for s, p in zip(ins, passes, strict=True))
+    return (either(through[1:]) if chooses else union(through))._replace(cut=functools.reduce(int.__or__, cuts))
+
+
+def _refuse_references(eqn: JaxprEqn) -> None:
+    if any(is_ref(v) for v in [*eqn.invars, *eqn.outvars]):
+        raise SpanaxError(
+            f"a mutable array (`{eqn.primitive.name}` of a jax.Ref), through which the gradient cannot be followed",
+            "carry the array through jax.lax.scan",
+            "x = x.at[i].set(value)",
+            where=where(eqn),
+        )
 
 
 def _constants(eqn: JaxprEqn, ins: Sequence[Constant | None]) -> list[State]:

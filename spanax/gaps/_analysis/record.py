@@ -39,6 +39,7 @@ class Recorder:
         self.watched: Mapping[Path, set[Any]] = {}
         for cut in cuts:
             self.watched.setdefault(cut.path, set()).update(cut.lost)
+        # Only programs that hold a watched equation are entered; the rest runs as JAX has it, compiled as a whole.
         self.prefixes = {path[:k] for path in self.watched for k in range(len(path) + 1)}
 
     def __call__(self, *args: Array) -> Records:
@@ -56,6 +57,7 @@ class Recorder:
             env.update(zip(eqn.outvars, outs, strict=True))
             records.update(inner)
             if self.watches(path, eqn):
+                # Raveled and cast, so that records can be compared and summed whatever the operation was.
                 records[path, i] = jnp.concatenate([jnp.ravel(x).astype(float) for x in outs])
         return [v.val if isinstance(v, Literal) else env[v] for v in jaxpr.outvars], records
 
@@ -85,19 +87,20 @@ class Recorder:
         def branch(k, program):
             return lambda ins: self.run(*opened(program), ins, (*path, k))
 
+        # lax.switch wants the same outputs of all branches, and which branch was taken is itself a record that flips.
         branches = [branch(k, program) for k, program in enumerate(cond_branches(eqn))]
         nothing = {}
         for run in branches:
             nothing.update(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(run, ins[1:])[1]))
 
-        def padded(run):
+        def pad(run):
             def both(ins):
                 outs, records = run(ins)
                 return outs, {**nothing, **records}
 
             return both
 
-        return lax.switch(ins[0], list(map(padded, branches)), ins[1:])
+        return lax.switch(ins[0], list(map(pad, branches)), ins[1:])
 
     def loop(self, eqn, ins, path):
         """Of a loop whose length is unknown: the sum over its passes, each with a weight of its own."""
@@ -110,6 +113,8 @@ class Recorder:
         def step(state):
             carry, total, k = state
             outs, records = run(carry)
+            # A plain sum would not see two iterations swap their values. cos(k) for whole k never repeats, so a
+            # change in any iteration changes the sum, but for coincidences.
             return outs, jax.tree.map(lambda t, x: t + x * jnp.cos(k), total, records), k + 1.0
 
         shapes = jax.eval_shape(run, first)[1]

@@ -41,6 +41,11 @@ _CHOICES = frozenset("nanargmax nanargmin lexsort sort".split())
 _TESTS = frozenset("comparison where".split())
 
 
+_EXPECTATION = "value, grad = jax.value_and_grad(sx.expectation(f, samples=4))(..., key=key)"
+_CAST = ("leave the number a float: drop the cast", f"sx.hard.trunc(x, {_SOFT})")
+_OTHER = ("sx.sample with a distribution whose mean is the value wanted, in sx.expectation", *_NO_RULE)
+
+
 def remedies(operation: str, kind: Kind, route: str) -> tuple[str, ...]:
     """For one gap; the names `sx`, `dist`, `jax` and `jnp` are the usual imports."""
     if kind == "intended":
@@ -49,21 +54,27 @@ def remedies(operation: str, kind: Kind, route: str) -> tuple[str, ...]:
         return _WHILE
     if operation == "host callback":
         return _CALLBACK
+    # sx.hard has no second derivative for some operations, and still is the remedy there.
     if kind == "no-rule" and not operation.startswith("hard."):
         return _NO_RULE
     if operation.endswith(" draw"):
-        return (
-            sample_call(operation.removesuffix(" draw")),
-            "value, grad = jax.value_and_grad(sx.expectation(f, samples=4))(..., key=key)",
-        )
+        return sample_call(operation.removesuffix(" draw")), _EXPECTATION
+    return _of_hard_operation(operation) or _of_use(operation, route)
+
+
+def _of_hard_operation(operation: str) -> tuple[str, ...]:
+    """Where `sx.hard` has the operation itself; () elsewhere."""
     name = _ALIASES.get(operation, operation.removeprefix("hard."))
-    if name in _HARD or operation.startswith("hard."):
-        lines = (*_OPERATION, _IDENTITY) if name in _STEPS else _OPERATION
-        return tuple(line.format(name=name) for line in lines)
+    if name not in _HARD and not operation.startswith("hard."):
+        return ()
+    lines = (*_OPERATION, _IDENTITY) if name in _STEPS else _OPERATION
+    return tuple(line.format(name=name) for line in lines)
+
+
+def _of_use(operation: str, route: str) -> tuple[str, ...]:
+    """By what the value is used for: an index, a test, a number."""
     if operation in _CHOICES or route == "index":
         return _INDEX
     if operation in _TESTS or route == "branch" or operation.startswith("logical"):
         return _BOOLEAN
-    if operation.startswith("cast to"):
-        return ("leave the number a float: drop the cast", f"sx.hard.trunc(x, {_SOFT})")
-    return ("sx.sample with a distribution whose mean is the value wanted, in sx.expectation", *_NO_RULE)
+    return _CAST if operation.startswith("cast to") else _OTHER

@@ -24,6 +24,8 @@ from ..._steps import BRANCH, INDEX, steers
 from ...stochastic.sampling import cost_p
 from .cuts import Cut, Path
 
+# Flags, because a value may reach the result in several ways at once. _STOPPED marks what only chooses among values
+# whose derivative the user stopped: a gap there cuts nothing.
 _VALUE, _BRANCH, _INDEX, _STOPPED = 1, 2, 4, 8
 _FLAGS = {BRANCH: _BRANCH, INDEX: _INDEX}
 _ROUTES = {_VALUE: "value", _BRANCH: "branch", _INDEX: "index"}
@@ -55,9 +57,12 @@ class Routes:
 
         for v, flags in zip(jaxpr.outvars, outs, strict=True):
             mark(v, flags)
+        # Backward liveness, as in a compiler: from the outputs and the costs to what they are made of.
         for i in reversed(range(len(jaxpr.eqns))):
             eqn = jaxpr.eqns[i]
             flags = [env.get(v, 0) for v in eqn.outvars]
+            # A cost is an output of its own, so an equation that holds one is walked even if nothing reads its
+            # results.
             if any(flags) or self._holds_cost(eqn):
                 for v, got in zip(eqn.invars, self._step(eqn, flags, (*path, i)), strict=True):
                     mark(v, got)
@@ -83,6 +88,7 @@ class Routes:
         return [_FLAGS.get(steers(eqn, k) or "", joined) for k in range(len(eqn.invars))]
 
     def _cond(self, eqn, flags, path):
+        # The index of a cond reaches the result as a choice, whatever the branches do.
         ins = [self._walk(b.jaxpr, flags, (*path, k)) for k, b in enumerate(cond_branches(eqn))]
         return [_BRANCH, *(functools.reduce(int.__or__, of_one) for of_one in zip(*ins, strict=True))]
 
@@ -94,11 +100,14 @@ class Routes:
             consts, before, xs = scan.split(self._walk(scan.body.jaxpr, [*carry, *ys], path))
             return [c | got for c, got in zip(carry, before, strict=True)], (consts, xs)
 
+        # The flags of the carry at the end of one iteration are those at the start of the next: repeated until they
+        # stop growing.
         carry, (consts, xs) = fixed_point(step, last)
         return [*consts, *carry, *xs]
 
     def _loop(self, eqn, flags, path):
         loop = while_parts(eqn)
+        # What the condition reads decides how many iterations there are, which is the choice of a branch.
         tested, compared = loop.split_test(self._walk(loop.test.jaxpr, [_BRANCH], (*path, 0)))
 
         def step(carry):

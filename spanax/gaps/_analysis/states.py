@@ -13,6 +13,7 @@ class Constant:
     """A value that depends on no leaf, computed when it is asked for."""
 
     def __init__(self, compute: Callable[[], Any]):
+        # Lazy: constants are computed only if an expression has to be measured, which is rare.
         self._compute = functools.cache(compute)
 
     def __call__(self) -> Any:
@@ -30,6 +31,8 @@ class State(NamedTuple):
     value: Constant | None = None
 
     def __or__(self, other: State) -> State:
+        # The value goes: of two alternatives there is not one value. `sure` is a union here too; `either` takes the
+        # intersection.
         depends, active, forward, sure, cut = (a | b for a, b in zip(self[:-1], other[:-1], strict=True))
         return State(depends, active, forward, sure, cut)
 

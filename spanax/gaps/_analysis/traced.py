@@ -58,17 +58,19 @@ class Traced(NamedTuple):
                 return (random_like(leaf, random) * max(1.0, scale)).astype(leaf.dtype)
             x = np.asarray(leaf, np.float64)
             size = float(np.max(np.abs(x), initial=0.0))
+            # Zeros have no size of their own: nearby they move by `scale`, farther away by at least 1.
             size = size or 1.0 if scale < 1 and around else max(1.0, size)
             return (around * x + random.normal(size=x.shape) * (scale * size)).astype(jnp.result_type(leaf))
 
         return [one(leaf) for leaf in self.leaves], [random_like(s, random) for s in self.others]
 
 
-def traced(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int]) -> Traced:
+def trace(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int]) -> Traced:
     f = getattr(f, "expectation_of", f)
     if needs_key(f, args, kwargs):  # where a gradient is cut does not depend on it
         kwargs = {**kwargs, "key": jax.random.key(0)}
     at = Differentiated.of(f, args, kwargs, argnums, here())
+    # Leaves given by shape only are inputs of the traced program; all other values are constants in it.
     shapes = [k for k, x in enumerate(at.flat) if isinstance(x, jax.ShapeDtypeStruct) and k not in at.chosen]
 
     def rebuild(leaves, others):
@@ -98,6 +100,7 @@ def _asks_for_a_number(error: BaseException | None) -> bool:
 
 
 def _not_of_jax(f: Callable, error: BaseException) -> SpanaxError:
+    # The innermost line of the user's own is what to show: the traceback ends inside JAX or NumPy.
     frames = [(frame.f_code, number) for frame, number in traceback.walk_tb(error.__traceback__)]
     code, number = next(((c, n) for c, n in reversed(frames) if not is_library_file(c.co_filename)), frames[-1])
     name = getattr(f, "__name__", "f")

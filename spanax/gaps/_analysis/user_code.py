@@ -16,6 +16,8 @@ class UserCode:
         self._compiled: dict[int, bool] = {}
         self._locate(jaxpr, False, set())
         self._own = is_users
+        # The whole function may be a library's, such as a model of Equinox that is given to find_gaps as it is. Then
+        # the lines of that library count as the user's, since there are no others.
         if self.is_library(jaxpr):
             self._own = is_not_jax
             self._places.clear()
@@ -37,6 +39,7 @@ class UserCode:
         """Is it an equation whose program is looked into for gaps of its own?"""
         if eqn.primitive is sample_p or eqn.primitive is cost_p:
             return True
+        # A custom rule is what its author promised: what is cut inside is meant.
         if eqn.primitive in CUSTOM_RULES:
             return False
         if eqn.primitive is P.cond_p and (mine := self.place(eqn)) and is_choice(mine):
@@ -56,5 +59,7 @@ class UserCode:
             for inner in jaxprs_in_params(eqn.params):
                 if id(inner) not in seen:
                     file = source_file(inner) if eqn.primitive is P.jit_p else ""
+                    # JAX keeps the traced program of a jitted library function, with the lines of whoever called it
+                    # first, so places inside it are not believed.
                     kept = compiled and eqn.primitive is not P.custom_vjp_call_p  # these are traced for each caller
                     self._locate(inner, is_library_program(file) if file else kept, seen)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from ..._errors import SpanaxError
 from .lines import Lines
-from .objective import Program, for_all
+from .objective import Objective, for_all
 
 # Not 1: a function whose period is a fraction of the step would seem to be flat.
 LARGEST = 0.83
@@ -40,14 +40,16 @@ class Differences(NamedTuple):
     pilot_points = LADDER
 
 
-def measured(program: Program, along: Lines, steps: Float[np.ndarray, " k"], keys: Key[Array, " n"]) -> Differences:
+def measure_differences(
+    program: Objective, along: Lines, steps: Float[np.ndarray, " k"], keys: Key[Array, " n"]
+) -> Differences:
     """Gradients, and differences of sixth order, with the same key on all points."""
     slopes, central, _ = _central(program, along, steps[:, None] / 2.0 ** np.arange(_STEPS), keys)
     return Differences(slopes, central @ _WEIGHTS)
 
 
-def chosen_steps(
-    program: Program, along: Lines, keys: Key[Array, " n"], draws: int, where: str
+def choose_steps(
+    program: Objective, along: Lines, keys: Key[Array, " n"], draws: int, where: str
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """The largest step at which halving it changes nothing but by chance (or 1%), and on from there while that lessens the error.
 
@@ -55,6 +57,8 @@ def chosen_steps(
     because the differences of a function that jumps with its draws vary as 1/step, until the step is so small that no draw jumps,
     and they seem to be exact. Where there is no such step, the one with the least sum of noise, curvature and rounding.
     """
+    # A ladder of halved steps: differences at neighbouring rungs make Richardson's extrapolation, and say by how much
+    # it still changes.
     steps = LARGEST / 2.0 ** np.arange(LADDER)
     slopes, central, unit = _central(program, along, np.broadcast_to(steps, (len(along.names), LADDER)), keys)
     chosen = [_choose(slopes[:, j], central[:, j], steps, unit, draws) for j in range(len(along.names))]
@@ -69,7 +73,7 @@ def chosen_steps(
     return used, tolerances, _jumps(program, along, largest_jumps(2 * steps * central, steps, used), keys[0])
 
 
-def _jumps(program: Program, along: Lines, seen: Float[np.ndarray, " k"], key: Key[Array, ""]) -> np.ndarray:
+def _jumps(program: Objective, along: Lines, seen: Float[np.ndarray, " k"], key: Key[Array, ""]) -> np.ndarray:
     """The largest seen on any line, where f may jump on this one: too seldom there, perhaps, for so few draws."""
     jumping = np.isin(np.arange(len(program.leaves)), program.that_may_jump(key))
     return np.where(np.any(np.asarray(along.weights)[:, jumping] != 0, axis=1), np.max(seen), seen)
@@ -84,6 +88,7 @@ def largest_jumps(
     size at h and all larger steps, and 0 at once below. So it is with a kink, whose size is that of its distance.
     """
     with np.errstate(all="ignore"):
+        # For a smooth f, moved(h) is proportional to h up to h^3, so this difference falls by 8 a rung.
         left = np.abs(moved[..., :-1] - 2 * moved[..., 1:])
         before, here, after = left[..., :-2], left[..., 1:-1], left[..., 2:]
         jumps = (here > _SUDDEN * after) & (before < _STEADY * here) & np.isfinite(here)
@@ -95,6 +100,7 @@ def _choose(slopes, central, steps, unit: tuple[float, float], draws: int) -> tu
     """Of one line: `slopes` (n,), central differences (n, LADDER) at `steps`; `unit`: in the last place, of 1 and of a value."""
     n = len(central)
     with np.errstate(all="ignore"):
+        # Richardson twice: the errors of order 2 and 4 cancel, that of order 6 is left.
         fourth = (4 * central[:, 1:] - central[:, :-1]) / 3
         halved = fourth[:, 1:] - fourth[:, :-1]
         sixth = fourth[:, 1:] + halved / _EXTRAPOLATED
@@ -105,7 +111,9 @@ def _choose(slopes, central, steps, unit: tuple[float, float], draws: int) -> tu
         rungs = len(steps) - _STEPS
         left = np.maximum(change[:rungs], change[1 : rungs + 1]) / _EXTRAPOLATED
         noise = np.std(np.where(np.isfinite(slopes), slopes, 0)[:, None] - sixth[:, :rungs], axis=0) / np.sqrt(draws)
-        rounding = np.array([_rounding(central, sixth[:, r], steps, unit[1]) for r in range(rungs)]) / steps[:rungs]
+        rounding = (
+            np.array([_rounding_error(central, sixth[:, r], steps, unit[1]) for r in range(rungs)]) / steps[:rungs]
+        )
         rounding += _GRADIENTS * unit[0] * typical[:rungs]
         total = noise + left + rounding
     good = np.flatnonzero(steady[:rungs] & steady[1 : rungs + 1] & np.isfinite(total))
@@ -116,8 +124,9 @@ def _choose(slopes, central, steps, unit: tuple[float, float], draws: int) -> tu
     return float(steps[r]), float((left + rounding)[r]) if np.isfinite(finite[r]) else np.inf
 
 
-def _rounding(central, sixth, steps, size) -> float:
+def _rounding_error(central, sixth, steps, size) -> float:
     """What rounding adds to a difference with step 1: seen at the smallest steps, and 4 units in the last place at the least."""
+    # Where the step is smallest, what central differences deviate by is rounding.
     at_smallest = np.abs((central[:, -3:] - sixth[:, None]).mean(0)) * steps[-3:]
     return _AMPLIFIED * max(float(np.median(at_smallest)), 4 * size)
 
@@ -133,14 +142,15 @@ def _central(program, along, steps, keys) -> tuple[np.ndarray, np.ndarray, tuple
     return slopes, central, (eps, eps * typical)
 
 
-def _of_one_key(key, program: Program, along: Lines, steps):
+def _of_one_key(key, program: Objective, along: Lines, steps):
     """The gradient along each line; the values at both sides of it, (k, steps, 2)."""
     gradient = program.gradient(key)
     slopes = along.slopes(gradient)
 
     def value(point):
-        return program.value(along.moved(program.leaves, *point), key)
+        return program.value(along.move(program.leaves, *point), key)
 
+    # Both ends with the same key: what f owes to its noise cancels in the difference.
     signed = jnp.stack([steps, -steps], -1)
     which = jnp.broadcast_to(jnp.arange(len(steps)).reshape(-1, 1, 1), signed.shape)
     values = jax.lax.map(value, (which.ravel(), signed.ravel()))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from ..._math.directions import widest
-from .objective import Program
+from .objective import Objective
 
 OWN, RANDOM = "the mean gradient", "a random direction"
 
@@ -30,7 +30,7 @@ class Lines(eqx.Module):
     names: tuple[str, ...] = eqx.field(static=True)
     of_leaves: int = eqx.field(static=True)  # so many of the last ones move one leaf, or a few
 
-    def moved(self, leaves: Sequence[Array], line: Int[Array, ""], step: Float[Array, ""]) -> list[Array]:
+    def move(self, leaves: Sequence[Array], line: Int[Array, ""], step: Float[Array, ""]) -> list[Array]:
         along = self.weights[line][self.owner] * self.bases[self.base[line]]
         point = _flat(leaves, self.bases.dtype) + step.astype(along.dtype) * along
         ends = np.cumsum([x.size for x in leaves]).tolist()
@@ -47,48 +47,54 @@ def _flat(leaves: Sequence[Array], dtype) -> Float[Array, " size"]:
     return jnp.concatenate([x.ravel().astype(dtype) for x in leaves])
 
 
-def lines(program: Program, gradient: Sequence[np.ndarray], key: Key[Array, ""], count: int, leaves: int) -> Lines:
+def lines(program: Objective, gradient: Sequence[np.ndarray], key: Key[Array, ""], count: int, leaves: int) -> Lines:
     """The mean gradient, where there is one, and random directions: `count` together; then single leaves.
 
     An error of the gradient stands out most along the gradient itself, where all of its elements help and its noise does not add
     up; and one in a small leaf, along that leaf. Of more leaves than `leaves`, those whose gradients are of about the same size
     are moved together: a large one does not hide a small one there.
     """
-    scales = [_size(x) for x in program.leaves]
+    scales, every = [_size(x) for x in program.leaves], len(program.leaves)
     scaled = [g * s for g, s in zip(gradient, scales, strict=True)]
     draw = np.random.default_rng(np.asarray(jax.random.bits(key, (4,))))
-    own, every = _unit(scaled), len(program.leaves)
     count = min(count, sum(x.size for x in program.leaves))
+    # An error of the gradient is largest along the gradient, and there its noise does not add up over elements.
+    own = _unit(scaled)
     vectors = [] if own is None else [own]
     vectors += [_random(draw, program.leaves) for _ in range(count - len(vectors))]
-    other = RANDOM if every > 1 else program.names[0]
-    names = [OWN] * (own is not None) + [other] * (count - (own is not None))
-    base, weights = list(range(count)), [np.ones(every)] * count
     parts = _parts([float(np.sqrt(np.sum(g**2))) for g in scaled], leaves) if every > 1 else []
+    # The directions of single leaves share one base, which holds a direction for each of them.
     if parts:
         vectors.append([_along(draw, g) for g in scaled])
-    for part in parts:
-        names.append(_called(program, part))
-        base.append(count)
-        weights.append(np.isin(np.arange(every), part) / np.sqrt(len(part)))
+    weights = [np.ones(every)] * count + [np.isin(np.arange(every), part) / np.sqrt(len(part)) for part in parts]
     dtype = widest(program.leaves)
-    units = np.concatenate([np.full(x.size, scale) for x, scale in zip(program.leaves, scales, strict=True)])
-    bases = np.stack([np.concatenate([v.ravel() for v in vector]) for vector in vectors]) * units
-    owner = np.repeat(np.arange(every), [x.size for x in program.leaves])
     return Lines(
-        jnp.asarray(bases, dtype),
-        jnp.asarray(base),
+        jnp.asarray(_bases(vectors, program, scales), dtype),
+        jnp.asarray([*range(count), *[count] * len(parts)]),
         jnp.asarray(np.stack(weights), dtype),
-        jnp.asarray(owner),
-        tuple(names),
+        jnp.asarray(np.repeat(np.arange(every), [x.size for x in program.leaves])),
+        (*_names(program, count, own is not None), *(_name_of(program, part) for part in parts)),
         len(parts),
     )
+
+
+def _bases(vectors: Sequence[Sequence[np.ndarray]], program: Objective, scales: Sequence[float]) -> np.ndarray:
+    """One row each, in units of the leaves' sizes."""
+    units = np.concatenate([np.full(x.size, scale) for x, scale in zip(program.leaves, scales, strict=True)])
+    return np.stack([np.concatenate([v.ravel() for v in vector]) for vector in vectors]) * units
+
+
+def _names(program: Objective, count: int, has_own: bool) -> list[str]:
+    """Of the directions of all leaves together; of a single leaf, its name."""
+    other = RANDOM if len(program.leaves) > 1 else program.names[0]
+    return [OWN] * has_own + [other] * (count - has_own)
 
 
 def _parts(sizes: Sequence[float], most: int) -> list[np.ndarray]:
     """The positions of the leaves, each by itself, or those of about the same size together, in at most so many parts."""
     if len(sizes) <= most:
         return [np.array([i]) for i in range(len(sizes))]
+    # Sorted by size before they are split, so that a part holds leaves of about the same size.
     order = np.argsort(sizes, kind="stable")
     return [np.sort(part) for part in np.array_split(order, most)]
 
@@ -104,11 +110,13 @@ def _along(draw: np.random.Generator, g: np.ndarray) -> np.ndarray:
     own = _unit([g])
     if own is None:
         return random
+    # Halfway: the gradient's own direction finds an error in size, the random one an error elsewhere; the sign keeps
+    # them from cancelling.
     (mixed,) = _unit([own[0] + np.copysign(1.0, np.sum(own[0] * random)) * random]) or own
     return mixed
 
 
-def _called(program: Program, part: np.ndarray) -> str:
+def _name_of(program: Objective, part: np.ndarray) -> str:
     names = [program.names[i] for i in part]
     return ", ".join(names) if len(names) <= 2 else f"{names[0]}, {names[1]} and {len(names) - 2} more"
 

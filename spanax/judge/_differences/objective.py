@@ -18,7 +18,7 @@ AT_ONCE = 256  # keys in one compiled call, for few arguments
 NUMBERS = 4_000_000  # of all their gradients
 
 
-class Program(eqx.Module):
+class Objective(eqx.Module):
     """`f(*args, key=key, **kwargs)`: the floating-point leaves of some arguments are `leaves`, all else stays."""
 
     f: Callable[..., Any]
@@ -29,8 +29,9 @@ class Program(eqx.Module):
     is_random: bool = eqx.field(static=True)
 
     @classmethod
-    def of(cls, f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int], where: str) -> Program:
+    def of(cls, f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int], where: str) -> Objective:
         at = Differentiated.of(f, args, kwargs, argnums, where)
+        # A leaf without numbers has no direction to move along.
         filled = [i for i, x in enumerate(at.leaves) if np.size(x)]
         chosen = [at.chosen[i] for i in filled]
         leaves = [jnp.asarray(at.leaves[i]) for i in filled]
@@ -63,7 +64,7 @@ class Program(eqx.Module):
         return [np.sum(leaf, axis=0) / len(keys) for leaf in zip(*totals, strict=True)]
 
 
-def _gradients(key: Key[Array, ""], program: Program) -> list[Array]:
+def _gradients(key: Key[Array, ""], program: Objective) -> list[Array]:
     return program.gradient(key)
 
 
@@ -74,6 +75,7 @@ def for_all(one: Callable[..., Any], at_once: int, keys: Key[Array, " n"], *give
     """
     parts = -(-len(keys) // at_once)
     size = -(-len(keys) // parts)
+    # The last part is filled up with its last key, so that one compiled program serves all parts.
     order = np.minimum(np.arange(parts * size), len(keys) - 1).reshape(parts, size)
     results = [_part(one, keys[rows], given) for rows in order]
     last = len(keys) - (parts - 1) * size

@@ -95,9 +95,9 @@ class Arguments:
     def as_tree(self, vector: Float[np.ndarray, " size"]) -> PyTree:
         """The structure of `args[argnums]`, with None where nothing is differentiated."""
         parts = zip(self.leaves, self.parts, strict=True)
-        return self.placed([jnp.asarray(vector[part].reshape(leaf.shape), leaf.dtype) for leaf, part in parts])
+        return self.place_leaves([jnp.asarray(vector[part].reshape(leaf.shape), leaf.dtype) for leaf, part in parts])
 
-    def placed(self, values: Sequence[Any]) -> PyTree:
+    def place_leaves(self, values: Sequence[Any]) -> PyTree:
         """One value for each leaf, in the structure of `args[argnums]`, with None where nothing is differentiated."""
         flat: list[Any] = [None] * len(self._of.flat)
         for k, value in zip(self._of.chosen, values, strict=True):
@@ -111,7 +111,7 @@ class Arguments:
         wanted, found = (_shapes(x) for x in (self.as_tree(vector), tree))
         if found != wanted:
             raise SpanaxError(
-                f"truth= has floating-point leaves of shapes {_said(found)}, and the gradient {_said(wanted)}",
+                f"truth= has floating-point leaves of shapes {_as_text(found)}, and the gradient {_as_text(wanted)}",
                 "a gradient as jax.grad(f, argnums) returns it",
                 'truth="auto"',
                 where=where,
@@ -126,7 +126,7 @@ def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
     return {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in leaves if is_float(path, leaf)}
 
 
-def _said(shapes: dict[str, tuple[int, ...]]) -> str:
+def _as_text(shapes: dict[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{path} {shape}".strip() for path, shape in shapes.items()) or "none"
 
 

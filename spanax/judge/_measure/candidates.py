@@ -51,7 +51,8 @@ def candidates(f: Callable, vias: Any, draws: list[Draw], where: str) -> tuple[l
     for label, combination in zip(labels, combinations, strict=True):
         via = dict(zip(vias, combination, strict=True))
         puts = ", ".join(f'"{site}": {_code(bridge)}' for site, bridge in via.items())
-        code = f"sx.expectation({_called(f)}, via={{{puts}}})"
+        code = f"sx.expectation({_name_of(f)}, via={{{puts}}})"
+        # Unbiased as a whole only if every draw's bridge is, those that were not replaced too.
         promises = all(bridge_at(draw, via).facts.unbiased for draw in draws)
         found.append(Candidate(label, expectation(f, via=via), code, via, evaluations(draws, via), promises))
     total = _product(vias)
@@ -63,7 +64,7 @@ def _functions(vias: Mapping[Any, Callable]) -> list[Candidate]:
     labels = _unique([" ".join(str(label).split()) or repr(label) for label in vias])
     names = [getattr(g, "__name__", "") for g in vias.values()]
     codes = [
-        f"vias[{label!r}]" if names.count(name) > 1 else _called(g, f"vias[{label!r}]")
+        f"vias[{label!r}]" if names.count(name) > 1 else _name_of(g, f"vias[{label!r}]")
         for (label, g), name in zip(vias.items(), names, strict=True)
     ]
     return [
@@ -71,7 +72,7 @@ def _functions(vias: Mapping[Any, Callable]) -> list[Candidate]:
     ]
 
 
-def said(error: Exception) -> str:
+def error_line(error: Exception) -> str:
     """What went wrong, in one line."""
     if isinstance(error, SpanaxError):
         return error.problem
@@ -114,7 +115,7 @@ def _check_names(vias: Mapping, draws: list[Draw], where: str) -> None:
         )
 
 
-def _called(f: Callable, otherwise: str = "f") -> str:
+def _name_of(f: Callable, otherwise: str = "f") -> str:
     name = getattr(f, "__name__", "")
     return name if name.isidentifier() else otherwise
 
@@ -134,13 +135,14 @@ def short(bridge: Bridge) -> str:
     except TypeError:  # it has settings without default
         return repr(bridge)
     both = (
-        (f.name, _shown(getattr(bridge, f.name)), _shown(getattr(default, f.name))) for f in dataclasses.fields(bridge)
+        (f.name, _name_in_code(getattr(bridge, f.name)), _name_in_code(getattr(default, f.name)))
+        for f in dataclasses.fields(bridge)
     )
     changed = [f"{name}={value}" for name, value, usual in both if value != usual]
     return f"{type(bridge).__name__}({', '.join(changed)})"
 
 
-def _shown(value: Any) -> str:
+def _name_in_code(value: Any) -> str:
     return eqx.tree_pformat(value) if eqx.is_array(value) else repr(value)
 
 

@@ -41,12 +41,14 @@ class Gradient:
     def is_random(self) -> bool:
         """Does the key reach the gradient? By the program's structure, not by its values: what is rare counts."""
         arrays = (self.arguments.leaves, self.arguments.arrays)
+        # Dead code removed, a key that no equation reads decides nothing.
         program = without_dead_code(self._run.trace(*arrays, jax.random.key(0), np.uint32(0)).jaxpr).jaxpr
         key = program.invars[sum(map(len, arrays))]
         return any(v is key for eqn in program.eqns for v in eqn.invars)
 
     def rows(self, key: Key[Array, ""], start: int, stop: int) -> Float[np.ndarray, "rows size"]:
         """The gradients from the start-th on as float64 vectors; so many are in memory at once."""
+        # All are started before the first is read: dispatch is asynchronous.
         running = [self(key, i) for i in range(start, stop)]
         found = np.empty((stop - start, self.arguments.size))
         for row, leaves in zip(found, running, strict=True):

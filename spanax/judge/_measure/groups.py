@@ -24,7 +24,7 @@ def groups_of(arguments: Arguments, groups: Any, where: str) -> Groups:
 
 
 def _by_prefix(arguments: Arguments, groups: Any, where: str) -> list[str]:
-    of_leaves = arguments.placed(range(len(arguments.leaves)))
+    of_leaves = arguments.place_leaves(range(len(arguments.leaves)))
     try:
         names = jax.tree.leaves(jax.tree.broadcast(groups, of_leaves))
     except (ValueError, TypeError) as error:

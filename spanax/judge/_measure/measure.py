@@ -13,18 +13,18 @@ from jaxtyping import Array, Float, Key
 
 from ..._errors import SpanaxError
 from ..._progress import progress
-from ...stochastic.listening import listening
-from .._truth.problem import Problem, Tried
+from ...stochastic.recording import record_bridges
+from .._truth.problem import Problem, WorkingCandidate
 from .._truth.reference import find_truth
 from ..comparison import Comparison
 from ..rows import Truth
 from .arguments import Arguments
-from .candidates import Candidate, said
+from .candidates import Candidate, error_line
 from .gradients import Gradient
 from .moments import Moments, moments
 from .statistics import Bias, bias, rounding_of
 from .timing import medians
-from .verdicts import Standard, ranked, recommended, row_of, warnings_of
+from .verdicts import Standard, ranked, recommend_row, row_of, warnings_of
 
 PILOT = 20  # draws of each candidate: does it fit, what does it cost, which coordinates are worth a histogram
 
@@ -47,7 +47,7 @@ class _Measured(NamedTuple):
     failed: list[str]
 
 
-def judged(
+def compare_candidates(
     given: Sequence[Candidate],
     problem: Problem,
     truth: Any,
@@ -58,25 +58,24 @@ def judged(
     """`problem.ranked` is empty where only the measured gradients can say which leaves tell the candidates apart."""
     for_draws, for_pilot = jax.random.split(key)
     pilots, unfit = _pilots(given, problem.arguments, for_pilot, problem.where)
+    # Functions say nothing of their draws: which leaves tell them apart shows only in their gradients.
     problem = problem._replace(ranked=problem.ranked or _apart(pilots, problem.arguments))
-    tried = [Tried(p.candidate.label, p.candidate.via, p.gradient, p.price) for p in pilots]
+    tried = [WorkingCandidate(p.candidate.label, p.candidate.via, p.gradient, p.price) for p in pilots]
     reference, told, doubts = find_truth(truth, problem, tried)
     standard = Standard(reference, problem.arguments, problem.groups, problem.ranked, accuracy)
     chosen = _coordinates(standard, [p.variance for p in pilots])
     measured = _Measured({}, {}, [])
 
-    def compared() -> Comparison:
+    def so_far() -> Comparison:
         said_before = [*warnings, *unfit, *measured.failed, *doubts]
-        return _compared(pilots, measured, standard, told, chosen, problem.draws, for_pilot, said_before)
+        return _as_comparison(pilots, measured, standard, told, chosen, problem.draws, for_pilot, said_before)
 
     try:
         _measure(pilots, for_draws, problem.draws, standard, chosen, measured)
     except KeyboardInterrupt as interrupt:
         if measured.moments:
             left = [p.candidate.label for p in pilots if p.candidate.label not in measured.moments]
-            interrupt.add_note(
-                f"interrupted before {', '.join(left)} had been measured; of the others:\n\n{compared()}"
-            )
+            interrupt.add_note(f"interrupted before {', '.join(left)} had been measured; of the others:\n\n{so_far()}")
         raise
     if not measured.moments:
         raise SpanaxError(
@@ -84,7 +83,7 @@ def judged(
             "jax.grad of one of them, by itself",
             where=problem.where,
         )
-    return compared()
+    return so_far()
 
 
 def _pilots(
@@ -95,16 +94,19 @@ def _pilots(
     for candidate in given:
         gradient = Gradient(candidate.function, arguments)
         try:
-            with listening() as bridges:
+            # While the candidate is traced, its sites say which bridges they really use: a bridge inside a function
+            # of the user's counts too.
+            with record_bridges() as bridges:
                 gradient.rows(key, 0, 1)
             start = time.perf_counter()
             rows = gradient.rows(key, 1, PILOT)
         except Exception as error:  # whatever a user's program raises: the others are still to be judged
-            unfit.append(f"{candidate.label} is left out: {said(error)}")
+            unfit.append(f"{candidate.label} is left out: {error_line(error)}")
             last = error
             continue
         with np.errstate(all="ignore"):
             mean, variance = np.mean(rows, axis=0), np.var(rows, axis=0)
+            # Equal rows have variance 0, but their mean may round, which would leave a variance of rounding.
             variance[np.all(rows == rows[0], axis=0)] = 0.0  # no rounding of the mean
         if not all(bridge.facts.unbiased for bridge in bridges):
             candidate = candidate._replace(promises=False)
@@ -114,7 +116,7 @@ def _pilots(
         raise SpanaxError(f"no candidate fits: {last.problem}", *last.remedies, where=last.where or where) from last
     if last is not None and not fit:
         raise SpanaxError(
-            f"no candidate runs: {said(last)}", "jax.grad of one of them, by itself", where=where
+            f"no candidate runs: {error_line(last)}", "jax.grad of one of them, by itself", where=where
         ) from last
     return fit, unfit
 
@@ -144,14 +146,14 @@ def _measure(
             try:
                 found = moments(p.gradient, key, draws, standard.truth.mean, chosen, advance, standard.elements)
             except Exception as error:
-                measured.failed.append(f"{p.candidate.label} is left out: {said(error)}")
+                measured.failed.append(f"{p.candidate.label} is left out: {error_line(error)}")
                 continue
             of = bias(found, standard.truth, arguments.parts, arguments.eps, groups, standard.ranked)
             measured.biases[p.candidate.label] = of
             measured.moments[p.candidate.label] = found.without_batches()
 
 
-def _compared(
+def _as_comparison(
     pilots: Sequence[_Pilot],
     measured: _Measured,
     standard: Standard,
@@ -169,7 +171,7 @@ def _compared(
             for label, p in by_label.items()
         ]
     )
-    best, sentence = recommended(rows, standard.accuracy, standard.norm)
+    best, sentence = recommend_row(rows, standard.accuracy, standard.norm)
     names = standard.arguments.names
     return Comparison(
         rows=tuple(rows),
@@ -189,6 +191,7 @@ def _coordinates(standard: Standard, variances: Sequence[Float[np.ndarray, " siz
     size = len(standard.truth.mean)
     at = np.arange(size)[standard.elements]
     sums = [(v[at], float(np.sum(v[at]))) for v in variances]
+    # Each candidate's variances as shares of its own total, so that a noisy one does not choose all coordinates.
     noisy = sum((v / total for v, total in sums if np.isfinite(total) and total > 0), np.zeros(len(at)))
     orders = [at[np.argsort(-np.abs(standard.truth.mean[at]))[:4]], at[np.argsort(-noisy)[:4]]]
     first = [*orders[0][:2], *orders[1], *orders[0][2:]]

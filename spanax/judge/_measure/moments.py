@@ -68,6 +68,7 @@ def moments(
             total.add(rows)
             advance(len(rows))
         added = max(total.count - before, 1)
+        # The mean of the batch alone, from the running means before and after it.
         batches[k] = mean_before + (total.apart - mean_before) * (total.count / added)
     return total.moments(batches)
 
@@ -89,6 +90,7 @@ class _Total:
         rows = self._finite(rows)
         if self.toward is not None:
             self.cosines += float(np.sum(_cosines(rows[:, self.at], self.toward)))
+        # Less the first gradient: gradients that are all alike then have moments of exactly 0.
         if self.origin is None:
             self.origin = rows[0].copy()
         rows -= self.origin
@@ -101,6 +103,7 @@ class _Total:
 
     def _merge(self, n: int, mean: np.ndarray, squares: np.ndarray, cubes: np.ndarray) -> None:
         m, total, step = self.count, self.count + n, mean - self.apart
+        # Pebay's update for merging two sets of moments: no catastrophic cancellation, whatever the mean.
         self.cubes += (
             cubes + step**3 * (m * n * (m - n) / total**2) + 3 * step * (m * squares - n * self.squares) / total
         )
@@ -119,6 +122,8 @@ class _Total:
             return rows
         self.not_finite += int(np.sum(~whole))
         self.bad |= ~finite.all(0)
+        # A row that is not finite counts with zeros, so that the sums go on; `bad` says of which elements nothing is
+        # known.
         return np.where(finite, rows, 0.0)
 
     def moments(self, batches: Float[np.ndarray, "batches size"]) -> Moments:

@@ -34,6 +34,7 @@ def draws_of(f: Callable[..., Any], args: tuple, kwargs: dict, key: Key[Array, "
     """The `sample` sites of f in program order; none where it takes no key."""
     if not takes_key(f, args, kwargs):
         return []
+    # Traced with a key, so that f's own Python runs once and no gradient is taken.
     flow = Flow(jax.make_jaxpr(lambda key: f(*args, key=key, **kwargs))(key))
     found = []
     for _, eqn in sorted(flow.sites.items()):
@@ -69,6 +70,7 @@ def evaluations(draws: Sequence[Draw], via: Mapping[str, Drawing]) -> float | No
     count = 1.0
     for draw in draws:
         bridge = bridge_at(draw, via)
+        # Each branching draw runs the rest of the program, with all later draws in it: the counts multiply.
         if isinstance(bridge, Branching):
             try:
                 count *= bridge.branches(draw.distribution)

@@ -101,43 +101,58 @@ def bias(
     """
     every = range(len(parts))
     ranked, groups = ranked or every, groups or [every]
-    apart = found.mean - truth.mean
-    rounding = _rounding(found, truth, parts, eps)
-    squares = _variance_under_no_bias(found, -apart, parts) / found.draws + rounding**2
-    if truth.moments is not None:
-        squares += _variance_under_no_bias(truth.moments, apart, parts) / truth.moments.draws
-    freedom = min(found.draws, truth.moments.draws if truth.moments else found.draws) - 1
-    products = [_Products.of(found, truth, part) for part in parts]
-    unseen = _p_of_unseen(apart, found, parts)
-    if truth.moments is not None:
-        unseen = np.maximum(unseen, _p_of_unseen(apart, truth.moments, parts))
-
-    def tested(leaves: Sequence[int]) -> float:
-        at = _elements(parts, leaves)
-        largest = _p_of_largest(apart[at], squares[at], freedom, unseen[at])
-        norm = _p_of_norm(_Products.of_all(products, leaves), apart[at], float(np.sum(squares[at])), freedom)
-        return min(1.0, 2 * min(largest, norm))
-
-    extra = [float(np.sum(rounding[part] ** 2)) for part in parts]
-
-    def interval(leaves: Sequence[int], significant: bool) -> Interval:
-        off = math.sqrt(sum(extra[i] for i in leaves))
-        return _Products.of_all(products, leaves).interval(off, significant)
-
+    tests = _Tests.of(found, truth, parts, eps)
+    # Bonferroni: half of the level for the ranked leaves together, half shared by the groups; all of it if they are the same.
     single = len(groups) == 1 and len(groups[0]) == len(ranked)
-    tests = 1 if single else 2 * len(groups)
-    p_values = [min(1.0, tests * tested(group)) for group in groups]
-    p_ranked = p_values[0] if single else min(1.0, 2 * tested(ranked))
-    by_group = tuple(OfGroup(p, interval(g, p < LEVEL)) for g, p in zip(groups, p_values, strict=True))
+    p_values = [min(1.0, (1 if single else 2 * len(groups)) * tests.p_value(group)) for group in groups]
+    p_ranked = p_values[0] if single else min(1.0, 2 * tests.p_value(ranked))
+    by_group = tuple(OfGroup(p, tests.interval(g, p < LEVEL)) for g, p in zip(groups, p_values, strict=True))
     within = [of for of, group in zip(by_group, groups, strict=True) if of.significant and set(group) <= set(ranked)]
     in_ranked = p_ranked < LEVEL or bool(within)
     return Bias(
         min(p_ranked, *p_values),
-        _at_least(interval(ranked, in_ranked), [of.interval for of in within]),
+        _at_least(tests.interval(ranked, in_ranked), [of.interval for of in within]),
         in_ranked,
-        tuple(interval([i], True) for i in every),
+        tuple(tests.interval([i], True) for i in every),
         by_group,
     )
+
+
+class _Tests(NamedTuple):
+    """What the tests of any set of leaves are made of, so that each leaf is looked at once."""
+
+    parts: Sequence[slice]
+    apart: Float[np.ndarray, " size"]  # mean less truth
+    squares: Float[np.ndarray, " size"]  # their variances, under "no bias"
+    unseen: Float[np.ndarray, " size"]  # the least p-value of each element
+    freedom: int
+    products: Sequence[_Products]  # of each leaf
+    rounding: Sequence[float]  # of each leaf, squared
+
+    @classmethod
+    def of(cls, found: Moments, truth: Reference, parts: Sequence[slice], eps: np.ndarray | float) -> _Tests:
+        apart = found.mean - truth.mean
+        rounding = _rounding_error(found, truth, parts, eps)
+        squares = _variance_under_no_bias(found, -apart, parts) / found.draws + rounding**2
+        unseen, draws = _p_of_unseen(apart, found, parts), found.draws
+        # A truth that is itself a mean of draws may be off as well: its variance adds, and the smaller sample has the freedom.
+        if (theirs := truth.moments) is not None:
+            squares += _variance_under_no_bias(theirs, apart, parts) / theirs.draws
+            unseen, draws = np.maximum(unseen, _p_of_unseen(apart, theirs, parts)), min(draws, theirs.draws)
+        products = [_Products.of(found, truth, part) for part in parts]
+        return cls(parts, apart, squares, unseen, draws - 1, products, [float(np.sum(rounding[p] ** 2)) for p in parts])
+
+    def p_value(self, leaves: Sequence[int]) -> float:
+        """Of "there is no bias in these leaves": twice the smaller of the two tests'."""
+        at = _elements(self.parts, leaves)
+        largest = _p_of_largest(self.apart[at], self.squares[at], self.freedom, self.unseen[at])
+        products, total = _Products.of_all(self.products, leaves), float(np.sum(self.squares[at]))
+        return min(1.0, 2 * min(largest, _p_of_norm(products, self.apart[at], total, self.freedom)))
+
+    def interval(self, leaves: Sequence[int], significant: bool) -> Interval:
+        """Of |bias| in these leaves."""
+        off = math.sqrt(sum(self.rounding[i] for i in leaves))
+        return _Products.of_all(self.products, leaves).interval(off, significant)
 
 
 def _at_least(overall: Interval, within: Sequence[Interval]) -> Interval:
@@ -159,7 +174,7 @@ def size_of(
     return norm if norm > np.linalg.norm(rounding_of(truth.mean, parts, eps)[elements]) else 0.0
 
 
-def _rounding(found: Moments, truth: Reference, parts: Sequence[slice], eps: np.ndarray | float) -> np.ndarray:
+def _rounding_error(found: Moments, truth: Reference, parts: Sequence[slice], eps: np.ndarray | float) -> np.ndarray:
     return rounding_of(np.maximum(np.abs(found.mean), np.abs(truth.mean)), parts, eps) + truth.off
 
 
@@ -178,6 +193,7 @@ def _variance_under_no_bias(of: Moments, moved: np.ndarray, parts: Sequence[slic
     rise = np.maximum(lean * moved, 0.0)
     for part in parts:
         never = of.variance[part] == 0
+        # An element that no draw moved has no variance to go by. Its leaf's most skewed one stands in.
         rise[part][never] = np.max(np.abs(lean[part]), initial=0.0) * np.abs(moved[part][never])
     return of.variance + rise
 
@@ -187,6 +203,8 @@ def _p_of_unseen(apart: np.ndarray, of: Moments, parts: Sequence[slice]) -> np.n
     found = np.zeros(len(apart))
     for part in parts:
         if largest := float(np.max(of.largest[part], initial=0.0)):
+            # Values at a distance of `largest` come at a rate of at least |apart|/largest if they are what makes the
+            # difference.
             found[part] = np.exp(-of.draws * np.abs(apart[part]) / largest)
     return found
 
@@ -199,6 +217,7 @@ def _p_of_largest(apart: np.ndarray, squares: np.ndarray, freedom: int, least: n
         return 1.0
     z = np.abs(apart[moved]) / np.sqrt(squares[moved])
     p = float(np.min(np.maximum(2 * stdtr(freedom, -z), least[moved])))
+    # Sidak: 1 - (1 - p)^n, in a form that keeps its digits for small p.
     return float(-np.expm1(len(apart) * np.log1p(-min(p, 1 - 1e-12))))
 
 
@@ -207,6 +226,8 @@ def _p_of_norm(products: _Products, apart: np.ndarray, total: float, freedom: in
 
     if total == 0:
         return 1.0
+    # Satterthwaite: |d|^2 is like a chi-squared of nu degrees of freedom, 1 if one element has all of the variance,
+    # all of them if it is spread evenly.
     nu = float(np.clip(total**2 / max(products.trace_of_square, 1e-300), 1.0, len(apart)))
     return float(fdtrc(nu, nu * freedom, float(apart @ apart) / total))
 
@@ -223,6 +244,8 @@ class _Products(NamedTuple):
 
     @classmethod
     def of(cls, found: Moments, truth: Reference, part: slice) -> _Products:
+        # Gram matrices of batch means, at most 50 x 50: all that follows needs inner products only, whatever the
+        # number of elements.
         mine = found.batches[:, part] - truth.mean[part]
         if truth.moments is None:
             return cls(mine @ mine.T, np.zeros((1, 1)), np.zeros((len(mine), 1)))
@@ -238,7 +261,7 @@ class _Products(NamedTuple):
     def trace_of_square(self) -> float:
         """tr S^2, for the covariance S of the difference of the two means."""
         k, n = self.cross.shape
-        mixed = np.sum(_centred(self.cross) ** 2) / (max(k - 1, 1) * max(n - 1, 1))
+        mixed = np.sum(_centre(self.cross) ** 2) / (max(k - 1, 1) * max(n - 1, 1))
         return _trace_of_square(self.gram) / k**2 + _trace_of_square(self.of_truth) / n**2 + 2 * mixed / (k * n)
 
     def interval(self, rounding: float, significant: bool = True) -> Interval:
@@ -246,6 +269,7 @@ class _Products(NamedTuple):
         from scipy.special import stdtrit
 
         k, n = self.cross.shape
+        # Products of different batches only: those of a batch with itself hold its noise.
         square = _off_diagonal_mean(self.gram) + _off_diagonal_mean(self.of_truth) - 2 * float(np.mean(self.cross))
         along = np.var(np.mean(self.gram, 0) - np.mean(self.cross, 1), ddof=1) / k  # d S d
         if n > 1:
@@ -259,7 +283,7 @@ class _Products(NamedTuple):
         return Interval(middle, max(low - rounding, 0.0) if significant else 0.0, high + rounding)
 
 
-def _centred(x: np.ndarray) -> np.ndarray:
+def _centre(x: np.ndarray) -> np.ndarray:
     """Less its means along each axis that has more than one entry."""
     for axis in (0, 1):
         if x.shape[axis] > 1:
@@ -277,7 +301,8 @@ def _trace_of_square(gram: np.ndarray) -> float:
     n = len(gram)
     if n < 3:
         return 0.0
-    centred = _centred(gram)
+    centred = _centre(gram)
     square, trace = np.sum(centred**2) / (n - 1) ** 2, np.trace(centred) / (n - 1)
+    # Bai and Saranadasa's correction; below square/n it would be an artefact of too few batches.
     raw = (n - 1) ** 2 / ((n + 1) * (n - 2)) * (square - trace**2 / (n - 1))
     return float(max(raw, square / n))

@@ -15,6 +15,7 @@ LEAST, MOST = 3, 41  # rounds
 
 def medians(calls: Mapping[str, Callable[[int], object]]) -> dict[str, float]:
     """Seconds a call of each, until its results are there. `call(i)` starts the i-th; each was called before."""
+    # The smaller of two: the first may still compile or warm a cache.
     once = {name: min(_mean_seconds(call, i, 1) for i in range(2)) for name, call in calls.items()}
     counts = {name: max(1, round(ROUND_SECONDS / seconds)) for name, seconds in once.items()}
     round_seconds = sum(counts[name] * once[name] for name in calls)
@@ -22,6 +23,7 @@ def medians(calls: Mapping[str, Callable[[int], object]]) -> dict[str, float]:
     found: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
     for r in range(rounds):
+        # Another one is first in each round: the first call after a pause is slower.
         turn = r % len(names)
         for name in names[turn:] + names[:turn]:
             found[name].append(_mean_seconds(calls[name], r, counts[name]))

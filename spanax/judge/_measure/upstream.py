@@ -18,8 +18,10 @@ class _Upstream(Flow):
     """Labels not the draws but the first `count` inputs."""
 
     def __init__(self, closed: ClosedJaxpr, count: int, marked: Callable[[JaxprEqn], bool]):
+        # The same dataflow as that of draws to costs, with the inputs in place of the draws.
         self.reach, self.loops, self.sites, self.labels, self.marked = {}, {}, {}, NONE, marked
         inputs: list[Labels] = [NONE] * len(closed.jaxpr.invars)
+        # A label is a path of the program; negative ones are before every equation.
         inputs[:count] = [frozenset({((-1, i), None)}) for i in range(count)]  # a path before every equation
         self._walk(closed.jaxpr, inputs, NONE, (), ())
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._numbers import duration, listed, number, share
+from .._numbers import duration, join_names, number, share
 from .._show.group_lines import worst
 from ..rows import Group, Interval, Row, Verdict
 from .arguments import Arguments
@@ -54,6 +54,7 @@ def row_of(candidate: Candidate, found: Moments, measured: Bias, standard: Stand
         return _not_finite(candidate, found, by_leaf, groups, standard, seconds)
     variance, norm = float(np.sum(found.variance[standard.elements])), standard.norm
     known = measured.overall.estimate if measured.in_ranked else 0.0
+    # A bias beyond the accuracy in one group forbids the goal, however small that group is in the whole.
     forbidden = any(g.verdict == "biased" and g.bias.estimate > standard.accuracy * g.norm for g in groups.values())
     needed = math.inf if forbidden else _gradients_needed(variance, known, standard.accuracy * norm)
     return Row(
@@ -113,6 +114,7 @@ def _worst_leaf(found: Moments, standard: Standard) -> tuple[str, float]:
 
 def _gradients_needed(variance: float, bias: float, error: float) -> float:
     """Until the root mean square error of their mean is `error`: variance/n + bias^2 = error^2, and at least one."""
+    # Solved for n. A bias larger than the error leaves no room, whatever n.
     room = error**2 - bias**2
     if room <= 0:
         return 1.0 if error == bias == variance == 0 else math.inf
@@ -125,6 +127,7 @@ def _verdict(significant: bool, found: Interval, norm: float, variance: float, n
         return "biased"
     if not norm and noise:  # it may have any size below its own error
         return "undecided"
+    # A truth of 0 has no size: the noise is what a bias can be compared with.
     scale = norm or math.sqrt(variance)  # a truth of 0 has no size of its own
     return "undecided" if scale and found.high > 0.5 * scale else "no bias found"
 
@@ -142,12 +145,13 @@ def _or_infinite(x: float) -> float:
     return math.inf if math.isnan(x) else x
 
 
-def recommended(rows: Sequence[Row], accuracy: float, norm: float) -> tuple[Row | None, str]:
+def recommend_row(rows: Sequence[Row], accuracy: float, norm: float) -> tuple[Row | None, str]:
     """Which of the ranked rows to take, if any, and one sentence with the reason.
 
     One that is biased by its facts only where no other is left, and the sentence begins with that: that none was found at these
     arguments says nothing of the next ones.
     """
+    # One sentence, and it begins with what speaks against the choice, so that it cannot be cut off.
     goal = f"an error of {100 * accuracy:.3g}%"
     good = [row for row in rows if row.verdict != "biased"]
     if not good:
@@ -211,7 +215,7 @@ def _of_small_leaves(truth: Reference, arguments: Arguments) -> list[str]:
     ]
     if not small:
         return []
-    return [f"no bias can be seen in {listed(small)}: that gradient is below the rounding of the largest one"]
+    return [f"no bias can be seen in {join_names(small)}: that gradient is below the rounding of the largest one"]
 
 
 def _warnings_of_row(row: Row, found: Moments, standard: Standard, draws: int) -> list[str]:
@@ -251,9 +255,10 @@ def _of_bias(row: Row, found: Moments, standard: Standard, draws: int) -> str:
         if not (found.mean[part].any() or found.variance[part].any()) and row.bias_by_leaf[name].estimate > 0
     ]  # fmt: skip
     if zero:
+        # exp(-4.6) = 1%: an event that rare is missing in all draws in one case of a hundred.
         rare = 4.6 / draws  # (1 - rare)^draws = 1%
         return (
-            f"{row.label} is biased: a SILENT ZERO in {listed(zero)}, where every one of {draws:,} gradients is exactly 0 and "
+            f"{row.label} is biased: a SILENT ZERO in {join_names(zero)}, where each of {draws:,} gradients is exactly 0 and "
             f"the truth is not (or what makes it happens in less than {rare:.1g} of the draws)"
         )
     of = f"{share(row.bias.estimate, standard.norm)} of the gradient"

@@ -44,11 +44,11 @@ class Trial:
 
     def compile(self) -> None:
         """The first call; its gradient is not counted."""
-        self.compiling, _ = self._timed(0)
+        self.compiling, _ = self._time(0)
 
     def draw(self) -> None:
         """One more gradient."""
-        seconds, leaves = self._timed(self.count)
+        seconds, leaves = self._time(self.count)
         self.seconds.append(seconds)
         self.count += 1
         new = np.concatenate([np.asarray(leaves[i], np.float64).ravel() for i in self._leaves])
@@ -56,7 +56,7 @@ class Trial:
         self.mean = self.mean + apart / self.count
         self.squares += float(np.sum(apart * (new - self.mean)))
 
-    def _timed(self, i: int) -> tuple[float, Sequence[Array]]:
+    def _time(self, i: int) -> tuple[float, Sequence[Array]]:
         start = time.perf_counter()
         leaves = jax.block_until_ready(self._gradient(self._key, i))
         return time.perf_counter() - start, leaves
@@ -122,9 +122,9 @@ def halve(
     The two compete among themselves only, as a biased estimate may be cheap and is no answer; and one that is sound stays in
     any case, as what is unbiased for programs without jumps may not be so for this one. `deadline` is a reading of
     `time.perf_counter`; the first trial is drawn a few times in any case, and those that there was no time for are not among
-    the best. `told(round, left)` hears of each round.
+    the best. `told(round, left)` is called at each round.
     """
-    alive, draws, number = _compiled(trials, deadline), FIRST, 1
+    alive, draws, number = _compile(trials, deadline), FIRST, 1
     while True:
         told(number, len(alive))
         in_time = _round(alive, draws, deadline)
@@ -142,7 +142,7 @@ def _first(ranking: list[Trial], n: int) -> list[Trial]:
     return [*first[:-1], behind[0]] if behind and not any(trial.sound for trial in first) else first
 
 
-def _compiled(trials: Sequence[Trial], deadline: float) -> list[Trial]:
+def _compile(trials: Sequence[Trial], deadline: float) -> list[Trial]:
     """Those that there was time to compile."""
     ready = []
     for trial in trials:

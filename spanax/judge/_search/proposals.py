@@ -91,7 +91,7 @@ def combinations(fit: Mapping[str, Sequence[Drawing]], draws: Sequence[Draw]) ->
     return [proposal(dict(zip(fit, chosen, strict=True)), draws) for chosen in itertools.product(*fit.values())]
 
 
-def fitting(name: str, draws: Sequence[Draw], problem: Callable[[Proposal], str]) -> list[Drawing]:
+def bridges_that_fit(name: str, draws: Sequence[Draw], problem: Callable[[Proposal], str]) -> list[Drawing]:
     """The bridges with which the program can be differentiated at the draws of that name.
 
     `problem(proposal)` says what is wrong with one, "" where nothing is. Raises `SpanaxError` where no bridge fits.

@@ -18,7 +18,7 @@ from .._measure.arguments import Arguments
 from .._measure.gradients import Gradient
 from .._measure.sites import Draw, bridge_at
 from .halving import Trial, halve
-from .proposals import Proposal, combinations, fitting, proposal, supposed
+from .proposals import Proposal, bridges_that_fit, combinations, proposal, supposed
 
 COMBINATIONS = 16  # of bridges at the most, to be tried all together
 FINALISTS = 2, 1  # unbiased by their facts, and others
@@ -51,9 +51,9 @@ class Search:
         """At most 2 proposals that are unbiased by their facts, and 1 other. `deadline` is a reading of `time.perf_counter`."""
         self.progress.show("which bridges fit")
         names = dict.fromkeys(draw.name for draw in self.draws if draw.name)
-        fit = {name: fitting(name, self.draws, self.problem) for name in names}
+        fit = {name: bridges_that_fit(name, self.draws, self.problem) for name in names}
         if len(fit) == 1 or math.prod(map(len, fit.values())) <= COMBINATIONS:
-            return self._halved(self._and_as_written(combinations(fit, self.draws)), deadline)
+            return self._halve(self._and_as_written(combinations(fit, self.draws)), deadline)
         return self._one_by_one(fit, deadline)
 
     def _one_by_one(self, fit: dict[str, list[Drawing]], deadline: float) -> Ranking:
@@ -63,7 +63,7 @@ class Search:
             now = time.perf_counter()
             share = now + (deadline - now) / (len(fit) - number)
             tried = [proposal({**best.via, name: bridge}, self.draws) for bridge in bridges]
-            ranking = self._halved(self._and_as_written(tried), share)
+            ranking = self._halve(self._and_as_written(tried), share)
             best = next((proposed for proposed, _ in ranking if proposed.via), best)
         return ranking
 
@@ -83,7 +83,7 @@ class Search:
     def _bridges(self, via: Mapping[str, Drawing]) -> list[str]:
         return [repr(bridge_at(draw, via)) for draw in self.draws]
 
-    def _halved(self, proposals: Sequence[Proposal], deadline: float) -> Ranking:
+    def _halve(self, proposals: Sequence[Proposal], deadline: float) -> Ranking:
         fit = {proposed.label: proposed for proposed in proposals if not self.problem(proposed)}
         if not fit:
             raise SpanaxError(f"no combination of bridges fits: {self.problem(proposals[0])}", where=defined(self.f))
@@ -106,11 +106,11 @@ class Search:
         """Why f cannot be differentiated with these bridges; "" where it can."""
         label = proposed.label
         if label not in self._gradients:
-            self._gradients[label] = self._traced(proposed)
+            self._gradients[label] = self._trace(proposed)
         found = self._gradients[label]
         return found if isinstance(found, str) else ""
 
-    def _traced(self, proposed: Proposal) -> Gradient | str:
+    def _trace(self, proposed: Proposal) -> Gradient | str:
         try:
             gradient = Gradient(proposed.function(self.f), self.arguments)
             jax.eval_shape(lambda key: gradient(key, 0), self._key)

@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Iterable, Sequence
 
-from .._numbers import duration, judged
+from .._numbers import compare_candidates, duration
 from ..rows import Row, Truth
 from .group_lines import group_lines
 from .table import cells, head, heading, own_error
@@ -118,7 +118,7 @@ def _biases(rows: Sequence[Row], size: float, error: float) -> str:
             f'<circle cx="{middle:.1f}" cy="{y:g}" r="4" fill="{fill}" stroke="#000"/>'
         )
 
-    said = [f"{row.label}: {judged(row.bias, row.verdict, size)}" for row in rows]
+    said = [f"{row.label}: {compare_candidates(row.bias, row.verdict, size)}" for row in rows]
     return _chart(said, (one(row, _LINE * i + 25) for i, row in enumerate(rows)), band)
 
 

@@ -33,13 +33,14 @@ class Exact(NamedTuple):
 
 def exact(f: Callable[..., Any], arguments: Arguments, sites: Sequence[Draw]) -> Exact:
     """The gradient with every draw summed over all its values, or over the nodes of a quadrature for a few Normals."""
+    # Bridges are put in by name, so a draw without one keeps its own.
     unnamed = [draw for draw in sites if not draw.name and not isinstance(draw.own, Enumerate)]
     if unnamed:
         return Exact("enumeration", f"a draw without a name at {unnamed[0].where} cannot be enumerated", None)
     normal = [draw for draw in sites if family(draw.distribution) == "Normal"]
     try:
         if not normal:
-            return Exact("enumeration", "every draw enumerated", _tried(f, arguments, sites, 0))
+            return Exact("enumeration", "every draw enumerated", _run_once(f, arguments, sites, 0))
         return _by_quadrature(f, arguments, sites, sum(scalars(draw.distribution) for draw in normal))
     except SpanaxError as error:
         return Exact("enumeration", f"there is no exact one: {error.problem}", None)
@@ -48,7 +49,8 @@ def exact(f: Callable[..., Any], arguments: Arguments, sites: Sequence[Draw]) ->
 def _by_quadrature(f: Callable, arguments: Arguments, sites: Sequence[Draw], count: int) -> Exact:
     if count > MOST:
         return Exact("quadrature", f"{count} Normals are too many for quadrature", None)
-    first, second = (_tried(f, arguments, sites, nodes) for nodes in ORDERS[count])
+    first, second = (_run_once(f, arguments, sites, nodes) for nodes in ORDERS[count])
+    # Two orders that agree show convergence; of a program that jumps in a Normal draw they do not.
     a, b = (gradient.rows(jax.random.key(0), 0, 1)[0] for gradient in (first, second))
     tolerance = AGREE[min(np.dtype(leaf.dtype).itemsize for leaf in arguments.leaves)]
     size = float(np.linalg.norm(b))
@@ -58,7 +60,7 @@ def _by_quadrature(f: Callable, arguments: Arguments, sites: Sequence[Draw], cou
     return Exact("quadrature", how, second, _MARGIN * tolerance * size)
 
 
-def _tried(f: Callable, arguments: Arguments, sites: Sequence[Draw], nodes: int) -> Gradient:
+def _run_once(f: Callable, arguments: Arguments, sites: Sequence[Draw], nodes: int) -> Gradient:
     """Compiled and run once, so that what does not fit raises here."""
     via: dict[str, Drawing] = {}
     for draw in sites:

@@ -23,7 +23,7 @@ from ..rows import Truth
 MORE = 4  # times as many draws as of a candidate
 
 
-class Tried(NamedTuple):
+class WorkingCandidate(NamedTuple):
     """A candidate that works: what it puts at the draws, its gradient, and the product of its variance and time so far."""
 
     label: str
@@ -47,16 +47,18 @@ class Problem(NamedTuple):
     groups: Groups
     ranked: Sequence[int]
 
-    def own(self, tried: Sequence[Tried]) -> Gradient:
+    def own(self, tried: Sequence[WorkingCandidate]) -> Gradient:
         """The derivative of f itself, compiled already where f is a candidate."""
+        # Compilation is the larger part of a small comparison, so a compiled gradient is used again.
         same = (t.gradient for t in tried if t.gradient.function is self.f)
         return next(same, None) or Gradient(self.f, self.arguments)
 
     def gradient(self, via: Mapping[str, Drawing], samples: int = 1) -> Gradient:
         return Gradient(expectation(self.f, via=via, samples=samples), self.arguments)
 
-    def sampled(self, gradient: Gradient, times: int = MORE, stream: int = 0) -> Reference:
+    def mean_of_draws(self, gradient: Gradient, times: int = MORE, stream: int = 0) -> Reference:
         """The mean of `times` as many gradients as a candidate has; a single one where it is not random."""
+        # Streams of their own, so that two references that are compared are independent.
         key = jax.random.fold_in(self.key, stream)
         if not gradient.is_random:
             return Reference(gradient.rows(key, 0, 1)[0], None)
@@ -74,7 +76,7 @@ class Problem(NamedTuple):
 Answer = tuple[Reference, Truth, list[str]]
 
 
-def told(kind: Any, how: str, reference: Reference, problem: Problem, warnings: Sequence[str] = ()) -> Answer:
+def answer(kind: Any, how: str, reference: Reference, problem: Problem, warnings: Sequence[str] = ()) -> Answer:
     if not np.all(np.isfinite(reference.mean)):
         leaves = problem.arguments.names_at(np.flatnonzero(~np.isfinite(reference.mean)))
         raise SpanaxError(

@@ -46,6 +46,7 @@ class GaussHermite(Branching):
         normal, shape = base(distribution), distribution.shape()
         loc, scale = (jnp.broadcast_to(jnp.asarray(p), shape) for p in (normal.loc, normal.scale))
         noise = jnp.asarray(x.reshape(-1, *shape), loc.dtype)
+        # The nodes stay where they are; the parameters move the weights, by the score.
         z = jax.lax.stop_gradient(jax.vmap(lambda u: loc + scale * u)(noise))
         costs = jax.vmap(rest)(z)
         scores = jax.vmap(lambda z: score(distribution, z))(z).astype(costs.dtype)
@@ -62,6 +63,7 @@ def scalars(distribution: Any) -> int:
 @functools.cache
 def _grid(nodes: int, axes: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes, (nodes^axes, axes), and weights that sum to 1, for standard Normals."""
+    # Probabilists' Hermite polynomials: the weight is exp(-x^2/2), that of a standard Normal but for its constant.
     x, w = np.polynomial.hermite_e.hermegauss(nodes)
     index = np.indices((nodes,) * axes).reshape(axes, -1).T
     weights = np.prod((w / np.sum(w))[index], -1)

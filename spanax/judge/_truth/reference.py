@@ -17,66 +17,70 @@ from .._measure.gradients import Gradient
 from .._measure.sites import bridge_at
 from .._measure.statistics import Reference
 from .exact import exact
-from .problem import Answer, Problem, Tried, of_draws, told
+from .problem import Answer, Problem, WorkingCandidate, answer, of_draws
 from .unbiased import by_unbiased, unless_quadrature_misses
 
 
-def find_truth(truth: Any, problem: Problem, tried: Sequence[Tried]) -> Answer:
+def find_truth(truth: Any, problem: Problem, tried: Sequence[WorkingCandidate]) -> Answer:
     """The reference, what to tell the reader of it, and warnings. See `compare` for what `truth` may be."""
     if isinstance(truth, str):
         if truth != "auto":
             raise SpanaxError(
                 f"truth={truth!r}", 'truth="auto", a gradient, a bridge, or a function', where=problem.where
             )
-        return _found(problem, tried)
+        return _automatic(problem, tried)
     if isinstance(truth, Bridge) or (
         isinstance(truth, Mapping) and truth and all(isinstance(b, Bridge) for b in truth.values())
     ):
         return _by_bridges(truth, problem)
     if callable(truth) and not isinstance(truth, eqx.Module):  # a gradient may be a module, and that be callable
         name = getattr(truth, "__name__", "the function given")
-        reference = problem.sampled(Gradient(truth, problem.arguments))
-        return told("given", f"the derivative of {name}{of_draws(reference)}, taken as right", reference, problem)
+        reference = problem.mean_of_draws(Gradient(truth, problem.arguments))
+        return answer("given", f"the derivative of {name}{of_draws(reference)}, taken as right", reference, problem)
     reference = Reference(problem.arguments.as_vector(truth, problem.where), None)
-    return told("given", "the gradient that was given, taken as right", reference, problem)
+    return answer("given", "the gradient that was given, taken as right", reference, problem)
 
 
 def _by_bridges(truth: Any, problem: Problem) -> Answer:
     via = _everywhere(truth, problem)
-    reference = problem.sampled(problem.gradient(via))
+    reference = problem.mean_of_draws(problem.gradient(via))
     kinds = [bridge_at(draw, via) for draw in problem.sites]
     said = ", ".join(f"{name}={short(bridge)}" for name, bridge in via.items())
     how = f"the gradient by {said}{of_draws(reference)}"
     if all(isinstance(bridge, Enumerate) for bridge in kinds) and reference.moments is None:
-        return told("enumeration", how, reference, problem)
+        return answer("enumeration", how, reference, problem)
     if all(bridge.facts.unbiased for bridge in kinds):
-        return told("unbiased bridge", how, reference, problem)
-    return told("given", how, reference, problem, [f"the truth is by a bridge that is biased by its own facts: {said}"])
+        return answer("unbiased bridge", how, reference, problem)
+    return answer(
+        "given", how, reference, problem, [f"the truth is by a bridge that is biased by its own facts: {said}"]
+    )
 
 
 def _everywhere(truth: Any, problem: Problem) -> Mapping[str, Any]:
     return truth if isinstance(truth, Mapping) else dict.fromkeys([d.name for d in problem.sites if d.name], truth)
 
 
-def _found(problem: Problem, tried: Sequence[Tried]) -> Answer:
+def _automatic(problem: Problem, tried: Sequence[WorkingCandidate]) -> Answer:
     if not problem.sites:
         gradient = problem.own(tried)
         return _of_plain(problem, gradient) if gradient.is_random else _of_deterministic(problem, gradient)
     found = exact(problem.f, problem.arguments, problem.sites)
     if found.gradient is not None:
-        reference = problem.sampled(found.gradient)._replace(off=found.off)
+        reference = problem.mean_of_draws(found.gradient)._replace(off=found.off)
         if found.kind == "quadrature" and (better := unless_quadrature_misses(problem, reference)):
             return better
         if reference.moments is None:
-            return told(found.kind, found.how, reference, problem)
+            return answer(found.kind, found.how, reference, problem)
         how = f"{found.how}; the mean of {reference.moments.draws:,} keys for what else is random"
-        return told("unbiased bridge", how, reference, problem)
+        return answer("unbiased bridge", how, reference, problem)
     return by_unbiased(problem, tried, found.how)
 
 
 def _of_deterministic(problem: Problem, gradient: Gradient) -> Answer:
     args, kwargs = problem.arguments.rebuilt(problem.arguments.leaves, problem.arguments.arrays)
     kwargs = with_key(problem.f, problem.key, args, kwargs)
+    # A program without draws is its own truth, unless its gradient is cut: then automatic differentiation gives a
+    # number, and the wrong one.
     report = find_gaps(problem.f, *args, argnums=problem.arguments.argnums, **kwargs)
     cuts = [gap for gap in report.gaps if gap.kind != "intended"]
     if cuts and report.verdict in ("dead", "partial", "independent"):
@@ -88,11 +92,12 @@ def _of_deterministic(problem: Problem, gradient: Gradient) -> Answer:
             where=problem.where,
         )
     how = f"the derivative of {report.function} itself, which is not random"
-    return told("given", how, problem.sampled(gradient), problem)
+    return answer("given", how, problem.mean_of_draws(gradient), problem)
 
 
 def _of_plain(problem: Problem, gradient: Gradient) -> Answer:
-    reference = problem.sampled(gradient)
+    reference = problem.mean_of_draws(gradient)
+    # Zero for every key is the classic silent failure: a draw that nobody marked.
     if not reference.mean.any():
         raise SpanaxError(
             "the derivative of the reference program is zero for every key: it is no truth, or there is nothing to compare",
@@ -103,4 +108,4 @@ def _of_plain(problem: Problem, gradient: Gradient) -> Answer:
     how = (
         f"the derivative of the program itself{of_draws(reference)}, taken to be unbiased (sx.check_gradient can tell)"
     )
-    return told("unbiased bridge", how, reference, problem)
+    return answer("unbiased bridge", how, reference, problem)

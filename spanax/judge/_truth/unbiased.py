@@ -13,29 +13,29 @@ from .._measure.candidates import is_ours, short
 from .._measure.sites import bridge_at
 from .._measure.statistics import Bias, Reference, bias
 from .._numbers import share
-from .problem import Answer, Problem, Tried, told
+from .problem import Answer, Problem, WorkingCandidate, answer
 
 SAMPLES = 4  # of the score function, with leave-one-out
 WEAK = 0.5  # of the truth's norm: a jump that may hide so much is warned of
 
 
-def by_unbiased(problem: Problem, tried: Sequence[Tried], reason: str) -> Answer:
+def by_unbiased(problem: Problem, tried: Sequence[WorkingCandidate], reason: str) -> Answer:
     """The cheapest candidate whose bridges are this package's and unbiased, else the score function with leave-one-out."""
-    pool = [t for t in tried if t.via is not None and all(_trusted(bridge_at(d, t.via)) for d in problem.sites)]
+    pool = [t for t in tried if t.via is not None and all(_is_trusted(bridge_at(d, t.via)) for d in problem.sites)]
     pool = [t for t in pool if np.isfinite(t.price)]
     if not pool:
         return _by_score(problem, reason)
     best = min(pool, key=lambda t: t.price)
-    reference = problem.sampled(best.gradient)
+    reference = problem.mean_of_draws(best.gradient)
     how = f"the mean of {_draws(reference)} draws of {best.label}, which is unbiased ({reason})"
     assert best.via is not None
     paths = [d for d in problem.sites if needs_continuity(bridge_at(d, best.via))]
     if not paths:
-        return told("unbiased bridge", how, reference, problem)
+        return answer("unbiased bridge", how, reference, problem)
     return _unless_it_jumps(problem, best, reference, how, reason)
 
 
-def _trusted(bridge: Drawing) -> bool:
+def _is_trusted(bridge: Drawing) -> bool:
     return bridge.facts.unbiased and is_ours(bridge)
 
 
@@ -46,12 +46,12 @@ def _draws(reference: Reference) -> str:
 def _by_score(problem: Problem, reason: str) -> Answer:
     """The program's own bridges where they are unbiased and need no continuity, else the score function with leave-one-out."""
     for draw in problem.sites:
-        if not draw.name and not _trusted(draw.own):
+        if not draw.name and not _is_trusted(draw.own):
             raise _no_truth(
                 problem, f"{reason}; {short(draw.own)} at an unnamed draw is not known to be unbiased", draw.where
             )
     kept = {d.name for d in problem.sites} - {
-        d.name for d in problem.sites if not _trusted(d.own) or needs_continuity(d.own)
+        d.name for d in problem.sites if not _is_trusted(d.own) or needs_continuity(d.own)
     }
     via = {
         draw.name: draw.own if draw.name in kept else best_bridge(draw.distribution, jumps=True)
@@ -60,11 +60,11 @@ def _by_score(problem: Problem, reason: str) -> Answer:
     }
     said = ", ".join(f"{name}={short(bridge)}" for name, bridge in via.items()) or "its own bridges"
     try:
-        reference = problem.sampled(problem.gradient(via, SAMPLES), stream=1)
+        reference = problem.mean_of_draws(problem.gradient(via, SAMPLES), stream=1)
     except SpanaxError as error:
         raise _no_truth(problem, f"{reason}; {said}: {error.problem}", error.where) from error
     how = f"the mean of {_draws(reference)} draws of {said} with {SAMPLES} samples, which is unbiased ({reason})"
-    return told("unbiased bridge", how, reference, problem)
+    return answer("unbiased bridge", how, reference, problem)
 
 
 def unless_quadrature_misses(problem: Problem, reference: Reference) -> Answer | None:
@@ -94,12 +94,12 @@ def _no_truth(problem: Problem, why: str, where: str) -> SpanaxError:
     )
 
 
-def _unless_it_jumps(problem: Problem, best: Tried, reference: Reference, how: str, reason: str) -> Answer:
+def _unless_it_jumps(problem: Problem, best: WorkingCandidate, reference: Reference, how: str, reason: str) -> Answer:
     """A pathwise reference, if the score function, which needs no continuity, does not contradict it."""
     try:
         other, of_other, _ = _by_score(problem, reason)
     except SpanaxError as error:
-        return told(
+        return answer(
             "unbiased bridge",
             how,
             reference,
@@ -114,4 +114,4 @@ def _unless_it_jumps(problem: Problem, best: Tried, reference: Reference, how: s
     )
     doubts = [f"{best.label} is the truth if the program has no jump: the score function is too noisy to tell"]
     how = f"{how}; the score function, to within {share(within, 1.0)}, does not contradict it"
-    return told("unbiased bridge", how, reference, problem, doubts if within > WEAK else [])
+    return answer("unbiased bridge", how, reference, problem, doubts if within > WEAK else [])

@@ -18,6 +18,7 @@ from jax import lax
 from ..._jaxprs import is_traced
 from .flat import Flat, Name, Step
 
+# Steps back from a root, at the most.
 FURTHEST = 40
 _PASSED = frozenset(
     "reshape squeeze expand_dims broadcast_in_dim transpose rev slice convert_element_type copy copy_p".split()
@@ -42,45 +43,58 @@ class Orders:
             return np.inf if _holds(name, lambda x: x >= 0) else 0.0
         if name not in self._found:
             step = self._flat.makers.get(name)
-            self._found[name] = self._made(step, further) if step is not None and further else 0.0
+            self._found[name] = self._of_step(step, further) if step is not None and further else 0.0
         return self._found[name]
 
     def _base(self, name: Name, further: int) -> float:
         """1 for a number of either sign, which is as smooth as it may be."""
         return self.of(name, further) or 1.0
 
-    def _made(self, step: Step, further: int) -> float:
-        kind, ins, further = step.kind, step.ins, further - 1
-        of = lambda name: self.of(name, further)  # noqa: E731
+    def _of_step(self, step: Step, further: int) -> float:
+        """By the operation that made it: powers multiply, a sum vanishes as slowly as its slowest term."""
         if (found := root_of_square(step, self._flat)) is not None:
-            return of(found[0]) * found[1] / 2
-        if kind in ("square", "integer_pow", "abs") and ins[0].is_number:
-            power = {"square": 2, "abs": 1}.get(kind) or step.inner.params["y"]
-            even = (power % 2 == 0 and not _is_complex(ins[0])) or kind == "abs"
-            return (
-                power * self._base(ins[0], further) if power > 0 and even else power * of(ins[0]) if power > 0 else 0.0
-            )
-        if kind == "mul" and self._flat.are_same(*ins) and not _is_complex(ins[0]):
-            return 2 * self._base(ins[0], further)
-        if kind in ("mul", "div"):
-            first, second = ins
-            if self._is_weight(second):
-                return of(first)
-            return of(second) if kind == "mul" and self._is_weight(first) else 0.0
-        if kind == "dot_general" and self._flat.are_same(*ins) and _is_of_squares(step):
-            return 2 * self._base(ins[0], further)
-        if kind == "real":
-            return self._of_modulus(ins[0], further)
-        if kind in ("add", "concatenate", "stack"):
-            return min(map(of, ins))
-        if kind in _PASSED or kind in _ADDED:
-            return of(ins[0])
-        if kind == "select_n":
-            cases = [case for case in ins[1:] if not _holds(self._constant(case), np.isnan)]
-            return min(map(of, cases), default=0.0)
-        if kind in ("sqrt", "pow"):
-            return of(ins[0]) * root_power(step)
-        return 0.0
+            return self.of(found[0], further - 1) * found[1] / 2
+        rule = _ORDERS.get(step.kind)
+        return rule(self, step, further - 1) if rule is not None else 0.0
+
+    def _of_power(self, step: Step, further: int) -> float:
+        (base,) = step.ins[:1]
+        power = {"square": 2, "abs": 1}.get(step.kind) or step.inner.params["y"]
+        if not base.is_number or power <= 0:
+            return 0.0
+        # An even power of a real number is a sum of squares by itself; of an odd one, only if its base is.
+        even = step.kind == "abs" or (power % 2 == 0 and not _is_complex(base))
+        return power * (self._base(base, further) if even else self.of(base, further))
+
+    def _of_product(self, step: Step, further: int) -> float:
+        first, second = step.ins
+        if step.kind == "mul" and self._flat.are_same(first, second) and not _is_complex(first):
+            return 2 * self._base(first, further)
+        # A weight that is nowhere negative, and does not depend on the arguments, changes no order.
+        if self._is_weight(second):
+            return self.of(first, further)
+        return self.of(second, further) if step.kind == "mul" and self._is_weight(first) else 0.0
+
+    def _of_dot(self, step: Step, further: int) -> float:
+        squares = self._flat.are_same(*step.ins) and _is_of_squares(step)
+        return 2 * self._base(step.ins[0], further) if squares else 0.0
+
+    def _of_sum(self, step: Step, further: int) -> float:
+        return min(self.of(name, further) for name in step.ins)
+
+    def _of_first(self, step: Step, further: int) -> float:
+        return self.of(step.ins[0], further)
+
+    def _of_selection(self, step: Step, further: int) -> float:
+        # NaN marks what is outside of a domain, and is never the case where the value is 0.
+        cases = (case for case in step.ins[1:] if not _holds(self._constant(case), np.isnan))
+        return min((self.of(case, further) for case in cases), default=0.0)
+
+    def _of_root(self, step: Step, further: int) -> float:
+        return self.of(step.ins[0], further) * root_power(step)
+
+    def _of_real_part(self, step: Step, further: int) -> float:
+        return self._of_modulus(step.ins[0], further)
 
     def _is_weight(self, name: Name, further: int = 6) -> bool:
         """Is it nowhere negative and no function of the arguments: known numbers, what was true or false, counts?"""
@@ -128,6 +142,18 @@ class Orders:
             if maker is not None and maker.kind == "conj" and self._flat.are_same(maker.ins[0], z):
                 return 2 * self._base(z, further)
         return 0.0
+
+
+_ORDERS: dict[str, Callable[[Orders, Step, int], float]] = {
+    **dict.fromkeys(("square", "integer_pow", "abs"), Orders._of_power),
+    **dict.fromkeys(("mul", "div"), Orders._of_product),
+    **dict.fromkeys(("add", "concatenate", "stack"), Orders._of_sum),
+    **dict.fromkeys(_PASSED | _ADDED, Orders._of_first),
+    **dict.fromkeys(("sqrt", "pow"), Orders._of_root),
+    "dot_general": Orders._of_dot,
+    "real": Orders._of_real_part,
+    "select_n": Orders._of_selection,
+}
 
 
 def _is_complex(name: Name) -> bool:

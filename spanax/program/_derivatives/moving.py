@@ -39,18 +39,20 @@ class Moving:
 
     def _masks(self, step: Step) -> Sequence[Mask]:
         given = [self.of(name) for name in step.ins]
+        # A selection depends on its arguments only where it takes a case that does.
         if step.kind == "select_n":
-            return [_selected(step, given[1:])]
+            return [_of_selection(step, given[1:])]
         if step.kind in ("max", "min"):
             return [_extreme(step, given)]
         if step.eqn.primitive is P.cond_p:
             return _of_branches(step, given[1:])
+        # The usual case, and no mask is made.
         if all(mask is EVERYWHERE for mask, name in zip(given, step.ins, strict=True) if self._is_active(name)):
             return [EVERYWHERE] * len(step.outs)
         if is_elementwise(step):
             return [self.into(step)] * len(step.outs)
         if step.kind in KEEPS_ALL or step.kind in LEAVES_OUT or step.kind == "dot_general":
-            return [_moved(step, given, k) for k in range(len(step.outs))]
+            return [_through_moves(step, given, k) for k in range(len(step.outs))]
         return [EVERYWHERE] * len(step.outs)
 
 
@@ -87,7 +89,7 @@ def _union(given: Sequence[tuple[Mask, Name]], shape: tuple) -> Mask:
     return parts[0] if len(set(parts)) == 1 else Mask(value, parts, not shape)
 
 
-def _selected(step: Step, cases: Sequence[Mask]) -> Mask:
+def _of_selection(step: Step, cases: Sequence[Mask]) -> Mask:
     which, shape = step.ins[0], step.outs[0].aval.shape
     if all(mask is EVERYWHERE for mask in cases):
         return EVERYWHERE
@@ -128,6 +130,7 @@ def _result(jaxpr: Jaxpr, consts: Sequence, k: int, given: Sequence[Mask]) -> Ma
         return NOWHERE
     if out in jaxpr.invars:
         return given[jaxpr.invars.index(out)]
+    # A branch that returns a constant, such as `else: 0.`, does not move there.
     known = {v for v, x in zip(jaxpr.constvars, consts, strict=True) if not is_traced(x)}
     made = next((eqn for eqn in jaxpr.eqns if out in eqn.outvars), None)
     constant = out in known if made is None else all(isinstance(v, Literal) or v in known for v in made.invars)
@@ -148,7 +151,7 @@ def _of_branch(cases: Sequence[Mask], step: Step) -> Mask:
     return Mask(value, cases, True)
 
 
-def _moved(step: Step, given: Sequence[Mask], k: int) -> Mask:
+def _through_moves(step: Step, given: Sequence[Mask], k: int) -> Mask:
     """Through a step that moves numbers, and adds some of them up."""
 
     def value(primal: Callable) -> Any:
@@ -160,6 +163,7 @@ def _moved(step: Step, given: Sequence[Mask], k: int) -> Mask:
         ]
         if step.kind == "dot_general":
             one, other = ins
+            # Counted, with 1 for numbers that move: a sum is not 0 where any of its terms moves.
             pairs = (one, jnp.ones_like(other)), (jnp.ones_like(one), other)
             outs = [evaluate(step.eqn, list(pair))[k] for pair in pairs]
         else:

@@ -60,6 +60,7 @@ def careful(run: Callable[..., Any]) -> Callable[..., Any]:
     def traced(*args: Any) -> Any:
         closed, form = jax.make_jaxpr(run, return_shape=True)(*args)
         leaves, tree = jax.tree.leaves(args), jax.tree.structure(form)
+        # Most programs need no change: then the traced program is run as it is.
         plan = Plan(closed)
         return jax.tree.unflatten(
             tree, plan(leaves) if plan.changes else evaluate_jaxpr(closed.jaxpr, closed.consts, *leaves)
@@ -86,6 +87,8 @@ class Plan:
         self.guards: dict[int, Mask] = {}
         self.rules: dict[int, Callable] = {}
         self.inner: dict[int, list[Plan]] = {}
+        # References have effects in order, and varying axes would need the same in every mask: such programs stay as
+        # they are.
         if not any(is_ref(n) or varying(n) for step in self.flat.steps for n in (*step.ins, *step.outs)):
             for i, step in enumerate(self.flat.steps):
                 self._step(i, step)
@@ -98,19 +101,28 @@ class Plan:
         spreads = any(name in self.infinite for name in step.ins)
         singular = _is_singular(step)
         if singular or spreads:
+            # An infinite value spreads: 0 times infinity downstream is NaN as well.
             self.infinite.update(out for out in step.outs if out.is_number)
         mask = self.reached.steps.get(i)
         if mask is None:
             return
-        if singular and step.kind not in _FINITE and is_elementwise(step):
-            mask = within(mask, self.moving.into(step))
-        if mask is not EVERYWHERE and _may_spoil(step, singular, spreads) and (mask.scalar or is_elementwise(step)):
-            self.guards[i] = mask
+        if (guard := self._guard(step, mask, singular, spreads)) is not None:
+            self.guards[i] = guard
         if (rule := self._rule(step)) is not None:
             self.rules[i] = rule
         plans = [Plan(*given) for given in _programs(step, spreads, self.flat, self.reached.implied)]
         if any(plan.changes for plan in plans):
             self.inner[i] = plans
+
+    def _guard(self, step: Step, mask: Mask, singular: bool, spreads: bool) -> Mask | None:
+        """Where a derivative may pass; None where it may everywhere, or where none can be spoiled.
+
+        An array's mask fits elementwise steps only; a flag for the whole step fits all.
+        """
+        if singular and step.kind not in _FINITE and is_elementwise(step):
+            mask = within(mask, self.moving.into(step))
+        fits = mask is not EVERYWHERE and (mask.scalar or is_elementwise(step))
+        return mask if fits and _may_spoil(step, singular, spreads) else None
 
     def _rule(self, step: Step) -> Callable | None:
         """Another way to compute it."""
@@ -139,15 +151,18 @@ class Plan:
         mask = self.guards.get(i)
         where = None if mask is None else mask.value(primal)
         if mask is None or where is None:
-            return self._unguarded(i, step, env, ins)
+            return self._run_plain(i, step, env, ins)
         active = [self.reached.is_active(name) for name in step.ins]
-        ins = [_guarded(mask, where, x) if a else x for x, a in zip(ins, active, strict=True)]
-        outs = self._unguarded(i, step, env, ins)
+        # Both sides of the step: the cotangent is stopped on the way back, the tangent on the way in.
+        ins = [_guard_value(mask, where, x) if a else x for x, a in zip(ins, active, strict=True)]
+        outs = self._run_plain(i, step, env, ins)
+        # A selection stops NaN in forward mode by itself, a product with 0 does not: there the results are guarded
+        # too.
         if not mask.by_weight:
             return outs
-        return [_guarded(mask, where, x) if name.is_number else x for x, name in zip(outs, step.outs, strict=True)]
+        return [_guard_value(mask, where, x) if name.is_number else x for x, name in zip(outs, step.outs, strict=True)]
 
-    def _unguarded(self, i: int, step: Step, env: dict, ins: list) -> Sequence:
+    def _run_plain(self, i: int, step: Step, env: dict, ins: list) -> Sequence:
         if (rule := self.rules.get(i)) is not None:
             return rule(env, ins)
         if (plans := self.inner.get(i)) is not None:
@@ -158,6 +173,7 @@ class Plan:
 def _as_part(step: Step, ins: Sequence) -> list:
     """Of a library's function: with the line of its call."""
     eqn = step.eqn
+    # As JAX evaluates an equation: with the configuration under which it was traced.
     with eqn.ctx.manager:
         outs = eqn.primitive.bind(*ins, **eqn.primitive.get_bind_params(eqn.params))
     return list(outs) if eqn.primitive.multiple_results else [outs]
@@ -186,7 +202,7 @@ def _may_spoil(step: Step, singular: bool, spreads: bool) -> bool:
     return (singular or spreads) and not linear
 
 
-def _guarded(mask: Mask, where: Any, x: Any) -> Any:
+def _guard_value(mask: Mask, where: Any, x: Any) -> Any:
     return reaching_in_branch(where, x) if mask.implied else reaching(where, x)
 
 
@@ -202,7 +218,9 @@ class _Primal:
         if name.known is not None:
             return name.known
         if name not in self.env and name not in self.early:
-            steps = self._needed(name)
+            # A mask may depend on a value that comes later in the program. Cheap values are computed early, costly
+            # ones are not.
+            steps = self._steps_needed(name)
             for step in reversed(steps or []):
                 outs = _as_part(step, [self._now(n) for n in step.ins])
                 self.early.update(zip(step.outs, outs, strict=True))
@@ -215,7 +233,7 @@ class _Primal:
             return name.known
         return lax.stop_gradient(self.env[name]) if name in self.env else self.early[name]
 
-    def _needed(self, name: Name) -> list[Step] | None:
+    def _steps_needed(self, name: Name) -> list[Step] | None:
         """The steps to take first, the last one first; None where that is too much."""
         order: dict[int, Step] = {}
         stack = [name]

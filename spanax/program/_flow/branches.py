@@ -9,9 +9,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import lax
 
 from ..._jaxprs import JaxprEqn, Literal, aval, operations
 from .._session import session
@@ -27,16 +28,19 @@ _HARMLESS = frozenset(
 )
 
 
-def either(chosen: Any, ways: Sequence[Capture], then: Callable[[], list], orelse: Callable[[], list]) -> list[Array]:
-    """`then() if chosen else orelse()`, of which `ways` are the programs."""
-    if session().only_derived and all(map(is_slight, ways)):
+def either(
+    chosen: Any, branches: Sequence[Capture], then: Callable[[], list], orelse: Callable[[], list]
+) -> list[jax.Array]:
+    """`then() if chosen else orelse()`; `branches` are their traced programs."""
+    # Only in a gradient: elsewhere the branch stays one, so that `find_gaps` can name its line.
+    if session().only_derived and all(map(is_slight, branches)):
         return [jnp.where(chosen, a, b) for a, b in zip(then(), orelse(), strict=True)]
     return lax.cond(chosen, then, orelse)
 
 
-def is_slight(way: Capture) -> bool:
-    eqns = list(operations(way.program.jaxpr))
-    return len(eqns) <= FEW and not way.program.effects and all(map(_is_harmless, eqns))
+def is_slight(branch: Capture) -> bool:
+    eqns = list(operations(branch.program.jaxpr))
+    return len(eqns) <= FEW and not branch.program.effects and all(map(_is_harmless, eqns))
 
 
 def _is_harmless(eqn: JaxprEqn) -> bool:
@@ -50,5 +54,5 @@ def _is_harmless(eqn: JaxprEqn) -> bool:
 
 
 def _is_finite(x: Any, but: float | None = None) -> bool:
-    """Is it a known number, and not the one that is left out?"""
+    """Is it a known finite number, other than `but`?"""
     return isinstance(x, Literal) and bool(np.all(np.isfinite(x.val) & (x.val != but)))

@@ -1,4 +1,9 @@
-"""`if` on values that are known only when the program runs."""
+"""`if` on values that are known only when the program runs.
+
+Both branches are traced, each from the same state (`capture`). What they leave in names, cells and the result is joined into
+one value each (`joins`), whose numbers are the outputs of one `lax.cond`. A branch that ends in the program's own error
+hands nothing on: the other one's values are taken, and the error becomes a fault that is checked when the program runs.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +16,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._session import Cell, RaisedError, line, session
-from .._values.cells import usable
+from .._values.cells import check_usable
+from .._values.joins import Builder, JoinPlan, join, objects_to_open
 from .._values.protocols import own_method
-from .._values.structure import Builder, Plan, join, unopened
-from .._values.unsettled import Unsettled, may_be_none, settled
+from .._values.unsettled import Unsettled, may_be_none, require_value
 from .._values.values import as_jax, is_unknown, raw
 from .branches import either
 from .capture import Capture, capture
@@ -24,19 +29,22 @@ Set = Callable[[tuple], None]
 
 
 def truth(value: Any) -> bool | jax.Array:
-    """A Python bool, or a traced one. None, and what is None on some ways, does not hold."""
+    """A Python bool, or a traced one. None is false, and so is a value on the paths where it is None."""
     if may_be_none(value):
         there = truth(value.value)
         return as_jax(value.defined) & there if not isinstance(there, bool) or there else False
     if isinstance(value, Unsettled):
-        return truth(settled(value, line))
+        return truth(require_value(value, line))
     if isinstance(value, (list, dict, set, deque)):
         session().reads(value)
-        usable(value)
+        check_usable(value)
+    # In Python's order: an object without `__bool__` is true if it is not empty, by its `__len__`.
     if (method := own_method(value, "__bool__") or own_method(value, "__len__")) is not None:
         return truth(session().rules.call(method, value))
-    if not is_unknown(value):
-        return bool(raw(value)) if hasattr(value, "dtype") else bool(value)
+    return _truth_of_number(value) if is_unknown(value) else bool(raw(value) if hasattr(value, "dtype") else value)
+
+
+def _truth_of_number(value: Any) -> jax.Array:
     data = as_jax(value)
     if data.size != 1:
         raise ValueError("the truth value of an array with more than one element is ambiguous: use .any() or .all()")
@@ -45,7 +53,7 @@ def truth(value: Any) -> bool | jax.Array:
 
 
 def if_(test: Any, then: Callable, orelse: Callable, get: Get, set_: Set, names: Sequence[str]) -> None:
-    """`if test: then() else: orelse()`, which hand on the names."""
+    """`if test: then() else: orelse()`; both hand on the names."""
     chosen = truth(test)
     if isinstance(chosen, bool):
         (then if chosen else orelse)()
@@ -53,6 +61,7 @@ def if_(test: Any, then: Callable, orelse: Callable, get: Get, set_: Set, names:
         set_(_branch(chosen, then, orelse, get, set_, names)[0])
 
 
+# A conditional expression has no names of its own; what its parts write in containers and objects is handed on as in `if_`.
 def choose(test: Any, then: Callable, orelse: Callable) -> Any:
     """`then() if test else orelse()`."""
     chosen = truth(test)
@@ -64,78 +73,105 @@ def choose(test: Any, then: Callable, orelse: Callable) -> Any:
 def _branch(
     chosen: jax.Array, then: Callable, orelse: Callable, get: Get, set_: Set, names: Sequence[str]
 ) -> tuple[tuple, Any]:
-    """Both branches traced, one of them run: the names' new values and the result. What they wrote is written."""
-    ways = _ways((then, orelse), get, set_)
-    written = {key: cell for way in ways for key, (cell, _) in way.cells.items()}
-    kept = [way for way in ways if way.raised is None]
-    raised = next((way.raised for way in ways if way.raised), None)
-    if not kept:
+    """Traces both branches and emits one conditional: the names' new values and the result. Commits what the branches wrote."""
+    branches = _trace_branches((then, orelse), get, set_)
+    going = _without_error(branches)
+    # If both end in an error, so does the program whatever the arguments are, while it is traced.
+    raised = branches[0].raised or branches[1].raised
+    if not going:
         assert raised is not None
         raise raised
-    plan = Plan()
-    joined = [
-        _same([way.state[i] for way in ways]) or join(plan, [way.state[i] for way in kept], n)
-        for i, n in enumerate(names)
+    plan = JoinPlan()
+    state = [_join_name(plan, branches, going, i, name) for i, name in enumerate(names)]
+    cells = [
+        (cell, join(plan, [branch.cells[key][1] for branch in going], cell.name))
+        for key, cell in _written_cells(branches).items()
     ]
-    cells = [(cell, join(plan, [way.cells[key][1] for way in kept], cell.name)) for key, cell in written.items()]
-    result = join(plan, [way.result for way in kept], "the value")
-    leaves = _run(chosen, ways, kept, plan)
-    _commit([(cell, make(leaves)) for cell, make in cells], [array for way in kept for array in way.lost])
+    result = join(plan, [branch.result for branch in going], "the value")
+    leaves = _run_branches(chosen, branches, going, plan)
+    _commit(cells, leaves, going)
     if raised:
-        note_fault(raised, chosen if ways[0].raised else ~chosen)
-    return tuple(make(leaves) for make in joined), result(leaves)
+        note_fault(raised, chosen if branches[0].raised else ~chosen)
+    return tuple(make(leaves) for make in state), result(leaves)
 
 
-def _ways(blocks: tuple[Callable, Callable], get: Get, set_: Set) -> list[Capture]:
-    """Both branches, which hand on the same cells, and the attributes of objects that are one or another."""
+def _without_error(branches: Sequence[Capture]) -> list[Capture]:
+    """The branches that do not end in an error."""
+    return [branch for branch in branches if branch.raised is None]
+
+
+def _written_cells(branches: Sequence[Capture]) -> dict[Any, Cell]:
+    return {key: cell for branch in branches for key, (cell, _) in branch.cells.items()}
+
+
+def _trace_branches(blocks: tuple[Callable, Callable], get: Get, set_: Set) -> list[Capture]:
+    """Traces both branches until they hand on the same cells, and the same attributes of objects that they choose between.
+
+    A cell that one branch writes must be handed on by the other as well, and it is known only after both were traced; so
+    they are traced again with these cells, until nothing is added.
+    """
+    # What an earlier tracing of the same `if` has learnt (by its code) saves the first trial, in a loop above all.
     opened: set[int] = session().hints.setdefault(("opened", *(f.__code__ for f in blocks)), set())
     also: dict[Any, Cell] = {}
-    for _ in range(_ROUNDS):
-        ways = [capture(f, get, set_, also=list(also.values()), opened=opened) for f in blocks]
-        written = {key: cell for way in ways for key, (cell, _) in way.cells.items()}
-        again = any(way.cells.keys() != written.keys() for way in ways)
-        kept = [way for way in ways if way.raised is None]
-        pairs = [*zip(*(way.state for way in kept), strict=True), [way.result for way in kept]]
-        pairs += [[way.cells[key][1] for way in kept] for key in written if all(key in way.cells for way in kept)]
-        more = set().union(*map(unopened, pairs)) - opened
-        if not again and not more:
+    for _ in range(_TRIALS):
+        branches = [capture(f, get, set_, also=list(also.values()), opened=opened) for f in blocks]
+        written = _written_cells(branches)
+        more = _objects_to_open(_without_error(branches), written) - opened
+        if not more and all(branch.cells.keys() == written.keys() for branch in branches):
             break
         also |= written
         opened |= more
-    return ways
+    return branches
 
 
-_ROUNDS = 9  # in which branches are traced until they hand on the same: one or two do, as a rule
+_TRIALS = 9  # in which branches are traced until they hand on the same: one or two do, as a rule
 
 
-def _same(ways: Sequence) -> Builder | None:
-    """What all ways leave as it is, those that end in an error as well."""
-    value = ways[0].value
-    return (lambda leaves: value) if all(way.value is value for way in ways) else None
+def _objects_to_open(going: list[Capture], written: dict[Any, Cell]) -> set[int]:
+    """The objects, by `id`, of which the branches hand on different ones."""
+    pairs = [*zip(*(branch.state for branch in going), strict=True), [branch.result for branch in going]]
+    both = [key for key in written if all(key in branch.cells for branch in going)]
+    pairs += [[branch.cells[key][1] for branch in going] for key in both]
+    return set().union(*map(objects_to_open, pairs))
 
 
-def _commit(cells: Sequence[tuple[Cell, Any]], lost: Sequence) -> None:
-    for cell, value in cells:
+def _join_name(plan: JoinPlan, branches: Sequence[Capture], going: Sequence[Capture], i: int, name: str) -> Builder:
+    """How to make the i-th name's value. What all branches leave as it is, also those that end in an error, stays that
+    object."""
+    value = branches[0].state[i].value
+    if all(branch.state[i].value is value for branch in branches):
+        return lambda leaves: value
+    return join(plan, [branch.state[i] for branch in going], name)
+
+
+def _commit(cells: Sequence[tuple[Cell, Builder]], leaves: Sequence, going: Sequence[Capture]) -> None:
+    """Writes what the branches have left. All values are made first: making one may read a cell."""
+    values = [(cell, make(leaves)) for cell, make in cells]
+    for cell, value in values:
         session().commit(cell, value)
-    for array in lost:
-        session().lose(array)
+    for branch in going:
+        for array in branch.lost:
+            session().lose(array)
 
 
 def note_fault(raised: RaisedError, failed: Any) -> None:
-    """The program's own error, where the traced `failed` holds."""
+    """Makes the program's own error a fault where the traced `failed` holds."""
     error = raised.error
     session().check(failed, f"the program raised {type(error).__name__}: {error}", raised.where)
 
 
-def _run(chosen: jax.Array, ways: Sequence[Capture], kept: Sequence[Capture], plan: Plan) -> Sequence[jax.Array]:
-    if not plan.forms and not any(way.program.effects for way in ways):
+def _run_branches(
+    chosen: jax.Array, branches: Sequence[Capture], going: Sequence[Capture], plan: JoinPlan
+) -> Sequence[jax.Array]:
+    # Nothing depends on the condition, and nothing is printed: then no branch is needed at all.
+    if not plan.forms and not any(branch.program.effects for branch in branches):
         return []
-    if len(kept) == 2:
-        return either(chosen, kept, *(_outputs(plan, i, way) for i, way in enumerate(kept)))
+    if len(going) == 2:
+        return either(chosen, going, *(_outputs(plan, i, branch) for i, branch in enumerate(going)))
     # The other branch ends in an error: this one is run where it is right, lest it do harm where it is not.
-    right = chosen if kept[0] is ways[0] else ~chosen
-    return lax.cond(right, _outputs(plan, 0, kept[0]), lambda: [jnp.zeros(*form) for form in plan.forms])
+    right = chosen if going[0] is branches[0] else ~chosen
+    return lax.cond(right, _outputs(plan, 0, going[0]), lambda: [jnp.zeros(*form) for form in plan.forms])
 
 
-def _outputs(plan: Plan, index: int, way: Capture) -> Callable:
-    return lambda: plan.outputs(index, way.run())
+def _outputs(plan: JoinPlan, index: int, branch: Capture) -> Callable:
+    return lambda: plan.outputs(index, branch.evaluate())

@@ -1,4 +1,8 @@
-"""The rounds of one loop: what they hand on to each other, and what they append to lists."""
+"""One loop of the program: its iterations written out one by one, or as a scan of one traced iteration.
+
+A loop that is written out compiles as many copies of its body; one that stays a loop needs iterations that are alike. Which
+of them is decided in `loops`.
+"""
 
 from __future__ import annotations
 
@@ -13,341 +17,221 @@ from jax import lax
 from ..._errors import SpanaxError
 from ..._jaxprs import has_loop, operations
 from ..._primitives import any_lane
-from .._indexing.columns import Columns
-from .._session import Cell, LiftError, line, session, unliftable
-from .._values.cells import Container
-from .._values.structure import Leaf, Node, Plan, Sometimes, join, snapshot, unchanged, unopened, varies
+from .._indexing.columns import LoopColumns
+from .._session import line, session
+from .._values.snapshots import snapshot, varies
 from .._values.unsettled import Unusable
-from .._values.values import Array, Number, Slice
+from .._values.values import LiftedArray, Number, Slice
 from .capture import Capture, capture
-from .carry import Carry, End
+from .carry import plan_appended
 from .conditionals import Get, Set, if_, truth
 from .iterables import Counts, Items, Zipped
-from .rounds import known_rounds, rounds_until
+from .iteration import BodyTracing, LoopBlock, SettledBody, not_alike
+from .scans import scan_known, scan_until
 
-SHORT = 8  # a loop of no more rounds is written out ...
+SHORT = 8  # a loop of no more iterations is written out ...
 COPIES, SMALL = 32, 200  # ... as long as loops inside loops make no more copies than these, and they no more operations
 
-# What tracing a round may end in where the rounds are not alike.
+# What tracing an iteration may end in where the iterations are not alike.
 FAILED = (SpanaxError, TypeError, ValueError, IndexError, KeyError, AttributeError, UnboundLocalError)
 
 
-def not_alike(why: str) -> LiftError:
-    return unliftable(
-        f"the rounds of a loop are not alike: {why}",
-        "values that keep their shape and kind from round to round",
-        "a loop of a known number of rounds, which is written out",
-    )
-
-
 class Loop:
-    def __init__(self, body: Callable, going: Callable | None, get: Get, set_: Set, names: Sequence[str]):
-        self.body, self.going, self.get, self.set, self.names = body, going, get, set_, names
+    def __init__(self, body: Callable, test: Callable | None, get: Get, set_: Set, names: Sequence[str]):
+        # The line that is traced now is the loop's; in its iterations it will be another. The code alone would not do: a helper
+        # that is called from two places has one body, whose iterations may be alike in one call and not in the other.
         self.where = line()
         self.site = body.__code__, self.where
+        self.block = LoopBlock(body, test, get, set_, names, self.site)
         self.whole = False  # may it be written out instead, where it makes a list that cannot be used?
-        self.opened: set[int] = session().hints.setdefault(("opened", self.site), set())
 
-    # -- rounds that are written out
+    # -- iterations that are written out
 
-    def once(self, item: Any) -> bool:
-        """One round; may another follow?"""
-        if self.going is None:
-            self.body(item)
+    def run_once(self, item: Any) -> bool:
+        """Runs one iteration; returns whether another may follow."""
+        block = self.block
+        if block.test is None:
+            block.body(item)
             return True
-        going = truth(self.going())
+        going = truth(block.test())
         if isinstance(going, bool):
             if going:
-                self.body(item)
+                block.body(item)
             return going
-        if_(Number(going, bool), lambda: self.body(item), lambda: None, self.get, self.set, self.names)
+        # A test that is not known: the body runs under an `if`, and so do all that follow. The state stays as it was where it
+        # fails.
+        if_(Number(going, bool), lambda: block.body(item), lambda: None, block.get, block.set, block.names)
         return True
 
     def has_unknown(self) -> bool:
         outputs: list = []
-        for value in self.get():
+        for value in self.block.get():
             snapshot(value, outputs, session().clock)
         return bool(outputs)
 
     def is_short(self, items: Items) -> bool:
-        """Is it worth while to write its rounds out?"""
+        """Is the loop short enough to be written out?"""
         copies = items.length * session().copies
         if items.length > SHORT or copies > COPIES:
             return False
+        # The size of the body is measured once: a loop inside a loop is asked again at each of the outer one's tracings.
         if ("size", self.site) not in session().hints:
-            way = self.probe(lambda: items.known(0))
-            session().hints["size", self.site] = 0 if way is None else sum(1 for _ in operations(way.program.jaxpr))
+            trial = self.probe(lambda: items.item_at(0))
+            size = 0 if trial is None else sum(1 for _ in operations(trial.program.jaxpr))
+            session().hints["size", self.site] = size
         return session().hints["size", self.site] * copies <= SMALL
 
     def probe(self, item: Callable[[], Any]) -> Capture | None:
-        """A round that is traced, looked at, and undone; None where that fails."""
+        """Traces an iteration and undoes it; None if that fails."""
         now = session()
         before, now.probing = now.probing, True
         try:
-            return capture(lambda: self.body(item()), self.get, self.set)
-        except Exception:
+            return capture(lambda: self.block.body(item()), self.block.get, self.block.set)
+        except Exception:  # of whatever kind: run for good, it fails in the same way, and says so
             return None
         finally:
             now.probing = before
 
     def is_known(self, item: Callable[[], Any]) -> bool:
-        """Does a round compute with known numbers only?"""
+        """Does an iteration compute with known numbers only?"""
         if session().hints.get(("unknown", self.site)):
             return False
-        entry = self.get()
-        way = self.probe(item)
-        if way is None:
+        # Such a loop computes a table or draws a text: its values are constants, and a scan would make traced numbers of them.
+        entry = self.block.get()
+        trial = self.probe(item)
+        if trial is None:
             return False
-        shots = [s for s, e in zip(way.state, entry, strict=True) if s.value is not e]
-        shots += [s for _, s in way.cells.values()]
-        known = not any(map(varies, shots)) and not way.program.effects and way.raised is None
+        shots = [s for s, e in zip(trial.state, entry, strict=True) if s.value is not e]
+        shots += [s for _, s in trial.cells.values()]
+        known = not any(map(varies, shots)) and not trial.program.effects and trial.raised is None
         session().hints["unknown", self.site] = not known
         return known
 
-    # -- rounds that stay a loop
+    # -- iterations that stay a loop
 
-    def through(self, items: Items, first: int) -> None:
-        """The items from `first` on."""
+    def scan_items(self, items: Items, first: int) -> None:
+        """Runs the items from `first` on as a scan."""
+        # Rows of the arrays that it goes through are the scan's inputs. If the body writes these arrays, the rows are stale,
+        # and the items are read from the arrays by their index instead.
         for views in (False, True):
-            stacked = items.stacked(views)
-            if stacked is None:
-                raise not_alike("its items differ in shape or kind")
-            columns, make = stacked
-            columns = [c[first:] for c in columns]
-            going = None if self.going is None else truth(self.going())
+            inputs, make_item = _stack_from(items, first, views)
+            going = None if self.block.test is None else truth(self.block.test())
             if going is False:
                 return
-            touched: list[Array] = []
-            watched = functools.partial(_watched, make, touched)
-            self.columns = Columns(_counts(items), first, items.length)
-            state, way, carry, plan, makers = self.settle([c[0] for c in columns], watched, going)
-            columns += self.columns.cut()
-            written = {id(source) for source in items.sources()} & {key[1] for key in way.cells if key != "fault"}
-            if not written and not any(row.touched for row in touched):
+            rows: list[LiftedArray] = []
+            make = functools.partial(_make_watched, make_item, rows)
+            columns = LoopColumns(_counts(items), first, items.length)
+            settled = BodyTracing(self.block, columns, [column[0] for column in inputs], make, going).settle()
+            inputs += columns.scan_inputs()
+            written = _written_sources(items, settled.capture)
+            if not written and not any(row.touched for row in rows):
                 break
-        if written and not all(isinstance(source, Array) for source in items.sources() if id(source) in written):
+        if not all(isinstance(source, LiftedArray) for source in written):
             raise not_alike("it goes through a list that it writes")
-        self.finish(*self.scan(way, plan, columns, state, items.length - first, going), way, carry, makers)
+        self.scan(settled, inputs, items.length - first, going)
 
-    def scan(self, way: Capture, plan: Plan, columns: list, state: list, length: int, going: Any):
-        appended, builders = _appended(way, self.entry_cells)
+    def scan(self, settled: SettledBody, inputs: list, length: int, going: jax.Array | bool | None) -> None:
+        if going is None:
+            self.scan_all(settled, inputs, length)
+        else:
+            self.scan_while(settled, inputs, length, going)
+
+    def scan_all(self, settled: SettledBody, inputs: list, length: int) -> None:
+        """Scans all of the items."""
+        # What is appended leaves the scan as stacked outputs, and the list gets slices of the stacks: cut only where they are
+        # read.
+        appended, builders = plan_appended(settled.capture, settled.lengths)
 
         def step(leaves, row):
-            outs = way.run(*leaves, *row)
-            return plan.outputs(1, outs), appended.outputs(0, outs)
+            outputs = settled.capture.evaluate(*leaves, *row)
+            return settled.plan.outputs(1, outputs), appended.outputs(0, outputs)
 
-        if going is None:
-            return *known_rounds(step, state, columns, length, nested=has_loop(way.program)), builders
+        nested = has_loop(settled.capture.program)
+        final, ys = scan_known(step, settled.start, inputs, length, nested=nested)
+        self.finish(settled, final)
+        for cell, makes in builders:
+            session().record(cell, cell.born)
+            for k in range(len(ys[0]) if ys else 0):
+                cell.container.extend(make([Slice(y, k) for y in ys]) for make in makes)
 
-        def guarded(carried, row):
-            leaves, runs = carried
+    def scan_while(self, settled: SettledBody, inputs: list, length: int, going: jax.Array | bool) -> None:
+        """Scans the items as long as the test holds; a flag in the carry says whether it does."""
+
+        def step(carry, row):
+            leaves, runs = carry[:-1], carry[-1]
 
             def run():
-                outs = way.run(*leaves, *row)
-                new = plan.outputs(1, outs)
-                return [jnp.where(runs, b, a) for a, b in zip(leaves, new, strict=True)], jnp.where(
-                    runs, _going(way, outs), runs
-                )
+                outputs = settled.capture.evaluate(*leaves, *row)
+                new = settled.plan.outputs(1, outputs)
+                still = jnp.where(runs, _test_of(settled.capture, outputs), runs)
+                return [*(jnp.where(runs, b, a) for a, b in zip(leaves, new, strict=True)), still]
 
-            return lax.cond(any_lane(runs), run, lambda: (leaves, runs)), ()
+            # Under vmap the branch is taken while any of the batch runs; those that do not keep their state.
+            return lax.cond(any_lane(runs), run, lambda: [*leaves, runs]), ()
 
-        final, _ = known_rounds(
-            lambda c, row: _pair(guarded, c, row), [*state, jnp.asarray(going)], columns, length, nested=True
-        )
-        return final[:-1], (), builders
+        final, _ = scan_known(step, [*settled.start, jnp.asarray(going)], inputs, length, nested=True)
+        self.finish(settled, final[:-1])
 
-    def until(self, going: jax.Array) -> None:
-        """While the test holds, up to the bound."""
-        self.bounded(going, [], lambda row: None)
+    def scan_test(self, going: jax.Array) -> None:
+        """Runs the body while the test holds, up to the bound."""
+        settled = BodyTracing(self.block, LoopColumns(range(0)), [], lambda row: None, going).settle()
 
-    def tried_until(self, going: jax.Array) -> bool:
+        def step(leaves):
+            outputs = settled.capture.evaluate(*leaves)
+            return settled.plan.outputs(1, outputs), _test_of(settled.capture, outputs)
+
+        nested = has_loop(settled.capture.program)
+        final, still = scan_until(step, settled.start, going, session().max_iterations, nested=nested)
+        self.finish(settled, final)
+        session().check(still, self.bound_message(), self.where, *self.bound_remedies())
+
+    def try_scan_test(self, going: jax.Array) -> bool:
+        """`scan_test`, where the iterations are alike; False where they are not."""
+        # The test is known and holds, but is traced as if it were not. If the body does not fit a loop, the iterations are run
+        # one by one as before: nothing of the trial is left, as a block that fails is undone.
         self.whole = True
         try:
-            self.until(going)
+            self.scan_test(going)
         except FAILED:
             return False
         finally:
             self.whole = False
         return True
 
-    def bounded(self, going: jax.Array, extra: list, make: Callable) -> None:
-        self.columns = Columns(range(0))
-        state, way, carry, plan, makers = self.settle(extra, make, going)
-
-        def step(leaves):
-            outs = way.run(*leaves)
-            return plan.outputs(1, outs), _going(way, outs)
-
-        final, still = rounds_until(step, state, going, session().max_iterations, nested=has_loop(way.program))
-        self.finish(final, (), [], way, carry, makers)
-        session().check(still, self.bound_message(), self.where, *self.bound_remedies())
-
     def bound_message(self) -> str:
-        return f"a loop reached its bound of {session().max_iterations} rounds, and its test still held"
+        return f"a loop reached its bound of {session().max_iterations} iterations, and its test still held"
 
     def bound_remedies(self) -> tuple[str, ...]:
         return ("sx.lift(f, max_iterations=...)", "a test that fails sooner, such as a looser tolerance")
 
-    # -- what the rounds hand on
-
-    def settle(self, extra: list, make: Callable, going: Any):
-        """Traces the body until what it is given has the form of what it gives."""
-        entry = self.get()
-        carry = self.guess(entry)
-        for _ in range(9):
-            outputs = self.entry_outputs
-            plan, makers = self.plan(carry)
-            state = plan.outputs(0, outputs)
-            columns = [column[0] for column in self.columns.cut()]
-            way = capture(
-                functools.partial(self.round, entry, carry, makers, make, len(state), len(extra)),
-                self.get,
-                self.set,
-                examples=[*state, *extra, *columns],
-                also=[cell for cell, _ in carry.cells.values()],
-                opened=self.opened,
-            )
-            if way.raised:
-                raise not_alike("each ends in an error") from way.raised.error
-            written = {key[1] for key in way.cells if key[0] == "array"}
-            if self.opens(entry, carry, way):
-                continue
-            if self.is_settled(entry, carry, way, plan, going) & self.columns.settle(written):
-                session().hints["carry", self.site] = set(carry.names), [cell for cell, _ in carry.cells.values()]
-                return state, way, carry, self.plan(carry)[0], makers
-        raise not_alike("values change their form again and again")
-
-    def opens(self, entry: tuple, carry: Carry, way: Capture) -> bool:
-        """Do rounds hand on another object than they were given, of the same class? Both are then taken by their attributes."""
-        pairs = [(self.entry_state[i], shot) for i, shot in enumerate(way.state)]
-        pairs += [(self.cell_shot(cell), shot) for cell, shot in way.cells.values()]
-        more = set().union(*map(unopened, pairs)) - self.opened
-        self.opened |= more
-        if more:
-            self.entry_state = [self.shot(value) for value in entry]
-            carry.names = {i: [self.entry_state[i]] for i in carry.names}
-            for cell, _ in list(carry.cells.values()):
-                self.add_cell(carry, cell)
-        return bool(more)
-
-    def shot(self, value: Any) -> Any:
-        """Of a value as it is before the loop."""
-        return snapshot(value, self.entry_outputs, session().clock, self.opened)
-
-    def cell_shot(self, cell: Cell) -> Any:
-        return snapshot(cell.read(), [], session().clock, self.opened)
-
-    def guess(self, entry: tuple) -> Carry:
-        """Names with numbers that the body assigns; arrays may stay where they are, and be written in place."""
-        self.entry_outputs: list = []
-        self.entry_state = list(map(self.shot, entry))
-        self.entry_cells: dict[Any, Any] = {}
-        names, cells = session().hints.get(("carry", self.site), (None, []))
-        carry = Carry()
-        for i, shot in enumerate(self.entry_state):
-            if i in names if names is not None else isinstance(shot, Leaf) and not shot.array:
-                carry.names[i] = [shot]
-        for cell in cells:
-            if session().is_alive(cell.born):
-                self.add_cell(carry, cell)
-        return carry
-
-    def add_cell(self, carry: Carry, cell: Cell) -> None:
-        carry.cells[cell.key] = cell, [self.shot(cell.read())]
-
-    def plan(self, carry: Carry) -> tuple[Plan, dict]:
-        plan, makers = Plan(), {}
-        for i, shots in carry.names.items():
-            makers[i] = join(plan, _two(shots), self.names[i], carried=True)
-        for key, (cell, shots) in carry.cells.items():
-            makers[key] = join(plan, _two(shots), cell.name, carried=True)
-        for key, end in carry.ends.items():
-            makers["end", key] = join(plan, _two(end.shots), "the end of a list", carried=True)
-        return plan, makers
-
-    def round(
-        self, entry: tuple, carry: Carry, makers: dict, make: Callable, count: int, width: int, *given: Any
-    ) -> Any:
-        leaves, row, rows = given[:count], given[count : count + width], given[count + width :]
-        state = list(entry)
-        for i in carry.names:
-            state[i] = makers[i](leaves)
-        self.set(tuple(state))
-        for key, (cell, _) in carry.cells.items():
-            session().commit(cell, makers[key](leaves))
-        for key, end in carry.ends.items():
-            session().record(end.cell, end.cell.born)
-            end.fresh = makers["end", key](leaves)
-            end.cell.container[-end.length :] = end.fresh
-        item = make(row)
-        self.columns.enter(item, rows)
-        session().columns.append(self.columns)
-        try:
-            self.body(item)
-            return None if self.going is None else Number(jnp.asarray(truth(self.going())), bool)
-        finally:
-            session().columns.pop()
-
-    def is_settled(self, entry: tuple, carry: Carry, way: Capture, plan: Plan, going: Any) -> bool:
-        settled = True
-        for i, shot in enumerate(way.state):
-            if i in carry.names:
-                carry.names[i] = [carry.names[i][0], shot]
-            elif not unchanged(self.entry_state[i], shot, entry[i]):
-                carry.names[i] = [self.entry_state[i], shot]
-                settled = False
-        for key, (cell, shot) in way.cells.items():
-            if key in carry.cells:
-                carry.cells[key] = cell, [carry.cells[key][1][0], shot]
-            elif not (going is None and self.is_appended(carry, cell, shot, way)):
-                self.entry_cells.pop(key, None)
-                carry.ends.pop(key, None)
-                self.add_cell(carry, cell)
-                carry.cells[key] = cell, [carry.cells[key][1][0], shot]
-                settled = False
-        return settled and self.plan(carry)[0].shape == plan.shape
-
-    def is_appended(self, carry: Carry, cell: Cell, shot: Any, way: Capture) -> bool:
-        """Does a round only add to the end of a list, of which it reads the last elements at most?"""
-        if not isinstance(cell, Container) or not isinstance(cell.container, list) or id(cell.container) in way.read:
-            return False
-        end = carry.ends.get(cell.key)
-        before = list(cell.container)
-        if end:
-            before[-end.length :] = end.fresh
-        same = len(shot.parts) > len(before) and all(p.value is b for p, b in zip(shot.parts, before, strict=False))
-        if not same or not all(isinstance(p, (Leaf, Node, Sometimes)) for p in shot.parts[len(before) :]):
-            return False
-        self.entry_cells[cell.key] = len(before)
-        length = max(len(before) - way.ends.get(id(cell.container), len(before)), 0)
-        if length > (end.length if end else 0):
-            shots = [snapshot(cell.container[-length:], self.entry_outputs, session().clock)]
-            carry.ends[cell.key] = End(cell, length, shots)
-        if cell.key in carry.ends:
-            end = carry.ends[cell.key]
-            end.shots = [end.shots[0], Node(None, list, tuple(range(end.length)), shot.parts[-end.length :])]
-        return True
-
-    def finish(self, final: Sequence, ys: Any, builders: list, way: Capture, carry: Carry, makers: dict) -> None:
-        state = list(self.get())
-        for i in carry.names:
-            state[i] = makers[i](final)
-        cells = [(cell, makers[key](final)) for key, (cell, _) in carry.cells.items()]
+    def finish(self, settled: SettledBody, final: Sequence) -> None:
+        """Gives names and cells the values that the last iteration has left."""
+        state = list(self.block.get())
+        for i in settled.carry.names:
+            state[i] = settled.makers[i](final)
+        # All values are made before the first is written, as making one may read a cell.
+        cells = [(cell, settled.makers[key](final)) for key, (cell, _) in settled.carry.cells.items()]
+        # A list that grows by an unknown number of elements has no counterpart. Where the loop is short enough, it is written
+        # out.
         if self.whole and any(isinstance(value, Unusable) for _, value in cells):
             raise not_alike("a list grows")
-        self.set(tuple(state))
+        self.block.set(tuple(state))
         for cell, value in cells:
             session().commit(cell, value)
-        for array in way.lost:
+        for array in settled.capture.lost:
             session().lose(array)
-        for cell, makes in builders:
-            session().record(cell, cell.born)
-            for k in range(len(ys[0]) if ys else 0):
-                cell.container.extend(make([Slice(y, k) for y in ys]) for make in makes)
+
+
+def _stack_from(items: Items, first: int, views: bool) -> tuple[list, Callable]:
+    """The scan's inputs from the item `first` on, and how an item is made of their rows."""
+    stacked = items.stack(views)
+    if stacked is None:
+        raise not_alike("its items differ in shape or kind")
+    return [column[first:] for column in stacked[0]], stacked[1]
 
 
 def _counts(items: Items) -> range:
-    """The values of the loop's index; none where it has none."""
+    """The values of the loop's index; an empty range if it has none."""
     if isinstance(items, Counts):
         return items.counts
     if isinstance(items, Zipped):
@@ -355,35 +239,22 @@ def _counts(items: Items) -> range:
     return range(0)
 
 
-def _pair(guarded: Callable, carried: list, row: Any):
-    (leaves, runs), ys = guarded((carried[:-1], carried[-1]), row)
-    return [*leaves, runs], ys
+def _written_sources(items: Items, body: Capture) -> list:
+    """The arrays and lists that the loop goes through and its body writes."""
+    written = {key[1] for key in body.cells if key != "fault"}
+    return [source for source in items.sources() if id(source) in written]
 
 
-def _two(shots: list) -> list:
-    """At the start, and after a round: the form that both fit."""
-    return shots if len(shots) > 1 else [shots[0], shots[0]]
+def _test_of(body: Capture, outputs: Sequence) -> jax.Array:
+    """Does the test hold after the iteration?"""
+    leaf = body.result
+    return jnp.asarray(leaf.known if leaf.output is None else outputs[leaf.output], bool).reshape(())
 
 
-def _going(way: Capture, outs: Sequence) -> jax.Array:
-    leaf = way.result
-    return jnp.asarray(leaf.known if leaf.output is None else outs[leaf.output], bool).reshape(())
-
-
-def _watched(make: Callable, rows: list, row: Sequence) -> Any:
-    """An item; keeps the rows of arrays, to see whether they are written."""
+def _make_watched(make: Callable, rows: list, row: Sequence) -> Any:
+    """Makes an item, and keeps its rows of arrays to see later whether they were written."""
     item = make(row)
     for part in item if isinstance(item, tuple) else (item,):
-        if isinstance(part, Array) and part.stands_for:
+        if isinstance(part, LiftedArray) and part.stands_for:
             rows.append(part)
     return item
-
-
-def _appended(way: Capture, lengths: dict) -> tuple[Plan, list]:
-    """What a round adds to lists, as leaves, and how to make it of them."""
-    plan, builders = Plan(), []
-    for key, (cell, shot) in way.cells.items():
-        if key in lengths:
-            new = shot.parts[lengths[key] :]
-            builders.append((cell, [join(plan, [part], "an item", carried=True) for part in new]))
-    return plan, builders

@@ -1,4 +1,9 @@
-"""`x[mask]` with a mask that is not known until the program runs: its elements, without their number."""
+"""`x[mask]` with a mask that is not known until the program runs, so that the number of its elements is not known either.
+
+A traced program has fixed shapes, and the shape of `x[mask]` depends on values. But most programs only sum such a selection, or
+compute with it element by element and write it back. Neither needs the elements side by side. So the selection keeps all values
+and the mask, and reductions take `where=mask`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ import numpy as np
 
 from .._numpy.creation import asarray
 from .._session import line, session, unliftable
-from .._values.values import SCALARS, Array, Composite, Number, Value, as_jax, canonical, is_unknown, raw, wrapped
+from .._values.values import SCALARS, Composite, LiftedArray, Number, Value, as_jax, canonical, is_unknown, raw, wrap
 
 
 def is_mask(index: Any, target: Value) -> bool:
@@ -23,10 +28,10 @@ def is_mask(index: Any, target: Value) -> bool:
 
 
 class Masked(Composite):
-    """The elements of `_values` where `_mask` holds, in order along one axis of unknown length, the first.
+    """The elements of `_values` where `_mask` holds, in order along the first axis, whose length is not known.
 
-    What is elementwise is computed everywhere, and what reduces this axis leaves out what the mask leaves out. Anything else is
-    refused: the numbers where the mask does not hold are never handed out.
+    Elementwise operations compute all values; reductions along the first axis leave out those where the mask does not hold.
+    Anything else raises, so that no value where the mask does not hold gets out.
     """
 
     kind = np.ndarray
@@ -35,13 +40,16 @@ class Masked(Composite):
 
     def __init__(self, values: Any, mask: Any):
         data, chosen = as_jax(values), as_jax(mask)
-        self._mask = Array(chosen)
-        # 1 elsewhere: a number at which most functions have a derivative, so that none of theirs spoils the others'.
-        self._values = Array(jnp.where(over(chosen, data), data, jnp.ones_like(data)))
+        self._mask = LiftedArray(chosen)
+        # 1 elsewhere: most functions have a finite derivative there. Reverse mode multiplies the derivative at a value that is
+        # not selected by 0, and 0 * inf (np.sqrt at 0, say) would make the whole gradient NaN.
+        self._values = LiftedArray(jnp.where(over(chosen, data), data, jnp.ones_like(data)))
 
-    def spread(self, mask: Any) -> Array:
+    def spread(self, mask: Any) -> LiftedArray:
         """The values in their places, for writing where the same mask holds."""
         ours, theirs = as_jax(self._mask), as_jax(mask)
+        # NumPy only requires the same number of elements, and pairs them by order. Here they are paired by place, which is
+        # right only if the two masks are the same.
         if ours.shape != theirs.shape:
             raise unliftable("what one mask chooses is combined with what another does", "one mask for both")
         if ours is not theirs:
@@ -62,9 +70,10 @@ class Masked(Composite):
 
     def full(self, x: Any) -> Any:
         """Something that broadcasts against all values as x does against those that are chosen."""
+        # NumPy aligns axes from the last one: an array with fewer axes than the selection does not reach the mask's axes.
         if isinstance(x, Masked):
             if x.ndim != self.ndim:
-                raise self.refused()
+                raise self.refusal()
             return x.spread(self._mask)
         if isinstance(x, SCALARS) or x is None:
             return x
@@ -72,31 +81,32 @@ class Masked(Composite):
             form: Any = asarray(x) if isinstance(x, (list, tuple)) else x
             if form.ndim < self.ndim:
                 return form
+            # One element broadcasts against all. More would have to match a number that is not known.
             if form.ndim == self.ndim and form.shape[0] == 1:
                 return form[0]
-        raise self.refused()
+        raise self.refusal()
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         return self.ufunc(ufunc, method, inputs, kwargs)
 
     def ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
-        """A universal function that meets this selection."""
-        if ufunc.signature is not None and method in ("__call__", "operator"):
+        """A universal function with this selection among its inputs."""
+        if ufunc.signature is not None and method in ("__call__", "operator"):  # np.matmul, np.vecdot: not elementwise
             return self.product(inputs, kwargs)
         if method == "reduce" and ufunc in _REDUCTIONS_OF and len(inputs) == 1:
-            return self.reduced(_REDUCTIONS_OF[ufunc], **({"axis": 0} | kwargs))
+            return self.reduce(_REDUCTIONS_OF[ufunc], **({"axis": 0} | kwargs))
         if method not in ("__call__", "operator") or kwargs.keys() - {"dtype"}:
-            raise self.refused()
+            raise self.refusal()
         return self.elementwise(lambda *full: session().rules.ufunc(ufunc, method, full, dict(kwargs)), inputs)
 
     def product(self, inputs: tuple, kwargs: dict) -> Any:
-        """Of two selections of numbers, their sum of products."""
+        """The sum of products of two selections of numbers."""
         if kwargs or not all(isinstance(x, Masked) and x.ndim == 1 for x in inputs):
-            raise self.refused()
-        return (inputs[0] * inputs[1]).reduced("sum")
+            raise self.refusal()
+        return (inputs[0] * inputs[1]).reduce("sum")
 
-    def updated(self, ufunc: np.ufunc, other: Any) -> Masked:
-        """`self op= other`: written, where other names may see it."""
+    def update(self, ufunc: np.ufunc, other: Any) -> Masked:
+        """`self op= other`, in place: other names of the selection see it, as they do in NumPy."""
         new = self.elementwise(lambda *full: session().rules.ufunc(ufunc, "operator", full, {}), (self, other))
         if not np.can_cast(new._values.dtype, self.dtype, "same_kind"):
             raise TypeError(f"cannot cast {new._values.dtype} to {self.dtype} in place")
@@ -105,27 +115,29 @@ class Masked(Composite):
 
     # -- what reduces
 
-    def reduced(
+    def reduce(
         self, name: str, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kwargs: Any
     ) -> Any:
         """`self.sum(axis)` and the like."""
         if out is not None or kwargs.keys() - {"ddof", "initial"}:
-            raise self.refused()
+            raise self.refusal()
         axes = self._axes(axis)
         data = as_jax(self._values, dtype)
         within = self._mask.ndim - 1
+        # In `_values` the axes of one element come after those of the mask; in the selection, after its first axis.
         if 0 not in axes:  # element by element
             inner = tuple(a + within for a in axes)
             return Masked(getattr(jnp, name)(data, inner, keepdims=bool(keepdims), **kwargs), self._mask)
-        places = (*range(self._mask.ndim), *(a + within for a in axes if a))
-        result = _REDUCED.get(name, functools.partial(_plain, name))(self, data, places, **kwargs)
-        return wrapped(jnp.expand_dims(result, axes) if keepdims else result)
+        reduced = (*range(self._mask.ndim), *(a + within for a in axes if a))
+        result = _REDUCED.get(name, functools.partial(_plain, name))(self, data, reduced, **kwargs)
+        return wrap(jnp.expand_dims(result, axes) if keepdims else result)
 
     def _axes(self, axis: Any) -> tuple[int, ...]:
-        given = range(self.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-        return tuple(np.lib.array_utils.normalize_axis_index(raw(a), self.ndim) for a in given)
+        axes = range(self.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        return tuple(np.lib.array_utils.normalize_axis_index(raw(a), self.ndim) for a in axes)
 
     def _needs_one(self, name: str) -> None:
+        # NumPy raises a ValueError for the extreme of no elements; here the program fails when it runs.
         session().check(
             ~jnp.any(as_jax(self._mask)),
             f"the {name} of a selection by a mask that chooses nothing",
@@ -134,33 +146,36 @@ class Masked(Composite):
         )
 
     def quantile(self, q: Any) -> Any:
-        """Of numbers, by linear interpolation; NaN where there are none."""
+        """The q-quantile of the selected numbers, by linear interpolation; NaN where there are none."""
         if self.ndim != 1 or np.ndim(raw(q)):
-            raise self.refused()
+            raise self.refusal()
         data, chosen = as_jax(self._values, float), as_jax(self._mask)
+        # Values that are not selected go to the end, past every rank that is read.
         ranked = jnp.sort(jnp.where(chosen, data, jnp.inf).reshape(-1))
         count = chosen.sum()
         place = as_jax(q, data.dtype) * (jnp.maximum(count, 1) - 1)
         low = jnp.floor(place).astype(int)
         first, second = ranked[low], ranked[jnp.minimum(low + 1, jnp.maximum(count, 1) - 1)]
         between = first + (second - first) * (place - low)
-        return wrapped(jnp.where(count == 0, jnp.nan, jnp.where(count == 0, 0.0, between)))
+        # If nothing is selected, `between` is inf - inf. The inner `where` keeps its NaN derivative out of reverse mode.
+        return wrap(jnp.where(count == 0, jnp.nan, jnp.where(count == 0, 0.0, between)))
 
     def place(self, index: Any) -> Any:
-        """The element with this number, and whether there is one is checked."""
+        """The element at this index, which is checked when the program runs."""
         chosen, k = as_jax(self._mask).reshape(-1), as_jax(index)
         count = chosen.sum()
         session().check(
             (k >= count) | (k < -count), "an index is out of bounds for the elements that a mask chooses", line()
         )
         k = jnp.where(k < 0, k + count, k)
+        # The k-th selected element is at the first place where the count of selected ones reaches k + 1.
         data = as_jax(self._values)
-        return wrapped(data.reshape(-1, *data.shape[self._mask.ndim :])[jnp.argmax(jnp.cumsum(chosen) == k + 1)])
+        return wrap(data.reshape(-1, *data.shape[self._mask.ndim :])[jnp.argmax(jnp.cumsum(chosen) == k + 1)])
 
-    def pairs(self) -> tuple[Array, Array]:
-        """Of all elements, in order: whether they are chosen, and they themselves."""
+    def pairs(self) -> tuple[LiftedArray, LiftedArray]:
+        """For a loop: of all values, in order, whether they are selected (the loop skips the others), and the values."""
         mask, data = as_jax(self._mask), as_jax(self._values)
-        return Array(mask.reshape(-1)), Array(data.reshape(-1, *data.shape[mask.ndim :]))
+        return LiftedArray(mask.reshape(-1)), LiftedArray(data.reshape(-1, *data.shape[mask.ndim :]))
 
     # -- its form
 
@@ -192,7 +207,7 @@ class Masked(Composite):
         return Masked(session().rules.method(self._values, "astype")(dtype), self._mask)
 
     def item(self, *index: Any) -> Any:
-        raise self.refused()
+        raise self.refusal()
 
     def __getitem__(self, index):
         return session().rules.item(self, index)
@@ -209,7 +224,7 @@ class Masked(Composite):
     def __repr__(self) -> str:
         return "<a selection by a mask that depends on the arguments>"
 
-    def refused(self) -> Exception:
+    def refusal(self) -> Exception:
         return unliftable(
             "a selection by a mask has a length that is not known while the program is traced",
             "np.where(mask, x, other), which keeps the shape",
@@ -218,23 +233,24 @@ class Masked(Composite):
         )
 
     def __getattr__(self, name: str):
+        # Python's protocols probe for private names, and expect an AttributeError.
         if name.startswith("_"):
             raise AttributeError(name)
         if name in REDUCTIONS:
-            return functools.partial(self.reduced, name)
+            return functools.partial(self.reduce, name)
         if name in ("T", "real", "imag") and (name != "T" or self.ndim == 1):
             return self if name == "T" else Masked(getattr(self._values, name), self._mask)
         if hasattr(np.ndarray, name) and hasattr(np, name):
             return lambda *args, **kwargs: session().rules.function(getattr(np, name), (self, *args), kwargs)
-        raise self.refused()
+        raise self.refusal()
 
 
 def over(mask: jax.Array, values: Any) -> jax.Array:
-    """The mask, of the shape of the values."""
+    """The mask, broadcast to the shape of the values."""
     return jnp.broadcast_to(mask.reshape(*mask.shape, *[1] * (values.ndim - mask.ndim)), values.shape)
 
 
-# -- reductions of all that is chosen
+# -- reductions of all selected elements
 
 
 def _plain(name: str, chosen: Masked, data: jax.Array, axes: tuple, **kwargs: Any) -> jax.Array:
@@ -244,17 +260,18 @@ def _plain(name: str, chosen: Masked, data: jax.Array, axes: tuple, **kwargs: An
 def _max(chosen: Masked, data: jax.Array, axes: tuple, initial: Any = None) -> jax.Array:
     if initial is None:
         chosen._needs_one("largest element")
+    # With `where`, jnp.max needs an initial value: the smallest one of the dtype. The user's own is applied afterwards.
     least = -np.inf if data.dtype.kind == "f" else False if data.dtype == bool else np.iinfo(data.dtype).min
-    found = jnp.max(data, axes, where=over(as_jax(chosen._mask), data), initial=least)
-    return found if initial is None else jnp.maximum(found, as_jax(initial, data.dtype))
+    largest = jnp.max(data, axes, where=over(as_jax(chosen._mask), data), initial=least)
+    return largest if initial is None else jnp.maximum(largest, as_jax(initial, data.dtype))
 
 
 def _min(chosen: Masked, data: jax.Array, axes: tuple, initial: Any = None) -> jax.Array:
     if initial is None:
         chosen._needs_one("smallest element")
     most = np.inf if data.dtype.kind == "f" else True if data.dtype == bool else np.iinfo(data.dtype).max
-    found = jnp.min(data, axes, where=over(as_jax(chosen._mask), data), initial=most)
-    return found if initial is None else jnp.minimum(found, as_jax(initial, data.dtype))
+    smallest = jnp.min(data, axes, where=over(as_jax(chosen._mask), data), initial=most)
+    return smallest if initial is None else jnp.minimum(smallest, as_jax(initial, data.dtype))
 
 
 def _ptp(chosen: Masked, data: jax.Array, axes: tuple) -> jax.Array:
@@ -262,18 +279,19 @@ def _ptp(chosen: Masked, data: jax.Array, axes: tuple) -> jax.Array:
 
 
 def _place_of(better: Callable) -> Callable:
-    """`argmax` and `argmin`, counted over what is chosen."""
+    """`argmax` and `argmin`: an index among the selected elements."""
 
-    def found(chosen: Masked, data: jax.Array, axes: tuple) -> jax.Array:
+    def place_of(chosen: Masked, data: jax.Array, axes: tuple) -> jax.Array:
         mask = as_jax(chosen._mask)
         if chosen.ndim != 1 or data.dtype.kind != "f":
-            raise chosen.refused()
+            raise chosen.refusal()
         chosen._needs_one("place of an extreme")
         worst = -jnp.inf if better is jnp.argmax else jnp.inf
         place = better(jnp.where(mask, data, worst).reshape(-1))
+        # Its index is the number of elements selected before it.
         return (jnp.cumsum(mask.reshape(-1))[place] - 1).astype(canonical(int))
 
-    return found
+    return place_of
 
 
 _REDUCED: dict[str, Callable] = {
@@ -299,6 +317,7 @@ _REDUCTIONS_OF = {
 
 def _operator(ufunc: np.ufunc, swapped: bool = False) -> Callable:
     def apply(self, other):
+        # Let a matrix or a polynomial handle it: its error names the combination.
         if isinstance(other, Composite) and not isinstance(other, Masked):
             return NotImplemented
         return self.ufunc(ufunc, "operator", (other, self) if swapped else (self, other), {})
@@ -334,7 +353,7 @@ for _name, _ufunc in _OPERATORS.items():
     setattr(Masked, f"__{_name}__", _operator(_ufunc))
     setattr(Masked, f"__r{_name}__", _operator(_ufunc, True))
     if _name not in ("divmod", "matmul"):
-        setattr(Masked, f"__i{_name}__", lambda self, other, _ufunc=_ufunc: self.updated(_ufunc, other))
+        setattr(Masked, f"__i{_name}__", lambda self, other, _ufunc=_ufunc: self.update(_ufunc, other))
 for _name, _ufunc in _COMPARED.items():
     setattr(Masked, f"__{_name}__", _operator(_ufunc))
 for _name, _ufunc in {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}.items():
@@ -342,10 +361,11 @@ for _name, _ufunc in {"neg": np.negative, "pos": np.positive, "abs": np.absolute
 
 
 def _refuse(self, *args: Any, **kwargs: Any) -> Any:
-    raise self.refused()
+    raise self.refusal()
 
 
-# What an array has and a selection has not: every other special method is the error.
+# Special methods that an array has and a selection lacks raise. Without them Python would fall back on others: `iter` would call
+# __getitem__ with 0, 1, 2, ... and never reach an end.
 _SPECIAL = {n for kind in (np.ndarray, float, list, int) for n in vars(kind) if n.startswith("__")}
 for _name in _SPECIAL - set(dir(object)) - set(vars(Masked)) - {"__array_struct__", "__array_interface__"}:
     setattr(Masked, _name, _refuse)

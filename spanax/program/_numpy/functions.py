@@ -1,4 +1,8 @@
-"""NumPy's functions on values of a lifted program: by their namesakes in jax.numpy, but for those that differ."""
+"""NumPy's functions on values of a lifted program.
+
+Tried in this order: a rule of our own (`RULES`), if jax.numpy's function differs from NumPy's or NumPy returns a view; NumPy's
+own function, if all arguments are known; the namesake in jax.numpy; NumPy's source, lifted like a function of the program.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ from .._indexing.views import (
     ravel,
     real,
     reshape,
-    rotated,
+    rot90,
     sliding_windows,
     split,
     squeeze,
@@ -30,8 +34,8 @@ from .._indexing.views import (
 )
 from .._session import session, unliftable
 from .._values.matrices import Matrix, on_matrices
-from .._values.trees import has_unknown, rewrapped, unwrapped
-from .._values.values import SCALARS, Number, as_jax, canonical, raw, wrapped
+from .._values.trees import has_unknown, rewrap, unwrap
+from .._values.values import SCALARS, Number, as_jax, canonical, raw, wrap
 from .array_likes import with_arrays
 from .choosing import (
     choose,
@@ -45,12 +49,12 @@ from .choosing import (
     take,
     take_along_axis,
 )
-from .combining import append, block, concatenate, dot, einsum, joined
+from .combining import append, block, concatenate, dot, einsum, join_arrays
 from .counting import bincount, histogram, histogramdd
 from .creation import arange, array, asarray, full, full_like, known_shape, like, linspace, made_of
 from .eigen import eig, eigvals, svd
-from .errors import numpys_error, translated
-from .namesakes import called, namesake_of
+from .errors import numpys_error, with_numpys_errors
+from .namesakes import call_namesake, namesake_of
 from .piecewise import piecewise
 from .polynomials import POLYNOMIALS
 from .triangles import cholesky, eigh, eigvalsh
@@ -58,41 +62,48 @@ from .triangles import cholesky, eigh, eigvalsh
 
 def apply(function: Callable, args: tuple, kwargs: dict) -> Any:
     """`function(*args, **kwargs)`, a function of NumPy's."""
+    # Selections and matrices have their own versions of some functions, and raise for all others.
     if (chosen := next((x for x in (*args, *kwargs.values()) if isinstance(x, Masked)), None)) is not None:
         return on_selections(chosen, function, args, kwargs)
     if any(isinstance(x, Matrix) for x in (*args, *kwargs.values())) or _holds_matrices(args):
         return on_matrices(function, args, kwargs)
     args, kwargs = with_arrays(function, args, kwargs)
-    return translated(lambda: _applied(function, args, kwargs), function, args, kwargs)
+    return with_numpys_errors(lambda: _apply(function, args, kwargs), function, args, kwargs)
 
 
 def _holds_matrices(args: tuple) -> bool:
     return any(isinstance(x, Matrix) for arg in args if isinstance(arg, (list, tuple)) for x in arg)
 
 
-def _applied(function: Callable, args: tuple, kwargs: dict) -> Any:
+def _apply(function: Callable, args: tuple, kwargs: dict) -> Any:
     rule = RULES.get(function)
     if rule is not None:
         return rule(*args, **kwargs)
     out = kwargs.get("out")
     kwargs = {name: value for name, value in kwargs.items() if name != "out"}
     if not has_unknown((args, kwargs)):
-        result = rewrapped(function(*unwrapped(args), **unwrapped(kwargs)))
+        result = rewrap(function(*unwrap(args), **unwrap(kwargs)))
     elif (namesake := namesake_of(function)) is not None:
-        try:
-            result = rewrapped(called(namesake, args, kwargs))
-        except (NotImplementedError, TypeError) as error:
-            if isinstance(error, TypeError) and "unexpected keyword argument" not in str(error):
-                raise
-            if numpys_error(function, args, kwargs) is not None:
-                raise
-            result = session().rules.source(function)(*args, **kwargs)  # NumPy's own text, which is lifted
+        result = _apply_namesake(function, namesake, args, kwargs)
     else:
         result = session().rules.source(function)(*args, **kwargs)
+    # NumPy's functions fill `out` and return it.
     if out is None:
         return result
     session().rules.store(out, Ellipsis, result)
     return out
+
+
+def _apply_namesake(function: Callable, namesake: Callable, args: tuple, kwargs: dict) -> Any:
+    try:
+        return rewrap(call_namesake(namesake, args, kwargs))
+    except (NotImplementedError, TypeError) as error:
+        if isinstance(error, TypeError) and "unexpected keyword argument" not in str(error):
+            raise
+        # If NumPy fails as well, it is the user's mistake. If not, NumPy's source implements the option that jax.numpy lacks.
+        if numpys_error(function, args, kwargs) is not None:
+            raise
+        return session().rules.source(function)(*args, **kwargs)
 
 
 # -- functions that differ from their namesakes
@@ -101,16 +112,18 @@ def _applied(function: Callable, args: tuple, kwargs: dict) -> Any:
 def _where(condition: Any, *choices: Any) -> Any:
     if not choices:
         if not has_unknown(condition):
-            return rewrapped(np.where(unwrapped(condition)))
+            return rewrap(np.where(unwrap(condition)))
         return nonzero(condition)
     if not has_unknown((condition, choices)):
-        return rewrapped(np.where(unwrapped(condition), *unwrapped(choices)))
+        return rewrap(np.where(unwrap(condition), *unwrap(choices)))
     x, y = (asarray(c) if isinstance(c, list) else c for c in choices)
+    # jnp.where would promote by JAX's rules.
     dtype = np.result_type(*(_weak(c) for c in (x, y)))
-    return rewrapped(jnp.where(as_jax(condition) != 0, as_jax(x, dtype), as_jax(y, dtype)))
+    return rewrap(jnp.where(as_jax(condition) != 0, as_jax(x, dtype), as_jax(y, dtype)))
 
 
 def _weak(x: Any) -> Any:
+    """A value or dtype that promotes as x does. Python's scalars are weak in np.where, unlike in np.array."""
     if isinstance(x, Number) and x.python:
         return x.python(1)
     return raw(x) if isinstance(x, SCALARS) else x.dtype
@@ -122,11 +135,13 @@ def _clip(
     low, high = a_min if min is None else min, a_max if max is None else max
     if kwargs:
         raise unliftable(f"np.clip({', '.join(kwargs)}=...) is not lifted", "the same without it")
+    # In NumPy's order: if the bounds cross, the upper one wins.
     result = a
     if low is not None:
         result = np.maximum(result, low)
     if high is not None:
         result = np.minimum(result, high)
+    # Without bounds NumPy copies.
     if result is a:
         result = np.positive(asarray(a))
     if out is None:
@@ -136,6 +151,7 @@ def _clip(
 
 
 def _apply_along_axis(func1d: Callable, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
+    # Row by row, as in NumPy: func1d is a function of the program, which may return an array of any shape.
     moved = moveaxis(arr, axis, -1)
     rows = reshape(moved, (-1, moved.shape[-1]))
     results = [asarray(session().rules.call(func1d, row, *args, **kwargs)) for row in rows]
@@ -145,29 +161,31 @@ def _apply_along_axis(func1d: Callable, axis: int, arr: Any, *args: Any, **kwarg
 
 
 def _ix(*args: Any) -> Any:
-    return rewrapped(np.ix_(*unwrapped(args)))
+    # Its arguments are sequences of indices, which must be known.
+    return rewrap(np.ix_(*unwrap(args)))
 
 
 def _known_or(rule: Callable, function: Callable) -> Callable:
-    """NumPy's own function where everything is known."""
+    """The rule, and NumPy's own function if all arguments are known."""
 
     def apply_(*args: Any, **kwargs: Any) -> Any:
         if has_unknown((args, kwargs)):
             return rule(*args, **kwargs)
-        return rewrapped(function(*unwrapped(args), **unwrapped(kwargs)))
+        return rewrap(function(*unwrap(args), **unwrap(kwargs)))
 
     return apply_
 
 
-def _chosen(rule: Callable, function: Callable) -> Callable:
-    """Of a known condition, elements of a known number."""
+def _select(rule: Callable, function: Callable) -> Callable:
+    """The rule, and indices of a known number of elements if the condition is known."""
 
     def apply_(condition: Any, arr: Any, *args: Any, **kwargs: Any) -> Any:
         if has_unknown(condition):
             return rule(condition, arr, *args, **kwargs)
+        # With known indices the result has a known shape, although `arr` may be unknown.
         if function is np.extract:
-            return np.ravel(arr)[np.flatnonzero(unwrapped(asarray(condition)))]
-        return np.take(arr, np.flatnonzero(unwrapped(asarray(condition))), *args, **kwargs)
+            return np.ravel(arr)[np.flatnonzero(unwrap(asarray(condition)))]
+        return np.take(arr, np.flatnonzero(unwrap(asarray(condition))), *args, **kwargs)
 
     return apply_
 
@@ -177,6 +195,7 @@ def _ndindex(*shape: Any) -> Any:
 
 
 def _ndenumerate(arr: Any) -> Any:
+    # A list instead of NumPy's iterator, which would convert the array.
     x = asarray(arr)
     return [(index, session().rules.item(x, index)) for index in np.ndindex(*x.shape)]
 
@@ -190,29 +209,30 @@ def _shape(a: Any) -> tuple:
 
 
 def _fromfunction(function: Callable, shape: Any, *, dtype: Any = float, **kwargs: Any) -> Any:
-    return session().rules.call(function, *map(wrapped, np.indices(known_shape(shape), dtype)), **kwargs)
+    return session().rules.call(function, *map(wrap, np.indices(known_shape(shape), dtype)), **kwargs)
 
 
 def _in1d(element: Any, test_elements: Any, **kwargs: Any) -> Any:
-    return rewrapped(jnp.isin(as_jax(asarray(element)), as_jax(asarray(test_elements)), **kwargs))
+    return rewrap(jnp.isin(as_jax(asarray(element)), as_jax(asarray(test_elements)), **kwargs))
 
 
-MANY = 2000  # entries from which NumPy's sort on the host is faster than XLA's, the way there included
+MANY = 2000  # entries from which NumPy's sort on the host is faster than XLA's, the transfer included
 
 
 def _sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     data, axis = _rows(a, axis)
     if data.shape[axis] < MANY or data.dtype.kind != "f":
-        return wrapped(jnp.sort(data, axis))
-    return wrapped(jnp.moveaxis(sorted_rows(jnp.moveaxis(data, axis, -1)).values, -1, axis))
+        return wrap(jnp.sort(data, axis))
+    return wrap(jnp.moveaxis(sorted_rows(jnp.moveaxis(data, axis, -1)).values, -1, axis))
 
 
 def _argsort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     data, axis = _rows(a, axis)
+    # Stable for every `kind`: the others leave the order of equal elements open.
     if data.shape[axis] < MANY or data.dtype.kind != "f":
-        return wrapped(jnp.argsort(data, axis, stable=True))
+        return wrap(jnp.argsort(data, axis, stable=True))
     places = sorted_rows(jnp.moveaxis(jax.lax.stop_gradient(data), axis, -1)).order
-    return wrapped(jnp.moveaxis(places, -1, axis).astype(canonical(int)))
+    return wrap(jnp.moveaxis(places, -1, axis).astype(canonical(int)))
 
 
 def _rows(a: Any, axis: int | None) -> tuple[jax.Array, int]:
@@ -220,6 +240,8 @@ def _rows(a: Any, axis: int | None) -> tuple[jax.Array, int]:
     return (data.reshape(-1), 0) if axis is None else (data, axis)
 
 
+# With `_known_or`, known arguments go to NumPy's own function, at no cost when the program runs. The other rules are needed for
+# them as well: they make arrays that the program writes, or views.
 RULES: dict[Any, Callable] = {
     np.sort: _known_or(_sort, np.sort),
     np.argsort: _known_or(_argsort, np.argsort),
@@ -240,6 +262,7 @@ RULES: dict[Any, Callable] = {
     np.copy: lambda a, *args, **kwargs: array(a),
     np.zeros: made_of(np.zeros),
     np.ones: made_of(np.ones),
+    # Programs must not read what np.empty holds. Zeros, since NaN in unread elements could reach gradients.
     np.empty: made_of(np.zeros),
     np.full: full,
     np.zeros_like: like(made_of(np.zeros)),
@@ -261,7 +284,7 @@ RULES: dict[Any, Callable] = {
     np.flip: flip,
     np.flipud: lambda m: flip(m, 0),
     np.fliplr: lambda m: flip(m, 1),
-    np.rot90: rotated,
+    np.rot90: rot90,
     np.split: split(np.split),
     np.array_split: split(np.array_split),
     np.vsplit: split(np.split, 0),
@@ -275,8 +298,8 @@ RULES: dict[Any, Callable] = {
     np.nonzero: _known_or(nonzero, np.nonzero),
     np.flatnonzero: _known_or(flatnonzero, np.flatnonzero),
     np.argwhere: _known_or(argwhere, np.argwhere),
-    np.extract: _chosen(extract, np.extract),
-    np.compress: _chosen(compress, np.compress),
+    np.extract: _select(extract, np.extract),
+    np.compress: _select(compress, np.compress),
     np.put: put,
     np.put_along_axis: put_along_axis,
     np.putmask: putmask,
@@ -285,11 +308,11 @@ RULES: dict[Any, Callable] = {
     np.clip: _clip,
     np.append: append,
     np.concatenate: concatenate,
-    np.stack: joined(np.stack),
-    np.hstack: joined(np.hstack),
-    np.vstack: joined(np.vstack),
-    np.dstack: joined(np.dstack),
-    np.column_stack: joined(np.column_stack),
+    np.stack: join_arrays(np.stack),
+    np.hstack: join_arrays(np.hstack),
+    np.vstack: join_arrays(np.vstack),
+    np.dstack: join_arrays(np.dstack),
+    np.column_stack: join_arrays(np.column_stack),
     np.apply_along_axis: _apply_along_axis,
     np.ix_: _ix,
     np.dot: _known_or(dot, np.dot),

@@ -1,4 +1,4 @@
-"""NumPy's functions by those of jax.numpy that bear their names."""
+"""NumPy's functions by the functions of jax.numpy with the same names, whose arguments differ; and functions without one."""
 
 from __future__ import annotations
 
@@ -11,53 +11,58 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._session import unliftable
-from .._values.trees import has_unknown, unwrapped
-from .._values.values import Array, as_jax, canonical, is_unknown, raw
+from .._values.trees import has_unknown, unwrap
+from .._values.values import LiftedArray, as_jax, canonical, is_unknown, raw
 from .creation import array
 
 
-def called(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """A function of jax.numpy; lists of known numbers are axes, shapes or, where it says so, arrays."""
-    given = {
+def call_namesake(function: Callable, args: tuple, kwargs: dict) -> Any:
+    """Calls a function of jax.numpy. Lists of known numbers are axes or shapes, or arrays where it rejects lists."""
+    # Options that affect neither values nor shapes, and that jax.numpy lacks.
+    named = {
         name: _array_like(value)
         for name, value in kwargs.items()
         if name not in ("kind", "order", "subok", "like") and value is not np._NoValue
     }
     placed = tuple(map(_array_like, args))
     try:
-        return function(*placed, **given)
+        return function(*placed, **named)
     except TypeError as error:
+        # jax.numpy rejects a list only where it expects an array, so its error shows that this is one.
         if not re.search("got <class '(list|tuple)'>", str(error)):
             raise
-        named = {name: _listed(value) for name, value in given.items()}
-        return function(*map(_listed, placed), **named)
+        named = {name: _list_to_array(value) for name, value in named.items()}
+        return function(*map(_list_to_array, placed), **named)
 
 
-def _listed(x: Any) -> Any:
+def _list_to_array(x: Any) -> Any:
     return as_jax(x) if isinstance(x, list) or (isinstance(x, tuple) and has_unknown(x)) else x
 
 
 def _array_like(x: Any) -> Any:
-    """An argument for jax.numpy."""
+    """An argument as jax.numpy takes it."""
     if isinstance(x, list) and has_unknown(x):
         return [_array_like(part) for part in x] if any(map(_is_array, x)) else as_jax(array(x))
     if isinstance(x, tuple):
         return tuple(map(_array_like, x))
-    if isinstance(x, Array) and is_unknown(x):
+    if isinstance(x, LiftedArray) and is_unknown(x):
         return x.data
-    if isinstance(x, (np.ndarray, Array)):
+    # In JAX's own dtype: if x64 is off, JAX warns about float64 arrays.
+    if isinstance(x, (np.ndarray, LiftedArray)):
         return np.asarray(raw(x), canonical(raw(x).dtype)) if raw(x).dtype.kind in "biufc" else x
-    return unwrapped(x)
+    return unwrap(x)
 
 
 def _is_array(x: Any) -> bool:
-    return isinstance(x, (Array, np.ndarray, jax.Array, list))
+    return isinstance(x, (LiftedArray, np.ndarray, jax.Array, list))
 
 
 _MODULES = {"numpy": jnp, "numpy.linalg": jnp.linalg, "numpy.fft": jnp.fft}
 
 
 def namesake_of(function: Callable) -> Callable | None:
+    """The function of jax.numpy with the same name; None if there is none."""
+    # jax.numpy has most of these, but needs `size=`, which NumPy's do not have.
     if function in UNSIZED:
         raise no_counterpart(function)
     module = _MODULES.get(getattr(function, "__module__", "") or "")
@@ -65,6 +70,7 @@ def namesake_of(function: Callable) -> Callable | None:
 
 
 def no_counterpart(function: Callable) -> Exception:
+    """The error of a function that cannot be lifted."""
     name = f"{getattr(function, '__module__', None) or 'numpy'}.{getattr(function, '__name__', function)}"
     if function in UNSIZED:
         return unliftable(
@@ -75,6 +81,7 @@ def no_counterpart(function: Callable) -> Exception:
     return unliftable(f"{name} has no counterpart in JAX", "sx.blackbox around it, with a bridge", "other functions")
 
 
+# Functions whose result has a shape that depends on values.
 UNSIZED = {
     np.unique,
     np.setdiff1d,

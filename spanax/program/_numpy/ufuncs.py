@@ -1,4 +1,10 @@
-"""NumPy's universal functions on values of a lifted program, with NumPy's own rules of promotion."""
+"""NumPy's universal functions on values of a lifted program, with NumPy's own rules of promotion.
+
+JAX promotes in another way (an int32 and a float32 make a float32 there, a float64 in NumPy). So NumPy itself says which dtypes
+a call has (`ufunc.resolve_dtypes`), and jax.numpy's function gets arguments of these. Python's own scalars are weak in NumPy: a
+`Number` remembers which type it stands for. The range of an index is kept through its arithmetic (`Number.span`), so that
+x[i + 1] in a loop over known bounds needs no check when the program runs.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +21,9 @@ from .._scipy.special import ufunc as special
 from .._session import session, unliftable
 from .._values.integers import check_whole, whole_power
 from .._values.matrices import Matrix
-from .._values.values import PYTHON, Number, as_jax, canonical, is_unknown, raw, wrapped
+from .._values.values import PYTHON, Number, as_jax, canonical, is_unknown, raw, wrap
 from .array_likes import SEQUENCES
-from .errors import translated
+from .errors import with_numpys_errors
 from .steady import steady
 from .ufunc_methods import METHODS, at
 
@@ -26,50 +32,62 @@ _ARITHMETIC |= {np.absolute, np.invert, np.left_shift, np.right_shift}
 
 
 def apply(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
-    """`method` is that of NumPy's protocol, or "operator" where Python's operator was used on Python's numbers, perhaps."""
+    """`method`: that of NumPy's protocol, or "operator" for Python's operators, whose operands may be Python numbers."""
     chosen = next((x for x in inputs if isinstance(x, (Masked, Matrix))), None)
     if chosen is not None:
         return chosen.ufunc(ufunc, method, inputs, kwargs)
     function = ufunc if method in ("__call__", "operator") else getattr(ufunc, method)
-    return translated(lambda: _applied(ufunc, method, inputs, dict(kwargs)), function, inputs, kwargs)
+    return with_numpys_errors(lambda: _apply(ufunc, method, inputs, dict(kwargs)), function, inputs, kwargs)
 
 
-def _applied(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
+def _apply(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
     out = kwargs.pop("out", None)
-    inputs = tuple(session().rules.function(np.array, (x,), {}) if isinstance(x, SEQUENCES) else x for x in inputs)
+    inputs = tuple(_array_of_sequence(x) for x in inputs)
     if method == "at":
         return at(ufunc, *inputs)
-    where = kwargs.pop("where", True) if method in ("__call__", "operator") else True
-    if method == "operator" and ufunc in _ARITHMETIC:
-        inputs = tuple(map(_counted, inputs)) if all(map(weak_type, inputs)) else inputs
+    is_call = method in ("__call__", "operator")
+    # For a call `where` says which results are written; for a method such as reduce, which elements take part.
+    where = kwargs.pop("where", True) if is_call else True
+    if method == "operator" and ufunc in _ARITHMETIC and all(map(weak_type, inputs)):
+        inputs = tuple(map(_bool_to_int, inputs))
     if any(map(is_unknown, (*inputs, where, *kwargs.values()))):
-        if session().guarded:
-            raise unliftable(
-                "a `try` statement around arithmetic on values that depend on the arguments: which handler runs is not known",
-                "a test before it: if x == 0: ...",
-                "sx.blackbox around the function, with a bridge",
-            )
-        _refuse_objects(ufunc, inputs)
-        run = METHODS.get(method)
-        result = _call(ufunc, inputs, kwargs) if run is None else run(ufunc, *inputs, **kwargs)
-        result = _python_kind(ufunc, result, inputs) if method == "operator" else result
+        result = _apply_to_unknown(ufunc, method, inputs, kwargs)
     else:
-        given = {name: raw(value) for name, value in kwargs.items()}
-        name = "__call__" if method == "operator" else method
-        result = _each(wrapped, getattr(ufunc, name)(*map(raw, inputs), **given))
-    return _written(result, out, where)
+        function = ufunc if is_call else getattr(ufunc, method)
+        known = {name: raw(value) for name, value in kwargs.items()}
+        result = _each(wrap, function(*map(raw, inputs), **known))
+    return _store_out(result, out, where)
+
+
+def _array_of_sequence(x: Any) -> Any:
+    return session().rules.function(np.array, (x,), {}) if isinstance(x, SEQUENCES) else x
+
+
+def _apply_to_unknown(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
+    # Arithmetic may raise depending on values, and the handler would have to be chosen before they are known.
+    if session().guarded:
+        raise unliftable(
+            "a `try` statement around arithmetic on values that depend on the arguments: which handler runs is not known",
+            "a test before it: if x == 0: ...",
+            "sx.blackbox around the function, with a bridge",
+        )
+    _refuse_objects(ufunc, inputs)
+    rule = METHODS.get(method)
+    result = _call(ufunc, inputs, kwargs) if rule is None else rule(ufunc, *inputs, **kwargs)
+    return _python_kind(ufunc, result, inputs) if method == "operator" else result
 
 
 def _each(function: Callable, result: Any) -> Any:
     return tuple(map(function, result)) if isinstance(result, tuple) else function(result)
 
 
-def _written(result: Any, out: Any, where: Any) -> Any:
-    """Into `out=`, and only `where=`."""
+def _store_out(result: Any, out: Any, where: Any) -> Any:
+    """The result, written into `out=`, where `where=` holds."""
     targets = out if isinstance(out, tuple) else (out,)
     if targets[0] is None:
         if where is True:
             return result
+        # In NumPy these are uninitialized memory.
         raise unliftable("where= without out= leaves numbers that nobody has set", "out=np.zeros_like(x)")
     for target, one in zip(targets, result if isinstance(result, tuple) else (result,), strict=True):
         store = session().rules.store
@@ -81,6 +99,7 @@ def _written(result: Any, out: Any, where: Any) -> Any:
 
 
 def _refuse_objects(ufunc: np.ufunc, inputs: tuple) -> None:
+    # The conversion to JAX would raise as well, but could not name the function.
     if any(isinstance(x, np.ndarray) and x.dtype == object for x in inputs):
         raise unliftable(f"np.{ufunc.__name__} on an array of objects", "an array of numbers")
 
@@ -89,36 +108,39 @@ def _refuse_objects(ufunc: np.ufunc, inputs: tuple) -> None:
 
 
 def weak_type(x: Any) -> type | None:
-    """The Python type that a Python scalar, known or not, has in promotion."""
+    """The type of a Python scalar, known or not, which is weak in promotion; None for anything else."""
     if isinstance(x, Number):
         return x.python
     return type(x) if type(x) in (bool, int, float, complex) else None
 
 
 def dtypes(ufunc: np.ufunc, inputs: tuple) -> tuple[np.dtype, ...]:
-    """Those of the inputs and results, as NumPy has them."""
-    given = []
+    """The dtypes of the inputs and results, by NumPy's rules."""
+    kinds = []
     for x in inputs:
         kind = weak_type(x)
-        given.append(np.dtype(bool) if kind is bool else kind or np.dtype(raw(x).dtype))
-    if all(kind is int for kind in given):  # for comparisons of Python's integers NumPy has objects
-        given = [np.dtype(int)] * len(given)
+        # NumPy's resolver accepts the classes int, float and complex for weak scalars, but not bool.
+        kinds.append(np.dtype(bool) if kind is bool else kind or np.dtype(raw(x).dtype))
+    # For comparisons of two Python integers, which have any size, NumPy would choose objects.
+    if all(kind is int for kind in kinds):
+        kinds = [np.dtype(int)] * len(kinds)
     try:
-        return ufunc.resolve_dtypes((*given, *[None] * ufunc.nout))
+        return ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))
     except TypeError as error:
         raise TypeError(f"np.{ufunc.__name__}: {error}") from None
 
 
 def _python_kind(ufunc: np.ufunc, result: Any, inputs: tuple) -> Any:
-    """What an operator makes of Python's numbers is one of them."""
+    """The result of an operator, which is a Python number if all operands are."""
     if isinstance(result, Number) and all(weak_type(x) for x in inputs):
         result.python = PYTHON[result.dtype.kind]
         check_whole(ufunc, inputs, result)
     return result
 
 
-def _counted(x: Any) -> Any:
-    """Python's own booleans are the numbers 0 and 1 in arithmetic."""
+def _bool_to_int(x: Any) -> Any:
+    """A Python bool as an int for arithmetic."""
+    # True + True is 2 in Python; of NumPy's booleans it is True.
     if weak_type(x) is not bool:
         return x
     return Number(as_jax(x, int), int) if isinstance(x, Number) else int(x)
@@ -130,21 +152,24 @@ def _counted(x: Any) -> Any:
 def _call(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
     rule = _RULES.get(ufunc.__name__)
     types = dtypes(ufunc, inputs)
+    # The inputs are cast to `dtype=` first. Special rules, which look at their types, do not apply then.
     if (dtype := kwargs.pop("dtype", None)) is not None:
         types = (*[np.dtype(dtype)] * len(inputs), *types[len(inputs) :])
+    # These do not affect values. Any other option might, so it must not be ignored.
     for name in ("casting", "order", "subok"):
         kwargs.pop(name, None)
     if kwargs:
         raise unliftable(f"np.{ufunc.__name__}({', '.join(kwargs)}=...) is not lifted", "the same without it")
-    if rule is not None and dtype is None and (done := rule(*inputs)) is not None:
-        return done if isinstance(done, Number) else wrapped(done)
+    if rule is not None and dtype is None and (result := rule(*inputs)) is not None:
+        return result if isinstance(result, Number) else wrap(result)
     function = _careful(ufunc, inputs, types) or _namesake(ufunc, inputs)
-    return _each(wrapped, function(*(as_jax(x, t) for x, t in zip(inputs, types, strict=False))))
+    return _each(wrap, function(*(as_jax(x, t) for x, t in zip(inputs, types, strict=False))))
 
 
 def _careful(ufunc: np.ufunc, inputs: tuple, types: tuple) -> Callable | None:
-    """A function with a domain, whose derivative outside of it is not to spoil others."""
+    """The version of a function with a domain whose derivative is 0, not NaN, outside of it (`steady`); else None."""
     name = ufunc.__name__
+    # Integers have no derivative, and for complex numbers these functions are defined everywhere.
     if types[0].kind != "f" or (name == "divide" and _is_safe(inputs[1])):
         return None
     return steady(name)
@@ -172,64 +197,86 @@ _PRIVATE = {"clip", "_ones_like"}
 
 
 def _power(x: Any, n: Any) -> Any:
-    """A known whole exponent: a product of factors, whose derivative is exact everywhere."""
-    if is_unknown(n) and weak_type(x) is int and weak_type(n) is int:
-        return whole_power(x, n)
-    if not is_unknown(n) and np.ndim(raw(n)) == 0 and is_unknown(x):
-        exponent = raw(n)
-        if not isinstance(exponent, complex) and float(exponent).is_integer() and abs(exponent) <= 64:
-            dtype = dtypes(np.power, (x, n))[-1]
-            if dtype.kind in "fc" or exponent >= 0:
-                return lax.integer_pow(as_jax(x, dtype), int(exponent))
-            if weak_type(x) and weak_type(n):
-                return lax.integer_pow(as_jax(x, canonical(float)), int(exponent))
-    return None
+    """For a known integer exponent, a product of factors, whose derivatives of every order are right everywhere."""
+    if is_unknown(n):
+        return whole_power(x, n) if weak_type(x) is int and weak_type(n) is int else None
+    exponent = raw(n)
+    if not is_unknown(x) or not _is_small_whole(exponent):
+        return None
+    dtype = dtypes(np.power, (x, n))[-1]
+    if dtype.kind in "fc" or exponent >= 0:
+        return lax.integer_pow(as_jax(x, dtype), int(exponent))
+    # Python's 2 ** -1 is a float. With NumPy's integers it is an error, which is left to NumPy.
+    return lax.integer_pow(as_jax(x, canonical(float)), int(exponent)) if weak_type(x) and weak_type(n) else None
+
+
+def _is_small_whole(exponent: Any) -> bool:
+    """Is it a single integer, so small that repeated squaring takes few multiplications (at most 11)?"""
+    if np.ndim(exponent) or isinstance(exponent, complex):
+        return False
+    return float(exponent).is_integer() and abs(exponent) <= 64
 
 
 def _matmul(x: Any, y: Any) -> Any:
     dtype = dtypes(np.matmul, (x, y))[-1]
+    # By default accelerators round float32 to fewer bits before they multiply.
     return jnp.matmul(as_jax(x, dtype), as_jax(y, dtype), precision=lax.Precision.HIGHEST)
 
 
 def _span(sign: int) -> Callable:
-    """The range of an index stays known when a known int is added to it."""
+    """The rule for adding or subtracting integers whose ranges are known: that of the result is known as well."""
 
-    def shifted(x: Any, y: Any) -> Any:
+    def shift(x: Any, y: Any) -> Any:
         if isinstance(x, Number) and x.span and type(y) is int:
-            known, index, span = sign * y, x, x.span
-        elif isinstance(y, Number) and y.span and type(x) is int and sign > 0:
-            known, index, span = x, y, y.span
-        else:
-            return _ranged(np.add if sign > 0 else np.subtract)(x, y)
-        low, high = span
-        result = Number(as_jax(index) + canonical(int).type(known), int, (low + known, high + known))
-        result.origin = index.source
-        return result
+            return _shifted_index(x, sign * y)
+        if isinstance(y, Number) and y.span and type(x) is int and sign > 0:
+            return _shifted_index(y, x)
+        return _interval_rule(np.add if sign > 0 else np.subtract)(x, y)
 
-    return shifted
+    return shift
 
 
-def _ranged(ufunc: np.ufunc) -> Callable:
-    """The range of an index stays known when it is combined with known ints and other indices."""
+def _shifted_index(index: Number, known: int) -> Number:
+    """`index + known`, which keeps its origin, so that x[i : i + 3] has a known length."""
+    assert index.span is not None
+    low, high = index.span
+    result = Number(as_jax(index) + canonical(int).type(known), int, (low + known, high + known))
+    result.origin = index.source
+    return result
 
-    def combined(x: Any, y: Any) -> Number | None:
-        first, second = (p.span if isinstance(p, Number) else (p, p) if type(p) is int else None for p in (x, y))
+
+def _interval_rule(ufunc: np.ufunc) -> Callable:
+    """Interval arithmetic: the range of the result for two integers whose ranges are known."""
+
+    def combine(x: Any, y: Any) -> Number | None:
+        first, second = map(_interval, (x, y))
         if first is None or second is None:
             return None
-        ends = [int(ufunc(a, b)) for a in first for b in second if abs(a) < 2**31 and abs(b) < 2**31]
+        # Sums, differences and products have their extremes at the ends of the intervals. Products of numbers below 2^31 fit
+        # into an int64; larger ones would wrap around.
+        ends = [int(ufunc(a, b)) for a in first for b in second if max(abs(a), abs(b)) < 2**31]
         if len(ends) < 4 or max(map(abs, ends)) > np.iinfo(canonical(int)).max:
             return None
         return Number(getattr(jnp, ufunc.__name__)(as_jax(x), as_jax(y)), int, (min(ends), max(ends)))
 
-    return combined
+    return combine
+
+
+def _interval(x: Any) -> tuple[int, int] | None:
+    """The smallest and the largest value of an int, if they are known."""
+    if isinstance(x, Number):
+        return x.span
+    return (x, x) if type(x) is int else None
 
 
 def _square(x: Any) -> Any:
+    # For integers jnp.square wraps around as NumPy does.
     return lax.integer_pow(as_jax(x), 2) if raw(x).dtype.kind in "fc" else None
 
 
 def _hypot(x: jax.Array, y: jax.Array) -> jax.Array:
-    """A root of squares, which is known to have a kink at 0; by a power of 2 where these would overflow or vanish."""
+    """The root of a sum of squares, whose kink at 0 is known; scaled where the squares would overflow or vanish."""
+    # By a power of 2, which does not round, and which cancels in the result and so needs no derivative.
     most, info = jnp.maximum(jnp.abs(x), jnp.abs(y)), jnp.finfo(x.dtype)
     far = 2.0 ** int(0.6 * info.maxexp)
     is_large, is_small = most >= float(info.max) ** 0.5 / 2, most <= float(info.tiny) ** 0.5 / float(info.eps)
@@ -243,5 +290,5 @@ _RULES: dict[str, Callable] = {
     "matmul": _matmul,
     "add": _span(1),
     "subtract": _span(-1),
-    "multiply": _ranged(np.multiply),
+    "multiply": _interval_rule(np.multiply),
 }

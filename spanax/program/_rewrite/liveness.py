@@ -1,8 +1,16 @@
-"""Which names are needed after a block: what branches and loops have to hand on."""
+"""Which names are needed after a block: what branches and loops have to hand on.
+
+The classical backward analysis of live variables (Aho, Lam, Sethi and Ullman, section 9.2.5) on the syntax tree: needed
+before a statement = what it reads, and what is needed after it without what it assigns in any case. For a loop it is
+iterated to its fixed point. A name that is assigned in a branch and not needed afterwards need not have the same kind of
+value in both branches; it is left out, which is why more programs can be lifted than if all assigned names were handed on.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
+from typing import Any
 
 from .source import own_nodes
 
@@ -12,32 +20,52 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 def annotate(body: list[ast.stmt], elsewhere: set[str]) -> None:
     """Gives each `if` and each loop an attribute `state`: the names that it assigns and that are needed after it or, in a loop,
-    by its next round; without those that live `elsewhere`, in functions around or in the module."""
+    by its next iteration; without those that live `elsewhere`, in functions around or in the module."""
+    # A function that is defined inside may be called at any time, so what it reads is always needed.
     captured = {n for s in body for node in ast.walk(s) if isinstance(node, SCOPES) for n in loads(node)}
     _Liveness(captured, elsewhere).block(body, set())
 
 
 def loads(node: ast.AST) -> set[str]:
     """All names that are read in it, also by functions inside; a name that is added to is read."""
-    found = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-    found |= {n.target.id for n in ast.walk(node) if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)}
-    flags = (name for n in ast.walk(node) for name in getattr(n, "flags", ()))
-    return found | set(flags) | {name for n in ast.walk(node) if isinstance(n, ast.Nonlocal) for name in n.names}
+    return {name for n in ast.walk(node) for name in _loaded_by(n)}
 
 
-def assigned(node: ast.AST) -> set[str]:
+def _loaded_by(n: ast.AST) -> list[str]:
+    """The names that one node reads, without its parts. `flags` are those that a loop asks before each iteration."""
+    flags: list[str] = list(getattr(n, "flags", ()))
+    if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load):
+        return [n.id, *flags]
+    if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name):
+        return [n.target.id, *flags]
+    # A function that declares a name of this one as its own may read it.
+    return [*n.names, *flags] if isinstance(n, ast.Nonlocal) else flags
+
+
+def assigned_names(node: ast.AST) -> set[str]:
     """The names that a statement, or a block inside it, gives values to in the same function."""
-    found: set[str] = set()
+    bound: set[str] = set()
     for n in (node, *_own_without_comprehensions(node)):
-        if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load):
-            found.add(n.id)
-        elif isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
-            found.add(n.name)
-        elif isinstance(n, (ast.Import, ast.ImportFrom)):
-            found |= {(alias.asname or alias.name).split(".")[0] for alias in n.names}
-        elif (isinstance(n, ast.ExceptHandler) and n.name) or (isinstance(n, (ast.MatchAs, ast.MatchStar)) and n.name):
-            found.add(n.name)
-    return found
+        if type(n) in _BINDS:
+            bound.update(_BINDS[type(n)](n))
+    return bound
+
+
+def _import_names(n: Any) -> list[str]:
+    return [(alias.asname or alias.name).split(".")[0] for alias in n.names]
+
+
+def _own_name(n: Any) -> list[str]:
+    return [n.name] if n.name else []
+
+
+# What gives a name a value in Python, by the node that does it.
+_BINDS: dict[type, Callable[[Any], list[str]]] = {
+    ast.Name: lambda n: [] if isinstance(n.ctx, ast.Load) else [n.id],
+    **dict.fromkeys((ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef), _own_name),
+    **dict.fromkeys((ast.Import, ast.ImportFrom), _import_names),
+    **dict.fromkeys((ast.ExceptHandler, ast.MatchAs, ast.MatchStar), _own_name),
+}
 
 
 def _own_without_comprehensions(node: ast.AST):
@@ -65,6 +93,7 @@ class _Liveness:
     def statement(self, node: ast.stmt, after: set[str]) -> set[str]:
         if isinstance(node, ast.If):
             inside = self.block(node.body, after) | self.block(node.orelse, after)
+            # What the branches read counts, too: the branch that does not assign a name may read it before.
             self.note(node, inside | after)
             return loads(node.test) | inside
         if isinstance(node, (ast.While, ast.For)):
@@ -79,6 +108,7 @@ class _Liveness:
 
     def careful(self, node: ast.stmt, after: set[str]) -> set[str]:
         """What may end anywhere inside: whatever is read in it or needed after it is needed throughout."""
+        # An error may leave the body after any statement, so no assignment in it is certain when a handler runs.
         everything = after | loads(node)
         for child in ast.iter_child_nodes(node):
             for block in [child.body] if isinstance(child, (ast.ExceptHandler, ast.match_case)) else []:
@@ -90,7 +120,8 @@ class _Liveness:
     def loop(self, node: ast.While | ast.For, after: set[str]) -> set[str]:
         flags = set(getattr(node, "flags", ()))
         head = after | flags | (loads(node.test) if isinstance(node, ast.While) else set())
-        targets = assigned(node.target) if isinstance(node, ast.For) else set()
+        targets = assigned_names(node.target) if isinstance(node, ast.For) else set()
+        # What the body needs at its start it needs of the iteration before: to the fixed point, as sets only grow.
         while (more := head | (self.block(node.body, head) - targets)) != head:
             head = more
         self.note(node, head)
@@ -99,9 +130,11 @@ class _Liveness:
         return head
 
     def note(self, node: ast.stmt, needed: set[str]) -> None:
-        node.state = sorted((assigned(node) - self.elsewhere) & (needed | self.captured))  # type: ignore[attr-defined]
+        node.state = sorted((assigned_names(node) - self.elsewhere) & (needed | self.captured))  # type: ignore[attr-defined]
 
     def certainly_assigned(self, node: ast.stmt) -> set[str]:
+        # Only statements that cannot end half-way count: a name that is wrongly left out here is handed on without need, one
+        # that is wrongly in here would be lost.
         if isinstance(node, (ast.Assign, ast.AnnAssign, ast.Delete, ast.Import, ast.ImportFrom)):
             return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
         return set()

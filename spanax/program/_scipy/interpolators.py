@@ -12,7 +12,7 @@ import numpy as np
 
 from .._session import line, session, unliftable
 from .._values.trees import has_unknown
-from .._values.values import as_jax, is_unknown, raw, wrapped
+from .._values.values import as_jax, is_unknown, raw, wrap
 from .given import real
 from .pieces import Grid, Piecewise, of_spline
 
@@ -205,7 +205,7 @@ class _Regular:
                 line(),
                 "bounds_error=False",
             )
-        return wrapped(self.rule(given))
+        return wrap(self.rule(given))
 
 
 def _regular(

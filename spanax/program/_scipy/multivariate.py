@@ -15,7 +15,7 @@ import numpy as np
 
 from .._session import line, session, unliftable
 from .._values.trees import has_unknown
-from .._values.values import Array, as_jax, is_unknown, raw, wrapped
+from .._values.values import LiftedArray, as_jax, is_unknown, raw, wrap
 from .given import real
 
 
@@ -70,28 +70,33 @@ class Normal(Density):
         dim = centre.size if centre is not None else (matrix.shape[0] if matrix.ndim == 2 else 1)
         if matrix.ndim == 1 and matrix.size != dim:
             raise ValueError("a diagonal covariance of another dimension than the mean")
-        matrix = matrix * jnp.eye(dim) if matrix.ndim == 0 else jnp.diag(matrix) if matrix.ndim == 1 else matrix
         points = real(x, who)
+        # SciPy's forms of x: one number, one point, many numbers in one dimension, or points along the last axis.
         points = points[None] if points.ndim == 0 else points
         points = (points[:, None] if dim == 1 else points[None]) if points.ndim == 1 else points
         away = points if centre is None else points - centre
         if is_unknown(cov) or has_unknown(cov):
-            size, volume = _regular(away, matrix, who)
-            rank = dim
+            (size, volume), rank = _regular(away, _square(matrix, dim), who), dim
         else:
             size, volume, rank = _known(away, np.asarray(_whole(raw(cov), dim)), bool(allow_singular), who)
         value = -0.5 * (rank * math.log(2 * math.pi) + volume + size)
-        return wrapped(value.squeeze())
+        return wrap(value.squeeze())
+
+
+def _square(matrix: Any, dim: int) -> Any:
+    """A variance, or a diagonal of them, as a matrix."""
+    return matrix * jnp.eye(dim) if matrix.ndim == 0 else jnp.diag(matrix) if matrix.ndim == 1 else matrix
 
 
 def _whole(cov: Any, dim: int) -> np.ndarray:
-    matrix = np.asarray(cov.data if isinstance(cov, Array) else cov, float)
+    matrix = np.asarray(cov.data if isinstance(cov, LiftedArray) else cov, float)
     return matrix * np.eye(dim) if matrix.ndim == 0 else np.diag(matrix) if matrix.ndim == 1 else matrix
 
 
 def _regular(away: Any, matrix: Any, who: str) -> tuple:
     """Squared distances and the log-determinant, by Cholesky's factor of the lower triangle."""
     lower = jnp.tril(matrix) + jnp.tril(matrix, -1).T
+    # SciPy reads the lower triangle alone, so a derivative by the upper one is 0.
     factor = jnp.linalg.cholesky(lower, symmetrize_input=False)
     session().check(
         ~jnp.all(jnp.isfinite(factor)),
@@ -107,6 +112,7 @@ def _regular(away: Any, matrix: Any, who: str) -> tuple:
 def _known(away: Any, matrix: np.ndarray, singular: bool, who: str) -> tuple:
     """As SciPy has it, also for a covariance that is not of full rank; and the rank."""
     sizes, vectors = np.linalg.eigh(np.tril(matrix) + np.tril(matrix, -1).T)
+    # SciPy's threshold for an eigenvalue that counts as 0.
     least = 1e6 * np.finfo(float).eps * np.max(np.abs(sizes))
     kept = sizes > least
     if np.min(sizes) < -least or (not singular and not np.all(kept)):
@@ -124,6 +130,7 @@ class Dirichlet(Density):
     def logpdf(self, x: Any, alpha: Any) -> Any:
         who = "scipy.stats.dirichlet"
         shapes, points = real(alpha, who), real(x, who)
+        # SciPy takes points without their last entry, which follows from the others.
         if points.shape[0] == shapes.size - 1:
             points = jnp.concatenate([points, 1 - jnp.sum(points, axis=0, keepdims=True)])
         still = jax.lax.stop_gradient
@@ -136,7 +143,7 @@ class Dirichlet(Density):
             "entries that add up to 1",
         )
         volume = jnp.sum(jss.gammaln(shapes)) - jss.gammaln(jnp.sum(shapes))
-        return wrapped((jnp.sum(jss.xlogy(shapes - 1, points.T), axis=-1) - volume).squeeze())
+        return wrap((jnp.sum(jss.xlogy(shapes - 1, points.T), axis=-1) - volume).squeeze())
 
 
 class Kde(Density):
@@ -168,6 +175,6 @@ class Kde(Density):
         away = (points[:, :, None] - self.data[:, None, :]).reshape(self.d, -1)
         scaled = jnp.sum(jsl.solve_triangular(factor, away, lower=True) ** 2, axis=0).reshape(points.shape[1], self.n)
         logs = jnp.sum(jnp.log(jnp.diag(factor))) + self.d * math.log(2 * math.pi) / 2
-        return wrapped(jss.logsumexp(-scaled / 2, axis=1, b=self.weights) - logs)
+        return wrap(jss.logsumexp(-scaled / 2, axis=1, b=self.weights) - logs)
 
     evaluate = __call__ = Density.pdf

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._session import line, session, unliftable
-from .._values.values import as_jax, raw, wrapped
+from .._values.values import as_jax, raw, wrap
 
 
 class Piecewise:
@@ -62,7 +62,7 @@ class Piecewise:
         if nu:
             return self.derivative(nu)(x)
         data = as_jax(x)
-        return wrapped(self.at(data if jnp.issubdtype(data.dtype, jnp.floating) else data.astype(float)))
+        return wrap(self.at(data if jnp.issubdtype(data.dtype, jnp.floating) else data.astype(float)))
 
     def at(self, data: jax.Array) -> jax.Array:
         breaks, coefficients = (jnp.asarray(v, data.dtype) for v in (self.breaks, self.coefficients))
@@ -119,9 +119,9 @@ class Grid:
         )
         c = jnp.asarray(self.c, first.dtype)
         if not grid:
-            return wrapped(jnp.einsum("...i,ij,...j->...", first, c, second))
+            return wrap(jnp.einsum("...i,ij,...j->...", first, c, second))
         first, second = (jnp.atleast_2d(v) for v in (first, second))
-        return wrapped(first @ c @ second.T)
+        return wrap(first @ c @ second.T)
 
     def ev(self, xi: Any, yi: Any, dx: int = 0, dy: int = 0) -> Any:
         return self(xi, yi, dx, dy, grid=False)

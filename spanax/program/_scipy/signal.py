@@ -14,7 +14,7 @@ import numpy as np
 
 from .._session import unliftable
 from .._values.trees import has_unknown
-from .._values.values import as_jax, raw, wrapped
+from .._values.values import as_jax, raw, wrap
 from .given import refuse_options
 from .linalg import inexact
 
@@ -41,13 +41,13 @@ def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
         return shifted + forward * u - back * y, y
 
     final, out = jax.lax.scan(step, state, rows)
-    filtered = wrapped(jnp.moveaxis(out, 0, axis))
-    return filtered if zi is None else (filtered, wrapped(jnp.moveaxis(final, 0, axis)))
+    filtered = wrap(jnp.moveaxis(out, 0, axis))
+    return filtered if zi is None else (filtered, wrap(jnp.moveaxis(final, 0, axis)))
 
 
-def _convolved(name: str) -> Callable:
+def _convolve(name: str) -> Callable:
     def run(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> Any:
-        return wrapped(getattr(jss, name)(as_jax(in1), as_jax(in2), mode, precision="highest"))
+        return wrap(getattr(jss, name)(as_jax(in1), as_jax(in2), mode, precision="highest"))
 
     return run
 
@@ -56,14 +56,14 @@ def _convolved_2d(name: str) -> Callable:
     def run(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: Any = 0) -> Any:
         if boundary != "fill" or has_unknown(fillvalue) or raw(fillvalue) != 0:
             raise unliftable(f"scipy.signal.{name}(boundary=..., fillvalue=...) is not lifted", "np.pad before")
-        return wrapped(getattr(jss, name)(as_jax(in1), as_jax(in2), mode, precision="highest"))
+        return wrap(getattr(jss, name)(as_jax(in1), as_jax(in2), mode, precision="highest"))
 
     return run
 
 
 def _fftconvolve(in1: Any, in2: Any, mode: Any = "full", axes: Any = None) -> Any:
     refuse_options("scipy.signal.fftconvolve", axes=axes)
-    return wrapped(jss.fftconvolve(inexact(in1), inexact(in2), mode))
+    return wrap(jss.fftconvolve(inexact(in1), inexact(in2), mode))
 
 
 def _detrend(data: Any, axis: int = -1, type: str = "linear", bp: Any = 0, overwrite_data: Any = False) -> Any:
@@ -71,11 +71,11 @@ def _detrend(data: Any, axis: int = -1, type: str = "linear", bp: Any = 0, overw
         raise unliftable("scipy.signal.detrend(bp=...) is not lifted", "bp=0")
     x = inexact(data)
     if type in ("constant", "c"):
-        return wrapped(x - jnp.mean(x, axis=axis, keepdims=True))
+        return wrap(x - jnp.mean(x, axis=axis, keepdims=True))
     rows = jnp.moveaxis(x, axis, 0)
     t = jnp.linspace(-1, 1, rows.shape[0], dtype=x.dtype).reshape(-1, *[1] * (rows.ndim - 1))
     slope = jnp.sum(t * rows, axis=0) / jnp.sum(t * t)
-    return wrapped(jnp.moveaxis(rows - jnp.mean(rows, axis=0) - slope * t, 0, axis))
+    return wrap(jnp.moveaxis(rows - jnp.mean(rows, axis=0) - slope * t, 0, axis))
 
 
 # -- transforms
@@ -93,26 +93,26 @@ def _transform(name: str, x: Any, s: Any = None, axes: Any = None, norm: Any = N
     given = {**given, **{k: raw(v) for k, v in options.items()}}
     if not several and given["axis"] is None:
         given["axis"] = -1
-    return wrapped(getattr(jnp.fft, name)(as_jax(x), norm=norm, **given))
+    return wrap(getattr(jnp.fft, name)(as_jax(x), norm=norm, **given))
 
 
 def _cosine(name: str) -> Callable:
     def run(x: Any, type: int = 2, n: Any = None, axis: int = -1, norm: Any = None, *args: Any, **kwargs: Any) -> Any:
         if type != 2:
             raise unliftable(f"scipy.fft.{name}(type={type}) is not lifted", "type=2")
-        return wrapped(getattr(jsf, name)(inexact(x), type=2, n=n, axis=axis, norm=norm))
+        return wrap(getattr(jsf, name)(inexact(x), type=2, n=n, axis=axis, norm=norm))
 
     return run
 
 
-def _shifted(name: str) -> Callable:
-    return lambda x, axes=None: wrapped(getattr(jnp.fft, name)(as_jax(x), axes))
+def _shift(name: str) -> Callable:
+    return lambda x, axes=None: wrap(getattr(jnp.fft, name)(as_jax(x), axes))
 
 
 RULES: dict[str, Callable] = {
     "signal.lfilter": lfilter,
-    "signal.convolve": _convolved("convolve"),
-    "signal.correlate": _convolved("correlate"),
+    "signal.convolve": _convolve("convolve"),
+    "signal.correlate": _convolve("correlate"),
     "signal.convolve2d": _convolved_2d("convolve2d"),
     "signal.correlate2d": _convolved_2d("correlate2d"),
     "signal.fftconvolve": _fftconvolve,
@@ -120,6 +120,6 @@ RULES: dict[str, Callable] = {
     **{f"fft.{name}": functools.partial(_transform, name) for name in _FFT},
     "fft.dct": _cosine("dct"),
     "fft.idct": _cosine("idct"),
-    "fft.fftshift": _shifted("fftshift"),
-    "fft.ifftshift": _shifted("ifftshift"),
+    "fft.fftshift": _shift("fftshift"),
+    "fft.ifftshift": _shift("ifftshift"),
 }

@@ -14,9 +14,10 @@ import numpy as np
 
 from .._session import unliftable
 from .._values.trees import has_unknown
-from .._values.values import as_jax, is_unknown, raw, wrapped
+from .._values.values import as_jax, is_unknown, raw, wrap
+from . import formulas as formulas  # fills TABLE
 from .given import real
-from .host import TABLE, missing, on_host
+from .host import TABLE, no_formula, on_host
 
 # By the name of the ufunc: JAX's function. Its betaln is right to 1e-7 only.
 _BY_JAX: dict[str, Callable] = {
@@ -42,7 +43,7 @@ def ufunc(function: np.ufunc, inputs: tuple) -> Callable | None:
     if name not in TABLE:
         return None
     for place, (slope, x) in enumerate(zip(TABLE[name].slopes, inputs, strict=True)):
-        if slope in (None, missing) and is_unknown(x) and raw(x).dtype.kind == "f":
+        if slope in (None, no_formula) and is_unknown(x) and raw(x).dtype.kind == "f":
             raise unliftable(
                 f"scipy.special.{name} by its argument {place + 1}, which depends on the arguments: there is no formula for"
                 " the derivative",
@@ -73,15 +74,15 @@ def _refuse_complex(name: str, args: tuple) -> None:
 def _logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: Any = False, return_sign: Any = False) -> Any:
     given = None if b is None else as_jax(b)
     result = jss.logsumexp(real(a, "scipy.special.logsumexp"), axis, given, keepdims, return_sign)
-    return tuple(map(wrapped, result)) if return_sign else wrapped(result)
+    return tuple(map(wrap, result)) if return_sign else wrap(result)
 
 
 def _softmax(x: Any, axis: Any = None) -> Any:
-    return wrapped(jss.softmax(real(x, "scipy.special.softmax"), axis=axis))
+    return wrap(jss.softmax(real(x, "scipy.special.softmax"), axis=axis))
 
 
 def _log_softmax(x: Any, axis: Any = None) -> Any:
-    return wrapped(jss.log_softmax(real(x, "scipy.special.log_softmax"), axis=axis))
+    return wrap(jss.log_softmax(real(x, "scipy.special.log_softmax"), axis=axis))
 
 
 def _polygamma(n: Any, x: Any) -> Any:
@@ -89,13 +90,13 @@ def _polygamma(n: Any, x: Any) -> Any:
         raise unliftable("scipy.special.polygamma of an order that depends on the arguments", "an order that is known")
     order, data = jnp.asarray(raw(n), float), real(x, "scipy.special.polygamma")
     if np.all(raw(n) == 0):
-        return wrapped(jss.digamma(data))
+        return wrap(jss.digamma(data))
     sign = jnp.where(order % 2 == 0, -1.0, 1.0)
-    return wrapped((sign * jss.gamma(order + 1) * on_host("zeta", order + 1, data)).astype(data.dtype))
+    return wrap((sign * jss.gamma(order + 1) * on_host("zeta", order + 1, data)).astype(data.dtype))
 
 
 def _multigammaln(a: Any, d: int) -> Any:
-    return wrapped(jss.multigammaln(real(a, "scipy.special.multigammaln"), raw(d)))
+    return wrap(jss.multigammaln(real(a, "scipy.special.multigammaln"), raw(d)))
 
 
 def _zeta(x: Any, q: Any = None, out: Any = None) -> Any:
@@ -104,7 +105,7 @@ def _zeta(x: Any, q: Any = None, out: Any = None) -> Any:
             "scipy.special.zeta by its first argument: there is no formula for the derivative", "sx.blackbox"
         )
     data = real(q, "scipy.special.zeta")
-    return wrapped(on_host("zeta", jnp.asarray(raw(x), data.dtype), data))
+    return wrap(on_host("zeta", jnp.asarray(raw(x), data.dtype), data))
 
 
 def _comb(N: Any, k: Any, *, exact: Any = False, repetition: Any = False) -> Any:
@@ -112,21 +113,21 @@ def _comb(N: Any, k: Any, *, exact: Any = False, repetition: Any = False) -> Any
         raise unliftable("scipy.special.comb(exact=, repetition=) is not lifted", "the same without it")
     n, m = real(N, "scipy.special.comb"), real(k, "scipy.special.comb")
     inside = (m <= n) & (n >= 0) & (m >= 0)
-    return wrapped(jnp.where(inside, on_host("binom", jnp.where(inside, n, 1), jnp.where(inside, m, 1)), 0))
+    return wrap(jnp.where(inside, on_host("binom", jnp.where(inside, n, 1), jnp.where(inside, m, 1)), 0))
 
 
 def _factorial(n: Any, exact: Any = False, extend: str = "zero") -> Any:
     if exact or extend != "zero":
         raise unliftable("scipy.special.factorial(exact=, extend=) is not lifted", "scipy.special.gamma(n + 1)")
     data = real(n, "scipy.special.factorial")
-    return wrapped(jnp.where(data < 0, 0, jss.gamma(jnp.where(data < 0, 0, data) + 1)))
+    return wrap(jnp.where(data < 0, 0, jss.gamma(jnp.where(data < 0, 0, data) + 1)))
 
 
 def _lambertw(z: Any, k: Any = 0, tol: Any = 1e-8) -> Any:
     if has_unknown(k) or raw(k) != 0:
         raise unliftable("scipy.special.lambertw of another branch than k=0 is not lifted", "k=0")
     data = as_jax(z)
-    return wrapped(on_host("lambertw", data.astype(jnp.promote_types(data.dtype, jnp.complex64))))
+    return wrap(on_host("lambertw", data.astype(jnp.promote_types(data.dtype, jnp.complex64))))
 
 
 RULES: dict[str, Callable] = {

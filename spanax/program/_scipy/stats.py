@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._session import LiftError, in_library, session, unliftable
-from .._values.values import as_jax, is_unknown, raw, wrapped
+from .._values.values import as_jax, is_unknown, raw, wrap
 from .distributions import ALLOWED
 from .multivariate import density_of
 
@@ -55,6 +55,7 @@ def method_of(function: Any) -> Callable | None:
         )
     if not family(owner):
         return None
+    # SciPy's own code calls private methods of its distributions, which are then lifted as they stand.
     if name.startswith("_") and in_library():
         return lambda *args, **kwargs: session().rules.source(function.__func__)(owner, *args, **kwargs)
     return lambda *args, **kwargs: _method(owner, name, args, kwargs)
@@ -76,7 +77,7 @@ def _method(dist: Any, name: str, args: tuple, kwargs: dict) -> Any:
     return _function(dist, name, args, kwargs)
 
 
-def _lifted(dist: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+def _call_lifted(dist: Any, name: str, *args: Any, **kwargs: Any) -> Any:
     return as_jax(_raw(dist, name, *args, **kwargs))
 
 
@@ -99,8 +100,9 @@ def _spread(shapes: list, shape: tuple) -> list:
 
     def one(x: Any) -> Any:
         if is_unknown(x):
-            return wrapped(jnp.broadcast_to(_float(x), shape))
-        return wrapped(np.array(np.broadcast_to(np.asarray(raw(x), float), shape)))
+            return wrap(jnp.broadcast_to(_float(x), shape))
+        # Copied, because broadcast arrays cannot be written, and SciPy's code may.
+        return wrap(np.array(np.broadcast_to(np.asarray(raw(x), float), shape)))
 
     return [one(s) for s in shapes]
 
@@ -113,34 +115,44 @@ def _function(dist: Any, name: str, args: tuple, kwargs: dict) -> Any:
     shape = jnp.broadcast_shapes(*(np.shape(as_jax(v)) for v in (x, loc, scale, *shapes)))
     x, loc, scale = (jnp.broadcast_to(_float(v), shape) for v in (x, loc, scale))
     arguments = _spread(shapes, shape)
-    valid = (_lifted(dist, "_argcheck", *arguments) != 0) & (scale > 0)
+    valid = (_call_lifted(dist, "_argcheck", *arguments) != 0) & (scale > 0)
     low, high = (jnp.broadcast_to(_float(e), x.shape) for e in _raw(dist, "_get_support", *arguments))
     if name in ("ppf", "isf"):
-        return wrapped(_quantile(dist, name, x, arguments, loc, scale, low, high, valid))
+        return wrap(_quantile(dist, name, x, arguments, loc, scale, low, high, valid))
     y = (x - loc) / scale
-    whole = name in ("pmf", "logpmf")
-    inside = (y >= low) & (y <= high) if name in _BOUNDED else (y > low) & (y < high)
-    if hasattr(dist, "pmf"):
-        inside = (y >= low) & ((y <= high) & (jnp.floor(y) == y) if whole else y < high)
-    point = wrapped(jnp.where(inside, y, _somewhere(low, high)))
-    try:
-        value = _lifted(dist, f"_{name}", point, *arguments)
-    except LiftError:
-        if name not in ("pdf", "pmf"):
-            raise
-        value = jnp.exp(_lifted(dist, f"_log{name}", point, *arguments))  # the other is compiled
+    inside = _is_inside(dist, name, y, low, high)
+    # Outside of the support the formula may be NaN, and its derivative with it: it is computed at a point inside instead.
+    value = _value(dist, name, wrap(jnp.where(inside, y, _somewhere(low, high))), arguments)
     if name in ("pdf", "logpdf"):
         value = value / scale if name == "pdf" else value - jnp.log(scale)
     below, above = (_BOUNDED[name],) * 2 if name in _BOUNDED else _CUMULATED[name]
     value = jnp.where(inside, value, jnp.where(y <= low, below, above) if name in _CUMULATED else below)
-    return wrapped(jnp.where(valid & ~jnp.isnan(x), value, jnp.nan))
+    return wrap(jnp.where(valid & ~jnp.isnan(x), value, jnp.nan))
+
+
+def _is_inside(dist: Any, name: str, y: Any, low: Any, high: Any) -> Any:
+    """Where the formula holds: densities on the closed support, cumulated ones between its ends, masses at whole numbers."""
+    if not hasattr(dist, "pmf"):
+        return (y >= low) & (y <= high) if name in _BOUNDED else (y > low) & (y < high)
+    inside = (y >= low) if name in _BOUNDED else (y > low)
+    return inside & ((y <= high) & (jnp.floor(y) == y) if name in ("pmf", "logpmf") else y < high)
+
+
+def _value(dist: Any, name: str, point: Any, arguments: list) -> Any:
+    try:
+        return _call_lifted(dist, f"_{name}", point, *arguments)
+    except LiftError:
+        if name not in ("pdf", "pmf"):
+            raise
+        # SciPy has the density of some distributions in compiled code, and its logarithm in Python.
+        return jnp.exp(_call_lifted(dist, f"_log{name}", point, *arguments))
 
 
 def _quantile(
     dist: Any, name: str, q: Any, arguments: list, loc: Any, scale: Any, low: Any, high: Any, valid: Any
 ) -> Any:
     inside = (q > 0) & (q < 1)
-    value = _lifted(dist, f"_{name}", wrapped(jnp.where(inside, q, 0.5)), *arguments)
+    value = _call_lifted(dist, f"_{name}", wrap(jnp.where(inside, q, 0.5)), *arguments)
     first, last = (low, high) if name == "ppf" else (high, low)
     value = jnp.where(inside, value, jnp.where(q == 0, first, jnp.where(q == 1, last, jnp.nan)))
     return jnp.where(valid, value * scale + loc, jnp.nan)
@@ -150,6 +162,7 @@ def _somewhere(low: Any, high: Any) -> Any:
     """A point inside of the support."""
     down, up = jnp.isfinite(low), jnp.isfinite(high)
     zero = jnp.zeros_like(low)
+    # Without infinities, whose difference would be NaN, also in a case that is not chosen.
     low_, high_ = jnp.where(down, low, zero), jnp.where(up, high, zero)
     middle = jnp.where(down & up, (low_ + high_) / 2, jnp.where(down, low_ + 1, jnp.where(up, high_ - 1, zero)))
     return jnp.where(
@@ -161,20 +174,20 @@ def _moment(dist: Any, name: str, args: tuple, kwargs: dict) -> Any:
     shapes, loc, scale = _parameters(dist, args, kwargs)
     shape = jnp.broadcast_shapes(*(np.shape(as_jax(v)) for v in (loc, scale, *shapes)))
     arguments = _spread(shapes, shape)
-    valid = (_lifted(dist, "_argcheck", *arguments) != 0) & (scale > 0)
+    valid = (_call_lifted(dist, "_argcheck", *arguments) != 0) & (scale > 0)
     if name == "entropy":
-        value = _lifted(dist, "_entropy", *arguments)
+        value = _call_lifted(dist, "_entropy", *arguments)
         value = value if hasattr(dist, "pmf") else value + jnp.log(scale)
     else:
         one = _standard_moment(dist, name, arguments)
         value = loc + scale * as_jax(one) if name == "mean" else scale**2 * as_jax(one)
-    return wrapped(jnp.where(valid, value, jnp.nan))
+    return wrap(jnp.where(valid, value, jnp.nan))
 
 
 def _standard_moment(dist: Any, name: str, arguments: list) -> Any:
     """The mean or the variance of the standard form, by the formula that the distribution has."""
     if not hasattr(dist, "pmf") and type(dist)._stats is importlib.import_module("scipy.stats").rv_continuous._stats:
-        first, second = (_lifted(dist, "_munp", n, *arguments) for n in (1, 2))
+        first, second = (_call_lifted(dist, "_munp", n, *arguments) for n in (1, 2))
         return first if name == "mean" else second - first**2
     known = {"moments": "mv"} if "moments" in inspect.signature(type(dist)._stats).parameters else {}
     return _raw(dist, "_stats", *arguments, **known)[0 if name == "mean" else 1]

@@ -1,4 +1,7 @@
-"""Arrays of None, texts and the like: held and read, as long as no value that depends on the arguments meets them."""
+"""Arrays of None, texts and the like: held and read, as long as no value that depends on the arguments meets them.
+
+JAX has no arrays of objects. Constant ones need none: they are NumPy's own, the same in every branch.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ def is_constant_array(x: Any) -> bool:
 
 
 def held_array(known: np.ndarray) -> np.ndarray:
-    """A new array, where it may be held: objects that may change are refused."""
+    """The array itself, if its objects cannot change; else an error."""
+    # A write into one of its objects would be seen by no cell, and could not be undone.
     if known.dtype.kind == "O" and not all(map(_is_constant, known.flat)):
         raise unliftable("an array of objects", "an array of numbers, or a list")
     return known
@@ -27,12 +31,13 @@ def _is_constant(x: Any) -> bool:
 
 
 def same_constants(x: np.ndarray, y: np.ndarray) -> bool:
+    # Element by element: `==` of arrays of objects may give anything that the objects' own `==` does.
     alike = x.dtype == y.dtype and x.shape == y.shape
     return alike and all(a is b or (type(a) is type(b) and a == b) for a, b in zip(x.flat, y.flat, strict=True))
 
 
 def refuse_constants(dtype: Any) -> None:
-    """Of an array that is computed with, beside values that depend on the arguments."""
+    """Raises for a dtype of objects or text, in a computation with values that depend on the arguments."""
     if np.dtype(dtype).kind in "OSUmM":
         raise unliftable(
             "an array of objects or texts in a computation with values that depend on the arguments",
@@ -45,7 +50,7 @@ _WRITING = frozenset("fill sort partition put itemset resize byteswap setfield s
 
 
 def refuse_writing(target: Any, method: str | None = None) -> None:
-    """Of a write into such an array: a branch or a loop could not take it back."""
+    """Raises for a write into an array of objects or text, which a branch or a loop could not undo."""
     if is_constant_array(target) and (method is None or method in _WRITING):
         raise unliftable(
             "an array of objects or texts is written in place",

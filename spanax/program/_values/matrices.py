@@ -1,4 +1,8 @@
-"""`np.matrix` of values that depend on the arguments: always of two axes, and `*` is the product of matrices."""
+"""`np.matrix` of values that depend on the arguments: always of two axes, and `*` is the product of matrices.
+
+As NumPy's own class: what it does with the functions named here; anything else is refused, as `*` and the axes that it keeps
+would make another number of the same code with arrays.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,11 @@ import numpy as np
 from .._indexing.views import ravel, reshape, transpose
 from .._numpy.creation import asarray
 from .._session import session, unliftable
-from .values import SCALARS, STAND_INS, Array, Composite, Number, Value
+from .values import SCALARS, STAND_INS, Composite, LiftedArray, Number, Value
 
 
 class Matrix(Composite):
-    """Its `_array` holds the numbers, and may be a view of another one's."""
+    """`_array` holds the numbers; it may be a view of another matrix's."""
 
     kind = np.matrix
     __array_priority__ = 1500.0
@@ -23,27 +27,28 @@ class Matrix(Composite):
     def __init__(self, data: Any, dtype: Any = None, copy: bool = True):
         if isinstance(data, str):
             data = np.asarray(np.matrix(data))
-        given: Any = asarray(plain(data), dtype)
-        if given.ndim > 2:
+        array: Any = asarray(plain(data), dtype)
+        if array.ndim > 2:
             raise ValueError("matrix must be 2-dimensional")
-        form = reshape(given, (1, given.size)) if given.ndim < 2 else given
-        self._array = Array(form.data) if copy else form
+        form = reshape(array, (1, array.size)) if array.ndim < 2 else array
+        self._array = LiftedArray(form.data) if copy else form
 
-    def refused(self) -> Exception:
+    def refusal(self) -> Exception:
         return unliftable("an np.matrix that depends on the arguments, used in this way", "np.asarray(M), and M @ N")
 
     def ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
-        """A universal function that meets a matrix."""
+        """Applies a universal function to operands of which one is a matrix."""
         if kwargs or method not in ("__call__", "operator"):
-            raise self.refused()
+            raise self.refusal()
         result = session().rules.ufunc(ufunc, method, tuple(map(plain, inputs)), {})
         if ufunc.signature is not None and result.ndim != 2:
-            raise self.refused()
+            raise self.refusal()
         return tuple(map(_matrix, result)) if isinstance(result, tuple) else _matrix(result)
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         return self.ufunc(ufunc, method, inputs, kwargs)
 
+    # The one operator that differs from arrays in its meaning, and the reason why a matrix must never pass as an array.
     def __mul__(self, other: Any) -> Any:
         if isinstance(other, (Number, *SCALARS)):
             return self.ufunc(np.multiply, "operator", (self, other), {})
@@ -58,15 +63,16 @@ class Matrix(Composite):
         return _matrix(session().rules.function(np.linalg.matrix_power, (self._array, power), {}))
 
     def __getitem__(self, index: Any) -> Any:
-        found = session().rules.item(self._array, _plain_index(index))
-        if not isinstance(found, Array):
-            if isinstance(found, Composite):
-                raise self.refused()
-            return found
-        if found.ndim == 1:
+        selected = session().rules.item(self._array, _plain_index(index))
+        if not isinstance(selected, LiftedArray):
+            if isinstance(selected, Composite):
+                raise self.refusal()
+            return selected
+        # M[i] is a row, M[:, j] a column: where NumPy's array loses an axis, np.matrix keeps both.
+        if selected.ndim == 1:
             is_column = isinstance(index, tuple) and len(index) > 1 and isinstance(index[1], (Number, int, np.integer))
-            found = reshape(found, (len(found), 1) if is_column else (1, len(found)))
-        return Matrix(found, copy=False)
+            selected = reshape(selected, (len(selected), 1) if is_column else (1, len(selected)))
+        return Matrix(selected, copy=False)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         session().rules.store(self._array, _plain_index(index), plain(value))
@@ -94,19 +100,22 @@ class Matrix(Composite):
         if name in _ELEMENTWISE:
             return lambda *args, **kwargs: _matrix(session().rules.method(self._array, name)(*args, **kwargs))
         if name in _REDUCING:
-            return lambda *args, **kwargs: self.reduced(name, *args, **kwargs)
-        raise self.refused()
+            return lambda *args, **kwargs: self.reduce(name, *args, **kwargs)
+        raise self.refusal()
 
-    def reduced(self, name: str, axis: Any = None, **kwargs: Any) -> Any:
+    def reduce(self, name: str, axis: Any = None, **kwargs: Any) -> Any:
         """`self.sum(axis)` and the like, which keep both axes."""
         if kwargs.keys() - {"ddof"}:
-            raise self.refused()
-        found = session().rules.function(getattr(np, name), (self._array, axis), kwargs)
-        return found if axis is None else Matrix(reshape(found, (1, -1) if axis in (0, -2) else (-1, 1)), copy=False)
+            raise self.refusal()
+        # Reduced as an array, and made a row or a column again.
+        reduced = session().rules.function(getattr(np, name), (self._array, axis), kwargs)
+        return (
+            reduced if axis is None else Matrix(reshape(reduced, (1, -1) if axis in (0, -2) else (-1, 1)), copy=False)
+        )
 
 
 def plain(x: Any) -> Any:
-    """The array of a matrix; lists of matrices as lists of arrays."""
+    """A matrix as an array; lists of matrices as lists of arrays."""
     if isinstance(x, (list, tuple)):
         return type(x)(map(plain, x))
     if isinstance(x, Matrix):
@@ -128,19 +137,21 @@ def _inverse(m: Matrix) -> Any:
 
 
 def on_matrices(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """`function(*args, **kwargs)` of NumPy's, with a matrix among the arguments."""
-    first = args[0] if args else None
-    if function in _REDUCERS and isinstance(first, Matrix):
-        return first.reduced(_REDUCERS[function], *args[1:], **kwargs)
+    """`function(*args, **kwargs)`, a function of NumPy's with a matrix among its arguments."""
+    if function in _REDUCERS and args and isinstance(args[0], Matrix):
+        return args[0].reduce(_REDUCERS[function], *args[1:], **kwargs)
     if function is np.linalg.solve:  # of the kind of its right side
-        solved = session().rules.function(function, tuple(map(plain, args)), {})
+        solved = _on_arrays(function, args, {})
         return _matrix(solved) if isinstance(args[1], Matrix) else solved
-    result = None
-    if function in _OF_NUMBERS or function in _OF_MATRICES:
-        result = session().rules.function(function, tuple(map(plain, args)), {k: plain(v) for k, v in kwargs.items()})
-    if result is None:
-        raise next(x for x in (*args, *kwargs.values()) if isinstance(x, Matrix)).refused()
-    return result if function in _OF_NUMBERS else _matrix(result)
+    if function in _OF_NUMBERS:
+        return _on_arrays(function, args, kwargs)
+    if function in _OF_MATRICES:
+        return _matrix(_on_arrays(function, args, kwargs))
+    raise next(x for x in (*args, *kwargs.values()) if isinstance(x, Matrix)).refusal()
+
+
+def _on_arrays(function: Callable, args: tuple, kwargs: dict) -> Any:
+    return session().rules.function(function, tuple(map(plain, args)), {k: plain(v) for k, v in kwargs.items()})
 
 
 _PROPERTIES: dict[str, Callable] = {
@@ -158,12 +169,14 @@ _PROPERTIES: dict[str, Callable] = {
     "getT": lambda m: lambda: m.T,
     "tolist": lambda m: session().rules.method(m._array, "tolist"),
     "item": lambda m: session().rules.method(m._array, "item"),
-    "flatten": lambda m: lambda: Matrix(Array(ravel(m._array).data)),
+    "flatten": lambda m: lambda: Matrix(LiftedArray(ravel(m._array).data)),
     "dot": lambda m: lambda other: m * other,
 }
 _ELEMENTWISE = frozenset("transpose copy astype reshape conj conjugate round clip".split())
 _REDUCING = frozenset("sum mean std var prod any all max min argmax argmin".split())
 _REDUCERS = {getattr(np, name): name for name in _REDUCING} | {np.amax: "max", np.amin: "min"}
+# Functions whose result is one number or a plain array, and those whose result is a matrix. A function that is in neither is
+# refused.
 _OF_NUMBERS = frozenset(
     {np.array, np.asarray, np.copy, np.shape, np.ndim, np.size, np.allclose, np.array_equal}
     | {np.linalg.det, np.linalg.norm, np.linalg.slogdet, np.linalg.eigvals, np.linalg.eigvalsh}
@@ -190,9 +203,10 @@ def _in_place(operate: Callable) -> Callable:
 
 
 def _refuse(self, *args: Any, **kwargs: Any) -> Any:
-    raise self.refused()
+    raise self.refusal()
 
 
+# Python looks special methods up in the class, past `__getattr__`: so each is set there.
 for _name, _ufunc in {
     "add": np.add,
     "sub": np.subtract,

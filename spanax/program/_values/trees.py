@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .values import Composite, Value, is_unknown, raw, wrapped
+from .values import Composite, Value, is_unknown, raw, wrap
 
+# By recursion, without memory of what was seen: the arguments of a NumPy function, which are small and have no cycles.
 _CONTAINERS = (list, tuple)
 
 
 def has_unknown(x: Any) -> bool:
-    """Does it hold a value that is not known, at any depth?"""
+    """Does it hold, at any depth, a value that is not known?"""
     if isinstance(x, _CONTAINERS):
         return any(map(has_unknown, x))
     if isinstance(x, dict):
@@ -34,21 +35,22 @@ def has_composite(x: Any) -> bool:
     return isinstance(x, Composite)
 
 
-def unwrapped(x: Any) -> Any:
-    """What values hold, in containers as well."""
+def unwrap(x: Any) -> Any:
+    """The data of values, also in containers."""
     if isinstance(x, _CONTAINERS):
-        parts = [unwrapped(part) for part in x]
+        parts = [unwrap(part) for part in x]
         return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
     if isinstance(x, dict):
-        return {key: unwrapped(part) for key, part in x.items()}
+        return {key: unwrap(part) for key, part in x.items()}
     return raw(x)
 
 
-def rewrapped(x: Any) -> Any:
-    """A result as the program sees it."""
+def rewrap(x: Any) -> Any:
+    """A result as the program sees it, also in containers."""
     if isinstance(x, _CONTAINERS):
-        parts = [rewrapped(part) for part in x]
+        parts = [rewrap(part) for part in x]
+        # The same object where nothing has changed: a list is known by its identity.
         if all(new is old for new, old in zip(parts, x, strict=True)):
             return x
         return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
-    return wrapped(x)
+    return wrap(x)

@@ -1,7 +1,8 @@
 """What a lifted program computes with: traced numbers, and arrays that can be written in place.
 
-`Number` stands for a Python or NumPy scalar whose value is not known while the program is traced; `Array` for a NumPy array,
-known or not. Both answer to NumPy's protocols, so `np.sin(x)` and `x + y` come back to the rules of the session.
+`Number` stands for a Python or NumPy scalar whose value is not known while the program is traced; `LiftedArray` for a NumPy
+array, known or not. JAX's arrays do not change, so a lifted array holds one that does: a write replaces it, and a view is a
+pair of functions that read and write part of its base (PyTorch calls this functionalization).
 """
 
 from __future__ import annotations
@@ -15,169 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._session import is_lifting, session, unliftable
+from .base import (
+    PYTHON as PYTHON,
+    SCALARS as SCALARS,
+    Slice as Slice,
+    Value as Value,
+    is_numeric as is_numeric,
+    not_known,
+)
 from .constants import refuse_constants
-
-PYTHON = {"f": float, "i": int, "u": int, "b": bool, "c": complex}  # the Python type of a dtype's kind
-SCALARS = (bool, int, float, complex, np.generic)
-
-
-def _binary(ufunc: np.ufunc) -> tuple[Callable, Callable]:
-    def forward(self, other):
-        return session().rules.ufunc(ufunc, "operator", (self, other), {}) if _fits(self, other) else NotImplemented
-
-    def backward(self, other):
-        return session().rules.ufunc(ufunc, "operator", (other, self), {}) if _fits(self, other) else NotImplemented
-
-    return forward, backward
-
-
-def _fits(self: Value, other: Any) -> bool:
-    """May an operator combine them? Python's numbers leave lists and tuples alone."""
-    return is_numeric(other) or (isinstance(other, (list, tuple, np.ndarray)) and getattr(self, "python", None) is None)
-
-
-def _unary(ufunc: np.ufunc) -> Callable:
-    return lambda self: session().rules.ufunc(ufunc, "operator", (self,), {})
-
-
-def _compared(ufunc: np.ufunc) -> Callable:
-    def compare(self, other):
-        return session().rules.ufunc(ufunc, "operator", (self, other), {}) if _fits(self, other) else NotImplemented
-
-    return compare
-
-
-class Slice:
-    """The i-th of stacked values, cut out when it is needed."""
-
-    __slots__ = ("index", "stack")
-
-    def __init__(self, stack: jax.Array, index: int):
-        self.stack, self.index = stack, index
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.stack.shape[1:]
-
-    @property
-    def dtype(self) -> Any:
-        return self.stack.dtype
-
-    @property
-    def cut(self) -> jax.Array:
-        return self.stack[self.index]
-
-
-class Value:
-    """What both have in common: shape, dtype, and NumPy's operators, methods and protocols."""
-
-    __slots__ = ()
-    __array_priority__ = 1000.0
-
-    @property
-    def data(self) -> Any:
-        raise NotImplementedError
-
-    @property
-    def form(self) -> Any:
-        """Something of the same shape and dtype."""
-        return self.data
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(self.form.dtype)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.form.shape)
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self.shape, dtype=int))
-
-    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        return session().rules.ufunc(ufunc, method, inputs, kwargs)
-
-    def __array_function__(self, function, types, args, kwargs):
-        return session().rules.function(function, args, kwargs)
-
-    __add__, __radd__ = _binary(np.add)
-    __sub__, __rsub__ = _binary(np.subtract)
-    __mul__, __rmul__ = _binary(np.multiply)
-    __truediv__, __rtruediv__ = _binary(np.true_divide)
-    __floordiv__, __rfloordiv__ = _binary(np.floor_divide)
-    __mod__, __rmod__ = _binary(np.remainder)
-    __pow__, __rpow__ = _binary(np.power)
-    __matmul__, __rmatmul__ = _binary(np.matmul)
-    __and__, __rand__ = _binary(np.bitwise_and)
-    __or__, __ror__ = _binary(np.bitwise_or)
-    __xor__, __rxor__ = _binary(np.bitwise_xor)
-    __lshift__, __rlshift__ = _binary(np.left_shift)
-    __rshift__, __rrshift__ = _binary(np.right_shift)
-    __neg__, __pos__, __abs__, __invert__ = map(_unary, (np.negative, np.positive, np.absolute, np.invert))
-    __lt__, __le__, __gt__, __ge__ = map(_compared, (np.less, np.less_equal, np.greater, np.greater_equal))
-    __eq__ = _compared(np.equal)  # type: ignore[assignment]
-    __ne__ = _compared(np.not_equal)  # type: ignore[assignment]
-
-    def __divmod__(self, other):
-        return self // other, self % other
-
-    def __rdivmod__(self, other):
-        return other // self, other % self
-
-    def __round__(self, digits: int | None = None):
-        return session().rules.method(self, "__round__")(digits)
-
-    def __trunc__(self):
-        return session().rules.method(self, "__trunc__")()
-
-    def __floor__(self):
-        return session().rules.method(self, "__floor__")()
-
-    def __ceil__(self):
-        return session().rules.method(self, "__ceil__")()
-
-    def __getattr__(self, name: str):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return session().rules.method(self, name)
-
-    def __hash__(self) -> int:
-        raise unliftable(
-            f"{self.described} is used as a key: its value is not known while the program is traced",
-            "an array with an index instead of a dictionary",
-            "the value as a static argument: a closure, or functools.partial",
-        )
-
-    @property
-    def described(self) -> str:
-        form = f"of shape {self.shape}" if self.shape else "of one number"
-        return f"a value {form} that depends on the arguments"
-
-    def __format__(self, spec: str) -> str:
-        raise unliftable(
-            f"{self.described} is made into text",
-            "print(f'... {x:.3f} ...') and logging, which are kept",
-            "the text outside of the lifted program",
-        )
-
-    def __str__(self) -> str:
-        return self.__format__("")
-
-    def __repr__(self) -> str:
-        return f"<{self.described}>"
-
-
-def _not_known(self: Value, use: str):
-    return unliftable(
-        f"{self.described} is used as {use}, which must be known while the program is traced",
-        "sx.blackbox around the function that needs it, with a bridge",
-        "the number as a static argument: a closure, functools.partial, or static_argnums of jax.jit",
-    )
 
 
 class Number(Value):
@@ -188,13 +35,15 @@ class Number(Value):
 
     def __init__(self, data: Any, python: type | None = None, span: tuple[int, int] | None = None):
         self._data, self.python, self.span = data, python, span
+        # With both, x[i - 1] in a loop over i needs no check of the bounds, and can be a column of the scan.
         self.origin: Number | None = None
         self.counts: range | None = None  # of the index of a loop: all its values
-        self.declared: type | None = None  # what the program takes it for, where that differs
+        # What the program takes it for, where that differs: an int that is differentiated is computed with as a float.
+        self.declared: type | None = None
 
     @property
     def data(self) -> Any:
-        return self._data.cut if isinstance(self._data, Slice) else self._data
+        return self._data.data if isinstance(self._data, Slice) else self._data
 
     @property
     def form(self) -> Any:
@@ -202,37 +51,40 @@ class Number(Value):
 
     @property
     def source(self) -> Number:
-        """The int that it is, or differs from by a known number."""
+        """The int that this one differs from by a known number; itself, if none."""
         return self if self.origin is None else self.origin
 
+    # Numbers do not change, so that a copy is the number itself.
     def __deepcopy__(self, memo: dict) -> Number:
         return self
 
     def __copy__(self) -> Number:
         return self
 
+    # Python asks these methods for a number of its own, which there is none of. In a lifted function the rewriting has made a
+    # hook of each such use; here it is code that is not lifted that asks.
     def __bool__(self):
-        raise _not_known(self, "a condition, in code that is not lifted or in a comprehension's `if`")
+        raise not_known(self, "a condition, in code that is not lifted or in a comprehension's `if`")
 
     def __index__(self):
-        raise _not_known(self, "a count, a shape or an index")
+        raise not_known(self, "a count, a shape or an index")
 
     def __int__(self):
-        raise _not_known(self, "an int, by code that is not lifted")
+        raise not_known(self, "an int, by code that is not lifted")
 
     def __float__(self):
-        raise _not_known(self, "a float, by code that is not lifted")
+        raise not_known(self, "a float, by code that is not lifted")
 
     def __complex__(self):
-        raise _not_known(self, "a complex number, by code that is not lifted")
+        raise not_known(self, "a complex number, by code that is not lifted")
 
     def __array__(self, *args, **kwargs):
-        raise _not_known(self, "a NumPy array, by compiled code")
+        raise not_known(self, "a NumPy array, by compiled code")
 
     __hash__ = Value.__hash__
 
 
-class Array(Value):
+class LiftedArray(Value):
     """A stand-in for `np.ndarray`; `data` is a NumPy array while no traced value has been written into it.
 
     A view reads and writes the array that it is a view of: `get(data of the base)`, `put(data of the base, new data)`.
@@ -241,13 +93,19 @@ class Array(Value):
     __slots__ = ("_contents", "base", "born", "get", "lost", "put", "stand_ins", "stands_for", "touched")
 
     def __init__(
-        self, data: Any = None, base: Array | None = None, get: Callable | None = None, put: Callable | None = None
+        self,
+        data: Any = None,
+        base: LiftedArray | None = None,
+        get: Callable | None = None,
+        put: Callable | None = None,
     ):
         self._contents, self.base, self.get, self.put = data, base, get, put
         self.born = session().tick()
+        # A branch or a loop makes one array of several, as the arguments decide. Each side knows the other, so that a write into
+        # one can make the others `lost`: they may or may not hold what was written.
         self.lost = False  # was it written under another name, whose link to this one a branch or a loop has cut?
-        self.stands_for: list[Array] = []  # arrays of which it is one or another, or was one before a loop
-        self.stand_ins: list[Array] = []  # the arrays that stand for it, in turn
+        self.stands_for: list[LiftedArray] = []  # arrays of which it is one or another, or was one before a loop
+        self.stand_ins: list[LiftedArray] = []  # the arrays that stand for it, in turn
         self.touched = False  # was it written?
 
     @property
@@ -259,7 +117,7 @@ class Array(Value):
                 "one name for the array",
             )
         if self.base is None:
-            return self._contents.cut if isinstance(self._contents, Slice) else self._contents
+            return self._contents.data if isinstance(self._contents, Slice) else self._contents
         return self.get(self.base.data)  # type: ignore[misc]
 
     @property
@@ -267,11 +125,14 @@ class Array(Value):
         return self._contents if isinstance(self._contents, Slice) else self.data
 
     def write(self, data: Any) -> None:
-        """New contents, of the same shape and dtype."""
+        """Sets new contents, of the same shape and dtype."""
+        # A write into a view goes to its base, and from there is seen by all other views of it.
         if self.base is not None:
             self.base.write(self.put(self.base.data, data))  # type: ignore[misc]
             return
-        session().writes(self)
+        session().refuse_unknown_target(self)
+        # An array that a branch or a loop has joined is one of several, as the arguments decide. After a write through this
+        # name nobody can say what the other names hold, so that reading them is an error: never a stale number.
         for other in self.stands_for:
             for stale in (other.root, *other.root.stand_ins):
                 if stale is not self:
@@ -282,7 +143,7 @@ class Array(Value):
         self._contents, self.touched = data, True
 
     @property
-    def root(self) -> Array:
+    def root(self) -> LiftedArray:
         return self if self.base is None else self.base.root
 
     def __len__(self) -> int:
@@ -303,9 +164,10 @@ class Array(Value):
         return bool((self == value).any())
 
     def _only(self, use: str):
+        # NumPy converts arrays of one element, and so does this where it is known.
         if self.size == 1 and not is_unknown(self):
             return self.data.reshape(())[()]
-        raise _not_known(self, use)
+        raise not_known(self, use)
 
     def __bool__(self):
         return bool(self._only("a condition, in code that is not lifted or in a comprehension's `if`"))
@@ -322,9 +184,10 @@ class Array(Value):
     def __complex__(self):
         return complex(self._only("a complex number, by code that is not lifted"))
 
+    # Compiled code asks for a NumPy array, which a known one is: without it, a library called with constants would fail.
     def __array__(self, dtype=None, copy=None):
         if is_unknown(self):
-            raise _not_known(self, "a NumPy array, by compiled code")
+            raise not_known(self, "a NumPy array, by compiled code")
         return np.array(self.data, dtype)
 
     def __format__(self, spec: str) -> str:
@@ -333,15 +196,17 @@ class Array(Value):
     def __repr__(self) -> str:
         return Value.__repr__(self) if is_unknown(self) else repr(self.data)
 
-    def __copy__(self) -> Array:
-        return Array(self.data)
+    def __copy__(self) -> LiftedArray:
+        return LiftedArray(self.data)
 
-    def __deepcopy__(self, memo: dict) -> Array:
-        return Array(self.data)
+    def __deepcopy__(self, memo: dict) -> LiftedArray:
+        return LiftedArray(self.data)
 
     __hash__ = object.__hash__
 
 
+# `x += y` of an array writes into it, also where a view or another name is of the same one. Of a number, which has no such
+# methods, Python binds the name anew.
 def _in_place(ufunc: np.ufunc) -> Callable:
     def update(self, other):
         session().rules.ufunc(ufunc, "__call__", (self, other), {"out": (self,)})
@@ -363,31 +228,31 @@ for _name, _ufunc in {
     "ior": np.bitwise_or,
     "ixor": np.bitwise_xor,
 }.items():
-    setattr(Array, f"__{_name}__", _in_place(_ufunc))
+    setattr(LiftedArray, f"__{_name}__", _in_place(_ufunc))
 
 
 class Composite:
-    """An object of values that a program holds as one value, whose parts are its attributes: branches and loops join them."""
+    """Several values that the program holds as one, in its attributes: branches and loops join them one by one."""
 
     kind: type  # what it stands for
 
     def __jax_array__(self):
-        raise self.refused()
+        raise self.refusal()
 
     def __array__(self, *args: Any, **kwargs: Any):
-        raise self.refused()
+        raise self.refusal()
 
-    def refused(self) -> Exception:
-        """The error where nothing is known that could be done with it."""
+    def refusal(self) -> Exception:
+        """The error of a use that has no rule."""
         raise NotImplementedError
 
 
 class Contents:
-    """The cell of an array's contents."""
+    """An array's contents, as a cell."""
 
     name = "an array"
 
-    def __init__(self, array: Array):
+    def __init__(self, array: LiftedArray):
         self.array, self.key, self.born = array, ("array", id(array)), array.born
 
     def read(self) -> Any:
@@ -404,73 +269,72 @@ def is_unknown(x: Any) -> bool:
     """Does it depend on what is traced (or is it a JAX array)?"""
     if isinstance(x, (Number, Composite)):
         return True
-    if isinstance(x, Array):
+    if isinstance(x, LiftedArray):
         return isinstance(x.form, (jax.Array, Slice))
-    return isinstance(x, jax.Array) or (type(x) is np.ndarray and is_unknown(_written(x)))
-
-
-def is_numeric(x: Any) -> bool:
-    return isinstance(x, (Value, *SCALARS, jax.Array)) or (isinstance(x, np.ndarray) and x.dtype.kind in "biufc")
+    return isinstance(x, jax.Array) or (type(x) is np.ndarray and is_unknown(_written_stand_in(x)))
 
 
 def raw(x: Any) -> Any:
-    """What a value holds; other things as they are."""
-    if type(x) is np.ndarray and (stand_in := _written(x)) is not None:
+    """The data of a value; other things as they are."""
+    if type(x) is np.ndarray and (stand_in := _written_stand_in(x)) is not None:
         return stand_in.data
     return x.data if isinstance(x, Value) else x
 
 
-def _written(array: np.ndarray) -> Array | None:
-    """What stands for an array of the world outside, if the program has written it: a list may still hold the array."""
+def _written_stand_in(array: np.ndarray) -> LiftedArray | None:
+    """The stand-in of an array of the world outside, if the program has written it: a list may still hold the array itself."""
+    # Only if it was written: otherwise the array itself is as good, and this is asked for each operand.
     _, stand_in = session().adopted.get(id(array), (None, None)) if is_lifting() else (None, None)
     return stand_in if stand_in is not None and stand_in.touched else None
 
 
-STAND_INS: dict[
-    type, Callable[[Array], Any]
-] = {}  # subclasses of NumPy's arrays, and what stands for one of these numbers
+# What stands for an array of a subclass of NumPy's, made of one that stands for its numbers. `matrices` adds np.matrix.
+STAND_INS: dict[type, Callable[[LiftedArray], Any]] = {}
 
 
-def adopted(array: np.ndarray) -> Any:
-    """What stands for an array of the world outside: the program may write it, and the world does not see it."""
+def stand_in_of(array: np.ndarray) -> Any:
+    """The stand-in of an array of the world outside: the program may write it, and the world does not see it."""
     if array.dtype.kind not in "biufc":
         return array
+    # One stand-in for each array, in the whole program: two names of one array stay two names of one.
     known = session().adopted
     if id(array) not in known:
-        stand_in = Array(array.view(np.ndarray))  # another object than the array of the world
-        stand_in.born = 0
+        stand_in = LiftedArray(array.view(np.ndarray))  # another object than the array of the world
+        stand_in.born = 0  # older than every block, so that each of them records what it does to it
         known[id(array)] = array, stand_in
     stand_in = known[id(array)][1]
     return STAND_INS[type(array)](stand_in) if type(array) in STAND_INS else stand_in
 
 
-def wrapped(x: Any) -> Any:
-    """A result as the program sees it: arrays as `Array`, traced scalars as `Number`, known scalars as they are."""
+def wrap(x: Any) -> Any:
+    """A result as the program sees it: arrays as `LiftedArray`, traced scalars as `Number`, known scalars as they are."""
     if isinstance(x, jax.Array):
-        return Array(x) if x.ndim else Number(x)
+        return LiftedArray(x) if x.ndim else Number(x)
     if isinstance(x, np.ndarray):
-        return Array(x) if x.dtype.kind in "biufc" else x
+        return LiftedArray(x) if x.dtype.kind in "biufc" else x
     return x
 
 
 def canonical(dtype: Any) -> np.dtype:
-    """The dtype that JAX has for it."""
+    """The dtype as JAX has it: single precision for double where `jax_enable_x64` is off."""
     return np.dtype(jax.dtypes.canonicalize_dtype(dtype))
+
+
+def _has_dtype(data: jax.Array, dtype: Any) -> bool:
+    # A weakly typed array would promote otherwise than NumPy's, whose arrays all have a dtype of their own.
+    return not jax.typeof(data).weak_type and (dtype is None or canonical(dtype) == data.dtype)
 
 
 def as_jax(x: Any, dtype: Any = None) -> jax.Array:
     """A number, an array or nested lists of them, as a JAX array."""
     data = raw(x)
+    # What is several arrays, such as a selection x[mask], must not pass as one.
     if isinstance(data, Composite):
-        raise data.refused()
-    if (
-        isinstance(data, jax.Array)
-        and not jax.typeof(data).weak_type
-        and (dtype is None or canonical(dtype) == data.dtype)
-    ):
+        raise data.refusal()
+    if isinstance(data, jax.Array) and _has_dtype(data, dtype):
         return data
     if isinstance(data, (list, tuple)):
-        data = raw(session().rules.function(np.array, (data,), {}))
+        data = raw(session().rules.function(np.array, (data,), {}))  # by NumPy's rules for what a nested list is
     if dtype is None:
         dtype = data.dtype if hasattr(data, "dtype") else np.asarray(data).dtype
     if jnp.issubdtype(dtype, jax.dtypes.extended):  # PRNG keys

@@ -11,7 +11,7 @@ from ..._functions import at_many_points
 from ..._jaxprs import defined
 from ..._pytree import PyTree
 from ...bridges.smoothing import Smoothing
-from .._objective import Program, paired_keys
+from .._objective import Objective, paired_keys
 from ..soften import softened
 from .softened_guide import typical_sigma
 
@@ -22,7 +22,7 @@ _GATE = 10.0  # the most that max |H|^2 may be, in units of max |F|^2
 
 
 def softened_gradient(
-    program: Program,
+    program: Objective,
     via: Smoothing,
     x: PyTree[Array],
     X: PyTree[Array],

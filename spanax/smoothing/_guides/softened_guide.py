@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 from ..._jaxprs import Jaxpr, JaxprEqn, P, aval, evaluate_jaxpr, jaxprs_in_params, scan_parts
 from ..._pytree import PyTree
 from ...bridges.smoothing import Smoothing
-from .._objective import Program
+from .._objective import Objective
 from ..soften import softened
 
 _DISPATCH = 10  # elements that are computed in the time that it takes to begin with an equation, roughly
@@ -18,7 +18,7 @@ _CHEAP = 2.0  # times the work of the values; rough as the count is, up to 5 tim
 _NOTHING = 1e5  # elements: some 20 microseconds, whatever the values take
 
 
-def softened_slope(program: Program, via: Smoothing, x: PyTree[Array], key: Key[Array, ""]) -> PyTree[Array] | None:
+def softened_slope(program: Objective, via: Smoothing, x: PyTree[Array], key: Key[Array, ""]) -> PyTree[Array] | None:
     """The gradient at x of the softened program, softness = sigma; zero where it is not finite.
 
     None where the program cannot be softened or the softened one not be differentiated, and where that gradient is more than

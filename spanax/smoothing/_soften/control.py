@@ -9,29 +9,29 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..._jaxprs import CALLS, ClosedJaxpr, P, aval, called, cond_branches, scan_parts, while_parts
-from .interpreter import Interpreter, Rule, Step
+from .interpreter import EquationContext, Interpreter, Rule
 from .reach import LASTING, REACHED
-from .values import Columns, Soft, canonical, chances, default_float, is_float, is_number, is_soft, mix, number
+from .values import Columns, SoftBool, canonical, chances, default_float, is_float, is_number, is_soft, mix, number
 
 
 def _is_form(bits: int, variable: Any) -> bool:
-    """Does it cross as a `Soft` mean?"""
+    """Does it cross as a `SoftBool` mean?"""
     return bool(bits & REACHED) and is_number(aval(variable).dtype)
 
 
-def _call(soft: Interpreter, step: Step, ins: list) -> list:
+def _call(soft: Interpreter, step: EquationContext, ins: list) -> list:
     """Entered; of a function with its own derivative rule, the rule is left behind, for its value has changed."""
     return soft.run(called(step.eqn), step.bits, ins, step.place)
 
 
-def _remat(soft: Interpreter, step: Step, ins: list) -> list:
+def _remat(soft: Interpreter, step: EquationContext, ins: list) -> list:
     options = {name: step.eqn.params[name] for name in ("prevent_cse", "policy")}
     return jax.checkpoint(lambda xs: soft.run(called(step.eqn), step.bits, xs, step.place), **options)(
         list(map(_plain, ins))
     )
 
 
-def _cond(soft: Interpreter, step: Step, ins: list) -> list | None:
+def _cond(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
     """A soft choice runs every branch that is possible, and mixes their results."""
     index, *operands = ins
     operands = list(map(_plain, operands))
@@ -43,21 +43,25 @@ def _cond(soft: Interpreter, step: Step, ins: list) -> list | None:
 
     if not is_soft(index):
         return lax.switch(index, [run(b) for b in branches], operands)
+    # A mixture of keys, or of integers that are not soft, has no meaning: the choice stays hard, and is listed.
     if not all(f or is_float(aval(v).dtype) for f, v in zip(forms, eqn.outvars, strict=True)):
         return None  # keys do not mix
     weights = chances(index, len(branches))
     results = [_if_possible(soft, weights[k], b, run(b), operands, step, forms) for k, b in enumerate(branches)]
     return [
-        _mixed(weights, of_one, v, f)
+        _mix_branches(weights, of_one, v, f)
         for of_one, v, f in zip(zip(*results, strict=True), eqn.outvars, forms, strict=True)
     ]
 
 
-def _if_possible(soft: Interpreter, weight, branch, run, operands: list, step: Step, forms: list[bool]) -> list:
+def _if_possible(
+    soft: Interpreter, weight, branch, run, operands: list, step: EquationContext, forms: list[bool]
+) -> list:
     """A branch whose weight is 0 does not run: its infinities would come back through the derivative."""
     if soft.straight_through or _is_tame(branch):  # with straight_through, a weight of 0 has a derivative
         return run(operands)
 
+    # A cond and not a select: both sides of a select are differentiated, and 0 times infinity is NaN.
     def nothing(_):
         return [_zeros(v, form) for v, form in zip(step.eqn.outvars, forms, strict=True)]
 
@@ -77,18 +81,20 @@ def _is_tame(branch: ClosedJaxpr) -> bool:
 
 def _zeros(variable: Any, form: bool) -> Any:
     shape = aval(variable).shape
-    return Soft(jnp.zeros(shape, default_float())) if form else jnp.zeros(shape, aval(variable).dtype)
+    return SoftBool(jnp.zeros(shape, default_float())) if form else jnp.zeros(shape, aval(variable).dtype)
 
 
-def _mixed(weights, cases: tuple, variable: Any, form: bool) -> Any:
+def _mix_branches(weights, cases: tuple, variable: Any, form: bool) -> Any:
     dtype = default_float() if form else aval(variable).dtype
     shares = [jnp.broadcast_to(weights[k], aval(variable).shape) for k in range(len(cases))]
     mixed = mix(shares, [number(c, dtype) for c in cases])
-    return Soft(mixed) if form else mixed
+    return SoftBool(mixed) if form else mixed
 
 
-def _scan(soft: Interpreter, step: Step, ins: list) -> list:
+def _scan(soft: Interpreter, step: EquationContext, ins: list) -> list:
     scan = scan_parts(step.eqn)
+    # The forms of the carry must be the same in every iteration, so they come from the fixed point of the reach
+    # analysis.
     _, bits = soft.reach.loop(scan.body, *scan.split([b & LASTING for b in step.bits]))
     consts, start, xs = scan.split(list(map(_plain, ins)))
     carried, _ = scan.split_outs(step.eqn.outvars)
@@ -106,10 +112,11 @@ def _state(values: list, variables: Any, forms: list[bool]) -> list:
     return [canonical(x, aval(v).dtype, f) for x, v, f in zip(values, variables, forms, strict=True)]
 
 
-def _while(soft: Interpreter, step: Step, ins: list) -> list | None:
+def _while(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
     """Stays as it is where its length depends on what is softened: nothing would promise that it ends."""
     loop = while_parts(step.eqn)
     _, bits, depends = soft.reach.while_loop(step.eqn, [x & LASTING for x in step.bits])
+    # A soft condition would run on with ever smaller weights; no bound says when to stop.
     if depends:
         return None
     tested, consts, start = loop.split(list(map(_plain, ins)))
@@ -128,7 +135,7 @@ def _while(soft: Interpreter, step: Step, ins: list) -> list | None:
 
 def _plain(x: Any) -> Any:
     """Columns name an axis, which a loop would move."""
-    return Soft(x.mean) if isinstance(x, Columns) else x
+    return SoftBool(x.mean) if isinstance(x, Columns) else x
 
 
 RULES: dict[str, Rule] = {

@@ -13,11 +13,23 @@ from jaxtyping import Array, Float
 from ..._jaxprs import aval
 from . import noise
 from .arithmetic import moved
-from .interpreter import Interpreter, Rule, Step
-from .values import Columns, Either, Outcomes, Soft, averaged, default_float, is_float, is_soft, law, number, shape
+from .interpreter import EquationContext, Interpreter, Rule
+from .values import (
+    Columns,
+    Either,
+    Outcomes,
+    SoftBool,
+    default_float,
+    is_float,
+    is_soft,
+    law,
+    mean_under,
+    number,
+    shape,
+)
 
 
-def _argmax(soft: Interpreter, step: Step, ins: list) -> list:
+def _argmax(soft: Interpreter, step: EquationContext, ins: list) -> list:
     """Of floats: softmax, exact for Gumbel noise on each. Of truth values: the first that holds, and 0 where none does."""
     (x,) = ins
     scores = jnp.moveaxis(number(x), step.eqn.params["axes"][0], -1)
@@ -60,7 +72,7 @@ def _split(indices: Any) -> list:
     if isinstance(indices, Columns) and indices.axis == len(shape(indices)) - 1:
         return [c for part in indices.parts for c in _split(part)]
     if isinstance(indices, Columns):
-        indices = Soft(indices.mean)
+        indices = SoftBool(indices.mean)
     if isinstance(indices, Either):
         indices = indices.outcomes()
     width = shape(indices)[-1]
@@ -81,7 +93,7 @@ def _joint(columns: Sequence, places: Sequence[int]) -> tuple[list[Array], Float
         v, w = law(column, n)
         w = w.astype(default_float())
         grown = weights[..., :, None] * w[..., None, :]
-        values = [_repeated(x, v.shape[-1]) for x in values]
+        values = [_repeat(x, v.shape[-1]) for x in values]
         values.append(jnp.tile(v, (*(1,) * rank, outcomes)))
         outcomes *= v.shape[-1]
         weights = grown.reshape(*grown.shape[:-2], outcomes)
@@ -89,26 +101,26 @@ def _joint(columns: Sequence, places: Sequence[int]) -> tuple[list[Array], Float
     return [jnp.broadcast_to(x, full) for x in values], jnp.broadcast_to(weights, full)
 
 
-def _repeated(x: Array, times: int) -> Array:
+def _repeat(x: Array, times: int) -> Array:
     return x if x.shape[-1] == 1 else jnp.repeat(x, times, -1)
 
 
 # -- reads
 
 
-def _read(step: Step, columns: Sequence, places: Sequence[int], read: Callable, widen: Callable) -> list:
-    """E[read(index)]; of whole numbers it is `Soft`."""
+def _read(step: EquationContext, columns: Sequence, places: Sequence[int], read: Callable, widen: Callable) -> list:
+    """E[read(index)]; of whole numbers it is `SoftBool`."""
     values, weights = _joint(columns, places)
     found = jax.vmap(lambda *index: read(list(index)), -1, -1)(*values)
-    out = averaged(widen(weights), found)
-    return [out if is_float(step.out.dtype) else Soft(out)]
+    out = mean_under(widen(weights), found)
+    return [out if is_float(step.out.dtype) else SoftBool(out)]
 
 
-def _floats(step: Step, x: Any) -> Array:
+def _floats(step: EquationContext, x: Any) -> Array:
     return number(x, step.out.dtype if is_float(step.out.dtype) else default_float())
 
 
-def _gather(soft: Interpreter, step: Step, ins: list) -> list | None:
+def _gather(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
     operand, indices = ins
     if not is_soft(indices):
         return moved(soft, step, ins)
@@ -131,7 +143,7 @@ def _gather(soft: Interpreter, step: Step, ins: list) -> list | None:
     return _read(step, _split(indices), places, read, lambda w: jnp.expand_dims(w, d.offset_dims))
 
 
-def _dynamic_slice(soft: Interpreter, step: Step, ins: list) -> list | None:
+def _dynamic_slice(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
     operand, *starts = ins
     if not any(map(is_soft, starts)):
         return moved(soft, step, ins)
@@ -143,12 +155,12 @@ def _dynamic_slice(soft: Interpreter, step: Step, ins: list) -> list | None:
 # -- writes
 
 
-def _dynamic_update_slice(soft: Interpreter, step: Step, ins: list) -> list | None:
+def _dynamic_update_slice(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
     operand, update, *starts = ins
     table, patch = _floats(step, operand), _floats(step, update)
     if not any(map(is_soft, starts)):
         written = lax.dynamic_update_slice(table, patch, starts)
-        return [Soft(written) if step.all_whole([operand, update]) else written]
+        return [SoftBool(written) if step.all_whole([operand, update]) else written]
     places = [n - size + 1 for n, size in zip(table.shape, patch.shape, strict=True)]
     return _read(step, starts, places, lambda index: lax.dynamic_update_slice(table, patch, index), lambda w: w)
 
@@ -162,7 +174,7 @@ _SCATTERS = {
 }
 
 
-def _scatter(soft: Interpreter, step: Step, ins: list) -> list | None:
+def _scatter(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
     """At soft places: what is added is shared out; what is set replaces each entry by as much as it is likely to be hit."""
     operand, indices, updates = ins
     table, new = _floats(step, operand), _floats(step, updates)
@@ -170,7 +182,8 @@ def _scatter(soft: Interpreter, step: Step, ins: list) -> list | None:
     d, options = p["dimension_numbers"], {"mode": p["mode"]}
     if not is_soft(indices):
         out = _SCATTERS[step.name](table, indices, new, d, **options)
-        return [Soft(out) if not is_float(step.out.dtype) else out]
+        return [SoftBool(out) if not is_float(step.out.dtype) else out]
+    # A product or a minimum over soft places is not linear in the weights: it stays hard, and is listed.
     if step.name not in ("scatter", "scatter-add"):
         return None
     places = [_places(step, d, k) + 1 for k in d.scatter_dims_to_operand_dims]  # the last: beyond the end
@@ -183,21 +196,24 @@ def _scatter(soft: Interpreter, step: Step, ins: list) -> list | None:
             share = jnp.expand_dims(w.astype(what.dtype), window) * what
             return lax.scatter_add(total, jnp.stack(index, -1), share, d, **options), None
 
+        # One outcome of the index after the other: all at once would take as many copies of the table.
         by_outcome = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), (values, weights))
         return lax.scan(one, to, by_outcome)[0]
 
     if step.name == "scatter-add":
         out = add(table, new)
     else:
+        # The expected number of hits; more than one means that two updates set the same entry, whose mean is taken.
         hits = add(jnp.zeros_like(table), jnp.ones_like(new))
+        # An infinity times a weight of 0 is NaN, so infinite entries are kept out of the product.
         kept = jnp.where(jnp.isfinite(table), table, 0.0) * (1 - jnp.minimum(hits, 1))
         out = jnp.where(jnp.isfinite(table) | (hits >= 1), kept, table) + add(jnp.zeros_like(table), new) / jnp.maximum(
             hits, 1
         )
-    return [out if is_float(step.out.dtype) else Soft(out)]
+    return [out if is_float(step.out.dtype) else SoftBool(out)]
 
 
-def _places(step: Step, d: Any, axis: int) -> int:
+def _places(step: EquationContext, d: Any, axis: int) -> int:
     """How many starts a window has along an axis of the operand."""
     operand, updates = aval(step.eqn.invars[0]).shape, aval(step.eqn.invars[2]).shape
     outside = (*d.inserted_window_dims, *d.operand_batching_dims)

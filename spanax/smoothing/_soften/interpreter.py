@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,8 +27,8 @@ from ..._jaxprs import (
     where,
 )
 from . import noise
-from .reach import CALLBACKS, REACHED, Reach, floating, is_certain, is_opaque, look, operation
-from .values import Either, canonical, default_float, hardened, is_float, is_key, is_soft, number
+from .reach import CALLBACKS, REACHED, Reach, is_certain, is_floating, is_opaque, look, operation
+from .values import Either, canonical, default_float, is_float, is_key, is_soft, likeliest, number
 
 _NAMES = {
     "while": "while loop whose length depends on what is softened",
@@ -48,7 +49,7 @@ class KeptHard(NamedTuple):
         return f"{self.operation} at {self.where}" if self.where else self.operation
 
 
-class Step(NamedTuple):
+class EquationContext(NamedTuple):
     """One equation on its way: what is known of its operands, and the user's line."""
 
     eqn: JaxprEqn
@@ -85,7 +86,7 @@ class Step(NamedTuple):
         return all(self.is_whole(first + k, x) for k, x in enumerate(ins))
 
 
-Rule = Callable[["Interpreter", Step, list], "list | None"]  # None: this equation is not for it
+Rule = Callable[["Interpreter", EquationContext, list], "list | None"]  # None: this equation is not for it
 
 
 class Interpreter:
@@ -101,6 +102,7 @@ class Interpreter:
         self.rules, self.reach = rules, reach
         self.softness, self.straight_through = softness, straight_through
         self.kept: dict[KeptHard, None] = {}
+        # Two values that are functions of the same draw must not be treated as independent: a root names the draw.
         self._roots = 0
 
     def new_root(self) -> int:
@@ -127,6 +129,8 @@ class Interpreter:
     def run(self, program: ClosedJaxpr | Jaxpr, bits: Sequence[int], ins: Sequence, place: str) -> list:
         """The results of a program; `bits` are those of its operands."""
         jaxpr, consts = opened(program)
+        # Where softness can get to is known before anything is run, so branches and loops can be entered with the
+        # right forms.
         known = self.reach.of(program, bits).bits
         env = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *ins], strict=True))
 
@@ -134,36 +138,39 @@ class Interpreter:
             return v.val if isinstance(v, Literal) else env[v]
 
         for eqn in jaxpr.eqns:
-            step = Step(eqn, [look(known, v) for v in eqn.invars], where(eqn) or place, jaxpr)
+            step = EquationContext(eqn, [look(known, v) for v in eqn.invars], where(eqn) or place, jaxpr)
             outs = self.step(step, [read(v) for v in eqn.invars])
             env.update(zip(eqn.outvars, outs, strict=True))
         return [read(v) for v in jaxpr.outvars]
 
     def run_to(self, forms: Sequence[bool], program: ClosedJaxpr | Jaxpr, bits: Sequence, ins: Sequence, place: str):
-        """The same, each result in its canonical form: a `Soft` mean where `forms` says so."""
+        """The same, each result in its canonical form: a `SoftBool` mean where `forms` says so."""
         outs = self.run(program, bits, ins, place)
         variables = opened(program)[0].outvars
         return [canonical(x, aval(v).dtype, f) for x, v, f in zip(outs, variables, forms, strict=True)]
 
-    def step(self, step: Step, ins: list) -> list:
+    def step(self, step: EquationContext, ins: list) -> list:
         if not self._is_concerned(step, ins):
             return self.exactly(step, ins)
         rule = self.rules.get(step.name)
         if rule and not is_certain(step.eqn, step.bits):
+            # New equations get the user's line, so that errors and find_gaps on the softened program point there.
             with at(step.eqn):
                 outs = rule(self, step, ins)
             if outs is not None:
                 return outs
         return self.keep(step, ins)
 
-    def _is_concerned(self, step: Step, ins: list) -> bool:
+    def _is_concerned(self, step: EquationContext, ins: list) -> bool:
         if any(map(is_soft, ins)):
             return True
-        moves = any(b & REACHED and floating(v) for b, v in zip(step.bits, step.eqn.invars, strict=True))
+        # A float that noise reaches concerns only operations that act on it: a product of floats stays as it is.
+        moves = any(b & REACHED and is_floating(v) for b, v in zip(step.bits, step.eqn.invars, strict=True))
         return (moves or not step.eqn.invars) and self.reach.step(step.eqn, step.bits).acts
 
-    def exactly(self, step: Step, ins: list) -> list:
+    def exactly(self, step: EquationContext, ins: list) -> list:
         """The equation as it stands. What is a number of the program stays one, so that rules can read it."""
+        # Small constants are computed now: an index that is a plain number is read as such by the rules.
         if ins and all(np.size(x) == 1 and not is_traced(x) for x in ins) and _is_small(step.eqn):
             if is_cast(step.eqn):
                 return ins
@@ -172,34 +179,39 @@ class Interpreter:
                     return evaluate(step.eqn, ins)
         return evaluate(step.eqn, ins)
 
-    def keep(self, step: Step, ins: list) -> list:
+    def keep(self, step: EquationContext, ins: list) -> list:
         """The equation as it stands, of the likeliest values; it is listed, where it hides a jump."""
-        loses = any(is_soft(x) and not floating(v) for x, v in zip(ins, step.eqn.invars, strict=True))
+        # A soft integer that no rule can take is rounded to its likeliest value: that is a hard step, and is listed.
+        loses = any(is_soft(x) and not is_floating(v) for x, v in zip(ins, step.eqn.invars, strict=True))
         if (loses and step.eqn.outvars) or self._hides(step):
             self.kept[KeptHard(_NAMES.get(step.name, step.name), step.place)] = None
-        ins = [hardened(x, aval(v).dtype) if is_soft(x) else x for x, v in zip(ins, step.eqn.invars, strict=True)]
+        ins = [likeliest(x, aval(v).dtype) if is_soft(x) else x for x, v in zip(ins, step.eqn.invars, strict=True)]
         return evaluate(step.eqn, ins)
 
-    def _hides(self, step: Step) -> bool:
+    def _hides(self, step: EquationContext) -> bool:
+        """May a jump be behind this equation, which stays as it is?"""
         if not any(b & REACHED for b in step.bits) or is_certain(step.eqn, step.bits) or step.name == "is_finite":
             return False
+        # The pivots of an LU decomposition are integers that jump. In a solver they make no jump: the solution has none.
         if step.name == "lu" and any(e.primitive.name == "custom_linear_solve" for e in step.jaxpr.eqns):
-            return False  # in a solver its pivots make no jump
-        used = {
-            *(v for v in step.jaxpr.outvars if not isinstance(v, Literal)),
-            *(v for e in step.jaxpr.eqns for v in e.invars if not isinstance(v, Literal)),
-        }
-        whole = [v in used and not floating(v) and not is_key(aval(v).dtype) for v in step.eqn.outvars]
-        return any(whole) or step.name in CALLBACKS or step.name == "sort" or is_opaque(step.eqn)
+            return False
+        return step.name in CALLBACKS or step.name == "sort" or is_opaque(step.eqn) or _makes_integers(step)
 
-    def bind(self, step: Step, ins: Sequence, **changed: Any) -> list:
+    def bind(self, step: EquationContext, ins: Sequence, **changed: Any) -> list:
         """The equation of these operands, with some parameters changed."""
         return evaluate(step.eqn.replace(params={**step.eqn.params, **changed}), list(ins))
 
-    def exact(self, step: Step, ins: Sequence) -> Array:
+    def exact(self, step: EquationContext, ins: Sequence) -> Array:
         """The first result of the equation itself, for the value of `straight_through`; of the likeliest operands."""
-        given = [hardened(x, step.dtype(k)) for k, x in enumerate(ins)]
+        given = [likeliest(x, step.dtype(k)) for k, x in enumerate(ins)]
         return jax.lax.stop_gradient(evaluate(step.eqn, given)[0])
+
+
+def _makes_integers(step: EquationContext) -> bool:
+    """Is there an output without fraction, which can only change by a jump, that something reads?"""
+    read_here = (v for e in step.jaxpr.eqns for v in e.invars)
+    used = {v for v in itertools.chain(step.jaxpr.outvars, read_here) if not isinstance(v, Literal)}
+    return any(v in used and not is_floating(v) and not is_key(aval(v).dtype) for v in step.eqn.outvars)
 
 
 def _is_small(eqn: JaxprEqn) -> bool:

@@ -39,6 +39,7 @@ def choice(x: Float[Array, "*n k"], softness: Float[Array, ""]) -> Float[Array, 
     """
     finite = jnp.isfinite(x)
     usual = jnp.all(finite | (x == -jnp.inf), -1, keepdims=True) & jnp.any(finite, -1, keepdims=True)
+    # A Gumbel variable of scale b has standard deviation b pi/sqrt(6), hence the factor.
     scores = jnp.where(finite, x, 0.0) * (math.pi / math.sqrt(6)) / softness
     soft = jax.nn.softmax(jnp.where(finite | ~usual, scores, -jnp.inf), -1)
     return jnp.where(usual, soft, jax.nn.one_hot(jnp.argmax(x, -1), x.shape[-1], dtype=x.dtype))
@@ -50,9 +51,11 @@ def permutation(keys: Float[Array, "*n k"], softness: Float[Array, ""]) -> Float
     SoftSort (Prillo and Eisenschlos 2020, eq. 3). The first and the last row are `choice`'s, and so is everything where k = 2;
     the rows between are no exact probabilities.
     """
+    # NaN sorts last, as in NumPy.
     keys = jnp.where(jnp.isnan(keys), jnp.inf, keys)
     ordered = jnp.sort(keys, -1)
     a, b = ordered[..., :, None], keys[..., None, :]
+    # inf - inf is NaN: equal infinities are at distance 0, others are infinitely far.
     near = jnp.isfinite(a) & jnp.isfinite(b)
     gap = jnp.where(near, a, 0.0) - jnp.where(near, b, 0.0)
     return choice(jnp.where(near | (a == b), -jnp.abs(gap), -jnp.inf), softness)

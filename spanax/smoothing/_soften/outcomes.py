@@ -8,21 +8,24 @@ import jax
 import jax.numpy as jnp
 
 from ..._jaxprs import evaluate
-from .interpreter import Interpreter, Rule, Step
+from .interpreter import EquationContext, Interpreter, Rule
 from .values import Either, Outcomes, is_float, is_soft
 
 
-def _shared_draw(step: Step, ins: list) -> Any:
+def _shared_draw(step: EquationContext, ins: list) -> Any:
     """The draw of which all soft operands are functions; None where they are not, or the result is a float."""
+    # One draw: then the result is a function of that draw too, and its law is exact. Two draws, or a mean without a
+    # law, are not.
     roots = {x.root if isinstance(x, Outcomes | Either) else None for x in ins if is_soft(x)}
+    # A float beside it that carries noise of its own would need noise of its own in the result.
     moves = any(step.reached(k) and is_float(step.dtype(k)) for k, x in enumerate(ins) if not is_soft(x))
     return roots.pop() if len(roots) == 1 and not moves and not is_float(step.out.dtype) else None
 
 
-def enumerated(then: Rule) -> Rule:
+def for_each_outcome(then: Rule) -> Rule:
     """An elementwise operation, once for every outcome where all operands are functions of one draw; `then` otherwise."""
 
-    def rule(soft: Interpreter, step: Step, ins: list) -> list | None:
+    def rule(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
         root = _shared_draw(step, ins)
         if root is None:
             return then(soft, step, ins)

@@ -62,7 +62,7 @@ def operation(eqn: JaxprEqn) -> str:
     return eqn.primitive.name
 
 
-def floating(variable: Any) -> bool:
+def is_floating(variable: Any) -> bool:
     return jnp.issubdtype(getattr(aval(variable), "dtype", bool), jnp.inexact)
 
 
@@ -90,8 +90,9 @@ class Flow(NamedTuple):
 
 def is_certain(eqn: JaxprEqn, bits: Sequence[int]) -> bool:
     """A test for NaN, or whether a float equals a number that stands in the program: noise does not change it."""
-    if eqn.primitive.name not in ("eq", "ne") or not floating(eqn.invars[0]):
+    if eqn.primitive.name not in ("eq", "ne") or not is_floating(eqn.invars[0]):
         return False
+    # x == x is how NaN is tested for.
     return eqn.invars[0] is eqn.invars[1] or (any(b & CONSTANT for b in bits) and not any(b & WHOLE for b in bits))
 
 
@@ -104,6 +105,7 @@ class Reach:
 
     def of(self, program: ClosedJaxpr | Jaxpr, ins: Sequence[int]) -> Flow:
         jaxpr, consts = opened(program)
+        # What a closure is differentiated by comes as a constant of the program that is traced.
         given = tuple(REACHED if _is_given(c) else 0 for c in consts)
         key = (id(jaxpr), given, tuple(ins))
         if key not in self._flows:
@@ -128,25 +130,33 @@ class Reach:
             flow = self.of(called(eqn), ins)
             # What a rule of the user's covers is neither softened nor hidden, unless the value itself changes.
             return flow._replace(bits={}, acts=flow.softens if eqn.primitive in CUSTOM_RULES else flow.acts)
+        # Unknown programs inside an equation are taken as one operation: `is_opaque` then says whether they hide a
+        # step.
         rule = {P.scan_p: self._scan, P.cond_p: self._cond, P.while_p: self._while}.get(eqn.primitive, self._plain)
         return rule(eqn, ins)
 
     def _plain(self, eqn: JaxprEqn, ins: Sequence[int]) -> Flow:
         name, union = operation(eqn), _union(ins)
-        reached = bool(union & REACHED)
         certain = is_certain(eqn, ins)
-        softens = name in self.known and not certain
-        union = union if name in _KEEPS_WHOLE else union & ~WHOLE
-        if reached and (name in _ROUNDING or (name == "convert_element_type" and not floating(eqn.invars[0]))):
-            union |= WHOLE
-        outs = [union if floating(v) or (softens and _is_number(v)) else union & ~REACHED for v in eqn.outvars]
+        acts = bool(union & REACHED) and not certain and self._acts(eqn, ins)
+        outs = self._results(eqn, self._whole(eqn, union), name in self.known and not certain)
         if name in ("broadcast_in_dim", "convert_element_type") and all(b & CONSTANT for b in ins):
             outs = [b | CONSTANT for b in outs]
-        mixing = ()
-        if name == "select_n" and ins[0] & REACHED and floating(eqn.outvars[0]) and _union(ins[1:]) & CARRIED:
-            outs, mixing = [outs[0] | MIXED], (eqn,)
-        acts = reached and not certain and self._acts(eqn, ins)
-        return Flow(tuple(outs), {}, acts, acts and name in self.known, mixing)
+        if _mixes_states(eqn, ins):
+            return Flow((outs[0] | MIXED,), {}, acts, acts and name in self.known, (eqn,))
+        return Flow(tuple(outs), {}, acts, acts and name in self.known)
+
+    def _results(self, eqn: JaxprEqn, union: int, softened: bool) -> list[int]:
+        # Noise passes floats on; a boolean or an integer takes it on only where an operation here is softened.
+        return [union if is_floating(v) or (softened and _is_number(v)) else union & ~REACHED for v in eqn.outvars]
+
+    def _whole(self, eqn: JaxprEqn, union: int) -> int:
+        """What rounds, or casts from a number without fraction, makes whole floats; most other operations lose that."""
+        name = operation(eqn)
+        rounds = name in _ROUNDING or (name == "convert_element_type" and not is_floating(eqn.invars[0]))
+        if union & REACHED and rounds:
+            return union | WHOLE
+        return union if name in _KEEPS_WHOLE else union & ~WHOLE
 
     def _acts(self, eqn: JaxprEqn, ins: Sequence[int]) -> bool:
         name = operation(eqn)
@@ -154,8 +164,9 @@ class Reach:
             return False
         if name in STEPS or name in _LIBRARY or name in CALLBACKS:
             return True
-        if any(b & REACHED and not floating(v) for b, v in zip(ins, eqn.invars, strict=True)):
+        if any(b & REACHED and not is_floating(v) for b, v in zip(ins, eqn.invars, strict=True)):
             return True
+        # Sorted keys are continuous; what is carried along, such as the order, is not.
         if name == "sort":
             return len(eqn.outvars) > 1
         return any(_is_number(v) for v in eqn.outvars) or is_opaque(eqn)
@@ -181,29 +192,28 @@ class Reach:
             flow = self.of(program, operands)
             return [s | (b & LASTING) for s, b in zip(state, flow.outs, strict=False)], (flow, operands)
 
+        # Bits only grow, so this ends after a few rounds.
         return fixed_point(step, [b | CARRIED for b in start])[1]
 
     def _cond(self, eqn: JaxprEqn, ins: Sequence[int]) -> Flow:
         index, *operands = ins
         flows = [self.of(b, operands) for b in cond_branches(eqn)]
-        outs = [_union(of_one) | index & ~CONSTANT for of_one in zip(*(f.outs for f in flows), strict=True)]
-        outs = [b if floating(v) or _is_number(v) else b & ~REACHED for b, v in zip(outs, eqn.outvars, strict=True)]
-        mixing = sum((f.mixing for f in flows), ())
-        if index & REACHED:
-            states = [_union(f.outs[k] for f in flows) & CARRIED for k in range(len(outs))]
-            mixes = [bool(s) and floating(v) for s, v in zip(states, eqn.outvars, strict=True)]
-            outs = [b | MIXED if m else b for b, m in zip(outs, mixes, strict=True)]
-            mixing += (eqn,) if any(mixes) else ()
-        chosen = bool(index & REACHED)
-        acts, softens = chosen or any(f.acts for f in flows), chosen or any(f.softens for f in flows)
-        return Flow(tuple(outs), {}, acts, softens, mixing, sum((f.mixed for f in flows), ()))
+        outs, mixing, mixed = _join_branches(flows, index, eqn.outvars)
+        if not index & REACHED:
+            return Flow(outs, {}, any(f.acts for f in flows), any(f.softens for f in flows), mixing, mixed)
+        # A soft index: all branches are run, and their results are mixed. A mixture of two states of the loop around is marked,
+        # because a loop that hands it on mixes in every iteration, and may grow without bound.
+        mixes = [bool(b & CARRIED) and is_floating(v) for b, v in zip(_states(flows), eqn.outvars, strict=True)]
+        outs = tuple(b | MIXED if m else b for b, m in zip(outs, mixes, strict=True))
+        return Flow(outs, {}, True, True, mixing + ((eqn,) if any(mixes) else ()), mixed)
 
     def _while(self, eqn: JaxprEqn, ins: Sequence[int]) -> Flow:
         outer = _union(ins) & (CARRIED | MIXED)
+        # The condition is looked at with the bits that the body ends up with.
         flow, _, tested = self.while_loop(eqn, [b & LASTING for b in ins])
         if tested:  # the loop stays as it is
             union = _union(ins) & ~CONSTANT
-            outs = [union if floating(v) else union & ~REACHED for v in eqn.outvars]
+            outs = [union if is_floating(v) else union & ~REACHED for v in eqn.outvars]
             return Flow(tuple(outs), {}, True)
         return self._after_loop(flow, len(flow.outs), outer)
 
@@ -214,6 +224,26 @@ class Reach:
         flow, operands = self.loop(loop.body, consts, start)
         test = self.of(loop.test, [*tested, *loop.split_body(operands)[1]])
         return flow, operands, test.acts or bool(test.outs[0] & REACHED)
+
+
+def _mixes_states(eqn: JaxprEqn, ins: Sequence[int]) -> bool:
+    """A soft choice among values of which one is the state of the loop around."""
+    chooses = eqn.primitive.name == "select_n" and bool(ins[0] & REACHED)
+    return chooses and is_floating(eqn.outvars[0]) and bool(_union(ins[1:]) & CARRIED)
+
+
+def _states(flows: Sequence[Flow]) -> list[int]:
+    """The bits of each result, from all branches."""
+    return [_union(of_one) for of_one in zip(*(f.outs for f in flows), strict=True)]
+
+
+def _join_branches(
+    flows: Sequence[Flow], index: int, outvars: Sequence
+) -> tuple[tuple[int, ...], tuple[JaxprEqn, ...], tuple[JaxprEqn, ...]]:
+    """The bits of the results, whichever branch is taken, and the equations that mix in any of them."""
+    outs = [b | index & ~CONSTANT for b in _states(flows)]
+    bits = (b if is_floating(v) or _is_number(v) else b & ~REACHED for b, v in zip(outs, outvars, strict=True))
+    return tuple(bits), sum((f.mixing for f in flows), ()), sum((f.mixed for f in flows), ())
 
 
 def is_opaque(eqn: JaxprEqn) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,15 +12,15 @@ from jaxtyping import Array
 from ..._jaxprs import is_traced
 from . import noise
 from .arithmetic import of_integers
-from .interpreter import Interpreter, Rule, Step, broadcast
-from .outcomes import enumerated
+from .interpreter import EquationContext, Interpreter, Rule, broadcast
+from .outcomes import for_each_outcome
 from .reach import COMPARISONS, CONSTANT
-from .values import Either, Outcomes, Soft, Whole, default_float, is_float, is_soft, number
+from .values import Either, Outcomes, SoftBool, Whole, default_float, is_float, is_soft, number
 
 # -- comparisons
 
 
-def _compare(soft: Interpreter, step: Step, ins: list) -> list:
+def _compare(soft: Interpreter, step: EquationContext, ins: list) -> list:
     """P(a < b): of floats, P(a + softness e < b).
 
     Whole numbers get no noise of their own: one whose law is known is compared exactly, one with a mean only is taken for one of
@@ -27,23 +29,25 @@ def _compare(soft: Interpreter, step: Step, ins: list) -> list:
     if step.name in ("eq", "ne") and not any(map(is_soft, ins)) and any(b & CONSTANT for b in step.bits):
         return soft.exactly(step, ins)
     name, (a, b), at = step.name.removesuffix("_to"), ins, (0, 1)
-    if name in ("gt", "ge"):
+    if name in ("gt", "ge"):  # a > b is b < a
         name, a, b, at = {"gt": "lt", "ge": "le"}[name], b, a, (1, 0)
-    if isinstance(a, Whole) and not is_soft(b) and not step.reached(at[1]):
-        p = _of_law(name, a, number(b, a.at.dtype))
-    elif isinstance(b, Whole) and not is_soft(a) and not step.reached(at[0]):
-        p = _of_law({"lt": "gt", "le": "ge"}.get(name, name), b, number(a, b.at.dtype))
-    else:
-        x, y = _on_one_side(step, a, b)
-        fixed = [not is_soft(v) and not step.reached(k) for v, k in zip((a, b), at, strict=True)]
-        if all(step.is_whole(k, v) or f for v, k, f in zip((a, b), at, fixed, strict=True)):
-            p = _of_counts(name, x, y, fixed, step.dtype(0) == jnp.bool_)
-        else:
-            p = soft.value(_of_floats(name, x, y, soft.noise(x.dtype)), soft.exact(step, ins))
-    return [soft.truth(p)]
+    if isinstance(a, Whole) and _is_fixed(step, at[1], b):
+        return [soft.truth(_of_law(name, a, number(b, a.at.dtype)))]
+    if isinstance(b, Whole) and _is_fixed(step, at[0], a):
+        return [soft.truth(_of_law({"lt": "gt", "le": "ge"}.get(name, name), b, number(a, b.at.dtype)))]
+    x, y = _on_one_side(step, a, b)
+    fixed = [_is_fixed(step, k, v) for v, k in zip((a, b), at, strict=True)]
+    if all(f or step.is_whole(k, v) for v, k, f in zip((a, b), at, fixed, strict=True)):
+        return [soft.truth(_of_counts(name, x, y, fixed, step.dtype(0) == jnp.bool_))]
+    return [soft.truth(soft.value(_of_floats(name, x, y, soft.noise(x.dtype)), soft.exact(step, ins)))]
 
 
-def _on_one_side(step: Step, a, b) -> list[Array]:
+def _is_fixed(step: EquationContext, k: int, value: Any) -> bool:
+    """An operand that noise does not reach: an exact number."""
+    return not is_soft(value) and not step.reached(k)
+
+
+def _on_one_side(step: EquationContext, a, b) -> list[Array]:
     dtype = jnp.promote_types(number(a).dtype, number(b).dtype)
     return [broadcast(number(v, dtype), step.out.shape) for v in (a, b)]
 
@@ -89,16 +93,16 @@ def _of_floats(name: str, x: Array, y: Array, softness: Array) -> Array:
 # -- rounding
 
 
-def _whole(soft: Interpreter, step: Step, x, at: Array, scale: Array, **options) -> Whole:
+def _whole(soft: Interpreter, step: EquationContext, x, at: Array, scale: Array, **options) -> Whole:
     """T(at + scale e), to which `hard` gives the exact value."""
     hard = soft.exact(step, x).astype(at.dtype) if soft.straight_through else None
     return Whole(at, broadcast(scale, at.shape), jnp.zeros_like(at), hard, **options)
 
 
-def _rounding(move: float) -> Rule:
+def _rounding_rule(move: float) -> Rule:
     """floor(x + move), but for the ends of the steps, which noise does not meet."""
 
-    def rule(soft: Interpreter, step: Step, ins: list) -> list:
+    def rule(soft: Interpreter, step: EquationContext, ins: list) -> list:
         (x,) = ins
         if is_soft(x):
             return [x]  # whole already
@@ -107,25 +111,26 @@ def _rounding(move: float) -> Rule:
     return rule
 
 
-def _trunc(soft: Interpreter, step: Step, ins: list) -> list:
+def _trunc(soft: Interpreter, step: EquationContext, ins: list) -> list:
     (x,) = ins
     return [x if is_soft(x) else _whole(soft, step, ins, x, soft.noise(x.dtype), truncates=True, fine=soft.fine)]
 
 
-def _sign(soft: Interpreter, step: Step, ins: list) -> list:
+def _sign(soft: Interpreter, step: EquationContext, ins: list) -> list:
     (x,) = ins
     if is_soft(x):
-        return [Soft(jnp.clip(number(x), -1, 1))]
+        # A whole number with a mean only: between -1 and 1 its sign is linear, as a comparison with 0 is.
+        return [SoftBool(jnp.clip(number(x), -1, 1))]
     p = noise.positive(jnp.where(jnp.isnan(x), 0.0, x), soft.noise(x.dtype))
     if soft.straight_through:  # of 0 as well, whose sign is neither
-        return [Soft(soft.value(2 * p - 1, jnp.sign(x)))]
+        return [SoftBool(soft.value(2 * p - 1, jnp.sign(x)))]
     return [Either(p, -jnp.ones_like(x), jnp.ones_like(x), soft.new_root())]
 
 
 # -- quotients and remainders of floats: their noise is the dividend's
 
 
-def _floor_divide(soft: Interpreter, step: Step, ins: list) -> list | None:
+def _floor_divide(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
     if not is_float(step.out.dtype):
         return of_integers(soft, step, ins)
     x, y = as_floats(step, ins)
@@ -136,6 +141,7 @@ def _floor_divide(soft: Interpreter, step: Step, ins: list) -> list | None:
 
 def _quotient(soft: Interpreter, x: Array, y: Array):
     """x/y, its noise, and where that makes sense."""
+    # Division by 0 and infinities are left to the hard operation: noise on them has no meaning.
     usual = jnp.isfinite(y) & (y != 0) & jnp.isfinite(x)
     safe = jnp.where(usual, y, 1.0)
     return jnp.where(usual, x, 0.0) / safe, soft.noise(x.dtype) / jnp.abs(safe), usual
@@ -146,7 +152,7 @@ def _always(usual: Array) -> bool:
 
 
 def _remainder(truncates: bool) -> Rule:
-    def rule(soft: Interpreter, step: Step, ins: list) -> list | None:
+    def rule(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
         if not is_float(step.out.dtype):
             return of_integers(soft, step, ins)
         x, y = as_floats(step, ins)
@@ -159,7 +165,7 @@ def _remainder(truncates: bool) -> Rule:
     return rule
 
 
-def _divmod(soft: Interpreter, step: Step, ins: list) -> list | None:
+def _divmod(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
     if not is_float(step.out.dtype):
         return None
     x, y = as_floats(step, ins)
@@ -173,7 +179,7 @@ def _divmod(soft: Interpreter, step: Step, ins: list) -> list | None:
     ]
 
 
-def as_floats(step: Step, ins: list) -> list[Array]:
+def as_floats(step: EquationContext, ins: list) -> list[Array]:
     """The operands, in the dtype and the shape of the result."""
     return [broadcast(number(x, step.out.dtype), step.out.shape) for x in ins]
 
@@ -181,10 +187,10 @@ def as_floats(step: Step, ins: list) -> list[Array]:
 # -- casts
 
 
-def _convert(soft: Interpreter, step: Step, ins: list) -> list | None:
+def _convert(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
     (x,), target = ins, step.out.dtype
     if not is_soft(x):
-        if is_float(target) or target == jnp.bool_ or not jnp.issubdtype(step.dtype(0), jnp.floating):
+        if is_float(target) or target == jnp.bool_ or not jnp.issubdtype(step.dtype(0), jnp.is_floating):
             return None  # of a float to a boolean: noise is never 0
         finite = jnp.isfinite(x)
         at = jnp.where(finite, x, 0.0).astype(default_float())
@@ -196,12 +202,12 @@ def _convert(soft: Interpreter, step: Step, ins: list) -> list | None:
     if isinstance(x, Either):
         return [Either(x.p, x.no.astype(target), x.yes.astype(target), x.root)]
     if is_float(target):
-        return [Soft(number(x, target))]
+        return [SoftBool(number(x, target))]
     if target == jnp.bool_:
         return [soft.truth(_nonzero(x))]
     if isinstance(x, Whole):
         return [x]
-    return [Soft(number(x, default_float()))]
+    return [SoftBool(number(x, default_float()))]
 
 
 def _nonzero(x) -> Array:
@@ -211,7 +217,7 @@ def _nonzero(x) -> Array:
     return jnp.clip(jnp.abs(number(x, default_float())), 0, 1)
 
 
-def _signbit(soft: Interpreter, step: Step, ins: list) -> list:
+def _signbit(soft: Interpreter, step: EquationContext, ins: list) -> list:
     """Of -0. as of 0.: noise tells them not apart."""
     (x,) = ins
     p = noise.positive(-jnp.where(jnp.isnan(number(x)), 0.0, number(x)), soft.noise(number(x).dtype))
@@ -219,10 +225,10 @@ def _signbit(soft: Interpreter, step: Step, ins: list) -> list:
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(COMPARISONS, enumerated(_compare)),
-    "floor": _rounding(0.0),
-    "ceil": _rounding(1.0),
-    "round": _rounding(0.5),
+    **dict.fromkeys(COMPARISONS, for_each_outcome(_compare)),
+    "floor": _rounding_rule(0.0),
+    "ceil": _rounding_rule(1.0),
+    "round": _rounding_rule(0.5),
     "trunc": _trunc,
     "signbit": _signbit,
     "sign": _sign,

@@ -2,7 +2,7 @@
 
 A value of the hard program that no softened operation reaches stays the array that it is. Else it is one of
 
-- `Soft`: its mean alone;
+- `SoftBool`: its mean alone;
 - `Whole`: a rounded number, with the noise before the rounding, so that P(N < c) is exact for every c;
 - `Outcomes`: a law over finitely many values, such as an argmax;
 - `Either`: one over two values, such as a comparison;
@@ -27,7 +27,7 @@ from . import noise
 LARGEST_RANGE = 64  # integers between two bounds, whose clipped mean is summed exactly
 
 
-class Soft(eqx.Module):
+class SoftBool(eqx.Module):
     """A boolean (its mean is the chance that it holds) or an integer, by its mean."""
 
     mean: Float[Array, "*n"]
@@ -53,6 +53,8 @@ class Whole(eqx.Module):
         c = jnp.asarray(c, self.at.dtype)
         edge = c - self.shift
         if self.truncates:
+            # Truncation goes towards 0, so that the step at every c <= 0 lies one further down: trunc(x) < 0 means x
+            # <= -1.
             edge = jnp.where(edge >= 1, edge, edge - 1)
         p = noise.positive(edge - self.at, self.scale)
         if self.hard is not None:
@@ -61,9 +63,12 @@ class Whole(eqx.Module):
 
     @property
     def mean(self) -> Float[Array, "*n"]:
+        # The mean of a clipped number is not the clipped mean. E[N] = low + sum over k of P(N >= k), exact for a
+        # bounded N.
         if self.high - self.low <= LARGEST_RANGE:
             steps = (1 - self.below(k) for k in np.arange(self.low + 1, self.high + 1))
             return sum(steps, jnp.full_like(self.at, self.low))
+        # Without bounds the sum has a closed form, a Fourier series or a few terms of erf.
         mean = noise.floor(self.at, self.scale, self.fine) + self.shift
         if self.truncates:
             mean = mean + noise.positive(-self.at, self.scale)
@@ -105,6 +110,7 @@ class Either(eqx.Module):
     @property
     def mean(self) -> Float[Array, "*n"]:
         no, yes = self.no.astype(self.p.dtype), self.yes.astype(self.p.dtype)
+        # Not (1 - p) no + p yes, which rounds differently where both are equal.
         return no + self.p * (yes - no)
 
     def outcomes(self) -> Outcomes:
@@ -123,7 +129,7 @@ class Columns(eqx.Module):
         return jnp.concatenate([number(x, default_float()) for x in self.parts], self.axis)
 
 
-KINDS = (Soft, Whole, Outcomes, Either, Columns)
+KINDS = (SoftBool, Whole, Outcomes, Either, Columns)
 
 
 def is_soft(x: Any) -> bool:
@@ -161,7 +167,7 @@ def number(x: Any, dtype: Any = None) -> Array:
     return x.astype(dtype)
 
 
-def hardened(x: Any, dtype: Any) -> Array:
+def likeliest(x: Any, dtype: Any) -> Array:
     """The likeliest boolean, the nearest integer; the mean, of what is a float."""
     if not is_soft(x):
         return x
@@ -177,18 +183,18 @@ def hardened(x: Any, dtype: Any) -> Array:
 
 
 def canonical(x: Any, dtype: Any, soft: bool) -> Any:
-    """The form in which a value crosses into a branch's result or a loop's state: an array, or a `Soft` mean."""
+    """The form in which a value crosses into a branch's result or a loop's state: an array, or a `SoftBool` mean."""
     if is_float(dtype):
         return number(x, dtype)
     if soft:
-        return Soft(number(x, default_float()))
-    return hardened(x, dtype) if is_soft(x) or not is_number(dtype) else jnp.asarray(x).astype(dtype)
+        return SoftBool(number(x, default_float()))
+    return likeliest(x, dtype) if is_soft(x) or not is_number(dtype) else jnp.asarray(x).astype(dtype)
 
 
 def law(x: Any, n: int) -> tuple[Array, Float[Array, "*n k"]]:
     """The law of an index into n places, as (values, weights) with the outcomes last; what leaves the places is clipped.
 
-    A `Soft` number is one of the two integers next to its mean.
+    A `SoftBool` number is one of the two integers next to its mean.
     """
     if isinstance(x, Either):
         x = x.outcomes()
@@ -208,7 +214,7 @@ def law(x: Any, n: int) -> tuple[Array, Float[Array, "*n k"]]:
 
 def chances(x: Any, n: int) -> Float[Array, "*n k"]:
     """P(clip(N, 0, n - 1) = k), the k last."""
-    if isinstance(x, Soft):
+    if isinstance(x, SoftBool):
         mean = jnp.clip(x.mean, 0, n - 1)
         return jnp.stack([jnp.clip(1 - jnp.abs(mean - k), 0, 1) for k in range(n)], -1)
     values, weights = law(x, n)
@@ -227,7 +233,7 @@ def mix(weights: list[Array], cases: list[Array]) -> Array:
     return jnp.where(usual, mean, likeliest)
 
 
-def averaged(weights: Float[Array, "*n k"], values: Array) -> Array:
+def mean_under(weights: Float[Array, "*n k"], values: Array) -> Array:
     """The same of values[..., k]."""
     weights = jnp.broadcast_to(weights, values.shape)
     finite = jnp.isfinite(values)

@@ -1,4 +1,9 @@
-"""A traced program written out: calls are looked into as if they were written in place, every value has a number of its own."""
+"""A traced program written out: calls are looked into as if they were written in place, every value has a number of its own.
+
+`program/_derivatives/flat.py` flattens as well, for another purpose: a straight list of the steps of one scalar program, for
+value numbering and derivatives, where loops and branches stay closed. Here they are opened, as blocks inside of a node, since a
+draw inside one may decide something outside, and each equation keeps its path, by which the program is rewritten afterwards.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +33,7 @@ from ..flow import Path
 Ref = int | Literal  # a value: its number, or a number that the program spells out
 
 
+# Compared by identity: a node stands for one place in the program, and equal equations may stand at two.
 @dataclasses.dataclass(eq=False)
 class Node:
     """One equation; `blocks`: the programs that it runs, where it is a loop or a branch."""
@@ -55,7 +61,7 @@ class Block:
     around: Node | None = None  # the loop or branch that runs it
 
     @functools.cached_property
-    def made(self) -> dict[int, Node]:
+    def makers(self) -> dict[int, Node]:
         return {v: node for node in self.nodes for v in node.outs}
 
     @functools.cached_property
@@ -73,6 +79,7 @@ class Flat:
     def __init__(self, closed: ClosedJaxpr):
         self.avals: list[Any] = []
         self.constants: dict[int, Any] = {}
+        # Not in `constants`: nothing is known of their values while this program is traced.
         self.traced: list[int] = []  # constants of the program that are traced further out
         self.main = self._block(closed, (), None)
 
@@ -85,6 +92,7 @@ class Flat:
 
     def _block(self, program: ClosedJaxpr | Jaxpr, path: Path, around: Node | None) -> Block:
         jaxpr, consts = opened(program)
+        # Inputs are numbered first: a node inside may read them before any output is known.
         block = Block(around=around)
         block.ins = tuple(map(self._new, jaxpr.invars))
         env: dict[Any, Ref] = dict(zip(jaxpr.invars, block.ins, strict=True))
@@ -94,6 +102,7 @@ class Flat:
     def _write(self, jaxpr: Jaxpr, consts: Sequence, env: dict[Any, Ref], path: Path, block: Block) -> list[Ref]:
         """Adds the equations to the block, and returns the outputs. `env`: the values of the inputs."""
         for v, x in zip(jaxpr.constvars, consts, strict=True):
+            # A compiled function that is called twice is written out twice, with numbers of its own each time.
             env[v] = number = self._new(v)
             if is_traced(x):
                 self.traced.append(number)
@@ -105,6 +114,7 @@ class Flat:
 
         for i, eqn in enumerate(jaxpr.eqns):
             here, ins = (*path, i), tuple(map(read, eqn.invars))
+            # A custom rule stays closed: its derivative is the user's, and is not that of what stands inside.
             if eqn.primitive in PLAIN_CALLS and not is_again(eqn):
                 inner, inner_consts = body(eqn)
                 outs = self._write(inner, inner_consts, dict(zip(inner.invars, ins, strict=True)), here, block)

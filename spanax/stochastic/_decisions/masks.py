@@ -7,20 +7,22 @@ the support, or the expectation is infinite, and so is its estimate. That holds 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ..._jaxprs import Literal, P, scan_parts
 from ..sampling import cost_p
-from .decided import is_inexact
 from .flat import Block, Flat, Node, Ref
+from .operations import is_inexact
 
 _LOGICAL = frozenset("and or not reduce_and reduce_or".split())
 _SHAPES = frozenset(
     "broadcast_in_dim concatenate convert_element_type copy expand_dims reshape rev slice squeeze transpose unstack".split()
 )
 _SUMS = frozenset("add add_any neg reduce_sum sub".split())
+
+Place = tuple[Block, int]  # a value, and the block that it is used in
 
 
 def is_mask_of_support(flat: Flat, node: Node) -> bool:
@@ -30,24 +32,33 @@ def is_mask_of_support(flat: Flat, node: Node) -> bool:
         return False
     while queue:
         v = queue.pop()
-        if v in node.block.outs:
+        if v in node.block.outs:  # what is done with it outside is not followed
             return False
         for user in node.block.users.get(v, ()):
-            if user.name == "select_n" and user.ins[0] == v and v not in user.ins[1:]:
-                infinite = [_is_infinite(flat, node.block, r) for r in user.ins[1:]]
-                if not any(infinite) or not is_added(node.block, user.outs[0]):
-                    return False
-            elif user.name in _LOGICAL or (user.name in _SHAPES and not is_inexact(flat.avals[user.outs[0]].dtype)):
+            if _is_logical(flat, user):
                 queue.extend(w for w in user.outs if w not in seen)
                 seen.update(user.outs)
-            else:
+            elif not _adds_infinity(flat, user, v):
                 return False
     return True
 
 
+def _is_logical(flat: Flat, node: Node) -> bool:
+    """Is the result still a mask?"""
+    return node.name in _LOGICAL or (node.name in _SHAPES and not is_inexact(flat.avals[node.outs[0]].dtype))
+
+
+def _adds_infinity(flat: Flat, node: Node, mask: int) -> bool:
+    """Is it a choice by the mask between numbers and infinities, which is added to the costs?"""
+    if node.name != "select_n" or node.ins[0] != mask or mask in node.ins[1:]:
+        return False
+    return any(_is_infinite(flat, node.block, r) for r in node.ins[1:]) and is_added(node.block, node.outs[0])
+
+
 def _is_infinite(flat: Flat, block: Block, ref: Ref) -> bool:
-    while isinstance(ref, int) and ref in block.made and block.made[ref].name in _SHAPES - {"concatenate"}:
-        ref = block.made[ref].ins[0]
+    # `-inf` comes broadcast to the shape of the other cases, and often converted.
+    while isinstance(ref, int) and ref in block.makers and block.makers[ref].name in _SHAPES - {"concatenate"}:
+        ref = block.makers[ref].ins[0]
     value = ref.val if isinstance(ref, Literal) else flat.constants.get(ref)
     return value is not None and is_inexact(np.asarray(value).dtype) and not np.any(np.isfinite(value))
 
@@ -56,30 +67,48 @@ def is_added(block: Block, start: int) -> bool:
     """Does it reach the costs by sums alone?"""
     queue, seen = [(block, start)], {start}
     while queue:
-        found = _next(*queue.pop())
-        if found is None:
+        places = _next_places(*queue.pop())
+        if places is None:
             return False
-        queue.extend(pair for pair in found if pair[1] not in seen)
-        seen.update(v for _, v in found)
+        queue.extend(place for place in places if place[1] not in seen)
+        seen.update(v for _, v in places)
     return True
 
 
-def _next(block: Block, v: int) -> list[tuple[Block, int]] | None:
+def _next_places(block: Block, v: int) -> list[Place] | None:
     """What the value is passed on to; None where it is more than added."""
-    found: list[tuple[Block, int]] = []
+    places: list[Place] = []
     for user in block.users.get(v, ()):
-        places = [k for k, r in enumerate(user.ins) if r == v]
-        is_case = user.name == "select_n" and 0 not in places
-        if is_case or user.name in _SUMS or user.name in _SHAPES or _is_scaled(user, v):
-            found += [(block, w) for w in user.outs]
-        elif user.eqn.primitive is P.scan_p:
-            found += [(user.blocks[0], user.blocks[0].ins[k]) for k in places]
-        elif user.eqn.primitive is P.cond_p and 0 not in places:
-            found += [(inner, inner.ins[k - 1]) for inner in user.blocks for k in places]
-        elif user.eqn.primitive is not cost_p:
+        further = _passed_on(block, user, v)
+        if further is None:
             return None
-    outs = list(_outputs(block, v))
-    return None if None in outs else [*found, *(pair for pair in outs if pair)]
+        places += further
+    # A result of the whole program is a cost.
+    outs = list(_beyond(block, v))
+    return None if None in outs else [*places, *(place for place in outs if place)]
+
+
+def _passed_on(block: Block, user: Node, v: int) -> list[Place] | None:
+    # As the predicate of a choice it is not added, but decides; and a product with a float may be a product with 0.
+    operands = [k for k, r in enumerate(user.ins) if r == v]
+    if _adds(user, v, operands):
+        return [(block, w) for w in user.outs]
+    if user.eqn.primitive is P.scan_p:
+        return _into_blocks(user, operands)
+    if user.eqn.primitive is P.cond_p and 0 not in operands:
+        # The index of the branch comes before what the branches are given.
+        return _into_blocks(user, [k - 1 for k in operands])
+    return [] if user.eqn.primitive is cost_p else None
+
+
+def _into_blocks(node: Node, operands: Sequence[int]) -> list[Place]:
+    return [(block, block.ins[k]) for block in node.blocks for k in operands]
+
+
+def _adds(node: Node, v: int, operands: Sequence[int]) -> bool:
+    """Is the result the value itself, a multiple of it, or a sum with it? Then it is infinite where the value is."""
+    is_case = node.name == "select_n" and 0 not in operands
+    return is_case or node.name in _SUMS or node.name in _SHAPES or _is_scaled(node, v)
 
 
 def _is_scaled(node: Node, v: int) -> bool:
@@ -89,17 +118,17 @@ def _is_scaled(node: Node, v: int) -> bool:
     )
 
 
-def _outputs(block: Block, v: int) -> Iterator[tuple[Block, int] | None]:
-    """Where it goes beyond its block."""
+def _beyond(block: Block, v: int) -> Iterator[Place | None]:
+    """Where it goes as a result of its block; None where that cannot be followed."""
     around = block.around
     for k, r in enumerate(block.outs):
         if r != v or around is None:
             continue
-        if around.eqn.primitive is P.while_p:
+        if around.eqn.primitive is P.while_p:  # it may decide how many iterations there are
             yield None
             continue
         yield around.block, around.outs[k]
         if around.eqn.primitive is P.scan_p:
             scan = scan_parts(around.eqn)
             if k < scan.num_carry:
-                yield block, scan.split(block.ins)[1][k]
+                yield block, scan.split(block.ins)[1][k]  # and the next iteration starts with it

@@ -1,9 +1,9 @@
-"""Is it a batched loss? Draws in independent lanes whose costs are only summed at the end.
+"""Is it a batched loss? Draws of independent examples whose costs are only summed at the end.
 
-Such a program is right inside one expectation, but every draw answers to the cost of every lane, so its variance grows
-with the batch; `jax.vmap(expectation(f))` gives each draw its own lane's cost. This pass follows the leading axis of
-each batch of draws through the traced program: while each entry along it depends on one lane only, and the last thing
-that happens is a sum, the lanes never met.
+Such a program is right inside one expectation, but every draw answers to the cost of every example, so its variance grows
+with the batch; `jax.vmap(expectation(f))` gives each draw the cost of its own example. This analysis follows the leading axis of
+each batch of draws through the traced program: while each entry along it depends on one example only, and the last thing
+that happens is a sum, the examples never met.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from ..._jaxprs import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, aval, body, is_cal
 from ...bridges import Drawing, Local
 from ..sampling import Site, cost_p, parts, sample_p
 
-# What a value is to the lanes of a site: the axis along which they lie, or one of these.
-SUMMED = "summed"  # a sum over lanes, scaled or shifted
+# What a value is to the examples of a site: the axis along which they lie, or one of these.
+# Independent examples are what it looks for, so any doubt is MIXED: a wrong warning would send users after a problem that
+# they do not have.
+SUMMED = "summed"  # a sum over the examples, scaled or shifted
 MIXED = "mixed"  # anything else
-Lanes = Mapping[Site, int | str]
+Batches = Mapping[Site, int | str]
 
 ELEMENTWISE = frozenset(
     "abs add add_any and atan2 clamp ceil convert_element_type copy cos cosh div eq erf erfc exp exp2 expm1 floor ge gt "
@@ -32,13 +34,14 @@ LINEAR = frozenset(
 
 def warn_of_batched_loss(closed: ClosedJaxpr, bridge: Callable[[Site], Drawing]) -> None:
     """Warns with `SpanaxWarning`, once a site, where a batch of draws that are not `Local` meets only in a sum."""
-    found: dict[Site, int] = {}
-    costs: list[Lanes] = []
-    outs = _walk(closed.jaxpr, [{}] * len(closed.jaxpr.invars), costs, found)
-    for site, size in found.items():
+    sizes: dict[Site, int] = {}
+    costs: list[Batches] = []
+    outs = _walk(closed.jaxpr, [{}] * len(closed.jaxpr.invars), costs, sizes)
+    for site, size in sizes.items():
+        # The draws of an inner estimate answer to the inner costs, which its own check has looked at.
         if site.estimate is not None or isinstance(bridge(site), Local):
             continue
-        if any(lanes.get(site, MIXED) != MIXED for lanes in (outs[0], *costs)):
+        if any(batches.get(site, MIXED) != MIXED for batches in (outs[0], *costs)):
             _warn(site, size)
 
 
@@ -54,11 +57,12 @@ def _warn(site: Site, size: int) -> None:
 def _batch_size(eqn: JaxprEqn) -> int:
     """The length of the leading axis of a batch of draws; 1 where there is none."""
     site, shape = eqn.params["site"], aval(eqn.outvars[0]).shape
-    batched = site.lanes or parts(site, [aval(v) for v in eqn.invars[1:]])[0].batch_shape
+    # Only the shapes of the parameters are needed, so abstract ones will do.
+    batched = site.vmapped or parts(site, [aval(v) for v in eqn.invars[1:]])[0].batch_shape
     return shape[0] if batched else 1
 
 
-def _walk(jaxpr: Jaxpr, ins: Sequence[Lanes], costs: list[Lanes], found: dict[Site, int]) -> list[Lanes]:
+def _walk(jaxpr: Jaxpr, ins: Sequence[Batches], costs: list[Batches], sizes: dict[Site, int]) -> list[Batches]:
     env = dict(zip(jaxpr.invars, ins, strict=True))
 
     def read(v):
@@ -67,38 +71,48 @@ def _walk(jaxpr: Jaxpr, ins: Sequence[Lanes], costs: list[Lanes], found: dict[Si
     for eqn in jaxpr.eqns:
         ins = [read(v) for v in eqn.invars]
         if is_call(eqn):
-            outs = _walk(body(eqn)[0], ins, costs, found)
+            outs = _walk(body(eqn)[0], ins, costs, sizes)
         elif eqn.primitive is cost_p:
             costs.append(ins[0])
             outs = []
         else:
+            # Loops and branches have no rule, so what comes out of them is MIXED.
             outs = [_merge(eqn, ins)] * len(eqn.outvars)
             if eqn.primitive is sample_p and (size := _batch_size(eqn)) > 1:
-                found[eqn.params["site"]] = size
+                sizes[eqn.params["site"]] = size
                 outs = [{**outs[0], eqn.params["site"]: 0}]
         env.update(zip(eqn.outvars, outs, strict=True))
     return [read(v) for v in jaxpr.outvars]
 
 
-def _merge(eqn: JaxprEqn, ins: Sequence[Lanes]) -> Lanes:
-    sites = {site for lanes in ins for site in lanes}
-    return {site: _result(eqn, [lanes.get(site) for lanes in ins]) for site in sites}
+def _merge(eqn: JaxprEqn, ins: Sequence[Batches]) -> Batches:
+    sites = {site for batches in ins for site in batches}
+    return {site: _result(eqn, [batches.get(site) for batches in ins]) for site in sites}
 
 
 def _result(eqn: JaxprEqn, ins: Sequence[int | str | None]) -> int | str:
-    """Where the lanes of one site lie in the output (None: this input does not depend on it)."""
-    name = eqn.primitive.name
-    seen = {x for x in ins if x is not None}
-    if len(seen) != 1 or MIXED in seen:
+    """Where the examples of one site lie in the output (None: this input does not depend on it)."""
+    states = {x for x in ins if x is not None}
+    # Along different axes of two operands, every example meets every other one.
+    if len(states) != 1 or MIXED in states:
         return MIXED
-    (lanes,) = seen
-    if isinstance(lanes, str):
-        products = (name == "mul" and ins.count(lanes) > 1) or (name == "div" and ins[1] is not None)
-        return SUMMED if name in LINEAR and not products else MIXED
-    if name == "reduce_sum" and lanes in eqn.params["axes"]:
+    (state,) = states
+    return _of_sum(eqn, ins) if isinstance(state, str) else _along(eqn, ins, state)
+
+
+def _of_sum(eqn: JaxprEqn, ins: Sequence[int | str | None]) -> str:
+    """A sum over examples stays one under linear operations; a square of it, or 1 over it, brings them together."""
+    name = eqn.primitive.name
+    is_product = (name == "mul" and None not in ins) or (name == "div" and ins[1] is not None)
+    return SUMMED if name in LINEAR and not is_product else MIXED
+
+
+def _along(eqn: JaxprEqn, ins: Sequence[int | str | None], axis: int) -> int | str:
+    name = eqn.primitive.name
+    if name == "reduce_sum" and axis in eqn.params["axes"]:
         return SUMMED
     rule = RULES.get(name, _elementwise if name in ELEMENTWISE else None)
-    return MIXED if rule is None else rule(eqn, ins, lanes)
+    return MIXED if rule is None else rule(eqn, ins, axis)
 
 
 def _elementwise(eqn, ins, axis):
@@ -128,19 +142,28 @@ def _transpose(eqn, ins, axis):
 
 def _reshape(eqn, ins, axis):
     before, after = aval(eqn.invars[0]).shape, aval(eqn.outvars[0]).shape
+    # Only if the axis and all before it stay: then each example keeps its block of entries.
     return axis if before[: axis + 1] == after[: axis + 1] else MIXED
 
 
 def _dot(eqn, ins, axis):
-    (contract, batch), ndims = eqn.params["dimension_numbers"], [aval(v).ndim for v in eqn.invars]
+    contract, batch = eqn.params["dimension_numbers"]
+    if None not in ins:  # both hold examples, which stay apart only along an axis that the two share
+        shared = all(x in batch[k] for k, x in enumerate(ins))
+        return batch[0].index(axis) if shared else MIXED
     side = 0 if ins[0] is not None else 1
-    if ins[1 - side] is not None or axis in contract[side]:
-        shared = all(x is not None and x in batch[k] for k, x in enumerate(ins))
-        return batch[0].index(ins[0]) if shared else MIXED
+    if axis in contract[side]:
+        return MIXED
     if axis in batch[side]:
         return batch[side].index(axis)
-    free = [[a for a in range(n) if a not in contract[k] and a not in batch[k]] for k, n in enumerate(ndims)]
+    # The result has the batch axes first, then the free ones of the first operand, then those of the second.
+    free = [_free_axes(eqn, k) for k in range(2)]
     return len(batch[0]) + (len(free[0]) if side else 0) + free[side].index(axis)
+
+
+def _free_axes(eqn: JaxprEqn, operand: int) -> list[int]:
+    contract, batch = eqn.params["dimension_numbers"]
+    return [a for a in range(aval(eqn.invars[operand]).ndim) if a not in contract[operand] and a not in batch[operand]]
 
 
 RULES = {

@@ -52,16 +52,18 @@ def crosses_a_draw(eqn: JaxprEqn, ins: Sequence[Any], held: Callable[[Sequence[A
     and 1; where none gives finite numbers, the answer is yes. What the function closes over stays what it is in `ins`, as the
     rule may close over it too; where that is traced, nothing can be compared, and the answer is yes.
     """
+    # The rule may read these too, so they cannot be replaced by random ones.
     constants = ins[: closed_over(eqn)]
     if any(map(is_traced, constants)):
         return True
     with computed_now(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        given = [_inputs(eqn, domain, seed) for seed in range(2) for domain in _DOMAINS]
-        verdicts = [_agree(eqn, held, [*constants, *xs[len(constants) :]]) for xs in given]
-    seen = [verdict for verdict in verdicts if verdict is not None]
-    return not (seen and all(seen))
+        inputs = [_inputs(eqn, domain, seed) for seed in range(2) for domain in _DOMAINS]
+        verdicts = [_agree(eqn, held, [*constants, *xs[len(constants) :]]) for xs in inputs]
+    finite = [verdict for verdict in verdicts if verdict is not None]
+    return not (finite and all(finite))
 
 
+# Real, positive and between 0 and 1: most functions are defined on one of them.
 _DOMAINS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
     lambda x: x,
     np.exp,
@@ -92,8 +94,9 @@ def _agree(eqn: JaxprEqn, held: Callable[[Sequence[Any]], list], ins: list) -> b
 
     def slopes(run):
         def f(*xs):
-            given = dict(zip(floats, xs, strict=True))
-            outs = run([given.get(k, x) for k, x in enumerate(ins)])
+            moved = dict(zip(floats, xs, strict=True))
+            outs = run([moved.get(k, x) for k, x in enumerate(ins)])
+            # Different weights for each element: with a plain sum, rules that differ by signs could look the same.
             weights = [np.cos(np.arange(x.size)).reshape(x.shape) for x in outs if _is_float(x)]
             return sum(jnp.sum(x * w) for x, w in zip(filter(_is_float, outs), weights, strict=True))
 
@@ -101,9 +104,11 @@ def _agree(eqn: JaxprEqn, held: Callable[[Sequence[Any]], list], ins: list) -> b
 
     if not floats:
         return True
+    # In one direction each: with unrelated weights, two different derivatives agree only by accident.
     rule, plain = (np.asarray(slopes(run), np.float64) for run in (lambda ins: evaluate(eqn, ins), held))
     if not (np.isfinite(rule).all() and np.isfinite(plain).all()):
         return None
+    # Rules are often written for float32 and rounded in another order; a straight-through rule is off by its whole size.
     return bool(np.allclose(rule, plain, rtol=1e-3, atol=1e-3 * np.max(np.abs(plain), initial=1e-6)))
 
 
@@ -139,7 +144,7 @@ class _Term(NamedTuple):
     """
 
     of: Hashable  # equal where the values are
-    sum: Mapping[Hashable, _Part]  # empty where the value is no sum, but a term itself
+    sum: Mapping[Hashable, _Part]  # empty where the value is not a sum, but a term itself
     total: Mapping[Hashable, _Part]  # of the entries of an array that was put together
     draws: frozenset[Site]
     near: Mapping[Site, int]
@@ -164,20 +169,29 @@ def check_straight_through(
         return env.setdefault(v, _leaf(("variable", id(v))))
 
     for eqn in jaxpr.eqns:
-        given = list(map(read, eqn.invars))
-        outs = [_term(eqn, k, given, bridge_at) for k in range(len(eqn.outvars))]
+        terms = list(map(read, eqn.invars))
+        outs = [_term(eqn, k, terms, bridge_at) for k in range(len(eqn.outvars))]
         for inner in () if is_again(eqn) else jaxprs_in_params(eqn.params):
-            inside = check_straight_through(inner, bridge_at, given[-len(inner.invars) :] if inner.invars else ())
+            # The last operands: what comes before is the index of a branch, or the constants of a rule.
+            inside = check_straight_through(inner, bridge_at, terms[-len(inner.invars) :] if inner.invars else ())
             outs = inside if is_call(eqn) else outs
-        if eqn.primitive in CUSTOM_RULES:
-            pairs = _by_rule(eqn, given, outs)
-        else:
-            pairs = _straight_through(outs[0]) if eqn.primitive.name in _SUMS else []
-        for hard, smooth in pairs:
-            for site in hard.near.keys() - smooth.draws:
-                raise _refuse_by_hand(eqn, site, bridge_at(site))
+        _refuse_pairs(eqn, _by_hand(eqn, terms, outs), bridge_at)
         env.update(zip(eqn.outvars, outs, strict=True))
     return list(map(read, jaxpr.outvars))
+
+
+def _by_hand(eqn: JaxprEqn, ins: Sequence[_Term], outs: Sequence[_Term]) -> list[tuple[_Term, _Term]]:
+    """(what gives the value, what gives the derivative), where an equation gives one value the derivative of another."""
+    if eqn.primitive in CUSTOM_RULES:
+        return _by_rule(eqn, ins, outs)
+    return _straight_through(outs[0]) if eqn.primitive.name in _SUMS else []
+
+
+def _refuse_pairs(eqn: JaxprEqn, pairs: Sequence[tuple[_Term, _Term]], bridge_at: Callable[[Site], Drawing]) -> None:
+    for hard, smooth in pairs:
+        # A derivative that was made with the draw is one with the draw held: f(z) + h(z) - stop_gradient(h(z)) is fine.
+        for site in hard.near.keys() - smooth.draws:
+            raise _refuse_by_hand(eqn, site, bridge_at(site))
 
 
 NEAR, LONG = 4, 16  # operations; terms of a sum
@@ -190,46 +204,68 @@ def _leaf(what: Hashable) -> _Term:
 
 
 def _term(eqn: JaxprEqn, k: int, ins: Sequence[_Term], bridge_at: Callable[[Site], Drawing]) -> _Term:
-    name, draws = eqn.primitive.name, frozenset().union(*(x.draws for x in ins))
+    name = eqn.primitive.name
     if name in _SAME:
         return ins[0]
-    near = {site: n + 1 for x in ins for site, n in x.near.items() if n < NEAR}
-    if eqn.primitive is sample_p and not isinstance(bridge_at(eqn.params["site"]), Local):
-        site = eqn.params["site"]
-        draws, near = draws | {site}, {**near, site: 0}
+    draws, near = _draws_behind(eqn, ins, bridge_at)
     params = tuple(eqn.params.items())
+    # By hashes of hashes: equal expressions are found equal without the whole tree of either being kept.
     try:
         what = hash((name, k, params, tuple(hash(x.of) for x in ins)))
     except TypeError:
         what = id(eqn), k
-    total = _added([(x, 1.0) for x in ins]) if name in ("stack", "concatenate") else {}
+    total = _add([(x, 1.0) for x in ins]) if name in ("stack", "concatenate") else {}
     return _Term(what, _sum_of(eqn, ins), total, draws, near)
+
+
+def _draws_behind(
+    eqn: JaxprEqn, ins: Sequence[_Term], bridge_at: Callable[[Site], Drawing]
+) -> tuple[frozenset[Site], Mapping[Site, int]]:
+    """The draws with a score that a result depends on, and how far those are that are near."""
+    draws = frozenset().union(*(x.draws for x in ins))
+    near = {site: n + 1 for x in ins for site, n in x.near.items() if n < NEAR}
+    if eqn.primitive is sample_p and not isinstance(bridge_at(eqn.params["site"]), Local):
+        site = eqn.params["site"]
+        return draws | {site}, {**near, site: 0}
+    return draws, near
 
 
 def _sum_of(eqn: JaxprEqn, ins: Sequence[_Term]) -> dict[Hashable, _Part]:
     """A result as a sum of terms; empty where it is none, or a long one."""
-    name, (first, *others) = eqn.primitive.name, ins or (_leaf(""),)
-    if name == "stop_gradient":
-        return {of: part._replace(slope=0.0) for of, part in first.parts.items()}
-    if name == "reduce_sum":
-        return dict(first.total or first.sum)
-    if name == "neg":
-        return _added([(first, -1.0)])
-    if name in ("add", "sub"):
-        return _added([(first, 1.0), (others[0], 1.0 if name == "add" else -1.0)])
-    numbers = [_number(v) for v in eqn.invars]
-    if name == "div" and numbers[1]:
-        return _added([(first, 1 / numbers[1])])
-    if name == "mul" and any(numbers):
-        return _added([(others[0], numbers[0]) if numbers[0] else (first, numbers[1] or 0.0)])
-    return {}
+    rule = _SUM_RULES.get(eqn.primitive.name)
+    return rule(eqn, ins) if rule else {}
+
+
+def _stop_slope(eqn: JaxprEqn, ins: Sequence[_Term]) -> dict[Hashable, _Part]:
+    return {of: part._replace(slope=0.0) for of, part in ins[0].parts.items()}
+
+
+def _scale(eqn: JaxprEqn, ins: Sequence[_Term]) -> dict[Hashable, _Part]:
+    a, b = map(_number, eqn.invars)
+    if eqn.primitive.name == "div":
+        return _add([(ins[0], 1 / b)]) if b else {}
+    if a:
+        return _add([(ins[1], a)])
+    return _add([(ins[0], b)]) if b else {}
+
+
+_SUM_RULES: dict[str, Callable[[JaxprEqn, Sequence[_Term]], dict[Hashable, _Part]]] = {
+    "stop_gradient": _stop_slope,
+    "reduce_sum": lambda eqn, ins: dict(ins[0].total or ins[0].sum),
+    "neg": lambda eqn, ins: _add([(ins[0], -1.0)]),
+    "add": lambda eqn, ins: _add([(ins[0], 1.0), (ins[1], 1.0)]),
+    "sub": lambda eqn, ins: _add([(ins[0], 1.0), (ins[1], -1.0)]),
+    "div": _scale,
+    "mul": _scale,
+}
 
 
 def _number(v: Any) -> float | None:
     return float(v.val) if isinstance(v, Literal) and np.ndim(v.val) == 0 and _is_float(aval(v)) else None
 
 
-def _added(terms: Sequence[tuple[_Term, float]]) -> dict[Hashable, _Part]:
+def _add(terms: Sequence[tuple[_Term, float]]) -> dict[Hashable, _Part]:
+    # Value and derivative are added up apart: in z + p - stop_gradient(p), p is 0 times in the one and once in the other.
     total: dict[Hashable, _Part] = {}
     for term, factor in terms:
         for of, part in term.parts.items():
@@ -245,13 +281,15 @@ def _straight_through(out: _Term) -> list[tuple[_Term, _Term]]:
     return [(z, p) for z in hard for p in smooth]
 
 
-_ZERO = 1e-6
+_ZERO = 1e-6  # sums of factors such as 1 / 3 are 0 but for rounding
 
 
 def _by_rule(eqn: JaxprEqn, ins: Sequence[_Term], outs: Sequence[_Term]) -> list[tuple[_Term, _Term]]:
     """The same, where a custom rule makes a derivative of an argument that the value does not depend on."""
+    # The cheap questions first: whether the rule has a slope there takes a derivative to find out.
     (jaxpr, _), pairs = body(eqn), []
     for n, (z, v) in enumerate(zip(outs, jaxpr.outvars, strict=True)):
+        # A derivative by an argument that the value does not depend on cannot be the function's own.
         unused = set(range(len(ins))) - _behind(jaxpr, v) - set(range(closed_over(eqn)))
         floats = [k for k in sorted(unused) if _is_float(aval(eqn.invars[k]))]
         if z.near and floats and _is_float(aval(v)):
@@ -262,6 +300,7 @@ def _by_rule(eqn: JaxprEqn, ins: Sequence[_Term], outs: Sequence[_Term]) -> list
 def _behind(jaxpr: Jaxpr, out: Any) -> set[int]:
     """The places of the inputs that an output is computed from."""
     needed = {out} if not isinstance(out, Literal) else set()
+    # Backwards, one walk finds all that the output needs.
     for eqn in reversed(jaxpr.eqns):
         if needed.intersection(eqn.outvars):
             needed.update(v for v in eqn.invars if not isinstance(v, Literal))

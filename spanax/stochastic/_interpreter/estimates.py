@@ -8,7 +8,8 @@ logits of a later draw, a gradient of S) the inner draws are draws of the outer 
 score the draws itself, and to take the inner scores, whose derivatives inside f have been taken by then, for the zeros
 that they are.
 
-This pass follows each estimate through the traced program. A value is INSIDE it, AFFINE in its result, or BENT: anything else.
+This analysis follows each estimate through the traced program. A value is INSIDE it, AFFINE in its result, or BENT: anything
+else.
 """
 
 from __future__ import annotations
@@ -39,10 +40,14 @@ from ..._primitives import new_markers
 from ...bridges import Local
 from ..sampling import cost_p, parts, sample_p
 
+# A lattice: INSIDE and AFFINE are the two good states, and do not mix; BENT is above both.
 INSIDE, AFFINE, BENT = "inside", "affine", "bent"
 States = Mapping[int, str]  # estimate -> what a value is to it
 
+# Process-wide: programs that are traced apart may be nested later.
 _numbers = itertools.count()
+# Identities that survive tracing. In reverse mode the transpose of `leave` is `enter`: a derivative enters where a value
+# leaves.
 leave_p, enter_p = new_markers("leave_estimate", "enter_estimate")
 
 
@@ -56,14 +61,16 @@ def leave(value, estimate: int, frozen: str | None):
     return leave_p.bind(value, estimate=estimate, frozen=frozen)[0]
 
 
-def unfolded(closed: ClosedJaxpr) -> frozenset[int]:
+def estimates_to_unfold(closed: ClosedJaxpr) -> frozenset[int]:
     """The estimates in a program whose draws are to be draws of the program itself.
 
     Raises `SpanaxError` where one of them has no sites for its draws.
     """
     walk = _Walk()
     result = walk.walk(closed.jaxpr, [{}] * len(closed.jaxpr.invars), {})[0]
+    # The result of f is a cost.
     walk.use([result])
+    # Sorted, so that the same program always raises the same error.
     for estimate in sorted(walk.bent & walk.frozen.keys()):
         raise SpanaxError(
             "an inner expectation whose estimate is not used linearly, or whose derivative is used: its draws must be draws of "
@@ -77,11 +84,13 @@ def unfolded(closed: ClosedJaxpr) -> frozenset[int]:
 
 class _Walk:
     def __init__(self):
+        # Monotone: once an estimate is bent anywhere, all its draws are the outer program's.
         self.bent: set[int] = set()
         self.frozen: dict[int, str] = {}
 
     def use(self, ins: Iterable[States]) -> None:
         """A cost, or what decides a draw, is made of these."""
+        # Also INSIDE: what has not passed the mark is a part of an estimate, a single draw of it for instance.
         self.bent |= {e for states in ins for e, state in states.items() if state != AFFINE}
 
     def walk(self, jaxpr: Jaxpr, ins: Sequence[States], control: States) -> list[States]:
@@ -96,33 +105,29 @@ class _Walk:
         return [read(v) for v in jaxpr.outvars]
 
     def step(self, eqn: JaxprEqn, ins: list[States], control: States) -> list[States]:
-        if eqn.primitive is sample_p:
-            return [self.sample(eqn, [*ins, control])]
-        if eqn.primitive is cost_p:
-            self.use([*ins, _decided({}, control)])
-            return []
         if is_call(eqn):
             return self.walk(body(eqn)[0], ins, control)
-        if eqn.primitive is P.cond_p:
-            return self.cond(eqn, ins, control)
-        if eqn.primitive is P.scan_p:
-            return self.scan(eqn, ins, control)
-        if eqn.primitive is P.while_p:
-            return self.loop(eqn, ins, control)
-        if eqn.primitive in _RULES:
-            return [_RULES[eqn.primitive](self, eqn, ins[0])]
+        if rule := _STRUCTURES.get(eqn.primitive):
+            return rule(self, eqn, ins, control)
+        if eqn.primitive is cost_p:
+            self.use([*ins, _choose({}, control)])
+            return []
+        if eqn.primitive in _MARKERS:
+            return [_MARKERS[eqn.primitive](self, eqn, ins[0])]
         if eqn.primitive.name == "stop_gradient":  # what is to be a constant is one
             return [{e: state for e, state in ins[0].items() if state == INSIDE}]
         return [_result(eqn, ins)] * len(eqn.outvars)
 
-    def sample(self, eqn: JaxprEqn, ins: Sequence[States]) -> States:
-        site = eqn.params["site"]
+    def sample(self, eqn: JaxprEqn, ins: Sequence[States], control: States) -> list[States]:
+        ins, site = [*ins, control], eqn.params["site"]
         estimate = site.estimate
         inside = {e for states in ins for e, state in states.items() if state == INSIDE}
+        # A draw of the outer program whose parameters hold an estimate answers to it by its log-probability, which is not linear.
+        # A draw of an estimate may depend on that estimate's own draws: they are scored together.
         self.use({e: s for e, s in states.items() if s != INSIDE or estimate is None} for states in map(_bend, ins))
         if estimate is not None and not isinstance(parts(site, [0.0] * len(site.static))[1], Local):
             inside.add(estimate)
-        return dict.fromkeys(inside, INSIDE)
+        return [dict.fromkeys(inside, INSIDE)]
 
     def leave(self, eqn: JaxprEqn, states: States) -> States:
         estimate, frozen = eqn.params["estimate"], eqn.params["frozen"]
@@ -141,9 +146,10 @@ class _Walk:
         return {**states, estimate: INSIDE}
 
     def cond(self, eqn, ins, control):
+        # A branch on an estimate decides everything inside of it.
         inner = _join(control, ins[0])
         outs = [self.walk(b.jaxpr, ins[1:], inner) for b in cond_branches(eqn)]
-        return [_decided(_joined(states), ins[0]) for states in zip(*outs, strict=True)]
+        return [_choose(_join_all(states), ins[0]) for states in zip(*outs, strict=True)]
 
     def scan(self, eqn, ins, control):
         parts = scan_parts(eqn)
@@ -157,19 +163,20 @@ class _Walk:
 
     def loop(self, eqn, ins, control):
         parts = while_parts(eqn)
-        (tested, consts, first), going = parts.split(ins), {}
+        (tested, consts, first), test = parts.split(ins), {}
 
         def step(carry):
-            nonlocal going
-            going = _join(going, self.walk(parts.test.jaxpr, [*tested, *carry], control)[0])
-            outs = self.walk(parts.body.jaxpr, [*consts, *carry], _join(control, going))
+            nonlocal test
+            test = _join(test, self.walk(parts.test.jaxpr, [*tested, *carry], control)[0])
+            outs = self.walk(parts.body.jaxpr, [*consts, *carry], _join(control, test))
             return list(map(_join, carry, outs)), None
 
         carry, _ = fixed_point(step, first)
-        return [_decided(states, going) for states in carry]
+        return [_choose(states, test) for states in carry]
 
 
-_RULES = {leave_p: _Walk.leave, enter_p: _Walk.enter}
+_MARKERS = {leave_p: _Walk.leave, enter_p: _Walk.enter}
+_STRUCTURES = {sample_p: _Walk.sample, P.cond_p: _Walk.cond, P.scan_p: _Walk.scan, P.while_p: _Walk.loop}
 
 
 def _join(a: States, b: States) -> States:
@@ -177,7 +184,7 @@ def _join(a: States, b: States) -> States:
     return {**a, **b, **{e: BENT for e in a.keys() & b.keys() if a[e] != b[e]}}
 
 
-def _joined(alternatives: Sequence[States]) -> States:
+def _join_all(alternatives: Sequence[States]) -> States:
     out: States = {}
     for states in alternatives:
         out = _join(out, states)
@@ -188,12 +195,13 @@ def _bend(states: States) -> States:
     return {e: INSIDE if state == INSIDE else BENT for e, state in states.items()}
 
 
-def _decided(states: States, predicate: States) -> States:
+def _choose(states: States, predicate: States) -> States:
     """Of a value that a predicate chose."""
     return _join(states, _bend(predicate))
 
 
 def _result(eqn: JaxprEqn, ins: Sequence[States]) -> States:
+    # Draws hidden inside of an equation that is not looked into belong to some estimate as well.
     estimates = {e for states in ins for e in states} | set(() if is_again(eqn) else _inside(eqn.params))
     return {e: _state(eqn, [states.get(e) for states in ins]) for e in estimates}
 
@@ -208,10 +216,11 @@ def _inside(params) -> Iterable[int]:
 
 
 def _state(eqn: JaxprEqn, ins: Sequence[str | None]) -> str:
-    seen = set(ins) - {None}
-    if seen == {INSIDE}:
+    states = set(ins) - {None}
+    if states == {INSIDE}:
         return INSIDE
-    return AFFINE if seen == {AFFINE} and _is_linear(eqn, [x is not None for x in ins]) else BENT
+    # A product of an estimate with something inside of it is not its value any more: E[S z] is not E[S] E[z].
+    return AFFINE if states == {AFFINE} and _is_linear(eqn, [x is not None for x in ins]) else BENT
 
 
 def _is_linear(eqn: JaxprEqn, of: Sequence[bool]) -> bool:
@@ -219,9 +228,11 @@ def _is_linear(eqn: JaxprEqn, of: Sequence[bool]) -> bool:
     name = eqn.primitive.name
     if not all(jnp.issubdtype(aval(v).dtype, jnp.inexact) for v in eqn.outvars):
         return False
+    # Bilinear: linear in each operand, and not in both.
     if name in _PRODUCTS:
         return sum(of) == 1
     first, last = _LINEAR.get(name, (0, 0))
+    # Index operands and predicates come before these or after them, and bend what they choose.
     return all(first <= k and (last is None or k < last) for k, x in enumerate(of) if x)
 
 

@@ -1,14 +1,14 @@
-"""Running a traced program so that its draws and costs are heard.
+"""Runs a traced program so that its draws and costs are recorded.
 
-An interpreter in continuation style: a `Branching` draw needs the rest of the program as a function, so each step is given
-what follows it. Programs without such draws are run straight through.
+An interpreter in continuation-passing style: a `Branching` draw needs the rest of the program as a function, so each step is
+given what follows it. Programs without such draws are run straight through. Scores and costs are collected by path as they come
+up; at the end `_credit` makes one surrogate of them, and of what `flow` says about who reaches whom.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -17,58 +17,51 @@ from jaxtyping import Array, Float, Key
 
 from ..._errors import SpanaxError
 from ..._jaxprs import (
-    PLAIN_CALLS,
     ClosedJaxpr,
     Jaxpr,
     JaxprEqn,
     Literal,
-    P,
     as_varying,
     at,
     aval,
     below,
-    body,
     collective_axes,
-    cond_branches,
     evaluate,
     evaluate_jaxpr,
-    mesh_axes,
     varying,
-    varying_type,
     where,
 )
-from ..._math.distributions import family
 from ..._math.precision import lowered
 from ..._primitives import without_derivative, zero_valued, zero_valued_p
 from ...bridges import Branching, Drawing, Enumerate, Local, Score, ScoreFunction
 from .._credit import Events, Others, surrogate
-from ..flow import RESULT, Flow, Path, within
-from ..sampling import Site, cost_p, draw, draw_with_score, naming, parts, sample_p, with_bridge, with_score
+from ..flow import RESULT, Flow, Labels, Path, within
+from ..sampling import Site, cost_p, draw, draw_with_score, parts, sample_p, with_bridge, with_score
+from .branching import Rest, branch
 from .custom_rules import check_straight_through
-from .estimates import leave, leave_p, new_estimate, unfolded
-from .structures import RULES, Traced
-
-LIMIT = 10_000  # runs of the rest of the program, over all branching sites
-
-Rest = Callable[[list, Events, int], Any]  # (outputs, events so far, runs so far) -> objective
+from .estimates import estimates_to_unfold, leave, leave_p, new_estimate
+from .structures import RULES
 
 
-class Program:
+class Interpreter:
     """A traced program `key -> (scalar, *aux)`, with the bridges that `vias` puts at named sites."""
 
     def __init__(self, closed: ClosedJaxpr, vias: Mapping[str, Drawing], others: Others):
         self.closed, self.vias, self.others = closed, vias, others
         self.flow = Flow(closed)
         self.dtype = aval(closed.jaxpr.outvars[0]).dtype  # of the objective: scores and costs are brought to it
+        # By identity: equations live as long as `closed`, and equal ones may have other draws inside.
         self._cached: dict[tuple[str, int], bool] = {}
+        # All checks before the first draw is made: an error must not depend on how far a run has come.
         self._check_names()
         self.estimate = new_estimate()
-        self.unfolded = unfolded(closed)
+        self.unfolded = estimates_to_unfold(closed)
         self._check_collectives()
         check_straight_through(closed.jaxpr, self.bridge_at)
         sites = [eqn.params["site"] for eqn in self.flow.sites.values()]
         bridges = {site: self.bridge_at(site) for site in sites if self.takes(site)}
-        # The draws that an expectation around this one may have to take. What a branching draw runs again is not seen from there.
+        # The draws that an expectation around this one may have to take over. What a branching draw runs again is not visible
+        # from there, so such a program shows none of its draws as sites.
         self.closed_off = any(isinstance(via, Branching) for via in bridges.values())
         self.noisy = [site.where for site, via in bridges.items() if not isinstance(via, Local | Enumerate)]
 
@@ -86,21 +79,19 @@ class Program:
             )
 
     def _check_collectives(self) -> None:
-        """Through a collective a draw reaches the costs of other lanes, which are not there to answer to it."""
+        """Through a collective a draw reaches the costs at other indices of the axis, which are not here to answer to it."""
+        # Flow gives a collective that draws reach a label of its own, so it is known whether it leads on to a cost.
         reaching = {path for labels in self.flow.reach.values() for path, _ in labels}
         for path, (eqn, labels) in self.flow.collectives.items():
-            draws = [e for p, e in self.flow.sites.items() if any(within(p, site) for site, _ in labels)]
-            scored = next((e for e in draws if self.scores(e.params["site"])), None)
-            if scored is not None and any(within(path, end) for end in reaching):
-                site, axes = scored.params["site"], ", ".join(sorted(map(repr, collective_axes(eqn))))
-                raise SpanaxError(
-                    f"`{eqn.primitive.name}` over the axis {axes}, which is bound outside of the expectation, of what "
-                    f"{site.label} (at {site.where}) reaches: the costs of other lanes would not answer to this draw",
-                    f"outside of it: jax.lax.pmean of the values, or of the gradients, of sx.expectation(f), over {axes}",
-                    "one expectation of all lanes: the vmap, with its axis_name, inside of f",
-                    "Pathwise(), where the distribution has a reparametrised draw",
-                    where=where(eqn),
-                )
+            # What is collected and reaches no cost (a mean for a plot) changes no gradient.
+            site = self._scored_site(labels)
+            if site is not None and any(within(path, end) for end in reaching):
+                _refuse_collective(eqn, site)
+
+    def _scored_site(self, labels: Labels) -> Site | None:
+        """The first draw of these labels that costs answer for."""
+        sites = (e.params["site"] for p, e in self.flow.sites.items() if any(within(p, path) for path, _ in labels))
+        return next(filter(self.scores, sites), None)
 
     def __call__(self, key: Key[Array, ""]) -> tuple[Float[Array, ""], list[Array]]:
         """The surrogate of one replicate, and the program's further outputs."""
@@ -111,10 +102,13 @@ class Program:
             events.costs[RESULT] = outs[0]
             return self.assemble(events)
 
+        # Result and costs are events alike; the surrogate is made where the program ends, which is inside of `rest` if it
+        # branches.
         objective = self.run(jaxpr, self.closed.consts, [key], (), Events(), finish, 1)
         if self.noisy:
             objective = leave(objective, self.estimate, self.noisy[0] if self.closed_off else None)
-        if aux and any(map(self.branches, jaxpr.eqns)):  # they came from inside a `rest`: draw once more, plainly
+        # With branches, they are tracers of the last run of some `rest`: run the program once more, plainly, for them.
+        if aux and any(map(self.branches, jaxpr.eqns)):
             aux = evaluate_jaxpr(jaxpr, lax.stop_gradient(self.closed.consts), key)[1:]
         return objective, [self._aux(jnp.asarray(x)) for x in aux]
 
@@ -122,8 +116,8 @@ class Program:
         return without_derivative(
             x,
             [jnp.asarray(c) for c in self.closed.consts if jnp.issubdtype(jnp.result_type(c), jnp.inexact)],
-            "the derivative of aux: it is what was seen, not an expectation",
-            "return it in the scalar, or say sx.cost of it",
+            "the derivative of aux: it is a sample of f's, not an expectation",
+            "return it in the scalar, or call sx.cost on it",
             "jax.lax.stop_gradient(aux), if a zero is meant",
         )
 
@@ -140,14 +134,16 @@ class Program:
             return eqn.params["owner"] in self.unfolded
         return eqn.primitive is cost_p or (self.closed_off and eqn.primitive is leave_p)
 
+    # Asked of each equation at each depth, and again in each run of a `rest`: so both answers are remembered.
+
     def holds_event(self, eqn: JaxprEqn) -> bool:
         return self._remember("event", eqn, self.is_event)
 
     def branches(self, eqn: JaxprEqn) -> bool:
         """Does it hold a draw through a `Branching` bridge?"""
-        return self._remember("branch", eqn, self._is_branch)
+        return self._remember("branch", eqn, self.is_branch)
 
-    def _is_branch(self, eqn: JaxprEqn) -> bool:
+    def is_branch(self, eqn: JaxprEqn) -> bool:
         return eqn.primitive is sample_p and isinstance(self.bridge_at(eqn.params["site"]), Branching)
 
     def bridge_at(self, site: Site) -> Drawing:
@@ -178,6 +174,7 @@ class Program:
         env: dict | None = None,
     ) -> Any:
         """Interprets the equations from `start`; `then` is what follows, and its result is returned."""
+        # `env` is given where a `rest` goes on in the middle of a program.
         env = env or dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
 
         def read(v):
@@ -186,12 +183,12 @@ class Program:
         for i, eqn in enumerate(jaxpr.eqns[start:], start):
             ins, here = [read(v) for v in eqn.invars], (*path, i)
             if self.branches(eqn):
-
+                # Its own copy of the environment: it may run many times, each with another draw.
                 def rest(outs, events, runs, i=i, eqn=eqn):
                     known = {**env, **dict(zip(eqn.outvars, outs, strict=True))}
                     return self.run(jaxpr, (), (), path, events, then, runs, i + 1, known)
 
-                return self.branch(eqn, ins, here, events, rest, runs)
+                return branch(self, eqn, ins, here, events, rest, runs)
             env.update(zip(eqn.outvars, self.step(eqn, ins, here, events), strict=True))
         return then([read(v) for v in jaxpr.outvars], events, runs)
 
@@ -202,6 +199,7 @@ class Program:
 
     def step(self, eqn: JaxprEqn, ins: list, here: Path, events: Events) -> list:
         """Outputs of one equation without branches; its draws and costs join `events`."""
+        # Most equations: bound again as they are, so that their user's line and their own rules stay.
         if not self.holds_event(eqn):
             return evaluate(eqn, ins)
         if eqn.primitive is sample_p:
@@ -210,7 +208,7 @@ class Program:
             events.costs[here] = jnp.sum(jnp.asarray(ins[0], self.dtype))
             return []
         if eqn.primitive is zero_valued_p:
-            return [jnp.zeros_like(ins[0])]
+            return [jnp.zeros_like(ins[0])]  # the score of an inner estimate whose draws are scored here
         if eqn.primitive is leave_p:
             return [
                 leave(ins[0], eqn.params["estimate"], eqn.params["frozen"] or self._place_of(eqn.params["estimate"]))
@@ -222,6 +220,7 @@ class Program:
                 "write the loop as jax.lax.scan",
                 where=self.place(eqn),
             )
+        # Events of a loop or a branch come stacked or padded, so they are collected apart and then added.
         outs, new = RULES[eqn.primitive](self, eqn, ins, here)
         events.add(new)
         return outs
@@ -235,6 +234,7 @@ class Program:
 
     def _place_of(self, estimate: int) -> str:
         sites = (eqn.params["site"] for eqn in self.flow.sites.values())
+        # The first draw stands for all: any of them would have to be a site of the outer program.
         return next((site.where for site in sites if site.estimate == estimate), "")
 
     # -- draws
@@ -249,6 +249,7 @@ class Program:
         with at(eqn):
             if not self.closed_off:  # it stays a site, for an expectation around this one
                 own, arrays = with_bridge(site, override, leaves) if override else (site, leaves)
+                # From now on it is a draw of this estimate: see `estimates`.
                 own = own._replace(estimate=self.estimate)
                 z = sample_p.bind(key, *arrays, site=own)[0]
                 z, score = with_score(own, key, z, *arrays) if scored else (z, None)
@@ -262,16 +263,19 @@ class Program:
 
     def note(self, site: Site, via: Score, score: Array, here: Path, events: Events) -> None:
         if site.estimate is None:
-            _refuse_baseline_per_lane(site)
+            _refuse_baseline_per_index(site)
         else:
             via = ScoreFunction()  # the baseline was for the costs of the inner expectation
         score = score.astype(self.dtype)
-        events.scores[here] = zero_valued(score, self.estimate) + lax.stop_gradient(score)  # which is 0, or NaN
+        # The value is 0 by construction; but NaN where log p is infinite, which the second term must not let get lost.
+        events.scores[here] = zero_valued(score, self.estimate) + lax.stop_gradient(score)
         events.bridges[here] = via
 
     def conform(self, eqn: JaxprEqn, via: Drawing, z: Array) -> Array:
         """z, if it has the dtype and shape that the program was traced for."""
+        # The equations after it are bound as they were traced: with another shape they would fail far from here, or broadcast.
         site, want = eqn.params["site"], aval(eqn.outvars[0])
+        # A bridge computes in float32 where the parameters have fewer digits.
         z = lowered(z, want.dtype)
         if (z.shape, z.dtype) != (want.shape, want.dtype):
             raise SpanaxError(
@@ -283,8 +287,8 @@ class Program:
             )
         if further := varying(z) - varying(eqn.outvars[0]):
             raise SpanaxError(
-                f"{via!r} at {site.label} draws what differs from device to device along {sorted(further)}, and the program "
-                "was written for a draw that does not",
+                f"{via!r} at {site.label} makes draws that differ from device to device along {sorted(further)}, and the "
+                "program was written for a draw that does not",
                 "give this bridge as via= in sample(), and write the program for its draws",
                 where=site.where,
             )
@@ -297,88 +301,20 @@ class Program:
         """Labels of the draws that a cost answers to; the objective of a branch stands for every cost that follows it."""
         if cost in self.flow.reach and cost not in self.flow.sites:
             return self.flow.reach[cost]
+        # In that objective all later costs are one number, so the draws before it answer to all that any of them reaches.
         return frozenset().union(*(labels for path, labels in self.flow.reach.items() if path >= cost))
 
-    def branch(self, eqn: JaxprEqn, ins: list, here: Path, events: Events, rest: Rest, runs: int) -> Float[Array, ""]:
-        """What follows becomes a function of the draw, and its objective one cost for the draws before."""
-        if eqn.primitive in PLAIN_CALLS:
-            jaxpr, consts = body(eqn)
-            return self.run(jaxpr, consts, ins, here, events, rest, runs)
-        if eqn.primitive is P.cond_p:
-            events.costs[here] = self.branch_of_cond(eqn, ins, here, rest, runs)
-        elif eqn.primitive is sample_p:
-            events.costs[here] = self.branch_of_draw(eqn, ins, rest, runs)
-        else:
-            draws = below(eqn, self._is_branch)
-            assert draws is not None
-            site = draws.params["site"]
-            raise SpanaxError(
-                f"{self.bridge_at(site)!r} at {site.label} inside `{eqn.primitive.name}`: the rest of the program cannot be "
-                "run again from inside it",
-                "ScoreFunction() there, with expectation(samples=2) or more",
-                "unroll the loop in Python",
-                where=site.where,
-            )
-        return self.assemble(events)
 
-    def branch_of_cond(self, eqn, ins, here, rest, runs):
-        self._check_behind_branches(eqn, here)
-
-        def fn(k, branch, operands):
-            return self.run(branch.jaxpr, branch.consts, operands, (*here, k), Events(), rest, runs)
-
-        branches = [Traced(functools.partial(fn, k, b), ins[1:]) for k, b in enumerate(cond_branches(eqn))]
-        axes = frozenset().union(*(varying_type(branch.shapes) for branch in branches))
-        return lax.switch(ins[0], [lambda *x, b=b: as_varying(b(*x), axes) for b in branches], ins[1:])
-
-    def _check_behind_branches(self, eqn: JaxprEqn, here: Path) -> None:
-        """What comes after the cond will run in its branches, where a collective would wait for devices that take another one."""
-        behind = (e for path, (e, _) in self.flow.collectives.items() if path > here and not within(path, here))
-        collective = next((e for e in behind if mesh_axes() & collective_axes(e)), None)
-        draws = below(eqn, self._is_branch)
-        if collective is None or draws is None:
-            return
-        site = draws.params["site"]
-        raise SpanaxError(
-            f"{self.bridge_at(site)!r} at {site.label} in a branch of a cond, and a `{collective.primitive.name}` (at "
-            f"{where(collective)}) after it, which only the devices that take the same branch would run together",
-            "the collective before the cond",
-            "ScoreFunction() there, with expectation(samples=2) or more",
-            where=site.where,
-        )
-
-    def branch_of_draw(self, eqn, ins, rest, runs):
-        site = eqn.params["site"]
-        key, *leaves = ins
-        distribution, own = parts(site, leaves)
-        via = self.override(site) or own
-        assert isinstance(via, Branching)
-        if site.lanes:
-            raise SpanaxError(
-                f"{via!r} at {site.label} inside a vmap of the program: its lanes would need the rest of the program each",
-                "jax.vmap(expectation(f)) instead",
-                "one draw with a batch shape instead of the inner vmap",
-                "ScoreFunction()",
-                where=site.where,
-            )
-        with at(eqn), naming(site):
-            runs *= via.branches(distribution)
-        if runs > LIMIT:
-            raise SpanaxError(
-                f"{via!r} at {site.label} ({family(distribution)}, {list(distribution.shape())}): {runs:,} runs of the rest "
-                f"of the program, more than {LIMIT:,}",
-                "ScoreFunction() with expectation(samples=2) or more",
-                "LeaveOneOut() or DisARM()",
-                where=site.where,
-            )
-        with at(eqn), naming(site):
-            objective = via.objective(key, distribution, lambda z: rest([self.conform(eqn, via, z)], Events(), runs))
-            if jnp.shape(objective) or not jnp.issubdtype(jnp.result_type(objective), jnp.floating):
-                raise SpanaxError(
-                    f"{via!r}.objective gave {jnp.result_type(objective)}{list(jnp.shape(objective))}",
-                    "an objective that is one floating-point scalar: a mean over its evaluations of `rest`",
-                )
-        return jnp.asarray(objective, self.dtype)
+def _refuse_collective(eqn: JaxprEqn, site: Site) -> NoReturn:
+    axes = ", ".join(sorted(map(repr, collective_axes(eqn))))
+    raise SpanaxError(
+        f"`{eqn.primitive.name}` over the axis {axes}, which is bound outside of the expectation, of what {site.label} "
+        f"(at {site.where}) reaches: the costs at other indices of the axis would not answer to this draw",
+        f"outside of it: jax.lax.pmean of the values, or of the gradients, of sx.expectation(f), over {axes}",
+        "one expectation over all indices: the vmap, with its axis_name, inside of f",
+        "Pathwise(), where the distribution has a reparametrised draw",
+        where=where(eqn),
+    )
 
 
 def _own_bridge(site: Site) -> Drawing:
@@ -386,12 +322,13 @@ def _own_bridge(site: Site) -> Drawing:
     return parts(site, [0.0] * len(site.static))[1]
 
 
-def _refuse_baseline_per_lane(site: Site) -> None:
-    for axes in site.lanes:
+def _refuse_baseline_per_index(site: Site) -> None:
+    # The score of a site is summed over its vmaps, so there is one advantage for all indices.
+    for axes in site.vmapped:
         _, via = parts(site, axes[1:])
         if any(axis is not None for axis in jax.tree.leaves(via)):
             raise SpanaxError(
-                f"{site.label}: a baseline for each lane of a vmap, but one score for all lanes",
+                f"{site.label}: a baseline for each index of a vmap, but one score for all of them",
                 "jax.vmap(expectation(f)) instead of a vmap inside f",
                 "a scalar baseline for the whole draw",
                 where=site.where,

@@ -33,6 +33,7 @@ from ..sampling import sample_p, with_bridge
 Diagnosis = tuple[str, str, tuple[str, ...]]  # problem, place, remedies
 
 
+# By path, since equations that JAX shares (a function that is called twice) are one object at several places.
 @dataclasses.dataclass
 class Changes:
     """By path: the bridges of draws, and the equations whose inputs nobody may differentiate through."""
@@ -44,7 +45,7 @@ class Changes:
         return any(within(p, path) for p in (*self.bridges, *self.guards))
 
 
-def rewritten(closed: ClosedJaxpr, changes: Changes) -> ClosedJaxpr:
+def rewrite(closed: ClosedJaxpr, changes: Changes) -> ClosedJaxpr:
     """The same program with the changes."""
 
     def run(*args):
@@ -66,11 +67,12 @@ def _replay(jaxpr: Jaxpr, consts: Sequence, args: Sequence, path: Path, changes:
 
 
 def _step(eqn: JaxprEqn, ins: list, here: Path, changes: Changes) -> list:
-    if not changes.below(here):
+    if not changes.below(here):  # bound as it is: what does not change is not traced again
         return evaluate(eqn, ins)
     if here in changes.bridges:
-        return [_drawn(eqn, ins, changes.bridges[here])]
+        return [_draw_through(eqn, ins, changes.bridges[here])]
     if here in changes.guards:
+        # The guard is on the inputs: an output may be an integer, which nobody differentiates.
         problem, where, remedies = changes.guards[here]
         with at(eqn):
             ins = undifferentiated(list(map(jax.numpy.asarray, ins)), problem, *remedies, where=where)
@@ -81,8 +83,9 @@ def _step(eqn: JaxprEqn, ins: list, here: Path, changes: Changes) -> list:
     return evaluate(eqn, ins)
 
 
-def _drawn(eqn: JaxprEqn, ins: list, via: Drawing) -> Any:
+def _draw_through(eqn: JaxprEqn, ins: list, via: Drawing) -> Any:
     """The draw through another bridge: from here on it is this program's own, also where it was that of an inner estimate."""
+    # The inner estimate took no score of a pathwise draw. Left to it, a draw that is now scored would be scored by nobody.
     key, *leaves = ins
     with at(eqn):
         site, arrays = with_bridge(eqn.params["site"], via, leaves)
@@ -93,6 +96,7 @@ def _call(eqn: JaxprEqn, ins: list, here: Path, changes: Changes) -> list:
     jaxpr, consts = body(eqn)
     if eqn.primitive is not P.remat_p:
         return _replay(jaxpr, consts, ins, here, changes)
+    # A checkpoint stays one: the user asked for its memory.
     options = {name: eqn.params[name] for name in ("prevent_cse", "policy")}
     return jax.checkpoint(lambda ins: _replay(jaxpr, consts, ins, here, changes), **options)(ins)
 
@@ -104,6 +108,7 @@ def _scan(eqn: JaxprEqn, ins: list, here: Path, changes: Changes) -> list:
     def step(carry, xs):
         return scan.split_outs(_replay(*opened(scan.body), [*consts, *carry, *xs], here, changes))
 
+    # Traced again and not copied: the new draw may have other leaves, and JAX sets up the loop for them.
     carry, ys = lax.scan(step, start, rows, **scan.options)
     return [*carry, *ys]
 
@@ -126,4 +131,5 @@ def _while(eqn: JaxprEqn, ins: list, here: Path, changes: Changes) -> list:
     )
 
 
+# Not among them: custom rules, which `Flat` leaves closed, so no path leads into one.
 _PROGRAMS: Mapping[Any, Any] = {P.scan_p: _scan, P.cond_p: _cond, P.while_p: _while}

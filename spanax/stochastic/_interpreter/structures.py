@@ -40,7 +40,7 @@ from ..sampling import Site, cost_p, sample_p
 from .custom_rules import crosses_a_draw, refuse_rule
 
 
-class Interpreter(Protocol):
+class Runner(Protocol):
     """What the rules ask of whoever runs the program around."""
 
     dtype: Any
@@ -55,17 +55,39 @@ class Interpreter(Protocol):
     def place(self, eqn: JaxprEqn) -> str: ...
 
 
-def _call(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
+def _call(program: Runner, eqn: JaxprEqn, ins: list, here: Path):
     return program.inner(body(eqn), ins, here)
 
 
-def _remat(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
+def _remat(program: Runner, eqn: JaxprEqn, ins: list, here: Path):
+    # The user chose what to keep in memory; the run with events must keep as little.
     options = {name: eqn.params[name] for name in ("prevent_cse", "policy")}
     return jax.checkpoint(lambda ins: program.inner(body(eqn), ins, here), **options)(ins)
 
 
-def _custom_rule(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
+def _custom_rule(program: Runner, eqn: JaxprEqn, ins: list, here: Path):
     """The user's rule stays in force for the values; the same draws, run again, give the scores and costs."""
+    crossed = _check_custom_rule(program, eqn, ins, here)
+    recorded = below(eqn, lambda e: e.primitive is cost_p or e is crossed)
+    plain, events = program.inner(body(eqn), ins, here) if recorded else ([], Events())
+    # Run plainly as well, for the events; by the user's rule it must not be looked into a second time by an outer
+    # expectation.
+    stays = bool(plain) and not program.closed_off
+    try:
+        outs = again(lambda *ins: evaluate(eqn, ins))(*ins) if stays else evaluate(eqn, ins)
+    except jax.errors.UnexpectedTracerError as error:
+        raise SpanaxError(
+            f"the rule of a `{eqn.primitive.name}` that holds a draw or a cost closes over an intermediate value of f",
+            "pass that value as an argument of the function with the custom rule",
+            where=program.place(eqn),
+        ) from error
+    # The values by the user's rule are those of the draws just recorded. The barrier says that they depend on them: an
+    # expectation around this one must see a path from the draws to the costs.
+    return (lax.optimization_barrier((*outs, *plain))[: len(outs)] if stays else outs), events
+
+
+def _check_custom_rule(program: Runner, eqn: JaxprEqn, ins: list, here: Path) -> JaxprEqn | None:
+    """Refuses what the user's rule cannot be right for. Returns the equation of a draw with a score inside, if there is one."""
     replaced = below(eqn, lambda e: e.primitive is sample_p and program.override(e.params["site"]) is not None)
     if replaced is not None:
         raise SpanaxError(
@@ -86,22 +108,10 @@ def _custom_rule(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
             "Enumerate() for its draws",
             where=program.place(eqn),
         )
-    noted = below(eqn, lambda e: e.primitive is cost_p or e is crossed)
-    plain, events = program.inner(body(eqn), ins, here) if noted else ([], Events())
-    stays = bool(plain) and not program.closed_off
-    try:
-        outs = again(lambda *ins: evaluate(eqn, ins))(*ins) if stays else evaluate(eqn, ins)
-    except jax.errors.UnexpectedTracerError as error:
-        raise SpanaxError(
-            f"the rule of a `{eqn.primitive.name}` that holds a draw or a cost closes over an intermediate value of f",
-            "pass that value as an argument of the function with the custom rule",
-            where=program.place(eqn),
-        ) from error
-    # The values by the user's rule are those of the draws just noted, and depend on them.
-    return (lax.optimization_barrier((*outs, *plain))[: len(outs)] if stays else outs), events
+    return crossed
 
 
-def _scan(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
+def _scan(program: Runner, eqn: JaxprEqn, ins: list, here: Path):
     scan = scan_parts(eqn)
     consts, start, rows = scan.split(ins)
 
@@ -111,29 +121,32 @@ def _scan(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
         return carry, (ys, events)
 
     carry, (ys, events) = lax.scan(step, start, rows, **scan.options)
+    # Stacked by position; credit counts iterations in the order in which they run.
     if scan.reverse:
         events = jax.tree.map(lambda x: jnp.flip(x, 0), events)
     return [*carry, *ys], events
 
 
-def _cond(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
+def _cond(program: Runner, eqn: JaxprEqn, ins: list, here: Path):
     """Every branch returns the events of all branches: zeros for those that it does not take."""
 
     def run(k, branch, operands):
         return program.inner((branch.jaxpr, branch.consts), operands, (*here, k))
 
+    # Each branch is traced once, to learn which events there are, before any can be padded to all of them.
     runs = [Traced(functools.partial(run, k, branch), ins[1:]) for k, branch in enumerate(cond_branches(eqn))]
     nothing = Events()
     for traced in runs:
         nothing.add(jax.tree.map(_zeros, traced.shapes[1]))
 
-    def padded(traced, operands):
+    # A score of 0 and a cost of 0 add nothing: neither to the value nor to the derivative, of whatever order.
+    def pad(traced, operands):
         outs, events = traced(operands)
         full = Events(dict(nothing.scores), dict(nothing.bridges), dict(nothing.costs))
         full.add(events)
         return outs, full
 
-    return lax.switch(ins[0], [functools.partial(padded, traced) for traced in runs], ins[1:])
+    return lax.switch(ins[0], [functools.partial(pad, traced) for traced in runs], ins[1:])
 
 
 def _zeros(like: jax.ShapeDtypeStruct) -> Array:
@@ -143,6 +156,8 @@ def _zeros(like: jax.ShapeDtypeStruct) -> Array:
 class Traced:
     """A function traced once, to be asked for the shapes of its results and then run."""
 
+    # A trace of its own for the shapes would double the tracing time at each level of nested conds.
+
     def __init__(self, f: Callable, *args):
         self.closed, self.shapes = jax.make_jaxpr(f, return_shape=True)(*args)
 
@@ -151,8 +166,9 @@ class Traced:
         return jax.tree.unflatten(jax.tree.structure(self.shapes), outs)
 
 
-def _while(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
-    """The scores and the costs of all passes are summed: one site that pays for the loop and what follows."""
+def _while(program: Runner, eqn: JaxprEqn, ins: list, here: Path):
+    """The scores and the costs of all iterations are summed: one site that pays for the loop and what follows."""
+    # How many iterations there are is not known, so there is no axis to stack them on.
     loop = while_parts(eqn)
     tested, consts, start = loop.split(ins)
     if any(program.holds_event(e) for e in loop.test.jaxpr.eqns):
@@ -164,13 +180,14 @@ def _while(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
 
     if aval(loop.test.jaxpr.outvars[0]).shape:
         raise SpanaxError(
-            "a while_loop that holds a draw or a cost inside a vmap of the program, where each lane ends at its own pass",
+            "a while_loop that holds a draw or a cost inside a vmap of the program, where it ends at another iteration for each "
+            "index",
             "jax.vmap(expectation(f)) instead",
-            "jax.lax.scan or fori_loop with a fixed number of passes, and a mask",
+            "jax.lax.scan or fori_loop with a fixed number of iterations, and a mask",
             where=program.place(eqn),
         )
 
-    def going(state):
+    def goes_on(state):
         return evaluate_jaxpr(*opened(loop.test), *tested, *state[0])[0]
 
     def step(state):
@@ -178,20 +195,23 @@ def _while(program: Interpreter, eqn: JaxprEqn, ins: list, here: Path):
         outs, events = program.inner(opened(loop.body), [*consts, *carry], (*here, 1))
         return outs, score + sum(map(jnp.sum, events.scores.values())), cost + sum(map(jnp.sum, events.costs.values()))
 
+    # Shapes are asked for first: on a mesh, scores may vary over devices and the zeros that they start from must as well.
     zero = jnp.zeros((), program.dtype)
     _, *sums = jax.eval_shape(step, (start, zero, zero))
     outs, score, cost = forward_only(
-        lax.while_loop(going, step, (start, *map(_zeros, sums))),
-        f"reverse-mode derivative of a while_loop that holds a draw ({program.place(eqn)}): how many passes it makes is "
-        "not known when it is traced",
+        lax.while_loop(goes_on, step, (start, *map(_zeros, sums))),
+        f"reverse-mode derivative of a while_loop that holds a draw ({program.place(eqn)}): how many iterations it "
+        "makes is not known when it is traced",
         "forward mode: jax.jvp or jax.jacfwd of expectation(f)",
-        "jax.lax.scan or fori_loop with a fixed number of passes, and a mask",
+        "jax.lax.scan or fori_loop with a fixed number of iterations, and a mask",
     )
+    # Without a draw inside there is no site to pay.
     if below(eqn, lambda e: e.primitive is sample_p) is None:
         return outs, Events(costs={here: cost})
     return outs, Events({here: score}, {here: ScoreFunction()}, {here: cost})
 
 
+# The safe default is that a primitive is not here: then a draw inside of it raises.
 RULES: dict[Any, Callable[..., tuple[list, Events]]] = {
     P.jit_p: _call,
     P.closed_call_p: _call,

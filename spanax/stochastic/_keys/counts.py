@@ -1,5 +1,9 @@
 """Integers that count: sums of multiples of loop counters, of positions in an array, and of integers that are data.
 
+An integer of a traced program is kept as offset + sum_k factor_k * coordinate_k, where that is what it is. Two such sums can be
+compared without running the program: by the interval that each covers, and by the residue modulo the greatest common divisor of
+their factors. This is the GCD test of loop dependence analysis (Banerjee, Dependence Analysis for Supercomputing, 1988).
+
 Coordinates are named as in `array_parts`: a loop by its path, an axis by its number; ("data", n) is the value numbered n.
 Data count modulo 2**32, as `jax.random.fold_in` does.
 """
@@ -7,19 +11,19 @@ Data count modulo 2**32, as `jax.random.fold_in` does.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 Coordinate = Any  # int, Path or tuple[str, int]
 
-Telling = tuple[Coordinate, frozenset[Coordinate]]
-"""(c, given): entries that are equal, and agree in the coordinates `given`, agree in c."""
+Dependency = tuple[Coordinate, frozenset[Coordinate]]
+"""(c, given), a functional dependency: entries that are equal, and agree in the coordinates `given`, agree in c."""
 
 WORD = 1 << 32
 LARGE = 1 << 16  # more values than this are not listed
-PASSES = 1 << 24  # of a loop of unknown length: no more than this are thought of
+ITERATIONS = 1 << 24  # a loop of unknown length is assumed to make no more iterations than this
 
 
 class Term(NamedTuple):
@@ -30,7 +34,7 @@ class Term(NamedTuple):
     @property
     def reach(self) -> int:
         """How far it goes from 0."""
-        return abs(self.factor) * ((PASSES if self.length is None else self.length) - 1)
+        return abs(self.factor) * ((ITERATIONS if self.length is None else self.length) - 1)
 
 
 def is_data(coordinate: Coordinate) -> bool:
@@ -38,6 +42,8 @@ def is_data(coordinate: Coordinate) -> bool:
 
 
 class Linear(NamedTuple):
+    """offset + the sum of its terms."""
+
     offset: int
     terms: frozenset[Term] = frozenset()
 
@@ -50,6 +56,7 @@ class Linear(NamedTuple):
         return frozenset(t for t in self.terms if is_data(t.of))
 
     def plus(self, other: Linear, sign: int = 1) -> Linear:
+        # i - i is 0 and not a sum of two terms: what cancels must be gone, since offsets alone are compared exactly.
         factors = {t.of: t for t in self.terms}
         for t in other.terms:
             old = factors.get(t.of, t._replace(factor=0))
@@ -59,11 +66,11 @@ class Linear(NamedTuple):
     def times(self, k: int) -> Linear:
         return Linear(self.offset * k, frozenset(t._replace(factor=t.factor * k) for t in self.terms if k))
 
-    def renamed(self, new: Callable[[Coordinate], Coordinate | None]) -> Linear:
+    def rename(self, new: Callable[[Coordinate], Coordinate | None]) -> Linear:
         return Linear(self.offset, frozenset(t._replace(of=n) for t in self.terms if (n := new(t.of)) is not None))
 
     def at(self, coordinate: Coordinate, index: int) -> Linear:
-        """At one pass, or one position."""
+        """In one iteration, or at one position."""
         there = sum(t.factor * index for t in self.terms if t.of == coordinate)
         return Linear(self.offset + there, frozenset(t for t in self.terms if t.of != coordinate))
 
@@ -73,9 +80,10 @@ class Linear(NamedTuple):
         return self.offset + sum(r for r in reach if r < 0), self.offset + sum(r for r in reach if r > 0)
 
     def fits(self, dtype: np.dtype) -> bool:
-        """Is it what this dtype counts to?"""
+        """Does this dtype count to all of it without wrapping around?"""
         low, high = self.bounds()
         if self.data:
+            # Data are compared modulo 2**32 anyway (`may_meet`), so a wrap is harmless in 32 bits and not in fewer.
             return dtype.itemsize >= 4 and high - low < WORD
         info = np.iinfo(dtype)
         return info.min <= low and high <= info.max
@@ -88,74 +96,90 @@ class Linear(NamedTuple):
             return range(self.offset, self.offset + 1)
         low, high = self.bounds()
         step = math.gcd(*(t.factor for t in self.terms))
+        # 10 i + j with j < 3 leaves gaps that a range with the common step does not know of.
         if len(self.terms) > 1 and (table := self.table()) is not None:
-            found = np.unique(table[1])
-            if len(found) < (high - low) // step + 1:
-                return tuple(found.tolist())
+            entries = np.unique(table[1])
+            if len(entries) < (high - low) // step + 1:
+                return tuple(entries.tolist())
         return range(low, high + 1, step)
+
+    def _lengths(self) -> list[int] | None:
+        """Of its counters' coordinates, where all are known and can be listed."""
+        lengths = [t.length for t in self.counters if t.length is not None]
+        if self.data or len(lengths) < len(self.terms) or math.prod(lengths) > LARGE:
+            return None
+        return lengths
 
     def table(self) -> tuple[tuple[Coordinate, ...], np.ndarray] | None:
         """Its coordinates, and its value at each of their indices."""
-        terms = self.counters
-        lengths = [t.length or 0 for t in terms]
-        if self.data or any(t.length is None for t in terms) or math.prod(lengths) > LARGE:
+        if (lengths := self._lengths()) is None:
             return None
+        terms = self.counters
+        # Python's own integers where 64 bits would wrap around: equal entries must be equal numbers.
         out = np.array(self.offset, object if max(map(abs, self.bounds())) >= 1 << 62 else np.int64)
-        for t in terms:
-            out = out[..., None] + t.factor * np.arange(t.length or 0)
+        for t, length in zip(terms, lengths, strict=True):
+            out = out[..., None] + t.factor * np.arange(length)
         return tuple(t.of for t in terms), out
 
-    def tells(self) -> frozenset[Telling]:
-        """A sum of multiples tells all its coordinates where each step is longer than all shorter ones together reach."""
+    def determines(self) -> frozenset[Dependency]:
+        """A sum of multiples determines all its coordinates where each step is longer than all shorter ones together reach."""
         if (table := self.table()) is not None:
-            return telling(*table)
+            return dependencies_of_table(*table)
         below = 0
         names = frozenset(t.of for t in self.counters)
-        for t in self.counters:
+        for t in self.counters:  # from the shortest step: as digits of a number in a mixed base
             if abs(t.factor) <= below:
+                # Digits overlap; with all others fixed, one coordinate can still be read off.
                 return frozenset((c, names - {c}) for c in names)
             below += t.reach
         return frozenset((c, frozenset()) for c in names)
 
-    def meets(self, other: Linear, same: Callable[[Coordinate], bool]) -> bool:
-        """May the two be equal, at any passes and positions? `same`: a coordinate in which the two agree."""
-        mine, others = ({t.of: t for t in x.terms} for x in (self, other))
-        cancel = {c for c, t in mine.items() if others.get(c) == t and same(c)}
-        terms = [t for x in (mine, others) for c, t in x.items() if c not in cancel]
-        if any(is_data(t.of) for t in terms):
+    def _without(self, coordinates: frozenset[Coordinate]) -> Linear:
+        return Linear(self.offset, frozenset(t for t in self.terms if t.of not in coordinates))
+
+    def may_meet(self, other: Linear, same: Callable[[Coordinate], bool]) -> bool:
+        """May the two be equal, in any iterations and at any positions? `same`: a coordinate in which the two agree.
+
+        The difference d is 0 modulo 2**32 for some indices only if a multiple of 2**32 lies in d's interval, and if d's offset is
+        a multiple of the greatest common divisor of its factors (and of 2**32).
+        """
+        # Where both count the same coordinate with the same factor, and agree in it, it drops out of the difference.
+        cancel = frozenset(t.of for t in self.terms & other.terms if same(t.of))
+        a, b = self._without(cancel), other._without(cancel)
+        if a.data or b.data:
             return True
-        apart = abs(self.offset - other.offset)
-        if not terms:
+        apart = a.offset - b.offset
+        if not (a.terms or b.terms):
             return apart % WORD == 0
-        low, high = (a - b for a, b in zip(_ends(mine, cancel), reversed(_ends(others, cancel)), strict=True))
-        low, high = low + self.offset - other.offset, high + self.offset - other.offset
+        (low, high), (low_b, high_b) = a.bounds(), b.bounds()
+        low, high = low - high_b, high - low_b
+        # As wide as a word it meets every residue.
         if high - low >= WORD:
             return True
         nearest = -(low // -WORD) * WORD  # the least multiple of 2**32 that is not below
-        step = math.gcd(*(t.factor for t in terms))
-        return nearest <= high and (self.offset - other.offset) % math.gcd(step, WORD) == 0
+        step = math.gcd(*(t.factor for t in (*a.terms, *b.terms)))
+        return nearest <= high and apart % math.gcd(step, WORD) == 0
 
 
-def _ends(terms: dict[Coordinate, Term], without: Iterable[Coordinate]) -> tuple[int, int]:
-    return Linear(0, frozenset(t for c, t in terms.items() if c not in without)).bounds()
-
-
-def telling(names: Sequence[Coordinate], table: np.ndarray) -> frozenset[Telling]:
+def dependencies_of_table(names: Sequence[Coordinate], table: np.ndarray) -> frozenset[Dependency]:
     """What equal entries of a table agree in: by themselves, or where they agree in all other coordinates."""
     if not names:
         return frozenset()
+    # Sorted by value, equal entries lie side by side: one pass over neighbours compares all pairs.
     _, group = np.unique(table.ravel(), return_inverse=True)
     index = np.indices(table.shape).reshape(len(names), -1)
     order = np.argsort(group, kind="stable")
     together = np.diff(group[order]) == 0
     out = set()
     for k, name in enumerate(names):
-        mine = index[k]
-        if not (together & (np.diff(mine[order]) != 0)).any():
+        if not (together & (np.diff(index[k][order]) != 0)).any():
             out.add((name, frozenset()))
-        else:
-            lines = np.moveaxis(table, k, 0).reshape(table.shape[k], -1)
-            lines = np.sort(lines, axis=0)
-            if (np.diff(lines, axis=0) != 0).all():
-                out.add((name, frozenset(names) - {name}))
+        elif _has_no_repeats(table, k):
+            out.add((name, frozenset(names) - {name}))
     return frozenset(out)
+
+
+def _has_no_repeats(table: np.ndarray, axis: int) -> bool:
+    """Do all lines along this axis have different entries?"""
+    lines = np.sort(np.moveaxis(table, axis, 0).reshape(table.shape[axis], -1), axis=0)
+    return bool((np.diff(lines, axis=0) != 0).all())

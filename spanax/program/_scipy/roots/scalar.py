@@ -12,10 +12,10 @@ import numpy as np
 
 from ..._session import line, session, unliftable
 from ..._values.trees import has_unknown
-from ..._values.values import Number, as_jax, raw, wrapped
-from ..given import Given, Part, Result, called, real
-from ..implicit import at_root, check_regular, check_simple, converged
-from .brackets import bracketed
+from ..._values.values import Number, as_jax, raw, wrap
+from ..given import Given, Part, Result, in_program, real
+from ..implicit import at_root, check_converged, check_regular, check_simple
+from .brackets import find_in_bracket
 from .newton import newton as newton_steps, secant
 
 _RTOL = 4 * float(np.finfo(float).eps)
@@ -37,13 +37,15 @@ def bracket_rule(name: str, who: str = "") -> Callable:
         disp: bool = True,
     ) -> Any:
         args = args if isinstance(args, tuple) else (args,)
+        # The root depends on the bracket only in which root it is, so no derivative goes through its ends.
         start = real(a, who), real(b, who)
         dtype = jnp.promote_types(start[0].dtype, start[1].dtype)
         lower, upper = (jax.lax.stop_gradient(x.astype(dtype).reshape(())) for x in start)
-        given = Given(called(f, *args), who, [lower])
+        given = Given(in_program(f, *args), who, [lower])
         if not given.depends and not has_unknown((a, b, xtol, rtol)):
             return NotImplemented
-        single = Given(lambda x: as_jax(called(f, *args)(x)).reshape(()), who, [lower]) if given.shape else given
+        # SciPy takes a function that returns an array of one number as well.
+        single = Given(lambda x: as_jax(in_program(f, *args)(x)).reshape(()), who, [lower]) if given.shape else given
         xtol, rtol = as_jax(xtol, dtype), jnp.maximum(as_jax(rtol, dtype), 4 * jnp.finfo(dtype).eps)
         ends = single.still(lower), single.still(upper)
         session().check(
@@ -52,12 +54,12 @@ def bracket_rule(name: str, who: str = "") -> Callable:
             line(),
             "a bracket with a root in it",
         )
-        x, steps, done = bracketed(name, single.still, lower, upper, xtol, rtol, operator.index(raw(maxiter)))
-        converged(done, who, f"in {maxiter} iterations")
+        x, steps, done = find_in_bracket(name, single.still, lower, upper, xtol, rtol, operator.index(raw(maxiter)))
+        check_converged(done, who, f"in {maxiter} iterations")
         check_simple(
             single, x, xtol + rtol * jnp.abs(x), jnp.maximum(*(jnp.where(jnp.isfinite(e), jnp.abs(e), 0) for e in ends))
         )
-        return _returned(who, at_root(single, x), steps, full_output, name, float)
+        return _result(who, at_root(single, x), steps, full_output, name, float)
 
     return solve
 
@@ -81,38 +83,43 @@ def newton(
     """`exact`: the slope is the function's own, not given."""
     args = args if isinstance(args, tuple) else (args,)
     start = jax.lax.stop_gradient(real(x0, who))
-    f = Given(called(func, *args), who, [start])
-    slopes = [Given(called(g, *args), who, [start]) for g in (fprime, fprime2) if g is not None]
+    f = Given(in_program(func, *args), who, [start])
+    slopes = [Given(in_program(g, *args), who, [start]) for g in (fprime, fprime2) if g is not None]
     if not any(g.depends for g in (f, *slopes)) and not has_unknown((x0, x1, tol, rtol)):
         return NotImplemented
     if f.shape != start.shape:
         raise unliftable(f"{who}: the function's shape {f.shape} is not that of its argument, {start.shape}", "as many")
-    tol, rtol = as_jax(tol, start.dtype), as_jax(rtol, start.dtype)
-    eps = jnp.finfo(start.dtype).eps
-    tol = jnp.maximum(tol, 4 * eps * jnp.abs(start).max())
-    steps = operator.index(raw(maxiter))
-    if exact or slopes:
-        slope = slopes[0].still if slopes else _slope(f)
-        curvature = slopes[1].still if len(slopes) > 1 else None
-        x, count, done = newton_steps(f.still, slope, curvature, start, tol, rtol, steps)
-    else:
-        second = None if x1 is None else jax.lax.stop_gradient(as_jax(x1, start.dtype))
-        x, count, done = secant(f.still, start, second, tol, rtol, steps)
-    converged(done, who, f"in {maxiter} iterations")
+    rtol = as_jax(rtol, start.dtype)
+    # In single precision SciPy's default tolerance is below the spacing of floats: it would never be met.
+    tol = jnp.maximum(as_jax(tol, start.dtype), 4 * jnp.finfo(start.dtype).eps * jnp.abs(start).max())
+    # The steps use values alone; the derivative of the root is put in afterwards, at the point where it holds.
+    x, count, done = _steps(f, slopes, exact, start, x1, tol, rtol, operator.index(raw(maxiter)))
+    check_converged(done, who, f"in {maxiter} iterations")
     if x.ndim:
         check_regular(f, x)
     else:
         check_simple(f, x, tol + rtol * jnp.abs(x), jnp.zeros((), x.dtype))
     name = method or ("halley" if len(slopes) > 1 else "newton" if slopes else "secant")
-    return _returned(who, at_root(f, x), count, full_output, name, None)
+    return _result(who, at_root(f, x), count, full_output, name, None)
+
+
+def _steps(
+    f: Given, slopes: list[Given], exact: bool, start: jax.Array, x1: Any, tol: jax.Array, rtol: jax.Array, most: int
+) -> tuple:
+    """Newton's or Halley's steps where there is a slope, else those of the secant method, as SciPy chooses."""
+    if not (exact or slopes):
+        second = None if x1 is None else jax.lax.stop_gradient(as_jax(x1, start.dtype))
+        return secant(f.still, start, second, tol, rtol, most)
+    slope = slopes[0].still if slopes else _slope(f)
+    return newton_steps(f.still, slope, slopes[1].still if len(slopes) > 1 else None, start, tol, rtol, most)
 
 
 def _slope(f: Given) -> Callable:
     return lambda x: jax.jvp(f.still, (x,), (jnp.ones_like(x),))[1]
 
 
-def _returned(who: str, x: jax.Array, steps: jax.Array, full_output: Any, method: str, python: type | None) -> Any:
-    root = Number(x, python) if not x.ndim else wrapped(x)
+def _result(who: str, x: jax.Array, steps: jax.Array, full_output: Any, method: str, python: type | None) -> Any:
+    root = Number(x, python) if not x.ndim else wrap(x)
     if not full_output:
         return root
     return root, Result(
@@ -136,33 +143,42 @@ def root_scalar(
 ) -> Any:
     who = "scipy.optimize.root_scalar"
     args = args if isinstance(args, tuple) else (args,)
-    if fprime2 is not None and not callable(fprime2) and fprime2:
-        whole = f
-        f, fprime, fprime2 = (Part(whole, i) for i in range(3))
-    elif fprime is not None and not callable(fprime) and fprime:
-        whole = f
-        f, fprime = (Part(whole, i) for i in range(2))
+    f, fprime, fprime2 = _take_apart(f, fprime, fprime2)
     given = {"xtol": xtol, "rtol": rtol, "maxiter": maxiter, **(options or {})}
     given = {name: value for name, value in given.items() if value is not None}
-    if method is None:
-        method = "brentq" if bracket is not None else _open_method(who, x0, x1, fprime, fprime2)
-    method = method.lower()
+    method = (method or _default_method(who, bracket, x0, x1, fprime, fprime2)).lower()
     if method in BRACKETED:
         if bracket is None:
             raise ValueError(f"Bracket needed for {method}")
         found = bracket_rule(method, who)(f, bracket[0], bracket[1], args, **given, full_output=True)
-        return found if found is NotImplemented else found[1]
-    if method not in ("newton", "halley", "secant"):
+    elif method in _OPEN:
+        found = _solve_open(who, method, f, x0, x1, fprime, fprime2, args, given)
+    else:
         raise unliftable(f"{who}(method={method!r}) is not lifted", "method='brentq'", "sx.blackbox around it")
+    return found if found is NotImplemented else found[1]
+
+
+def _take_apart(f: Any, fprime: Any, fprime2: Any) -> tuple[Any, Any, Any]:
+    """fprime=True or fprime2=True: f returns its derivatives as well, which are functions of their own from here on."""
+    if fprime2 is not None and not callable(fprime2) and fprime2:
+        return Part(f, 0), Part(f, 1), Part(f, 2)
+    if fprime is not None and not callable(fprime) and fprime:
+        return Part(f, 0), Part(f, 1), fprime2
+    return f, fprime, fprime2
+
+
+def _solve_open(
+    who: str, method: str, f: Callable, x0: Any, x1: Any, fprime: Any, fprime2: Any, args: tuple, given: dict
+) -> Any:
+    """From one start, by slopes: Newton's, Halley's or the secant method."""
     if x0 is None or (method == "halley" and not (callable(fprime) and callable(fprime2))):
         raise ValueError(f"x0 must not be None for {method}, and halley needs fprime and fprime2")
     if "xtol" in given:
         given["tol"] = given.pop("xtol")
-    fprime = fprime if method != "secant" and callable(fprime) else None
-    found = newton(
+    return newton(
         f,
         x0,
-        fprime,
+        fprime if method != "secant" and callable(fprime) else None,
         args,
         fprime2=fprime2 if method == "halley" else None,
         x1=x1 if method == "secant" else None,
@@ -172,7 +188,10 @@ def root_scalar(
         exact=method == "newton",
         **given,
     )
-    return found if found is NotImplemented else found[1]
+
+
+def _default_method(who: str, bracket: Any, x0: Any, x1: Any, fprime: Any, fprime2: Any) -> str:
+    return "brentq" if bracket is not None else _open_method(who, x0, x1, fprime, fprime2)
 
 
 def _open_method(who: str, x0: Any, x1: Any, fprime: Any, fprime2: Any) -> str:
@@ -183,6 +202,7 @@ def _open_method(who: str, x0: Any, x1: Any, fprime: Any, fprime2: Any) -> str:
     return "newton" if x1 is None else "secant"
 
 
+_OPEN = ("newton", "halley", "secant")
 BRACKETED = ("brentq", "brenth", "bisect", "ridder")
 RULES = {**{f"optimize.{name}": bracket_rule(name) for name in BRACKETED}, "optimize.newton": newton}
 RULES["optimize.root_scalar"] = root_scalar

@@ -1,8 +1,10 @@
-"""Loops of a traced program: of a known number of rounds, or until a flag falls, with a bound.
+"""Loops of a traced program: of a known number of iterations, or until a flag falls, with a bound.
 
-Both are scans, so that derivatives of every order pass. A loop with a bound is a scan of scans; the inner ones are computed
-again in reverse mode, which keeps the state of about 2 sqrt(bound) rounds and costs one more run (Griewank 1992, one level).
-Rounds that are not needed are skipped: 2 sqrt(bound) at most, each the price of a branch.
+Both are scans, so that derivatives of every order pass: reverse mode has no rule for JAX's `while_loop`, as it cannot know
+how many states to keep. A loop with a bound is a scan of scans; the inner ones are computed again in reverse mode, which
+keeps the state of about 2 sqrt(bound) iterations and costs one more run (Griewank, 1992, "Achieving logarithmic growth of
+temporal and spatial complexity in reverse automatic differentiation", with one level of checkpoints). Iterations that are
+not needed are skipped: 2 sqrt(bound) at most, each the price of a branch.
 """
 
 from __future__ import annotations
@@ -18,17 +20,18 @@ from jax import lax
 
 from ..._primitives import any_lane
 
-LEAN = 4096  # a loop of more rounds than these keeps few of its states
+LEAN = 4096  # a loop of more iterations than these keeps few of its states
 
 
-# In reverse mode a round computes again what is cheap, rather than to write it down and read it back: measured, 2.8 times faster
-# where a round is arithmetic on a few numbers. Products of matrices are kept.
+# In reverse mode an iteration computes again what is cheap, rather than write it down and read it back: measured, 2.8 times
+# faster where an iteration is arithmetic on a few numbers. Products of matrices are kept.
 thrifty = functools.partial(jax.checkpoint, policy=jax.checkpoint_policies.dots_saveable, prevent_cse=False)
 
 
-def known_rounds(step: Callable, state: Sequence, xs: Any, length: int, *, nested: bool) -> tuple[list, Any]:
+def scan_known(step: Callable, state: Sequence, xs: Any, length: int, *, nested: bool) -> tuple[list, Any]:
     """`state, y = step(state, x)` for each of the `length` slices of `xs`. `nested`: are there loops in it?"""
     if length <= LEAN:
+        # A loop inside is not computed again: at each level of nesting that would double the work.
         return lax.scan(step if nested else thrifty(step), list(state), xs, length=length)
     inner = math.isqrt(length)
     whole = inner * (length // inner)
@@ -36,11 +39,12 @@ def known_rounds(step: Callable, state: Sequence, xs: Any, length: int, *, neste
     outer = jax.checkpoint(lambda s, part: lax.scan(step, s, part, length=inner))
     state, ys = lax.scan(outer, list(state), cut, length=length // inner)
     ys = jax.tree.map(lambda y: y.reshape(whole, *y.shape[2:]), ys)
+    # Fewer than sqrt(length) iterations are left over, which keep their states as they are.
     state, more = lax.scan(step, state, jax.tree.map(lambda x: x[whole:], xs), length=length - whole)
     return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ys, more)
 
 
-def rounds_until(step: Callable, state: Sequence, going: Any, bound: int, *, nested: bool) -> tuple[Sequence, Any]:
+def scan_until(step: Callable, state: Sequence, going: Any, bound: int, *, nested: bool) -> tuple[Sequence, Any]:
     """`state, going = step(state)` while `going` holds, `bound` times at most: the last of both."""
     step = step if nested else thrifty(step)
     inner = max(1, math.isqrt(bound))
@@ -49,7 +53,9 @@ def rounds_until(step: Callable, state: Sequence, going: Any, bound: int, *, nes
     def one(carry, k):
         state, going = carry
         runs = going & (k < bound)
-        new = lax.cond(any_lane(runs), lambda: _kept(runs, step, state, going), lambda: (state, going))
+        # Under vmap a branch would become a choice between both results, and every iteration would be computed. So the branch
+        # asks whether any of the batch still runs, which stays one flag, and the others keep their state.
+        new = lax.cond(any_lane(runs), lambda: _step_where(runs, step, state, going), lambda: (state, going))
         return new, None
 
     @jax.checkpoint
@@ -63,7 +69,7 @@ def rounds_until(step: Callable, state: Sequence, going: Any, bound: int, *, nes
     return state, going
 
 
-def _kept(runs: Any, step: Callable, state: list, going: Any) -> tuple[list, Any]:
-    """The step, undone where this lane does not run any more."""
+def _step_where(runs: Any, step: Callable, state: list, going: Any) -> tuple[list, Any]:
+    """The step, without effect at the vmap indices that have stopped."""
     new, more = step(state)
     return [jnp.where(runs, b, a) for a, b in zip(state, new, strict=True)], jnp.where(runs, more, going)
