@@ -62,23 +62,26 @@ def lines(program: Objective, gradient: Sequence[np.ndarray], key: Key[Array, ""
     own = _unit(scaled)
     vectors = [] if own is None else [own]
     vectors += [_random(draw, program.leaves) for _ in range(count - len(vectors))]
-    names = _names(program, count, own is not None)
     parts = _parts([float(np.sqrt(np.sum(g**2))) for g in scaled], leaves) if every > 1 else []
     # The directions of single leaves share one base, which holds a direction for each of them.
     if parts:
         vectors.append([_along(draw, g) for g in scaled])
     weights = [np.ones(every)] * count + [np.isin(np.arange(every), part) / np.sqrt(len(part)) for part in parts]
     dtype = widest(program.leaves)
-    units = np.concatenate([np.full(x.size, scale) for x, scale in zip(program.leaves, scales, strict=True)])
-    bases = np.stack([np.concatenate([v.ravel() for v in vector]) for vector in vectors]) * units
     return Lines(
-        jnp.asarray(bases, dtype),
+        jnp.asarray(_bases(vectors, program, scales), dtype),
         jnp.asarray([*range(count), *[count] * len(parts)]),
         jnp.asarray(np.stack(weights), dtype),
         jnp.asarray(np.repeat(np.arange(every), [x.size for x in program.leaves])),
-        (*names, *(_name_of(program, part) for part in parts)),
+        (*_names(program, count, own is not None), *(_name_of(program, part) for part in parts)),
         len(parts),
     )
+
+
+def _bases(vectors: Sequence[Sequence[np.ndarray]], program: Objective, scales: Sequence[float]) -> np.ndarray:
+    """One row each, in units of the leaves' sizes."""
+    units = np.concatenate([np.full(x.size, scale) for x, scale in zip(program.leaves, scales, strict=True)])
+    return np.stack([np.concatenate([v.ravel() for v in vector]) for vector in vectors]) * units
 
 
 def _names(program: Objective, count: int, has_own: bool) -> list[str]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ..._session import line, session, unliftable
 from ..._values.trees import has_unknown
 from ..._values.values import as_jax, raw, wrap
-from ..given import Given, Part, Result, called, real, refuse_options
+from ..given import Given, Part, Result, in_program, real, refuse_options
 from ..implicit import at_root, check_regular
 from .hybrid import hybrid
 
@@ -93,8 +93,8 @@ def _solve(
     args = args if isinstance(args, tuple) else (args,)
     # The solution depends on the start only in which one it is.
     start = jax.lax.stop_gradient(real(x0, who)).reshape(-1)
-    f = Given(called(func, *args), who, [start])
-    slope = None if fprime is None else Given(called(fprime, *args), who, [start])
+    f = Given(in_program(func, *args), who, [start])
+    slope = None if fprime is None else Given(in_program(fprime, *args), who, [start])
     if not f.depends and not (slope and slope.depends) and not has_unknown((x0, xtol, diag)):
         return NotImplemented
     square = _square(who, f, func, args, start)
@@ -117,7 +117,7 @@ def _square(who: str, f: Given, func: Callable, args: tuple, start: jax.Array) -
     if f.shape not in ((n,), (1, n), (n, 1)) and not (n == 1 and f.shape == ()):
         shapes = f"the function's shape is {f.shape}, that of its argument {start.shape}"
         raise unliftable(f"{who}: {shapes}", "as many equations")
-    return Given(lambda x: as_jax(called(func, *args)(x)).reshape(n), who, [start])
+    return Given(lambda x: as_jax(in_program(func, *args)(x)).reshape(n), who, [start])
 
 
 def _polish(who: str, square: Given, x: jax.Array, tol: jax.Array) -> jax.Array:
