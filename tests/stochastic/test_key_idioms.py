@@ -86,7 +86,6 @@ def test_random_functions_of_counters():
     assert len(refusals) > 5 and sum(refusals) <= 1
 
 
-@pytest.mark.slow
 def test_random_programs_of_keys():
     """No shared key goes through. In 900 others, tried once: none either, and 3 in 100 refused whose keys are distinct."""
     refusals = []
