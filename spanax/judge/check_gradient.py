@@ -132,7 +132,11 @@ class GradientCheck:
         if np.all(self._zero):
             return f"the gradient is 0: a change over {np.max(self.tolerances):.2g} would have been found"
         said = f"an error over {_share(np.nanmin(whole))} would have been found" if np.nanmin(whole) < 1 else ""
-        of_leaves = dict(zip(self.directions[len(whole) :], self.visible[len(whole) :], strict=True))
+        return self._in_leaves(said, len(whole)) or "not even an error of 100% would have been found: more draws=..."
+
+    def _in_leaves(self, said: str, first: int) -> str:
+        """And in single leaves, whose directions are those from `first` on."""
+        of_leaves = dict(zip(self.directions[first:], self.visible[first:], strict=True))
         seen = [size for size in of_leaves.values() if size < 1]
         blind = [name for name, size in of_leaves.items() if size >= 1]
         if seen:
@@ -140,7 +144,7 @@ class GradientCheck:
             said += f"in a single leaf over {_share(max(seen))}{' at the most' if len(seen) > 1 else ''}"
         if blind and said:
             said += f"; none in {join_names(blind)}, too noisy for its size"
-        return said or "not even an error of 100% would have been found: more draws=..."
+        return said
 
 
 def _share(size: float) -> str:

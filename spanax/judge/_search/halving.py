@@ -128,12 +128,16 @@ def halve(
     while True:
         told(number, len(alive))
         in_time = _round(alive, draws, deadline)
-        ranking = rank_trials(alive, accuracy)
-        leagues = [trial for trial in ranking if trial.unbiased], [trial for trial in ranking if not trial.unbiased]
+        leagues = _leagues(rank_trials(alive, accuracy))
         if not in_time or all(len(league) <= n for league, n in zip(leagues, keep, strict=True)):
             return [trial for league, n in zip(leagues, keep, strict=True) for trial in _first(league, n)]
         halves = [_first(league, max(n, -(-len(league) // 2))) for league, n in zip(leagues, keep, strict=True)]
         alive, draws, number = [*halves[0], *halves[1]], 2 * draws, number + 1
+
+
+def _leagues(ranking: list[Trial]) -> tuple[list[Trial], list[Trial]]:
+    """Those that say they are unbiased, and the others: a cheap biased one must not push an honest one out."""
+    return [trial for trial in ranking if trial.unbiased], [trial for trial in ranking if not trial.unbiased]
 
 
 def _first(ranking: list[Trial], n: int) -> list[Trial]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..._layout import filled, longest_part, together
-from .._numbers import compare_candidates, duration, number, share
+from .._numbers import duration, number, share, verdict_in_words
 from ..rows import Row, Truth
 from .group_lines import group_lines
 
@@ -44,26 +44,33 @@ def cells(row: Row, norm: float) -> list[str]:
         duration(1e-6 * row.microseconds),
         "-" if row.evaluations is None else number(row.evaluations),
         duration(row.time_to_accuracy),
-        compare_candidates(row.bias, row.verdict, norm),
+        verdict_in_words(row.bias, row.verdict, norm),
     ]
 
 
 def _columns(rows: Sequence[Row], truth: Truth, accuracy: float, width: int) -> list[str]:
-    names, body = [""], [head(accuracy)]
-    for row in rows:
-        names.append(row.label)
-        body.append(cells(row, truth.norm))
-        for name, told in group_lines(row):
-            names.append(f"  {name}")
-            body.append([*[""] * (len(body[0]) - 1), told])
+    names, body = _lines(rows, truth, accuracy)
     widths = [max(map(len, column)) for column in zip(*body, strict=True)]
     room = min(max(len(row.label) for row in rows), width - sum(widths) - 2 * len(widths))
+    # A label may be broken between its parts, with the rest indented by two.
     if all(len(row.label) <= room or longest_part(row.label) <= room - 2 for row in rows):
         return _align_columns(names, body, widths, room)
     figures = _align_columns([""] * len(names), body, widths, 0)
     if max(map(len, figures)) > width:
         return _blocks(names, body, width)
     return [figures[0], *(line for k in range(1, len(names)) for line in _apart(names[k], body[k], figures[k], width))]
+
+
+def _lines(rows: Sequence[Row], truth: Truth, accuracy: float) -> tuple[list[str], list[list[str]]]:
+    """A name and its cells for the head, each row, and each group of a row."""
+    names, body = [""], [list(head(accuracy))]
+    for row in rows:
+        names.append(row.label)
+        body.append(list(cells(row, truth.norm)))
+        for name, text in group_lines(row):
+            names.append(f"  {name}")
+            body.append([*[""] * (len(body[0]) - 1), text])
+    return names, body
 
 
 def _apart(name: str, cells: Sequence[str], figures: str, width: int) -> list[str]:

@@ -102,6 +102,7 @@ class Orders:
         if (known := self._number(name)) is not None:
             return not np.any(known < 0)
         step = self._flat.makers.get(name)
+        # What depends on the arguments in a differentiable way is not a weight, whatever its sign.
         if self._is_active(name) or step is None or not further:
             return False
         if name.aval.dtype == bool:
@@ -115,8 +116,7 @@ class Orders:
         """A known real number, or the difference of two."""
         name = self._constant(name)
         if name.known is not None:
-            known = None if is_traced(name.known) else np.asarray(name.known)
-            return known if known is not None and known.dtype.kind in "biuf" else None
+            return _as_real(name.known)
         step = self._flat.makers.get(name)
         if step is None or step.kind != "sub" or any(n.known is None for n in map(self._constant, step.ins)):
             return None
@@ -154,6 +154,11 @@ _ORDERS: dict[str, Callable[[Orders, Step, int], float]] = {
     "real": Orders._of_real_part,
     "select_n": Orders._of_selection,
 }
+
+
+def _as_real(known: Any) -> np.ndarray | None:
+    array = None if is_traced(known) else np.asarray(known)
+    return array if array is not None and array.dtype.kind in "biuf" else None
 
 
 def _is_complex(name: Name) -> bool:
@@ -221,12 +226,16 @@ def squared_root(s: jax.Array, power: int) -> jax.Array:
     return lax.select(s < 0, jnp.full_like(s, np.nan), lax.integer_pow(s, power // 2))
 
 
+def _whole_power(step: Step, flat: Flat) -> int:
+    """n of x**n, however it is written; 0 for anything else."""
+    if step.kind == "integer_pow":
+        return step.inner.params["y"]
+    return 2 if step.kind == "square" or (step.kind == "mul" and flat.are_same(*step.ins)) else 0
+
+
 def root_of_square(step: Step, flat: Flat) -> tuple[Name, int] | None:
     """(s, n) where the step is sqrt(s)**n with an even n."""
-    if step.kind == "mul" and flat.are_same(*step.ins):
-        power = 2
-    else:
-        power = {"square": 2}.get(step.kind) or (step.inner.params["y"] if step.kind == "integer_pow" else 0)
+    power = _whole_power(step, flat)
     maker = flat.makers.get(step.ins[0]) if step.ins else None
     if maker is None or maker.kind != "sqrt" or power <= 0 or power % 2 or _is_complex(step.ins[0]):
         return None

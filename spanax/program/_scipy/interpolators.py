@@ -139,6 +139,7 @@ def _interp1d(
     if values.ndim != 1 and axis % values.ndim:
         raise unliftable("scipy.interpolate.interp1d along another axis than the first is not lifted", "axis=0")
     order = np.argsort(places, kind="stable")
+    # SciPy's defaults: an error outside of the range, unless a fill value or extrapolation was asked for.
     extends = isinstance(fill_value, str) and fill_value == "extrapolate"
     raises = bounds_error if bounds_error is not None else not extends and not _is_given(fill_value)
     if kind in ("linear", 1):

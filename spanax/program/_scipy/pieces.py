@@ -83,8 +83,12 @@ class Piecewise:
         for row in coefficients:
             value = value * offset + row[piece]
         left, right = ((x < e).reshape(*data.shape, *trailing) for x, e in ((data, low), (-data, -high)))
+        return self._beyond(value, left, right)
+
+    def _beyond(self, value: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
+        """The value where the range ends: as the polynomials go on, a given number, NaN or 0."""
         if self.fill is not None:
-            below, above = (jnp.asarray(raw(f), data.dtype) for f in self.fill)
+            below, above = (jnp.asarray(raw(f), value.dtype) for f in self.fill)
             value = jnp.where(left, below, jnp.where(right, above, value))
         if self.outside in ("nan", "zero"):
             value = jnp.where(left | right, jnp.nan if self.outside == "nan" else 0, value)
