@@ -104,7 +104,7 @@ def _draw(
     from ._pictures.pendulum import motion, picture
 
     still, moving = out / "pendulum.png", out / "pendulum.gif"
-    title = f"Pendulum by BPTT (judged by whole episodes: {judgement.mean:.1f}; the best there is: {OPTIMUM:.1f})"
+    title = f"Pendulum by BPTT (judged by whole episodes: {judgement.mean:,.1f}; the best there is: {OPTIMUM:,.1f})"
     picture(still, env, policy, training, settings.horizon, title)
     motion(moving, env, policy)
     return still, moving

@@ -128,23 +128,20 @@ class GradientCheck:
 
     def _visible_errors(self) -> str:
         """What size of error would have been found, in the whole and in single leaves."""
+        # One sentence grows clause by clause: which clauses there are depends on what the ones before have said.
         whole = self.visible[: len(self.directions) - self.leaves]
         if np.all(self._zero):
             return f"the gradient is 0: a change over {np.max(self.tolerances):.2g} would have been found"
-        said = f"an error over {_share(np.nanmin(whole))} would have been found" if np.nanmin(whole) < 1 else ""
-        return self._in_leaves(said, len(whole)) or "not even an error of 100% would have been found: more draws=..."
-
-    def _in_leaves(self, said: str, first: int) -> str:
-        """And in single leaves, whose directions are those from `first` on."""
-        of_leaves = dict(zip(self.directions[first:], self.visible[first:], strict=True))
+        text = f"an error over {_share(np.nanmin(whole))} would have been found" if np.nanmin(whole) < 1 else ""
+        of_leaves = dict(zip(self.directions[len(whole) :], self.visible[len(whole) :], strict=True))
         seen = [size for size in of_leaves.values() if size < 1]
         blind = [name for name, size in of_leaves.items() if size >= 1]
         if seen:
-            said = f"{said}, " if said else "an error would have been found "
-            said += f"in a single leaf over {_share(max(seen))}{' at the most' if len(seen) > 1 else ''}"
-        if blind and said:
-            said += f"; none in {join_names(blind)}, too noisy for its size"
-        return said
+            text = f"{text}, " if text else "an error would have been found "
+            text += f"in a single leaf over {_share(max(seen))}{' at the most' if len(seen) > 1 else ''}"
+        if blind and text:
+            text += f"; none in {join_names(blind)}, too noisy for its size"
+        return text or "not even an error of 100% would have been found: more draws=..."
 
 
 def _share(size: float) -> str:

@@ -41,15 +41,30 @@ def check_bridge(
       a black box; at `x`, a pytree of floats, or at one with two leaves;
     - `Manual`: linear, and the derivative of `f` at `x`; nothing of that without them.
 
-    `draws`: independent estimates that each mean is taken over; a tenth of it of a `Probing` bridge, a hundredth of a `Step`.
-    Means are allowed 5 standard errors, so that a right bridge fails in fewer than 1 of 1,000 runs: in 0 of 268, with keys of
-    their own, over 39 settings of our bridges, where the largest of 8,400 means was 3.5 standard errors off. A mean so noisy
-    that half of its truth could be missing fails as well, with the advice to take more. The default `key` is fixed, and so is
-    the answer.
     It takes 2 to 20 seconds of one core, most of them to compile. Not checked: draws of other distributions, that pickle finds
     the class of a bridge, or a function that it holds, by its name, and third derivatives.
 
-    Raises `ContractError`, which is a `SpanaxError` and an `AssertionError`, with every check that failed and what it saw.
+    Means are allowed 5 standard errors, so that a right bridge fails in fewer than 1 of 1,000 runs: in 0 of 268, with keys of
+    their own, over 39 settings of our bridges, where the largest of 8,400 means was 3.5 standard errors off. A mean so noisy
+    that half of its truth could be missing fails as well, with the advice to take more.
+
+    **Arguments:**
+
+    - `bridge`: an instance of any class derived from `sx.bridges.Bridge`.
+    - `key`: a PRNG key for all that is random here. The default is fixed, and so is the answer.
+    - `draws`: independent estimates that each mean is taken over, 1,000 at the least; a tenth of it of a `Probing` bridge, a
+      hundredth of a `Step`.
+    - `f`: the function whose derivative a `Manual` bridge is; for no other bridge.
+    - `x`: a pytree of finite floats, the point at which a `Probing` or `Manual` bridge is checked; for no other bridge.
+
+    **Returns:**
+
+    A `spanax.testing.Report`, none of whose checks failed.
+
+    **Raises:**
+
+    - `ContractError`, which is a `SpanaxError` and an `AssertionError`: with every check that failed and what it saw.
+    - `SpanaxError`: `bridge` is not an instance of a bridge, or `f` or `x` are for another kind.
 
     >>> import spanax as sx
     >>> report = check_bridge(sx.StraightThrough(), draws=2_000)

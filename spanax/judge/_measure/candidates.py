@@ -39,27 +39,30 @@ def candidates(f: Callable, vias: Any, draws: list[Draw], where: str) -> tuple[l
     """All candidates that `vias` names, and what is to be said about those left out."""
     if not isinstance(vias, Mapping) or not vias:
         raise _bad(vias, where)
-    # A bridge may be callable as well, as any Equinox module may.
     if all(callable(value) and not isinstance(value, Bridge | type) for value in vias.values()):
         return _functions(vias), []
     _check_bridges(vias, where)
     if not may_take_key(f):
         raise SpanaxError("f takes no `key`", "def f(*args, key): ..., with the key of its draws", where=where)
     _check_names(vias, draws, where)
+    total = _product(vias)
+    left_out = [f"only the first {LIMIT} of {total:,} combinations are compared"] if total > LIMIT else []
+    return _combinations(f, vias, draws), left_out
+
+
+def _combinations(f: Callable, vias: Mapping[str, Sequence[Drawing]], draws: list[Draw]) -> list[Candidate]:
+    """The first `LIMIT` of them: each takes a compilation, and their number is a product."""
     combinations = list(itertools.islice(itertools.product(*vias.values()), LIMIT))
     labels = _unique([", ".join(f"{s}={short(b)}" for s, b in zip(vias, c, strict=True)) for c in combinations])
-    via_of = (dict(zip(vias, combination, strict=True)) for combination in combinations)
-    found = [_candidate(f, label, via, draws) for label, via in zip(labels, via_of, strict=True)]
-    total = _product(vias)
-    return found, [f"only the first {LIMIT} of {total:,} combinations are compared"] if total > LIMIT else []
-
-
-def _candidate(f: Callable, label: str, via: Mapping[str, Drawing], draws: list[Draw]) -> Candidate:
-    puts = ", ".join(f'"{site}": {_code(bridge)}' for site, bridge in via.items())
-    code = f"sx.expectation({_name_of(f)}, via={{{puts}}})"
-    # Unbiased as a whole only if every draw's bridge is, those that were not replaced too.
-    promises = all(bridge_at(draw, via).facts.unbiased for draw in draws)
-    return Candidate(label, expectation(f, via=via), code, via, evaluations(draws, via), promises)
+    found = []
+    for label, combination in zip(labels, combinations, strict=True):
+        via = dict(zip(vias, combination, strict=True))
+        puts = ", ".join(f'"{site}": {_code(bridge)}' for site, bridge in via.items())
+        code = f"sx.expectation({_name_of(f)}, via={{{puts}}})"
+        # Unbiased as a whole only if every draw's bridge is, those that were not replaced too.
+        promises = all(bridge_at(draw, via).facts.unbiased for draw in draws)
+        found.append(Candidate(label, expectation(f, via=via), code, via, evaluations(draws, via), promises))
+    return found
 
 
 def _functions(vias: Mapping[Any, Callable]) -> list[Candidate]:

@@ -16,6 +16,7 @@ def table(
     lines = filled(title_line(truth, draws), width)
     lines += ["", *_columns(rows, truth, accuracy, width), ""]
     for what, text in notes:
+        # Code is left on one line where it fits, so that it can be copied.
         whole = what == "code" and len(text) <= width - 6
         lines += [f"{what}: {text}"] if whole else filled(f"{what}: {text}", width, "  ")
     return "\n".join(lines)
@@ -49,27 +50,27 @@ def cells(row: Row, norm: float) -> list[str]:
 
 
 def _columns(rows: Sequence[Row], truth: Truth, accuracy: float, width: int) -> list[str]:
-    names, body = _lines(rows, truth, accuracy)
+    names, body = _names_and_cells(rows, truth, accuracy)
     widths = [max(map(len, column)) for column in zip(*body, strict=True)]
     room = min(max(len(row.label) for row in rows), width - sum(widths) - 2 * len(widths))
-    # A label may be broken between its parts, with the rest indented by two.
     if all(len(row.label) <= room or longest_part(row.label) <= room - 2 for row in rows):
         return _align_columns(names, body, widths, room)
+    # A label that does not fit gets a line of its own, and so do all others then: figures in one column can be compared.
     figures = _align_columns([""] * len(names), body, widths, 0)
     if max(map(len, figures)) > width:
         return _blocks(names, body, width)
     return [figures[0], *(line for k in range(1, len(names)) for line in _apart(names[k], body[k], figures[k], width))]
 
 
-def _lines(rows: Sequence[Row], truth: Truth, accuracy: float) -> tuple[list[str], list[list[str]]]:
-    """A name and its cells for the head, each row, and each group of a row."""
-    names, body = [""], [list(head(accuracy))]
+def _names_and_cells(rows: Sequence[Row], truth: Truth, accuracy: float) -> tuple[list[str], list[list[str]]]:
+    """The head, then each candidate and below it its groups, which have a verdict only and are told by their indent."""
+    names, body = [""], [head(accuracy)]
     for row in rows:
         names.append(row.label)
-        body.append(list(cells(row, truth.norm)))
-        for name, text in group_lines(row):
+        body.append(cells(row, truth.norm))
+        for name, verdict in group_lines(row):
             names.append(f"  {name}")
-            body.append([*[""] * (len(body[0]) - 1), text])
+            body.append([*[""] * (len(body[0]) - 1), verdict])
     return names, body
 
 
@@ -87,8 +88,8 @@ def _blocks(names: Sequence[str], body: Sequence[Sequence[str]], width: int) -> 
         if name.startswith("  "):
             lines += _apart(name, line, "", width)
         else:
-            said = " ".join(together(f"{head}: {cell};") for head, cell in zip(body[0], line, strict=True))
-            lines += [*filled(name, width, "  "), *filled(f"  {said[:-1]}", width, "  ")]
+            figures = " ".join(together(f"{head}: {cell};") for head, cell in zip(body[0], line, strict=True))
+            lines += [*filled(name, width, "  "), *filled(f"  {figures[:-1]}", width, "  ")]
     return lines
 
 
