@@ -114,7 +114,7 @@ class GradientCheck:
         )
         j = self.worst
         error = self.standard_errors[j] + self.tolerances[j]
-        seen = [] if self.p_value < LEVEL else [f"  {self._seen()}"]
+        seen = [] if self.p_value < LEVEL else [f"  {self._visible_errors()}"]
         return "\n".join(
             [
                 f"{self.function}: {verdict} (p = {self.p_value:.2g}, {self.draws} draws)",
@@ -126,7 +126,7 @@ class GradientCheck:
 
     __repr__ = __str__
 
-    def _seen(self) -> str:
+    def _visible_errors(self) -> str:
         """What size of error would have been found, in the whole and in single leaves."""
         whole = self.visible[: len(self.directions) - self.leaves]
         if np.all(self._zero):

@@ -59,7 +59,8 @@ def check_bridge(
     _check_arguments(bridge, draws, f, x)
     key = jax.random.key(0) if key is None else key
     check_key(key)
-    importlib.import_module("numpyro.distributions")  # which changes the filters of warnings
+    # Importing it changes the filters of warnings, which the check of global settings would take for the bridge's doing.
+    importlib.import_module("numpyro.distributions")
     before, fields = general.settings(), jax.tree.flatten(bridge)
     found = outcomes(general.checks(bridge))
     found += _of_draws_and_steps(bridge, key, draws)
@@ -67,14 +68,15 @@ def check_bridge(
         found += outcomes(probing.checks(bridge, key, draws // 10, x))
     if isinstance(bridge, Manual):
         found += outcomes(host.checks(bridge, key, f, x))
+    # Compared here, before the checks below could change anything themselves.
     same = general.settings() == before
     found += (
-        outcome("unchanged by its use", lambda: general.unchanged(bridge, fields)),
+        outcome("unchanged by its use", lambda: general.require_unchanged(bridge, fields)),
         outcome(
             "global settings", lambda: require(same, "JAX's, NumPy's or Python's settings or random state changed")
         ),
     )
-    report = Report(_shown(bridge), found)
+    report = Report(_text_of(bridge), found)
     if report.failed:
         raise ContractError(report)
     return report
@@ -87,6 +89,7 @@ def _of_draws_and_steps(bridge: Bridge, key: Key[Array, ""], draws: int) -> tupl
         parts.append(outcomes(_draws.checks(bridge, key, draws)))
     if isinstance(bridge, Step):
         parts.append(outcomes(steps.checks(bridge, key, max(draws // 100, 100))))
+    # The first check of each kind fails where it takes none of the draws, or none of the operations.
     taken = [part for part in parts if part[0].problem is None]
     return sum(taken or parts, ())
 
@@ -115,7 +118,7 @@ def _check_point(bridge: Bridge, x: Any) -> None:
         raise SpanaxError(f"check_bridge(x={x!r})", "a pytree of finite floats, such as np.array([0.5, 2.0])")
 
 
-def _shown(bridge: Bridge) -> str:
+def _text_of(bridge: Bridge) -> str:
     try:
         return repr(bridge)
     except Exception:  # a check of its own says so

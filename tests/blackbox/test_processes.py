@@ -222,6 +222,7 @@ print([end.value for end in supervise(Run(processes(2)), triple, [1.0, 2.0], lam
     assert "used inside a worker" in errors and 'if __name__ == "__main__":' in errors
 
 
+@pytest.mark.slow
 def test_a_script_with_a_guard_or_with_functions_of_modules_only(tmp_path):
     body = """
 def triple(x):

@@ -172,7 +172,7 @@ FAULTS = [
     ),
     Fault(
         "what a damaged file holds is believed",
-        "blackbox/store/_row.py",
+        "blackbox/store/_rows.py",
         " and _checksum(digest, output, seconds) == checksum",
         "",
         "blackbox/test_store_files.py",
@@ -250,8 +250,8 @@ FAULTS = [
     Fault(
         "windows of truncated backpropagation begin anew",
         "control/bptt.py",
-        "if self.truncate else self._begun(task, begin)",
-        "if self.truncate and False else self._begun(task, begin)",
+        "if self.truncate else self._begin(task, begin)",
+        "if self.truncate and False else self._begin(task, begin)",
         "control/test_bptt.py",
     ),
     Fault(

@@ -132,7 +132,7 @@ def _verdict(significant: bool, found: Interval, norm: float, variance: float, n
     return "undecided" if scale and found.high > 0.5 * scale else "no bias found"
 
 
-def ranked(rows: Sequence[Row]) -> list[Row]:
+def rank_rows(rows: Sequence[Row]) -> list[Row]:
     """By time to accuracy; where that is infinite or the same, the unbiased first, then by variance times time."""
     order = {"no bias found": 0, "undecided": 1, "biased": 2}
     return sorted(

@@ -81,7 +81,7 @@ class Trial:
         return float(np.median(self.seconds)) if self.seconds else math.inf
 
 
-def ranked(trials: Sequence[Trial], accuracy: float) -> list[Trial]:
+def rank_trials(trials: Sequence[Trial], accuracy: float) -> list[Trial]:
     """By the seconds until the mean has a root mean square error of accuracy |truth|; then by that error itself.
 
     For the truth stands the mean of the sound candidate whose mean varies least.
@@ -128,7 +128,7 @@ def halve(
     while True:
         told(number, len(alive))
         in_time = _round(alive, draws, deadline)
-        ranking = ranked(alive, accuracy)
+        ranking = rank_trials(alive, accuracy)
         leagues = [trial for trial in ranking if trial.unbiased], [trial for trial in ranking if not trial.unbiased]
         if not in_time or all(len(league) <= n for league, n in zip(leagues, keep, strict=True)):
             return [trial for league, n in zip(leagues, keep, strict=True) for trial in _first(league, n)]

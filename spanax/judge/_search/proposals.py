@@ -117,7 +117,7 @@ def _possible(draws: Sequence[Draw]) -> Iterator[Drawing]:
             yield bridge
 
 
-def supposed(name: str, bridges: Sequence[Drawing], draws: Sequence[Draw]) -> Drawing:
+def likely_best(name: str, bridges: Sequence[Drawing], draws: Sequence[Draw]) -> Drawing:
     """The one of these bridges that is taken for the best at the draws of that name, before anything is measured."""
     here = [draw for draw in draws if draw.name == name]
     for bridge in bridges:

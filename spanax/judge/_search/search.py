@@ -18,7 +18,7 @@ from .._measure.arguments import Arguments
 from .._measure.gradients import Gradient
 from .._measure.sites import Draw, bridge_at
 from .halving import Trial, halve
-from .proposals import Proposal, bridges_that_fit, combinations, proposal, supposed
+from .proposals import Proposal, bridges_that_fit, combinations, likely_best, proposal
 
 COMBINATIONS = 16  # of bridges at the most, to be tried all together
 FINALISTS = 2, 1  # unbiased by their facts, and others
@@ -68,7 +68,7 @@ class Search:
         return ranking
 
     def _start(self, fit: dict[str, list[Drawing]]) -> Proposal:
-        start = proposal({name: supposed(name, bridges, self.draws) for name, bridges in fit.items()}, self.draws)
+        start = proposal({name: likely_best(name, bridges, self.draws) for name, bridges in fit.items()}, self.draws)
         if not self.problem(start):
             return start
         return proposal({name: bridges[0] for name, bridges in fit.items()}, self.draws)

@@ -13,7 +13,7 @@ from .group_lines import group_lines
 def table(
     rows: Sequence[Row], truth: Truth, draws: int, accuracy: float, notes: Sequence[tuple[str, str]], width: int
 ) -> str:
-    lines = filled(heading(truth, draws), width)
+    lines = filled(title_line(truth, draws), width)
     lines += ["", *_columns(rows, truth, accuracy, width), ""]
     for what, text in notes:
         whole = what == "code" and len(text) <= width - 6
@@ -21,7 +21,7 @@ def table(
     return "\n".join(lines)
 
 
-def heading(truth: Truth, draws: int) -> str:
+def title_line(truth: Truth, draws: int) -> str:
     return f"{draws:,} draws each. Truth, of norm {number(truth.norm)}{own_error(truth)}: {truth.how}."
 
 
@@ -59,8 +59,8 @@ def _columns(rows: Sequence[Row], truth: Truth, accuracy: float, width: int) -> 
     widths = [max(map(len, column)) for column in zip(*body, strict=True)]
     room = min(max(len(row.label) for row in rows), width - sum(widths) - 2 * len(widths))
     if all(len(row.label) <= room or longest_part(row.label) <= room - 2 for row in rows):
-        return _lined(names, body, widths, room)
-    figures = _lined([""] * len(names), body, widths, 0)
+        return _align_columns(names, body, widths, room)
+    figures = _align_columns([""] * len(names), body, widths, 0)
     if max(map(len, figures)) > width:
         return _blocks(names, body, width)
     return [figures[0], *(line for k in range(1, len(names)) for line in _apart(names[k], body[k], figures[k], width))]
@@ -85,7 +85,7 @@ def _blocks(names: Sequence[str], body: Sequence[Sequence[str]], width: int) -> 
     return lines
 
 
-def _lined(names: Sequence[str], body: Sequence[Sequence[str]], widths: Sequence[int], room: int) -> list[str]:
+def _align_columns(names: Sequence[str], body: Sequence[Sequence[str]], widths: Sequence[int], room: int) -> list[str]:
     """Figures to the right, verdicts to the left; a name that is longer than its column goes on below."""
     lines, before = [], room + sum(widths[:-1]) + 2 * len(widths[:-1])
     for name, line in zip(names, body, strict=True):
