@@ -87,6 +87,8 @@ class Flat:
             return
         try:
             params = tuple(sorted(step.inner.params.items(), key=lambda item: item[0]))
+            # Value numbering: the same pure operation on the same names is the same value. sqrt(s) ** 2 is recognised
+            # by that, also where s was computed twice.
             key = step.kind, params, tuple(self._same.get(n, n) if n.known is None else _token(n) for n in step.ins)
             self._same[step.outs[0]] = self._seen.setdefault(key, step.outs[0])
         except TypeError:  # a parameter that is not hashable
@@ -99,6 +101,7 @@ class Flat:
         )
 
     def _written_out(self, jaxpr: Jaxpr, consts: Sequence, ins: Sequence[Name], site: JaxprEqn | None) -> list[Name]:
+        # A call's inner names are those of its operands, so a value keeps one name across calls.
         names: dict[Any, Name] = dict(zip(jaxpr.invars, ins, strict=True))
         constants = {v: Name(v.aval, x) for v, x in zip(jaxpr.constvars, consts, strict=True)}
         self.traced += [name for name in constants.values() if is_traced(name.known)]

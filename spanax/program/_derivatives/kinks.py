@@ -41,6 +41,7 @@ class Orders:
         name = self._constant(name)
         if name.known is not None:
             return np.inf if _holds(name, lambda x: x >= 0) else 0.0
+        # Each name is looked at once, and not farther back than FURTHEST steps, so the cost is bounded.
         if name not in self._found:
             step = self._flat.makers.get(name)
             self._found[name] = self._of_step(step, further) if step is not None and further else 0.0
@@ -125,6 +126,7 @@ class Orders:
 
     def _constant(self, name: Name) -> Name:
         """What a constant is that is only brought into form."""
+        # Weights arrive broadcast and cast, as constants of a program do.
         while (step := self._flat.makers.get(name)) is not None and step.kind in (
             "convert_element_type",
             "broadcast_in_dim",
@@ -175,6 +177,7 @@ def _holds(name: Name, test: Callable[[np.ndarray], Any]) -> bool:
 def _is_of_squares(step: Step) -> bool:
     """Of a product of an array with itself: is each number multiplied with itself alone?"""
     (one, other), (batch, batch_other) = step.eqn.params["dimension_numbers"]
+    # Contracted or batched: then each number meets itself, and no other one.
     all_axes = len(one) + len(batch) == step.ins[0].aval.ndim
     return (
         all_axes and tuple(one) == tuple(other) and tuple(batch) == tuple(batch_other) and not _is_complex(step.ins[0])
@@ -200,12 +203,15 @@ def root(power: float) -> Callable[[jax.Array], Any]:
 
     @jax.custom_jvp
     def slope(s: jax.Array) -> jax.Array:
+        # The true slope away from 0, infinite at 0 before the selection replaces it.
         found = 0.5 / lax.sqrt(s) if power == 0.5 else power * raised(s, power - 1)
         return lax.select(s > 0, found, jnp.zeros_like(s))
 
     @slope.defjvp
     def slope_derivative(primals: tuple, tangents: tuple) -> tuple:
         (s,), (t,) = primals, tangents
+        # A harmless argument where the result is not used: a selection alone would not keep NaN out of the
+        # derivative.
         safe = lax.select(s > 0, s, jnp.ones_like(s))
         second = lax.select(s > 0, power * (power - 1) * raised(safe, power - 2), jnp.zeros_like(s))
         return slope(s), lax.select(s == 0, jnp.full_like(s, np.nan), second) * t

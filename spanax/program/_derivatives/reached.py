@@ -183,6 +183,7 @@ def _fit(whole: Mask, shape: tuple) -> Mask:
         return whole
 
     def value(primal: Callable) -> Any:
+        # The operand is one number, or has axes that are repeated: it reaches the result if any of the places does.
         outside = whole.value(primal)
         if not shape or outside is None:
             return outside if outside is None else jnp.any(outside)

@@ -76,12 +76,15 @@ class Piecewise:
             session().check(
                 jnp.any(beyond), "an interpolator is asked outside of its range", line(), "fill_value='extrapolate'"
             )
+        # Which piece a point lies in is a step of it; the derivative is that of the polynomial there.
         piece = jnp.clip(jnp.searchsorted(breaks, jax.lax.stop_gradient(data), side="right") - 1, 0, len(breaks) - 2)
         trailing = (1,) * (coefficients.ndim - 2)
         offset = (data - breaks[piece]).reshape(*data.shape, *trailing)
         value = jnp.zeros((*data.shape, *coefficients.shape[2:]), data.dtype)
+        # Horner's rule, highest power first, in the distance from the piece's left end.
         for row in coefficients:
             value = value * offset + row[piece]
+        # Not `beyond`: which side it is decides the fill value.
         left, right = ((x < e).reshape(*data.shape, *trailing) for x, e in ((data, low), (-data, -high)))
         return self._beyond(value, left, right)
 
@@ -99,6 +102,7 @@ def of_spline(spline: Any, outside: str = "go on") -> Piecewise:
     """A known `BSpline` on its pieces."""
     knots, degree = spline.t, spline.k
     breaks = np.unique(knots[degree : len(knots) - degree])
+    # Taylor coefficients at the left ends: a B-spline is a polynomial of its degree on each piece.
     rows = [spline(breaks[:-1], nu=m) / math.factorial(m) for m in range(degree, -1, -1)]
     return Piecewise(breaks, np.stack(rows), outside=outside)
 
