@@ -232,11 +232,11 @@ class Line(sx.control.Env):
     """The policy is asked at observations that stay at 1."""
 
     @property
-    def action_spec(self):
+    def action_space(self):
         return sx.control.Box(-1.0, 1.0)
 
     @property
-    def observation_spec(self):
+    def observation_space(self):
         return sx.control.Box(-1.0, 1.0)
 
     def reset(self, key):

@@ -7,8 +7,9 @@ from typing import NamedTuple
 TOO_LONG, DIED = "took longer than", "its process died"
 
 
+# A tuple of plain values: it crosses the pipe from a worker, which does not import this package.
 class Reason(NamedTuple):
-    """`kind`: what failures are counted by; `lasting`: another attempt fails as well; `remedies`: of this failure itself."""
+    """`kind`: under which failures are counted; `lasting`: another attempt would fail as well; `remedies`: for this failure."""
 
     kind: str
     text: str

@@ -1,4 +1,4 @@
-"""What one call of the host asks for: which function, in which form its rows come and go."""
+"""What one call of the host asks for: which function, and the form of the rows that go in and come out."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .store.store import Layout
 from .workers._supervisor import BadResult
 
 # Kinds of evaluations: f, f at complex points, and the user's derivatives.
+# The kinds are in the layouts of stores: they must not be renamed.
 VALUE, COMPLEX, VJP, JVP = "value", "complex", "vjp", "jvp"
 
 
@@ -29,16 +30,16 @@ class Misfit(BadResult):
 class Request:
     """Static: the parameters of the equation that calls the host.
 
-    All arrays have a leading axis, of one row for each evaluation. `lane` rows belong together: the value (the first of them, if
-    `with_value`) and the points of one derivative; a batch holds a whole number of lanes.
+    All arrays have a leading axis, of one row for each evaluation. `group` rows belong together: the value (the first of them, if
+    `with_value`) and the points of one derivative; a batch holds a whole number of groups, one for each vmap index.
 
     - `fn(*args)`, `args` of the structures `trees`: what is evaluated; `kind` names it in the store;
     - `names`: of the arguments; `out`: structure, shapes and dtypes of one result, in `tree` and `outs`;
-    - `usable(kept)`: is an estimate left with these points of a lane only?
-    - `may_fail`: points that fail are NaN, and nothing is raised but for the value;
+    - `usable(kept)`: is an estimate left with these points of a group only?
+    - `may_fail`: points that fail are NaN, and only a value that fails raises;
     - `lever`: what a user would enlarge for values that differ more; where there is one, they must differ;
-    - `misses`: the chance, at most, that f changes and no point of a lane shows it;
-    - `references`: how many arrays with f(x), a row for each lane, come after all others;
+    - `misses`: the chance, at most, that f changes and no point of a group shows it;
+    - `references`: how many arrays with f(x), a row for each group, come after all others;
     - `random`: the points were drawn, so that those that fail must be like the others;
     - `seeded`: the function takes a seed;
     - `bounds`: of each leaf of x, outside of which nothing is evaluated;
@@ -52,7 +53,7 @@ class Request:
     tree: Any
     outs: tuple[jax.ShapeDtypeStruct, ...]
     where: str
-    lane: int = 1
+    group: int = 1
     with_value: bool = True
     usable: Callable[[np.ndarray], Any] = np.all
     may_fail: bool = False
@@ -70,11 +71,12 @@ class Request:
 
     def arguments(self, leaves: Sequence[np.ndarray]) -> tuple[PyTree[np.ndarray], ...]:
         """The arguments that these leaves make up."""
-        given = iter(leaves)
-        return tuple(jax.tree.unflatten(tree, [next(given) for _ in range(tree.num_leaves)]) for tree in self.trees)
+        rest = iter(leaves)
+        return tuple(jax.tree.unflatten(tree, [next(rest) for _ in range(tree.num_leaves)]) for tree in self.trees)
 
     def places(self) -> list[str]:
         """What the leaves of all arguments are called."""
+        # Numbers stand for the leaves, since a structure of None would lose them.
         placeholders = self.arguments(range(sum(tree.num_leaves for tree in self.trees)))  # pyright: ignore[reportArgumentType]
         return [
             label + jax.tree_util.keystr(path)
@@ -94,11 +96,12 @@ class Request:
             tuple((path, _name(out.dtype), out.shape) for path, out in zip(outputs, self.outs, strict=True)),
         )
 
-    def accepted(self, raw: Any, rows: int | None) -> list[np.ndarray]:
+    def accept(self, raw: Any, rows: int | None) -> list[np.ndarray]:
         """What the function returned, as arrays in the dtypes of `outs`; raises `BadResult` for what does not fit.
 
         `rows`: how many results it holds along a leading axis; None for one result, without that axis.
         """
+        # The common case, one array, without a flattening: `accept` runs once for each evaluation.
         leaves, tree = ([raw], self.tree) if type(raw) is np.ndarray and _is_leaf(self.tree) else jax.tree.flatten(raw)
         if tree != self.tree:
             raise Misfit(
@@ -107,54 +110,63 @@ class Request:
                 "sx.blackbox(fn, out): `out` in the structure that fn returns",
             )
         lead = () if rows is None else (rows,)
-        return [self._fitting(leaf, out, lead) for leaf, out in zip(leaves, self.outs, strict=True)]
+        return [self._as_declared(leaf, out, lead) for leaf, out in zip(leaves, self.outs, strict=True)]
 
-    def _fitting(self, leaf: Any, out: jax.ShapeDtypeStruct, lead: tuple[int, ...]) -> np.ndarray:
-        if isinstance(leaf, jax.Array):
-            raise Misfit(
-                "returned a jax.Array: JAX inside a function that JAX calls can wait for itself for ever",
-                "returned a jax.Array",
-                "compute in NumPy",
-                "a function of JAX needs no sx.blackbox",
-            )
-        if isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(leaf):
-            raise BadResult("returned masked values")
-        try:
-            array = np.asarray(leaf)
-        except Exception as error:  # a tensor of PyTorch that has a derivative, rows of different lengths
-            problem = f"returned what is no array of NumPy: {type(error).__name__}: {error}"
-            raise Misfit(
-                problem, "returned no array of NumPy", "np.asarray(...) of it, or tensor.detach().numpy()"
-            ) from None
+    def _as_declared(self, leaf: Any, out: jax.ShapeDtypeStruct, lead: tuple[int, ...]) -> np.ndarray:
+        array = _as_numpy(leaf)
         if array.shape != (*lead, *out.shape):
             raise Misfit(
                 f"returned the shape {array.shape} instead of {(*lead, *out.shape)}",
                 "returned another shape",
-                *self._declared(array, rows=lead),
+                *self._shape_remedy(array, rows=lead),
             )
+        # A function that takes the real part of what it is given has the derivative 0 by a complex step.
         if self.kind == COMPLEX and np.dtype(out.dtype).kind == "c" != array.dtype.kind:
             raise Misfit("returned real numbers at a complex point: a complex step would find the derivative 0")
-        if array.dtype != out.dtype:
-            if not np.can_cast(array.dtype, out.dtype, "same_kind"):
-                raise Misfit(
-                    f"returned {array.dtype} where {np.dtype(out.dtype)} was declared",
-                    "returned another dtype",
-                    "numbers of that dtype, or of a narrower one of its kind",
-                )
-            array = _cast(array, out.dtype)
-        return array
+        return array if array.dtype == out.dtype else _cast_same_kind(array, out.dtype)
 
-    def _declared(self, array: np.ndarray, rows: tuple[int, ...]) -> list[str]:
+    def _shape_remedy(self, array: np.ndarray, rows: tuple[int, ...]) -> list[str]:
         """Where the user would have declared what came."""
         if rows and array.shape[:1] != rows:
             return [f"batched=True asks for one row for each of the {rows[0]} points: {rows} first in the shape"]
         return [f"sx.blackbox(fn, out): jax.ShapeDtypeStruct({array.shape[len(rows) :]}, float), if that is what it is"]
 
 
+def _as_numpy(leaf: Any) -> np.ndarray:
+    if isinstance(leaf, jax.Array):
+        raise Misfit(
+            "returned a jax.Array: JAX inside a function that JAX calls can deadlock",
+            "returned a jax.Array",
+            "compute in NumPy",
+            "a function of JAX needs no sx.blackbox",
+        )
+    # NumPy would hand out what lies under the mask.
+    if isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(leaf):
+        raise BadResult("returned masked values")
+    # What may come: a PyTorch tensor that has a derivative, rows of different lengths.
+    try:
+        return np.asarray(leaf)
+    except Exception as error:
+        problem = f"returned what is not a NumPy array: {type(error).__name__}: {error}"
+        remedy = "np.asarray(...) of it, or tensor.detach().numpy()"
+        raise Misfit(problem, "returned no array of NumPy", remedy) from None
+
+
+def _cast_same_kind(array: np.ndarray, dtype: Any) -> np.ndarray:
+    if not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise Misfit(
+            f"returned {array.dtype} where {np.dtype(dtype)} was declared",
+            "returned another dtype",
+            "numbers of that dtype, or of a narrower one of its kind",
+        )
+    return _cast(array, dtype)
+
+
 def _cast(array: np.ndarray, dtype: Any) -> np.ndarray:
     """Raises `BadResult` where a number does not fit, for NumPy would wrap it around or make it infinite."""
     with np.errstate(over="ignore"):
         cast = array.astype(dtype)
+    # An infinity that the function returned itself is its own; integers must survive the cast exactly.
     fits = np.isfinite(cast) | ~np.isfinite(array) if is_inexact(cast.dtype) else cast == array
     if not np.all(fits):
         problem = f"returned {array[~fits].ravel()[0]!r}, which does not fit into {np.dtype(dtype)}"
@@ -168,7 +180,7 @@ def _is_leaf(tree: Any) -> bool:
 
 @functools.cache
 def is_inexact(dtype: np.dtype) -> bool:
-    """Can it hold a NaN? bfloat16 and its like are no floats to NumPy."""
+    """Can it hold a NaN? NumPy itself does not know that bfloat16 and its like are floats."""
     return bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
@@ -181,16 +193,20 @@ def has_nan(array: np.ndarray) -> bool:
     """The least of all numbers is NaN where one of them is."""
     if not is_inexact(array.dtype) or not array.size:
         return False
-    if array.dtype.kind not in "fc":  # bfloat16 and its like warn of it
+    # One reduction without a temporary array. bfloat16 and its like would warn of a NaN in it.
+    if array.dtype.kind not in "fc":
         return bool(np.isnan(array).any())
+    # NaN propagates through a minimum.
     least = np.minimum.reduce(array, axis=None)
     return bool(least != least)
 
 
 def takes_seed(fn: Callable) -> bool:
+    """Has it a parameter `seed`? `**kwargs` does not count: such a function may pass them on to one that has no seed."""
     try:
         return "seed" in inspect.signature(fn).parameters
-    except (TypeError, ValueError):  # nothing to read
+    except (TypeError, ValueError):
+        # A built-in function without a signature.
         return False
 
 
@@ -201,5 +217,6 @@ def _name(dtype: Any) -> str:
 
 def nan_rows(arrays: Sequence[np.ndarray]) -> np.ndarray | None:
     """Which rows hold a NaN in any of the arrays; None where none does."""
+    # The cheap look first: almost always no array has one.
     bad = [np.isnan(array).reshape(len(array), -1).any(axis=1) for array in arrays if has_nan(array)]
     return np.any(bad, axis=0) if bad else None  # pyright: ignore[reportReturnType]

@@ -11,7 +11,7 @@ from ._reason import Reason
 
 
 class Failures(NamedTuple):
-    """Of one kind: how many points, and what the first of them said."""
+    """Of one kind: how many points, and the message of the first of them."""
 
     count: int
     example: str
@@ -19,14 +19,20 @@ class Failures(NamedTuple):
 
 @dataclasses.dataclass
 class Stats:
-    """Counts of one black box, in this process, since it was made.
+    """Counts of one black box, in this process, since it was made. `BlackBox.stats()` returns them.
 
     - `calls`: calls of the host by the program (one for a batch, one for a value with its gradient);
-    - `evaluations`: of the function, or of the user's derivative, that ended well;
+    - `evaluations`: of the function, or of the user's derivative, that succeeded;
     - `hits`: points that the store, or another point of the same batch, had already;
     - `failures`: points that were given up, after all attempts; `retries`: attempts after the first;
     - `seconds`: spent in these calls;
-    - `reasons`: why points were given up: for each kind of failure how many there were, and what the first one said.
+    - `reasons`: why points were given up: for each kind of failure how many there were, and the message of the first.
+
+    >>> import jax, numpy as np, spanax as sx
+    >>> f = sx.blackbox(np.sum, jax.ShapeDtypeStruct((), float), via=sx.FiniteDifference(step=0.5))
+    >>> _ = jax.grad(f)(jax.numpy.ones(2))
+    >>> f.stats().calls, f.stats().evaluations, f.stats().failures
+    (1, 5, 0)
     """
 
     calls: int = 0
@@ -55,17 +61,21 @@ class Counter:
         self._lock, self._total = threading.Lock(), Stats()
 
     def __reduce__(self):
-        return Counter, ()  # another process counts for itself
+        # Another process counts for itself.
+        return Counter, ()
 
     def add(self, **counts: float) -> None:
         with self._lock:
             for name, count in counts.items():
                 setattr(self._total, name, getattr(self._total, name) + count)
 
-    def failed(self, why: Reason) -> None:
+    def count_failure(self, why: Reason) -> None:
         """A point was given up."""
         with self._lock:
+            # Counted by kind and shown by the first example: a thousand messages with a number each would be a
+            # thousand kinds.
             known = self._total.reasons.get(why.kind, Failures(0, why.text))
+            # A new dict each time: `total` hands out shallow copies, which must not change afterwards.
             self._total.reasons = {**self._total.reasons, why.kind: known._replace(count=known.count + 1)}
             self._total.failures += 1
 

@@ -86,7 +86,7 @@ def print_aim(result: aim.Result) -> None:
 
 def _training_rows(training: Training) -> dict[str, str]:
     size = f"{training.updates:,} updates, {training.env_steps:,} steps, {training.episodes:,} episodes"
-    checked = training.gradient_check
+    checked = training.gradient_cosine
     return {
         "training": size,
         "seconds": f"{training.compile_s:.1f} to compile, {training.run_s:.1f} to run",
@@ -95,5 +95,5 @@ def _training_rows(training: Training) -> dict[str, str]:
 
 
 def _explain_check(where: Console, training: Training) -> None:
-    if training.gradient_check is not None:
+    if training.gradient_cosine is not None:
         show_text(where, CHECK)

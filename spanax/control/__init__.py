@@ -7,11 +7,11 @@ from .gym.from_gymnasium import GymnasiumEnv as GymnasiumEnv, GymState as GymSta
 from .gym.to_gymnasium import to_gymnasium as to_gymnasium
 from .policies import MLPPolicy as MLPPolicy
 from .policy_gradient import PolicyGradient as PolicyGradient
+from .problems import trebuchet as trebuchet
 from .problems.cartpole import CartPole as CartPole
 from .problems.pendulum import Pendulum as Pendulum
-from .problems.trebuchet.aim import Aim as Aim, Reach as Reach, aim as aim, reach as reach
-from .problems.trebuchet.env import Throw as Throw, Trebuchet as Trebuchet, shoot as shoot, throw as throw
-from .problems.trebuchet.machine import Machine as Machine
+from .problems.trebuchet.aim import aim as aim, reach as reach
+from .problems.trebuchet.env import Trebuchet as Trebuchet, shoot as shoot, throw as throw
 from .result import Result as Result, TrainingError as TrainingError
 from .rollout import Trajectory as Trajectory, rollout as rollout
 from .train import train as train

@@ -1,4 +1,4 @@
-"""What a simulated environment is: pure functions of its state, and what goes in and out of it."""
+"""What a simulated environment is: pure functions of its state; and the spaces of its actions and observations."""
 
 from __future__ import annotations
 
@@ -12,15 +12,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
+from .._checks import check_whole
 from .._errors import SpanaxError
 
 State = Any  # a pytree of arrays
 
 
 class Box:
-    """Arrays between `low` and `high`, two NumPy arrays of one shape; a bound may be infinite."""
+    """A space of arrays between `low` and `high`, two NumPy arrays of one shape; a bound may be infinite.
+
+    Raises `SpanaxError` where a low is not below its high.
+
+    >>> from spanax import control
+    >>> control.Box([-1.0, 0.0], [1.0, float("inf")]).shape
+    (2,)
+    """
 
     def __init__(self, low: Any, high: Any):
+        # NumPy on purpose: spaces are static, compared and hashed when programs are compiled.
         self.low, self.high = np.broadcast_arrays(np.asarray(low, float), np.asarray(high, float))
         if not np.all(self.low < self.high):
             raise SpanaxError(f"Box(low={low!r}, high={high!r})", "every low below its high")
@@ -38,17 +47,24 @@ class Box:
         return np.array_equal(self.low, other.low) and np.array_equal(self.high, other.high)
 
     def __hash__(self):
+        # By value: environments that are alike share one compiled program.
         return hash((self.low.tobytes(), self.high.tobytes(), self.shape))
 
 
 class Discrete:
-    """The integers 0 to `n` - 1: one scalar. An action of `Discrete(2)` may also be a float, 0.0 or 1.0, as bridges draw it."""
+    """A space of the integers 0 to `n` - 1. An action of `Discrete(2)` may also be a float, 0.0 or 1.0, as bridges draw it.
+
+    Raises `SpanaxError` where n is not a whole number, 2 or more.
+
+    >>> from spanax import control
+    >>> control.Discrete(3), control.Discrete(3).shape
+    (Discrete(3), ())
+    """
 
     shape: tuple[int, ...] = ()
 
     def __init__(self, n: int):
-        if isinstance(n, bool) or not isinstance(n, int) or n < 2:
-            raise SpanaxError(f"Discrete(n={n!r})", "an integer, 2 or more")
+        check_whole("Discrete(n", n, 2)
         self.n = n
 
     def __repr__(self):
@@ -65,17 +81,33 @@ class Env(eqx.Module):
     """One environment as pure functions: a state goes in, a state comes out.
 
     A state is any pytree of arrays. All methods are of one environment: `jax.vmap`, or `Batched`, makes many. They work under
-    jit, and their derivatives are those of the simulation; what has none is for the environment to bridge.
+    jit, and their derivatives are those of the simulation; a step without one is for the environment to bridge.
 
-    Numbers that describe the simulated thing (a mass, a length) are fields, so that they can be differentiated, replaced
+    Numbers that describe the simulated object (a mass, a length) are fields, so that they can be differentiated, replaced
     (`eqx.tree_at`) and identified.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from spanax import control
+    >>> class Tank(control.Env):
+    ...     action_space = control.Box([0.0], [0.2])
+    ...     observation_space = control.Box([-jnp.inf], [jnp.inf])
+    ...     def reset(self, key):
+    ...         return jax.random.uniform(key, (1,))
+    ...     def step(self, level, inflow):
+    ...         return 0.9 * level + inflow
+    ...     def observe(self, level):
+    ...         return level
+    ...     def reward(self, level, inflow, next_level):
+    ...         return -jnp.sum((next_level - 0.5) ** 2)
+    >>> control.rollout(Tank(), lambda level: 0.1 * jnp.ones(1), jnp.ones(1), 3).states.ravel().round(3).tolist()
+    [1.0, 1.0, 1.0]
     """
 
-    black_box: ClassVar[bool] = False  # has a step no derivative at all?
+    black_box: ClassVar[bool] = False  # True where a step has no derivative at all
 
     @abc.abstractmethod
     def reset(self, key: Key[Array, ""]) -> State:
-        """A start state, drawn."""
+        """A random start state."""
 
     @abc.abstractmethod
     def step(self, state: State, action: Array) -> State:
@@ -87,28 +119,29 @@ class Env(eqx.Module):
 
     @abc.abstractmethod
     def reward(self, state: State, action: Array, next_state: State) -> Float[Array, ""]:
-        """What the step from `state` to `next_state` by `action` earns."""
+        """The reward of the step from `state` to `next_state` by `action`."""
 
     def done(self, state: State) -> Bool[Array, ""]:
-        """Whether the episode ends in this state, by the environment's rules. A time limit is no part of it."""
+        """Whether the episode ends in this state, by the environment's rules. A time limit is not one of them."""
+        # By default no rule ends an episode.
         return jnp.zeros((), bool)
 
     @property
     @abc.abstractmethod
-    def action_spec(self) -> Box | Discrete:
-        """What `step` takes."""
+    def action_space(self) -> Box | Discrete:
+        """The actions that `step` takes."""
 
     @property
     @abc.abstractmethod
-    def observation_spec(self) -> Box:
-        """What `observe` gives."""
+    def observation_space(self) -> Box:
+        """The observations that `observe` returns."""
 
     @property
     def max_steps(self) -> int | None:
-        """Steps of an episode that no rule ends; None if it may last for ever."""
+        """Steps of an episode that no rule ends; None if it may be endless."""
         return None
 
     @contextlib.contextmanager
-    def telling(self) -> Iterator[None]:
-        """Around a compiled program: what the environment raised there arrives as what it is."""
+    def own_errors(self) -> Iterator[None]:
+        """Around a compiled program: an error of the environment arrives as itself, and not as one of JAX's."""
         yield

@@ -1,4 +1,9 @@
-"""Policy gradients: the score function of what the policy draws, which asks nothing of the environment."""
+"""Policy gradients: the score function of what the policy draws, which needs no derivative of the environment.
+
+grad E[sum_t c_t] = E[sum_t grad log pi(a_t | o_t) (sum_{s >= t} c_s - b_t)] (Williams 1992; reward-to-go and learned
+baselines: Sutton et al. 1999). It is not written out here: the episode is a program with draws and costs, and `expectation`
+assembles the estimate.
+"""
 
 from __future__ import annotations
 
@@ -33,23 +38,33 @@ class PolicyGradient(Method):
     """The score-function (REINFORCE) gradient of the expected return over whole episodes.
 
     An update plays `batch` episodes from fresh resets, of at most `env.max_steps` steps. The objective is the expectation of
-    -sum_t discount^t r_t (or of `loss` in the place of -r) less `entropy` times the sum of the entropies of what the policy draws
-    from, each per step of `env.max_steps`; its gradient is unbiased. Each action answers to what comes after it (reward-to-go,
-    from `expectation`), less a baseline:
-
-    - "critic": a learned value of the observation and the share of time left (a small network, fitted to the returns seen
-      before this update);
-    - "leave-one-out": the mean over the other episodes of the batch, at the same step (Kool et al. 2019);
-    - None: none.
-
-    `discount` below 1 weights a reward at step t by discount^t, in the objective and so in the gradient: actions late in a
-    long episode then hardly count. (Other libraries leave out that factor before late actions, and what they follow is the
-    gradient of no objective: Nota and Thomas 2020, arXiv:1906.07073.)
+    -sum_t discount^t r_t (or of `loss` in the place of -r) less `entropy` times the sum of the entropies of the policy's
+    distributions, each per step of `env.max_steps`; its gradient is unbiased. Each action is credited with the costs that come
+    after it (reward-to-go, from `expectation`), less a baseline.
 
     The policy has a method `distribution(observation)`, such as `MLPPolicy` has. The environment may be a black box
     (`from_gymnasium`).
 
+    **Arguments:**
+
+    - `baseline`: "critic": a learned value of the observation and the share of time left (a small network, fitted to the
+      returns of earlier updates); "leave-one-out": the mean over the other episodes of the batch, at the same step (Kool et
+      al. 2019); None: none.
+    - `discount`: below 1 it weights a reward at step t by discount^t, in the objective and so in the gradient: actions late in a
+      long episode then hardly count. (Other libraries leave out that factor before late actions; what they follow is not the
+      gradient of any objective: Nota and Thomas 2020, arXiv:1906.07073.)
+    - `entropy`: the weight of the entropies, which keep the policy from deciding too early.
+
+    **Raises:**
+
+    - `SpanaxError` for a baseline, discount or entropy that is none of these. `train` raises it for a policy without a
+      `distribution`, an environment without `max_steps`, and a leave-one-out baseline with a batch of 1.
+
     Williams 1992; reward-to-go and critics: Sutton et al. 1999.
+
+    >>> from spanax import control
+    >>> control.PolicyGradient("leave-one-out", discount=0.99).entropy
+    0.0
     """
 
     baseline: Literal["critic", "leave-one-out"] | None = eqx.field(default="critic", static=True)
@@ -67,13 +82,13 @@ class PolicyGradient(Method):
     def check(self, task, policy):
         if not hasattr(policy, "distribution"):
             raise SpanaxError(
-                f"PolicyGradient needs to know what the policy draws from, and {type(policy).__name__} does not say",
+                f"PolicyGradient needs the distribution that the policy draws from, and {type(policy).__name__} has none",
                 "a method distribution(observation) that returns a numpyro distribution of actions",
                 "control.MLPPolicy(env, key=key)",
             )
         if task.env.max_steps is None:
             raise SpanaxError(
-                "the environment says no number of steps (max_steps) of an episode",
+                "the environment has no number of steps (max_steps) of an episode",
                 "control.TimeLimit(env, 200)",
             )
         if self.baseline == "leave-one-out" and task.batch < 2:
@@ -84,7 +99,8 @@ class PolicyGradient(Method):
         return Critic.new(task.env, key) if self.baseline == "critic" else None
 
     def objective(self, task, policy, carry, key):
-        """The mean over the batch; the critic that comes back has learnt from it, and was not changed before."""
+        """The mean over the batch; the critic that is returned has learned from it, and was not changed before."""
+        # Replicates of one expectation are each other's baseline; with a critic, episodes are independent.
         one = expectation(
             lambda policy, critic, *, key: self._episode(task, policy, critic, key),
             samples=task.batch if self.baseline == "leave-one-out" else 1,
@@ -96,10 +112,12 @@ class PolicyGradient(Method):
             keys = jax.random.split(key, task.batch)
             values, episodes = jax.vmap(lambda key: one(policy, carry, key=key))(keys)
             value, episodes = jnp.mean(values), jax.tree.map(lambda x: x[:, 0], episodes)
+        # The critic learns from numbers: its fit is not part of the policy's gradient.
         episodes = lax.stop_gradient(episodes)
         critic = (
-            carry if carry is None else carry.fitted(episodes.observations, self._togo(episodes.costs), episodes.alive)
+            carry if carry is None else carry.fit(episodes.observations, self._togo(episodes.costs), episodes.alive)
         )
+        # Every episode ends: by a rule, or by the number of steps.
         ended = jnp.asarray(task.batch, jnp.int32)
         return value, (critic, Seen(jnp.sum(episodes.alive, dtype=jnp.int32), ended, ended, jnp.sum(episodes.rewards)))
 
@@ -113,13 +131,17 @@ class PolicyGradient(Method):
             observation = env.observe(state)
             alive = ~env.done(state)
             distribution = _where_alive(alive, policy.distribution(observation))
+            # Part of the objective, and so of the gradient: see the class.
             weight = jnp.asarray(self.discount, float) ** t
+            # In the units of the objective: per step of the episode, and discounted as what it stands for.
             expected = None if critic is None else weight * critic(observation, t / limit) / limit
             action = sample(key, distribution, via=self._bridge(expected), name="action")
             arrived = env.step(state, action)
             reward = env.reward(state, action, arrived)
             spent = jnp.asarray(task.cost(state, action, arrived, reward), float)
+            # Recorded at its step, so that only draws before it are credited with it.
             cost(jnp.where(alive, weight * spent, 0) / limit)
+            # An entropy is a function of the distribution, with a derivative of its own: it needs no draw.
             if self.entropy:
                 cost(jnp.where(alive, -self.entropy * jnp.asarray(distribution.entropy(), float), 0) / limit)
             seen = _Episode(
@@ -136,8 +158,9 @@ class PolicyGradient(Method):
         return ScoreFunction(None if expected is None else lax.stop_gradient(expected))
 
     def _togo(self, costs: Float[Array, "batch steps"]) -> Float[Array, "batch steps"]:
-        """What is to come from each step on, discounted from there."""
+        """The costs still to come from each step on, discounted from there."""
 
+        # Backwards in time: the costs to go of the step before.
         def before(later, spent):
             togo = spent + self.discount * later
             return togo, togo
@@ -147,7 +170,8 @@ class PolicyGradient(Method):
 
 
 def _where_alive(alive: Bool[Array, ""], distribution: Any) -> Any:
-    """What is drawn after the end of the episode changes nothing: it has no derivative, and no noise in one."""
+    """The distribution, without a derivative after the end of the episode."""
+    # Its draws there cost nothing, but would add the noise of their scores to the gradient, times the baseline.
     return jax.tree.map(
         lambda x: jnp.where(alive, x, lax.stop_gradient(x)) if eqx.is_inexact_array(x) else x, distribution
     )

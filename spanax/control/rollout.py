@@ -1,4 +1,4 @@
-"""What a policy does in an environment, step by step."""
+"""A policy in an environment, step by step, as one differentiable `scan`."""
 
 from __future__ import annotations
 
@@ -21,11 +21,17 @@ Policy = Callable[..., Array]
 
 
 class Trajectory(NamedTuple):
-    """The steps of one episode; each array has a leading axis of length `steps`.
+    """The steps of one episode; each array has a leading axis of length `steps`. `rollout` returns it.
 
-    - `states`, `observations`, `actions`: before each step, and what was done; `rewards`: what it earned;
-    - `alive`: whether the episode was still going on. After its end the state stands still, and rewards are 0;
+    - `states`, `observations`: before each step; `actions`, `rewards`: of each step;
+    - `alive`: whether the episode was still going on. After its end the state stays the same, and rewards are 0;
     - `final`: the state after the last step.
+
+    >>> import jax.numpy as jnp
+    >>> from spanax import control
+    >>> pole = control.rollout(control.CartPole(), lambda observation: jnp.ones(()), jnp.zeros(4), 20)
+    >>> pole.observations.shape, int(pole.alive.sum())
+    ((20, 4), 9)
     """
 
     states: State
@@ -39,15 +45,36 @@ class Trajectory(NamedTuple):
 def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Array, ""] | None = None) -> Trajectory:
     """One episode from `state`, of `steps` steps or until the environment is done.
 
-    `policy(observation) -> action`, or `policy(observation, key=key)` if it takes one (a parameter `key`; or,
-    behind `**kwargs`, it raises without): with a `key` here each step has one of its own, without one it gets None. A pure
-    function: it works under jit, vmap and grad, and the derivative of what it returns is that of the simulation, as far as
+    A pure function: it works under jit, vmap and grad, and the derivative of what it returns is that of the simulation, as far as
     environment and policy have one. In reverse mode the memory grows with the steps.
 
-    Raises `SpanaxError` for a policy whose actions have another shape than the environment's `action_spec`.
+    **Arguments:**
+
+    - `env`: the environment;
+    - `policy`: `policy(observation) -> action`, or `policy(observation, key=key)` if it takes a key (it has a parameter
+      `key`; or, behind `**kwargs`, it raises without one);
+    - `state`: the state to start from;
+    - `steps`: how many steps at most;
+    - `key`: each step gets a key of its own from it; without one the policy gets None.
+
+    **Returns:**
+
+    A `Trajectory`, each of whose arrays has a leading axis of length `steps`.
+
+    **Raises:**
+
+    - `SpanaxError` for a policy whose actions have another shape than the environment's `action_space`.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from spanax import control
+    >>> total = lambda torque: control.rollout(
+    ...     control.Pendulum(), lambda observation: torque[None], jnp.array([3.0, 0.0]), 10).rewards.sum()
+    >>> print(f"{jax.grad(total)(jnp.array(0.5)):.3f}")
+    2.437
     """
     refuse_foreign(env, policy, state)
-    policy_at = acting(policy, env)
+    policy_at = as_action_function(policy, env)
+    # `scan` takes None for nothing to iterate over.
     keys = None if key is None else jax.random.split(key, steps)
 
     def one(state, key):
@@ -56,10 +83,12 @@ def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Arra
         moved = advance(env, state, action)
         return moved.state, (state, observation, action, moved.reward, moved.alive)
 
+    # All states are returned: reverse mode keeps them anyway.
     final, (states, observations, actions, rewards, alive) = lax.scan(one, state, keys, steps)
     return Trajectory(states, observations, actions, rewards, alive, final)
 
 
+# What training and rollouts share: nothing that happens after the end may count.
 class Moved(NamedTuple):
     state: State
     reward: Float[Array, ""]
@@ -67,7 +96,7 @@ class Moved(NamedTuple):
 
 
 def advance(env: Env, state: State, action: Array) -> Moved:
-    """One step of an episode that may be over: then the state stands still, and the reward is 0."""
+    """One step of an episode that may be over: then the state stays the same, and the reward is 0."""
     alive = ~env.done(state)
     arrived = env.step(state, action)
     reward = env.reward(state, action, arrived)
@@ -76,19 +105,22 @@ def advance(env: Env, state: State, action: Array) -> Moved:
 
 def is_drawn(policy: Policy, env: Env) -> bool:
     """Does the policy take a key?"""
+    # Whether `**kwargs` take a key shows only when the policy is called, on abstract values.
     observation = jax.eval_shape(lambda: env.observe(env.reset(jax.random.key(0))))
     return takes_key(policy, (observation,), {})
 
 
-def acting(policy: Policy, env: Env) -> Callable[[Array, Any], Array]:
+def as_action_function(policy: Policy, env: Env) -> Callable[[Array, Any], Array]:
     """`policy` as a function of observation and key, whose actions fit the environment."""
-    spec, place = env.action_spec, here()
+    # The place of the call now: `act` is traced inside loops of ours, where there may be no line of the user's.
+    space, place = env.action_space, here()
 
     def act(observation, key):
         action = jnp.asarray(policy(observation, **with_key(policy, key, (observation,), {})))
-        if action.shape != spec.shape and not (isinstance(spec, Discrete) and action.shape == (spec.n,)):
+        # Of discrete actions a bridge may draw one-hot weights.
+        if action.shape != space.shape and not (isinstance(space, Discrete) and action.shape == (space.n,)):
             raise SpanaxError(
-                f"the policy's action has shape {list(action.shape)}, and the environment's is {list(spec.shape)} ({spec!r})",
+                f"the policy's action has shape {list(action.shape)}, and the environment's is {list(space.shape)} ({space!r})",
                 "an action of that shape for ONE observation: batches are made by vmap",
                 where=place,
             )

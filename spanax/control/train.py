@@ -1,4 +1,9 @@
-"""`train`: a policy through an environment, whatever the gap."""
+"""`train`: a policy through an environment, whatever the gap.
+
+The updates are one compiled program that runs in pieces of about half a second; between two pieces the host shows progress,
+keeps the log, writes the checkpoint and answers Ctrl-C. A method (`via`) is an objective with a carry; its derivative is
+the update.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,6 @@ import contextlib
 import math
 import os
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._checks import check_key
-from .._errors import SpanaxError, SpanaxWarning, diagnosis
+from .._checks import check_key, check_whole
+from .._errors import SpanaxError, warn
 from .._foreign_arrays import refuse_foreign
-from .._jaxprs import here
-from .._progress import progress as shown
+from .._progress import progress as progress_line
 from ._training.checkpoint import Standing, checksum, load, make_folder, save, updates_of
 from ._training.fingerprint import Entries, entries
 from ._training.method import Method, Task
@@ -33,8 +36,10 @@ from .rollout import Policy
 if TYPE_CHECKING:
     import optax
 
-PIECE = 0.5  # seconds between two looks at how far it is
-BETWEEN_SAVES = 5.0  # seconds
+PIECE = 0.5  # seconds between two updates of the progress line
+# Seconds: what a crash costs at most.
+BETWEEN_SAVES = 5.0
+# A gradient whose norm is above this has no direction that could be trusted, in float32 even less.
 LARGEST = 1e6
 
 
@@ -53,57 +58,68 @@ def train(
 ) -> Result:
     """Trains a policy in an environment.
 
-    `policy` is any callable Equinox module, `policy(observation) -> action`, and its floating-point arrays are what is trained;
-    `via` says how the gradient comes about (`BPTT`, `PolicyGradient`). There are `updates` updates, each from `batch` episodes
-    or windows of them at once: by default 300, from 32 of `BPTT` or 16 of `PolicyGradient` (no more than a Gymnasium environment
-    has). `loss(state, action, next_state) -> scalar`, if given, is minimised in the place of -reward. The
-    `optimizer` is one of optax, which minimises (None: Adam at 3e-3 after clipping to a norm of 1).
+    Everything is compiled into one program. Ctrl-C ends the training early: the result says `interrupted`.
 
-    Everything is compiled into one program. On a terminal a line on stderr shows progress (`progress=False`: none). With
-    `checkpoint`, a path, what was learnt is written there every few seconds and at the end, whatever the end is; where the file
-    exists, training goes on from it, to `updates` in all, as if it had never stopped. It has to be a file of the same training:
-    environment, policy with its first values, method, optimizer, loss, batch, key and precision are compared, code and constants
-    of the user's among them; only `updates` may differ. A file that is damaged, foreign or of another training is refused and
-    kept. Ctrl-C ends it early: the result says `interrupted`.
+    **Arguments:**
 
-    Raises `TrainingError`, which holds the `Result` until then, where a gradient is no number or its norm is above 1e6, and where
-    the last checkpoint cannot be written (before that, a `SpanaxWarning`); `SpanaxError`, before anything is compiled, for
-    environments, policies and losses that do not fit each other (a vector reward, an action of another shape); `SpanaxError` for
-    a checkpoint that cannot be used, and for what a black-box environment raises.
+    - `env`: a `control.Env`.
+    - `policy`: any callable Equinox module, `policy(observation) -> action`; its floating-point arrays are trained.
+    - `via`: the method, which says how the gradient is estimated: `BPTT`, `PolicyGradient`.
+    - `key`: for resets and draws.
+    - `updates`: how many, by default 300.
+    - `batch`: each update is from so many episodes, or windows of them, at once: by default 32 with `BPTT`, 16 with
+      `PolicyGradient` (no more than a Gymnasium environment has).
+    - `optimizer`: one of optax, which minimises; None: Adam at 3e-3 after clipping to a norm of 1.
+    - `loss`: `loss(state, action, next_state) -> scalar`, if given, is minimised in the place of -reward.
+    - `progress`: on a terminal, a line on stderr shows progress (False: none).
+    - `checkpoint`: a path, where the training is written every few seconds and at the end, however it ends; where the file
+      exists, training continues from it, to `updates` in all, as if it had never stopped. It has to be a file of the same
+      training: environment, policy with its first values, method, optimizer, loss, batch, key and precision are compared, code
+      and constants of the user's among them; only `updates` may differ. A file that is damaged, foreign or of another training
+      is refused and kept.
+
+    **Returns:**
+
+    A `Result`: the trained policy, returns, gradient norms and times.
+
+    **Raises:**
+
+    - `TrainingError`, which holds the `Result` until then, where a gradient is not a number or its norm is above 1e6, and where
+      the last checkpoint cannot be written (before that, a `SpanaxWarning`).
+    - `SpanaxError`, before anything is compiled, for environments, policies and losses that do not fit each other (a vector
+      reward, an action of another shape), and for a checkpoint that cannot be used; while it runs, for what a black-box
+      environment raises.
+
+    >>> import jax
+    >>> from spanax import control
+    >>> env, key = control.Pendulum(), jax.random.key(0)
+    >>> policy = control.MLPPolicy(env, key=key, width=4, depth=1)
+    >>> result = control.train(env, policy, via=control.BPTT(horizon=2), key=key, updates=3, batch=2, progress=False)
+    >>> result.policy(jax.numpy.ones(3)).shape
+    (1,)
     """
-    where = here()
-    check_key(key, where=where)
+    check_key(key)
     refuse_foreign(env, policy)
-    _check(env, via, loss, progress, where)
+    _check(env, via, loss, progress)
     updates = via.updates if updates is None else updates
     batch = min(via.batch, getattr(env, "n", via.batch)) if batch is None else batch
-    _check_counts(updates=updates, batch=batch)
-    training, first = _started(env, policy, via, key, batch, optimizer or _default_optimizer(), loss, where)
-    return _Run(training, first, updates, None if checkpoint is None else Path(checkpoint), progress, where).result()
+    check_whole("train(updates", updates, 1, "an integer, 1 or more", "None: the method's own")
+    check_whole("train(batch", batch, 1, "an integer, 1 or more", "None: the method's own")
+    training, first = _start(env, policy, via, key, batch, optimizer or _default_optimizer(), loss)
+    return _Run(training, first, updates, None if checkpoint is None else Path(checkpoint), progress).result()
 
 
-def _check(env: Any, via: Any, loss: Any, progress: Any, where: str) -> None:
+def _check(env: Any, via: Any, loss: Any, progress: Any) -> None:
     if not isinstance(env, Env):
-        raise SpanaxError(
-            f"{env!r} is no control.Env", "control.from_gymnasium(env)", "a subclass of control.Env", where=where
-        )
+        raise SpanaxError(f"{env!r} is not a control.Env", "control.from_gymnasium(env)", "a subclass of control.Env")
     if not isinstance(via, Method):
-        raise SpanaxError(f"train(via={via!r})", "control.BPTT(horizon=40)", "control.PolicyGradient()", where=where)
+        raise SpanaxError(f"train(via={via!r})", "control.BPTT(horizon=40)", "control.PolicyGradient()")
     if not isinstance(progress, bool):
         raise SpanaxError(
-            f"train(progress={progress!r})",
-            "True: a line on stderr, where that is a terminal",
-            "False: none",
-            where=where,
+            f"train(progress={progress!r})", "True: a line on stderr, where that is a terminal", "False: none"
         )
     if loss is not None and not callable(loss):
-        raise SpanaxError(f"train(loss={loss!r})", "loss(state, action, next_state) -> scalar", where=where)
-
-
-def _check_counts(**counts: Any) -> None:
-    for name, number in counts.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise SpanaxError(f"train({name}={number!r})", "an integer, 1 or more", "None: the method's own")
+        raise SpanaxError(f"train(loss={loss!r})", "loss(state, action, next_state) -> scalar")
 
 
 def _default_optimizer() -> optax.GradientTransformation:
@@ -112,7 +128,7 @@ def _default_optimizer() -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(3e-3))
 
 
-def _started(
+def _start(
     env: Env,
     policy: Any,
     via: Method,
@@ -120,13 +136,12 @@ def _started(
     batch: int,
     optimizer: optax.GradientTransformation,
     loss: Any,
-    where: str,
 ) -> tuple[Training, Progress]:
+    # NumPy arrays, such as the scale of an `MLPPolicy`, are constants.
     arrays, static = eqx.partition(policy, lambda x: eqx.is_inexact_array(x) and isinstance(x, jax.Array))
     if not jax.tree.leaves(arrays):
-        raise SpanaxError(
-            "the policy has no floating-point arrays that could be trained", "an Equinox module", where=where
-        )
+        raise SpanaxError("the policy has no floating-point arrays that could be trained", "an Equinox module")
+    # Two streams: where episodes start must not depend on the updates' draws.
     task, (begin, go) = Task(env, batch, loss), jax.random.split(key)
     via.check(task, policy)
     carry = via.start(task, policy, begin)
@@ -142,6 +157,7 @@ def _fingerprint(training: Training, first: Progress) -> Entries:
         policy=eqx.combine(first.arrays, training.static),
         method=training.method,
         optimizer=training.optimizer,
+        # What the optimizer keeps for each parameter; its code is read like any other.
         memory=[(np.shape(x), str(jnp.result_type(x))) for x in jax.tree.leaves(first.memory)],
         loss=task.loss,
         batch=task.batch,
@@ -153,20 +169,22 @@ def _fingerprint(training: Training, first: Progress) -> Entries:
 class _Run:
     """One training, piece by piece."""
 
-    def __init__(self, training: Training, first: Progress, updates: int, path: Path | None, shows: bool, where: str):
-        self.training, self.first, self.updates, self.path, self.where = training, first, updates, path, where
-        self.shows = shows
+    def __init__(self, training: Training, first: Progress, updates: int, path: Path | None, shows: bool):
+        self.training, self.first, self.updates, self.path, self.shows = training, first, updates, path, shows
+        # Only to know the shapes of a row: nothing is computed.
         log = jax.eval_shape(training.updates, first, jnp.zeros((), jnp.int32))[1]
         empty = jax.tree.map(lambda x: np.zeros((0, *x.shape[1:]), x.dtype), log)
         self.standing = Standing(first, empty, 0.0)
         self.fingerprint, self.last = {} if path is None else _fingerprint(training, first), None
         if path is not None:
-            make_folder(path, where)
+            make_folder(path)
+            # Before anything is compiled: a file that does not fit is refused at once.
             if path.exists():
-                self.standing = load(path, first, log, self.fingerprint, where)
+                self.standing = load(path, first, log, self.fingerprint)
                 self.last = checksum(path)
+        # Compiled here, and not at the first call, so that the two times can be reported separately.
         start = time.perf_counter()
-        self.compiled = _compiled(training, first)
+        self.compiled = _compile(training, first)
         self.compile_seconds = time.perf_counter() - start
         self.saved = time.perf_counter()
 
@@ -175,71 +193,78 @@ class _Run:
         try:
             with self._line() as advance:
                 usable = self._updates(advance)
+        # Ctrl-C is a normal end: what was learned until the last piece is returned.
         except KeyboardInterrupt:
             interrupted = True
+        # An error of the environment, say: what was learned is saved first.
         except BaseException:
             self._save()
             raise
-        found, problem = self._found(interrupted), self._problem_of_saving()
+        result, problem = self._build_result(interrupted), self._problem_of_saving()
         if problem and usable:
-            raise TrainingError(found, *problem, "error.result: what was learnt", where=self.where)
+            raise TrainingError(result, *problem, "error.result: what was learned")
         if not usable:
-            raise self._stopped(found)
-        return found
+            raise self._unusable_gradient(result)
+        return result
 
     def _line(self) -> contextlib.AbstractContextManager[Callable[..., None]]:
         if self.shows:
-            return shown(self.updates - self.made, "training")
+            return progress_line(self.updates - self.updates_made, "training")
         return contextlib.nullcontext(lambda done: None)
 
     @property
-    def made(self) -> int:
+    def updates_made(self) -> int:
         return len(self.standing.log.norms)
 
     def _updates(self, advance: Callable[..., None]) -> bool:
         """All that are left; False where a gradient cannot be used."""
+        # From one update on, so many at a time as take `PIECE` seconds, judged by the last piece.
         count = 1
-        while self.made < self.updates:
+        while self.updates_made < self.updates:
             start = time.perf_counter()
-            before = self.made
+            before = self.updates_made
             if not self._piece(min(count, self.updates - before)):
                 return False
             seconds = time.perf_counter() - start
+            # A first piece of one update also measures how fast they are.
             count = max(1, min(ROWS, int(PIECE * count / max(seconds, 1e-6))))
-            advance(self.made - before)
+            advance(self.updates_made - before)
             if time.perf_counter() - self.saved > BETWEEN_SAVES:
                 self._save()
         return True
 
     def _piece(self, count: int) -> bool:
         start = time.perf_counter()
-        with self.training.task.env.telling():
+        # Until the numbers are there: errors of a callback arrive with them.
+        with self.training.task.env.own_errors():
             progress, log, made, usable = self.compiled(self.standing.progress, jnp.asarray(count, jnp.int32))
             usable = bool(usable)
         rows = jax.tree.map(
             lambda old, new: np.concatenate([old, np.asarray(new)[: int(made)]]), self.standing.log, log
         )
+        # The log is the host's: the device has room for one piece.
         self.standing = Standing(progress, rows, self.standing.seconds + time.perf_counter() - start)
         return usable
 
     def _save(self) -> None:
         if problem := self._problem_of_saving():
-            warnings.warn(SpanaxWarning(diagnosis(*problem, "the training goes on", where=self.where)), stacklevel=2)
+            warn(*problem, "the training continues")
 
     def _problem_of_saving(self) -> tuple[str, str] | None:
-        """Writes the checkpoint; or what is wrong, and what to do."""
+        """Writes the checkpoint; returns what is wrong and what helps where it could not."""
         self.saved = time.perf_counter()
         if self.path is None:
             return None
         try:
-            if checksum(self.path) not in (None, self.last):  # another process has written it
+            # Another process has written it: the same training, perhaps further on, or another one.
+            if checksum(self.path) not in (None, self.last):
                 there = updates_of(self.path, self.fingerprint)
                 if there is None:
                     problem = (
                         f"the checkpoint {str(self.path)!r} was written by another training meanwhile, and is kept"
                     )
                     return problem, "a path of its own for each training"
-                if there >= self.made:
+                if there >= self.updates_made:
                     return None
             self.last = save(self.path, self.standing, self.fingerprint)
         except OSError as error:
@@ -247,7 +272,7 @@ class _Run:
             return problem, "room on the disk, and the rights to write there"
         return None
 
-    def _found(self, interrupted: bool) -> Result:
+    def _build_result(self, interrupted: bool) -> Result:
         policy = eqx.combine(self.standing.progress.arrays, self.training.static)
         return Result(
             self.training,
@@ -259,26 +284,26 @@ class _Run:
             interrupted,
         )
 
-    def _stopped(self, found: Result) -> TrainingError:
-        norm, value = float(found.gradient_norms[-1]), float(found.objectives[-1])
+    def _unusable_gradient(self, result: Result) -> TrainingError:
+        norm, value = float(result.gradient_norms[-1]), float(result.objectives[-1])
         what = f"its norm is {norm:.3g}, and the objective {value:.3g}"
         if math.isfinite(norm):
             what = f"its norm, {norm:.3g}, is above {LARGEST:.0e}"
-        before = [float(n) for n in found.gradient_norms[-4:-1]]
-        told = f"; the norms before it: {', '.join(f'{n:.3g}' for n in before)}" if before else ""
+        before = [float(n) for n in result.gradient_norms[-4:-1]]
+        history = f"; the norms before it: {', '.join(f'{n:.3g}' for n in before)}" if before else ""
         return TrainingError(
-            found,
-            f"the gradient of update {self.made} cannot be used: {what}{told}",
+            result,
+            f"the gradient of update {self.updates_made} cannot be used: {what}{history}",
             "a shorter horizon: control.BPTT(horizon=20)",
             "a smaller step, or clipping: optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))",
-            "error.result.policy: what was learnt before it",
+            "error.result.policy: what was learned before it",
             "jax.config.update('jax_debug_nans', True), to see where a NaN comes from",
-            where=self.where,
         )
 
 
-def _compiled(training: Training, first: Progress) -> Callable[..., Any]:
+def _compile(training: Training, first: Progress) -> Callable[..., Any]:
     """`training.updates` for arrays like these, compiled now."""
+    # Arrays are arguments, not constants: XLA would fold what depends on them alone, and take minutes over a large one.
     arrays, static = eqx.partition(training, eqx.is_array)
     run = jax.jit(lambda arrays, progress, count: eqx.combine(arrays, static).updates(progress, count))
     program = run.lower(arrays, first, jnp.zeros((), jnp.int32)).compile()

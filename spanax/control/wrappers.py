@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key
 
-from .._errors import SpanaxError
+from .._checks import check_whole
 from .env import Env, State
 
 
+# A wrapper passes on what it does not change. It is not a subclass of what it wraps: any environment will do.
 class _Wrapper(Env):
     env: Env
 
@@ -20,19 +21,19 @@ class _Wrapper(Env):
         return self.env.black_box
 
     @property
-    def action_spec(self):
-        return self.env.action_spec
+    def action_space(self):
+        return self.env.action_space
 
     @property
-    def observation_spec(self):
-        return self.env.observation_spec
+    def observation_space(self):
+        return self.env.observation_space
 
     @property
     def max_steps(self):
         return self.env.max_steps
 
-    def telling(self):
-        return self.env.telling()
+    def own_errors(self):
+        return self.env.own_errors()
 
 
 class Timed(NamedTuple):
@@ -45,15 +46,27 @@ class Timed(NamedTuple):
 class TimeLimit(_Wrapper):
     """An episode has at most `steps` steps (None: the environment's `max_steps`).
 
-    `done` is true where a rule ended the episode or the time is over; `truncated` where only the time is, so that what could
-    still have been earned can be told from what could not.
+    `done` is true where a rule ended the episode or the time is over; `truncated` where only the time is: there the episode could
+    have gone on, and a state has a value beyond the end.
+
+    >>> import jax
+    >>> from spanax import control
+    >>> env = control.TimeLimit(control.Pendulum(), 2)
+    >>> state = env.reset(jax.random.key(0))
+    >>> for _ in range(2):
+    ...     state = env.step(state, jax.numpy.zeros(1))
+    >>> bool(env.done(state)), bool(env.truncated(state))
+    (True, True)
     """
 
     steps: int
 
     def __init__(self, env: Env, steps: int | None = None):
         self.env = env
-        self.steps = _positive("TimeLimit(steps)", env.max_steps if steps is None else steps)
+        steps = env.max_steps if steps is None else steps
+        check_whole("TimeLimit(steps", steps)
+        assert steps is not None
+        self.steps = steps
 
     @property
     def max_steps(self):
@@ -80,12 +93,19 @@ class TimeLimit(_Wrapper):
 
 
 class Batched(_Wrapper):
-    """`n` independent environments: every method has a leading axis of length `n` in states, actions and results."""
+    """`n` independent environments: every method has a leading axis of length `n` in states, actions and results.
+
+    >>> import jax
+    >>> from spanax import control
+    >>> control.Batched(control.Pendulum(), 8).reset(jax.random.key(0)).shape
+    (8, 2)
+    """
 
     n: int
 
     def __init__(self, env: Env, n: int):
-        self.env, self.n = env, _positive("Batched(n)", n)
+        check_whole("Batched(n", n)
+        self.env, self.n = env, n
 
     def reset(self, key):
         return jax.vmap(self.env.reset)(jax.random.split(key, self.n))
@@ -118,11 +138,18 @@ class Resetting(NamedTuple):
 
 
 class AutoReset(_Wrapper):
-    """A step that ends an episode goes on to the first state of the next one, in the same step.
+    """A step that ends an episode continues with the first state of the next one, in the same step.
 
     `observe` gives the new episode's first observation, `terminal_observation` the one that the step arrived at; the reward is
-    that of the step, and `done` says that it ended an episode. Put a `TimeLimit` inside, and `Batched` outside. Around a
-    Gymnasium environment it would reset at every step: not for those.
+    that of the step, and `done` says that it ended an episode. Put a `TimeLimit` inside, and `Batched` outside. It is not for
+    Gymnasium environments, which it would reset at every step.
+
+    >>> import jax
+    >>> from spanax import control
+    >>> env = control.AutoReset(control.TimeLimit(control.Pendulum(), 1))
+    >>> state = env.step(env.reset(jax.random.key(0)), jax.numpy.zeros(1))
+    >>> bool(env.done(state)), int(state.state.steps)
+    (True, 0)
     """
 
     env: Env
@@ -135,8 +162,11 @@ class AutoReset(_Wrapper):
     def step(self, state, action):
         arrived = self.env.step(state.state, action)
         ended = self.env.done(arrived)
+        # The key of resets is part of the state: the whole sequence of episodes is a function of the first key.
         now, others = jax.random.split(state.key)
+        # The reset is computed at every step, and used where an episode ended: under vmap both sides of a choice are computed.
         following = where(ended, self.env.reset(now), arrived)
+        # The key is used up only where it was used, so that episodes have the same starts whatever their lengths.
         return Resetting(following, arrived, ended, where(ended, others, state.key))
 
     def observe(self, state):
@@ -156,9 +186,3 @@ class AutoReset(_Wrapper):
 def where(condition: Bool[Array, ""], one: State, other: State) -> State:
     """One state or the other, leaf by leaf."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
-
-
-def _positive(what: str, number: object) -> int:
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise SpanaxError(f"{what}={number!r}", "an integer, 1 or more")
-    return number

@@ -12,7 +12,7 @@ class Training:
     """The figures of one training, finished or not.
 
     - `compile_s`, `run_s`: seconds to trace and compile, and of all updates together;
-    - `gradient_check`: the cosine of the first gradient with finite differences (see `control.Result.gradient_check`); None
+    - `gradient_cosine`: the cosine of the first gradient with finite differences (see `control.Result.gradient_cosine`); None
       where it was not measured;
     - `curve`: (steps of the environment, mean return of the episodes that ended just now), where any did.
     """
@@ -25,7 +25,7 @@ class Training:
     episodes: int
     compile_s: float
     run_s: float
-    gradient_check: float | None
+    gradient_cosine: float | None
     curve: tuple[tuple[int, float], ...]
 
     @property
@@ -47,6 +47,6 @@ def figures(name: str, via: object, batch: int, result: Result, *, check: bool =
         episodes=result.episodes,
         compile_s=result.compile_seconds,
         run_s=result.run_seconds,
-        gradient_check=result.gradient_check if check else None,
+        gradient_cosine=result.gradient_cosine if check else None,
         curve=tuple((int(steps), float(earned)) for steps, earned in rows),
     )

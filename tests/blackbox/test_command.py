@@ -199,9 +199,9 @@ REFUSED = {
     "an element of a file": (["cat", "{a}", "{b[0]}"], {"inputs": "files"}, PAIR, r"\{b\[0\]\} in the arguments is no"),
     "input not read": (["true"], {"inputs": "json"}, PAIR, "true did not read its standard input"),
     "much input not read": (["echo", "{a}"], {"inputs": "json"}, {**PAIR, "c": np.ones(99_999)}, "did not read"),
-    "unknown name": (["echo", "{a}{c}{b}"], {}, PAIR, r"\{c\} in the arguments is no part of x"),
-    "a format": (["echo", "{a:.3f}"], {}, PAIR, r"\{a:.3f\} in the arguments is no part of x"),
-    "no directory": (["echo", "{dir}"], {}, PAIR, r"\{dir\} in the arguments is no part of x"),
+    "unknown name": (["echo", "{a}{c}{b}"], {}, PAIR, r"\{c\} in the arguments is not a part of x"),
+    "a format": (["echo", "{a:.3f}"], {}, PAIR, r"\{a:.3f\} in the arguments is not a part of x"),
+    "no directory": (["echo", "{dir}"], {}, PAIR, r"\{dir\} in the arguments is not a part of x"),
     "element out of bounds": (["echo", "{b[2]}"], {}, PAIR, r"b has the shape \(2,\)"),
     "too many indices": (["echo", "{b[0,0]}"], {}, PAIR, r"b has the shape \(2,\)"),
     "complex": (["echo", "{a}"], {}, {"a": np.array(1j)}, "a is complex128"),
@@ -274,14 +274,14 @@ def test_numbers_by_default():
 @pytest.mark.parametrize("printed", ["x = 3.5", "1_000", "********", "", "3.5kg"])
 def test_garbage_is_no_number(printed):
     message = failure(shell(f"echo '{printed}'"))
-    assert "printed something else than numbers" in message and printed in message and "parse=" in message
+    assert "printed something other than numbers" in message and printed in message and "parse=" in message
 
 
 def test_parse_that_fails_or_finds_no_number():
     assert "ZeroDivisionError" in failure(shell("echo hello", parse=lambda output: 1 / 0))
     message = failure(shell("echo hello", parse=lambda output: output.stdout))
     assert "parse returned 'hello\\n'" in message and "    hello" in message
-    assert "no number" in failure(shell("echo hello", parse=lambda output: None))
+    assert "not a number" in failure(shell("echo hello", parse=lambda output: None))
     assert len(failure(shell("seq 100000", parse=lambda output: output.stdout))) < 4000
 
 

@@ -53,7 +53,7 @@ def test_copies_share_the_executor_that_the_function_makes():
 
 
 def test_a_function_that_makes_no_executor_is_named():
-    with pytest.raises(SpanaxError, match=r"made 3, which is no concurrent\.futures\.Executor"):
+    with pytest.raises(SpanaxError, match=r"made 3, which is not a concurrent\.futures\.Executor"):
         workers(Run(lambda: 3).executor)  # pyright: ignore[reportArgumentType]
 
 

@@ -176,8 +176,8 @@ def test_threads_share_a_store(tmp_path):
         (("runs.db", 1), {}, "the version of the program"),
         (("runs.db", "1"), {"durability": "off"}, "durability='off'"),
         (("missing/runs.db", "1"), {}, r"no folder .*missing(.|\n)*os.makedirs"),
-        ((".", "1"), {}, "no regular file"),
-        (("/dev/null", "1"), {}, "no regular file"),
+        ((".", "1"), {}, "not a regular file"),
+        (("/dev/null", "1"), {}, "not a regular file"),
     ],
 )
 def test_a_wrong_call(tmp_path, monkeypatch, args, kwargs, words):

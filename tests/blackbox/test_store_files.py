@@ -15,7 +15,7 @@ import pytest
 
 from spanax import SpanaxError
 from spanax.blackbox.store import _format
-from spanax.blackbox.store._errors import BUSY_SECONDS
+from spanax.blackbox.store._format import BUSY_SECONDS
 from spanax.blackbox.store._layout import Layout
 from spanax.blackbox.store.store import Store
 
@@ -111,15 +111,15 @@ def page(i, by=NOISE):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda path: path.write_bytes(noise(5000)), "no store"),
-        (lambda path: path.write_text("x,y\n1,2\n"), "no store"),
-        (foreign, "no store of Spanax"),
+        (lambda path: path.write_bytes(noise(5000)), "not a store"),
+        (lambda path: path.write_text("x,y\n1,2\n"), "not a store"),
+        (foreign, "not a store of Spanax"),
         (newer, "format 2 of a newer Spanax"),
         (rewritten(lambda raw: raw[:100] + noise(len(raw) - 100)), "damaged|cannot be used"),
         (rewritten(lambda raw: raw[:60]), "damaged"),
         *((rewritten(lambda raw, n=n: raw[:n]), "damaged") for n in (100, 1000, 4096, 5000, 40_000, -4096, -1)),
-        *((rewritten(page(i)), "damaged|no store") for i in (0, 1, 2, 3, 7, 20, -1)),
-        *((rewritten(page(i, bytes(4096))), "damaged|no store") for i in (0, 1, 2, 3, 7, 20, -1)),
+        *((rewritten(page(i)), "damaged|not a store") for i in (0, 1, 2, 3, 7, 20, -1)),
+        *((rewritten(page(i, bytes(4096))), "damaged|not a store") for i in (0, 1, 2, 3, 7, 20, -1)),
     ],
 )
 def test_a_file_that_is_no_store_or_damaged(tmp_path, make, words):

@@ -29,11 +29,11 @@ class Line(Env):
         return jnp.abs(state) > self.edge
 
     @property
-    def action_spec(self):
+    def action_space(self):
         return Box([-1.0], [1.0])
 
     @property
-    def observation_spec(self):
+    def observation_space(self):
         return Box([-jnp.inf], [jnp.inf])
 
     @property
@@ -62,11 +62,11 @@ class Coins(Env):
         return jnp.logical_and(self.stops, state[1] > 0.5)
 
     @property
-    def action_spec(self):
+    def action_space(self):
         return Discrete(2)
 
     @property
-    def observation_spec(self):
+    def observation_space(self):
         return Box([0.0, 0.0], [2.0, 2.0])
 
     @property

@@ -147,7 +147,7 @@ def test_the_bridge_of_a_named_draw_is_replaced(key):
         return jax.grad(lambda p: method.objective(task, p, carry, key)[0], allow_int=True)(policy).w
 
     own = gradient(control.BPTT(horizon=2))
-    other = gradient(control.BPTT(horizon=2, bridges={"coin": sx.StraightThrough()}))
+    other = gradient(control.BPTT(horizon=2, via={"coin": sx.StraightThrough()}))
     assert own != other
 
 

@@ -48,10 +48,10 @@ def test_bounds_are_gymnasiums():
     box = theirs.observation_space
     env = CartPole()
     assert env.max_steps == theirs.spec.max_episode_steps
-    assert env.action_spec == Discrete(int(theirs.action_space.n))
-    assert isinstance(env.observation_spec, Box)
-    np.testing.assert_array_equal(env.observation_spec.low.astype(np.float32), box.low)
-    np.testing.assert_array_equal(env.observation_spec.high.astype(np.float32), box.high)
+    assert env.action_space == Discrete(int(theirs.action_space.n))
+    assert isinstance(env.observation_space, Box)
+    np.testing.assert_array_equal(env.observation_space.low.astype(np.float32), box.low)
+    np.testing.assert_array_equal(env.observation_space.high.astype(np.float32), box.high)
 
 
 def test_a_threshold_itself_has_not_ended(dtype):

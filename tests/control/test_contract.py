@@ -70,14 +70,14 @@ class Wrong(Line):
 
 
 ENVIRONMENTS = {
-    "observe": r"Wrong.observe returns float32\[2\], and its observation_spec says floats of shape \[1\]",
+    "observe": r"Wrong.observe returns float32\[2\], and its observation_space says floats of shape \[1\]",
     "step": r"Wrong.step returns float32\[1\], and Wrong.reset float32\[\]",
     "reward": r"Wrong.reward returns float32\[2\]",
     "raises": "Wrong.reward raises ",
     "done": r"Wrong.done returns float32\[\]",
 }
 POLICIES = {
-    "scalar": (r"the policy returns float32\[\], and Line.action_spec", r"event_shape \[\], and Line.action_spec"),
+    "scalar": (r"the policy returns float32\[\], and Line.action_space", r"event_shape \[\], and Line.action_space"),
     "longer": (r"the policy returns float32\[2\]", r"event_shape \[2\]"),
     "integer": (r"the policy returns int32\[1\], which has no derivative", r"batch_shape \[1\](.|\n)*to_event\(1\)"),
     "tuple": (r"the policy returns tuple \(float32\[1\], float32\[1\]\)", "distribution.observation. returns a tuple"),

@@ -76,7 +76,7 @@ def test_double_precision(key, x64):
     states = jax.vmap(env.reset)(jax.random.split(key, 2))
     found = jax.jit(jax.vmap(lambda s: control.rollout(env, lambda o: 5 * jnp.tanh(o[2:]), s, 3)))(states)
     assert found.rewards.dtype == found.observations.dtype == jnp.float64
-    assert env.action_spec == control.Box([-2.0], [2.0])
+    assert env.action_space == control.Box([-2.0], [2.0])
     cosine, sine, speed = found.observations[0, 1]
     np.testing.assert_allclose(cosine**2 + sine**2, 1, rtol=1e-6)
 
@@ -93,8 +93,8 @@ def test_actions_go_to_the_nearest_one(key):
 def test_observations_of_other_spaces_are_flattened(key):
     env = control.from_gymnasium("FrozenLake-v1", n=1)
     np.testing.assert_array_equal(env.observe(env.reset(key)), np.eye(16)[0])
-    assert env.action_spec == control.Discrete(4)
-    assert env.observation_spec.shape == (16,)
+    assert env.action_space == control.Discrete(4)
+    assert env.observation_space.shape == (16,)
 
 
 def test_a_state_cannot_be_stepped_twice(key):
@@ -170,7 +170,7 @@ def test_continuous_actions_learn_by_policy_gradient(key):
     found = control.train(env, policy, via=control.PolicyGradient(), key=key, updates=3, batch=2, progress=False)
     assert found.env_steps == 60
     assert np.all(found.gradient_norms > 0)
-    assert found.gradient_check is None
+    assert found.gradient_cosine is None
 
 
 @pytest.mark.parametrize(

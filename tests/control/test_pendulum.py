@@ -45,11 +45,11 @@ def test_every_step_is_gymnasium_s(x64):
 def test_the_specs_are_gymnasium_s():
     gymnasium = pytest.importorskip("gymnasium")
     theirs, env = gymnasium.make("Pendulum-v1"), Pendulum()
-    assert env.action_spec == Box(theirs.action_space.low, theirs.action_space.high)
-    assert env.observation_spec == Box(theirs.observation_space.low, theirs.observation_space.high)
+    assert env.action_space == Box(theirs.action_space.low, theirs.action_space.high)
+    assert env.observation_space == Box(theirs.observation_space.low, theirs.observation_space.high)
     assert env.max_steps == theirs.spec.max_episode_steps == 200
     assert (theirs.unwrapped.g, theirs.unwrapped.m, theirs.unwrapped.l) == (env.g, env.m, env.l)
-    assert Pendulum(max_torque=3.0).action_spec == Box([-3.0], [3.0])
+    assert Pendulum(max_torque=3.0).action_space == Box([-3.0], [3.0])
 
 
 def test_starts_fill_the_reset_range(key, dtype):

@@ -103,7 +103,7 @@ def test_a_coin_is_drawn_with_a_key_and_decided_without(key):
 
 class Three(Coins):
     @property
-    def action_spec(self):
+    def action_space(self):
         return control.Discrete(3)
 
 
@@ -134,7 +134,7 @@ def test_bridges_that_do_not_fit(key, env, via, said):
 def test_a_box_without_bounds(key):
     class Free(Line):
         @property
-        def action_spec(self):
+        def action_space(self):
             return control.Box([-np.inf], [np.inf])
 
     with pytest.raises(SpanaxError, match="no bounds"):

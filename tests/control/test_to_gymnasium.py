@@ -42,11 +42,11 @@ class Drift(Env):
         return state["at"][0, 0] > 1.0
 
     @property
-    def action_spec(self):
+    def action_space(self):
         return Box(-np.ones((2, 3)), np.ones((2, 3)))
 
     @property
-    def observation_spec(self):
+    def observation_space(self):
         return Box(np.full((2, 3), -9.0), np.full((2, 3), 9.0))
 
     @property

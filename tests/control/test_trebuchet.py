@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spanax import SpanaxError
-from spanax.control.problems.trebuchet._phases import folded
+from spanax.control.problems.trebuchet._phases import fold_angle
 from spanax.control.problems.trebuchet._sincos import sincos
 from spanax.control.problems.trebuchet.env import Shot, Trebuchet, shoot, throw
 from spanax.control.problems.trebuchet.machine import Machine
@@ -84,7 +84,7 @@ def test_reach(x64):
 
 def test_angles_are_folded(x64):
     angles = np.array([45.0, 135.0, 405.0, -315.0, 90.0, -45.0, 225.0, 0.0, 180.0, 270.0])
-    np.testing.assert_array_equal(jax.vmap(folded)(jnp.asarray(angles)), [45, 45, 45, 45, 90, -45, -45, 0, 0, -90])
+    np.testing.assert_array_equal(jax.vmap(fold_angle)(jnp.asarray(angles)), [45, 45, 45, 45, 90, -45, -45, 0, 0, -90])
     distances, slopes = _many(np.stack([np.zeros(10), angles, np.full(10, 200.0)], 1), gradients=True)
     np.testing.assert_allclose(distances[[1, 2, 3]], distances[0], rtol=1e-12)
     np.testing.assert_allclose(slopes[[1, 2], 1], [-slopes[0, 1], slopes[0, 1]], rtol=1e-9)
@@ -200,6 +200,6 @@ def test_the_environment_s_targets_and_specs(key):
     assert abs(float(states.target.mean()) - 60) < 2.3
     assert 20 <= states.target.min() < 20.5 and 99.5 < states.target.max() <= 100
     assert env.max_steps == 1
-    low, high = env.action_spec.low, env.action_spec.high
+    low, high = env.action_space.low, env.action_space.high
     corners = np.array([[w, a, m] for w in (-15, 0, 15) for a in (low[0], high[0]) for m in (low[1], high[1])])
     assert np.isfinite(_many(corners.astype(np.float32))).all()

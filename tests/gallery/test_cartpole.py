@@ -32,7 +32,7 @@ def test_through_the_simulator_it_is_solved_in_ten_episodes(tiny):
     assert through.judgement.mean >= 475 and through.training.episodes <= 10
     assert through.training.env_steps <= 4 * 150
     # Straight-through is biased: what is asked is that it was measured. A policy gradient's check is left out.
-    assert -1 <= through.training.gradient_check <= 1 and black.training.gradient_check is None
+    assert -1 <= through.training.gradient_cosine <= 1 and black.training.gradient_cosine is None
     assert len(black.training.curve) == 2 and black.training.episodes == 32
     assert black.judgement.mean < 475
 

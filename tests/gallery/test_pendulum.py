@@ -27,7 +27,7 @@ def test_what_was_trained_and_how_it_was_judged(tiny):
     training, judgement = result.training, result.judgement
     assert (training.updates, training.env_steps, training.episodes) == (10, 10 * 2 * 40, 10 * 2)
     assert [steps for steps, _ in training.curve] == list(range(80, 801, 80))
-    assert training.gradient_check > 0.98
+    assert training.gradient_cosine > 0.98
     assert judgement.judge == "Gymnasium's Pendulum-v1" and judgement.starts == 100
     assert -2000 < judgement.worst < judgement.mean < -800  # ten updates teach it nothing
     assert judgement.regret == pendulum.OPTIMUM - judgement.mean

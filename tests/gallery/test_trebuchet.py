@@ -33,7 +33,7 @@ def test_a_tiny_run_is_judged_and_drawn(tiny):
     assert stages == ["training", "judging", "drawing"] and not result.interrupted
     training, misses = result.training, result.misses
     assert (training.updates, training.env_steps, training.episodes) == (2, 512, 512)
-    assert training.gradient_check is None  # quick
+    assert training.gradient_cosine is None  # quick
     assert 0 < misses.median < misses.percentile_95 < misses.worst < 150
     # 20 to 100 m with wind N(0, 5): about one in ten is out of reach.
     assert misses.drawn == 1000 and 850 < misses.cases < 970

@@ -67,8 +67,8 @@ FAULTS = [
     Fault(
         "the mean over all replicates instead of the others",
         "stochastic/expectation.py",
-        "return (sum_of_lanes(togo, _REPLICATES) - togo) / (samples - 1)",
-        "return sum_of_lanes(togo, _REPLICATES) / samples",
+        "return (sum_over_vmap(togo, _REPLICATES) - togo) / (samples - 1)",
+        "return sum_over_vmap(togo, _REPLICATES) / samples",
         "stochastic/test_expectation.py stochastic/test_credit.py",
     ),
     Fault(
@@ -172,7 +172,7 @@ FAULTS = [
     ),
     Fault(
         "what a damaged file holds is believed",
-        "blackbox/store/_row.py",
+        "blackbox/store/_rows.py",
         " and _checksum(digest, output, seconds) == checksum",
         "",
         "blackbox/test_store_files.py",
@@ -250,8 +250,8 @@ FAULTS = [
     Fault(
         "windows of truncated backpropagation begin anew",
         "control/bptt.py",
-        "if self.truncate else self._begun(task, begin)",
-        "if self.truncate and False else self._begun(task, begin)",
+        "if self.truncate else self._begin(task, begin)",
+        "if self.truncate and False else self._begin(task, begin)",
         "control/test_bptt.py",
     ),
     Fault(

@@ -1,4 +1,9 @@
-"""The derivative of a black box: x and all points of the bridge go to the host together."""
+"""The derivative of a black box: x and all points of the bridge go to the host together.
+
+A `Probing` bridge is two pure functions: `points(x, key)`, and `combine(x, X, Y, ct)`, a pullback. Both modes need the
+pushforward, which is its transpose, since `combine` is linear in the cotangent; reverse mode transposes it back, at no
+evaluation.
+"""
 
 from __future__ import annotations
 
@@ -24,31 +29,33 @@ from .manual import manual_tangents
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def crossed(crossing: Crossing, x: list[Array], key: MaybeKey, arrays: Any) -> list[Array]:
+def cross(crossing: Crossing, x: list[Array], key: MaybeKey, arrays: Any) -> list[Array]:
     """The leaves of f(x), with the derivative that the bridge gives. `arrays`: those of the bridge."""
     return crossing.value(x, key)
 
 
-@functools.partial(crossed.defjvp, symbolic_zeros=True)
+@functools.partial(cross.defjvp, symbolic_zeros=True)
 def _jvp(crossing: Crossing, primals, tangents):
     x, key, arrays = primals
     active = [
         not isinstance(t, SymbolicZero) and jnp.issubdtype(t.dtype, jnp.inexact) and t.size > 0 for t in tangents[0]
     ]
+    # Symbolic zeros: a leaf that no derivative is asked for costs no evaluations.
     moving = [t for t, a in zip(tangents[0], active, strict=True) if a]
     if not moving:
-        y = crossed(crossing, x, key, arrays)
+        y = cross(crossing, x, key, arrays)
         return y, _with_integers(y, [jnp.zeros_like(leaf) for leaf in _differentiable(y)])
     _check_real(crossing, moving)
+    # The values do not say how the derivative changes: a second differentiation would find 0.
     x = undifferentiated(x, *_NO_SECOND)
     via = eqx.combine(crossing.via, undifferentiated(arrays, *_NO_SECOND))
     if isinstance(via, Manual):
-        y = crossed(crossing, x, key, arrays)
+        y = cross(crossing, x, key, arrays)
         tangents = manual_tangents(
-            crossing, via, x, undifferentiated(y, *_NO_SECOND), crossing.seed(key), moving, active
+            crossing, via, x, undifferentiated(y, *_NO_SECOND), crossing.seed_words(key), moving, active
         )
     else:
-        y, tangents = _probed(crossing, via, x, key, moving, active)
+        y, tangents = _probe(crossing, via, x, key, moving, active)
     return y, _with_integers(y, tangents)
 
 
@@ -60,6 +67,7 @@ _NO_SECOND = (
 
 
 def _check_real(crossing: Crossing, moving: Sequence[Array]) -> None:
+    # A complex tangent would need f's derivative in two directions, which may differ where f is not holomorphic.
     if any(jnp.issubdtype(z.dtype, jnp.complexfloating) for z in (*moving, *crossing.outs)):
         raise SpanaxError(
             f"the derivative of the black box {crossing.host.name!r}, which takes or returns complex numbers",
@@ -74,7 +82,7 @@ def _check_real(crossing: Crossing, moving: Sequence[Array]) -> None:
         )
 
 
-def _probed(
+def _probe(
     crossing: Crossing, via: Any, x: list[Array], key: MaybeKey, moving: list[Array], active: list[bool]
 ) -> tuple[list[Array], list[Array]]:
     """Value and tangents, from the values at the bridge's points."""
@@ -85,14 +93,15 @@ def _probed(
         X = inside.points(point, for_points)
         y, Y, kept = crossing.value_and_values(x, active, X, key, **checks)
     else:
-        y, fitted = _tuned(crossing, inside, x, active, pilot, key)
+        # A bridge that chooses its step looks at pilot points first: f(x) comes with these, and the second call has none.
+        y, fitted = _tune(crossing, inside, x, active, pilot, key)
         inside = _inside(crossing, fitted, active)
         X = inside.points(point, for_points)
-        known = undifferentiated(_differentiable(y), *_NO_SECOND)
-        Y, kept = crossing.values(x, active, X, known, key, **checks)
+        at_x = undifferentiated(_differentiable(y), *_NO_SECOND)
+        Y, kept = crossing.values(x, active, X, at_x, key, **checks)
 
-    values, where = (point, X, _differentiable(Y), _differentiable(y), kept), tuple(active)
-    return y, _pushed(inside, values, moving, where)
+    values = point, X, _differentiable(Y), _differentiable(y), kept
+    return y, _push_forward(inside, values, moving, tuple(active))
 
 
 def _inside(crossing: Crossing, via: Any, active: list[bool]) -> Any:
@@ -105,17 +114,21 @@ def _checks(via: Probing, size: int) -> dict[str, Any]:
     if isinstance(via, FiniteDifference):
         chosen = via.step is None and via.scheme != "complex"
         return {"usable": via.usable, "lever": "`largest`" if chosen else "`step`"}
+    # How likely is it that f changes and no random point shows it? A Gaussian direction misses a linear f with probability 0;
+    # sampled coordinates may not include the one that matters, at any number of calls.
     lever, misses = "`step`", 0.0
     if isinstance(via, Smoothing):
         lever = "`sigma`"
         misses = 1.0 if via.directions == "coordinate" and via.pairs < size else 0.0
     elif size > 1 and isinstance(via, SPSA):
-        misses = 0.5**via.samples  # two coordinates that cancel; of more it is less (Erdos 1945, Bull. AMS 51, 898)
+        # Random signs cancel for two equal slopes with probability 1/2; for more coordinates less often (Littlewood and Offord;
+        # Erdos 1945, Bull. AMS 51, 898).
+        misses = 0.5**via.samples
     return {"usable": via.usable, "lever": lever, "misses": misses, "random": True}
 
 
 @eqx.filter_jit
-def _pushed(via: Probing, values: tuple, moving: list[Array], active: tuple[bool, ...]) -> list[Array]:
+def _push_forward(via: Probing, values: tuple, moving: list[Array], active: tuple[bool, ...]) -> list[Array]:
     """The tangents of the results along `moving`: the transpose of what `combine` does to cotangents."""
     point, X, Y, y, kept = values
 
@@ -123,27 +136,30 @@ def _pushed(via: Probing, values: tuple, moving: list[Array], active: tuple[bool
         slope = jax.tree.leaves(via.combine(point, X, Y, ct, y=y, kept=kept))
         return [leaf for leaf, a in zip(slope, active, strict=True) if a]
 
+    # Compiled once for each shape: `combine` is many small operations, which outside of jit would cost more than a
+    # cheap f.
     return jax.linear_transpose(pullback, y)(moving)[0]
 
 
-def tuned(crossing: Crossing, via: Tuned, x: list[Array], key: MaybeKey) -> Probing:
+def tune(crossing: Crossing, via: Tuned, x: list[Array], key: MaybeKey) -> Probing:
     """The bridge with what it chooses at x, from its pilot's points."""
+    # What will be differentiated is not known here: a step is chosen for all that can be.
     active = [is_float(leaf) and leaf.size > 0 for leaf in x]
     inside = _inside(crossing, via, active)
     pilot = inside.pilot(crossing.point(x, active), probing_key(key, x)) if isinstance(inside, Tuned) else None
-    return via if pilot is None else _tuned(crossing, inside, x, active, pilot, key)[1]
+    return via if pilot is None else _tune(crossing, inside, x, active, pilot, key)[1]
 
 
-def _tuned(
+def _tune(
     crossing: Crossing, via: Any, x: list[Array], active: list[bool], pilot: PyTree[Array], key: MaybeKey
 ) -> tuple[list[Array], Probing]:
     """The value at x besides."""
     y, values, _ = crossing.value_and_values(x, active, pilot, key, may_fail=True)
-    return y, _fitted(via, crossing.point(x, active), pilot, _differentiable(values), _differentiable(y))
+    return y, _fit_to_pilot(via, crossing.point(x, active), pilot, _differentiable(values), _differentiable(y))
 
 
 @eqx.filter_jit
-def _fitted(via: Tuned, *args: PyTree[Array]) -> Probing:
+def _fit_to_pilot(via: Tuned, *args: PyTree[Array]) -> Probing:
     return via.fitted(*args)
 
 
@@ -153,5 +169,5 @@ def _differentiable(leaves: Sequence[Array]) -> list[Array]:
 
 def _with_integers(y: Sequence[Array], tangents: Sequence[Array]) -> list[Any]:
     """A tangent for each result: integers have none."""
-    given = iter(tangents)
-    return [next(given) if jnp.issubdtype(leaf.dtype, jnp.inexact) else np.zeros(leaf.shape, float0) for leaf in y]
+    rest = iter(tangents)
+    return [next(rest) if jnp.issubdtype(leaf.dtype, jnp.inexact) else np.zeros(leaf.shape, float0) for leaf in y]

@@ -1,4 +1,4 @@
-"""What one key is made into: a seed of the function, and directions that are others at another x."""
+"""What one key becomes: a seed for the function, and random directions, which differ from one x to another."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Key, UInt32
 
+# Two streams of one key: the noise of the function must not depend on its own probes.
 _SEED, _PROBES = 1, 2
 
 
@@ -22,7 +23,7 @@ def probing_key(key: Key[Array, ""] | None, x: Sequence[Array]) -> Key[Array, ""
     """A key for the bridge's points, of `key` and of the bits of x.
 
     In f(f(x)), or in a loop, one key would give all calls the same directions, and the product of their Jacobians, each of them
-    unbiased, would be biased. So the directions are others wherever x is.
+    unbiased, would be biased. So another x has other directions.
     """
     if key is None:
         return None
@@ -35,6 +36,7 @@ def probing_key(key: Key[Array, ""] | None, x: Sequence[Array]) -> Key[Array, ""
 
 def _hash(leaf: Array) -> UInt32[Array, ""]:
     """The sum of all words, each with an odd factor of its own (mod 2^32): equal for different x once in about 2^32."""
+    # A sum, so that it is one reduction on any device; odd factors keep a permutation of x from having the same hash.
     words = _words(leaf).ravel()
     place = lax.iota(jnp.uint32, words.size)
     mixed = (words ^ (words >> 16)) * (place * jnp.uint32(2654435769) | jnp.uint32(1))
@@ -44,6 +46,7 @@ def _hash(leaf: Array) -> UInt32[Array, ""]:
 def _words(leaf: Any) -> UInt32[Array, ...]:
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
         return jnp.stack([_words(leaf.real), _words(leaf.imag)])
+    # Widened to the 32 bits that the hash works on: float16 and int8 are exact in float32.
     if leaf.dtype == bool or leaf.dtype.itemsize < 4:
         return _words(leaf.astype(jnp.float32))
     return lax.bitcast_convert_type(leaf, jnp.uint32)

@@ -1,4 +1,8 @@
-"""The user's own derivative of a black box, which is a call of the host as well."""
+"""The user's own derivative of a black box, which is a call of the host as well.
+
+It is one primitive, linear in the tangents, with `Manual.jvp` as its forward rule and `Manual.vjp` as its transpose. With a
+jvp alone reverse mode is exact too: the Jacobian times every unit vector, and its transpose times the cotangent.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from ..._errors import SpanaxError
 from ..._primitives import new_primitive, set_batching, set_linear
 from ...bridges import Manual
 from .._request import JVP, VJP, Request, takes_seed
-from .primitive import evaluated
+from .primitive import evaluate_rows
 
 if TYPE_CHECKING:
     from .crossing import Crossing
@@ -52,6 +56,7 @@ class _Derivative:
                 "Manual(jvp=...), which does for both",
                 where=self.crossing.where,
             )
+        # The user's function gets a tangent for every leaf, whichever of them are differentiated.
         full = _with_zeros(v, self.points, self.moves)
         of = ("v", self.crossing.tree)
         results = self._call(
@@ -70,22 +75,24 @@ class _Derivative:
 
     def _back_by_columns(self, ct: Sequence[Array], others: Sequence[Array]) -> list[Array]:
         """The whole Jacobian, a direction at a time."""
-        lanes = len(ct[0])
+        indices = len(ct[0])
         shapes = [p for p, m in zip(self.points, self.moves, strict=True) if m]
         ends = np.cumsum([int(np.prod(p.shape)) for p in shapes])
+        # Every vmap index needs every unit vector: rows are (index, direction), the direction running fastest.
         basis = [
-            jnp.tile(part.reshape(-1, *p.shape).astype(p.dtype), (lanes, *(1 for _ in p.shape)))
+            jnp.tile(part.reshape(-1, *p.shape).astype(p.dtype), (indices, *(1 for _ in p.shape)))
             for part, p in zip(np.split(np.eye(ends[-1]), ends[:-1], axis=1), shapes, strict=True)
         ]
         columns = self.along(basis, [jnp.repeat(other, ends[-1], axis=0) for other in others])
         slope = sum(
-            jnp.einsum("ldi,li->ld", column.reshape(lanes, ends[-1], -1), c.reshape(lanes, -1), precision="highest")
+            jnp.einsum("ldi,li->ld", column.reshape(indices, ends[-1], -1), c.reshape(indices, -1), precision="highest")
             for column, c in zip(columns, ct, strict=True)
         )
         parts = jnp.split(jnp.asarray(slope), ends[:-1], axis=1)
-        return [part.reshape(lanes, *p.shape).astype(p.dtype) for part, p in zip(parts, shapes, strict=True)]
+        return [part.reshape(indices, *p.shape).astype(p.dtype) for part, p in zip(parts, shapes, strict=True)]
 
-    def _call(self, kind: str, fn: Any, of: tuple[str, Any], tangents, others, like: tuple[Any, Shapes], lane: int):
+    # A tangent that depends on x and y is a call like any other: it is counted, stored and sent to workers.
+    def _call(self, kind: str, fn: Any, of: tuple[str, Any], tangents, others, like: tuple[Any, Shapes], group: int):
         (name, tree), (result, shapes) = of, like
         (xy, seeds), crossing = self.split(others), self.crossing
         request = Request(
@@ -96,17 +103,18 @@ class _Derivative:
             result,
             tuple(jax.ShapeDtypeStruct(s.shape, _tangent_dtype(s)) for s in shapes),
             crossing.where,
-            lane,
+            group,
             with_value=False,
             seeded=crossing.host.noisy and takes_seed(fn),
         )
-        return evaluated(crossing.host, request, [*xy, *tangents, *seeds])[0]
+        return evaluate_rows(crossing.host, request, [*xy, *tangents, *seeds])[0]
 
 
 def manual_tangents(crossing: Crossing, via: Manual, x, y, seeds, moving: Sequence[Array], moves: Sequence[bool]):
     """The tangents of the floating-point results, linear in those of x: by the user's function, in either mode."""
     points = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in x)
     derivative = _Derivative(crossing, via, points, tuple(moves))
+    # Rows first, as for values: under vmap all tangents are one call.
     rows = [leaf[None] for leaf in (*moving, *x, *y, *seeds)]
     return [out[0] for out in _manual_p.bind(*rows, derivative=derivative)]
 
@@ -115,11 +123,11 @@ def _tangent_dtype(shape: jax.ShapeDtypeStruct) -> Any:
     return shape.dtype if jnp.issubdtype(shape.dtype, jnp.floating) else jnp.result_type(float)
 
 
-def _with_zeros(given: Sequence[Array], shapes: Shapes, has: Sequence[bool]) -> list[Array]:
+def _with_zeros(tangents: Sequence[Array], shapes: Shapes, has: Sequence[bool]) -> list[Array]:
     """A tangent for each leaf, zeros where there is none."""
-    left, rows = iter(given), len(given[0])
+    rest, rows = iter(tangents), len(tangents[0])
     return [
-        next(left) if h else jnp.zeros((rows, *s.shape), _tangent_dtype(s)) for s, h in zip(shapes, has, strict=True)
+        next(rest) if h else jnp.zeros((rows, *s.shape), _tangent_dtype(s)) for s, h in zip(shapes, has, strict=True)
     ]
 
 
@@ -127,7 +135,7 @@ def _count(derivative: _Derivative) -> int:
     return sum(derivative.moves)
 
 
-def _run(*args, derivative: _Derivative):
+def _push_forward(*args, derivative: _Derivative):
     count = _count(derivative)
     return derivative.along(args[:count], args[count:])
 
@@ -137,13 +145,14 @@ def _avals(*args, derivative: _Derivative):
     return [jax.core.ShapedArray((args[0].shape[0], *out.shape), out.dtype) for out, f in outs if f]
 
 
-def _batched(args, dims, *, derivative: _Derivative):
+def _batching_rule(args, dims, *, derivative: _Derivative):
     sizes, folded = fold_axis(args, dims)
     return unfold_axis(sizes, _manual_p.bind(*folded, derivative=derivative))
 
 
-_manual_p = new_primitive("spanax_manual", _run, _avals)
-set_batching(_manual_p, _batched)
+# The linear arguments come first, so that the rule for transposes knows them by their number.
+_manual_p = new_primitive("spanax_manual", _push_forward, _avals)
+set_batching(_manual_p, _batching_rule)
 set_linear(
     _manual_p, lambda cts, *others, derivative: derivative.back(cts, others), lambda derivative: _count(derivative)
 )

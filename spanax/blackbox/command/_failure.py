@@ -1,4 +1,4 @@
-"""What a run of an external program that failed says."""
+"""The errors of external programs: what failed, with the command line and the end of the output, and what helps."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import errno
 import os
 import shlex
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..._errors import SpanaxError
 
-SHOWN = 1000  # characters of a program's output in a message
+# Characters of a program's output in a message: the end of what a failed run printed, where the cause stands.
+SHOWN = 1000
 _LINE = 300  # characters of its command line
 
 
 class CommandError(SpanaxError):
     """One run of a program failed; the message has its command line, its exit status and the end of what it printed."""
 
+    # An error of NumPy's or the user's is counted by its class; one of a program, by what happened to it.
     def of_kind(self, kind: str, *, lasting: bool = False) -> CommandError:
         self.kind, self.lasting = kind, lasting
         return self
@@ -29,6 +31,7 @@ class MisuseError(SpanaxError):
     lasting = True
 
 
+# Quoted, so that it can be pasted into a shell and tried there.
 def line(args: Sequence[str]) -> str:
     """The command line as a shell would take it, its beginning where it is long."""
     joined = shlex.join(args)
@@ -36,70 +39,91 @@ def line(args: Sequence[str]) -> str:
 
 
 def status(code: int) -> str:
-    """How a program ended that returned `code`, where -n means signal n."""
+    """How a program ended whose exit code is `code`; -n means signal n."""
     if code > 0:
         return f"exited with status {code}"
+    # Real-time signals have no name.
     with contextlib.suppress(ValueError):
         return f"was ended by {signal.Signals(-code).name}"
     return f"was ended by signal {-code}"
 
 
-def printed(stdout: str, stderr: str) -> str:
+def output_tail(stdout: str, stderr: str) -> str:
     """The end of what a failed run printed."""
+    # Most programs say on standard error why they failed; the others on standard output, last.
     if stderr.strip():
-        return f"; standard error ended with\n{_indented(stderr.rstrip()[-SHOWN:])}"
+        return f"; standard error ended with\n{_indent(stderr.rstrip()[-SHOWN:])}"
     if stdout.strip():
-        return f"; it printed no error, standard output ended with\n{_indented(stdout.rstrip()[-SHOWN:])}"
+        return f"; it printed no error, standard output ended with\n{_indent(stdout.rstrip()[-SHOWN:])}"
     return "; it printed nothing"
 
 
-def began(stdout: str) -> str:
+def output_head(stdout: str) -> str:
     """The beginning of what a run printed."""
     text = stdout.lstrip()[:SHOWN].rstrip()
-    return f"; standard output began with\n{_indented(text)}" if text else "; standard output is empty"
+    return f"; standard output began with\n{_indent(text)}" if text else "; standard output is empty"
 
 
-def _indented(text: str) -> str:
+def _indent(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
+# Shortages of the moment: another attempt may start. ETXTBSY: the file is just being written.
 _PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.EINTR, errno.EIO}
 
 
 def not_started(error: OSError | ValueError, args: Sequence[str], cwd: str, where: str) -> CommandError:
-    """Which of the reasons there are for a program that does not start; but for a shortage of the moment, it never will."""
+    """Why a program did not start, and what helps; unless the system is short of something, it never will."""
     lasting = not isinstance(error, OSError) or error.errno not in _PASSING
-    return _not_started(error, args, cwd, where).of_kind("could not be started", lasting=lasting)
+    problem, *remedies = _diagnose(error, args, cwd)
+    return CommandError(problem, *remedies, where=where).of_kind("could not be started", lasting=lasting)
 
 
-def _not_started(error: OSError | ValueError, args: Sequence[str], cwd: str, where: str) -> CommandError:
-    program = args[0]
-    if isinstance(error, ValueError):  # a NUL
-        return CommandError(f"{line(args)} could not be started: {error}", where=where)
-    if error.errno == errno.ENAMETOOLONG:
+def _diagnose(error: OSError | ValueError, args: Sequence[str], cwd: str) -> Iterator[str]:
+    """The problem, then the remedies."""
+    unknown = f"{line(args)} could not be started: {error}"
+    # A ValueError is a NUL in an argument.
+    if isinstance(error, ValueError):
+        yield unknown
+    elif error.errno == errno.ENAMETOOLONG:
         longest = max(args[0], cwd, key=len)
-        return CommandError(
-            f"a path of {len(longest)} characters is too long: {longest[:80]} ...", "a shorter path", where=where
-        )
-    if not os.path.isdir(cwd):
-        return CommandError(f"{line(args)}: the directory {cwd} is not there", "cwd=: where to run it", where=where)
-    if isinstance(error, FileNotFoundError):
-        if os.path.exists(program):
-            return CommandError(
-                f"{program} is there, but the interpreter of its first line is not", "install it", where=where
-            )
-        remedies = ("install it", "its full path") if os.sep not in program else ("another path",)
-        if program.startswith(cwd + os.sep):
-            remedies += ("cwd=: where a relative path starts",)
-        return CommandError(f"there is no program {program}", *remedies, where=where)
-    if isinstance(error, PermissionError):
-        return CommandError(
-            f"{program} may not be run: {error.strerror}", f"chmod +x {shlex.quote(program)}", where=where
-        )
-    if error.errno == errno.ENOEXEC:
-        remedy = "a first line #!, such as #!/bin/sh"
-        return CommandError(f"{program} is no program, and names no interpreter", remedy, where=where)
-    if error.errno == errno.E2BIG:
-        remedies = ('inputs="files"', 'inputs="json"')
-        return CommandError(f"the arguments of {program} are longer than the system permits", *remedies, where=where)
-    return CommandError(f"{line(args)} could not be started: {error}", where=where)
+        yield from (f"a path of {len(longest)} characters is too long: {longest[:80]} ...", "a shorter path")
+    # The system reports a missing directory as a missing program.
+    elif not os.path.isdir(cwd):
+        yield from (f"{line(args)}: the directory {cwd} is not there", "cwd=: where to run it")
+    elif error.errno in _REASONS:
+        yield from _REASONS[error.errno](args[0], cwd, error)
+    else:
+        yield unknown
+
+
+def _not_there(program: str, cwd: str, error: OSError) -> Iterator[str]:
+    if os.path.exists(program):
+        yield from (f"{program} is there, but the interpreter of its first line is not", "install it")
+        return
+    yield f"there is no program {program}"
+    yield from ("install it", "its full path") if os.sep not in program else ("another path",)
+    if program.startswith(cwd + os.sep):
+        yield "cwd=: where a relative path starts"
+
+
+def _not_permitted(program: str, cwd: str, error: OSError) -> Iterator[str]:
+    yield from (f"{program} may not be run: {error.strerror}", f"chmod +x {shlex.quote(program)}")
+
+
+def _not_executable(program: str, cwd: str, error: OSError) -> Iterator[str]:
+    yield from (f"{program} is not a program, and names no interpreter", "a first line #!, such as #!/bin/sh")
+
+
+def _too_long(program: str, cwd: str, error: OSError) -> Iterator[str]:
+    problem = f"the arguments of {program} are longer than the system permits"
+    yield from (problem, 'inputs="files"', 'inputs="json"')
+
+
+_REASONS = {
+    errno.ENOENT: _not_there,
+    errno.EACCES: _not_permitted,
+    errno.EPERM: _not_permitted,
+    errno.ENOEXEC: _not_executable,
+    errno.E2BIG: _too_long,
+}

@@ -10,19 +10,17 @@ import numpy as np
 from jaxtyping import Shaped
 
 from ..._errors import SpanaxError
-from ..._jaxprs import here
-from ._export import export
 from ._file import DURABILITIES, File
-from ._layout import KINDS, Layout, canonical, digest, record, signature, written
+from ._layout import KINDS, Layout, canonical, digest, record, signature, to_json
 from ._rows import Row, Rows
-from ._table import empty, table
+from ._table import empty, export, table
 
 
 class Ledger:
     """The evaluations of one layout. Inputs and outputs are the raw bytes of all leaves in C order, one after the other."""
 
     def __init__(self, rows: Rows, layout: Layout):
-        self._rows, self._spec = rows, written(layout)
+        self._rows, self._spec = rows, to_json(layout)
         self._signature = signature(self._spec)
         self._lengths = record(layout.inputs).itemsize, record(layout.outputs).itemsize
 
@@ -44,13 +42,14 @@ class Ledger:
         self._rows.add([self._row(*row) for row in rows])
 
     def _row(self, inputs: bytes, replicate: int, output: bytes, seconds: float) -> Row:
+        # Bytes of another length could never be read back as this layout.
         if (len(inputs), len(output)) != self._lengths or not (0 <= replicate < 2**63 and seconds >= 0):
-            found = f"{len(inputs)} and {len(output)} bytes, replicate {replicate}, {seconds} s"
+            got = f"{len(inputs)} and {len(output)} bytes, replicate {replicate}, {seconds} s"
             raise ValueError(
-                f"{found}: expected {self._lengths[0]} and {self._lengths[1]} bytes, 0..2^63 - 1, and 0 or more"
+                f"{got}: expected {self._lengths[0]} and {self._lengths[1]} bytes, 0..2^63 - 1, and 0 or more"
             )
-        found = digest(self._signature, inputs, replicate)
-        return Row.made(self._spec, found, int(replicate), bytes(inputs), bytes(output), float(seconds))
+        key = digest(self._signature, inputs, replicate)
+        return Row.new(self._spec, key, int(replicate), bytes(inputs), bytes(output), float(seconds))
 
 
 class Store:
@@ -61,10 +60,10 @@ class Store:
     once. It holds plain numbers and JSON, no pickles, and any SQLite reads it.
 
     - `version` names the program that is evaluated. A file of another version is refused and left as it is: a store cannot
-      see that a program has changed. It is not checked that the version tells the truth.
+      see that a program has changed. Whether the version is right is not checked.
     - `durability`: "normal" survives the end of the process by any means, `kill -9` included; a power cut may take the last
       evaluations, and never damages the file. "full" survives a power cut as well, and waits for the disk at every write:
-      for evaluations that take seconds. Both as far as the disk tells the truth.
+      for evaluations that take seconds. Both hold as far as the disk reports truthfully.
     - Any number of threads and processes may read and write one file at the same time, on one machine: SQLite's write-ahead
       log does not work on network file systems. After a fork each process opens the file for itself.
       Copy the file only when it is closed: its latest rows may still be in the log beside it.
@@ -72,32 +71,38 @@ class Store:
       in memory: the next evaluation or `flush` writes them.
     - A file of up to 1 GB is checked whole when it is opened (about 1 s a GB); every evaluation is checked when it is read.
 
-    Raises `SpanaxError`, and changes nothing, for a folder that is missing, a file that is not a store, is damaged, or has
+    **Raises:** `SpanaxError`, and changes nothing, for a folder that is missing, a file that is not a store, is damaged, or has
     another version or a newer format.
+
+    >>> import jax, numpy as np, os, spanax as sx, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, sx.Store(os.path.join(folder, "runs.db"), version="1") as store:
+    ...     f = sx.blackbox(np.sum, jax.ShapeDtypeStruct((), float), via=sx.FiniteDifference(step=0.5), store=store)
+    ...     _ = f(jax.numpy.ones(2)), f(jax.numpy.ones(2))
+    ...     f.stats().evaluations, f.stats().hits, len(store)
+    (1, 1, 1)
     """
 
     def __init__(self, path: str | os.PathLike[str], version: str, *, durability: str = "normal"):
-        where = here()
         path = os.fspath(path)
         if not (isinstance(path, str) and path):
-            raise SpanaxError(f"Store({path!r}, ...): no path", 'sx.Store("runs.db", version="1")', where=where)
+            raise SpanaxError(f"Store({path!r}, ...): no path", 'sx.Store("runs.db", version="1")')
         if not (isinstance(version, str) and version.strip()):
             problem = f"Store(version={version!r}): the version of the program that is evaluated, as text"
-            raise SpanaxError(problem, 'version="solver-1.4"', where=where)
+            raise SpanaxError(problem, 'version="solver-1.4"')
         if durability not in DURABILITIES:
-            raise SpanaxError(
-                f"Store(durability={durability!r})", 'durability="normal"', 'durability="full"', where=where
-            )
+            raise SpanaxError(f"Store(durability={durability!r})", 'durability="normal"', 'durability="full"')
         self._path, self._version = path, version
         self._rows = Rows(File(os.path.abspath(path), version, durability))
         self._ledgers: dict[Layout, Ledger] = {}
 
     def ledger(self, layout: Layout) -> Ledger:
         """The evaluations of one layout. Raises `SpanaxError` where the file belongs to another black box."""
+        # Once for each layout: claiming the file is a transaction.
         if layout not in self._ledgers:
-            known = canonical(layout, here())
-            self._rows.claim(known.name)
-            self._ledgers[layout] = Ledger(self._rows, known)
+            spelled = canonical(layout)
+            # One black box for each file: two functions with the same inputs would share rows.
+            self._rows.claim(spelled.name)
+            self._ledgers[layout] = Ledger(self._rows, spelled)
         return self._ledgers[layout]
 
     @property
@@ -114,8 +119,8 @@ class Store:
 
         Raises `SpanaxError` where there are several layouts to choose from, and where the file is damaged.
         """
-        found = self._chosen(kind, layout)
-        return table(self._rows, found) if found else empty(None)
+        chosen = self._choose_layout(kind, layout)
+        return table(self._rows, chosen) if chosen else empty(None)
 
     def export(self, path: str | os.PathLike[str], kind: str = "value", *, layout: Layout | None = None) -> None:
         """Writes `table(kind, layout=layout)` to a file: .parquet (needs pyarrow), .csv or .npz, by the suffix of `path`.
@@ -123,7 +128,7 @@ class Store:
         The file appears whole or not at all. In Parquet and CSV each number of a leaf has a column: x[0], x[1], ..., y; in
         CSV with all its digits. Raises `SpanaxError` as `table` does, for another suffix, and where it cannot be written.
         """
-        export(self.table(kind, layout=layout), os.fspath(path), here())
+        export(self.table(kind, layout=layout), os.fspath(path))
 
     def flush(self) -> None:
         """Writes the evaluations that wait in memory since the disk was full. Raises `SpanaxError` where it still is."""
@@ -133,10 +138,10 @@ class Store:
         """Writes what waits and closes the file. A store that is used again opens it again."""
         self._rows.close()
 
-    def _chosen(self, kind: str, layout: Layout | None) -> Layout | None:
+    def _choose_layout(self, kind: str, layout: Layout | None) -> Layout | None:
         known = self.layouts
         if layout is not None:
-            layout = canonical(layout, here())
+            layout = canonical(layout)
             if layout not in known:
                 raise SpanaxError(f"nothing has been evaluated for {layout}", "one of `store.layouts`")
             return layout
@@ -164,7 +169,7 @@ class Store:
         return self._rows.count()
 
     def __repr__(self) -> str:
-        owner, waiting = self._rows.owner(), self._rows.waiting()
+        owner, waiting = self._rows.owner(), self._rows.waiting_count()
         of = f" of {owner!r}" if owner else ""
         kept = f", {waiting} of them in memory" if waiting else ""
         return f"Store({self._path!r}, version={self._version!r}): {len(self)} evaluations{of}{kept}"

@@ -1,4 +1,8 @@
-"""The executor of a `Run`: made when first needed, replaced when broken, and left to one task where that matters."""
+"""The executor of a `Run`: made when first needed, replaced when broken, and given to one task alone where that matters.
+
+When a standard pool breaks, all its tasks fail alike, and it is not known whose worker died. `Maker.alone` finds out: a
+suspect runs when no other task is in flight, of any thread that shares the executor.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,15 @@ from concurrent.futures import CancelledError, Executor, Future
 from typing import Any
 
 from ..._errors import SpanaxError
-from ._foreign import evaluated_apart, evaluated_within
+from ._foreign import evaluate_apart, evaluate_within
 from .processes import Processes, cores
 
-_WORKERS = 64  # assumed where an executor does not tell
+# Assumed where an executor does not tell: too many only makes tasks wait in its queue.
+_WORKERS = 64
 
 
 class BrokenError(Exception):
-    """The executor takes no tasks any more, and has lost those that it had."""
+    """The executor accepts no tasks any more, and has lost those that it had."""
 
 
 class Maker:
@@ -32,7 +37,8 @@ class Maker:
         self._executor: Executor | None = None
         self._state = threading.Condition()
         self._flying = 0
-        self._turn: object = None  # the thread that is alone
+        # The thread that is alone.
+        self._turn: object = None
 
     def __repr__(self) -> str:
         return repr(self.factory)
@@ -43,18 +49,19 @@ class Maker:
     def executor(self, where: str = "") -> Executor:
         with self._state:
             if self._executor is None:
-                made = self.factory()
-                if not isinstance(made, Executor):
+                executor = self.factory()
+                if not isinstance(executor, Executor):
                     raise SpanaxError(
-                        f"sx.Run(executor=...): the function made {made!r}, which is no concurrent.futures.Executor",
+                        f"sx.Run(executor=...): the function made {executor!r}, which is not a concurrent.futures.Executor",
                         "lambda: concurrent.futures.ProcessPoolExecutor(4)",
                         where=where,
                     )
-                self._executor = made
+                self._executor = executor
             return self._executor
 
     def discard(self, broken: Executor) -> None:
         """The next call of `executor` makes a new one."""
+        # Several threads notice that it broke; only the first one replaces it.
         with self._state:
             if self._executor is broken:
                 self._executor = None
@@ -67,6 +74,7 @@ class Maker:
         with self._state:
             self._state.wait_for(lambda: self._turn is None)
             self._turn = me
+        # From here on `take_off` lets no other thread in: what is in flight lands, and nothing follows.
         try:
             with self._state:
                 self._state.wait_for(lambda: self._flying == 0)
@@ -87,14 +95,16 @@ class Maker:
             self._state.notify_all()
 
 
-def submitted(executor: Executor, fn: Callable[[Any], Any], x: Any, timeout: float | None) -> Future:
-    """A future of the `Outcome` of fn(x). Raises `BrokenError` where the executor takes no more."""
+def submit(executor: Executor, fn: Callable[[Any], Any], x: Any, timeout: float | None) -> Future:
+    """A future of the `Outcome` of fn(x). Raises `BrokenError` where the executor accepts no tasks."""
+    # Dask takes equal calls for one: a noisy function would be evaluated once for all its points.
     ticket = uuid.uuid4().hex
     try:
         if timeout is None:
-            return executor.submit(evaluated_apart, fn, x, ticket)
-        return executor.submit(evaluated_within, fn, x, ticket, timeout)
-    except RuntimeError as error:  # BrokenExecutor, or what executors raise after their shutdown
+            return executor.submit(evaluate_apart, fn, x, ticket)
+        return executor.submit(evaluate_within, fn, x, ticket, timeout)
+    except RuntimeError as error:
+        # BrokenExecutor is one, and so is what executors raise after their shutdown.
         raise BrokenError(f"{type(error).__name__}: {error}") from error
 
 
@@ -110,10 +120,12 @@ def workers(executor: Executor) -> int:
     """How many tasks it runs at a time, as far as it tells."""
     if isinstance(executor, Processes):
         return executor.n
-    count = getattr(executor, "_max_workers", None)  # stdlib, loky, mpi4py.futures and our Ray adapter
+    # No executor has a public attribute for it. This one is in the standard library's, loky, mpi4py.futures and our Ray adapter.
+    count = getattr(executor, "_max_workers", None)
     if isinstance(count, int) and count > 0:
         return count
-    client: Any = getattr(executor, "_client", None)  # dask
+    # dask
+    client: Any = getattr(executor, "_client", None)
     with contextlib.suppress(Exception):
         return max(sum(client.nthreads().values()), cores())
     return _WORKERS

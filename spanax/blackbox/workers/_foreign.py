@@ -1,4 +1,8 @@
-"""What the workers of somebody else's executor run: one evaluation, directly or in a child process that can be killed."""
+"""What the workers of somebody else's executor run: one evaluation, directly or in a child process that can be killed.
+
+Executors other than ours cannot kill one task. So with a timeout each thread of a worker has a child process of its own,
+the same program as our workers run, and kills that.
+"""
 
 from __future__ import annotations
 
@@ -15,35 +19,38 @@ from . import _child
 from ._worker import Outcome, Program, Worker, arguments, as_call, program
 
 _NOT_LOADED = "cannot be loaded in a child process"
-_NO_CHILD = 2  # children in a row that died before they had loaded the function
+# Children in a row that died before they had loaded the function: a child may have died idle since its last
+# evaluation.
+_NO_CHILD = 2
 
 _of_thread = threading.local()
 
 
-def evaluated(fn: Callable[..., Any], x: Any, caught: Any = Exception) -> Outcome:
+def evaluate(fn: Callable[..., Any], x: Any, caught: Any = Exception) -> Outcome:
     """fn(x), or why there is none."""
     args, keywords = as_call(x)
     started = time.perf_counter()
     try:
         value = fn(*args, **keywords)
     except caught as error:
-        return Outcome(None, time.perf_counter() - started, Reason(*_child.explained(error)))
+        return Outcome(None, time.perf_counter() - started, Reason(*_child.explain(error)))
     return Outcome(value, time.perf_counter() - started, None)
 
 
-def evaluated_apart(fn: Callable[..., Any], x: Any, ticket: str) -> Outcome:
+def evaluate_apart(fn: Callable[..., Any], x: Any, ticket: str) -> Outcome:
     """The same in a worker. `ticket`: unlike any other, as dask takes equal calls for one and runs them once."""
-    outcome = evaluated(fn, x, (Exception, SystemExit))
+    # SystemExit: a script that calls sys.exit would end the worker, and break the executor with it.
+    outcome = evaluate(fn, x, (Exception, SystemExit))
     # In a pool of threads the next call may write into the same arrays.
     return outcome._replace(value=copy.deepcopy(outcome.value))
 
 
-def evaluated_within(fn: Callable[..., Any], x: Any, ticket: str, timeout: float) -> Outcome:
+def evaluate_within(fn: Callable[..., Any], x: Any, ticket: str, timeout: float) -> Outcome:
     """The same in a child process of this one, which is killed after `timeout` seconds, and with it what it started.
 
     There is a child for each thread. It lives on for the next evaluation, and dies with this process.
     """
-    function, args = program(fn, "", _pickled), arguments(*as_call(x), "")
+    function, args = program(fn, "", _pickle_function), arguments(*as_call(x), "")
     for _ in range(_NO_CHILD):
         child = _child_with(function)
         if isinstance(child, Worker):
@@ -54,9 +61,11 @@ def evaluated_within(fn: Callable[..., Any], x: Any, ticket: str, timeout: float
     try:
         child.call(function, args)
         answer = child.receive() if child.connection.poll(timeout) else ()
-    except BaseException:  # an interrupt that is meant for what runs
+    except BaseException:
+        # An interrupt is meant for what runs.
         _put_away(child)
         raise
+    # () where the time is over, None where the pipe closed.
     if answer:
         return _outcome(answer)
     seconds = time.perf_counter() - started
@@ -72,6 +81,7 @@ def _child_with(function: Program) -> Worker | Reason:
     child = getattr(_of_thread, "child", None)
     if child is None:
         child = _of_thread.child = Worker(threading.get_ident())
+        # A thread that ends takes its child with it.
         weakref.finalize(child, child.process.kill)
         child.receive()
     if not child.load(function):
@@ -101,7 +111,7 @@ def _outcome(answer: tuple) -> Outcome:
     return Outcome(pickle.loads(payload), seconds, None)
 
 
-def _pickled(fn: Callable) -> bytes:
+def _pickle_function(fn: Callable) -> bytes:
     """By value, where the executor itself has sent the function by value."""
     try:
         return pickle.dumps(fn, pickle.HIGHEST_PROTOCOL)

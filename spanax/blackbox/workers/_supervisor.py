@@ -1,4 +1,8 @@
-"""`supervise`: many evaluations on an executor, each tried until it succeeds or its attempts are used up."""
+"""`supervise`: many evaluations on an executor, each tried until it succeeds or its attempts are used up.
+
+It is a generator in the caller's thread. Futures that are done come by a queue, each with the index of its input; an attempt that
+failed puts its index back. Nothing is kept for inputs that have not been sent.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +15,22 @@ from typing import Any, NamedTuple
 from ..._errors import SpanaxError
 from ..._jaxprs import here
 from .._reason import DIED, Reason
-from ._child import described
-from ._executors import BrokenError, Maker, submitted, workers, works
-from ._foreign import evaluated
+from ._child import describe
+from ._executors import BrokenError, Maker, submit, workers, works
+from ._foreign import evaluate
 from ._worker import LostError, Outcome, program
 from .processes import Processes
 from .run import Run
 
-_AHEAD = 4  # tasks for each worker that are with the executor at a time
+# Tasks for each worker that are with the executor at a time: enough that none waits for us, few enough that inputs
+# stay small and an early end cancels little.
+_AHEAD = 4
 
 
 class BadResult(Exception):  # noqa: N818 (it says what the result is)
     """Raised by `accept` for a result that is NaN or does not fit: the attempt has failed; `kind` is for counting.
 
-    `lasting`: another attempt would not give another.
+    `lasting`: another attempt would give the same.
     """
 
     def __init__(self, text: str, kind: str | None = None, *remedies: str, lasting: bool = False):
@@ -42,7 +48,7 @@ class Done(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """An evaluation whose attempts are used up, or whose next attempt would fail as well; `why` the last of them did."""
+    """An evaluation whose attempts are used up, or whose next attempt would fail as well; `why`: the last one's reason."""
 
     index: int
     why: Reason
@@ -60,15 +66,16 @@ def supervise(
 
     A failure that is `lasting` (see `Reason`) has no other attempt.
 
-    An input is fn's one argument, or a `Call` with several. `accept(index, result)` checks a result in this process, and raises
-    `BadResult` where it is none. `where`: the user's line, for messages (None: found out). Inputs are taken when they are sent,
-    four for each worker at a time. When the iterator is closed early, what waits is cancelled, and what runs is killed where
-    the executor can do that. Several threads may share one executor.
+    An input is fn's one argument, or a `Call` with several. `accept(index, result)` checks a result in this process, and
+    raises `BadResult` where it is not one. `where`: the user's line, for messages (None: the current one). Inputs are taken
+    when they are sent, four for each worker at a time. When the iterator is closed early, what waits is cancelled, and what
+    runs is killed where the executor can do that. Several threads may share one executor.
 
     Raises `SpanaxError` where a timeout cannot be kept, the function cannot be sent to the workers or be loaded there, or the
     executor is broken and cannot be made anew; what had finished has been yielded before.
     """
     where, timeout = here() if where is None else where, run.timeout
+    # A function that keeps its own time, such as an external program's, is killed better by itself, and works in any executor.
     if timeout is not None and hasattr(fn, "within"):
         fn, timeout = fn.within(timeout), None  # pyright: ignore[reportFunctionMemberAccess]
     if run.executor is None:
@@ -90,14 +97,15 @@ def _check_timeout(timeout: float | None, where: str, executor: str = "sx.Run(ex
 
 def _in_this_process(fn: Callable, inputs: Sequence, accept: Callable, allowed: int) -> Iterator[Done | Failed]:
     for index in range(len(inputs)):
-        for attempt in range(1, allowed + 1):  # each with an input of its own, for fn may have changed the last
-            end = _judged(index, attempt, evaluated(fn, inputs[index], (Exception, SystemExit)), accept)
+        # Each attempt has an input of its own, since fn may have changed the last one.
+        for attempt in range(1, allowed + 1):
+            end = _judge(index, attempt, evaluate(fn, inputs[index], (Exception, SystemExit)), accept)
             if isinstance(end, Done) or end.why.lasting:
                 break
         yield end
 
 
-def _judged(index: int, attempt: int, outcome: Outcome, accept: Callable) -> Done | Failed:
+def _judge(index: int, attempt: int, outcome: Outcome, accept: Callable) -> Done | Failed:
     if outcome.reason is not None:
         return Failed(index, outcome.reason, attempt)
     try:
@@ -109,14 +117,14 @@ def _judged(index: int, attempt: int, outcome: Outcome, accept: Callable) -> Don
 class _Batch:
     """The evaluations of one call, on an executor.
 
-    When an executor breaks, nobody knows which of its tasks did it. None of them has lost an attempt, then: each runs once
+    When an executor breaks, it is not known which of its tasks did it. So none of them has lost an attempt: each runs once
     more, alone, and is the one to blame if the executor breaks again.
     """
 
     def __init__(self, run: Run, fn: Callable, timeout: float | None, inputs: Sequence, accept: Callable, where: str):
         self.run, self.fn, self.timeout, self.inputs, self.accept, self.where = run, fn, timeout, inputs, accept, where
         self.maker = run.executor if isinstance(run.executor, Maker) else None
-        self.executor = self._made()
+        self.executor = self._make_executor()
         self.program = program(fn, where) if isinstance(self.executor, Processes) else None
         self.window = _AHEAD * workers(self.executor)
         self.fresh = iter(range(len(inputs)))
@@ -127,9 +135,10 @@ class _Batch:
         self.landed: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self.broken: BrokenError | None = None
 
-    def _made(self) -> Executor:
+    def _make_executor(self) -> Executor:
         executor = self.maker.executor(self.where) if self.maker else self.run.executor
         assert isinstance(executor, Executor)
+        # Threads cannot be killed.
         if isinstance(executor, ThreadPoolExecutor):
             _check_timeout(self.timeout, self.where, "a pool of threads")
         return executor
@@ -151,7 +160,7 @@ class _Batch:
         """Until all is done, or the executor is broken and has given back what it had."""
         self._fill()
         while self.flying:
-            end = self._landed(*self._first())
+            end = self._settle(*self._first())
             if end is not None:
                 yield end
             self._fill()
@@ -184,20 +193,21 @@ class _Batch:
             return self.executor.attempt(self.program, x, self.timeout, self.where)
         maker = self.maker
         if maker is None:
-            return submitted(self.executor, self.fn, x, self.timeout)
+            return submit(self.executor, self.fn, x, self.timeout)
         maker.take_off()
         try:
-            future = submitted(self.executor, self.fn, x, self.timeout)
+            future = submit(self.executor, self.fn, x, self.timeout)
         except BaseException:
             maker.land()
             raise
         future.add_done_callback(lambda _: maker.land())
         return future
 
-    def _landed(self, index: int, future: Future) -> Done | Failed | None:
-        """What came of an attempt; None where the input is to be tried again."""
+    def _settle(self, index: int, future: Future) -> Done | Failed | None:
+        """The result of an attempt; None where the input is to be tried again."""
         try:
             outcome = future.result()
+        # Somebody's worker died, and all tasks with it; or the executor was shut down from elsewhere.
         except (BrokenExecutor, CancelledError) as error:
             self.suspects.append(index)
             self.broken = BrokenError(f"{type(error).__name__}: {error}")
@@ -206,13 +216,14 @@ class _Batch:
             outcome = Outcome(None, 0.0, lost.reason)
         except SpanaxError:
             raise
-        except Exception as error:  # not the function's: the executor's own
+        except Exception as error:
+            # The function's errors come as outcomes: this one is the executor's own.
             outcome = Outcome(None, 0.0, self._trouble(error))
-        return self._counted(index, outcome, self.again)
+        return self._count_attempt(index, outcome, self.again)
 
-    def _counted(self, index: int, outcome: Outcome, again: deque[int]) -> Done | Failed | None:
+    def _count_attempt(self, index: int, outcome: Outcome, again: deque[int]) -> Done | Failed | None:
         attempt = self.failures.pop(index, 0) + 1
-        end = _judged(index, attempt, outcome, self.accept)
+        end = _judge(index, attempt, outcome, self.accept)
         if isinstance(end, Failed) and attempt <= self.run.retries and not end.why.lasting:
             self.failures[index] = attempt
             again.append(index)
@@ -223,20 +234,21 @@ class _Batch:
         """An attempt with nothing else on the executor: if that breaks, it is this input's doing."""
         assert self.maker is not None
         with self.maker.alone():
-            self.executor = self._made()
+            self.executor = self._make_executor()
             self._launch(index)
-            end = self._landed(*self._first()) if self.flying else None
+            end = self._settle(*self._first()) if self.flying else None
         if self.broken is None:
             return end
+        # It broke while nothing else ran: that counts as this input's failed attempt. Otherwise the executor was broken before.
         self._renew()
         if self.suspects and self.suspects[-1] == index:
             self.suspects.pop()
             died = Reason(DIED, f"{DIED}, and the executor with it")
-            return self._counted(index, Outcome(None, 0.0, died), self.suspects)
+            return self._count_attempt(index, Outcome(None, 0.0, died), self.suspects)
         return end
 
     def _first(self) -> tuple[int, Future]:
-        """The next of what flies that is done."""
+        """The next attempt in flight that is done."""
         future = self.landed.get()
         return self.flying.pop(future), future
 
@@ -248,11 +260,13 @@ class _Batch:
                 f"the executor is broken: {broken}",
                 "sx.Run(executor=sx.processes()), which replaces a worker that dies",
                 "a function that makes the executor, as it can be called again: executor=lambda: ProcessPoolExecutor(4)",
-                "sx.Store(path, version) keeps what was evaluated, so that another call goes on from there",
+                "sx.Store(path, version) keeps what was evaluated, so that another call continues from there",
                 where=self.where,
             )
         self.maker.discard(self.executor)
-        self.executor, self.broken = self._made(), None
+        self.executor, self.broken = self._make_executor(), None
+        # A new executor that cannot run even `os.getpid` would keep breaking, and we would make another one each
+        # time.
         if not works(self.executor):
             raise SpanaxError(
                 f"the executor is broken, and so is a new one: {broken}",
@@ -263,18 +277,19 @@ class _Batch:
             )
 
     def _drop(self) -> None:
-        """Nobody waits for what is left."""
+        """Cancels what waits, and kills what runs where the executor can do that."""
         end = getattr(self.executor, "kill", Future.cancel)
         for future in self.flying:
             end(future)
 
     def _trouble(self, error: Exception) -> Reason:
-        said = f"{type(error).__name__}: {error}".lower()
-        if "pickle" in said or "can't get local object" in said:  # as versions of Python say it
+        # Versions of Python raise PicklingError, AttributeError or TypeError for it: only the words tell.
+        text = f"{type(error).__name__}: {error}".lower()
+        if "pickle" in text or "can't get local object" in text:
             raise SpanaxError(
                 f"the executor cannot send the function, its input or its result: {type(error).__name__}: {error}",
                 "the function at the top level of a module, and results of NumPy arrays",
                 "sx.Run(executor=None) runs the function in this process",
                 where=self.where,
             ) from error
-        return Reason("was lost by the executor", f"was lost by the executor: {described(error)}")
+        return Reason("was lost by the executor", f"was lost by the executor: {describe(error)}")

@@ -1,4 +1,8 @@
-"""The parent's side of one worker process: started, given a function and arguments, listened to, ended."""
+"""The parent's side of one worker process: it is started, given functions and arguments, listened to, and ended.
+
+Not `multiprocessing.Process`: that forks, or talks to a server that all workers share, and installs its own exit handlers.
+This is a plain program in a session of its own, so that one signal to its process group reaches all that it started.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,8 @@ from ..._errors import SpanaxError
 from .._reason import DIED, TOO_LONG, Reason
 from . import _child
 
-_KEPT = 16  # functions that a worker keeps loaded
+# Functions that a worker keeps loaded: a function with a large model in it is memory.
+_KEPT = 16
 NAME = "spanax-worker"
 
 
@@ -40,7 +45,7 @@ class Program(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of one evaluation: its value, or in `reason` why there is none."""
+    """The result of one evaluation: its value, or in `reason` why there is none."""
 
     value: Any
     seconds: float
@@ -60,6 +65,7 @@ def program(fn: Callable, where: str, dumps: Callable[[Any], bytes] = pickle.dum
             "an executor that pickles by value, such as loky's or dask's",
             where=where,
         ) from error
+    # Equal pickles are one function: a lambda in a loop, or the same black box twice, is loaded once.
     return Program(hashlib.blake2b(data, digest_size=16).hexdigest(), data, function)
 
 
@@ -101,22 +107,25 @@ class Worker:
     def __init__(self, number: int):
         ours, theirs = Pipe()
         command = [os.fsdecode(spawn.get_executable()), "-P", _child.__file__, str(theirs.fileno())]
+        # Our copy of the child's end is closed at once: the pipe then closes when the child ends.
         with theirs:
             self.process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
             )
         self.connection = ours
-        self.ends_at = float("inf")  # when it is killed for good
+        # When it is killed for good.
+        self.ends_at = float("inf")
         self._programs: OrderedDict[str, None] = OrderedDict()
         self.send(_child.PREPARE, _this_process(f"{NAME}-{number}"))
 
     def send(self, *message: Any) -> None:
-        """A worker that is gone is met when it is listened to."""
+        """Sends a message; that the worker has ended is noticed when it is listened to."""
+        # A pipe that is closed at the other end: the worker has died.
         with contextlib.suppress(OSError):
             self.connection.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 
     def receive(self) -> tuple | None:
-        """The next message; None where the worker is gone."""
+        """The next message; None where the worker has ended."""
         try:
             return pickle.loads(self.connection.recv_bytes())
         except (EOFError, OSError):
@@ -166,12 +175,13 @@ class Worker:
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, number)  # the worker leads a group, which may outlive it
+            # The worker leads a group, which may outlive it.
+            os.killpg(self.process.pid, number)
 
 
 def _this_process(name: str) -> dict[str, Any]:
     """What a worker needs to know to import what this process can import; see `multiprocessing.spawn.prepare`."""
-    known: dict[str, Any] = {
+    process: dict[str, Any] = {
         "name": name,
         "sys_path": [entry or os.getcwd() for entry in sys.path],
         "sys_argv": sys.argv,
@@ -179,7 +189,7 @@ def _this_process(name: str) -> dict[str, Any]:
     main = sys.modules["__main__"]
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     if spec is not None:
-        known["init_main_from_name"] = spec.name
+        process["init_main_from_name"] = spec.name
     elif file is not None and os.path.exists(file):
-        known["init_main_from_path"] = os.path.abspath(file)
-    return known
+        process["init_main_from_path"] = os.path.abspath(file)
+    return process

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
+from ..._checks import check_whole
 from ..._errors import SpanaxError
 from ..._jaxprs import here
 from .._reason import Reason
@@ -24,7 +25,7 @@ class Processes(Executor):
         self.n = n
         self._process = os.getpid()
         self._dispatcher = Dispatcher(n)
-        # Also at the end of the program, and then before anything else is torn down.
+        # Called at the end of the program as well, and then before anything else is torn down.
         self._finalizer = weakref.finalize(self, _abandon, self._dispatcher, self._process)
 
     def __repr__(self) -> str:
@@ -42,14 +43,14 @@ class Processes(Executor):
         Raises `SpanaxError` where fn or an argument cannot be pickled, in a worker of a pool, and after a fork.
         """
         where = here()
-        return self._submitted(program(fn, where), arguments(args, kwargs, where), None, _as_executor, where)
+        return self._submit(program(fn, where), arguments(args, kwargs, where), None, _set_result, where)
 
     def attempt(self, program: Program, x: Any, timeout: float | None, where: str) -> Future:
         """A future of an `Outcome`: fn(x) in at most `timeout` seconds, loading the function not counted.
 
         Its exception is `LostError` where the worker died or ran out of time, another `SpanaxError` where no worker can load fn.
         """
-        return self._submitted(program, arguments(*as_call(x), where), timeout, _as_outcome, where)
+        return self._submit(program, arguments(*as_call(x), where), timeout, _set_outcome, where)
 
     def kill(self, future: Future) -> None:
         """Ends the worker that runs this future's task; cancels a task that waits. Another worker takes its place."""
@@ -60,9 +61,10 @@ class Processes(Executor):
         if os.getpid() == self._process:
             self._dispatcher.stop(wait=wait, cancel=cancel_futures)
 
-    def _submitted(
+    def _submit(
         self, program: Program, arguments: bytes, timeout: float | None, finish: Callable, where: str
     ) -> Future:
+        # A script without a `__main__` guard would start workers in its workers, and those in theirs.
         if is_worker():
             raise SpanaxError(
                 "a pool of processes is used inside a worker of such a pool",
@@ -77,6 +79,7 @@ class Processes(Executor):
                 'multiprocessing.get_context("spawn") instead of a fork',
                 where=where,
             )
+        # The task holds the pool: `processes(4).submit(...)` works without a variable for the pool.
         future: Future = Future()
         if not self._dispatcher.submit(Task(program, arguments, timeout, future, finish, where, self)):
             raise SpanaxError("the pool of processes was shut down", "sx.processes() makes a new one", where=where)
@@ -84,7 +87,7 @@ class Processes(Executor):
 
 
 def processes(n: int | None = None) -> Processes:
-    """`n` worker processes as a `concurrent.futures.Executor`; by default one for each CPU core that this process may use.
+    """`n` worker processes as a `concurrent.futures.Executor`.
 
     A worker that dies, by `kill -9`, for want of memory or in a segmentation fault, takes only its own task with it, and is
     replaced: each has a pipe of its own, and there is no queue or lock that it could leave in disorder. Under `sx.Run`, a task
@@ -96,7 +99,17 @@ def processes(n: int | None = None) -> Processes:
     main script only if the function or an argument comes from there; such a script keeps what it runs under
     `if __name__ == "__main__":`. What has not finished when the program ends is killed.
 
-    Needs POSIX (Linux, macOS). Raises `SpanaxError` where n is not a positive whole number. See also `Processes.submit`.
+    **Arguments:**
+
+    - `n`: how many workers; None: one for each CPU core that this process may use.
+
+    **Returns:**
+
+    The pool, a `concurrent.futures.Executor`; see also `Processes.submit`. Needs POSIX (Linux, macOS).
+
+    **Raises:**
+
+    - `SpanaxError` where n is not a positive whole number, and on a system without POSIX processes.
 
     >>> import math, spanax as sx
     >>> with sx.processes(2) as pool:
@@ -109,8 +122,7 @@ def processes(n: int | None = None) -> Processes:
         )
     if n is None:
         n = cores()
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise SpanaxError(f"sx.processes(n={n!r})", "a whole number of workers, 1 or more", "None: one for each core")
+    check_whole("sx.processes(n", n, 1, "a whole number of workers, 1 or more", "None: one for each core")
     return Processes(n)
 
 
@@ -120,11 +132,12 @@ def cores() -> int:
 
 
 def _abandon(dispatcher: Dispatcher, process: int) -> None:
-    if os.getpid() == process:  # not in a fork, where the thread is no more
+    # In a fork the dispatcher's thread does not exist: joining it would never return.
+    if os.getpid() == process:
         dispatcher.stop(wait=True, abandon=True)
 
 
-def _as_outcome(future: Future, answer: tuple) -> None:
+def _set_outcome(future: Future, answer: tuple) -> None:
     kind, seconds, payload = answer[:3]
     if kind == _child.RAISED:
         future.set_result(Outcome(None, seconds, Reason(*payload)))
@@ -133,12 +146,12 @@ def _as_outcome(future: Future, answer: tuple) -> None:
         value = pickle.loads(payload)
     except Exception as error:
         unread = "returned what cannot be unpickled here"
-        future.set_result(Outcome(None, seconds, Reason(unread, f"{unread}: {_child.described(error)}")))
+        future.set_result(Outcome(None, seconds, Reason(unread, f"{unread}: {_child.describe(error)}")))
     else:
         future.set_result(Outcome(value, seconds, None))
 
 
-def _as_executor(future: Future, answer: tuple) -> None:
+def _set_result(future: Future, answer: tuple) -> None:
     kind, _, payload, *exception = answer
     if kind == _child.RAISED:
         future.set_exception(_exception(Reason(*payload).text, exception[0]))
@@ -152,6 +165,7 @@ def _as_executor(future: Future, answer: tuple) -> None:
 
 
 def _exception(text: str, data: bytes | None) -> BaseException:
+    # The exception itself where it pickles, as of any executor; an exception of its class may still fail to be made here.
     try:
         error = SpanaxError(f"in a worker process: {text}") if data is None else pickle.loads(data)
     except Exception:

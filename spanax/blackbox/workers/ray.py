@@ -10,7 +10,8 @@ from typing import Any
 
 from ..._errors import SpanaxError
 
-_GRACE = 3.0  # seconds: Ray kills a worker's children, but not theirs, which an interrupted task does itself
+# Seconds. Ray kills a worker's children, but not theirs, which an interrupted task ends itself.
+_GRACE = 3.0
 
 
 class RayExecutor(Executor):
@@ -18,7 +19,8 @@ class RayExecutor(Executor):
 
     def __init__(self, ray: Any, options: dict[str, Any]):
         self._ray = ray
-        self._task = ray.remote(_called).options(max_retries=0, **options)  # retries are counted by `sx.Run`
+        # Retries are counted by `sx.Run`, which would not know of Ray's own.
+        self._task = ray.remote(_call).options(max_retries=0, **options)
         self._refs: dict[Future, Any] = {}
         self._open = True
 
@@ -44,12 +46,13 @@ class RayExecutor(Executor):
 
     def _cancel(self, future: Future, force: bool) -> None:
         ref = self._refs.get(future)
-        if ref is not None and self._ray.is_initialized():  # it would start anew to cancel what is no more
-            with contextlib.suppress(Exception):  # the task has ended, or Ray has, just now
+        # `cancel` would start Ray anew where it has been shut down. The task, or Ray, may end just now.
+        if ref is not None and self._ray.is_initialized():
+            with contextlib.suppress(Exception):
                 self._ray.cancel(ref, force=force)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Takes no more tasks. Ray itself goes on, until `ray.shutdown()`."""
+        """Accepts no further tasks. Ray itself keeps running, until `ray.shutdown()`."""
         self._open = False
         waiting = dict(self._refs)
         if cancel_futures:
@@ -62,10 +65,22 @@ class RayExecutor(Executor):
 def ray_executor(**options: Any) -> RayExecutor:
     """The Ray cluster that this process is connected to, as an executor for `sx.Run`.
 
-    `options` are those of a Ray task, such as `num_cpus=2` or `resources={"licence": 1}` for each evaluation. A worker that
-    dies takes its own task with it, which `sx.Run(retries=...)` repeats.
+    A worker that dies takes its own task with it, which `sx.Run(retries=...)` repeats.
 
-    Raises `SpanaxError` where Ray is not installed or `ray.init()` has not been called.
+    **Arguments:**
+
+    - `**options`: those of a Ray task, such as `num_cpus=2` or `resources={"licence": 1}` for each evaluation.
+
+    **Returns:**
+
+    A `concurrent.futures.Executor`. Shutting it down leaves Ray running.
+
+    **Raises:**
+
+    - `SpanaxError` where Ray is not installed or `ray.init()` has not been called.
+
+    >>> import spanax as sx
+    >>> run = sx.Run(executor=lambda: sx.ray_executor(num_cpus=2), timeout=600)  # made when it is first needed
     """
     try:
         import ray
@@ -76,5 +91,5 @@ def ray_executor(**options: Any) -> RayExecutor:
     return RayExecutor(ray, options)
 
 
-def _called(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
+def _call(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
     return fn(*args, **kwargs)

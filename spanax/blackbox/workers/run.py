@@ -7,8 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, Literal
 
+from ..._checks import is_number, is_whole
 from ..._errors import SpanaxError
-from ..._jaxprs import here
 from . import _executors
 from ._executors import Maker
 
@@ -22,12 +22,12 @@ class Run:
       `sx.ray_executor()`). A function without arguments that makes an executor, such as
       `lambda: ProcessPoolExecutor(4)`, is called once, and again whenever the executor is broken: a standard process pool
       breaks with any of its workers.
-    - `timeout`: seconds for one evaluation; what takes longer is killed, not abandoned. Loading the function is not counted.
+    - `timeout`: seconds for one evaluation; what takes longer is killed. Loading the function is not counted.
       Nothing in this process can be killed, so it needs processes, or a function that keeps its time itself: one with a
       method `within(timeout)`, as that of `sx.command`. On executors that cannot kill one task, evaluations then run in
       child processes of the workers.
     - `retries`: more attempts for an evaluation that failed: it raised, its process died, it took too long, its result is
-      NaN or has the wrong shape. For evaluations that never fail in the same way twice; 0 for those that always do. What
+      NaN or has the wrong shape. 0 for evaluations that always fail in the same way. What
       cannot go away has one attempt: a program that is not there, arguments that the function does not take, a name that is not
       defined, a wrong structure, shape or dtype where no result has fitted yet.
     - `on_failure`: what becomes of a point whose attempts are used up. "raise" ends the call with an error that names the
@@ -51,7 +51,8 @@ class Run:
     on_failure: Literal["raise", "drop"]
     max_failed: float
 
-    def __init__(  # written out, so that `here` finds the user's line and not one that dataclasses made up
+    # Written out, so that an error names the user's line and not one that dataclasses made up.
+    def __init__(
         self,
         executor: Executor | Callable[[], Executor] | None = None,
         timeout: float | None = None,
@@ -59,32 +60,33 @@ class Run:
         on_failure: Literal["raise", "drop"] = "raise",
         max_failed: float = 0.5,
     ):
-        where = here()
-        if timeout is not None and not (_is_number(timeout) and 0 < timeout <= 1e6):
-            raise _invalid(
-                "timeout", timeout, where, "seconds for one evaluation, above 0, up to 1e6", "None: no limit"
-            )
-        if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
-            raise _invalid("retries", retries, where, "a whole number of attempts after the first, 0 or more")
-        if on_failure not in ("raise", "drop"):
-            raise _invalid("on_failure", on_failure, where, '"raise"', '"drop"')
-        if not (_is_number(max_failed) and 0 <= max_failed <= 1):
-            raise _invalid("max_failed", max_failed, where, "the share of points that may be dropped, from 0 to 1")
-        values = (_made_or_maker(executor, where), timeout, retries, on_failure, max_failed)
+        _check(timeout, retries, on_failure, max_failed)
+        values = (_executor_or_maker(executor), timeout, retries, on_failure, max_failed)
         for field, value in zip(dataclasses.fields(self), values, strict=True):
             object.__setattr__(self, field.name, value)
 
 
-def _made_or_maker(executor: Any, where: str) -> Executor | Maker | None:
+def _check(timeout: Any, retries: Any, on_failure: Any, max_failed: Any) -> None:
+    if timeout is not None and not (is_number(timeout) and 0 < timeout <= 1e6):
+        raise _invalid("timeout", timeout, "seconds for one evaluation, above 0, up to 1e6", "None: no limit")
+    if not is_whole(retries, 0):
+        raise _invalid("retries", retries, "a whole number of attempts after the first, 0 or more")
+    if on_failure not in ("raise", "drop"):
+        raise _invalid("on_failure", on_failure, '"raise"', '"drop"')
+    if not (is_number(max_failed) and 0 <= max_failed <= 1):
+        raise _invalid("max_failed", max_failed, "the share of points that may be dropped, from 0 to 1")
+
+
+def _executor_or_maker(executor: Any) -> Executor | Maker | None:
     if isinstance(executor, Executor | Maker | None):
         return executor
+    # A client of dask is callable, and would be taken for a function that makes an executor.
     if hasattr(executor, "get_executor"):
-        raise _invalid("executor", executor, where, "its executor: client.get_executor()")
+        raise _invalid("executor", executor, "its executor: client.get_executor()")
     if not callable(executor):
         raise _invalid(
             "executor",
             executor,
-            where,
             "None: in this process",
             "sx.processes(4)",
             "a concurrent.futures.Executor",
@@ -101,9 +103,5 @@ def workers(executor: Any) -> int:
     return _executors.workers(executor.executor() if isinstance(executor, Maker) else executor)
 
 
-def _is_number(x: Any) -> bool:
-    return isinstance(x, int | float) and not isinstance(x, bool)
-
-
-def _invalid(name: str, value: Any, where: str, *remedies: str) -> SpanaxError:
-    return SpanaxError(f"sx.Run({name}={value!r})", *remedies, where=where)
+def _invalid(name: str, value: Any, *remedies: str) -> SpanaxError:
+    return SpanaxError(f"sx.Run({name}={value!r})", *remedies)

@@ -1,4 +1,8 @@
-"""Do environment, policy and loss fit each other? By shapes and dtypes, method by method, before anything is compiled."""
+"""Do environment, policy and loss fit each other? By shapes and dtypes, method by method, before anything is compiled.
+
+A reward of shape [1], or an action that broadcasts against the state, trains without an error, and on something else than
+was meant. Under `jax.eval_shape` the check costs a trace and no arithmetic.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,6 @@ import jax.numpy as jnp
 
 from ..._errors import SpanaxError
 from ..._functions import with_key
-from ..._jaxprs import here
 from ...stochastic.sampling import sample
 from ..env import Box, Discrete
 from ..rollout import is_drawn
@@ -20,47 +23,49 @@ _LOSS = "loss(state, action, next_state) -> scalar"
 
 
 class Contract:
-    """The shapes of one step of an environment, with a policy in it.
+    """The shapes of one step of an environment, by a policy.
 
     Each method of the environment is asked once, with abstract values; what does not fit raises `SpanaxError`, which names it.
     """
 
     def __init__(self, task: Task, method: str):
         env = task.env
-        self.env, self.loss, self.method, self.where = env, task.loss, method, here()
+        self.env, self.loss, self.method = env, task.loss, method
         self.name = type(env).__name__
+        # Abstract keys and states: nothing is drawn, no environment of Gymnasium is reset.
         self.key = jax.eval_shape(lambda: jax.random.key(0))
-        self.state = self._asked(f"{self.name}.reset", env.reset, self.key)
-        self.observation = self._asked(f"{self.name}.observe", env.observe, self.state)
-        seen, spec = _shape(self.observation), env.observation_spec.shape
-        if seen != spec or not _is_float(self.observation):
-            what = f"{_described(self.observation)}, and its observation_spec says floats of shape {list(spec)}"
+        self.state = self._ask(f"{self.name}.reset", env.reset, self.key)
+        self.observation = self._ask(f"{self.name}.observe", env.observe, self.state)
+        seen, space = _shape(self.observation), env.observation_space.shape
+        if seen != space or not _is_float(self.observation):
+            what = f"{_describe(self.observation)}, and its observation_space says floats of shape {list(space)}"
             self._refuse(
                 f"{self.name}.observe returns {what}", "one array of floats", "control.Box(low, high) of that shape"
             )
 
     def check_action(self, policy: Any) -> None:
         """What the policy does, where its derivative is that of the action."""
-        drawn, spec = is_drawn(policy, self.env), self.env.action_spec
-        action = self._asked(
-            f"the policy, with one observation {_described(self.observation)},",
+        drawn, space = is_drawn(policy, self.env), self.env.action_space
+        action = self._ask(
+            f"the policy, with one observation {_describe(self.observation)},",
             lambda x, key: policy(x, **with_key(policy, key, (x,), {})),
             self.observation,
             self.key,
         )
-        shapes = [spec.shape, *([(spec.n,)] if isinstance(spec, Discrete) else [])]
+        shapes = [space.shape, *([(space.n,)] if isinstance(space, Discrete) else [])]
         if _shape(action) not in shapes:
             self._refuse(
-                f"the policy returns {_described(action)}, and {self.name}.action_spec is {spec!r}",
+                f"the policy returns {_describe(action)}, and {self.name}.action_space is {space!r}",
                 f"one array of shape {' or '.join(str(list(shape)) for shape in shapes)} for ONE observation",
             )
-        if not _is_float(action) and (isinstance(spec, Box) or not drawn):
+        # A draw of integers is differentiated by its bridge; an argmax of the policy's own would have the derivative 0.
+        if not _is_float(action) and (isinstance(space, Box) or not drawn):
             self._refuse(
-                f"the policy returns {_described(action)}, which has no derivative",
+                f"the policy returns {_describe(action)}, which has no derivative",
                 "an action of floats",
                 *(
                     []
-                    if isinstance(spec, Box)
+                    if isinstance(space, Box)
                     else ["control.MLPPolicy(env, key=key, via=sx.StraightThrough(sx.Soft(0.5)))"]
                 ),
             )
@@ -68,37 +73,39 @@ class Contract:
 
     def check_distribution(self, policy: Any) -> None:
         """What the policy draws from, where its derivative is that of the probabilities."""
-        given = f"the policy's distribution, with one observation {_described(self.observation)},"
-        distribution = self._asked(given, policy.distribution, self.observation)
-        spec = self.env.action_spec
+        what = f"the policy's distribution, with one observation {_describe(self.observation)},"
+        distribution = self._ask(what, policy.distribution, self.observation)
+        space = self.env.action_space
         batch, event = getattr(distribution, "batch_shape", None), getattr(distribution, "event_shape", None)
         if batch is None or event is None:
             self._refuse(
                 f"the policy's distribution(observation) returns a {type(distribution).__name__}",
                 "a numpyro distribution",
             )
-        if tuple(batch) or tuple(event) != spec.shape:
+        # A batch_shape would make several actions of one observation, each with a log-probability of its own.
+        if tuple(batch) or tuple(event) != space.shape:
             shapes = f"batch_shape {list(batch)} and event_shape {list(event)}"
-            independent = [f"distribution.to_event({len(batch)})"] if tuple(batch) + tuple(event) == spec.shape else []
+            independent = [f"distribution.to_event({len(batch)})"] if tuple(batch) + tuple(event) == space.shape else []
             self._refuse(
-                f"what the policy draws from has the {shapes}, and {self.name}.action_spec is {spec!r}",
+                f"what the policy draws from has the {shapes}, and {self.name}.action_space is {space!r}",
                 *independent,
-                f"a numpyro distribution of batch_shape [] and event_shape {list(spec.shape)}, of ONE action",
+                f"a numpyro distribution of batch_shape [] and event_shape {list(space.shape)}, of ONE action",
             )
-        drawn = self._asked(
+        drawn = self._ask(
             "the policy's distribution", lambda d, key: sample(key, d, name="action"), distribution, self.key
         )
         self._check_step(drawn, None)
 
     def _check_step(self, action: Any, kind: Any) -> None:
-        """A step by this action, and what it earns: a number of this kind, if its derivative is asked for, else a real one."""
+        """A step by this action, and its reward: a number of this kind, if its derivative is needed, else a real one."""
+        # `scan` needs a state of one type; a weak dtype, or a field that becomes a float, would be promoted without a word.
         env, name = self.env, self.name
-        arrived = self._asked(f"{name}.step, with an action {_described(action)},", env.step, self.state, action)
-        begun, came = jax.tree.structure(self.state), jax.tree.structure(arrived)
-        pairs = [] if begun != came else zip(jax.tree.leaves(self.state), jax.tree.leaves(arrived), strict=True)
-        if begun != came or any((a.shape, a.dtype) != (b.shape, b.dtype) for a, b in pairs):
+        arrived = self._ask(f"{name}.step, with an action {_describe(action)},", env.step, self.state, action)
+        before, after = jax.tree.structure(self.state), jax.tree.structure(arrived)
+        pairs = [] if before != after else zip(jax.tree.leaves(self.state), jax.tree.leaves(arrived), strict=True)
+        if before != after or any((a.shape, a.dtype) != (b.shape, b.dtype) for a, b in pairs):
             self._refuse(
-                f"{name}.step returns {_described(arrived)}, and {name}.reset {_described(self.state)}",
+                f"{name}.step returns {_describe(arrived)}, and {name}.reset {_describe(self.state)}",
                 "a state of the same structure, shapes and dtypes",
             )
         moved = (self.state, action, arrived)
@@ -107,26 +114,27 @@ class Contract:
         if self.loss is not None:
             self._scalar("the loss", kind, self.loss, *moved)
 
-    def _scalar(self, name: str, kind: Any, method: Callable[..., Any], *given: Any) -> None:
-        out = self._asked(name, method, *given)
+    def _scalar(self, name: str, kind: Any, method: Callable[..., Any], *args: Any) -> None:
+        out = self._ask(name, method, *args)
         what = {None: "real number", jnp.floating: "float, which has a derivative", jnp.bool_: "truth value"}[kind]
         if _shape(out) != () or not _is_of(kind, out.dtype):
+            # A state that is an array easily makes a reward of shape [1].
             parts = ["jnp.sum or jnp.mean of its parts"] if _shape(out) and kind is not jnp.bool_ else []
-            self._refuse(f"{name} returns {_described(out)}", *parts, f"one {what}, of shape []")
+            self._refuse(f"{name} returns {_describe(out)}", *parts, f"one {what}, of shape []")
 
-    def _asked(self, name: str, method: Callable[..., Any], *given: Any) -> Any:
+    def _ask(self, name: str, method: Callable[..., Any], *args: Any) -> Any:
         try:
-            return jax.eval_shape(method, *given)
+            return jax.eval_shape(method, *args)
+        # Ours say what is wrong already.
         except SpanaxError:
             raise
         except Exception as error:
+            # JAX's messages go on for pages; the whole one is the cause in the traceback.
             first = next(iter(str(error).splitlines()), "")
-            raise SpanaxError(
-                f"train(via={self.method}): {name} raises {type(error).__name__}: {first}", where=self.where
-            ) from error
+            raise SpanaxError(f"train(via={self.method}): {name} raises {type(error).__name__}: {first}") from error
 
     def _refuse(self, problem: str, *remedies: str) -> NoReturn:
-        raise SpanaxError(f"train(via={self.method}): {problem}", *remedies, where=self.where)
+        raise SpanaxError(f"train(via={self.method}): {problem}", *remedies)
 
 
 def _is_of(kind: Any, dtype: Any) -> bool:
@@ -141,7 +149,7 @@ def _shape(x: Any) -> tuple[int, ...] | None:
     return tuple(x.shape) if hasattr(x, "shape") and hasattr(x, "dtype") else None
 
 
-def _described(x: Any) -> str:
+def _describe(x: Any) -> str:
     if _shape(x) is not None:
         return f"{x.dtype}{list(x.shape)}"
     shapes = jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", x)

@@ -1,4 +1,4 @@
-"""What a way of training is: an objective of the policy whose derivative is the update."""
+"""What a method of training is: an objective of the policy whose derivative is the update."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from jaxtyping import Array, Float, Int, Key
 from ..env import Env
 from ..rollout import Policy
 
-Carry = Any  # a pytree of arrays: what goes on from one update to the next
+Carry = Any  # a pytree of arrays: what is handed from one update to the next
 
 
 class Seen(NamedTuple):
-    """What one update saw.
+    """What one update used.
 
-    - `steps`: of the environment, all lanes together; `episodes`: that began;
+    - `steps`: of the environment, in all episodes of the batch together; `episodes`: that began;
     - `ended`: episodes that ended, and `earned`: the sum of their returns.
     """
 
@@ -28,10 +28,11 @@ class Seen(NamedTuple):
 
 
 class Task(eqx.Module):
-    """What is trained in: the environment, how many episodes at once, and what to minimise instead of -reward, if anything."""
+    """The environment, how many episodes run at once, and a loss to minimise instead of -reward, if there is one."""
 
     env: Env
     batch: int = eqx.field(static=True)
+    # Static: a function, compared by itself.
     loss: Any = eqx.field(static=True)
 
     def cost(self, state: Any, action: Array, next_state: Any, reward: Array) -> Float[Array, ""]:
@@ -39,21 +40,21 @@ class Task(eqx.Module):
 
 
 class Method(eqx.Module):
-    """A way of training, as `train(via=...)` takes it; with the numbers of updates and of episodes at once by default."""
+    """A method of training, as `train(via=...)` takes it; with the default numbers of updates and of episodes at once."""
 
     updates: ClassVar[int] = 300
     batch: ClassVar[int] = 16
 
     @abc.abstractmethod
     def check(self, task: Task, policy: Policy) -> None:
-        """Raises `SpanaxError` where the way does not fit the environment or the policy."""
+        """Raises `SpanaxError` where the method does not fit the environment or the policy."""
 
     @abc.abstractmethod
     def start(self, task: Task, policy: Policy, key: Key[Array, ""]) -> Carry:
-        """What the first update is given."""
+        """The carry of the first update."""
 
     @abc.abstractmethod
     def objective(
         self, task: Task, policy: Policy, carry: Carry, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[Carry, Seen]]:
-        """What to minimise, whose derivative with respect to `policy` is the update's; what the next update is given."""
+        """What to minimise, whose derivative with respect to `policy` is the update's gradient; and the next update's carry."""

@@ -8,8 +8,9 @@ import equinox as eqx
 import jax
 
 
-def stepped(optimizer: Any, gradient: Any, memory: Any, parameters: Any) -> tuple[Any, Any]:
-    """Parameters and memory after it. optax mixes its counters with floats, whatever the caller has made strict."""
+def apply_update(optimizer: Any, gradient: Any, memory: Any, parameters: Any) -> tuple[Any, Any]:
+    """Parameters and the optimizer's memory after one step."""
+    # optax mixes its integer counters with floats, which strict promotion, if the caller has it on, refuses.
     with jax.numpy_dtype_promotion("standard"):
         change, memory = optimizer.update(gradient, memory, parameters)
     return eqx.apply_updates(parameters, change), memory

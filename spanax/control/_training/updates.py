@@ -1,4 +1,8 @@
-"""The compiled part of training: many updates in one call, ended by a gradient that cannot be used."""
+"""The compiled part of training: many updates in one call, ended by a gradient that cannot be used.
+
+A loop in one program, since a call for each update would cost more than a small update itself. It runs in pieces, so that
+progress is shown, checkpoints are written and Ctrl-C is answered between them.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,14 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from .method import Carry, Method, Seen, Task
-from .optimizer import stepped
+from .optimizer import apply_update
 
-ROWS = 256  # the most updates of one call
+# The most updates of one call: the log has as many rows, whatever their number.
+ROWS = 256
 
 
 class Progress(NamedTuple):
-    """All that training goes on from, and nothing else."""
+    """All that training continues from, and nothing else."""
 
     arrays: Any  # of the policy
     memory: Any  # the optimizer's
@@ -39,12 +44,13 @@ class Training(eqx.Module):
     task: Task
     method: Method
     optimizer: Any = eqx.field(static=True)
-    static: Any  # the policy's leaves that are no arrays
+    static: Any  # the policy without its trained arrays
     key: Key[Array, ""]
     largest: Float[Array, ""]  # a gradient of a greater norm ends the training
 
     def gradient(self, progress: Progress) -> tuple[Float[Array, ""], Carry, Seen, Any]:
         """The objective and its derivative with respect to the policy's arrays, for the next update."""
+        # By the update's number, and not split from a key that is carried: a resumed training has the same draws.
         key = jax.random.fold_in(self.key, progress.done)
 
         def objective(arrays):
@@ -58,9 +64,11 @@ class Training(eqx.Module):
         """One update; not made where its gradient cannot be used."""
         value, carry, seen, gradient = self.gradient(progress)
         norm = global_norm(gradient)
-        usable = jnp.isfinite(value) & (norm <= self.largest)  # no NaN is
-        arrays, memory = stepped(self.optimizer, gradient, progress.memory, progress.arrays)
+        # A NaN compares false.
+        usable = jnp.isfinite(value) & (norm <= self.largest)
+        arrays, memory = apply_update(self.optimizer, gradient, progress.memory, progress.arrays)
         after = Progress(arrays, memory, carry, progress.done + 1)
+        # The update that cannot be used is not made: what was learned before it stays.
         chosen = jax.tree.map(lambda new, old: jnp.where(usable, new, old), after, progress)
         return chosen, Log(seen, norm, value), usable
 
@@ -69,7 +77,7 @@ class Training(eqx.Module):
     ) -> tuple[Progress, Log, Int[Array, ""], Bool[Array, ""]]:
         """`count` updates, at most ROWS; the log's first rows, how many they are, and whether the last one was usable."""
 
-        def going(carry):
+        def is_unfinished(carry):
             _, _, made, usable = carry
             return usable & (made < count)
 
@@ -79,9 +87,10 @@ class Training(eqx.Module):
             log = jax.tree.map(lambda rows, x: lax.dynamic_update_index_in_dim(rows, x, made, 0), log, row)
             return progress, log, made + 1, usable
 
+        # Room for all rows; the host takes the first ones.
         row = jax.eval_shape(lambda p: self.update(p)[1], progress)
         log = jax.tree.map(lambda x: jnp.zeros((ROWS, *x.shape), x.dtype), row)
-        return lax.while_loop(going, one, (progress, log, jnp.zeros((), jnp.int32), jnp.ones((), bool)))
+        return lax.while_loop(is_unfinished, one, (progress, log, jnp.zeros((), jnp.int32), jnp.ones((), bool)))
 
 
 def global_norm(tree: Any) -> Float[Array, ""]:

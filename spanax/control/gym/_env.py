@@ -1,4 +1,7 @@
-"""The Gymnasium environment that `to_gymnasium` makes. Imported where it is made, because it needs gymnasium."""
+"""The Gymnasium environment that `to_gymnasium` makes. Imported where it is made, because it needs gymnasium.
+
+Reset and step are two compiled functions of the environment as a pytree, so that all environments of one kind share them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ class Exported(gymnasium.Env):
     def __init__(self, env: Env, limit: int | None, seed: int | None = None):
         self.env, self.limit, self.state = env, limit, None
         self.steps, self.over = 0, False
-        self.observation_space, self.action_space = _space(env.observation_spec), _space(env.action_spec)
+        self.observation_space, self.action_space = _space(env.observation_space), _space(env.action_space)
+        # By its spec `gymnasium.make` and vector environments make others like it, from this very object.
         self.spec = EnvSpec(
             f"spanax/{type(env).__name__}-v0",
             entry_point=_another,
@@ -37,6 +41,7 @@ class Exported(gymnasium.Env):
         super().reset(seed=seed)
         if options:
             raise SpanaxError(f"reset(options={options!r})", "no options: fields of the environment are its parameters")
+        # Gymnasium's own generator makes the sequence of starts, so that a seed repeats it.
         self.state, observation = _reset(self.env, self.np_random.integers(2**32, dtype=np.uint32))
         self.steps, self.over = 0, False
         return np.array(observation), {}
@@ -44,32 +49,35 @@ class Exported(gymnasium.Env):
     def step(self, action: Any):
         if self.state is None or self.over:
             raise SpanaxError("a step, but the episode is over or has not begun", "reset()")
-        self.state, *seen = _step(self.env, self.state, self._checked(action))
+        self.state, *seen = _step(self.env, self.state, self._check_action(action))
+        # NumPy and Python values: other libraries do not know JAX's arrays.
         observation, reward, terminated = map(np.array, seen)
         self.steps += 1
         truncated = self.limit is not None and self.steps >= self.limit
         self.over = bool(terminated) or truncated
         return observation, float(reward), bool(terminated), truncated, {}
 
-    def _checked(self, action: Any) -> np.ndarray:
-        space, given = self.action_space, np.asarray(action)
-        good = given.shape == space.shape
+    def _check_action(self, action: Any) -> np.ndarray:
+        # A Box action out of bounds is the environment's own matter; one of another shape would broadcast, an integer out
+        # of range be taken for some other action.
+        space, array = self.action_space, np.asarray(action)
+        good = array.shape == space.shape
         if isinstance(space, spaces.Discrete):
-            good = good and given.item() in range(space.n)
+            good = good and array.item() in range(space.n)
         if not good:
-            raise SpanaxError(f"the action {given.tolist()}, and actions are {space}", "action_space.sample()")
-        return given.astype(space.dtype)
+            raise SpanaxError(f"the action {array.tolist()}, and actions are {space}", "action_space.sample()")
+        return array.astype(space.dtype)
 
 
 def _another(**kwargs: Any) -> Exported:
     return Exported(**kwargs)
 
 
-def _space(spec: Box | Discrete) -> spaces.Box | spaces.Discrete:
-    if isinstance(spec, Discrete):
-        return spaces.Discrete(spec.n)
+def _space(space: Box | Discrete) -> spaces.Box | spaces.Discrete:
+    if isinstance(space, Discrete):
+        return spaces.Discrete(space.n)
     dtype = jnp.zeros((), float).dtype
-    return spaces.Box(spec.low.astype(dtype), spec.high.astype(dtype), dtype=dtype)
+    return spaces.Box(space.low.astype(dtype), space.high.astype(dtype), dtype=dtype)
 
 
 @eqx.filter_jit

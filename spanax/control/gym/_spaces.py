@@ -11,22 +11,23 @@ from ..env import Box, Discrete
 
 
 class Spaces:
-    """What goes in and out of a Gymnasium environment, as arrays: observations of any space, actions of a Box or Discrete one.
+    """Observations (of any space) and actions (of a Box or Discrete one) of a Gymnasium environment, as arrays.
 
     A Box observation keeps its shape; any other is flattened by `gymnasium.spaces.flatten` (a Discrete one becomes one-hot).
     """
 
-    def __init__(self, env: Any, name: str, where: str):
+    def __init__(self, env: Any, name: str):
         from gymnasium import spaces
 
         self._observed, self._acted = env.observation_space, env.action_space
         self._is_box = isinstance(self._observed, spaces.Box)
+        # Sequences and graphs have another size each time.
         if not getattr(self._observed, "is_np_flattenable", False):
             raise SpanaxError(
                 f"{name}: observations of {self._observed} have no fixed size",
                 "gymnasium.wrappers.TransformObservation",
-                where=where,
             )
+        # Flattened, a Dict or Tuple of spaces is one vector for a policy.
         box = self._observed if self._is_box else spaces.flatten_space(self._observed)
         assert isinstance(box, spaces.Box)
         self.observation = _box(box)
@@ -38,7 +39,6 @@ class Spaces:
             raise SpanaxError(
                 f"{name}: actions of {self._acted} are not supported",
                 "gymnasium.wrappers.TransformAction, to a Box or Discrete space",
-                where=where,
             )
 
     def array_of(self, observation: Any) -> np.ndarray:
@@ -50,12 +50,15 @@ class Spaces:
 
     def action_of(self, action: np.ndarray) -> Any:
         """The nearest action: a Box one is clipped; of weights, as bridges make them, the largest counts."""
+        # A Normal policy draws beyond any box, and most environments fail on that.
         if isinstance(self.action, Discrete):
+            # Gymnasium's discrete spaces may start at another number than 0.
             chosen = np.argmax(action) if action.ndim else np.rint(action)
             return int(np.clip(chosen, 0, self.action.n - 1)) + int(self._acted.start)
         return np.clip(action, self._acted.low, self._acted.high).astype(self._acted.dtype)
 
 
 def _box(space: Any) -> Box:
+    # An element with one possible value (low = high) gets room to be a `Box`.
     low, high = np.asarray(space.low, float), np.asarray(space.high, float)
     return Box(low, np.where(low < high, high, np.nextafter(low, np.inf)))

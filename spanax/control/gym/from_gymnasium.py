@@ -1,4 +1,4 @@
-"""Any Gymnasium environment as a black box with the same face."""
+"""Any Gymnasium environment as a black box with the methods of `control.Env`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..._batch_axes import fold_axis, unfold_axis
+from ..._checks import check_positive, check_whole
 from ..._errors import SpanaxError, installing
 from ..._jaxprs import here
 from ..._primitives import new_host_primitive, set_batching, undifferentiated
@@ -23,9 +24,13 @@ from ._spaces import Spaces
 
 
 class GymState(NamedTuple):
-    """What is known of a Gymnasium environment: the last observation, the last reward, and whether its episode is over.
+    """What is known of the state of a Gymnasium environment: the last observation and reward, and whether its episode is over.
 
-    `slot` and `ticket` say which one it is, and when.
+    `slot` and `ticket` say which of the copies it is, and after how many changes.
+
+    >>> from spanax import control
+    >>> control.GymState._fields
+    ('slot', 'ticket', 'observation', 'reward', 'over')
     """
 
     slot: Int[Array, ""]
@@ -36,7 +41,12 @@ class GymState(NamedTuple):
 
 
 class GymnasiumEnv(Env):
-    """A Gymnasium environment; see `from_gymnasium`."""
+    """A Gymnasium environment; see `from_gymnasium`. `n`: how many copies there are; `steps`: the longest episode.
+
+    >>> from spanax import control
+    >>> control.GymnasiumEnv.black_box  # only values: PolicyGradient trains in it, BPTT cannot
+    True
+    """
 
     n: int = eqx.field(static=True)
     steps: int = eqx.field(static=True)
@@ -45,11 +55,11 @@ class GymnasiumEnv(Env):
     black_box = True
 
     @property
-    def action_spec(self):
+    def action_space(self):
         return self.host.spaces.action
 
     @property
-    def observation_spec(self):
+    def observation_space(self):
         return self.host.spaces.observation
 
     @property
@@ -57,6 +67,7 @@ class GymnasiumEnv(Env):
         return self.steps
 
     def reset(self, key):
+        # Gymnasium takes seeds below 2^31.
         seed = jax.random.bits(key, (1,), jnp.uint32) >> 1
         slot, ticket, observation = (x[0] for x in _reset_p.bind(seed, host=self.host, dtype=_default_float()))
         return GymState(slot, ticket, observation, jnp.zeros((), float), jnp.zeros((), bool))
@@ -68,6 +79,7 @@ class GymnasiumEnv(Env):
             "control.train(..., via=control.PolicyGradient())",
             "an action that is drawn with sx.ScoreFunction()",
         )
+        # A row each: vmap folds its axis into that of the rows.
         rows = (x[None] for x in (state.slot, state.ticket, state.over, action))
         ticket, observation, reward, over = (x[0] for x in _step_p.bind(*rows, host=self.host, dtype=_default_float()))
         return GymState(state.slot, ticket, observation, reward, over)
@@ -78,15 +90,17 @@ class GymnasiumEnv(Env):
     def reward(self, state, action, next_state):
         return next_state.reward
 
+    # By a rule or by time: the host does not step a state that is over.
     def done(self, state):
         return state.over
 
     @contextlib.contextmanager
-    def telling(self) -> Iterator[None]:
+    def own_errors(self) -> Iterator[None]:
         self.host.failure = None
         try:
             yield
         except Exception as error:
+            # JAX wraps what a callback raises, as text, in an error of its own: the host has kept the original.
             if self.host.failure is not None and error is not self.host.failure:
                 raise self.host.failure from None
             raise
@@ -103,45 +117,56 @@ def from_gymnasium(
     timeout: float = 60.0,
     **kwargs: Any,
 ) -> GymnasiumEnv:
-    """A Gymnasium environment with the face of `control.Env`: a black box, without a derivative.
+    """A Gymnasium environment with the methods of `control.Env`: a black box, without a derivative.
 
-    `id_or_env`: an id for `gymnasium.make(id, **kwargs)`, a function that makes one environment, or an environment that has
-    a `spec` to make others by. `n` of them are made, and up to `n` episodes go on at once (under vmap), stepped one after the
-    other in one thread. `max_steps`: of an episode, where the environment itself says none.
+    Up to `n` episodes run at once (under vmap), stepped one after the other in one thread. `step` follows the episode that
+    `reset` began: a black box cannot go back, so stepping a state that it is no longer in raises, and `AutoReset` cannot
+    wrap it. Both ends, by a rule or by time, are `done`. Actions outside the box are clipped, observations come in JAX's
+    default precision.
 
-    `step` follows the episode that `reset` began: a black box cannot go back, so a state that it is no longer in raises, and
-    `AutoReset` does not go with it. Both ends, by a rule or by time, are `done`. Actions outside of the box are clipped,
-    observations come in JAX's default precision.
+    **Arguments:**
 
-    What the environment raises, a NaN, an infinite reward, and an answer that takes longer than `timeout` seconds (for all of
-    a step's environments together) are a `SpanaxError` that says which action led there; `train` keeps its checkpoint. Code that
-    hangs without giving up Python's interpreter lock cannot be interrupted.
+    - `id_or_env`: an id for `gymnasium.make(id, **kwargs)`, a function that makes one environment, or an environment that has
+      a `spec` to make others by.
+    - `n`: how many are made.
+    - `max_steps`: of an episode, where the environment itself has no limit.
+    - `timeout`: seconds for one step of all environments together.
+    - `**kwargs`: of `gymnasium.make`.
 
-    Raises `SpanaxError` where gymnasium is not installed, for action spaces that are neither Box nor Discrete, and where no
-    number of steps is known.
+    **Returns:**
+
+    A `GymnasiumEnv`.
+
+    **Raises:**
+
+    - `SpanaxError` where gymnasium is not installed, for action spaces that are neither Box nor Discrete, and where no number of
+      steps is known. Later, for whatever the environment raises, a NaN, an infinite reward, and a step that takes longer than
+      `timeout`: the message has the action that led there; `train` keeps its checkpoint. Code that hangs without giving up
+      Python's interpreter lock cannot be interrupted.
+
+    >>> import jax
+    >>> from spanax import control
+    >>> env = control.from_gymnasium("CartPole-v1", n=2)
+    >>> env.observe(env.reset(jax.random.key(0))).shape, env.action_space, env.max_steps
+    ((4,), Discrete(2), 500)
     """
-    where = here()
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise SpanaxError(f"from_gymnasium(n={n!r})", "an integer, 1 or more", where=where)
-    if not (isinstance(timeout, int | float) and timeout > 0):
-        raise SpanaxError(f"from_gymnasium(timeout={timeout!r})", "a positive number of seconds", where=where)
-    make, name = _maker(id_or_env, kwargs, where)
-    with _made(name, where):
+    check_whole("from_gymnasium(n", n)
+    check_positive("from_gymnasium(timeout", timeout, "a positive number of seconds")
+    make, name = _maker(id_or_env, kwargs)
+    with _name_failures(name):
         envs = [make() for _ in range(n)]
-    spec = getattr(envs[0], "spec", None)
-    steps = max_steps or getattr(spec, "max_episode_steps", None)
+    steps = max_steps or getattr(getattr(envs[0], "spec", None), "max_episode_steps", None)
     if steps is None:
-        raise SpanaxError(
-            f"{name} says no number of steps of an episode", "from_gymnasium(..., max_steps=1000)", where=where
-        )
-    return GymnasiumEnv(n, int(steps), Host(envs, Spaces(envs[0], name, where), name, float(timeout), where))
+        raise SpanaxError(f"{name} has no number of steps of an episode", "from_gymnasium(..., max_steps=1000)")
+    # The host raises in its own thread and in compiled programs, where there is no line of the user's.
+    return GymnasiumEnv(n, int(steps), Host(envs, Spaces(envs[0], name), name, float(timeout), here()))
 
 
-def _maker(id_or_env: Any, kwargs: dict[str, Any], where: str) -> tuple[Callable[[], Any], str]:
+def _maker(id_or_env: Any, kwargs: dict[str, Any]) -> tuple[Callable[[], Any], str]:
     try:
         import gymnasium
     except ImportError as error:
-        raise SpanaxError("gymnasium is not installed", *installing("gym"), where=where) from error
+        raise SpanaxError("gymnasium is not installed", *installing("gym")) from error
     if isinstance(id_or_env, str):
         return lambda: gymnasium.make(id_or_env, **kwargs), id_or_env
     if isinstance(id_or_env, gymnasium.Env):
@@ -150,7 +175,6 @@ def _maker(id_or_env: Any, kwargs: dict[str, Any], where: str) -> tuple[Callable
             raise SpanaxError(
                 f"{id_or_env} has no spec, by which others like it could be made",
                 "a function that makes one: from_gymnasium(lambda: MyEnv())",
-                where=where,
             )
         return lambda: gymnasium.make(spec), spec.id
     if callable(id_or_env):
@@ -160,12 +184,11 @@ def _maker(id_or_env: Any, kwargs: dict[str, Any], where: str) -> tuple[Callable
         '"CartPole-v1", or another id',
         "a gymnasium.Env",
         "a function that makes one",
-        where=where,
     )
 
 
 @contextlib.contextmanager
-def _made(name: str, where: str) -> Iterator[None]:
+def _name_failures(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
@@ -173,7 +196,6 @@ def _made(name: str, where: str) -> Iterator[None]:
             f"{name} cannot be made: {type(error).__name__}: {error}",
             "gymnasium.pprint_registry(), which lists all ids",
             "the package that registers it, imported first",
-            where=where,
         ) from error
 
 
@@ -191,8 +213,8 @@ def _reset_avals(seeds, *, host: Host, dtype: np.dtype):
 
 
 def _run_step(slots, tickets, over, actions, *, host: Host, dtype: np.dtype):
-    found = host.step(slots, tickets, over, actions)
-    return [found.tickets, found.observations.astype(dtype), found.rewards.astype(dtype), found.over]
+    rows = host.step(slots, tickets, over, actions)
+    return [rows.tickets, rows.observations.astype(dtype), rows.rewards.astype(dtype), rows.over]
 
 
 def _step_avals(slots, tickets, over, actions, *, host: Host, dtype: np.dtype):
@@ -200,8 +222,9 @@ def _step_avals(slots, tickets, over, actions, *, host: Host, dtype: np.dtype):
     return [of((n,), np.int32), of((n, *host.spaces.observation.shape), dtype), of((n,), dtype), of((n,), bool)]
 
 
-def _batched(primitive: Any) -> Callable[..., Any]:
+def _fold_rows(primitive: Any) -> Callable[..., Any]:
     def rule(args, dims, **params):
+        # Any number of vmaps is one call of the host, which steps all their environments.
         sizes, folded = fold_axis(args, dims)
         return unfold_axis(sizes, primitive.bind(*folded, **params))
 
@@ -210,8 +233,8 @@ def _batched(primitive: Any) -> Callable[..., Any]:
 
 _reset_p = new_host_primitive("spanax_gym_reset", _run_reset, _reset_avals)
 _step_p = new_host_primitive("spanax_gym_step", _run_step, _step_avals)
-set_batching(_reset_p, _batched(_reset_p))
-set_batching(_step_p, _batched(_step_p))
+set_batching(_reset_p, _fold_rows(_reset_p))
+set_batching(_step_p, _fold_rows(_step_p))
 
 
 def _default_float() -> np.dtype:

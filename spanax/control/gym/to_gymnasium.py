@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import SpanaxError, installing
-from ..._jaxprs import here
 from ..env import Env
 from ..wrappers import AutoReset, Batched, TimeLimit
 
@@ -18,13 +17,22 @@ def to_gymnasium(env: Env, *, seed: int | None = None) -> gymnasium.Env[Any, Any
 
     Observations and actions of a `Box` are NumPy arrays in JAX's default precision, of a `Discrete` integers. An episode is
     `terminated` where `env.done` says so and `truncated` once it has `env.max_steps` steps, or those of a `TimeLimit` around it.
-    A step is one compiled call, shared by all environments of the same kind. `state` is the state that it is in.
+    A step is one compiled call, shared by all environments of the same kind.
 
-    `seed` (None: a fresh one) and later `reset(seed=...)` begin a sequence of starts, and `reset()` goes on in it. Its `spec`
-    makes others like it: `gymnasium.make(made.spec)`.
+    **Arguments:**
 
-    Raises `SpanaxError` where gymnasium is not installed and for `Batched` and `AutoReset`, which libraries do themselves; later
-    for a step without a reset or after the end of an episode, and by an action of another shape or beyond a `Discrete`.
+    - `env`: a `control.Env`; a `TimeLimit` around it sets the limit.
+    - `seed`: (None: a fresh one) it, and later `reset(seed=...)`, begins a sequence of starts, which `reset()` continues.
+
+    **Returns:**
+
+    A `gymnasium.Env`, whose `state` is the state that it is in, and whose `spec` makes others like it:
+    `gymnasium.make(made.spec)`.
+
+    **Raises:**
+
+    - `SpanaxError` where gymnasium is not installed and for `Batched` and `AutoReset`, which libraries do themselves; later
+      for a step without a reset or after the end of an episode, and for an action of another shape or beyond a `Discrete`.
 
     >>> from spanax import control
     >>> pole = control.to_gymnasium(control.CartPole())
@@ -33,21 +41,22 @@ def to_gymnasium(env: Env, *, seed: int | None = None) -> gymnasium.Env[Any, Any
     >>> reward, terminated, truncated
     (1.0, False, False)
     """
-    where = here()
     if not isinstance(env, Env):
-        raise SpanaxError(f"{env!r} is no control.Env", "a subclass of control.Env", where=where)
+        raise SpanaxError(f"{env!r} is not a control.Env", "a subclass of control.Env")
+    # It would be Gymnasium's environment, through JAX and back.
     if env.black_box:
-        raise SpanaxError(f"{env!r} is a Gymnasium environment already", "that one itself", where=where)
+        raise SpanaxError(f"{env!r} is a Gymnasium environment already", "that one itself")
     if isinstance(env, Batched | AutoReset):
         raise SpanaxError(
             f"{type(env).__name__}: Gymnasium's environments are single, and reset by who uses them",
             "to_gymnasium(env.env)",
             "gymnasium.vector.SyncVectorEnv, for several",
-            where=where,
         )
+    # The limit is counted outside: Gymnasium tells an end by time from an end by rule.
     rules, limit = (env.env, env.steps) if isinstance(env, TimeLimit) else (env, env.max_steps)
     try:
+        # Here, because it subclasses gymnasium.Env, and gymnasium is an extra.
         from ._env import Exported
     except ImportError as error:
-        raise SpanaxError("gymnasium is not installed", *installing("gym"), where=where) from error
+        raise SpanaxError("gymnasium is not installed", *installing("gym")) from error
     return Exported(rules, limit, seed)

@@ -31,7 +31,7 @@ class Reach(NamedTuple):
 
 
 def reach(env: control.Trebuchet) -> Reach:
-    (first, lightest), (last, heaviest) = env.action_spec.low, env.action_spec.high
+    (first, lightest), (last, heaviest) = env.action_space.low, env.action_space.high
     # A table, looked up by interpolation: exact for each case would take an optimisation each.
     winds, angles = np.linspace(-30.0, 30.0, 41), np.arange(first, last + 1)
     wind, angle, weight = (x.ravel() for x in np.meshgrid(winds, angles, [lightest, heaviest], indexing="ij"))
@@ -48,7 +48,7 @@ class Aimer(eqx.Module):
     half: np.ndarray
 
     def __init__(self, env: control.Trebuchet, key: Key[Array, ""]):
-        box = env.action_spec
+        box = env.action_space
         network = eqx.nn.MLP(2, 2, WIDTH, 2, jnp.tanh, key=key)
         # Small last weights: the first throws are near the middle of the box, far from its limits, where tanh is flat.
         self.network = eqx.tree_at(lambda n: n.layers[-1].weight, network, 0.1 * network.layers[-1].weight)

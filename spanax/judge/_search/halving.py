@@ -137,8 +137,7 @@ def halve(
     while True:
         on_round(number, len(alive))
         in_time = _round(alive, draws, deadline)
-        ranking = rank_trials(alive, accuracy)
-        leagues = [trial for trial in ranking if trial.unbiased], [trial for trial in ranking if not trial.unbiased]
+        leagues = _leagues(rank_trials(alive, accuracy))
         if not in_time or all(len(league) <= n for league, n in zip(leagues, keep, strict=True)):
             return _first_of_each(leagues, keep)
         # Never fewer than are kept in the end: the next round may turn their order around.
@@ -148,6 +147,11 @@ def halve(
 
 def _first_of_each(leagues: Sequence[list[Trial]], numbers: Sequence[int]) -> list[Trial]:
     return [trial for league, n in zip(leagues, numbers, strict=True) for trial in _first(league, n)]
+
+
+def _leagues(ranking: list[Trial]) -> tuple[list[Trial], list[Trial]]:
+    """Those that say they are unbiased, and the others: a cheap biased one must not push an honest one out."""
+    return [trial for trial in ranking if trial.unbiased], [trial for trial in ranking if not trial.unbiased]
 
 
 def _first(ranking: list[Trial], n: int) -> list[Trial]:

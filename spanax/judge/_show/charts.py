@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .._numbers import compare_candidates, duration, number
+from .._numbers import duration, number, verdict_in_words
 from ..rows import Row
 from .histograms import BINS, shown_range
 from .labels import shorten
@@ -81,7 +81,7 @@ def bias_chart(rows: Sequence[Row], size: float, error: float, accuracy: float) 
         arrow = f"M{start + 5:.1f} {y - 4:g}l-5 4l5 4"
         return f'<path d="M{start:.1f} {y:g}H{high:.1f}{cap}{arrow}" stroke="#000" fill="none"/>'
 
-    texts = [f"{row.label}: {compare_candidates(row.bias, row.verdict, size)}" for row in rows]
+    texts = [f"{row.label}: {verdict_in_words(row.bias, row.verdict, size)}" for row in rows]
     # In per cent of the true gradient, which means the same for every program.
     marks = {x: f"{100 * x:,.3g}%" if size else number(x) for x in at}
     title = "bias, of |truth|" if size else "bias (the truth is 0)"

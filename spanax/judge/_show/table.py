@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..._layout import filled, longest_part, together
-from .._numbers import compare_candidates, duration, number, share
+from .._numbers import duration, number, share, verdict_in_words
 from ..rows import Row, Truth
 from .group_lines import group_lines
 
@@ -45,7 +45,7 @@ def cells(row: Row, norm: float) -> list[str]:
         duration(1e-6 * row.microseconds),
         "-" if row.evaluations is None else number(row.evaluations),
         duration(row.time_to_accuracy),
-        compare_candidates(row.bias, row.verdict, norm),
+        verdict_in_words(row.bias, row.verdict, norm),
     ]
 
 

@@ -24,6 +24,7 @@ def by_unbiased(problem: Problem, tried: Sequence[WorkingCandidate], reason: str
     pool = [t for t in tried if _is_trusted_at_all_sites(t, problem) and np.isfinite(t.price)]
     if not pool:
         return _by_score(problem, reason)
+    # Variance times seconds: the least time to a given error, with no regard to what it is compared with.
     best = min(pool, key=lambda t: t.price)
     reference = problem.mean_of_draws(best.gradient)
     how = f"the mean of {_draws(reference)} draws of {best.label}, which is unbiased ({reason})"
@@ -58,7 +59,7 @@ def _by_score(problem: Problem, reason: str) -> Answer:
     via = _bridges_without_jumps(problem)
     bridges = ", ".join(f"{name}={short(bridge)}" for name, bridge in via.items()) or "its own bridges"
     try:
-        # A stream of its own: held against the pathwise mean, its noise has to be independent.
+        # Another stream of keys than the pathwise reference has, since the two are compared as if independent.
         reference = problem.mean_of_draws(problem.gradient(via, SAMPLES), stream=1)
     except SpanaxError as error:
         raise _no_truth(problem, f"{reason}; {bridges}: {error.problem}", error.where) from error
@@ -124,6 +125,7 @@ def _unless_it_jumps(problem: Problem, best: WorkingCandidate, reference: Refere
     within = (
         found.overall.high / max(reference.norm(problem.arguments.elements(problem.ranked)), 1e-300) if found else 0.0
     )
+    # The score function sees jumps, but is noisy: how much could hide in its noise is said.
     doubts = [f"{best.label} is the truth if the program has no jump: the score function is too noisy to tell"]
     how = f"{how}; the score function, to within {share(within, 1.0)}, does not contradict it"
     return answer("unbiased bridge", how, reference, problem, doubts if within > WEAK else [])

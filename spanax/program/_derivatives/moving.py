@@ -61,10 +61,13 @@ def within(reached: Mask, moving: Mask) -> Mask:
 
     A constant does not stop NaN in forward mode by itself, as little as a factor of 0 does.
     """
+    # Nothing is known to stand still there, so the mask is the one that was asked for.
     if moving is EVERYWHERE:
         return reached
 
     def value(primal: Callable) -> Any:
+        # Where it does not move its derivative is 0, and may be stopped as well as where it does not reach the
+        # result.
         outside, inside = reached.value(primal), moving.value(primal)
         return inside if outside is None else outside & inside
 
@@ -143,6 +146,7 @@ def _of_branch(cases: Sequence[Mask], step: Step) -> Mask:
         return EVERYWHERE
 
     def value(primal: Callable) -> Any:
+        # Of the branch taken; a branch that hands on a constant does not move.
         chosen, found = primal(index), np.False_
         for k, mask in enumerate(cases):
             found = found | (mask.value(primal) & (chosen == k))

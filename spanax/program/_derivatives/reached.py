@@ -139,13 +139,7 @@ def _shallow(mask: Mask) -> Mask:
 
 
 def _union(masks: Sequence[Mask]) -> Mask:
-    # Masks that are known now are joined now: x[:-1] and x[1:] together are all of x.
-    known = [mask.array for mask in masks if isinstance(mask, Static)]
-    if len(known) > 1:  # slices, which often make up the whole
-        joined = _join(known)
-        masks = [mask for mask in masks if not isinstance(mask, Static)]
-        masks.append(EVERYWHERE if joined.all() else Static(joined))
-    different = list(dict.fromkeys(masks))
+    different = list(dict.fromkeys(_join_slices(masks)))
     if len(different) == 1:
         return different[0]
     # A bound, because each mask is computed when the program runs: beyond it, everywhere is the safe answer.
@@ -158,6 +152,15 @@ def _union(masks: Sequence[Mask]) -> Mask:
 
     implied = all(mask.implied for mask in different)
     return Mask(value, different, all(mask.scalar for mask in different), implied=implied)
+
+
+def _join_slices(masks: Sequence[Mask]) -> Sequence[Mask]:
+    """Masks that are known now are joined now: x[:-1] and x[1:] together are all of x."""
+    known = [mask.array for mask in masks if isinstance(mask, Static)]
+    if len(known) < 2:
+        return masks
+    joined = _join(known)
+    return [m for m in masks if not isinstance(m, Static)] + [EVERYWHERE if joined.all() else Static(joined)]
 
 
 def _join(values: Sequence[Any]) -> Any:
@@ -180,6 +183,7 @@ def _fit(whole: Mask, shape: tuple) -> Mask:
         return whole
 
     def value(primal: Callable) -> Any:
+        # The operand is one number, or has axes that are repeated: it reaches the result if any of the places does.
         outside = whole.value(primal)
         if not shape or outside is None:
             return outside if outside is None else jnp.any(outside)

@@ -1,4 +1,8 @@
-"""Explicit integrators: one step, and what lies inside it."""
+"""Explicit integrators: one step, and the states inside it.
+
+Explicit Euler with a line inside its step, and the classical Runge-Kutta method of fourth order with Hermite's cubic
+(Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, sections II.1 and II.6).
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,8 @@ _STAGES = ((0.0, 1 / 6), (1 / 2, 1 / 3), (1 / 2, 1 / 3), (1.0, 1 / 6))
 
 
 def _rk4_step(slope: Slope, state: State, length: Scalar) -> State:
-    """The stages are a loop: written out, XLA takes minutes over them."""
+    """One step of the classical Runge-Kutta method."""
+    # The stages are a loop: written out, XLA takes minutes over the equations of motion, four times in each of three phases.
 
     def stage(carry, coefficients):
         last, total = carry
@@ -52,7 +57,8 @@ def _rk4_step(slope: Slope, state: State, length: Scalar) -> State:
 
 
 def _cubic(slope: Slope, state: State, ahead: State, length: Scalar) -> Callable[[Scalar], State]:
-    """Hermite's: both ends and the slopes there."""
+    """Hermite's cubic, by both ends and the slopes there: as exact inside the step as the step itself, to third order."""
+    # Both slopes by one traced copy of the equations.
     both = lax.map(slope, jax.tree.map(lambda *ends: jnp.stack(ends), state, ahead))
     slopes = [jax.tree.map(operator.itemgetter(end), both) for end in (0, 1)]
 

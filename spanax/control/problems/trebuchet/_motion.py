@@ -1,7 +1,8 @@
 """Equations of motion of a trebuchet in its three phases: the projectile slides, hangs in the sling, flies.
 
-Source: http://www.virtualtrebuchet.com/#documentation_EquationsOfMotion, with the letters of `Body`. What a program calls often
-is under `jit`, so that it is traced once.
+Lagrange's equations of three coupled rods: a mass matrix times the angular accelerations is a right-hand side, and the
+elimination is written out. Source: http://www.virtualtrebuchet.com/#documentation_EquationsOfMotion, with the letters of
+`Body`. What a program calls often is under `jit`, so that it is traced once.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Flight(NamedTuple):
 
 def start(body: Body) -> Swing:
     """At rest, with the long arm's end on the ground and the sling stretched along it."""
+    # Where the long arm touches the ground, a pivot's height below.
     slope = jnp.arcsin(body.a / body.b)
     arm = jnp.pi / 2 + slope
     rest = jnp.zeros_like(slope)
@@ -49,12 +51,13 @@ def start(body: Body) -> Swing:
 
 
 @jax.jit
-def sliding(body: Body, s: Swing) -> Swing:
+def sliding_rates(body: Body, s: Swing) -> Swing:
     """The derivative by time while the projectile slides along the ground."""
-    return _sliding(body, s, _angles(s))
+    return _sliding_rates(body, s, _angles(s))
 
 
-def _sliding(body: Body, s: Swing, at: _Angles) -> Swing:
+def _sliding_rates(body: Body, s: Swing, at: _Angles) -> Swing:
+    # The projectile stays on the ground: the sling's angle is a function of the arm's, and its acceleration is eliminated first.
     b, e, m = body.b, body.e, body.projectile
     bend = at.cos_sling_up * s.sling_rate * (s.sling_rate + 2 * s.arm_rate)
     bend += (at.cos_sling_up + b * at.cos_arm / e) * s.arm_rate**2
@@ -71,7 +74,7 @@ def _sliding(body: Body, s: Swing, at: _Angles) -> Swing:
 
 
 @jax.jit
-def hanging(body: Body, s: Swing) -> Swing:
+def hanging_rates(body: Body, s: Swing) -> Swing:
     """The derivative by time while the projectile hangs in the sling, off the ground."""
     b, e, m, g = body.b, body.e, body.projectile, body.gravity
     at = _angles(s)
@@ -81,7 +84,7 @@ def hanging(body: Body, s: Swing) -> Swing:
     r1 += g * m * (b * at.sin_arm + e * at.sin_sling_up)
     r1 -= b * e * m * at.sin_sling * (s.arm_rate**2 - (s.arm_rate + s.sling_rate) ** 2)
     r3 = e * m * (g * at.sin_sling_up - b * at.sin_sling * s.arm_rate**2)
-    # hanger and sling are coupled to the arm only: both are eliminated
+    # Hanger and sling are coupled to the arm only, not to each other: both are eliminated.
     arm = (r1 - r2 * m12 / m22 - r3 * m13 / m33) / (m11 - m12**2 / m22 - m13**2 / m33)
     weight, sling = (r2 - m12 * arm) / m22, (r3 - m13 * arm) / m33
     return Swing(jnp.ones_like(arm), s.arm_rate, s.weight_rate, s.sling_rate, arm, weight, sling)
@@ -101,6 +104,7 @@ class _Angles(NamedTuple):
     cos_sling_up: Scalar
 
 
+# Of the sums of angles by the addition theorems: two products are cheaper than another sine.
 def _angles(s: Swing) -> _Angles:
     sin_arm, cos_arm = sincos(s.arm)
     sin_weight, cos_weight = sincos(s.weight)
@@ -114,7 +118,7 @@ def _angles(s: Swing) -> _Angles:
 
 
 def _weight_and_arm(body: Body, s: Swing, at: _Angles) -> tuple[Scalar, Scalar, Scalar, Scalar, Scalar]:
-    """What arm and counterweight give to the mass matrix (m11, m12, m22) and to the right-hand side (r1, r2)."""
+    """The terms of arm and counterweight in the mass matrix (m11, m12, m22) and in the right-hand side (r1, r2)."""
     c, d, m, g = body.c, body.d, body.weight, body.gravity
     m12 = body.weight_inertia + d * m * (d + c * at.cos_weight)
     m22 = body.weight_inertia + m * d**2
@@ -127,8 +131,9 @@ def _weight_and_arm(body: Body, s: Swing, at: _Angles) -> tuple[Scalar, Scalar, 
 
 
 @jax.jit
-def flying(body: Body, wind: Scalar, p: Flight) -> Flight:
+def flight_rates(body: Body, wind: Scalar, p: Flight) -> Flight:
     """The derivative by time in the air, which moves with `wind`: drag grows with the square of the speed in it."""
+    # The speed is never 0 in flight, where its square root would have no derivative.
     vx = p.vx - wind
     drag = body.drag * jnp.sqrt(vx**2 + p.vy**2)
     return Flight(jnp.ones_like(vx), p.vx, p.vy, -drag * vx, -drag * p.vy - body.gravity)
@@ -161,32 +166,35 @@ def weight_position(body: Body, s: Swing) -> Vector:
 
 
 @jax.jit
-def lift(body: Body, s: Swing) -> tuple[Scalar, Array]:
+def lift_event(body: Body, s: Swing) -> tuple[Scalar, Array]:
     """Falls through 0 when the sling lifts the projectile: m g - T cos(phi), T the tension, phi the angle to the vertical.
 
     Also whether the sling is taut, T >= 0. T balances the projectile's horizontal acceleration on the ground.
     """
     at = _angles(s)
-    slope = _sliding(body, s, at)
+    slope = _sliding_rates(body, s, at)
     rate = s.arm_rate + s.sling_rate
     acceleration = body.e * (rate**2 * at.sin_sling_up - (slope.arm_rate + slope.sling_rate) * at.cos_sling_up)
     acceleration += body.b * (s.arm_rate**2 * at.sin_arm - slope.arm_rate * at.cos_arm)
-    tension = acceleration * body.projectile / at.sin_sling_up  # sin(phi) = -sin(arm + sling), and cos likewise
+    # The only horizontal force on the projectile is the sling's.
+    # phi is the sling's angle to the vertical: sin(phi) = -sin(arm + sling), and cos likewise.
+    tension = acceleration * body.projectile / at.sin_sling_up
     return body.projectile * body.gravity + tension * at.cos_sling_up, tension >= 0
 
 
 @jax.jit
-def turned(body: Body, release: Vector, s: Swing) -> tuple[Scalar, Array]:
+def release_event(body: Body, release: Vector, s: Swing) -> tuple[Scalar, Array]:
     """Falls through 0 when the projectile moves in the direction `release`, upwards or downwards in front, or in its opposite.
 
     It lifts off moving backwards and turns clockwise: an angle of 0 or more releases it forwards, one below 0 backwards, in
     the direction opposite to the one asked for.
     """
     vx, vy = velocity(body, s)
-    across = vy * release[0] - vx * release[1]  # the sine of the angle between the two, by the speed
+    # The sine of the angle between the two, times the speed: it needs no arctan, which jumps.
+    across = vy * release[0] - vx * release[1]
     return jnp.where(release[1] >= 0, across, -across), jnp.ones((), bool)
 
 
-def height(body: Body, p: Flight) -> tuple[Scalar, Array]:
+def landing_event(body: Body, p: Flight) -> tuple[Scalar, Array]:
     """Falls through 0 on the ground."""
     return p.y + body.a, jnp.ones((), bool)

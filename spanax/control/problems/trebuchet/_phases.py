@@ -1,4 +1,7 @@
-"""The three phases of a throw, one after the other."""
+"""The three phases of a throw, one after the other: each integrated until the event that ends it.
+
+The projectile slides until the sling lifts it, hangs until it moves in the direction of release, and flies until it lands.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +36,10 @@ class Integrator(NamedTuple):
 # 0.08 mm from that with steps 20 times as short, by 0.4 mm at most; without `pace` that takes steps of 1/400 s.
 INTEGRATORS = {"rk4": Integrator(RK4, 1 / 60, 1 / 10, 5.0), "euler": Integrator(EULER, 1 / 60, 1 / 60, None)}
 
-LONGEST_SWING, LONGEST_FLIGHT = 1.0, 10.0  # seconds: sliding and hanging each, as published, and in the air
-MOST_TURNS = 12.0  # radians of the hanger in one phase, for `pace`
+# Seconds: sliding and hanging each, as published, and in the air.
+LONGEST_SWING, LONGEST_FLIGHT = 1.0, 10.0
+# Radians of the hanger in one phase: about two turns, for `pace`.
+MOST_TURNS = 12.0
 
 
 class Phases(NamedTuple):
@@ -50,34 +55,37 @@ def simulate(
     """`wind` in m/s, `angle` in degrees, `weight` in pounds, all of one dtype with the machine."""
     method, swing, flight, pace = integrator
     it = body(machine, weight)
+    # Rows for the record: the seconds of a phase, and what the hanger's turns cost in shorter steps.
     most = 1 + round((LONGEST_SWING + (MOST_TURNS / pace if pace else 0)) / swing)
 
     def swung(event: Callable, slope: Callable, state: motion.Swing) -> Path:
-        slope = _paced(functools.partial(slope, it), pace)
+        slope = _slow_down(functools.partial(slope, it), pace)
         return until(event, method, slope, state, swing, LONGEST_SWING, most, record)
 
-    slide = swung(functools.partial(motion.lift, it), motion.sliding, motion.start(it))
-    sin, cos = sincos(jnp.deg2rad(folded(angle)))
-    hang = swung(functools.partial(motion.turned, it, (cos, sin)), motion.hanging, slide.state)
+    slide = swung(functools.partial(motion.lift_event, it), motion.sliding_rates, motion.start(it))
+    sin, cos = sincos(jnp.deg2rad(fold_angle(angle)))
+    hang = swung(functools.partial(motion.release_event, it, (cos, sin)), motion.hanging_rates, slide.state)
+    # The projectile leaves the sling where it is, with the velocity that it has.
     off = motion.Flight(hang.state.time, *motion.position(it, hang.state), *motion.velocity(it, hang.state))
     fly = until(
-        *(functools.partial(motion.height, it), method, functools.partial(motion.flying, it, wind), off),
+        *(functools.partial(motion.landing_event, it), method, functools.partial(motion.flight_rates, it, wind), off),
         *(flight, LONGEST_FLIGHT, 1 + round(LONGEST_FLIGHT / flight), record),
     )
     return Phases(it, slide, hang, fly)
 
 
-def _paced(slope: Callable, pace: float | None) -> Callable:
+def _slow_down(slope: Callable, pace: float | None) -> Callable:
     if pace is None:
         return slope
 
     def slowed(state: motion.Swing) -> motion.Swing:
+        # Time itself is one of the states, so a slower clock changes the steps and nothing else.
         rate = 1 / jnp.sqrt(1 + (state.weight_rate / pace) ** 2)
         return jax.tree.map(lambda dy: rate * dy, slope(state))
 
     return slowed
 
 
-def folded(angle: Scalar) -> Scalar:
+def fold_angle(angle: Scalar) -> Scalar:
     """An angle in degrees folded to -90..90, as arcsin(sin(angle)) does, but exact at whole angles."""
     return jnp.abs(jnp.mod(angle - 90, 360) - 180) - 90

@@ -1,4 +1,8 @@
-"""Aiming one throw by the gradient of the throw."""
+"""Aiming one throw by the gradient of the throw.
+
+The distance is a smooth function of angle and weight, so hitting a target is one equation in two unknowns: it is solved
+along a line between a throw that is too short and one that is too far, by Newton's method within a bracket.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,20 @@ from ...._jaxprs import is_traced
 from .env import shoot
 from .machine import Machine
 
-FLATTEST, STEEPEST = 5.0, 90.0  # degrees
-LIGHTEST = 60.0  # pounds
+# Degrees: those of the actions of `Trebuchet`.
+FLATTEST, STEEPEST = 5.0, 90.0
+# Pounds: so much and more throws at 1 to 90 degrees, with the default machine.
+LIGHTEST = 60.0
 
 
 class Aim(NamedTuple):
-    """Where to set the trebuchet: `angle` in degrees, `weight` in lb. `error`: distance - target, in metres."""
+    """How to set the trebuchet: `angle` in degrees, `weight` in lb. `error`: distance - target, in metres. `aim` returns it.
+
+    >>> from spanax import control
+    >>> there = control.aim(90.0, 2.0)
+    >>> isinstance(there, control.trebuchet.Aim), abs(there.error) < 1e-3
+    (True, True)
+    """
 
     angle: float
     weight: float
@@ -31,7 +43,12 @@ class Aim(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """The farthest throw: its `distance` in metres, and the `angle` in degrees that gives it."""
+    """The farthest throw: its `distance` in metres, and the `angle` in degrees that gives it. `reach` returns it.
+
+    >>> from spanax import control
+    >>> print(f"{control.reach(0.0).angle:.0f} degrees")
+    29 degrees
+    """
 
     distance: float
     angle: float
@@ -47,13 +64,30 @@ def aim(
     tolerance: float = 1e-3,
     machine: Machine | None = None,
 ) -> Aim:
-    """A release angle and a counterweight whose throw lands at `target` metres in `wind` m/s, within `tolerance` metres.
+    """A release angle and a counterweight whose throw lands at the target.
 
     Many do: this one lies on the line from the start (`angle`, `weight`) to the farthest throw of `heaviest` lb, or, where
     the start throws too far, to the nearest one, 60 lb at 90 degrees. Along that line it is a root, found by Newton's
-    steps with the throw's own gradient, and by halving where they leave the bracket; `iterations` counts its throws.
+    steps with the throw's own gradient, and by halving where they leave the bracket.
 
-    Raises `SpanaxError` where the target is out of reach; the message says what the reach is (see `reach`).
+    **Arguments:**
+
+    - `target`: in metres.
+    - `wind`: in m/s.
+    - `angle`: the angle to start from, in degrees.
+    - `weight`: the counterweight to start from, in pounds.
+    - `heaviest`: the largest counterweight, in pounds.
+    - `tolerance`: how far from the target it may land, in metres.
+    - `machine`: a `control.trebuchet.Machine`; None: the published one.
+
+    **Returns:**
+
+    A `control.trebuchet.Aim`, whose `iterations` counts the throws.
+
+    **Raises:**
+
+    - `SpanaxError` where the target is out of reach; the message says what the reach is (see `reach`). Also for arrays and traced
+      values, and for a tolerance below the rounding of the distance.
 
     >>> import spanax as sx
     >>> there = sx.control.aim(90.0, 2.0)
@@ -63,11 +97,12 @@ def aim(
     _check(target=target, wind=wind, angle=angle, weight=weight, heaviest=heaviest, tolerance=tolerance)
     if not (FLATTEST <= angle <= STEEPEST and LIGHTEST <= weight <= heaviest):
         raise SpanaxError(
-            f"aim(angle={angle:g}, weight={weight:g}) is no start",
+            f"aim(angle={angle:g}, weight={weight:g}) is not a start",
             f"{FLATTEST:g} to {STEEPEST:g} degrees, {LIGHTEST:g} to {heaviest:g} lb",
         )
     throw = _thrower(float(wind), machine)
     start = np.array([angle, weight])
+    # The other end of the line: the farthest throw there is, or the nearest.
     if throw(start)[0] < target:
         farthest = reach(wind, heaviest=heaviest, machine=machine)
         end, there = np.array([farthest.angle, heaviest]), farthest.distance
@@ -93,7 +128,26 @@ def aim(
 
 
 def reach(wind: float, *, heaviest: float = 500.0, machine: Machine | None = None) -> Reach:
-    """How far `heaviest` lb throw in `wind` m/s at the best angle, which is where the slope by the angle is 0."""
+    """The farthest throw: the best angle is where the slope by the angle is 0, found by bisection.
+
+    **Arguments:**
+
+    - `wind`: in m/s.
+    - `heaviest`: the counterweight, in pounds.
+    - `machine`: a `control.trebuchet.Machine`; None: the published one.
+
+    **Returns:**
+
+    A `control.trebuchet.Reach`: distance in metres, angle in degrees.
+
+    **Raises:**
+
+    - `SpanaxError` for arrays and traced values.
+
+    >>> import spanax as sx
+    >>> print(f"{sx.control.reach(2.0).distance:.0f} m")
+    110 m
+    """
     _check(wind=wind, heaviest=heaviest)
     throw = _thrower(float(wind), machine)
 
@@ -101,7 +155,8 @@ def reach(wind: float, *, heaviest: float = 500.0, machine: Machine | None = Non
         return throw(np.array([angle, heaviest]))[1][0]
 
     low, high = FLATTEST, STEEPEST
-    for _ in range(20):  # to 1e-4 degrees, which is nothing in the distance: it is flat there
+    # To 1e-4 degrees, which changes nothing in the distance: it is flat there.
+    for _ in range(20):
         middle = (low + high) / 2
         low, high = (middle, high) if slope(middle) > 0 else (low, middle)
     angle = (low + high) / 2
@@ -113,12 +168,14 @@ def _root(miss: Callable[[float], tuple[float, float]], tolerance: float) -> tup
     between 0 and 1, from where Newton's method starts.
     """
     low, high, part = 0.0, 1.0, 0.0
+    # Along the line the distance grows or falls, depending on which end is too short.
     rises = miss(0.0)[0] < 0
     for evaluations in range(1, 60):
         value, slope = miss(part)
         if abs(value) <= tolerance:
             return part, value, evaluations
         low, high = (part, high) if (value < 0) == rises else (low, part)
+        # Newton's step, or halving where it leaves the bracket or there is no slope.
         part = part - value / slope if slope else high
         if not low < part < high:
             part = (low + high) / 2
@@ -135,7 +192,8 @@ def _thrower(wind: float, machine: Machine | None) -> Callable[[np.ndarray], tup
     def throw(setting: np.ndarray) -> tuple[float, np.ndarray]:
         far, slope = _value_and_slope()(jnp.asarray(setting, float), jnp.asarray(wind, float), machine)
         if not np.isfinite(far):
-            shoot(wind, *map(float, setting), machine=machine)  # says what is wrong
+            # Outside of jit it raises, and says what is wrong.
+            shoot(wind, *map(float, setting), machine=machine)
         return float(far), np.asarray(slope, float)
 
     return throw
@@ -143,12 +201,13 @@ def _thrower(wind: float, machine: Machine | None) -> Callable[[np.ndarray], tup
 
 @functools.cache
 def _value_and_slope() -> Callable[..., Any]:
+    # Compiled once for all aims: wind and machine are arguments.
     return jax.jit(jax.value_and_grad(lambda setting, wind, machine: shoot(wind, *setting, machine=machine)))
 
 
-def _check(**given: Any) -> None:
-    refuse_foreign(given)
-    for name, value in given.items():
+def _check(**numbers: Any) -> None:
+    refuse_foreign(numbers)
+    for name, value in numbers.items():
         if is_traced(value) or np.shape(value) != () or not np.isfinite(value):
             raise SpanaxError(
                 f"{name}={value!r} is not one number",

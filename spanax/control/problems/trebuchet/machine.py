@@ -14,10 +14,16 @@ Scalar = Float[Array, ""]
 
 
 class Machine(eqx.Module):
-    """Lengths in feet, masses in pounds, the rest in SI units: those of http://www.virtualtrebuchet.com.
+    """A trebuchet. Lengths in feet, masses in pounds, the rest in SI units: those of http://www.virtualtrebuchet.com.
 
     The moments of inertia are those of the published program (FluxML/Trebuchet.jl), which SWAPS two of them: the arm has
     `inertia`, 1 lb ft^2, and the counterweight that of a rod as heavy and long as the arm. They stay so, for parity.
+
+    >>> import jax
+    >>> from spanax import control
+    >>> slope = jax.grad(lambda sling: control.shoot(0.0, 45.0, 200.0, machine=control.trebuchet.Machine(sling=sling)))
+    >>> print(f"{slope(6.833):.1f} metres per foot of sling")
+    -3.5 metres per foot of sling
     """
 
     pivot_height: float | Scalar = 5.0
@@ -65,6 +71,7 @@ def body(machine: Machine, weight: Scalar) -> Body:
             machine.projectile_radius,
         )
     )
+    # The moments of inertia as in the published program: see `Machine`.
     arm, projectile = POUND * jnp.asarray(machine.arm_mass), POUND * jnp.asarray(machine.projectile_mass)
     return Body(
         *(a, b, c, d, e),
@@ -73,7 +80,9 @@ def body(machine: Machine, weight: Scalar) -> Body:
         weight=POUND * weight,
         arm_inertia=POUND * FOOT**2 * jnp.asarray(machine.inertia),
         weight_inertia=arm * (b + c) ** 2 / 12,
+        # A uniform arm, whose middle is off the pivot.
         centre=(b - c) / 2,
         gravity=jnp.asarray(machine.gravity),
+        # Half the density, the drag coefficient and the cross-section of a sphere, over its mass.
         drag=jnp.asarray(machine.air_density) * machine.drag_coefficient * jnp.pi * z**2 / (2 * projectile),
     )

@@ -1,7 +1,7 @@
-"""An integral by Gauss-Kronrod rules of 21 points, on intervals that are halve where the error is largest (QUADPACK's QAG).
+"""An integral by Gauss-Kronrod rules of 21 points, on intervals that are halved where the error is largest (QUADPACK's QAG).
 
 The derivative is that of the sum on the intervals found: Leibniz' rule, at the limits and the points between as well. Intervals
-are halve until the integrand's derivative, in one direction of all that it depends on, is as accurate as the integrand.
+are halved until the integrand's derivative, in one direction of all that it depends on, is as accurate as the integrand.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _adapt(g: Integrand, arguments: list, moving: Sequence, pieces: int, tols: t
         """Both halves of the worst interval; at first each piece as a whole."""
         count, lower, upper, piece, data = s
         first = count < pieces
-        # At first each piece is measure as a whole; then the worst interval is halve, until the sum of all errors
+        # At first each piece is measured as a whole; then the worst interval is halved, until the sum of all errors
         # is small enough.
         worst = jnp.where(first, count, jnp.argmax(jnp.max(excess(data), axis=1)))
         middle = (lower[worst] + upper[worst]) / 2
@@ -195,7 +195,7 @@ def _adapt(g: Integrand, arguments: list, moving: Sequence, pieces: int, tols: t
 
 
 def _direction(arguments: list, moving: Sequence) -> list:
-    """A without_derivative one, with an entry for each number that has a derivative."""
+    """A fixed one, with an entry for each number that has a derivative."""
     random = np.random.default_rng(0)
 
     def one(x: Any, moves: Any) -> Any:

@@ -61,11 +61,8 @@ def root(
     who = "scipy.optimize.root"
     if method.lower() != "hybr":
         raise unliftable(f"{who}(method={method!r}) is not lifted", "method='hybr'", "sx.blackbox around it")
-    options = dict(options or {})
-    given = {name: options.pop(name, value) for name, value in _OPTIONS.items()}
-    if tol is not None:
-        given["xtol"] = tol
-    refuse_options(who, callback=callback, **{n: v for n, v in options.items() if n not in ("eps", "epsfcn")})
+    refuse_options(who, callback=callback)
+    given = _options(who, options, tol)
     if jac is not None and not callable(jac) and jac:
         fun, jac = Part(fun, 0), Part(fun, 1)
     found = _solve(who, fun, x0, args, jac if callable(jac) else None, **given)
@@ -73,6 +70,14 @@ def root(
         return found
     x, value = found
     return Result(who, x=wrap(x), fun=wrap(value), success=True, status=1, message=_SOLVED, method="hybr")
+
+
+def _options(who: str, options: Any, tol: Any) -> dict[str, Any]:
+    """SciPy's options of `hybr`; those for differences (eps, epsfcn) mean nothing, as the Jacobian is exact."""
+    left = dict(options or {})
+    given = {name: left.pop(name, value) for name, value in _OPTIONS.items()}
+    refuse_options(who, **{name: value for name, value in left.items() if name not in ("eps", "epsfcn")})
+    return {**given, "xtol": tol} if tol is not None else given
 
 
 _OPTIONS = {"col_deriv": 0, "xtol": 1.49012e-08, "maxfev": 0, "factor": 100, "diag": None}
