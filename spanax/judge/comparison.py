@@ -31,7 +31,7 @@ class Comparison:
     >>> import jax, numpyro.distributions as dist, spanax as sx
     >>> def f(theta, *, key):
     ...     return (sx.sample(key, dist.Bernoulli(logits=theta), name="z") - 0.25) ** 2
-    >>> found = sx.compare(f, 0.0, key=jax.random.key(0), vias={"z": [sx.DisARM(), sx.StraightThrough()]}, draws=200)
+    >>> found = sx.compare(f, 0.5, key=jax.random.key(0), vias={"z": [sx.DisARM(), sx.StraightThrough()]}, draws=200)
     >>> [row.label for row in found.rows], found.ranked
     (['z=DisARM()', 'z=StraightThrough()'], ('theta',))
     """

@@ -70,7 +70,7 @@ class Row:
     >>> import jax, numpyro.distributions as dist, spanax as sx
     >>> def f(theta, *, key):
     ...     return (sx.sample(key, dist.Bernoulli(logits=theta), name="z") - 0.25) ** 2
-    >>> found = sx.compare(f, 0.0, key=jax.random.key(0), vias={"z": [sx.DisARM(), sx.StraightThrough()]}, draws=200)
+    >>> found = sx.compare(f, 0.5, key=jax.random.key(0), vias={"z": [sx.DisARM(), sx.StraightThrough()]}, draws=200)
     >>> found.rows[0].unbiased_by_facts, found.rows[0].worst_leaf
     (True, ('theta', 1.0))
     """

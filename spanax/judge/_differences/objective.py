@@ -39,7 +39,7 @@ class Objective(eqx.Module):
         return cls(f, leaves, others, at.tree, tuple(at.names[i] for i in filled), takes_key(f, args, kwargs))
 
     def value(self, leaves: Sequence[Array], key: Key[Array, ""]) -> Float[Array, ""]:
-        # The places of the leaves hold None, so that one pass over the others fills them in.
+        # The places of the leaves hold None, and are filled in the order of the leaves.
         given = iter(leaves)
         args, kwargs = jax.tree.unflatten(self.tree, [next(given) if x is None else x for x in self.others])
         return self.f(*args, **kwargs, key=key) if self.is_random else self.f(*args, **kwargs)
