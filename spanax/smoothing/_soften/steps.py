@@ -190,7 +190,7 @@ def as_floats(step: EquationContext, ins: list) -> list[Array]:
 def _convert(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
     (x,), target = ins, step.out.dtype
     if not is_soft(x):
-        if is_float(target) or target == jnp.bool_ or not jnp.issubdtype(step.dtype(0), jnp.is_floating):
+        if is_float(target) or target == jnp.bool_ or not jnp.issubdtype(step.dtype(0), jnp.floating):
             return None  # of a float to a boolean: noise is never 0
         finite = jnp.isfinite(x)
         at = jnp.where(finite, x, 0.0).astype(default_float())
