@@ -284,22 +284,22 @@ def beside(x: Array, others: Any) -> Array:
 
 
 # `lax.psum` over the axis of a vmap does not run inside a `shard_map` that checks which axes a value varies along.
-_sum_of_lanes_p = new_primitive("spanax_sum_of_lanes", lambda x, **_: [x], lambda x, **_: [x])
+_sum_over_vmap_p = new_primitive("spanax_sum_over_vmap", lambda x, **_: [x], lambda x, **_: [x])
 
 
-def _batch_sum_of_lanes(axis, args, dims, *, axis_name):
+def _batch_sum_over_vmap(axis, args, dims, *, axis_name):
     ((x,), (dim,)) = args, dims
     if axis.name != axis_name:
-        return _sum_of_lanes_p.bind(x, axis_name=axis_name), [dim]
+        return _sum_over_vmap_p.bind(x, axis_name=axis_name), [dim]
     return [x * axis.size if dim is None else x.sum(dim)], [None]
 
 
-batching.fancy_primitive_batchers[_sum_of_lanes_p] = _batch_sum_of_lanes
+batching.fancy_primitive_batchers[_sum_over_vmap_p] = _batch_sum_over_vmap
 
 
-def sum_of_lanes(x: Array, axis_name: str) -> Array:
+def sum_over_vmap(x: Array, axis_name: str) -> Array:
     """The sum of x over the indices of the surrounding vmap that has this `axis_name`; the same for all of them."""
-    return _sum_of_lanes_p.bind(x, axis_name=axis_name)[0]
+    return _sum_over_vmap_p.bind(x, axis_name=axis_name)[0]
 
 
 class Diagnosis(NamedTuple):

@@ -20,7 +20,7 @@ OBJECTS = "BlackBox Check Command Guide MovingAverage Output Run SpanaxError Spa
 IN_PARTS = {
     "bridges": "Bounded Box Branching Bridge Drawing Facts Local Operation Probing Score Scored Step Tuned".split(),
     "gaps": "Gap GapReport HiddenGradient Jump JumpReport".split(),
-    "judge": "Comparison GradientCheck Interval Row Truth".split(),
+    "judge": "Comparison GradientCheck Group Interval Row Truth".split(),
     "testing": "ContractError Outcome Report check_bridge".split(),
 }
 MODULES = "bridges control gaps hard judge testing".split()

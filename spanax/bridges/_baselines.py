@@ -51,6 +51,7 @@ def less_baseline(
     value = baseline.value if isinstance(baseline, MovingAverage) else baseline
     if isinstance(value, LeaveOneOutMean):
         value = others
+    # With one replicate there are no others, and "auto" means no baseline.
     if value is None:
         return togo
     # Fields of a bridge arrive with the axes of the loops around the site: anything beyond is a batch, and would broadcast.

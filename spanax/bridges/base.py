@@ -96,7 +96,7 @@ class Score(Drawing):
     ...     baseline: float
     ...     facts = sx.bridges.Facts("E[f]", True, "samples", None, "any whose support is fixed", "Williams 1992")
     ...     def draw(self, key, distribution):
-    ...         return distribution.sample(key).astype(float)
+    ...         return sx.ScoreFunction().draw(key, distribution)
     ...     def advantage(self, togo, others):
     ...         return togo - self.baseline
     >>> def loss(logit, *, key):
@@ -140,7 +140,7 @@ class Branching(Drawing):
     >>> class BothSides(sx.bridges.Branching):  # of a Bernoulli draw
     ...     facts = sx.bridges.Facts("E[f]", True, "2", None, "Bernoulli", "the definition of the expectation")
     ...     def draw(self, key, distribution):
-    ...         return distribution.sample(key).astype(float)
+    ...         return sx.ScoreFunction().draw(key, distribution)
     ...     def branches(self, distribution):
     ...         return 2
     ...     def objective(self, key, distribution, rest):

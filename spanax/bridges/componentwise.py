@@ -42,6 +42,7 @@ class Componentwise(Scored):
     baseline: Any = eqx.field(converter=as_baseline)
     pathwise: bool = eqx.field(static=True)
 
+    # Written out for its signature, as that of `ScoreFunction`.
     def __init__(
         self,
         baseline: Literal["auto"] | float | Float[Array, ""] | MovingAverage | None = "auto",

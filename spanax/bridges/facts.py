@@ -3,6 +3,8 @@
 import dataclasses
 
 
+# The one place that says so: the documentation, the command line, `compare` and the contract test all read this record, so that
+# none of them can promise anything else.
 @dataclasses.dataclass(frozen=True)
 class Facts:
     """What an estimator promises.

@@ -33,6 +33,7 @@ class Manual(Bridge):
     vjp: Callable[[Any, Any, Any], Any] | None = eqx.field(static=True, default=None)
     jvp: Callable[[Any, Any, Any], Any] | None = eqx.field(static=True, default=None)
 
+    # Which one decides what is called: with both, a wrong one of them would be used in one mode only, and show there alone.
     def __check_init__(self):
         remedies = "Manual(vjp=lambda x, y, ct: ...)", "Manual(jvp=lambda x, y, v: ...)"
         if (self.vjp is None) == (self.jvp is None):

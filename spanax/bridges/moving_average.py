@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 
+# A value and not an object that changes: under jit nothing may change in place, and the caller carries it like any other state.
 class MovingAverage(eqx.Module):
     """The mean of past costs, as a baseline: `ScoreFunction(baseline=average)`.
 

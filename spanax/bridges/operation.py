@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from jaxtyping import Array, Float
 
 
+# Functions of x and not only values: a bridge decides where, and how often, the operation is evaluated.
 @dataclasses.dataclass(frozen=True)
 class Operation:
     """What a bridge may use of one call of a hard operation, as a function of the array x that the noise is on.

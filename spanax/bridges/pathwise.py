@@ -43,4 +43,5 @@ class Pathwise(Local):
                 "Componentwise() for a mixture",
                 "GumbelSoftmax() for a relaxed Bernoulli or Categorical",
             )
+        # Nothing is stopped: the derivative of the draw is the whole estimate.
         return numpyro_draw(distribution, key, "rsample")

@@ -72,6 +72,7 @@ class Perturbed(Step):
         )
         # The input is stopped: an operation with a derivative of its own, such as a sort, would add it to the estimate.
         up, down = (jax.vmap(operation.hard)(at[None] + step) for step in (sigma * z, -sigma * z))
+        # The same points give the value, so that value and derivative belong to one function.
         mean = jnp.mean((up + down) / 2, 0)
         # Two infinities that are equal differ by NaN, and do not change.
         change = jnp.where(up == down, 0, up - down) / (2 * sigma)

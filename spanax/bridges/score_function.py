@@ -45,6 +45,7 @@ class ScoreFunction(Scored):
 
     baseline: Any = eqx.field(converter=as_baseline)
 
+    # Written out for its signature: the field itself is of whatever type the converter makes.
     def __init__(self, baseline: Literal["auto"] | float | Float[Array, ""] | MovingAverage | None = "auto"):
         self.baseline = baseline
 

@@ -155,9 +155,9 @@ class Smoothing(Bounded):
         rows = [self._between(at, leaf) / s for at, leaf, s in zip(jax.tree.leaves(X), leaves, sigmas, strict=True)]
         u, whole = concatenate_rows(rows, dtype), self._whole(kept)
         change = contract(self._changes(Y, y, whole), ct, dtype)
-        scale = DIRECTIONS[self.directions].scale(u.shape[1])
-        if scale != 1:
-            u, change = u * scale, change * scale
+        if DIRECTIONS[self.directions].one_coordinate:
+            # Each of d coordinates moves in one direction of d: sqrt(d) makes E[u u^T] the identity, as for the others.
+            u, change = u * u.shape[1] ** 0.5, change * u.shape[1] ** 0.5
         if guide is None:
             estimate = gradient(change, u) if whole is None else gradient(change * _weights(whole, dtype), u)
         elif whole is not None:

@@ -26,11 +26,11 @@ def bridges_of(texts: Sequence[str]) -> dict[str, list[Any]]:
             raise SpanaxError(
                 f"--via names {name!r} twice", f'--via "{name}=..., ..." with all of its bridges', where=""
             )
-        found[name] = _listed(bridges)
+        found[name] = _parse_bridges(bridges)
     return found
 
 
-def _listed(text: str) -> list[Any]:
+def _parse_bridges(text: str) -> list[Any]:
     try:
         tree = ast.parse(f"({text},)", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -45,7 +45,7 @@ def _bridge(node: ast.expr) -> Any:
         raise SpanaxError(f"--via {text} is not called", f"{text}()", where="")
     if not isinstance(node, ast.Call):
         raise SpanaxError(f"--via {text!r} is no bridge", "DisARM()", "spanax bridges lists all", where="")
-    bridge = _named(node.func)
+    bridge = _bridge_class(node.func)
     given = [_value(argument) for argument in node.args]
     settings = {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg is not None}
     if len(settings) < len(node.keywords):
@@ -56,7 +56,7 @@ def _bridge(node: ast.expr) -> Any:
         raise SpanaxError(f"--via {text}: {error}", where="") from error
 
 
-def _named(node: ast.expr) -> type[Any]:
+def _bridge_class(node: ast.expr) -> type[Any]:
     """The class that `DisARM` or `sx.DisARM` names."""
     known, name = concrete_bridges(), ast.unparse(node).removeprefix("sx.")
     if name not in known:

@@ -15,7 +15,7 @@ from typing import Any
 import typer
 
 from .._errors import SpanaxError
-from ._messages import told
+from ._messages import explain_failure
 
 FORMS = "a tuple of arguments, a dict of keyword arguments, or a function without arguments that returns either"
 
@@ -47,7 +47,7 @@ def load_value(name: str) -> Any:
     """What `package.module:name` names, or what it returns if it is a function."""
     value = _load(name)
     if callable(value):
-        with told(f"calling {name}() failed"):
+        with explain_failure(f"calling {name}() failed"):
             value = value()
     return value
 
@@ -61,7 +61,7 @@ def _load(name: str) -> Any:
         )
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    with told(f"importing {module} failed"):
+    with explain_failure(f"importing {module} failed"):
         found = importlib.import_module(module)
     walked = module
     for piece in path.split("."):
@@ -72,7 +72,7 @@ def _load(name: str) -> Any:
     return found
 
 
-def fitting(name: str, function: Callable, args_name: str, example: Any) -> tuple[tuple, dict[str, Any]]:
+def bind_arguments(name: str, function: Callable, args_name: str, example: Any) -> tuple[tuple, dict[str, Any]]:
     """Positional and keyword arguments; what can be given by position is, so that `argnums` can name it."""
     if not isinstance(example, (tuple, dict)):
         raise SpanaxError(f"{args_name} gives {_a(example)}", f"make it {FORMS}", where="")
@@ -80,7 +80,7 @@ def fitting(name: str, function: Callable, args_name: str, example: Any) -> tupl
     signature = signature_of(function)
     if signature is None:
         return args, kwargs
-    bound = _bound(signature, args, kwargs) or _bound(signature_of(key_later(function)), args, kwargs)
+    bound = _try_to_bind(signature, args, kwargs) or _try_to_bind(signature_of(key_later(function)), args, kwargs)
     try:
         bound = bound or signature.bind(*args, **kwargs)
     except TypeError as error:
@@ -88,7 +88,7 @@ def fitting(name: str, function: Callable, args_name: str, example: Any) -> tupl
     return bound.args, bound.kwargs
 
 
-def _bound(signature: inspect.Signature | None, args: tuple, kwargs: dict) -> inspect.BoundArguments | None:
+def _try_to_bind(signature: inspect.Signature | None, args: tuple, kwargs: dict) -> inspect.BoundArguments | None:
     try:
         return signature.bind(*args, **kwargs) if signature else None
     except TypeError:
@@ -96,7 +96,7 @@ def _bound(signature: inspect.Signature | None, args: tuple, kwargs: dict) -> in
 
 
 def key_later(function: Callable) -> Callable:
-    """The function, for `fitting`: a `key` that is not among the arguments is given to it later."""
+    """The function, for `bind_arguments`: a `key` that is not among the arguments is given to it later."""
     signature = signature_of(function)
     return functools.partial(function, key=None) if signature and "key" in signature.parameters else function
 

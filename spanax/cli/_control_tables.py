@@ -20,14 +20,14 @@ def print_pendulum(result: pendulum.Result) -> None:
     training, judgement = result.training, result.judgement
     if training is not None and judgement is not None:
         rows = {
-            "judged by": f"{judgement.judge}, {judgement.starts} fixed starts",
-            "mean return": f"{judgement.mean:.1f} (the best there is: {judgement.optimum:.1f})",
-            "regret": f"{judgement.regret:.1f}",
-            "worst return": f"{judgement.worst:.1f}",
+            "judged by": f"{judgement.judge}, {judgement.starts:,} fixed starts",
+            "mean return": f"{judgement.mean:,.1f} (the best there is: {judgement.optimum:,.1f})",
+            "regret": f"{judgement.regret:,.1f}",
+            "worst return": f"{judgement.worst:,.1f}",
             **_training_rows(training),
         }
         show_pairs(where, f"Pendulum by {training.name}, seed {result.settings.seed}", rows)
-        _explained(where, training)
+        _explain_check(where, training)
     show_files(where, result.files)
 
 
@@ -49,7 +49,7 @@ def print_cartpole(result: cartpole.Result) -> None:
         ]
         show_rows(where, f"CartPole, seed {result.settings.seed}", heads, rows)
         judgement = result.learners[0].judgement
-        show_text(where, f"Returns: in {judgement.judge}, from {judgement.starts} fixed starts; 475 is solved.")
+        show_text(where, f"Returns: in {judgement.judge}, from {judgement.starts:,} fixed starts; 475 is solved.")
     show_files(where, result.files)
 
 
@@ -58,7 +58,7 @@ def print_trebuchet(result: trebuchet.Result) -> None:
     training, misses = result.training, result.misses
     if training is not None and misses is not None:
         rows = {
-            "judged by": f"{misses.cases} targets in reach, of {misses.drawn} drawn",
+            "judged by": f"{misses.cases:,} targets in reach, of {misses.drawn:,} drawn",
             "miss, mean": f"{100 * misses.mean:.1f} cm",
             "miss, median": f"{100 * misses.median:.1f} cm",
             "miss, 95%": f"{100 * misses.percentile_95:.1f} cm",
@@ -66,7 +66,7 @@ def print_trebuchet(result: trebuchet.Result) -> None:
             **_training_rows(training),
         }
         show_pairs(where, f"Trebuchet by {training.name}, seed {result.settings.seed}", rows)
-        _explained(where, training)
+        _explain_check(where, training)
     show_files(where, result.files)
 
 
@@ -79,7 +79,7 @@ def print_aim(result: aim.Result) -> None:
         rows.append((str(one.iteration), *(f"{x:z.3f}" for x in numbers)))
     title = f"Aiming at {settings.target:g} m in a wind of {settings.wind:g} m/s"
     show_rows(where, title, ("throw", "angle (°)", "weight (lb)", "distance (m)", "miss (m)"), rows, right=0)
-    show_text(where, f"Aiming took {1000 * result.run_s:.0f} ms, after {result.compile_s:.1f} s of compiling.")
+    show_text(where, f"Aiming took {1000 * result.run_s:,.0f} ms, after {result.compile_s:.1f} s of compiling.")
     show_files(where, result.files)
 
 
@@ -93,6 +93,6 @@ def _training_rows(training: Training) -> dict[str, str]:
     }
 
 
-def _explained(where: Console, training: Training) -> None:
+def _explain_check(where: Console, training: Training) -> None:
     if training.gradient_cosine is not None:
         show_text(where, CHECK)

@@ -24,7 +24,7 @@ WIDEST, NARROWEST = 120, 20  # columns
 
 
 @contextmanager
-def ending(show_traceback: bool) -> Iterator[None]:
+def report_errors(show_traceback: bool) -> Iterator[None]:
     """Work whose errors and interruption end the command with a message and a status; what it prints goes to stderr."""
     try:
         with Work(), redirect_stdout(sys.stderr):
@@ -52,7 +52,7 @@ def show_help(context: typer.Context) -> None:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
+def explain_failure(what: str) -> Iterator[None]:
     """Any error inside as one message: what failed, how, and at which line of the user's."""
     try:
         yield
@@ -90,11 +90,13 @@ def say(text: str) -> None:
     """A message on stderr, laid out for a terminal; a path or a command is not divided, so that it can be copied."""
     if sys.stderr.isatty():
         width = columns(sys.stderr)
-        text = "\n".join(part for line in text.split("\n") for part in filled(line, width, _hanging(line), cut=False))
+        text = "\n".join(
+            part for line in text.split("\n") for part in filled(line, width, _hanging_indent(line), cut=False)
+        )
     typer.echo(text, err=True)
 
 
-def _hanging(line: str) -> str:
+def _hanging_indent(line: str) -> str:
     """As far in as its text; behind the letter of a remedy."""
     start = re.match(r" *(\([a-z]\) )?", line)
     return " " * max(len(start[0]) if start else 0, 2)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress as Bars, TaskID, TextColumn, TimeRemainingColumn
 
 from .._interrupts import keep
 
@@ -28,7 +28,7 @@ def show_progress() -> Iterator[Callable[[Progress], None]]:
     columns = (
         TextColumn("{task.description:<16}"),
         *([BarColumn(bar_width=24)] if wide else []),
-        MofNCompleteColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
         TextColumn("{task.fields[elbo]}"),
         *([TimeRemainingColumn(compact=True, elapsed_when_finished=True)] if wide else []),
     )
@@ -40,7 +40,9 @@ def show_progress() -> Iterator[Callable[[Progress], None]]:
 def _line(console: Console, progress: Progress) -> None:
     _keep(progress)
     if progress.step == progress.steps:
-        console.print(f"{progress.bridge}: {progress.steps} steps, {_elbo(progress)}", soft_wrap=True, highlight=False)
+        console.print(
+            f"{progress.bridge}: {progress.steps:,} steps, {_elbo(progress)}", soft_wrap=True, highlight=False
+        )
 
 
 def _advance(bars: Bars, tasks: dict[str, TaskID], progress: Progress) -> None:

@@ -35,8 +35,12 @@ def print_vae_table(result: Result) -> None:
 def _row(figures: BridgeFigures) -> tuple[str, ...]:
     return (
         figures.name,
-        str(figures.steps),
+        f"{figures.steps:,}",
         f"{figures.elbo:.2f} ± {figures.elbo_se:.2f}",
-        f"{figures.gradient_variance:.3g}",
+        _three_digits(figures.gradient_variance),
         f"{figures.step_ms:.2f}",
     )
+
+
+def _three_digits(x: float) -> str:
+    return f"{x:,.0f}" if 1000 <= abs(x) < 1e6 else f"{x:.3g}"

@@ -10,8 +10,8 @@ import typer
 from .._errors import SpanaxError
 from .._interrupts import keep
 from ._bridge_text import bridges_of
-from ._calls import FORMS, check_positions, fitting, key_later, load_function, load_value, positions
-from ._messages import columns, ending, told
+from ._calls import FORMS, bind_arguments, check_positions, key_later, load_function, load_value, positions
+from ._messages import columns, explain_failure, report_errors
 from ._options import BRIEFEST, LONGEST, MOST, SEEDS, Traceback, between, writable_file
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ def compare(
     Without --vias and --via, the bridges that fit are searched for. The status is 2 where nothing can be compared.
     What the function's module prints goes to stderr.
     """
-    with ending(show_traceback):
+    with report_errors(show_traceback):
         _check_plot(plot)
         keep()  # what was measured is shown
-        found = _compared(function, args, vias, via or [], argnums, seed, draws, budget)
+        found = _run_comparison(function, args, vias, via or [], argnums, seed, draws, budget)
         _write(found, html, plot)
         text = found.to_json() if as_json else found.to_text(columns())
     typer.echo(text)
@@ -67,7 +67,7 @@ def compare(
         raise typer.Exit(BIASED)
 
 
-def _compared(
+def _run_comparison(
     name: str, args_name: str, vias_name: str, via: list[str], argnums: tuple, seed: int, draws: int, budget: float
 ) -> Comparison:
     import jax
@@ -82,9 +82,9 @@ def _compared(
     key = kwargs.pop("key", None)
     key = jax.random.key(seed) if key is None else key
     nums = argnums[0] if len(argnums) == 1 else argnums
-    with told("--via"):  # what a bridge says of its arguments has no place of the user's
+    with explain_failure("--via"):  # what a bridge says of its arguments has no place of the user's
         vias = _vias(vias_name) if vias_name else bridges_of(via)
-    with told(f"{name} cannot be compared"):
+    with explain_failure(f"{name} cannot be compared"):
         if vias:
             return compare(f, *args, key=key, vias=vias, draws=draws, argnums=nums, **kwargs)
         return recommend(f, *args, key=key, budget_seconds=budget, argnums=nums, **kwargs)
@@ -93,7 +93,7 @@ def _compared(
 def _call(name: str, args_name: str) -> tuple[Any, tuple, dict[str, Any]]:
     """The function and its arguments; the keyword `key` is among them only where the user gave one."""
     f = load_function(name)
-    return f, *fitting(name, key_later(f), args_name, load_value(args_name))
+    return f, *bind_arguments(name, key_later(f), args_name, load_value(args_name))
 
 
 def _vias(name: str) -> Any:
@@ -108,7 +108,7 @@ def _check_plot(plot: Path | None) -> None:
     from ..judge.plots import check
 
     if plot is not None:
-        with told("--plot"):
+        with explain_failure("--plot"):
             check(plot)
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ._calls import FORMS, check_positions, fitting, load_function, load_value, positions, signature_of
-from ._messages import columns, ending, told
+from ._calls import FORMS, bind_arguments, check_positions, load_function, load_value, positions, signature_of
+from ._messages import columns, explain_failure, report_errors
 from ._options import FARTHEST, NEAREST, SEEDS, Traceback, between
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def find(
     where the function cannot be looked at.
     What the function's module prints goes to stderr.
     """
-    with ending(show_traceback):
+    with report_errors(show_traceback):
         call = _call(function, args, argnums)
         gaps = _gaps(call, nan)
         found = _jumps(call, radius, seed) if jumps else None
@@ -62,7 +62,7 @@ class _Call(NamedTuple):
 
 def _call(name: str, args_name: str, argnums: tuple[int, ...]) -> _Call:
     function = load_function(name)
-    args, kwargs = fitting(name, function, args_name, load_value(args_name))
+    args, kwargs = bind_arguments(name, function, args_name, load_value(args_name))
     check_positions(argnums, args, args_name)
     return _Call(name, function, args, kwargs, argnums)
 
@@ -73,7 +73,7 @@ def _call(name: str, args_name: str, argnums: tuple[int, ...]) -> _Call:
 def _gaps(call: _Call, nan: bool) -> GapReport:
     import spanax as sx
 
-    with told(f"{call.name} cannot be traced"):
+    with explain_failure(f"{call.name} cannot be traced"):
         return sx.find_gaps(call.function, *call.args, argnums=call.argnums, nan=nan, **call.kwargs)
 
 
@@ -84,7 +84,7 @@ def _jumps(call: _Call, radius: float, seed: int) -> JumpReport:
 
     from .._functions import with_key
 
-    with told(f"looking for jumps of {call.name} failed"):
+    with explain_failure(f"looking for jumps of {call.name} failed"):
         keyed = with_key(call.function, jax.random.key(seed), call.args, call.kwargs)
         call = call._replace(kwargs=keyed)
         chosen = [call.args[number] for number in call.argnums]

@@ -1,14 +1,16 @@
 """`spanax gallery`: the worked problems."""
 
+import importlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .._interrupts import keep
 from ..gallery.names import VaeBridge
 from ._control_tables import print_aim, print_cartpole, print_pendulum, print_trebuchet
-from ._messages import end_interrupted, ending, show_help
+from ._messages import end_interrupted, report_errors, show_help
 from ._options import FOLDER, MOST, SEEDS, Traceback, between, even, writable_folder
 from ._progress import show_progress
 from ._vae_table import print_vae_table
@@ -26,7 +28,23 @@ def _gallery(context: typer.Context) -> None:
     show_help(context)
 
 
-def _ended(interrupted: bool, results: object) -> None:
+def _run(
+    problem: str, show: Callable[[Any], None], results: str, show_traceback: bool, out: Path, **options: Any
+) -> None:
+    """Runs a gallery problem, prints its tables, and ends with the status of an interrupt if Ctrl-C cut it short.
+
+    `results` names the part of its result that holds something where anything was learnt.
+    """
+    run = importlib.import_module(
+        f"..gallery.{problem}", __package__
+    ).run  # here: it imports jax, which --help does not need
+    with report_errors(show_traceback):
+        result = run(out, on_stage=_show_training, **options)
+    show(result)
+    _end(result.interrupted, getattr(result, results))
+
+
+def _end(interrupted: bool, results: object) -> None:
     if interrupted:
         end_interrupted(*(["these are the results so far"] if results else []))
 
@@ -36,7 +54,7 @@ def _show(stage: str) -> None:
 
 
 def _show_training(stage: str) -> None:
-    """Of a training, that is reported from its first update on."""
+    """A stage of a problem that trains: from its first update on there are results to report at Ctrl-C."""
     keep()
     _show(stage)
 
@@ -55,7 +73,9 @@ def vae(
     quick: Quick = False,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST, help="Training steps for each bridge.", show_default="6000, or 500 with --quick"),
+        typer.Option(
+            min=1, max=MOST, help="Training steps for each bridge.", show_default="6,000, or 500 with --quick"
+        ),
     ] = None,
     samples: Annotated[
         int,
@@ -74,7 +94,7 @@ def vae(
     """
     from ..gallery.vae import run
 
-    with ending(show_traceback), show_progress() as on_progress:
+    with report_errors(show_traceback), show_progress() as on_progress:
         result = run(
             out,
             quick=quick,
@@ -85,7 +105,7 @@ def vae(
             on_progress=on_progress,
         )
     print_vae_table(result)
-    _ended(result.interrupted, result.bridges)
+    _end(result.interrupted, result.bridges)
 
 
 @gallery.command()
@@ -107,14 +127,8 @@ def pendulum(
 
     Ctrl-C ends the training early and reports what was learnt until then.
     """
-    from ..gallery.pendulum import run
-
-    with ending(show_traceback):
-        result = run(
-            out, quick=quick, updates=updates, batch=batch, horizon=horizon, seed=seed, on_stage=_show_training
-        )
-    print_pendulum(result)
-    _ended(result.interrupted, result.training)
+    options = {"quick": quick, "updates": updates, "batch": batch, "horizon": horizon, "seed": seed}
+    _run("pendulum", print_pendulum, "training", show_traceback, out, **options)
 
 
 @gallery.command()
@@ -146,14 +160,8 @@ def cartpole(
 
     Ctrl-C ends the training early and reports what was learnt until then.
     """
-    from ..gallery.cartpole import run
-
-    with ending(show_traceback):
-        result = run(
-            out, quick=quick, updates=updates, gradient_updates=gradient_updates, seed=seed, on_stage=_show_training
-        )
-    print_cartpole(result)
-    _ended(result.interrupted, result.learners)
+    options = {"quick": quick, "updates": updates, "gradient_updates": gradient_updates, "seed": seed}
+    _run("cartpole", print_cartpole, "learners", show_traceback, out, **options)
 
 
 @gallery.command()
@@ -162,7 +170,7 @@ def trebuchet(
     quick: Quick = False,
     updates: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST, help="Updates, of 256 throws each.", show_default="2000, or 300 with --quick"),
+        typer.Option(min=1, max=MOST, help="Updates, of 256 throws each.", show_default="2,000, or 300 with --quick"),
     ] = None,
     seed: Seed = 0,
     show_traceback: Traceback = False,
@@ -171,12 +179,8 @@ def trebuchet(
 
     Ctrl-C ends the training early and reports what was learnt until then.
     """
-    from ..gallery.trebuchet import run
-
-    with ending(show_traceback):
-        result = run(out, quick=quick, updates=updates, seed=seed, on_stage=_show_training)
-    print_trebuchet(result)
-    _ended(result.interrupted, result.training)
+    options = {"quick": quick, "updates": updates, "seed": seed}
+    _run("trebuchet", print_trebuchet, "training", show_traceback, out, **options)
 
 
 @gallery.command()
@@ -195,6 +199,6 @@ def aim(
     """
     from ..gallery.aim import run
 
-    with ending(show_traceback):
+    with report_errors(show_traceback):
         result = run(out, target=target, wind=wind, on_stage=_show)
     print_aim(result)

@@ -13,8 +13,7 @@ from pathlib import Path
 from .._errors import SpanaxError
 from ..control.problems.trebuchet.aim import aim
 from ..control.problems.trebuchet.env import Throw, throw
-from ._shared.report import write_report
-from ._shared.requirements import check_requirements
+from ._shared.run import Run
 
 TARGET, WIND, START = 90.0, -2.0, (45.0, 200.0)
 TOLERANCE = 1e-3  # metres
@@ -60,20 +59,15 @@ def run(
 
     `on_stage`: called with "aiming" and "drawing" before each. Raises `SpanaxError` where the target is out of reach.
     """
-    check_requirements()
     settings = Settings(target, wind, TOLERANCE)
-    on_stage("aiming")
+    this = Run(out, "aim", settings, on_stage)
+    this.stage("aiming")
+    # The first call compiles; the second shows what aiming itself takes.
     compile_s, run_s = _seconds(settings), _seconds(settings)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     tries = _tries(settings)
-    on_stage("drawing")
-    pictures = _draw(out, settings, tries)
-    report = write_report(
-        out,
-        "aim",
-        asdict(settings),
-        False,
+    this.stage("drawing")
+    pictures = _draw(this.out, settings, tries)
+    report = this.report(
         tries=[asdict(one) for one in tries],
         error_m=tries[-1].distance - target,
         compile_s=compile_s - run_s,
@@ -84,16 +78,16 @@ def run(
 
 def _seconds(settings: Settings) -> float:
     start = time.perf_counter()
-    _aimed(settings, settings.tolerance)
+    _aim(settings, settings.tolerance)
     return time.perf_counter() - start
 
 
-def _aimed(settings: Settings, tolerance: float) -> Try:
+def _aim(settings: Settings, tolerance: float) -> Try:
     try:
-        found = aim(settings.target, settings.wind, angle=START[0], weight=START[1], tolerance=tolerance)
+        aimed = aim(settings.target, settings.wind, angle=START[0], weight=START[1], tolerance=tolerance)
     except SpanaxError as error:  # its place would be a line of ours, and its remedies are arguments of `control.aim`
         raise SpanaxError(error.problem, "another target or wind", where="") from error
-    return Try(found.iterations, found.angle, found.weight, found.distance)
+    return Try(aimed.iterations, aimed.angle, aimed.weight, aimed.distance)
 
 
 def _tries(settings: Settings) -> tuple[Try, ...]:
@@ -101,8 +95,8 @@ def _tries(settings: Settings) -> tuple[Try, ...]:
     tolerances = [FIRST]
     while tolerances[-1] > settings.tolerance:
         tolerances.append(max(tolerances[-1] / 2, settings.tolerance))
-    found = {one.iteration: one for one in (_aimed(settings, tolerance) for tolerance in tolerances)}
-    return tuple(found[iteration] for iteration in sorted(found))
+    tries = {one.iteration: one for one in (_aim(settings, tolerance) for tolerance in tolerances)}
+    return tuple(tries[iteration] for iteration in sorted(tries))
 
 
 def _draw(out: Path, settings: Settings, tries: tuple[Try, ...]) -> tuple[Path, Path]:
@@ -110,7 +104,7 @@ def _draw(out: Path, settings: Settings, tries: tuple[Try, ...]) -> tuple[Path, 
     from ._throws.scene import scene
 
     still, moving = out / "aim.png", out / "aim.gif"
-    scenes = [scene(_thrown(settings, one)) for one in tries]
+    scenes = [scene(_throw(settings, one)) for one in tries]
     labels = [f"{one.iteration}: {one.angle:.2f}°, {one.weight:.1f} lb, {one.distance:.3f} m" for one in tries]
     approach(still, scenes, labels, target=settings.target, wind=settings.wind)
     last = tries[-1]
@@ -120,5 +114,5 @@ def _draw(out: Path, settings: Settings, tries: tuple[Try, ...]) -> tuple[Path, 
     return still, moving
 
 
-def _thrown(settings: Settings, one: Try) -> Throw:
+def _throw(settings: Settings, one: Try) -> Throw:
     return throw(settings.wind, one.angle, one.weight)

@@ -21,9 +21,8 @@ import spanax as sx
 
 from .. import control
 from ..control.rollout import Policy
-from ._shared.judging import Judgement, judged
-from ._shared.report import PACKAGES, write_report
-from ._shared.requirements import check_requirements
+from ._shared.judging import Judgement, judge
+from ._shared.run import Run
 from .trained import Training, figures
 
 EPS = 1e-3  # of Adam: once the pole stands, its gradients are tiny, and steps of full size would forget the way there
@@ -100,44 +99,35 @@ def run(
     Ctrl-C (`KeyboardInterrupt`) ends the training early: what was learnt until then is judged and drawn, and the result says
     `interrupted`.
     """
-    check_requirements()
     if gradient_updates is None:
         gradient_updates = QUICK_GRADIENT_UPDATES if quick else GRADIENT_UPDATES
     settings = Settings(UPDATES if updates is None else updates, gradient_updates, seed)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    learners, interrupted = _learners(settings, on_stage)
+    this = Run(out, "cartpole", settings, on_stage, packages=("gymnasium",))
+    learners = _learners(this, settings)
     pictures = ()
     if learners:
-        on_stage("drawing")
-        pictures = _draw(out, learners)
-    report = write_report(
-        out,
-        "cartpole",
-        asdict(settings),
-        interrupted,
-        packages=(*PACKAGES, "gymnasium"),
+        this.stage("drawing")
+        pictures = _draw(this.out, learners)
+    report = this.report(
         learners=[{**asdict(one.training), "judgement": asdict(one.judgement)} for one in learners],
     )
-    return Result(settings, learners, interrupted, (*pictures, report))
+    return Result(settings, learners, this.interrupted, (*pictures, report))
 
 
-def _learners(settings: Settings, on_stage: Callable[[str], None]) -> tuple[tuple[Learner, ...], bool]:
-    """Those of at least one update, and whether Ctrl-C cut them short."""
+def _learners(this: Run, settings: Settings) -> tuple[Learner, ...]:
+    """Those of at least one update, until Ctrl-C ends it."""
     learners: list[Learner] = []
-    try:
+    with this.until_interrupted():
         for name, train in (("BPTT", _through_the_simulator), ("policy gradient", _as_a_black_box)):
-            on_stage(f"training: {name}")
+            this.stage(f"training: {name}")
             via, batch, trained = train(settings)
             if len(trained.returns):
-                on_stage(f"judging: {name}")
-                judgement = judged("CartPole-v1", control.CartPole(), trained.policy, STARTS)
+                this.stage(f"judging: {name}")
+                judgement = judge("CartPole-v1", control.CartPole(), trained.policy, STARTS)
                 learners.append(Learner(_figures(name, via, batch, trained), judgement, trained.policy))
             if trained.interrupted:
-                return tuple(learners), True
-    except KeyboardInterrupt:
-        return tuple(learners), True
-    return tuple(learners), False
+                raise KeyboardInterrupt
+    return tuple(learners)
 
 
 def _figures(name: str, via: Any, batch: int, trained: control.Result) -> Training:

@@ -15,9 +15,8 @@ import numpy as np
 
 from .. import control
 from ..control.rollout import Policy
-from ._shared.judging import Judgement, judged
-from ._shared.report import PACKAGES, write_report
-from ._shared.requirements import check_requirements
+from ._shared.judging import Judgement, judge
+from ._shared.run import Run
 from .trained import Training, figures
 
 UPDATES, QUICK_UPDATES = 500, 300
@@ -74,44 +73,29 @@ def run(
     Ctrl-C (`KeyboardInterrupt`) ends the training early: what was learnt until then is judged and drawn, and the result says
     `interrupted`.
     """
-    check_requirements()
     settings = Settings((QUICK_UPDATES if quick else UPDATES) if updates is None else updates, batch, horizon, seed)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    this = Run(out, "pendulum", settings, on_stage, packages=("gymnasium",))
+    # The whole of the 40 steps, not truncated: the swing pays only at its end.
     env, via = control.Pendulum(), control.BPTT(horizon=horizon, truncate=False)
-    trained = _trained(env, via, settings, on_stage)
-    interrupted = trained is None or trained.interrupted
-    if trained is None or not len(trained.returns):
-        report = write_report(out, "pendulum", asdict(settings), interrupted)
-        return Result(settings, None, None, interrupted, (report,))
-    on_stage("judging")
+    trained = this.train(lambda: _train(env, via, settings))
+    if trained is None:
+        return Result(settings, None, None, this.interrupted, (this.report(),))
+    this.stage("judging")
     training = figures("BPTT", via, batch, trained)
-    judgement = Regret(**asdict(judged("Pendulum-v1", env, trained.policy, STARTS)))
-    on_stage("drawing")
-    pictures = _draw(out, env, trained.policy, settings, training, judgement)
-    report = write_report(
-        out,
-        "pendulum",
-        asdict(settings),
-        interrupted,
-        packages=(*PACKAGES, "gymnasium"),
+    judgement = Regret(**asdict(judge("Pendulum-v1", env, trained.policy, STARTS)))
+    this.stage("drawing")
+    pictures = _draw(this.out, env, trained.policy, settings, training, judgement)
+    report = this.report(
         judgement={**asdict(judgement), "regret": judgement.regret},
         training=asdict(training),
     )
-    return Result(settings, training, judgement, interrupted, (*pictures, report))
+    return Result(settings, training, judgement, this.interrupted, (*pictures, report))
 
 
-def _trained(
-    env: control.Pendulum, via: control.BPTT, settings: Settings, on_stage: Callable[[str], None]
-) -> control.Result | None:
-    """None where Ctrl-C came before the first update."""
+def _train(env: control.Pendulum, via: control.BPTT, settings: Settings) -> control.Result:
     first, rest = jax.random.split(jax.random.key(settings.seed))
     policy = control.MLPPolicy(env, key=first)
-    try:
-        on_stage("training")
-        return control.train(env, policy, via=via, key=rest, updates=settings.updates, batch=settings.batch)
-    except KeyboardInterrupt:
-        return None
+    return control.train(env, policy, via=via, key=rest, updates=settings.updates, batch=settings.batch)
 
 
 def _draw(
@@ -120,7 +104,7 @@ def _draw(
     from ._pictures.pendulum import motion, picture
 
     still, moving = out / "pendulum.png", out / "pendulum.gif"
-    title = f"Pendulum by BPTT (judged by whole episodes: {judgement.mean:.1f}; the best there is: {OPTIMUM:.1f})"
+    title = f"Pendulum by BPTT (judged by whole episodes: {judgement.mean:,.1f}; the best there is: {OPTIMUM:,.1f})"
     picture(still, env, policy, training, settings.horizon, title)
     motion(moving, env, policy)
     return still, moving

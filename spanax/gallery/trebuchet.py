@@ -18,8 +18,7 @@ from jaxtyping import Array, Float
 from .. import control
 from ..control.problems.trebuchet.env import Trebuchet, throw
 from ..control.rollout import Policy
-from ._shared.report import write_report
-from ._shared.requirements import check_requirements
+from ._shared.run import Run
 from ._throws.aimer import BATCH, reach, train
 from .trained import Training, figures
 
@@ -74,38 +73,23 @@ def run(
     Ctrl-C (`KeyboardInterrupt`) ends the training early: what was learnt until then is judged and drawn, and the result says
     `interrupted`.
     """
-    check_requirements()
     settings = Settings((QUICK_UPDATES if quick else UPDATES) if updates is None else updates, BATCH, seed)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    env = Trebuchet()
-    trained = _trained(settings, on_stage)
-    interrupted = trained is None or trained.interrupted
-    if trained is None or not len(trained.returns):
-        report = write_report(out, "trebuchet", asdict(settings), interrupted)
-        return Result(settings, None, None, interrupted, (report,))
-    on_stage("judging")
+    this = Run(out, "trebuchet", settings, on_stage)
+    trained = this.train(lambda: train(settings.updates, jax.random.key(settings.seed)))
+    if trained is None:
+        return Result(settings, None, None, this.interrupted, (this.report(),))
+    this.stage("judging")
+    # The check of a gradient throws for every weight of the network: it takes longer than a quick training.
     training = figures("BPTT", control.BPTT(horizon=1, truncate=False), BATCH, trained, check=not quick)
-    winds, targets, missed = _judged(env, trained.policy)
-    misses = _summary(missed)
-    on_stage("drawing")
-    pictures = _draw(out, trained.policy, winds, targets, missed)
-    report = write_report(
-        out, "trebuchet", asdict(settings), interrupted, misses_m=asdict(misses), training=asdict(training)
-    )
-    return Result(settings, training, misses, interrupted, (*pictures, report))
+    winds, targets, missed = _judge(Trebuchet(), trained.policy)
+    misses = _summarize(missed)
+    this.stage("drawing")
+    pictures = _draw(this.out, trained.policy, winds, targets, missed)
+    report = this.report(misses_m=asdict(misses), training=asdict(training))
+    return Result(settings, training, misses, this.interrupted, (*pictures, report))
 
 
-def _trained(settings: Settings, on_stage: Callable[[str], None]) -> control.Result | None:
-    """None where Ctrl-C came before the first update."""
-    try:
-        on_stage("training")
-        return train(settings.updates, jax.random.key(settings.seed))
-    except KeyboardInterrupt:
-        return None
-
-
-def _judged(
+def _judge(
     env: Trebuchet, policy: Policy
 ) -> tuple[Float[np.ndarray, " cases"], Float[np.ndarray, " cases"], Float[np.ndarray, " cases"]]:
     """Winds and targets in reach, and by how many metres the throws miss; always the same cases."""
@@ -117,7 +101,7 @@ def _judged(
     return np.asarray(cases.wind), targets[inside], np.abs(np.asarray(landed) - targets[inside])
 
 
-def _summary(missed: Float[np.ndarray, " cases"]) -> Misses:
+def _summarize(missed: Float[np.ndarray, " cases"]) -> Misses:
     return Misses(
         CASES,
         len(missed),

@@ -3,7 +3,7 @@
 The draw of the latents cuts the gradient to the encoder. Each bridge carries it across in its own way, with the same
 budget of decoder evaluations; `gaussian` replaces the Bernoulli latents by Normal ones, which need no such help.
 
-Data: `_digits`. Model and objective: `_vae_model`. Training: `_vae_training`.
+Data: `_vae/digits.py`. Model and objective: `_vae/model.py`. Training: `_vae/training.py`.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .._errors import SpanaxError
-from ._shared.requirements import check_requirements
+from ._shared.run import Run
 from ._vae import digits
-from ._vae.result import BridgeFigures, Result, Settings, judge, write_figures, write_json
+from ._vae.result import BridgeFigures, Result, Settings, judge, report_rows, write_figures
 from ._vae.training import Training, chunk_size, setup
 from .names import VaeBridge
 
@@ -51,17 +51,15 @@ def run(
     The same `seed` gives the same split, initial parameters and draws. Ctrl-C (`KeyboardInterrupt`) ends the training
     early: what was trained until then is judged and written, and the result says `interrupted`.
     """
-    check_requirements("sklearn")
     if steps is None:
         steps = QUICK_STEPS if quick else STEPS
     settings = _settings(via, steps, samples, seed, variance_repeats)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    this = Run(out, "vae", settings, needs=("sklearn",))
     data = digits.load(seed)
-    trainings, figures, interrupted = _train_all(settings, data, on_progress)
-    files = write_figures(out, data, seed, trainings) if trainings else ()
-    report = write_json(out, settings, figures, interrupted)
-    return Result(settings, figures, interrupted, (*files, report))
+    trainings, figures = _train_all(this, settings, data, on_progress)
+    files = write_figures(this.out, data, seed, trainings) if trainings else ()
+    report = this.report(bridges=report_rows(figures))
+    return Result(settings, figures, this.interrupted, (*files, report))
 
 
 def _settings(via: Sequence[str], steps: int, samples: int, seed: int, variance_repeats: int) -> Settings:
@@ -70,28 +68,26 @@ def _settings(via: Sequence[str], steps: int, samples: int, seed: int, variance_
         raise SpanaxError(f"no bridge of the VAE is named {', '.join(unknown)}", f"one of {', '.join(names)}", where="")
     if samples < 2 or samples % 2:
         raise SpanaxError(f"samples={samples}: DisARM draws pairs, so the number must be even", "samples=4", where="")
-    if steps < 1 or variance_repeats < 2 or not via:
+    if min(steps, variance_repeats - 1, len(via)) < 1:
         raise SpanaxError("nothing to train: at least one bridge, one step and two variance repeats are needed")
     bridges = tuple(dict.fromkeys(VaeBridge(name) for name in via))
     return Settings(bridges, steps, samples, seed, variance_repeats)
 
 
 def _train_all(
-    settings: Settings, data: digits.Digits, on_progress: Callable[[Progress], None]
-) -> tuple[list[Training], tuple[BridgeFigures, ...], bool]:
-    """The trainings of at least one step with their figures, and whether Ctrl-C cut them short."""
+    this: Run, settings: Settings, data: digits.Digits, on_progress: Callable[[Progress], None]
+) -> tuple[list[Training], tuple[BridgeFigures, ...]]:
+    """The trainings of at least one step with their figures."""
     trainings: list[Training] = []
     figures: list[BridgeFigures] = []
-    interrupted = False
-    try:
+    with this.until_interrupted():
         for name in settings.bridges:
             trainings.append(Training(name, setup(name, settings.samples), data, settings.seed))
             on_progress(Progress(name, 0, settings.steps, None))
             for elbo in trainings[-1].chunks(settings.steps, chunk_size(settings.steps)):
                 on_progress(Progress(name, trainings[-1].steps, settings.steps, elbo))
             figures.append(judge(trainings[-1], settings.variance_repeats))
-    except KeyboardInterrupt:
-        interrupted = True
+    # The training that Ctrl-C ended has steps, but has not been judged.
     trainings = [training for training in trainings if training.steps]
     figures += [judge(training, settings.variance_repeats) for training in trainings[len(figures) :]]
-    return trainings, tuple(figures), interrupted
+    return trainings, tuple(figures)

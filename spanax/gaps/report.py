@@ -7,6 +7,7 @@ import html
 import json
 import math
 import os
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from .._layout import WIDTH, filled, table
@@ -170,32 +171,16 @@ class GapReport:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _row(gap)) + "</tr>"
-            for gap in [*self.gaps, *self.bridged]
-        )
-        verdict = f"<b>{html.escape(self.function)}</b>: {self._verdict_in_words}"
+        notes = [f"<b>{html.escape(self.function)}</b>: {self._verdict_in_words}"]
         if self.not_finite is not None:
-            verdict += f"; {html.escape(f'{self.not_finite.problem}: {self.not_finite.place}')}"
+            notes.append(html.escape(f"{self.not_finite.problem}: {self.not_finite.place}"))
         if self.flat and len(self.per_leaf) > 1:
-            verdict += f"; {FLAT}: {html.escape(', '.join(self.flat))}"
-        if len(set(self.per_leaf.values())) > 1:
-            leaves = "".join(
-                f"<tr><td>{html.escape(leaf)}</td><td>{v}</td><td>{MEANING[v]}</td></tr>"
-                for leaf, v in self.per_leaf.items()
-            )
-            verdict += (
-                f"<table><thead><tr><th>leaf</th><th>verdict</th><th></th></tr></thead><tbody>{leaves}</tbody></table>"
-            )
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
-        remedies = "".join(
-            f"<p>{html.escape(gaps)}</p><ul>"
-            + "".join(f"<li><code>{html.escape(r)}</code></li>" for r in remedies)
-            + "</ul>"
-            for remedies, gaps in self._by_remedies()
-        )
-        return f"<div><p>{verdict}</p>{table}{remedies}</div>"
+            notes.append(f"{FLAT}: {html.escape(', '.join(self.flat))}")
+        leaves = [(leaf, verdict, MEANING[verdict]) for leaf, verdict in self.per_leaf.items()]
+        by_leaf = _html_table(("leaf", "verdict", ""), leaves) if len(set(self.per_leaf.values())) > 1 else ""
+        gaps = _html_table(_COLUMNS, [_row(gap) for gap in [*self.gaps, *self.bridged]])
+        remedies = "".join(f"<p>{html.escape(gaps)}</p>{_html_list(lines)}" for lines, gaps in self._by_remedies())
+        return f"<div><p>{'; '.join(notes)}</p>{by_leaf}{gaps}{remedies}</div>"
 
     def to_json(self) -> str:
         """One JSON object with the fields of this class."""
@@ -207,6 +192,17 @@ def _lettered(remedies: Sequence[str], width: int) -> list[str]:
     for letter, remedy in zip("abcdefgh", remedies, strict=False):
         lines += filled(f"  ({letter}) {remedy}", width, "      ")
     return lines
+
+
+def _html_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Nothing for no rows."""
+    head = "".join(f"<th>{name}</th>" for name in columns)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if rows else ""
+
+
+def _html_list(lines: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li><code>{html.escape(line)}</code></li>" for line in lines) + "</ul>"
 
 
 _COLUMNS = ("line", "operation", "kind", "route", "cuts", "source")

@@ -144,6 +144,7 @@ def soft_permutation(x: Row, softness, first: int, count: int) -> Float[Array, "
     inner = range(max(first, 1), min(first + count, n - 1) + 1)
     levels = jnp.asarray([*inner], x.dtype)
     bounds = _along_last(lambda u: quantiles(u, levels, True), _to_noise_units(values, middle, softness))
+    # The probability of a part is the difference of the cdf at its two bounds: every column sums to 1, the differences telescope.
     cdf = KERNELS["laplace"].cdf((bounds[..., :, None] - u[..., None, :]) * _SCALE)
     ends = [jnp.zeros_like(u[..., None, :])] if first == 0 else []
     cdf = jnp.concatenate([*ends, cdf, *([jnp.ones_like(u[..., None, :])] if first + count == n else [])], -2)

@@ -56,6 +56,7 @@ def _compare(
     )
 
 
+# One formula each, for all kernels: d is the difference, and softness the standard deviation of the noise on it.
 def _above(kernel, d, softness):
     return kernel.cdf(units(d, softness))
 
@@ -218,7 +219,7 @@ def equal(x1: Numbers, x2: Numbers, *, via: Via = None, key: MaybeKey = None) ->
 
     >>> import spanax as sx
     >>> print(f"{sx.hard.equal(2.0, 2.1, via=sx.Soft(0.1)):.2f}")
-    0.49
+    0.48
     """
     return _compare("equal", jnp.equal, x1, x2, _peak, via, key)
 
@@ -297,6 +298,7 @@ def isclose(
     # NumPy's tolerance depends on b: held fixed, the relaxed value is a probability of the difference alone.
     width = lax.stop_gradient(atol + rtol * jnp.where(jnp.isfinite(b), jnp.abs(b), 0))
 
+    # P(-width <= d + noise <= width), as a difference of two cdfs.
     def within(kernel, d, softness):
         return kernel.cdf(units(width - d, softness)) - kernel.cdf(units(-width - d, softness))
 

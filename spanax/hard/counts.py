@@ -218,5 +218,6 @@ def histogram(
         exact=within,
         inputs=(edges, x),
     )
+    # Linear in the weights of membership: no gap, and any weights may be differentiated.
     counts = jnp.sum(member, 0) if weights is None else weights.ravel() @ member
     return (counts / (jnp.sum(counts) * jnp.diff(edges)) if density else counts), edges

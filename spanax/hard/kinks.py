@@ -218,6 +218,7 @@ def _pick(name, x1, x2, sign, via, key):
         change = difference(jax.nn.relu(noisy), jax.nn.relu(d))
         return jnp.where(first, x1, x2) + sign * change
 
+    # The larger one, plus what noise adds beyond the tie: the tail is symmetric, and taken on the side where it is small.
     def soft(kernel, d, softness):
         return jnp.where(first, x1, x2) + sign * kernel.tail(jnp.where(d > 0, -d, d), softness)
 

@@ -123,6 +123,7 @@ def logical_and(x1: Truth, x2: Truth, *, via: Via = None, key: MaybeKey = None) 
     >>> sx.hard.logical_and(0.5, 0.5).item()
     0.25
     """
+    # Independence is assumed here and below: the weights do not say how two events are related.
     x1, x2 = alike(*_weights(via, key, x1, x2))
     return x1 * x2
 
@@ -152,6 +153,7 @@ def logical_or(x1: Truth, x2: Truth, *, via: Via = None, key: MaybeKey = None) -
     >>> sx.hard.logical_or(0.5, 0.5).item()
     0.75
     """
+    # Not 1 - (1 - x1)(1 - x2), which rounds small probabilities to multiples of 1e-7.
     x1, x2 = alike(*_weights(via, key, x1, x2))
     return x1 + x2 - x1 * x2
 

@@ -66,6 +66,7 @@ def rank(a: Float[Array, "*s"], axis: int | None = -1, *, via: Via = None, key: 
     # Rows without entries have no middle and no neighbours for the formulas below.
     if x.size == 0:
         return x if position is None else as_float(a)
+    # Laplace noise alone has the closed form in n log n; other kernels would need all n^2 pairs.
     soft = {"laplace": soft_rank}
     return _place(apply("rank", via, key, x=x, hard=hard_rank, soft=soft, identity=_identity, rows=True), position)
 

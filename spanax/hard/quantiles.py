@@ -187,4 +187,5 @@ def _row(share, like):
 
 def _nan_to_all(values):
     """A row whose last value is NaN is all NaN."""
+    # As in NumPy: the quantile of a row with a NaN is NaN, wherever it would lie.
     return jnp.where(jnp.isnan(values[..., -1:]), jnp.nan, values)

@@ -22,6 +22,7 @@ def _signs(kernel, x, softness):
     return 2 * kernel.cdf(units(x, softness)) - 1
 
 
+# A step at every whole number: the kernel sums them.
 def _floors(kernel, x, softness):
     return kernel.floor(x, softness)
 
@@ -73,6 +74,7 @@ def heaviside(
     return apply("heaviside", via, key, x=x, hard=hard, soft=under_noise(_rises), identity=_identity)
 
 
+# P(x + noise > 0).
 def _rises(kernel, x, softness):
     return kernel.cdf(units(x, softness))
 

@@ -16,6 +16,7 @@ from ._apply import array, as_float, on_last
 Weights = Float[Array, "*index n"] | Int[Array, "*index"]
 
 
+# The dtype decides, so that one call serves hard programs with indices and relaxed ones with weights.
 def _is_index(weights: Array) -> bool:
     return jnp.issubdtype(weights.dtype, jnp.integer)
 
@@ -166,6 +167,7 @@ def dynamic_index(
     >>> sx.hard.dynamic_index(jnp.array([1.0, 5.0]), jnp.array([0.5, 0.5]), keepdims=False).item()
     3.0
     """
+    # Integers are not weights: a weight of 1 as an integer would be taken for the index 1.
     if _is_index(array(weights)):
         return lax.dynamic_index_in_dim(array(a), weights, axis, keepdims)
     out = take(a, weights, axis)

@@ -36,7 +36,7 @@ def join_names(names: Sequence[str], most: int = 6) -> str:
     return ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
-def compare_candidates(found: Interval, verdict: Verdict, norm: float) -> str:
+def verdict_in_words(found: Interval, verdict: Verdict, norm: float) -> str:
     """ "biased: 41% (38-44%)", or what could have been seen: "no bias found (< 3%)"."""
     if math.isnan(found.estimate):
         return "not finite"

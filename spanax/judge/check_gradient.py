@@ -114,7 +114,7 @@ class GradientCheck:
         )
         j = self.worst
         error = self.standard_errors[j] + self.tolerances[j]
-        seen = [] if self.p_value < LEVEL else [f"  {self._seen()}"]
+        seen = [] if self.p_value < LEVEL else [f"  {self._visible_errors()}"]
         return "\n".join(
             [
                 f"{self.function}: {verdict} (p = {self.p_value:.2g}, {self.draws} draws)",
@@ -126,21 +126,22 @@ class GradientCheck:
 
     __repr__ = __str__
 
-    def _seen(self) -> str:
+    def _visible_errors(self) -> str:
         """What size of error would have been found, in the whole and in single leaves."""
+        # One sentence grows clause by clause: which clauses there are depends on what the ones before have said.
         whole = self.visible[: len(self.directions) - self.leaves]
         if np.all(self._zero):
             return f"the gradient is 0: a change over {np.max(self.tolerances):.2g} would have been found"
-        said = f"an error over {_share(np.nanmin(whole))} would have been found" if np.nanmin(whole) < 1 else ""
+        text = f"an error over {_share(np.nanmin(whole))} would have been found" if np.nanmin(whole) < 1 else ""
         of_leaves = dict(zip(self.directions[len(whole) :], self.visible[len(whole) :], strict=True))
         seen = [size for size in of_leaves.values() if size < 1]
         blind = [name for name, size in of_leaves.items() if size >= 1]
         if seen:
-            said = f"{said}, " if said else "an error would have been found "
-            said += f"in a single leaf over {_share(max(seen))}{' at the most' if len(seen) > 1 else ''}"
-        if blind and said:
-            said += f"; none in {join_names(blind)}, too noisy for its size"
-        return said or "not even an error of 100% would have been found: more draws=..."
+            text = f"{text}, " if text else "an error would have been found "
+            text += f"in a single leaf over {_share(max(seen))}{' at the most' if len(seen) > 1 else ''}"
+        if blind and text:
+            text += f"; none in {join_names(blind)}, too noisy for its size"
+        return text or "not even an error of 100% would have been found: more draws=..."
 
 
 def _share(size: float) -> str:

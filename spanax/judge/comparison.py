@@ -9,7 +9,7 @@ from typing import Any
 
 from ._numbers import join_names
 from ._show.json import to_json
-from ._show.page import page
+from ._show.page import fragment, page
 from ._show.table import table
 from .rows import Group as Group, Interval as Interval, Row as Row, Truth as Truth
 
@@ -57,13 +57,13 @@ class Comparison:
 
     def notes(self) -> list[tuple[str, str]]:
         """(what it is, text): the recommendation, the code to paste, which leaves are ranked, and the warnings."""
-        told = [("recommended", self.recommendation)]
+        notes = [("recommended", self.recommendation)]
         if self.code:
-            told.append(("code", self.code))
+            notes.append(("code", self.code))
         if self.ranked != tuple(self.rows[0].bias_by_leaf):
             others = "no draw depends on the other leaves, or all candidates have them without noise"
-            told.append(("figures and rank", f"of {join_names(self.ranked)}; {others}"))
-        return told + [("warning", text) for text in self.warnings]
+            notes.append(("figures and rank", f"of {join_names(self.ranked)}; {others}"))
+        return notes + [("warning", text) for text in self.warnings]
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draws the bias-variance plane and the histograms into a file (needs matplotlib: `pip install 'spanax[plots]'`)."""
@@ -81,5 +81,8 @@ class Comparison:
 
     def to_html(self, path: str | os.PathLike[str]) -> None:
         """Writes one page that needs no other file, no network and no script."""
-        text = page(self.rows, self.truth, self.draws, self.accuracy, self.notes())
-        Path(path).write_text(text, encoding="utf-8")
+        Path(path).write_text(page(self._repr_html_()), encoding="utf-8")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the page of `to_html` as one element."""
+        return fragment(self.rows, self.truth, self.draws, self.accuracy, self.notes(), self.histograms)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import SpanaxError, installing
 from ._show.histograms import draw_histograms
-from ._show.plane import draw_plane, key_of_plane
+from ._show.key import draw_key
+from ._show.plane import draw_plane
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +57,7 @@ def figure_of(comparison: Any) -> Figure:
     )
     plane, key = parts[0, 0].subplots(1, 2, width_ratios=[5, 3])
     draw_plane(plane, comparison, rows)
-    key_of_plane(key, comparison, rows)
+    draw_key(key, comparison, rows)
     if coordinates:
         draw_histograms(parts[1, 0], comparison.histograms, drawn)
     return figure

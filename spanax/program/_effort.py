@@ -74,5 +74,6 @@ def _work(eqn: JaxprEqn) -> int:
     sizes = [math.prod(aval(v).shape) for v in (*eqn.invars, *eqn.outvars) if not isinstance(v, Literal)]
     if eqn.primitive is jax.lax.dot_general_p:
         (contracted, _), _ = eqn.params["dimension_numbers"]
+        # The last size is that of the result: each of its entries is a sum over the contracted axes.
         sizes.append(sizes[-1] * math.prod(aval(eqn.invars[0]).shape[k] for k in contracted))
     return max(sizes, default=0)

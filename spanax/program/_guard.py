@@ -47,6 +47,7 @@ _NAMES: dict[types.CodeType, tuple[str, ...]] = {}
 
 def _names(code: types.CodeType) -> tuple[str, ...]:
     """The names of globals and attributes that the code mentions, also in functions inside it."""
+    # Kept for each code object, since each call asks, and code does not change.
     if code not in _NAMES:
         inside = [n for c in code.co_consts if isinstance(c, types.CodeType) for n in _names(c)]
         _NAMES[code] = tuple(dict.fromkeys([*code.co_names, *inside]))

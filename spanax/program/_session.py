@@ -96,6 +96,7 @@ class Cell(Protocol):
         ...
 
 
+# `_python.hooks` implements them. As a protocol, because it imports the values, which import this file.
 class Rules(Protocol):
     """The meaning of operations on the program's values: the session is given them, so that values need not import them."""
 
@@ -167,6 +168,7 @@ class Session:
         self.broken: dict[int, Any] = {}  # containers whose structure depends on the arguments, and why
         # A branch or a loop makes one list of two. Writing it is an error for whoever reads one of the two afterwards.
         self.links: dict[int, list] = {}  # of lists and dicts: those that they stand for, or that stand for them
+        # Such an element is one of several: a write to it would have to change whichever it is.
         self.chosen: dict[int, Any] = {}  # elements of lists by numbers that are not known: read only
         self.columns: list[Any] = []  # of the loops around: arrays that are read row by row
         self.staged = 0  # how many traced branches and loops are around
@@ -288,6 +290,7 @@ class Session:
         code = fault.messages.index(message) + 1
         self.record(fault, 0)
         before = fault.code
+        # A batch of conditions fails if one of them does, as the array operation would.
         first = failed if isinstance(before, int) and not before else (before == 0) & failed
         first = jnp.any(first) if jnp.ndim(first) else jnp.asarray(first, bool)
         fault.code = lax.select(first, jnp.int32(code), jnp.asarray(before, jnp.int32))

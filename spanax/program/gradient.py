@@ -13,6 +13,7 @@ from jaxtyping import Array, Key
 
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
+from .._functions import join_keywords
 from ..bridges.smoothing import Smoothing
 from ._derivatives.nan_gradients import check_choice
 from ._gradient.arguments import Differentiated
@@ -175,9 +176,7 @@ def _call(
 ) -> Differentiated:
     if not callable(f):
         raise SpanaxError(f"{who}() takes a function, not {f!r}", f"sx.{who}(f, x)")
-    if twice := keywords.keys() & (kwargs or {}):
-        raise SpanaxError(f"the keyword argument {min(twice)} is given twice", "kwargs={...}, or the keyword itself")
-    named = {**keywords, **(kwargs or {})}
+    named = join_keywords(keywords, kwargs)
     refuse_foreign(args, named, tables=False)
     return Differentiated.of(f, args, named, argnums)
 

@@ -20,7 +20,7 @@ from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._functions import may_take_key, takes_key
 from .._jaxprs import defined
-from .._primitives import sum_of_lanes
+from .._primitives import sum_over_vmap
 from ..bridges import Drawing
 from ._decisions.choosing import with_bridges
 from ._interpreter.batches import warn_of_batched_loss
@@ -135,7 +135,7 @@ def _mean_of_others(samples: int, togo: Float[Array, "*any"]) -> Float[Array, "*
     if samples == 1:
         return None
     # Leave-one-out by one sum. The replicate's own cost must not be in its baseline: that would bias the gradient.
-    return (sum_of_lanes(togo, _REPLICATES) - togo) / (samples - 1)
+    return (sum_over_vmap(togo, _REPLICATES) - togo) / (samples - 1)
 
 
 def _trace(f, has_aux, key, args, kwargs):

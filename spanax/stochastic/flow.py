@@ -205,7 +205,7 @@ def _next_iteration(label: Label, loop: Path) -> Label:
 
 
 def _after_loop(label: Label, loop: Path) -> Label:
-    """Behind the loop all its iterations are over: a crossing of it orders nothing any more."""
+    """After the loop all its iterations are over: a crossing of it no longer orders anything."""
     site, crossed = label
     return (site, None) if crossed is not None and within(crossed, loop) else label
 

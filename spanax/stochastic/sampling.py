@@ -158,7 +158,7 @@ def with_score(site: Site, key: Key[Array, ""], z: Array, *leaves: Array) -> tup
         return z, jnp.sum(score_of(jax.lax.stop_gradient(z), *leaves))
 
     drawn_again = again(functools.partial(draw_with_score, site, None))(key, *leaves)
-    # The barriers say that both depend on the draw: what reaches a cost by them is the draw's affair. One for each: a draw
+    # The barriers say that both depend on the draw: what reaches a cost by them reaches it by the draw. One for each: a draw
     # without a derivative of its own gets no tangent from the score's.
     drawn, scored = (jax.lax.optimization_barrier((x, z))[0] for x in drawn_again)
     return z + zero_valued(drawn, site.estimate) if jnp.issubdtype(z.dtype, jnp.inexact) else z, scored

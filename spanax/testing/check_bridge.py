@@ -41,15 +41,30 @@ def check_bridge(
       a black box; at `x`, a pytree of floats, or at one with two leaves;
     - `Manual`: linear, and the derivative of `f` at `x`; nothing of that without them.
 
-    `draws`: independent estimates that each mean is taken over; a tenth of it of a `Probing` bridge, a hundredth of a `Step`.
-    Means are allowed 5 standard errors, so that a right bridge fails in fewer than 1 of 1,000 runs: in 0 of 268, with keys of
-    their own, over 39 settings of our bridges, where the largest of 8,400 means was 3.5 standard errors off. A mean so noisy
-    that half of its truth could be missing fails as well, with the advice to take more. The default `key` is fixed, and so is
-    the answer.
     It takes 2 to 20 seconds of one core, most of them to compile. Not checked: draws of other distributions, that pickle finds
     the class of a bridge, or a function that it holds, by its name, and third derivatives.
 
-    Raises `ContractError`, which is a `SpanaxError` and an `AssertionError`, with every check that failed and what it saw.
+    Means are allowed 5 standard errors, so that a right bridge fails in fewer than 1 of 1,000 runs: in 0 of 268, with keys of
+    their own, over 39 settings of our bridges, where the largest of 8,400 means was 3.5 standard errors off. A mean so noisy
+    that half of its truth could be missing fails as well, with the advice to take more.
+
+    **Arguments:**
+
+    - `bridge`: an instance of any class derived from `sx.bridges.Bridge`.
+    - `key`: a PRNG key for all that is random here. The default is fixed, and so is the answer.
+    - `draws`: independent estimates that each mean is taken over, 1,000 at the least; a tenth of it of a `Probing` bridge, a
+      hundredth of a `Step`.
+    - `f`: the function whose derivative a `Manual` bridge is; for no other bridge.
+    - `x`: a pytree of finite floats, the point at which a `Probing` or `Manual` bridge is checked; for no other bridge.
+
+    **Returns:**
+
+    A `spanax.testing.Report`, none of whose checks failed.
+
+    **Raises:**
+
+    - `ContractError`, which is a `SpanaxError` and an `AssertionError`: with every check that failed and what it saw.
+    - `SpanaxError`: `bridge` is not an instance of a bridge, or `f` or `x` are for another kind.
 
     >>> import spanax as sx
     >>> report = check_bridge(sx.StraightThrough(), draws=2_000)
@@ -59,7 +74,8 @@ def check_bridge(
     _check_arguments(bridge, draws, f, x)
     key = jax.random.key(0) if key is None else key
     check_key(key)
-    importlib.import_module("numpyro.distributions")  # which changes the filters of warnings
+    # Importing it changes the filters of warnings, which the check of global settings would take for the bridge's doing.
+    importlib.import_module("numpyro.distributions")
     before, fields = general.settings(), jax.tree.flatten(bridge)
     found = outcomes(general.checks(bridge))
     found += _of_draws_and_steps(bridge, key, draws)
@@ -67,14 +83,15 @@ def check_bridge(
         found += outcomes(probing.checks(bridge, key, draws // 10, x))
     if isinstance(bridge, Manual):
         found += outcomes(host.checks(bridge, key, f, x))
+    # Compared here, before the checks below could change anything themselves.
     same = general.settings() == before
     found += (
-        outcome("unchanged by its use", lambda: general.unchanged(bridge, fields)),
+        outcome("unchanged by its use", lambda: general.require_unchanged(bridge, fields)),
         outcome(
             "global settings", lambda: require(same, "JAX's, NumPy's or Python's settings or random state changed")
         ),
     )
-    report = Report(_shown(bridge), found)
+    report = Report(_text_of(bridge), found)
     if report.failed:
         raise ContractError(report)
     return report
@@ -87,6 +104,7 @@ def _of_draws_and_steps(bridge: Bridge, key: Key[Array, ""], draws: int) -> tupl
         parts.append(outcomes(_draws.checks(bridge, key, draws)))
     if isinstance(bridge, Step):
         parts.append(outcomes(steps.checks(bridge, key, max(draws // 100, 100))))
+    # The first check of each kind fails where it takes none of the draws, or none of the operations.
     taken = [part for part in parts if part[0].problem is None]
     return sum(taken or parts, ())
 
@@ -115,7 +133,7 @@ def _check_point(bridge: Bridge, x: Any) -> None:
         raise SpanaxError(f"check_bridge(x={x!r})", "a pytree of finite floats, such as np.array([0.5, 2.0])")
 
 
-def _shown(bridge: Bridge) -> str:
+def _text_of(bridge: Bridge) -> str:
     try:
         return repr(bridge)
     except Exception:  # a check of its own says so

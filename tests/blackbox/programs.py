@@ -101,13 +101,14 @@ class HangsAt:
 
 
 class CleansUp:
-    """Hangs, and leaves a file when it is interrupted."""
+    """Hangs, and leaves a file when it is interrupted; one beside it says that it has begun."""
 
     def __init__(self, file):
         self.file = str(file)
 
     def __call__(self, x):
         try:
+            pathlib.Path(f"{self.file}.begun").touch()
             time.sleep(60)
         finally:
             pathlib.Path(self.file).touch()

@@ -54,6 +54,7 @@ def test_a_shot_in_awk_is_aimed(tmp_path, x64):
         assert fly.stats().hits > 0
 
 
+@pytest.mark.slow
 def test_rosenbrock_in_awk_is_minimised(x64):
     model = sx.command(["awk", "-f", str(MODELS / "rosenbrock.awk"), "{x}"], inputs="files")
     with ThreadPoolExecutor(2) as threads:

@@ -103,6 +103,7 @@ def test_what_faults_always_is_given_up_and_says_why(executors, where, fault, re
         raise AssertionError(end.reason)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("where", APART)
 def test_poison_is_given_up_and_nothing_else(executors, where):
     ends = list(supervise(Run(executors[where], retries=1), programs.poison_at_7, range(20), same))

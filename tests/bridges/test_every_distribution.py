@@ -99,7 +99,7 @@ def close(found, truth, error):
 
 
 # About 900 comparisons, each allowed 4.5 standard errors: a false alarm in .6% of the keys.
-@pytest.mark.few(30)
+@pytest.mark.few(18)
 @pytest.mark.parametrize("name, i", TABLE)
 def test_scores_have_mean_zero_and_every_bridge_is_right(name, i, key):
     case = CASES[name][i]

@@ -257,6 +257,7 @@ def test_a_main_thread_that_cannot_be_reached_is_left_and_a_second_ctrl_c_leaves
     assert "stopping" in once.screen and "interrupted" in once.screen and "Traceback" not in once.screen
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("program", ["drops", "calls_back"])
 def test_an_interrupt_that_python_drops_or_jax_passes_on_is_shown_as_any_other(folder, program):
     terminal = Terminal(folder, "find", "told:rounds", "--args", f"told:{program}")

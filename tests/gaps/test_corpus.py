@@ -82,7 +82,7 @@ def test_names_are_unique():
     assert len({ids(case) for case in CASES}) == len(CASES)
 
 
-@pytest.mark.few(60)
+@pytest.mark.few(40)
 @every_case
 def test_table_agrees_with_numbers(case):
     with settings(case):
@@ -113,7 +113,7 @@ def report(case):
         return sx.find_gaps(case.function, jnp.asarray(inputs(case)[0]))
 
 
-@pytest.mark.few(80)
+@pytest.mark.few(60)
 @every_case
 def test_verdict(case):
     assert report(case).verdict == case.verdict

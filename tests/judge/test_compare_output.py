@@ -70,7 +70,9 @@ def test_html_is_one_page_that_needs_nothing(found, tmp_path):
     found.to_html(path)
     page = path.read_text(encoding="utf-8")
     assert not re.search(r"<script|https?://|src=|href=|@import|url\(", page)
-    assert 'content="width=device-width' in page and page.count("<tr>") == 3 and page.count("<svg") == 2
+    assert 'content="width=device-width' in page and page.count("<tr>") == 3
+    assert page.count("<svg") == 2 + len(found.histograms["coordinates"])  # times, biases, and draws by element
+    assert found._repr_html_() in page
     assert "a_draw_with_a_name_as_long_as_a_sentence=StraightThrough()" in page
 
 

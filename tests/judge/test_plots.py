@@ -10,7 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from spanax import SpanaxError
 from spanax.judge import plots
 from spanax.judge._show.histograms import shown_range
-from spanax.judge._show.plane import MARKERS, scale_of
+from spanax.judge._show.plane import MARKERS
+from spanax.judge._show.scale import scale_of
 from spanax.judge.comparison import Comparison
 from spanax.judge.rows import Interval, Row, Truth
 
@@ -74,6 +75,13 @@ def plane(figure):
     return figure.subfigs[0].axes[0]
 
 
+def candidates(plane):
+    """The markers of the candidates, without their rims and the ends of their intervals."""
+    return [
+        line for line in plane.lines if line.get_marker() in {m for m, _ in MARKERS.values()} and not line.get_gid()
+    ]
+
+
 def numbers(plane):
     return {text.get_text(): text for text in plane.texts if text.get_text().isdigit()}
 
@@ -99,13 +107,14 @@ def test_another_suffix_and_a_missing_matplotlib_are_said_before_anything_is_dra
 def test_each_candidate_stands_at_its_squared_bias_and_its_variance_after_a_second(plane):
     points = {
         (line.get_marker(), line.get_markerfacecolor(), *np.round(line.get_xydata()[0], 6))
-        for line in plane.lines
-        if len(line.get_xdata()) == 1 and line.get_marker() != "|"
+        for line in candidates(plane)
     }
     none_found, zero = plane.get_xticks()[0], plane.get_yticks()[0]
     expected = set()
     for r in ROWS[:-1]:
         x = math.log10(r.bias.estimate**2) if r.verdict == "biased" else none_found
+        # Three stand at one height in the strip of "none found", where the place along the axis means nothing: side by side.
+        x += {"b": 1, "c": -1}.get(r.label, 0) * 0.042 * np.diff(plane.get_xlim())[0]
         y = math.log10(r.variance * r.microseconds * SECOND) if r.variance else zero
         expected.add((*MARKERS[r.verdict], *np.round((x, y), 6)))
     assert points == expected
@@ -144,11 +153,24 @@ def test_no_two_numbers_overlap_and_none_covers_a_marker(plane, figure):
     assert sorted(shown, key=int) == [str(k) for k in range(1, len(ROWS))]
     boxes = [text.get_window_extent() for text in shown.values()]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
-    markers = [line for line in plane.lines if len(line.get_xdata()) == 1 and line.get_marker() != "|"]
-    places = plane.transData.transform([line.get_xydata()[0] for line in markers])
+    places = plane.transData.transform([line.get_xydata()[0] for line in candidates(plane)])
     assert not any(box.contains(x, y) for box in boxes for x, y in places)
     frame = plane.get_window_extent()
     assert all(frame.contains(box.x0, box.y0) and frame.contains(box.x1, box.y1) for box in boxes)
+
+
+def test_markers_do_not_overlap_and_no_interval_runs_through_another_marker(plane):
+    places = plane.transData.transform([line.get_xydata()[0] for line in candidates(plane)])
+    size = 7 * plane.figure.get_dpi() / 72
+    assert min(math.dist(a, b) for i, a in enumerate(places) for b in places[:i]) > size
+    whiskers = [line for line in plane.lines if len(line.get_xdata()) == 2 and line.get_color() == "black"]
+    pieces = [
+        plane.transData.transform(line.get_xydata()) for line in whiskers if line.get_xdata()[0] > plane.get_xticks()[1]
+    ]
+    assert len(pieces) >= 6
+    for (left, y), (right, _) in pieces:
+        struck = [x for x, height in places if abs(height - y) < size / 2 and left < x < right]
+        assert len(struck) <= 1  # a biased candidate's own interval
 
 
 def test_the_key_names_every_candidate_and_what_could_not_be_drawn(figure):

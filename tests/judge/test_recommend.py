@@ -15,7 +15,7 @@ from spanax import SpanaxError
 from spanax.judge._measure.arguments import Arguments
 from spanax.judge._measure.sites import draws_of
 from spanax.judge._search import proposals, search as _search
-from spanax.judge._search.halving import FIRST, Trial, halve, ranked
+from spanax.judge._search.halving import FIRST, Trial, halve, rank_trials
 from spanax.judge._search.search import Search
 from spanax.judge.recommend import recommend
 
@@ -159,22 +159,22 @@ def test_moments_are_those_of_numpy():
 def test_the_rank_is_by_time_to_accuracy():
     trials = drawn(trial("good", spread=0.5), trial("noisy", spread=2.0), trial("slow", spread=0.5))
     trials[2].seconds[:] = [1.0]
-    assert [t.label for t in ranked(trials[::-1], 0.1)] == ["good", "noisy", "slow"]
+    assert [t.label for t in rank_trials(trials[::-1], 0.1)] == ["good", "noisy", "slow"]
 
 
 def test_a_bias_is_seen_against_the_sound_one_and_nan_is_last():
     biased = trial("biased", mean=(1.5, 1.0), spread=0.01, unbiased=False, sound=False)
     broken = trial("broken", mean=(np.nan, 1.0), spread=0.0)
     trials = drawn(broken, biased, trial("sound", spread=0.5))
-    assert [t.label for t in ranked(trials, 0.1)] == ["sound", "biased", "broken"]
+    assert [t.label for t in rank_trials(trials, 0.1)] == ["sound", "biased", "broken"]
     near = trial("nearly", mean=(1.01, 1.0), spread=0.01, unbiased=False, sound=False)
-    assert [t.label for t in ranked(drawn(near, trial("sound", spread=0.5)), 0.1)] == ["nearly", "sound"]
+    assert [t.label for t in rank_trials(drawn(near, trial("sound", spread=0.5)), 0.1)] == ["nearly", "sound"]
 
 
 def rounds(trials, **options):
     heard = []
     settings = {"keep": (2, 1), "deadline": time.perf_counter() + 60, "accuracy": 0.1, **options}
-    return halve(trials, told=lambda *round: heard.append(round), **settings), heard
+    return halve(trials, on_round=lambda *round: heard.append(round), **settings), heard
 
 
 def test_each_round_keeps_the_better_half_and_draws_twice_as_often():

@@ -115,7 +115,6 @@ def test_unbiased_bridges_are_called_biased_once_in_100_times(via, truth):
     assert caught > 10 * biased + 20  # a factor of two, also through the noise of the score function
 
 
-@pytest.mark.slow
 def test_a_noisy_truth_raises_no_false_alarms():
     found = gradients(sx.LeaveOneOut(), THETA, 1)
     other = gradients(sx.ScoreFunction(), THETA, 2)

@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
 
 def main() -> int:
     options = arguments()
-    faults = [fault for fault in FAULTS if options.only in f"{fault.file}: {fault.name}"]
+    faults = [fault for fault in FAULTS if any(text in f"{fault.file}: {fault.name}" for text in options.only)]
     os.environ.setdefault("XLA_FLAGS", quick_flags())  # asked for once, and not by each run of pytest
     outcomes, start = [], time.monotonic()
     with tempfile.TemporaryDirectory(prefix="spanax-mutants-") as folder:
@@ -130,7 +130,7 @@ def line(outcome: Outcome) -> str:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("--only", default="", help="faults whose line has this text")
+    parser.add_argument("--only", nargs="+", default=[""], help="faults whose line has one of these texts")
     parser.add_argument("--jobs", type=int, default=2, help="faults at a time")
     return parser.parse_args()
 

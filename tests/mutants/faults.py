@@ -25,7 +25,7 @@ FAULTS = [
     Fault(
         "a draw that reaches a cost gets none of it",
         "stochastic/_credit.py",
-        "[[c in self.crossed[s] and not self.shared(s, c) for c",
+        "[[c in self.crossed[s] and not self.shared_loops(s, c) for c",
         "[[c in self.crossed[s] and c == self.costs[0] for c",
         "stochastic/test_credit.py",
     ),
@@ -67,8 +67,8 @@ FAULTS = [
     Fault(
         "the mean over all replicates instead of the others",
         "stochastic/expectation.py",
-        "return (sum_of_lanes(togo, _REPLICATES) - togo) / (samples - 1)",
-        "return sum_of_lanes(togo, _REPLICATES) / samples",
+        "return (sum_over_vmap(togo, _REPLICATES) - togo) / (samples - 1)",
+        "return sum_over_vmap(togo, _REPLICATES) / samples",
         "stochastic/test_expectation.py stochastic/test_credit.py",
     ),
     Fault(
@@ -109,9 +109,9 @@ FAULTS = [
     ),
     Fault(
         "both points of an antithetic pair on the same side",
-        "bridges/smoothing.py",
-        "jnp.concatenate([up, leaf[None] - step]) if self.antithetic",
-        "jnp.concatenate([up, leaf[None] + step]) if self.antithetic",
+        "bridges/_probing/probes.py",
+        "jnp.concatenate([leaf[None] + move, leaf[None] - move])",
+        "jnp.concatenate([leaf[None] + move, leaf[None] + move])",
         "bridges/test_smoothing_bridge.py",
     ),
     Fault(
@@ -131,8 +131,8 @@ FAULTS = [
     Fault(
         "finite differences by twice the step",
         "bridges/finite_difference.py",
-        "contracted(rise, ct, dtype) / run)",
-        "contracted(rise, ct, dtype) / (2 * run))",
+        "contract(rise, ct, dtype) / run)",
+        "contract(rise, ct, dtype) / (2 * run))",
         "bridges/test_finite_difference.py",
     ),
     Fault(
@@ -194,15 +194,15 @@ FAULTS = [
     Fault(
         "a lifted loop hands on what it was given",
         "program/_flow/loop.py",
-        "return plan.outputs(1, outs), appended.outputs(0, outs)",
-        "return list(leaves), appended.outputs(0, outs)",
+        "return settled.plan.outputs(1, outputs), appended.outputs(0, outputs)",
+        "return list(leaves), appended.outputs(0, outputs)",
         "program/test_lift.py",
     ),
     Fault(
         "a lifted loop that is guarded goes on after its end",
         "program/_flow/loop.py",
-        "[jnp.where(runs, b, a) for",
-        "[b for",
+        "*(jnp.where(runs, b, a) for",
+        "*(b for",
         "program/test_lift.py",
     ),
     Fault(
@@ -229,8 +229,8 @@ FAULTS = [
     Fault(
         "the noise of the truth is left out of the test of a bias",
         "judge/_measure/statistics.py",
-        "squares += _variance_under_no_bias(truth.moments, apart, parts) / truth.moments.draws",
-        "pass",
+        "            squares += _variance_under_no_bias(theirs, apart, parts) / theirs.draws\n",
+        "",
         "judge/test_statistics.py",
     ),
     Fault(

@@ -1,10 +1,10 @@
 """The reference names everything that is public, once, by its shortest path, and nothing else."""
 
+import ast
 import collections
 import importlib
 import inspect
 import pathlib
-import pkgutil
 import re
 
 import spanax as sx
@@ -14,9 +14,10 @@ NAMED = [name for page in PAGES for name in re.findall(r"^::: (spanax[.\w]+)", p
 
 
 def places():
-    """The modules that users take names from: the package, and of its parts those that it hands on as modules."""
-    parts = (part.name for part in pkgutil.iter_modules(sx.__path__) if part.ispkg and not part.name.startswith("_"))
-    return [sx, *(module for module in (getattr(sx, part, None) for part in parts) if inspect.ismodule(module))]
+    """The modules that users take names from: the package, and the parts that it says it hands on (`from . import part`)."""
+    nodes = [node for node in ast.walk(ast.parse(inspect.getsource(sx))) if isinstance(node, ast.ImportFrom)]
+    parts = [alias.name for node in nodes if node.module is None for alias in node.names]
+    return [sx, *(getattr(sx, part) for part in parts if not part.startswith("_"))]
 
 
 def names(module):

@@ -73,7 +73,7 @@ def flat(x):
     return [y for part in x for y in flat(part)] if isinstance(x, list | tuple) else [np.asarray(x)]
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.filterwarnings("ignore:numpy.fix is deprecated")  # by newer versions of NumPy
 @pytest.mark.parametrize("part", range(8))
 def test_every_function(part):

@@ -52,7 +52,7 @@ def test_there_are_enough_programs():
     assert len(CASES) == len(NAMED) >= 200
 
 
-@pytest.mark.few(60)
+@pytest.mark.few(40)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_value_and_gradient(case, x64):
     program = case.function if case.is_scalar else lambda *args: np.sum(case.function(*args))

@@ -21,7 +21,7 @@ PROGRAMS = [
 ]
 
 
-@pytest.mark.few(8)
+@pytest.mark.few(4)
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_value_and_gradient(program: Program):
     """The value is NumPy's, the gradient that of central differences, along unit or random directions of each argument."""

@@ -60,7 +60,7 @@ def keys_drawn_from(idiom, key):
     return seen
 
 
-@pytest.mark.few(20)
+@pytest.mark.few(12)
 @pytest.mark.parametrize("name", IDIOMS)
 def test_an_idiom(name):
     idiom, verdict = IDIOMS[name]

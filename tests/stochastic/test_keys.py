@@ -444,7 +444,7 @@ SHARED = [
 ]
 
 
-@pytest.mark.few(15)
+@pytest.mark.few(10)
 @pytest.mark.parametrize("raw", [False, True], ids=["typed", "raw"])
 @pytest.mark.parametrize("f", SHARED, ids=lambda f: f.__name__)
 def test_shared_keys_raise(f, raw):
@@ -687,7 +687,7 @@ DISTINCT = [
 ]
 
 
-@pytest.mark.few(10)
+@pytest.mark.few(6)
 @pytest.mark.parametrize("raw", [False, True], ids=["typed", "raw"])
 @pytest.mark.parametrize("f", DISTINCT, ids=lambda f: f.__name__)
 def test_distinct_keys_do_not(f, raw):

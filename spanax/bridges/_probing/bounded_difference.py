@@ -45,6 +45,7 @@ class BoundedDifference(Tuned):
         """Also the middle of the line, which is not x if x lies at a bound."""
         if not self.via.chooses:
             return None
+        # x at a bound has no room for a line through it: the pilot looks along one near x.
         middle, reach = self._line(x)
         P = pilot_points(middle, reach)
         return self.box.clip(jax.tree.map(lambda at, rows: jnp.concatenate([at[None], rows]), middle, P))

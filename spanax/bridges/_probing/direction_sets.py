@@ -20,9 +20,13 @@ _SMOOTHED = "E[f(x + sigma u)], u standard normal: the smoothed function"
 
 
 class DirectionSet(abc.ABC):
-    """One kind of directions, looked up by its name in `DIRECTIONS`. `unbiased_for`: as in the bridge's `Facts`."""
+    """One kind of directions, looked up by its name in `DIRECTIONS`.
 
-    unbiased_for = _SMOOTHED
+    - `unbiased_for`: as in the bridge's `Facts`;
+    - `one_coordinate`: does a direction move one coordinate only, so that E[u u^T] is the identity over their number?
+    """
+
+    unbiased_for, one_coordinate = _SMOOTHED, False
 
     @abc.abstractmethod
     def block(self, pairs: int, size: int, blocks: int) -> int:
@@ -31,10 +35,6 @@ class DirectionSet(abc.ABC):
     @abc.abstractmethod
     def draw(self, key: Key[Array, ""], pairs: int, size: int, block: int, dtype) -> Float[Array, "pairs size"]:
         """The directions, in rows."""
-
-    def scale(self, size: int) -> float:
-        """What a direction is multiplied by so that E[u u^T] is the identity."""
-        return 1.0
 
 
 class _Gaussian(DirectionSet):
@@ -77,16 +77,13 @@ class _Coordinate(DirectionSet):
     """u = z e_i: each estimates one coordinate of a derivative, of f smoothed along that coordinate only."""
 
     unbiased_for = "E[f(x + sigma z e_i)] in each coordinate i, z standard normal"
+    one_coordinate = True
 
     def block(self, pairs, size, blocks):
         return size
 
     def draw(self, key, pairs, size, block, dtype):
         return coordinates(key, pairs, size, dtype)
-
-    def scale(self, size):
-        # e_i is one coordinate of `size`, drawn with probability 1/size: E[u u^T] is the identity over size.
-        return size**0.5
 
 
 DIRECTIONS: dict[str, DirectionSet] = {

@@ -12,10 +12,11 @@ import abc
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, PyTree
+from jaxtyping import Array, Bool
 
 from ..._errors import SpanaxError
 from ..._math.directions import widest
+from ..._pytree import PyTree
 from .probes import both_ways, keep_rows
 
 Kept = Bool[Array, " n"] | None

@@ -62,7 +62,7 @@ def motion(path: Path, env: control.CartPole, policy: Policy) -> None:
     long, side = 2 * float(env.length), float(env.x_threshold)
     figure = Figure(figsize=(5.4, 2.9), dpi=100)
     ax = figure.add_axes((0.01, 0.01, 0.98, 0.86))
-    ax.set(xlim=(-2.9, 2.9), ylim=(-0.55, long + 0.95), aspect="equal")
+    ax.set(xlim=(-2.9, 2.9), ylim=(-0.65, long + 0.85), aspect="equal")
     ax.axis("off")
     figure.text(0.04, 0.91, "CartPole by BPTT", fontsize=12)
     clock = figure.text(0.96, 0.91, "", fontsize=12, ha="right", family="monospace")
@@ -75,6 +75,7 @@ def motion(path: Path, env: control.CartPole, policy: Policy) -> None:
     (axle,) = ax.plot([], [], "o", color="white", markersize=4, zorder=4)
     arrow = FancyArrowPatch((0, 0), (0, 0), mutation_scale=14, color="tab:red", linewidth=2, arrowstyle="-|>")
     ax.add_patch(arrow)
+    name = ax.text(0, -0.5, "mean push", color="tab:red", fontsize=10, ha="center", va="center")
 
     def change(number):
         x, angle, push = float(places[number]), float(angles[number]), float(pushes[number])
@@ -82,6 +83,7 @@ def motion(path: Path, env: control.CartPole, policy: Policy) -> None:
         pole.set_data([x, x + long * np.sin(angle)], [0.08, 0.08 + long * np.cos(angle)])
         axle.set_data([x], [0.08])
         arrow.set_visible(abs(push) > 0.1 and bool(alive[number]))
+        name.set_x(x)
         arrow.set_positions((x, -0.35), (x + 0.9 * push, -0.35))
         clock.set_text(f"{number * EVERY * env.tau:.1f} s" if alive[number] else "fallen")
 

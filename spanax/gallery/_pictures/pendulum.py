@@ -23,39 +23,50 @@ def picture(path: Path, env: control.Pendulum, policy: Policy, training: Trainin
 
     figure = Figure(figsize=(9, 7), layout="constrained")
     grid = figure.add_gridspec(2, 2, height_ratios=(5, 6))
-    _curve(figure.add_subplot(grid[0, :]), training, horizon, title)
+    figure.suptitle(title, fontsize=12)
+    _curve(figure.add_subplot(grid[0, :]), training, horizon)
     angles, torques = _swings(env, policy, np.radians(DEGREES))
     seconds = np.arange(STEPS) * env.dt
     left, right = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
     for angle, torque, degrees, (dashes, colour) in zip(angles, torques, DEGREES, LOOKS, strict=True):
         left.plot(seconds, np.degrees(angle), dashes, color=colour, linewidth=1.5)
-        right.plot(seconds, torque, dashes, color=colour, linewidth=1.5, label=f"from {degrees}°")
+        right.plot(
+            seconds,
+            torque,
+            dashes,
+            color=colour,
+            linewidth=1.5,
+            label=f"from {degrees}°".replace("-", "\N{MINUS SIGN}"),
+        )
     lowest, highest = (180 * round(edge(np.degrees(angles)) / 180) for edge in (np.min, np.max))
     left.set(
-        xlabel="seconds", ylabel="angle from upright (°)", title="Swinging up", yticks=range(lowest, highest + 1, 90)
+        xlabel="time (s)", ylabel="angle from upright (°)", title="Swinging up", yticks=range(lowest, highest + 1, 90)
     )
     for upright in range(360 * (lowest // 360), highest + 1, 360):
         if lowest <= upright <= highest:
             left.axhspan(upright - 6, upright + 6, color="0.85", zorder=0)
-    right.set(xlabel="seconds", ylabel="torque (N m)", title=f"Torque, at most {env.max_torque:g} N m")
-    right.legend(loc="upper right", handlelength=3, fontsize=9)
+    right.set(xlabel="time (s)", ylabel="torque (N m)", title=f"Torque, at most {env.max_torque:g} N m")
+    # Below both: inside of one it would cover its curves.
+    names = right.get_legend_handles_labels()
+    figure.legend(*names, loc="outside lower center", ncols=len(DEGREES), handlelength=3, fontsize=9, frameon=False)
     for ax in (left, right):
         ax.grid(alpha=0.3)
         ax.margins(x=0.01)
     figure.savefig(path, dpi=150)
 
 
-def _curve(ax, training: Training, horizon: int, title: str) -> None:
+def _curve(ax, training: Training, horizon: int) -> None:
     if training.curve:
         steps, returns = (np.array(column) for column in zip(*training.curve, strict=True))
         label = f"first {horizon} steps, mean of {training.batch} episodes"
         ax.plot(steps, returns, "o", color="0.7", markersize=3, label=label)
         kernel = np.full(min(15, len(steps)), 1 / min(15, len(steps)))
         ax.plot(*(np.convolve(x, kernel, "valid") for x in (steps, returns)), "-", color="0", label="moving mean")
-    ax.set(xlabel="steps of the environment", ylabel=f"return of {horizon} steps", title=title)
+    ax.set(xlabel="steps of the environment", ylabel=f"return of {horizon} steps")
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.grid(alpha=0.3)
-    ax.legend(loc="lower right")
+    # Above the axes: where there is room inside depends on how the training went.
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=9)
 
 
 def motion(path: Path, env: control.Pendulum, policy: Policy) -> None:
@@ -77,6 +88,7 @@ def motion(path: Path, env: control.Pendulum, policy: Policy) -> None:
         (0, 0), (0, 0), mutation_scale=18, color="tab:red", linewidth=2.5, arrowstyle="-|>", zorder=4
     )
     ax.add_patch(arrow)
+    name = ax.text(0, 0, "torque", color="tab:red", fontsize=10, ha="center", va="center", zorder=5)
 
     def change(number):
         rod.set_data([0, -np.sin(angles[number])], [0, np.cos(angles[number])])
@@ -84,6 +96,8 @@ def motion(path: Path, env: control.Pendulum, policy: Policy) -> None:
         # Around the pivot, from the right (or the left) side over the top: a positive torque turns against the clock.
         ends = 0.42 * np.array([[np.sin(a), np.cos(a)] for a in (1.2 * turn, -1.2 * turn)])
         arrow.set_visible(abs(turn) > 0.08)
+        # The name stands on the side of the pivot where the rod is not.
+        name.set_position((0, 0.62 if np.cos(angles[number]) < 0 else -0.3))
         arrow.set_positions(*map(tuple, ends))
         arrow.set_connectionstyle("arc3", rad=0.55 * turn)
         clock.set_text(f"{number * env.dt:.1f} s")

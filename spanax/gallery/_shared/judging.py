@@ -24,7 +24,7 @@ class Judgement:
     worst: float
 
 
-def judged(gym_id: str, env: Env, policy: Policy, starts: Float[np.ndarray, "n state"]) -> Judgement:
+def judge(gym_id: str, env: Env, policy: Policy, starts: Float[np.ndarray, "n state"]) -> Judgement:
     """In Gymnasium's environment `gym_id`, or where gymnasium is not installed in `env`, which has the same rules."""
     if find_spec("gymnasium") is None:
         judge, returns = f"Spanax's {type(env).__name__}", evaluate(env, policy, np.asarray(starts, np.float32))

@@ -21,14 +21,14 @@ def write_gif(path: Path, figure: Figure, change: Callable[[int], None], frames:
     """
     from PIL import Image
 
-    pictures = [_drawn(figure, change, number) for number in range(frames)]
+    pictures = [_render(figure, change, number) for number in range(frames)]
     some = np.concatenate([np.asarray(pictures[number]) for number in {0, frames // 3, frames // 2, frames - 1}])
     palette = Image.fromarray(some).quantize(COLOURS)
     first, *rest = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
     first.save(path, save_all=True, append_images=rest, duration=round(1000 * seconds), loop=0, optimize=True)
 
 
-def _drawn(figure: Figure, change: Callable[[int], None], number: int):
+def _render(figure: Figure, change: Callable[[int], None], number: int):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 

@@ -45,15 +45,17 @@ def misses(
     lines = {"median": np.median(missed), "mean": np.mean(missed), "95%": np.percentile(missed, 95)}
     for (name, at), dashes in zip(lines.items(), ("-", "--", ":"), strict=True):
         left.axvline(float(100 * at), linestyle=dashes, color="0", label=f"{name}: {100 * at:.1f} cm")
-    left.set(xscale="log", xlabel="miss (cm)", ylabel="throws", title=f"{len(missed)} targets in reach")
-    left.xaxis.set_major_formatter("{x:g}")
-    left.legend(loc="upper left", handlelength=2.5)
+    left.set(xscale="log", xlabel="miss (cm)", ylabel="throws", title=f"{len(missed):,} targets in reach")
+    left.xaxis.set_major_formatter("{x:,g}")
+    left.yaxis.set_major_formatter("{x:,.0f}")
+    # Below the axes: inside, it would cover bars of one run or another.
+    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, handlelength=2.5)
     norm = LogNorm(*np.percentile(centimetres, (2, 98)))
     dots = right.scatter(
         winds, targets, c=centimetres, cmap="gray_r", norm=norm, s=22, edgecolors="0.4", linewidths=0.4
     )
     right.set(xlabel="wind (m/s)", ylabel="target (m)", title="Where it misses")
-    figure.colorbar(dots, ax=right, label="miss (cm)", format="{x:g}", extend="both")
+    figure.colorbar(dots, ax=right, label="miss (cm)", format="{x:,g}", extend="both")
     figure.savefig(path, dpi=150)
 
 
@@ -61,7 +63,7 @@ def approach(path: Path, scenes: Sequence[Scene], labels: Sequence[str], *, targ
     """The flights of several throws, the later the darker, the last one drawn boldly."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5), layout="constrained")
+    figure = Figure(figsize=(10.5, 4.6), layout="constrained")
     ax = figure.add_subplot()
     dashes = ("--", ":", "-.")
     for number, (scene, label) in enumerate(zip(scenes, labels, strict=True)):
@@ -77,10 +79,15 @@ def approach(path: Path, scenes: Sequence[Scene], labels: Sequence[str], *, targ
     ax.axhline(0, color="0.4", linewidth=1)
     arrow(ax, wind, (0.9, 0.88), 0.12)
     ax.text(0.9, 0.92, f"wind {wind:+.1f} m/s", transform=ax.transAxes, ha="center")
-    ax.set(
-        ylim=(0, 1.3 * highest), xlabel="metres", ylabel="height (m)", title=f"Aiming at {target:g} m by the gradient"
+    # To the right of the flag, and with room there: the flights come down on its left.
+    ax.annotate("target", (target, 0.1 * highest), (9, 0), textcoords="offset points", va="center", fontsize=9)
+    ax.set_xlim(right=1.12 * max(target, *(float(scene.projectile[:, 0].max()) for scene in scenes)))
+    title = f"Aiming at {target:g} m by the gradient"
+    ax.set(ylim=(0, 1.3 * highest), xlabel="distance (m)", ylabel="height (m)", title=title)
+    # Beside the axes: the flights take all of the room inside.
+    ax.legend(
+        loc="upper left", bbox_to_anchor=(1.01, 1), title="throw: angle, weight, distance", fontsize=9, frameon=False
     )
-    ax.legend(loc="upper left", title="throw: angle, weight, distance", fontsize=9)
     ax.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
 
@@ -93,11 +100,12 @@ def motion(path: Path, scene: Scene, *, target: float, wind: float, title: str, 
     figure.text(0.03, 0.945, title, fontsize=12)
     clock = figure.text(0.97, 0.945, "", fontsize=12, ha="right", family="monospace")
     machine = _Machine(figure.add_axes((0.02, 0.44, 0.46, 0.49)), scene)
-    _told(figure.add_axes((0.52, 0.45, 0.46, 0.45)), target, wind, scene, notes)
+    landing = _write_settings(figure.add_axes((0.52, 0.45, 0.46, 0.45)), target, wind, scene, notes)
     flight = _Flight(figure.add_axes((0.07, 0.1, 0.9, 0.32)), scene, target)
 
     def change(number):
         number = min(number, len(scene.time) - 1)
+        landing.set_visible(number == len(scene.time) - 1)  # not before the projectile is there
         machine.show(number)
         flight.show(number)
         clock.set_text(f"{scene.time[number]:.2f} s")
@@ -106,10 +114,12 @@ def motion(path: Path, scene: Scene, *, target: float, wind: float, title: str, 
 
 
 def arrow(ax, wind: float, at: tuple[float, float], width: float) -> None:
-    """The wind, in coordinates of the axes: `width` long at 10 m/s."""
+    """The wind, in coordinates of the axes: `width` long at 10 m/s, and never so short that its head is all of it."""
     from matplotlib.patches import FancyArrowPatch
 
-    long = width * np.clip(wind / 10, -1, 1)
+    if not wind:
+        return
+    long = width * np.sign(wind) * np.clip(abs(wind) / 10, 0.4, 1)
     ends = (at[0] - long / 2, at[1]), (at[0] + long / 2, at[1])
     ax.add_patch(
         FancyArrowPatch(
@@ -142,26 +152,29 @@ class _Machine:
         self.sling.set_data(*(_line(tip, ball) if number < s.released else ([], [])))
 
 
-def _told(ax, target: float, wind: float, scene: Scene, notes: Sequence[str]) -> None:
+def _write_settings(ax, target: float, wind: float, scene: Scene, notes: Sequence[str]):
+    """What the throw is asked for and how the machine is set; returns the text of where it lands."""
     ax.axis("off")
     landed = float(scene.projectile[-1, 0])
-    lines = (f"wind {wind:+.1f} m/s", f"target {target:.2f} m", *notes, f"lands at {landed:.2f} m")
-    for number, line in enumerate(lines):
-        ax.text(0.0, 0.92 - 0.17 * number, line, fontsize=11)
+    lines = (f"wind {wind:+.1f} m/s", f"target {target:.2f} m", *notes, f"landed at {landed:.2f} m")
+    texts = [ax.text(0.0, 0.92 - 0.17 * number, line, fontsize=11) for number, line in enumerate(lines)]
     arrow(ax, wind, (0.72, 0.95), 0.5)
+    ax.text(0.72, 0.83, "wind", transform=ax.transAxes, ha="center", va="top", fontsize=9, color="tab:blue")
+    return texts[-1]
 
 
 class _Flight:
     def __init__(self, ax, scene: Scene, target: float):
         self.ax, self.scene = ax, scene
-        farthest = max(target, float(scene.projectile[:, 0].max())) * 1.06
+        farthest = max(target, float(scene.projectile[:, 0].max())) * 1.15
         highest = float(scene.projectile[:, 1].max())
-        ax.set(xlim=(-6, farthest), ylim=(0, 1.25 * highest), xlabel="metres")
+        ax.set(xlim=(-6, farthest), ylim=(0, 1.25 * highest), xlabel="distance (m)")
         for side in ("top", "right", "left"):
             ax.spines[side].set_visible(False)
         ax.set_yticks([])
         ax.plot([target, target], [0, 0.18 * highest], color="0.1", linewidth=2)
         ax.plot(target, 0.18 * highest, ">", color="0.1", markersize=9)
+        ax.annotate("target", (target, 0.18 * highest), (9, 0), textcoords="offset points", va="center", fontsize=9)
         ax.plot(scene.pivot[0], 0.03 * highest, "^", color="0.45", markersize=9)
         (self.path,) = ax.plot([], [], "--", color="0.55", linewidth=1.2)
         (self.ball,) = ax.plot([], [], "o", color="tab:red", markersize=6, clip_on=False)

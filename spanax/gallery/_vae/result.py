@@ -1,20 +1,18 @@
 """What a VAE run found out, and the files it leaves."""
 
 import dataclasses
-import math
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
-import numpy as np
 
-from .._shared.figures import learning_curves, reconstructions
-from .._shared.report import write_report
 from ..names import VaeBridge
 from .digits import Digits
+from .figures import Curve, learning_curves, reconstructions
 from .model import reconstruct
-from .training import Training
+from .training import Training, mean_and_error
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class BridgeFigures:
     - `gradient_variance`: the trace of the covariance of the encoder's gradient at its own trained parameters, on one
       fixed minibatch. It says nothing about bias;
     - `step_ms`: the median over chunks of the milliseconds of a training step, compilation (`compile_s`) left out;
-    - `curve`: pairs of steps and held-out ELBO.
+    - `curve`: pairs of steps and held-out ELBO; `curve_se`: the standard errors of the latter.
     """
 
     name: VaeBridge
@@ -48,6 +46,7 @@ class BridgeFigures:
     step_ms: float
     compile_s: float
     curve: tuple[tuple[int, float], ...]
+    curve_se: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -62,17 +61,18 @@ class Result:
 
 def judge(training: Training, repeats: int) -> BridgeFigures:
     """The figures of one training, finished or not, of at least one step."""
-    elbos = training.held_out_elbos()
+    elbo, error = mean_and_error(training.held_out_elbos())
     return BridgeFigures(
         name=training.name,
         bridge=repr(training.setup.via),
         steps=training.steps,
-        elbo=float(np.mean(elbos)),
-        elbo_se=float(np.std(elbos, ddof=1) / math.sqrt(len(elbos))),
+        elbo=elbo,
+        elbo_se=error,
         gradient_variance=training.gradient_variance(repeats),
         step_ms=statistics.median(training.step_ms),
         compile_s=training.compile_s,
         curve=tuple(training.curve),
+        curve_se=tuple(training.curve_se),
     )
 
 
@@ -82,11 +82,15 @@ def write_figures(out: Path, data: Digits, seed: int, trainings: list[Training])
     rows = {t.name.value: reconstruct(t.state.model, images, key=jax.random.key(seed)) for t in trainings}
     pictures, curves = out / "reconstructions.png", out / "curves.png"
     reconstructions(pictures, images, rows)
-    learning_curves(curves, {t.name.value: t.curve for t in trainings})
+    learning_curves(curves, {t.name.value: _curve(t) for t in trainings}, len(data.held_out))
     return pictures, curves
 
 
-def write_json(out: Path, settings: Settings, bridges: tuple[BridgeFigures, ...], interrupted: bool) -> Path:
-    """Writes result.json into `out`."""
-    rows = [dataclasses.asdict(figures) for figures in bridges]
-    return write_report(out, "vae", dataclasses.asdict(settings), interrupted, bridges=rows)
+def _curve(training: Training) -> Curve:
+    steps, elbos = zip(*training.curve, strict=True)
+    return Curve(steps, elbos, training.curve_se, not training.setup.via.facts.unbiased)
+
+
+def report_rows(bridges: tuple[BridgeFigures, ...]) -> list[dict[str, Any]]:
+    """What result.json holds of each bridge."""
+    return [dataclasses.asdict(figures) for figures in bridges]

@@ -70,7 +70,7 @@ class State(eqx.Module):
 
 @dataclass
 class Training:
-    """One VAE in training; `state`, `steps`, `curve` and `step_ms` grow with each chunk."""
+    """One VAE in training; `state`, `steps`, `curve`, `curve_se` and `step_ms` grow with each chunk."""
 
     name: VaeBridge
     setup: Setup
@@ -79,6 +79,7 @@ class Training:
     state: State = field(init=False)
     steps: int = 0
     curve: list[tuple[int, float]] = field(default_factory=list)
+    curve_se: list[float] = field(default_factory=list)
     step_ms: list[float] = field(default_factory=list)
     compile_s: float = 0.0
 
@@ -93,19 +94,21 @@ class Training:
 
         One compiled program runs chunks of every length, so a chunk of no steps compiles it.
         """
-        self.compile_s, self.state = self._advanced(0)
+        self.compile_s, self.state = self._advance(0)
         while self.steps < steps:
             count = min(size, steps - self.steps)
-            seconds, state = self._advanced(count)
-            elbo = float(np.mean(_held_out_elbos(state.model, self.data, self.seed)))
-            # Ctrl-C can strike anywhere above, and then this chunk was never run.
+            seconds, state = self._advance(count)
+            elbo, error = mean_and_error(_held_out_elbos(state.model, self.data, self.seed))
+            # Ctrl-C can strike anywhere above, and then this chunk was never run: the state and its figures change
+            # together.
             self.state = state
             self.step_ms.append(1e3 * seconds / count)
             self.curve.append((self.steps + count, elbo))
+            self.curve_se.append(error)
             self.steps += count
             yield elbo
 
-    def _advanced(self, count: int) -> tuple[float, State]:
+    def _advance(self, count: int) -> tuple[float, State]:
         """The state after `count` more steps, and the seconds that they took."""
         start = time.perf_counter()
         state = _train(self.state, self.data.train, jnp.asarray(count), self.setup.replicates)
@@ -121,6 +124,11 @@ class Training:
         keys = jax.random.split(jax.random.key(self.seed), repeats)
         gradients = _encoder_gradients(self.state, self.data.train[:BATCH], keys, self.setup.replicates)
         return float(np.sum(np.var(np.asarray(gradients, np.float64), axis=0, ddof=1)))
+
+
+def mean_and_error(elbos: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    """The mean over the images and its standard error."""
+    return float(np.mean(elbos)), float(np.std(elbos, ddof=1) / math.sqrt(len(elbos)))
 
 
 def chunk_size(steps: int) -> int:
@@ -140,10 +148,10 @@ def _step(state: State, images: Float[Array, "n 64"], replicates: int) -> State:
     batch = images[jax.random.choice(choose, len(images), (BATCH,), replace=False)]
     loss, gradient = eqx.filter_value_and_grad(_loss)(state.model, batch, state.via, draw, replicates)
     updates, optimiser = OPTIMISER.update(gradient, state.optimiser)
-    return State(eqx.apply_updates(state.model, updates), optimiser, _learned(state.via, loss), following)
+    return State(eqx.apply_updates(state.model, updates), optimiser, _next_bridge(state.via, loss), following)
 
 
-def _learned(via: sx.bridges.Drawing, cost: Float[Array, ""]) -> sx.bridges.Drawing:
+def _next_bridge(via: sx.bridges.Drawing, cost: Float[Array, ""]) -> sx.bridges.Drawing:
     """The bridge for the next step: a moving average takes in the cost of this one."""
     match via:
         case sx.ScoreFunction(baseline=sx.MovingAverage() as average):

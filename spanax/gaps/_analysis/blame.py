@@ -267,11 +267,16 @@ def _through(eqn: JaxprEqn, ins: list, given: list[Slope]) -> list[Slope]:
             return [Slope()] * len(ins)
         return _THROUGH[eqn.primitive](eqn, ins, given)
     before = _first(*given)
+    # A cotangent that came in NaN makes NaN of anything: only the equation where it first appears is to blame.
     if all(map(is_finite, found)) or before is not None:
-        return [Slope(x, None if is_finite(x) else before) for x in found]
+        return _blamed(found, before)
     inside = _THROUGH[eqn.primitive](eqn, ins, given) if eqn.primitive in _THROUGH else []
     culprit = _first(*inside) or Culprit((eqn,), (), _nan_or_inf(*found))
-    return [Slope(x, None if is_finite(x) else culprit) for x in found]
+    return _blamed(found, culprit)
+
+
+def _blamed(cotangents: Sequence[Any], culprit: Culprit | None) -> list[Slope]:
+    return [Slope(x, None if is_finite(x) else culprit) for x in cotangents]
 
 
 def _pull_back(f: Callable, ins: Sequence, cotangents: Sequence) -> list:
@@ -330,7 +335,7 @@ def _round(eqn: JaxprEqn, loop: Loop, r: int, step: Callable, given: list[Slope]
     except (ValueError, NotImplementedError, TypeError):  # a while loop inside
         found, finite = None, False
     if found is not None and (finite or before is not None):
-        return [Slope(x, None if is_finite(x) else before) for x in found]
+        return _blamed(found, before)
     return [
         s if s.culprit is None or s.culprit is before else Slope(s.value, s.culprit.inside(eqn, r))
         for s in of_derivative(loop.jaxpr, loop.consts, loop.rounds[r], given)

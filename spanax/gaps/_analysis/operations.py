@@ -36,16 +36,18 @@ _OPERATORS = {
 }
 
 
+_BY_KIND = {"forward-only": "while loop", "intended": "stop_gradient"}
+
+
 def operation(eqns: Sequence[JaxprEqn], place: Place | None, culprit: JaxprEqn, kind: Kind) -> str:
     """What the user would call the operation that these equations make up; `culprit` is the one that cuts."""
-    if kind == "forward-only":
-        return "while loop"
-    if kind == "intended":
-        return "stop_gradient"
+    if kind in _BY_KIND:
+        return _BY_KIND[kind]
     if place and consumes_randomness(eqns) and (name := draw_name(place, eqns)):
         return f"{name} draw"
     if culprit.primitive.name in CALLBACKS:
         return "host callback"
+    # The outermost library function is what the user called; sx.hard's own functions call each other.
     if place and place.through and place.through[0][0].startswith(_HARD):
         return f"hard.{place.through[0][1]}"
     if name := _library_name(place, eqns):
@@ -57,14 +59,21 @@ def _library_name(place: Place | None, eqns: Sequence[JaxprEqn]) -> str | None:
     """The public function of JAX that the user called, or the operator."""
     names = [function for file, function in place.through if file.startswith(JAX)] if place else []
     names += [str(e.params["name"]) for e in eqns if e.primitive.name == "jit"]
+    # From the outside inwards: the first name that a user could have written is what they wrote.
     for function in map(_plain_name, names):
-        if (match := re.search(r"_operator_r?(\w+)$", function)) and match[1] in _OPERATORS:
-            return _OPERATORS[match[1]]
+        if (operator := _operator(function)) is not None:
+            return operator
         if function == "astype" or function in _comparison_names():
             return None
         if function in _public_names():
             return function
     return None
+
+
+def _operator(function: str) -> str | None:
+    """Of the methods behind +, //, % and the like."""
+    match = re.search(r"_operator_r?(\w+)$", function)
+    return _OPERATORS.get(match[1]) if match else None
 
 
 def _plain_name(function: str) -> str:

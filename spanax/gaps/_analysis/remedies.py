@@ -64,6 +64,7 @@ def remedies(operation: str, kind: Kind, route: str) -> tuple[str, ...]:
 
 def _of_hard_operation(operation: str) -> tuple[str, ...]:
     """Where `sx.hard` has the operation itself; () elsewhere."""
+    # np.rint is round, np.fix is trunc: what the user called need not be what sx.hard calls it.
     name = _ALIASES.get(operation, operation.removeprefix("hard."))
     if name not in _HARD and not operation.startswith("hard."):
         return ()
@@ -73,6 +74,7 @@ def _of_hard_operation(operation: str) -> tuple[str, ...]:
 
 def _of_use(operation: str, route: str) -> tuple[str, ...]:
     """By what the value is used for: an index, a test, a number."""
+    # An index is a choice among places: weights over the places take its part.
     if operation in _CHOICES or route == "index":
         return _INDEX
     if operation in _TESTS or route == "branch" or operation.startswith("logical"):

@@ -54,31 +54,47 @@ def lines(program: Objective, gradient: Sequence[np.ndarray], key: Key[Array, ""
     up; and one in a small leaf, along that leaf. Of more leaves than `leaves`, those whose gradients are of about the same size
     are moved together: a large one does not hide a small one there.
     """
+    # What is drawn here, in this order, fixes the directions of a key: parts of it elsewhere would hide that.
     scales, every = [_size(x) for x in program.leaves], len(program.leaves)
     scaled = [g * s for g, s in zip(gradient, scales, strict=True)]
     draw = np.random.default_rng(np.asarray(jax.random.bits(key, (4,))))
     count = min(count, sum(x.size for x in program.leaves))
-    # An error of the gradient is largest along the gradient, and there its noise does not add up over elements.
-    own = _unit(scaled)
-    vectors = [] if own is None else [own]
-    vectors += [_random(draw, program.leaves) for _ in range(count - len(vectors))]
-    names = _names(program, count, own is not None)
+    vectors, has_own = _of_all_leaves(draw, program, scaled, count)
     parts = _parts([float(np.sqrt(np.sum(g**2))) for g in scaled], leaves) if every > 1 else []
     # The directions of single leaves share one base, which holds a direction for each of them.
     if parts:
         vectors.append([_along(draw, g) for g in scaled])
-    weights = [np.ones(every)] * count + [np.isin(np.arange(every), part) / np.sqrt(len(part)) for part in parts]
+    weights = [np.ones(every)] * count + [_weights_of(part, every) for part in parts]
     dtype = widest(program.leaves)
-    units = np.concatenate([np.full(x.size, scale) for x, scale in zip(program.leaves, scales, strict=True)])
-    bases = np.stack([np.concatenate([v.ravel() for v in vector]) for vector in vectors]) * units
     return Lines(
-        jnp.asarray(bases, dtype),
+        jnp.asarray(_bases(vectors, program, scales), dtype),
         jnp.asarray([*range(count), *[count] * len(parts)]),
         jnp.asarray(np.stack(weights), dtype),
         jnp.asarray(np.repeat(np.arange(every), [x.size for x in program.leaves])),
-        (*names, *(_name_of(program, part) for part in parts)),
+        (*_names(program, count, has_own), *(_name_of(program, part) for part in parts)),
         len(parts),
     )
+
+
+def _of_all_leaves(
+    draw: np.random.Generator, program: Objective, scaled: Sequence[np.ndarray], count: int
+) -> tuple[list[list[np.ndarray]], bool]:
+    """`count` directions that move every leaf, and whether the first of them is the gradient's own."""
+    # An error of the gradient is largest along the gradient, and there its noise does not add up over elements.
+    own = _unit(scaled)
+    vectors = [] if own is None else [own]
+    return [*vectors, *(_random(draw, program.leaves) for _ in range(count - len(vectors)))], own is not None
+
+
+def _weights_of(part: np.ndarray, leaves: int) -> np.ndarray:
+    """Of a direction that moves these leaves only: each by as much, and by 1 together."""
+    return np.isin(np.arange(leaves), part) / np.sqrt(len(part))
+
+
+def _bases(vectors: Sequence[Sequence[np.ndarray]], program: Objective, scales: Sequence[float]) -> np.ndarray:
+    """One row each, in units of the leaves' sizes."""
+    units = np.concatenate([np.full(x.size, scale) for x, scale in zip(program.leaves, scales, strict=True)])
+    return np.stack([np.concatenate([v.ravel() for v in vector]) for vector in vectors]) * units
 
 
 def _names(program: Objective, count: int, has_own: bool) -> list[str]:

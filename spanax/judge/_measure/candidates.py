@@ -45,6 +45,13 @@ def candidates(f: Callable, vias: Any, draws: list[Draw], where: str) -> tuple[l
     if not may_take_key(f):
         raise SpanaxError("f takes no `key`", "def f(*args, key): ..., with the key of its draws", where=where)
     _check_names(vias, draws, where)
+    total = _product(vias)
+    left_out = [f"only the first {LIMIT} of {total:,} combinations are compared"] if total > LIMIT else []
+    return _combinations(f, vias, draws), left_out
+
+
+def _combinations(f: Callable, vias: Mapping[str, Sequence[Drawing]], draws: list[Draw]) -> list[Candidate]:
+    """The first `LIMIT` of them: each takes a compilation, and their number is a product."""
     combinations = list(itertools.islice(itertools.product(*vias.values()), LIMIT))
     labels = _unique([", ".join(f"{s}={short(b)}" for s, b in zip(vias, c, strict=True)) for c in combinations])
     found = []
@@ -55,8 +62,7 @@ def candidates(f: Callable, vias: Any, draws: list[Draw], where: str) -> tuple[l
         # Unbiased as a whole only if every draw's bridge is, those that were not replaced too.
         promises = all(bridge_at(draw, via).facts.unbiased for draw in draws)
         found.append(Candidate(label, expectation(f, via=via), code, via, evaluations(draws, via), promises))
-    total = _product(vias)
-    return found, [f"only the first {LIMIT} of {total:,} combinations are compared"] if total > LIMIT else []
+    return found
 
 
 def _functions(vias: Mapping[Any, Callable]) -> list[Candidate]:

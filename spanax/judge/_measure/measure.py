@@ -24,7 +24,7 @@ from .gradients import Gradient
 from .moments import Moments, moments
 from .statistics import Bias, bias, rounding_of
 from .timing import medians
-from .verdicts import Standard, ranked, recommend_row, row_of, warnings_of
+from .verdicts import Standard, rank_rows, recommend_row, row_of, warnings_of
 
 PILOT = 20  # draws of each candidate: does it fit, what does it cost, which coordinates are worth a histogram
 
@@ -63,7 +63,7 @@ def compare_candidates(
     tried = [WorkingCandidate(p.candidate.label, p.candidate.via, p.gradient, p.price) for p in pilots]
     reference, told, doubts = find_truth(truth, problem, tried)
     standard = Standard(reference, problem.arguments, problem.groups, problem.ranked, accuracy)
-    chosen = _coordinates(standard, [p.variance for p in pilots])
+    chosen = _coordinates(standard, pilots)
     measured = _Measured({}, {}, [])
 
     def so_far() -> Comparison:
@@ -165,7 +165,7 @@ def _as_comparison(
 ) -> Comparison:
     by_label = {p.candidate.label: p for p in pilots if p.candidate.label in measured.moments}
     seconds = medians({label: functools.partial(p.gradient, key) for label, p in by_label.items()})
-    rows = ranked(
+    rows = rank_rows(
         [
             row_of(p.candidate, measured.moments[label], measured.biases[label], standard, seconds[label])
             for label, p in by_label.items()
@@ -186,16 +186,27 @@ def _as_comparison(
     )
 
 
-def _coordinates(standard: Standard, variances: Sequence[Float[np.ndarray, " size"]]) -> list[int]:
-    """Up to 4 ranked elements for the histograms: the two of the largest |truth|, then those of the largest variance."""
+def _coordinates(standard: Standard, pilots: Sequence[_Pilot]) -> list[int]:
+    """Up to 4 elements for the histograms: the two of the largest |truth|, then those of the largest variance.
+
+    All are of ranked leaves, and of those the elements that the gap reaches: where the candidates vary or differ. Each leaf has
+    one before any has two.
+    """
     size = len(standard.truth.mean)
     at = np.arange(size)[standard.elements]
-    sums = [(v[at], float(np.sum(v[at]))) for v in variances]
+    with np.errstate(all="ignore"):  # of gradients that are not finite: they are worth a look
+        still = np.all([(p.variance[at] == 0) & (p.mean[at] == pilots[0].mean[at]) for p in pilots], axis=0)
+    if not np.all(still):
+        at = at[~still]
+    sums = [(p.variance[at], float(np.sum(p.variance[at]))) for p in pilots]
     # Each candidate's variances as shares of its own total, so that a noisy one does not choose all coordinates.
     noisy = sum((v / total for v, total in sums if np.isfinite(total) and total > 0), np.zeros(len(at)))
-    orders = [at[np.argsort(-np.abs(standard.truth.mean[at]))[:4]], at[np.argsort(-noisy)[:4]]]
-    first = [*orders[0][:2], *orders[1], *orders[0][2:]]
-    return [int(j) for j in dict.fromkeys(first)][:4]
+    large, varying = at[np.argsort(-np.abs(standard.truth.mean[at]))[:2]], at[np.argsort(-noisy)]
+    best = np.concatenate([large, varying[~np.isin(varying, large)]])
+    leaf = np.searchsorted([part.stop for part in standard.arguments.parts], best, side="right")
+    firsts = np.sort(np.unique(leaf, return_index=True)[1])  # where in `best` each leaf has its best element
+    others = np.setdiff1d(np.arange(len(best)), firsts)
+    return [int(j) for j in best[np.sort(np.concatenate([firsts, others])[:4])]]
 
 
 def _histograms(standard: Standard, chosen: Sequence[int], found: Mapping[str, Moments]) -> dict[str, Any]:

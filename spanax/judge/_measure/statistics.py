@@ -99,6 +99,8 @@ def bias(
     `parts`: the leaves in the vector; `eps`: their rounding; `groups` of leaves, and the `ranked` ones, by their positions in
     `parts` (none given: all).
     """
+    # One level is shared out over groups and ranked leaves, and each p-value then decides about its own interval: the steps
+    # read in the order of the argument, and need each other's values, so that they stand in one function.
     every = range(len(parts))
     ranked, groups = ranked or every, groups or [every]
     tests = _Tests.of(found, truth, parts, eps)

@@ -127,12 +127,12 @@ def _verdict(significant: bool, found: Interval, norm: float, variance: float, n
         return "biased"
     if not norm and noise:  # it may have any size below its own error
         return "undecided"
-    # A truth of 0 has no size: the noise is what a bias can be compared with.
-    scale = norm or math.sqrt(variance)  # a truth of 0 has no size of its own
+    # A truth of 0 has no size of its own: the noise is what a bias can be compared with.
+    scale = norm or math.sqrt(variance)
     return "undecided" if scale and found.high > 0.5 * scale else "no bias found"
 
 
-def ranked(rows: Sequence[Row]) -> list[Row]:
+def rank_rows(rows: Sequence[Row]) -> list[Row]:
     """By time to accuracy; where that is infinite or the same, the unbiased first, then by variance times time."""
     order = {"no bias found": 0, "undecided": 1, "biased": 2}
     return sorted(
@@ -162,15 +162,21 @@ def recommend_row(rows: Sequence[Row], accuracy: float, norm: float) -> tuple[Ro
         honest or good,
         key=lambda row: (row.verdict == "undecided" and math.isfinite(row.time_to_accuracy), rows.index(row)),
     )
-    said = f"{best.label}: {_reason(best, norm)}, and {duration(best.time_to_accuracy)} to {goal}"
+    sentence = f"{best.label}: {_reason(best, norm)}, and {duration(best.time_to_accuracy)} to {goal}"
     if not honest:
-        said = f"biased by its facts, and so is all else that is left: {said}"
+        sentence = f"biased by its facts, and so is all else that is left: {sentence}"
+    return best, sentence + _others(best, rows, honest, norm)
+
+
+def _others(best: Row, rows: Sequence[Row], honest: Sequence[Row], norm: float) -> str:
+    """The next best one, and why a faster one is not taken."""
+    text = ""
     if others := [row for row in honest if row is not best]:
-        said += f", {_against(best, others[0])}"
+        text = f", {_against(best, others[0])}"
     faster = [row for row in rows[: rows.index(best)] if row.time_to_accuracy * _FASTER < best.time_to_accuracy]
     if faster:
-        said += f"; {faster[0].label} takes {duration(faster[0].time_to_accuracy)}, but {_but(faster[0], norm)}"
-    return best, said
+        text += f"; {faster[0].label} takes {duration(faster[0].time_to_accuracy)}, but {_but(faster[0], norm)}"
+    return text
 
 
 def _reason(row: Row, norm: float) -> str:

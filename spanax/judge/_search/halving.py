@@ -52,12 +52,14 @@ class Trial:
         self.seconds.append(seconds)
         self.count += 1
         new = np.concatenate([np.asarray(leaves[i], np.float64).ravel() for i in self._leaves])
+        # Welford's update: sums of squares would cancel where the mean is large beside the noise.
         apart = new - self.mean
         self.mean = self.mean + apart / self.count
         self.squares += float(np.sum(apart * (new - self.mean)))
 
     def _time(self, i: int) -> tuple[float, Sequence[Array]]:
         start = time.perf_counter()
+        # JAX returns before the work is done: without the wait the time would be that of dispatching it.
         leaves = jax.block_until_ready(self._gradient(self._key, i))
         return time.perf_counter() - start, leaves
 
@@ -81,7 +83,7 @@ class Trial:
         return float(np.median(self.seconds)) if self.seconds else math.inf
 
 
-def ranked(trials: Sequence[Trial], accuracy: float) -> list[Trial]:
+def rank_trials(trials: Sequence[Trial], accuracy: float) -> list[Trial]:
     """By the seconds until the mean has a root mean square error of accuracy |truth|; then by that error itself.
 
     For the truth stands the mean of the sound candidate whose mean varies least.
@@ -90,6 +92,7 @@ def ranked(trials: Sequence[Trial], accuracy: float) -> list[Trial]:
     if not finite:
         return list(trials)
     reference = min([t for t in finite if t.sound] or finite, key=lambda t: t.error)
+    # E|mean|^2 = |truth|^2 + error: without the correction noise would pass for size.
     goal = accuracy**2 * max(0.0, float(np.sum(reference.mean**2)) - reference.error)
 
     def cost(trial: Trial) -> tuple[float, float]:
@@ -105,6 +108,7 @@ def ranked(trials: Sequence[Trial], accuracy: float) -> list[Trial]:
 
 def _squared_bias(trial: Trial, reference: Trial) -> float:
     apart, noise = float(np.sum((trial.mean - reference.mean) ** 2)), trial.error + reference.error
+    # Two means without any noise still differ by rounding, which is no bias.
     rounding = float(np.finfo(np.float32).eps) * float(np.sum(reference.mean**2))
     return apart - noise if apart > SIGNIFICANT * noise + rounding else 0.0
 
@@ -115,29 +119,39 @@ def halve(
     keep: tuple[int, int],
     deadline: float,
     accuracy: float,
-    told: Callable[[int, int], None],
+    on_round: Callable[[int, int], None],
 ) -> list[Trial]:
     """The best trials: at most `keep[0]` of those that say they are unbiased, and behind them `keep[1]` of the others.
 
     The two compete among themselves only, as a biased estimate may be cheap and is no answer; and one that is sound stays in
     any case, as what is unbiased for programs without jumps may not be so for this one. `deadline` is a reading of
     `time.perf_counter`; the first trial is drawn a few times in any case, and those that there was no time for are not among
-    the best. `answer(round, left)` hears of each round.
+    the best. `on_round(round, left)` is called at each round.
     """
     alive, draws, number = _compile(trials, deadline), FIRST, 1
     while True:
-        answer(number, len(alive))
+        on_round(number, len(alive))
         in_time = _round(alive, draws, deadline)
-        ranking = ranked(alive, accuracy)
-        leagues = [trial for trial in ranking if trial.unbiased], [trial for trial in ranking if not trial.unbiased]
+        leagues = _leagues(rank_trials(alive, accuracy))
         if not in_time or all(len(league) <= n for league, n in zip(leagues, keep, strict=True)):
-            return [trial for league, n in zip(leagues, keep, strict=True) for trial in _first(league, n)]
-        halves = [_first(league, max(n, -(-len(league) // 2))) for league, n in zip(leagues, keep, strict=True)]
-        alive, draws, number = [*halves[0], *halves[1]], 2 * draws, number + 1
+            return _first_of_each(leagues, keep)
+        # Never fewer than are kept in the end: the next round may turn their order around.
+        halves = [max(n, -(-len(league) // 2)) for league, n in zip(leagues, keep, strict=True)]
+        alive, draws, number = _first_of_each(leagues, halves), 2 * draws, number + 1
+
+
+def _first_of_each(leagues: Sequence[list[Trial]], numbers: Sequence[int]) -> list[Trial]:
+    return [trial for league, n in zip(leagues, numbers, strict=True) for trial in _first(league, n)]
+
+
+def _leagues(ranking: list[Trial]) -> tuple[list[Trial], list[Trial]]:
+    """Those that say they are unbiased, and the others: a cheap biased one must not push an honest one out."""
+    return [trial for trial in ranking if trial.unbiased], [trial for trial in ranking if not trial.unbiased]
 
 
 def _first(ranking: list[Trial], n: int) -> list[Trial]:
     """The first n; the last of them makes room for the best sound one if none of them is."""
+    # A candidate that needs a program without jumps may look best on one that has them: a sound one is kept to show it.
     first, behind = ranking[:n], [trial for trial in ranking[n:] if trial.sound and trial.finite]
     return [*first[:-1], behind[0]] if behind and not any(trial.sound for trial in first) else first
 
@@ -146,6 +160,7 @@ def _compile(trials: Sequence[Trial], deadline: float) -> list[Trial]:
     """Those that there was time to compile."""
     ready = []
     for trial in trials:
+        # The first is compiled in any case: without one there would be nothing to recommend.
         if ready and time.perf_counter() > deadline:
             break
         if not trial.compiling:

@@ -82,6 +82,7 @@ class Proposal(NamedTuple):
 def proposal(via: Mapping[str, Drawing], draws: Sequence[Draw]) -> Proposal:
     """With several replicates where a bridge needs them for its baseline; `draws` are those of the program."""
     bridges = [bridge_at(draw, via) for draw in draws]
+    # With one replicate their baseline would be empty, and the plain score function wins nothing.
     samples = REPLICATES if via and any(isinstance(b, Score) for b in bridges) else 1
     unbiased = all(b.facts.unbiased for b in bridges)
     return Proposal(dict(via), samples, unbiased, unbiased and not any(map(needs_continuity, bridges)))
@@ -97,15 +98,13 @@ def bridges_that_fit(name: str, draws: Sequence[Draw], problem: Callable[[Propos
     `problem(proposal)` says what is wrong with one, "" where nothing is. Raises `SpanaxError` where no bridge fits.
     """
     here = [draw for draw in draws if draw.name == name]
-    found, problems = [], {}
-    for bridge in _possible(here):
-        told = problems[bridge] = problem(proposal({name: bridge}, draws))
-        if not told:
-            found.append(bridge)
-    if not found:
-        told = next(told for bridge, told in problems.items() if isinstance(bridge, ScoreFunction))
-        raise SpanaxError(f"no bridge fits the draw {name!r}; with ScoreFunction(): {told}", where=here[0].where)
-    return found
+    problems = {bridge: problem(proposal({name: bridge}, draws)) for bridge in _possible(here)}
+    fit = [bridge for bridge, text in problems.items() if not text]
+    if not fit:
+        # ScoreFunction asks least of a draw: what stops it stops all others.
+        text = next(text for bridge, text in problems.items() if isinstance(bridge, ScoreFunction))
+        raise SpanaxError(f"no bridge fits the draw {name!r}; with ScoreFunction(): {text}", where=here[0].where)
+    return fit
 
 
 def _possible(draws: Sequence[Draw]) -> Iterator[Drawing]:
@@ -117,9 +116,10 @@ def _possible(draws: Sequence[Draw]) -> Iterator[Drawing]:
             yield bridge
 
 
-def supposed(name: str, bridges: Sequence[Drawing], draws: Sequence[Draw]) -> Drawing:
+def likely_best(name: str, bridges: Sequence[Drawing], draws: Sequence[Draw]) -> Drawing:
     """The one of these bridges that is taken for the best at the draws of that name, before anything is measured."""
     here = [draw for draw in draws if draw.name == name]
+    # Enumeration has no noise at all; beyond a few values it runs the program too often to be guessed the best.
     for bridge in bridges:
         if isinstance(bridge, Enumerate) and all(_values(bridge, draw) <= FEW for draw in here):
             return bridge
@@ -130,4 +130,4 @@ def _values(bridge: Enumerate, draw: Draw) -> float:
     try:
         return bridge.branches(draw.distribution)
     except SpanaxError:
-        return math.inf
+        return math.inf  # it cannot be enumerated at all

@@ -18,7 +18,7 @@ from .._measure.arguments import Arguments
 from .._measure.gradients import Gradient
 from .._measure.sites import Draw, bridge_at
 from .halving import Trial, halve
-from .proposals import Proposal, bridges_that_fit, combinations, proposal, supposed
+from .proposals import Proposal, bridges_that_fit, combinations, likely_best, proposal
 
 COMBINATIONS = 16  # of bridges at the most, to be tried all together
 FINALISTS = 2, 1  # unbiased by their facts, and others
@@ -52,6 +52,7 @@ class Search:
         self.progress.show("which bridges fit")
         names = dict.fromkeys(draw.name for draw in self.draws if draw.name)
         fit = {name: bridges_that_fit(name, self.draws, self.problem) for name in names}
+        # Two names with 9 bridges each make 81 programs to compile: beyond a few the names are gone through one by one.
         if len(fit) == 1 or math.prod(map(len, fit.values())) <= COMBINATIONS:
             return self._halve(self._and_as_written(combinations(fit, self.draws)), deadline)
         return self._one_by_one(fit, deadline)
@@ -61,6 +62,7 @@ class Search:
         ranking: Ranking = []
         for number, (name, bridges) in enumerate(fit.items()):
             now = time.perf_counter()
+            # What an earlier name leaves of its time goes to those that follow.
             share = now + (deadline - now) / (len(fit) - number)
             tried = [proposal({**best.via, name: bridge}, self.draws) for bridge in bridges]
             ranking = self._halve(self._and_as_written(tried), share)
@@ -68,7 +70,7 @@ class Search:
         return ranking
 
     def _start(self, fit: dict[str, list[Drawing]]) -> Proposal:
-        start = proposal({name: supposed(name, bridges, self.draws) for name, bridges in fit.items()}, self.draws)
+        start = proposal({name: likely_best(name, bridges, self.draws) for name, bridges in fit.items()}, self.draws)
         if not self.problem(start):
             return start
         return proposal({name: bridges[0] for name, bridges in fit.items()}, self.draws)
@@ -89,13 +91,14 @@ class Search:
             raise SpanaxError(f"no combination of bridges fits: {self.problem(proposals[0])}", where=defined(self.f))
         self._proposed |= fit.keys()
         trials = [self._trial(proposed) for proposed in fit.values()]
-        best = halve(trials, keep=FINALISTS, deadline=deadline, accuracy=self.accuracy, told=self.progress.round)
+        best = halve(trials, keep=FINALISTS, deadline=deadline, accuracy=self.accuracy, on_round=self.progress.round)
         return [(fit[trial.label], trial) for trial in best]
 
     def _trial(self, proposed: Proposal) -> Trial:
         label, gradient = proposed.label, self._gradients[proposed.label]
         assert isinstance(gradient, Gradient)
         if label not in self._trials:
+            # A key of its own for each: shared noise would make the means of related bridges agree by chance.
             key = jax.random.fold_in(self._key, len(self._trials))
             self._trials[label] = Trial(
                 label, gradient, key, unbiased=proposed.unbiased, sound=proposed.sound, leaves=self._ranked
@@ -107,12 +110,13 @@ class Search:
         label = proposed.label
         if label not in self._gradients:
             self._gradients[label] = self._trace(proposed)
-        found = self._gradients[label]
-        return found if isinstance(found, str) else ""
+        gradient = self._gradients[label]
+        return gradient if isinstance(gradient, str) else ""
 
     def _trace(self, proposed: Proposal) -> Gradient | str:
         try:
             gradient = Gradient(proposed.function(self.f), self.arguments)
+            # Traced, not compiled: most that cannot work shows here, in a hundredth of the time.
             jax.eval_shape(lambda key: gradient(key, 0), self._key)
         except SpanaxError as error:
             return error.problem
@@ -120,15 +124,15 @@ class Search:
 
     def warnings(self, budget_seconds: float) -> list[str]:
         """What a reader of the result should know."""
-        told, untried = [], [label for label in self._proposed if not self._is_tried(label)]
+        warnings, untried = [], [label for label in self._proposed if not self._is_tried(label)]
         if untried:
-            told.append(
+            warnings.append(
                 f"budget_seconds={budget_seconds:g} was too little for one round: {len(untried)} of "
                 f"{len(self._proposed)} candidates were not tried; the best of the others is recommended"
             )
         if broken := [label for label, trial in self._trials.items() if not trial.finite]:
-            told.append(f"gradients that are NaN or infinite: {'; '.join(broken)}")
-        return told
+            warnings.append(f"gradients that are NaN or infinite: {'; '.join(broken)}")
+        return warnings
 
     def _is_tried(self, label: str) -> bool:
         return self._trials[label].count > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._numbers import compare_candidates
+from .._numbers import verdict_in_words
 from ..rows import Group, Row
 
 SHOWN = 8
@@ -35,4 +35,4 @@ def worst(row: Row) -> Sequence[str]:
 
 
 def _of(group: Group) -> str:
-    return compare_candidates(group.bias, group.verdict, group.norm)
+    return verdict_in_words(group.bias, group.verdict, group.norm)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from .plane import plain
+from .labels import plain, shorten
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -33,13 +33,13 @@ def draw_histograms(figure: SubFigure, histograms: Mapping[str, Any], labels: Se
     grid = figure.subplots(len(labels), len(names), squeeze=False, sharex="col")
     for j, name in enumerate(names):
         ends = shown_range([d[:, j] for d in draws], truth[j])
-        grid[-1, j].set_xlabel(plain(_short(name, 30)), fontsize=8)
+        grid[-1, j].set_xlabel(plain(shorten(name, 30)), fontsize=8)
         for ax, values in zip(grid[:, j], draws, strict=True):
             if errors[j]:
                 ax.axvspan(truth[j] - _Z * errors[j], truth[j] + _Z * errors[j], **_BAND, zorder=2)
             _histogram(ax, values[:, j], truth[j], ends)
     for number, (row, label) in enumerate(zip(grid, labels, strict=True), 1):
-        row[0].set_title(f"{number}  {plain(_short(label, 100))}", loc="left", fontsize=7.5, pad=2)
+        row[0].set_title(f"{number}  {plain(shorten(label, 100))}", loc="left", fontsize=7.5, pad=2)
     told: dict[str, Artist] = {"truth": Line2D([], [], **_TRUTH)}
     if np.any(errors):
         told["its own 95% interval"] = Patch(**_BAND)
@@ -84,8 +84,3 @@ def _histogram(ax: Axes, draws: Float[np.ndarray, " n"], truth: float, ends: tup
 
 def _share(count: int, total: int, what: str) -> str:
     return f"{max(1.0, 100 * count / total):.0f}% {what}" if count > 0.005 * total else ""
-
-
-def _short(text: str, limit: int) -> str:
-    """Without its middle, where it is too long."""
-    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[1 - limit + limit // 2 :]}"

@@ -23,7 +23,7 @@ def to_json(
     notes: Sequence[tuple[str, str]],
     histograms: Mapping[str, Any],
 ) -> str:
-    said = dict(notes)
+    by_kind = dict(notes)
     return json.dumps(
         _plain(
             {
@@ -38,11 +38,11 @@ def to_json(
                     "norm": truth.norm,
                     "standard_error": truth.standard_error,
                 },
-                "recommendation": said.get("recommended", ""),
-                "code": said.get("code", ""),
+                "recommendation": by_kind.get("recommended", ""),
+                "code": by_kind.get("code", ""),
                 "warnings": [text for what, text in notes if what == "warning"],
                 "rows": [_row(row) for row in rows],
-                "histograms": _counted(histograms),
+                "histograms": _count_histograms(histograms),
             }
         ),
         indent=2,
@@ -51,19 +51,19 @@ def to_json(
 
 
 def _row(row: Row) -> dict[str, Any]:
-    found = dict(vars(row))
-    found["bias"] = _interval(row.bias)
-    found["bias_by_leaf"] = {leaf: _interval(bias) for leaf, bias in row.bias_by_leaf.items()}
-    found["groups"] = {name: {**vars(group), "bias": _interval(group.bias)} for name, group in row.groups.items()}
-    found["worst_leaf"] = {"leaf": row.worst_leaf[0], "share": row.worst_leaf[1]}
-    return found
+    out = dict(vars(row))
+    out["bias"] = _interval(row.bias)
+    out["bias_by_leaf"] = {leaf: _interval(bias) for leaf, bias in row.bias_by_leaf.items()}
+    out["groups"] = {name: {**vars(group), "bias": _interval(group.bias)} for name, group in row.groups.items()}
+    out["worst_leaf"] = {"leaf": row.worst_leaf[0], "share": row.worst_leaf[1]}
+    return out
 
 
 def _interval(bias: Interval) -> dict[str, float]:
     return bias._asdict()
 
 
-def _counted(histograms: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _count_histograms(histograms: Mapping[str, Any]) -> list[dict[str, Any]]:
     """For each coordinate its name, its truth with the standard error, the edges of the bins, and the counts by label."""
     out = []
     for j, name in enumerate(histograms.get("coordinates", ())):

@@ -1,66 +1,111 @@
-"""A comparison as one page of HTML: no script, no network, no other file; for narrow screens and for printing in black."""
+"""A comparison as one page of HTML: no script, no network, no other file; for narrow screens and for printing in black.
+
+The same fragment is what a notebook shows: its style holds inside of its own element only.
+"""
 
 from __future__ import annotations
 
 import html
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from .._numbers import compare_candidates, duration
 from ..rows import Row, Truth
+from .charts import bias_chart, histogram_charts, time_chart
 from .group_lines import group_lines
-from .table import cells, head, heading, own_error
+from .table import cells, head, own_error, title_line
 
-_WIDTH, _LEFT, _LINE = 340, 6, 34  # of a chart, in pixels: it is as wide as a small telephone
+SHOWN = 12  # candidates whose draws are shown, from the best one on
 _STYLE = """
-body { font: 16px/1.45 system-ui, sans-serif; color: #000; background: #fff; margin: 1rem auto; padding: 0 .6rem;
-  max-width: 62rem; }
-h1 { font-size: 1.3rem; } h2 { font-size: 1.05rem; }
-code { background: #eee; padding: .1rem .3rem; overflow-wrap: anywhere; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .5rem; text-align: right; border-bottom: 1px solid #999; }
-th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
-.group td:first-child { padding-left: 1.5rem; }
-svg { width: 100%; max-width: 42rem; height: auto; }
-@media (max-width: 50rem) {
-  thead { display: none; } tr { display: block; border-bottom: 2px solid #000; padding: .4rem 0; }
-  td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem .2rem; text-align: right; }
-  td::before { content: attr(data-name); } tr:not(.group) td:first-child { display: block; font-weight: bold; }
-  tr.group { border: 0; padding: 0; display: flex; justify-content: space-between; gap: 1rem; }
-  td:first-child::before { content: none; }
+.spanax { font: 16px/1.45 system-ui, sans-serif; color: #000; background: #fff; margin: 1rem auto; padding: 0 .6rem;
+  max-width: 66rem; }
+.spanax h1 { font-size: 1.3rem; } .spanax h2 { font-size: 1.05rem; margin: 1.2rem 0 .2rem; }
+.spanax code { background: #eee; padding: .1rem .3rem; overflow-wrap: anywhere; color: #000; }
+.spanax table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; color: #000; }
+.spanax th, .spanax td { padding: .3rem .5rem; text-align: right; border-bottom: 1px solid #999; }
+.spanax th:first-child, .spanax td:first-child { text-align: left; overflow-wrap: anywhere; }
+.spanax .group td:first-child { padding-left: 1.5rem; }
+.spanax .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: .6rem 1.4rem; }
+.spanax svg { width: 100%; max-width: 30rem; height: auto; display: block; }
+.spanax figure { margin: 0; break-inside: avoid; } .spanax tr { break-inside: avoid; }
+.spanax .key { font-size: .85rem; margin: .1rem 0 .5rem; }
+@media screen and (max-width: 50rem) {
+  .spanax thead { display: none; }
+  .spanax tr { display: block; border-bottom: 2px solid #000; padding: .4rem 0; }
+  .spanax td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem .2rem; text-align: right; }
+  .spanax td::before { content: attr(data-name); }
+  .spanax tr:not(.group) td:first-child { display: block; font-weight: bold; }
+  .spanax tr.group { border: 0; padding: 0; display: flex; justify-content: space-between; gap: 1rem; }
+  .spanax td:first-child::before { content: none; }
+}
+.spanax h2, .spanax .key { break-after: avoid; }
+@media print {
+  .spanax { font-size: 11pt; max-width: none; -webkit-print-color-adjust: exact; print-color-adjust: exact; }
+  .spanax table { font-size: 8.5pt; } .spanax td:not(:first-child) { white-space: nowrap; }
 }
 """
 
 
-def page(rows: Sequence[Row], truth: Truth, draws: int, accuracy: float, notes: Sequence[tuple[str, str]]) -> str:
-    size = truth.norm
-    band = (
-        f"; grey: the truth's own standard error, {own_error(truth).rpartition(' of ')[2]}"
-        if truth.standard_error
-        else ""
-    )
-    body = [
-        "<h1>Bridges compared</h1>",
-        f"<p>{html.escape(heading(truth, draws))}</p>",
-        *(_note(what, text) for what, text in notes),
-        _table(rows, size, accuracy),
-        f"<h2>Time to an error of {100 * accuracy:.3g}%</h2>",
-        _times(rows),
-        f"<h2>Bias, with its 95% interval, in units of the true gradient's norm{band}</h2>",
-        _biases(rows, size, truth.standard_error),
-    ]
+def page(content: str) -> str:
+    """The whole page around a `fragment`."""
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     return (
-        f'<!doctype html>\n<html lang="en"><head>{meta}<title>Bridges compared</title><style>{_STYLE}</style></head>\n'
-        + "<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
+        f'<!doctype html>\n<html lang="en"><head>{meta}<title>Bridges compared</title></head>\n'
+        f'<body style="margin: 0">\n{content}\n</body></html>\n'
     )
+
+
+def fragment(
+    rows: Sequence[Row],
+    truth: Truth,
+    draws: int,
+    accuracy: float,
+    notes: Sequence[tuple[str, str]],
+    histograms: Mapping[str, Any],
+) -> str:
+    """The comparison as one element, with its style."""
+    size = truth.norm
+    body = [
+        "<h1>Bridges compared</h1>",
+        f"<p>{html.escape(title_line(truth, draws))}</p>",
+        *(_note(what, text) for what, text in notes),
+        _table(rows, size, accuracy),
+        f"<h2>Time to an error of {100 * accuracy:.3g}%, and bias</h2>",
+        f'<p class="key">{html.escape(_key_of_bias(truth, accuracy))}</p>',
+        _charts([time_chart(rows, accuracy), bias_chart(rows, size, truth.standard_error, accuracy)]),
+        *_histograms(rows, histograms),
+    ]
+    return f'<div class="spanax"><style>{_STYLE}</style>\n' + "\n".join(body) + "\n</div>"
+
+
+def _key_of_bias(truth: Truth, accuracy: float) -> str:
+    parts = ["Dot and line: the bias and its 95% interval", "arrow: no bias found, the interval's upper end"]
+    if truth.norm:
+        parts.append(f"dotted: an error of {100 * accuracy:.3g}%")
+    if truth.standard_error:
+        parts.append(f"grey: the truth's own standard error, {own_error(truth).rpartition(' of ')[2]}")
+    return "; ".join(parts) + "."
+
+
+def _histograms(rows: Sequence[Row], histograms: Mapping[str, Any]) -> list[str]:
+    labels = [row.label for row in rows if row.label in histograms.get("draws", ())][:SHOWN]
+    if not labels or not len(histograms["coordinates"]):
+        return []
+    grey = ", grey: its 95% interval" if any(histograms["standard_errors"]) else ""
+    few = f" of the {SHOWN} best" if len(rows) > SHOWN else ""
+    return [
+        f"<h2>Single gradients{few}, by element</h2>",
+        f'<p class="key">Dashed: the truth{grey}; triangle: the mean of these draws.</p>',
+        _charts(histogram_charts(histograms, labels)),
+    ]
+
+
+def _charts(charts: Sequence[str]) -> str:
+    return f'<div class="charts">{"".join(f"<figure>{chart}</figure>" for chart in charts)}</div>'
 
 
 def _note(what: str, text: str) -> str:
-    said = f"<code>{html.escape(text)}</code>" if what == "code" else html.escape(text)
-    return f"<p><b>{what}</b>: {said}</p>"
+    shown = f"<code>{html.escape(text)}</code>" if what == "code" else html.escape(text)
+    return f"<p><b>{what}</b>: {shown}</p>"
 
 
 def _table(rows: Sequence[Row], size: float, accuracy: float) -> str:
@@ -78,60 +123,7 @@ def _row(names: Sequence[str], cells: Sequence[str]) -> str:
 
 def _groups(row: Row, columns: int) -> str:
     return "".join(
-        f'<tr class="group"><td colspan="{columns - 1}">{html.escape(name)}</td><td data-name="">{html.escape(told)}</td></tr>'
-        for name, told in group_lines(row)
+        f'<tr class="group"><td colspan="{columns - 1}">{html.escape(name)}</td>'
+        f'<td data-name="">{html.escape(verdict)}</td></tr>'
+        for name, verdict in group_lines(row)
     )
-
-
-def _times(rows: Sequence[Row]) -> str:
-    """A bar for each, on a logarithmic scale: ten times the time adds the same length everywhere."""
-    finite = [row.time_to_accuracy for row in rows if 0 < row.time_to_accuracy < math.inf]
-    low = math.floor(math.log10(min(finite, default=1.0))) - 0.2
-    high = math.log10(max(finite, default=1.0))
-
-    def one(row: Row, y: float) -> str:
-        if not 0 < row.time_to_accuracy < math.inf:
-            return ""
-        share_of_width = (math.log10(row.time_to_accuracy) - low) / max(high - low, 1e-9)
-        return (
-            f'<rect x="{_LEFT}" y="{y:g}" width="{share_of_width * (_WIDTH - 2 * _LEFT):.1f}" height="9" fill="#555"/>'
-        )
-
-    said = [f"{row.label}: {duration(row.time_to_accuracy)}" for row in rows]
-    return _chart(said, (one(row, _LINE * i + 20) for i, row in enumerate(rows)))
-
-
-def _biases(rows: Sequence[Row], size: float, error: float) -> str:
-    """A dot and a line for each; an open dot where no bias was found. Behind them a band as wide as the truth's own error."""
-    ends = [row.bias.high for row in rows if math.isfinite(row.bias.high)]
-    scale = (_WIDTH - 2 * _LEFT - 6) / (max([*ends, error]) or 1.0)
-    height = _LINE * len(rows)
-    band = f'<rect x="{_LEFT + 4}" y="0" width="{scale * error:.1f}" height="{height}" fill="#ccc"/>' if error else ""
-
-    def one(row: Row, y: float) -> str:
-        if not math.isfinite(row.bias.high):
-            return ""
-        low, middle, high = (_LEFT + 4 + scale * x for x in (row.bias.low, row.bias.estimate, row.bias.high))
-        fill = "#000" if row.verdict == "biased" else "#fff"
-        return (
-            f'<path d="M{low:.1f} {y:g}H{high:.1f}M{high:.1f} {y - 4:g}v8M{low:.1f} {y - 4:g}v8" stroke="#000" fill="none"/>'
-            f'<circle cx="{middle:.1f}" cy="{y:g}" r="4" fill="{fill}" stroke="#000"/>'
-        )
-
-    said = [f"{row.label}: {compare_candidates(row.bias, row.verdict, size)}" for row in rows]
-    return _chart(said, (one(row, _LINE * i + 25) for i, row in enumerate(rows)), band)
-
-
-def _chart(said: Sequence[str], marks: Iterable[str], behind: str = "") -> str:
-    """A line of text above each mark."""
-    lines = "".join(
-        f'<text x="{_LEFT}" y="{_LINE * i + 14}" font-size="11">{html.escape(_fitted(text))}</text>{mark}'
-        for i, (text, mark) in enumerate(zip(said, marks, strict=True))
-    )
-    height = _LINE * len(said) + 4
-    return f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" font-family="system-ui, sans-serif">{behind}{lines}</svg>'
-
-
-def _fitted(text: str, room: int = 58) -> str:
-    end = (room - 1) // 2
-    return text if len(text) <= room else text[: room - 1 - end] + "…" + text[len(text) - end :]

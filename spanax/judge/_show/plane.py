@@ -1,74 +1,32 @@
-"""The bias-variance plane: where each candidate stands, and the lines of equal time to accuracy."""
+"""The bias-variance plane: where each candidate stands, and the lines of equal time to accuracy.
+
+The mean of n gradients has the mean square error bias^2 + variance / n, and n = T / (seconds a gradient). Candidates on one line
+variance x seconds = T (limit - bias^2), with the limit (accuracy |truth|)^2, therefore need the same time T.
+"""
 
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .labels import Spot, duration, free_spot, leader_points, spread
+from .scale import Scale, after_one_second, ends_of_bias, scale_of, squared_limit
+
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 # Shape and filling, so that no colour is needed.
 MARKERS = {"no bias found": ("o", "black"), "undecided": ("D", "white"), "biased": ("s", "0.6")}
-MEANING = {
-    "no bias found": "no bias found: below its line's end",
-    "undecided": "undecided: too few draws to tell",
-    "biased": "biased",
-}
-_DECADES = 9  # of one axis at the most: what lies lower is drawn at the axis
-_ISO = {"color": "0.45", "linewidth": 0.8, "linestyle": (0, (6, 3))}
-_LIMIT = {"color": "black", "linewidth": 1.2, "linestyle": ":"}
-_OWN_ERROR = "0.85"
-_WHISKER = {"color": "black", "linewidth": 0.9}
-_NUMBER = {"fontsize": 9, "ha": "center", "va": "center", "zorder": 6}
-
-
-class Scale(NamedTuple):
-    """A logarithmic axis from 10**low to 10**high with a place for 0 before it; positions are in decades."""
-
-    low: int
-    high: int
-
-    @property
-    def strip(self) -> float:
-        """Width of the place for 0."""
-        return 0.22 * (self.high - self.low)
-
-    @property
-    def zero(self) -> float:
-        return self.low - 0.4 * self.strip
-
-    def at(self, value: float) -> float:
-        """The position of a number; of 0, and of all that is too small for the axis, that of 0."""
-        return self.zero if value <= 10.0**self.low else math.log10(value)
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        return self.low - self.strip, float(self.high)
-
-
-def scale_of(values: Iterable[float]) -> Scale:
-    """The decades that hold the positive ones of these values."""
-    logs = [math.log10(value) for value in values if 0 < value < math.inf]
-    if not logs:
-        return Scale(-3, 0)
-    high = math.floor(max(logs) + 0.3) + 1
-    return Scale(max(min(math.floor(min(logs) - 0.1), high - 2), high - _DECADES), high)
-
-
-def squared_limit(comparison: Any) -> float:
-    """The square of the error that is asked for: (accuracy |truth|)^2."""
-    return (comparison.accuracy * comparison.truth.norm) ** 2
-
-
-def after_one_second(row: Any) -> float:
-    """The variance of the mean of as many gradients as one second has."""
-    return row.variance * row.microseconds * 1e-6
+ISO = {"color": "0.5", "linewidth": 0.8, "linestyle": (0, (6, 3))}
+LIMIT = {"color": "black", "linewidth": 1.2, "linestyle": ":"}
+OWN_ERROR = "0.91"
+WHISKER = {"color": "black", "linewidth": 1.0}
+_GUIDE = {"color": "0.6", "linewidth": 0.5}
+_BACKING = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+_NUMBER = {"fontsize": 9.5, "ha": "center", "va": "center", "zorder": 6, "bbox": _BACKING}
 
 
 def draw_plane(ax: Axes, comparison: Any, rows: Sequence[Any]) -> None:
@@ -76,22 +34,13 @@ def draw_plane(ax: Axes, comparison: Any, rows: Sequence[Any]) -> None:
     standing = [(i, row) for i, row in enumerate(rows, 1) if math.isfinite(after_one_second(row))]
     limit = squared_limit(comparison)
     own = comparison.truth.standard_error**2
-    x = scale_of([limit, 0.01 * limit, own, *(bias**2 for _, row in standing for bias in _ends_of_bias(row))])
+    x = scale_of([limit, 0.01 * limit, own, *(bias**2 for _, row in standing for bias in ends_of_bias(row))])
     y = scale_of([after_one_second(row) for _, row in standing])
     ax.set(xlim=x.ends, ylim=y.ends)
     _ticks(ax, x, y)
     if own:
-        ax.axvspan(x.ends[0], x.at(own), facecolor=_OWN_ERROR, edgecolor="none", zorder=0)
-    labels = _iso_lines(ax, x, y, limit, comparison.accuracy)
-    places = [_marked(ax, x, y, row) for _, row in standing]
-    taken = [*places, *labels]
-    for (number, _), place in zip(standing, places, strict=True):
-        taken.append(_numbered(ax, x, y, number, place, taken))
-
-
-def _ends_of_bias(row: Any) -> list[float]:
-    ends = [row.bias.high, row.bias.estimate, row.bias.low]
-    return [end for end in (ends if row.verdict == "biased" else ends[:1]) if math.isfinite(end)]
+        ax.axvspan(x.ends[0], x.at(own), facecolor=OWN_ERROR, edgecolor="none", zorder=0)
+    _Plane(ax, x, y).draw(standing, limit, comparison.accuracy)
 
 
 def _ticks(ax: Axes, x: Scale, y: Scale) -> None:
@@ -105,120 +54,101 @@ def _ticks(ax: Axes, x: Scale, y: Scale) -> None:
     ax.set_ylabel("variance after one second of gradients", fontsize=9)
 
 
-def _iso_lines(ax: Axes, x: Scale, y: Scale, limit: float, accuracy: float) -> list[tuple[float, float]]:
-    """Where variance after one second = T (limit - bias^2), for T that are powers of 10 seconds; where it wrote them."""
-    if not 0 < limit < math.inf:
-        return []
-    first, last = math.ceil(y.low - math.log10(limit)), math.floor(y.high - math.log10(limit))
-    left, right = x.ends[0], min(math.log10(limit), x.high)
-    along = np.concatenate([[left], right + np.log10(-np.expm1(-np.geomspace(1e-6, 12, 400)))[::-1]])
-    along = np.unique(along[(along >= left) & (along < right)])
-    room = np.where(along < x.low, limit, limit - 10.0**along)
-    written = []
-    for k in range(first, last + 1, max(1, -(-(last - first) // 6))):
-        ax.plot(along, np.log10(10.0**k * room), **_ISO, zorder=1)
-        height = k + math.log10(limit)
-        ax.text(left, height, f" {duration(10.0**k)}", fontsize=7, color="0.25", va="bottom", zorder=2)
-        written.append((left + 0.04 * (x.high - left), height + 0.02 * (y.high - y.ends[0])))
-    ax.axvline(math.log10(limit), **_LIMIT, zorder=1)
-    told = f"bias alone exceeds {100 * accuracy:g}% of |truth|"
-    room_right = x.high - math.log10(limit) > 0.08 * (x.high - x.low)
-    ax.text(
-        math.log10(limit) + (0.01 if room_right else -0.01) * (x.high - left),
-        y.high - 0.02 * (y.high - y.low),
-        told,
-        fontsize=7,
-        rotation=90,
-        va="top",
-        ha="left" if room_right else "right",
-    )
-    return written
+class _Plane:
+    """The axes and what on them is taken, in shares of the frame: texts and markers, and points on lines."""
 
+    def __init__(self, ax: Axes, x: Scale, y: Scale):
+        self.ax, self.x, self.y = ax, x, y
+        self.taken: list[Spot] = []
+        self.lines: list[Spot] = []
 
-def _marked(ax: Axes, x: Scale, y: Scale, row: Any) -> tuple[float, float]:
-    """Draws the marker and the 95% interval of the squared bias; returns the place, in decades."""
-    found = row.verdict == "biased"
-    px, py = x.at(row.bias.estimate**2) if found else x.zero, y.at(after_one_second(row))
-    marker, face = MARKERS[row.verdict]
-    low, high = (x.at(bias**2) if bias > 0 else x.zero for bias in (row.bias.low, row.bias.high))
-    if math.isfinite(high) and high > px:
-        ax.plot([low if found else px, high], [py, py], **_WHISKER, zorder=3)
-        ax.plot([high], [py], marker="|", color="black", markersize=7, zorder=3)
-    ax.plot([px], [py], marker=marker, markerfacecolor=face, markeredgecolor="black", markersize=7, zorder=5)
-    return px, py
+    def draw(self, standing: Sequence[tuple[int, Any]], limit: float, accuracy: float) -> None:
+        if 0 < limit < math.inf:
+            self._iso_lines(limit)
+            self._limit(limit, accuracy)
+        rows = [row for _, row in standing]
+        places = self._places(rows)
+        for place, row in zip(places, rows, strict=True):
+            self._mark(place, row)
+        self.taken += [self._share(place) for place in places]
+        # Both lines that set the strips of 0 apart are there for the numbers to avoid, too.
+        self.lines += [self._share((self.x.low, height)) for height in np.linspace(*self.y.ends, 40)]
+        self.lines += [self._share((along, self.y.low)) for along in np.linspace(*self.x.ends, 40)]
+        for (number, _), place in zip(standing, places, strict=True):
+            self._number(number, place)
 
+    def _share(self, place: Spot) -> Spot:
+        return (place[0] - self.x.ends[0]) / self.x.length, (place[1] - self.y.ends[0]) / self.y.length
 
-def _numbered(
-    ax: Axes, x: Scale, y: Scale, number: int, place: tuple[float, float], taken: Sequence[tuple[float, float]]
-) -> tuple[float, float]:
-    """Writes the number where the least else is near, with a line to its marker; returns where."""
-    (px, py), wide, tall = place, x.ends[1] - x.ends[0], y.ends[1] - y.ends[0]
+    def _iso_lines(self, limit: float) -> None:
+        """Where variance after one second = T (limit - bias^2), for T that are powers of 10 seconds."""
+        x, y = self.x, self.y
+        first, last = math.ceil(y.low - math.log10(limit)), math.floor(y.high - math.log10(limit))
+        left, right = x.ends[0], min(math.log10(limit), x.high)
+        # The line falls ever more steeply towards the limit: the points are dense there.
+        along = np.concatenate([[left], right + np.log10(-np.expm1(-np.geomspace(1e-6, 12, 400)))[::-1]])
+        along = np.unique(along[(along >= left) & (along < right)])
+        room = np.where(along < x.low, limit, limit - 10.0**along)
+        for k in range(first, last + 1, max(1, -(-(last - first) // 6))):
+            self.ax.plot(along, np.log10(10.0**k * room), **ISO, zorder=1)
+            height = k + math.log10(limit)
+            if not 0.03 < self._share((left, height))[1] < 0.97:  # the frame would cut the text
+                continue
+            at = left + 0.008 * x.length
+            text = {"fontsize": 7, "color": "0.25", "va": "center", "zorder": 2, "bbox": {**_BACKING, "pad": 0.6}}
+            self.ax.text(at, height, duration(10.0**k), **text)
+            self.taken += [self._share((at + share * x.length, height)) for share in (0.01, 0.04)]
 
-    def crowding(spot: tuple[float, float]) -> float:
-        sx, sy = spot
-        outside = not (x.ends[0] < sx - 0.02 * wide and sx + 0.02 * wide < x.ends[1] and y.ends[0] < sy - 0.02 * tall)
-        near = [math.hypot((sx - tx) / wide, (sy - ty) / tall) for tx, ty in [*taken, (x.low, sy), (sx, y.low)]]
-        return sum(max(0.0, 0.05 - distance) for distance in near) + 10 * (outside or sy + 0.02 * tall > y.ends[1])
+    def _limit(self, limit: float, accuracy: float) -> None:
+        """The bias that alone is as large as the error asked for; its name stands beside it where there is room."""
+        at = math.log10(limit)
+        self.ax.axvline(at, **LIMIT, zorder=1)
+        share = self._share((at, 0.0))[0]
+        self.lines += [(share, height) for height in np.linspace(0, 1, 40)]
+        if 1 - share > 0.2:
+            text = f"too biased for an\nerror of {100 * accuracy:g}%"
+            self.ax.text(share + 0.012, 0.975, text, transform=self.ax.transAxes, fontsize=7, va="top", color="0.25")
+            self.taken += [(share + along, 0.95) for along in (0.02, 0.06, 0.1, 0.14)]
 
-    spots = [
-        (px + radius * wide * math.cos(angle), py + radius * tall * math.sin(angle))
-        for radius in (0.045, 0.08, 0.12, 0.17)
-        for angle in np.linspace(0.4, 0.4 + 2 * math.pi, 12, endpoint=False)
-    ]
-    best = min(spots, key=crowding)
-    ax.plot([px, best[0]], [py, best[1]], color="0.3", linewidth=0.5, zorder=4)
-    backing = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-    ax.text(*best, str(number), **_NUMBER, bbox=backing)
-    return best
-
-
-def key_of_plane(ax: Axes, comparison: Any, rows: Sequence[Any]) -> None:
-    """What the markers, the lines and the numbers mean."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    ax.set_axis_off()
-    handles: list[Artist] = [
-        Line2D(
-            [], [], linestyle="", marker=marker, markerfacecolor=face, markeredgecolor="black", label=MEANING[verdict]
+    def _places(self, rows: Sequence[Any]) -> list[Spot]:
+        """In the strip of "none found" the place along the axis means nothing: it keeps markers of one height apart."""
+        x, y = self.x, self.y
+        heights = [y.at(after_one_second(row)) for row in rows]
+        inside = [i for i, row in enumerate(rows) if row.verdict != "biased"]
+        offsets = dict(
+            zip(inside, spread([heights[i] for i in inside], 0.042 * x.length, 0.04 * y.length), strict=True)
         )
-        for verdict, (marker, face) in MARKERS.items()
-        if any(row.verdict == verdict for row in rows)
-    ]
-    handles.append(Line2D([], [], **_WHISKER, marker="|", label="95% interval of the squared bias"))
-    if comparison.truth.standard_error:
-        handles.append(
-            Patch(facecolor=_OWN_ERROR, edgecolor="none", label="below the truth's own standard error, squared")
-        )
-    goal = f"error of {100 * comparison.accuracy:g}% of |truth|"
-    if 0 < squared_limit(comparison) < math.inf:
-        handles.append(Line2D([], [], **_ISO, label=f"equal time to an {goal}"))
-        handles.append(Line2D([], [], **_LIMIT, label=f"a bias as large as an {goal}"))
-    for number, row in enumerate(rows, 1):
-        lost = "" if math.isfinite(after_one_second(row)) else " (not finite: not drawn)"
-        text = textwrap.fill(plain(row.label) + lost, 40, max_lines=3, placeholder=" …")
-        handles.append(Line2D([], [], linestyle="", marker=f"${number}$", color="black", markersize=7, label=text))
-    ax.legend(
-        handles=handles,
-        title="Numbers: the rank by time to accuracy",
-        title_fontsize=7.5,
-        alignment="left",
-        loc="upper left",
-        fontsize=7.5,
-        frameon=False,
-        handlelength=3,
-        borderaxespad=0,
-    )
+        return [
+            (x.zero + offsets[i] if i in offsets else x.at(row.bias.estimate**2), heights[i])
+            for i, row in enumerate(rows)
+        ]
 
+    def _mark(self, place: Spot, row: Any) -> None:
+        """The marker, and of the squared bias its 95% interval, or where no bias was found the upper limit as an arrow.
 
-def plain(text: str) -> str:
-    """For matplotlib, which takes what is between two dollars for mathematics."""
-    return text.replace("$", r"\$")
+        A line all the way from the marker would run through whatever stands at this height, so it is a faint guide.
+        """
+        (px, py), x = place, self.x
+        low, high = (x.at(bias**2) if bias > 0 else x.zero for bias in (row.bias.low, row.bias.high))
+        if math.isfinite(high) and high > x.low:
+            biased = row.verdict == "biased"
+            start = low if biased else max(high - 0.045 * x.length, x.low)
+            self.ax.plot([start, high], [py, py], **WHISKER, zorder=3)
+            self.ax.plot([high], [py], marker="|", color="black", markersize=7, zorder=3)
+            if not biased:
+                self.ax.plot([px, start], [py, py], **_GUIDE, zorder=1)
+            self.ax.plot([start], [py], marker="|" if biased else 8, color="black", markersize=7 - biased, zorder=3)
+            self.lines += [self._share((along, py)) for along in np.linspace(px, high, 30)]
+        marker, face = MARKERS[row.verdict]
+        # The white rim parts the marker from the lines that pass below it.
+        self.ax.plot([px], [py], marker=marker, color="white", markersize=10, zorder=4.5, gid="rim")
+        self.ax.plot([px], [py], marker=marker, markerfacecolor=face, markeredgecolor="black", markersize=7, zorder=5)
 
-
-def duration(seconds: float) -> str:
-    """A power of 10 seconds in words: "10 ms"."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= 0.999 * size:
-            return f"{seconds / size:.4g} {unit}"
-    return f"{seconds / 1e-9:.4g} ns"
+    def _number(self, number: int, place: Spot) -> None:
+        """The number where the least else is near, with a line to its marker."""
+        spot = free_spot(self._share(place), self.taken, self.lines)
+        at = (self.x.ends[0] + spot[0] * self.x.length, self.y.ends[0] + spot[1] * self.y.length)
+        self.ax.plot([place[0], at[0]], [place[1], at[1]], color="0.3", linewidth=0.6, zorder=4)
+        self.ax.text(*at, str(number), **_NUMBER)
+        self.taken.append(spot)
+        self.lines += [(float(a), float(b)) for a, b in leader_points(spot, self._share(place))]

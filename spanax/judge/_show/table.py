@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..._layout import filled, longest_part, together
-from .._numbers import compare_candidates, duration, number, share
+from .._numbers import duration, number, share, verdict_in_words
 from ..rows import Row, Truth
 from .group_lines import group_lines
 
@@ -13,15 +13,16 @@ from .group_lines import group_lines
 def table(
     rows: Sequence[Row], truth: Truth, draws: int, accuracy: float, notes: Sequence[tuple[str, str]], width: int
 ) -> str:
-    lines = filled(heading(truth, draws), width)
+    lines = filled(title_line(truth, draws), width)
     lines += ["", *_columns(rows, truth, accuracy, width), ""]
     for what, text in notes:
+        # Code is left on one line where it fits, so that it can be copied.
         whole = what == "code" and len(text) <= width - 6
         lines += [f"{what}: {text}"] if whole else filled(f"{what}: {text}", width, "  ")
     return "\n".join(lines)
 
 
-def heading(truth: Truth, draws: int) -> str:
+def title_line(truth: Truth, draws: int) -> str:
     return f"{draws:,} draws each. Truth, of norm {number(truth.norm)}{own_error(truth)}: {truth.how}."
 
 
@@ -44,26 +45,33 @@ def cells(row: Row, norm: float) -> list[str]:
         duration(1e-6 * row.microseconds),
         "-" if row.evaluations is None else number(row.evaluations),
         duration(row.time_to_accuracy),
-        compare_candidates(row.bias, row.verdict, norm),
+        verdict_in_words(row.bias, row.verdict, norm),
     ]
 
 
 def _columns(rows: Sequence[Row], truth: Truth, accuracy: float, width: int) -> list[str]:
+    names, body = _names_and_cells(rows, truth, accuracy)
+    widths = [max(map(len, column)) for column in zip(*body, strict=True)]
+    room = min(max(len(row.label) for row in rows), width - sum(widths) - 2 * len(widths))
+    if all(len(row.label) <= room or longest_part(row.label) <= room - 2 for row in rows):
+        return _align_columns(names, body, widths, room)
+    # A label that does not fit gets a line of its own, and so do all others then: figures in one column can be compared.
+    figures = _align_columns([""] * len(names), body, widths, 0)
+    if max(map(len, figures)) > width:
+        return _blocks(names, body, width)
+    return [figures[0], *(line for k in range(1, len(names)) for line in _apart(names[k], body[k], figures[k], width))]
+
+
+def _names_and_cells(rows: Sequence[Row], truth: Truth, accuracy: float) -> tuple[list[str], list[list[str]]]:
+    """The head, then each candidate and below it its groups, which have a verdict only and are told by their indent."""
     names, body = [""], [head(accuracy)]
     for row in rows:
         names.append(row.label)
         body.append(cells(row, truth.norm))
-        for name, told in group_lines(row):
+        for name, verdict in group_lines(row):
             names.append(f"  {name}")
-            body.append([*[""] * (len(body[0]) - 1), told])
-    widths = [max(map(len, column)) for column in zip(*body, strict=True)]
-    room = min(max(len(row.label) for row in rows), width - sum(widths) - 2 * len(widths))
-    if all(len(row.label) <= room or longest_part(row.label) <= room - 2 for row in rows):
-        return _lined(names, body, widths, room)
-    figures = _lined([""] * len(names), body, widths, 0)
-    if max(map(len, figures)) > width:
-        return _blocks(names, body, width)
-    return [figures[0], *(line for k in range(1, len(names)) for line in _apart(names[k], body[k], figures[k], width))]
+            body.append([*[""] * (len(body[0]) - 1), verdict])
+    return names, body
 
 
 def _apart(name: str, cells: Sequence[str], figures: str, width: int) -> list[str]:
@@ -80,12 +88,12 @@ def _blocks(names: Sequence[str], body: Sequence[Sequence[str]], width: int) -> 
         if name.startswith("  "):
             lines += _apart(name, line, "", width)
         else:
-            said = " ".join(together(f"{head}: {cell};") for head, cell in zip(body[0], line, strict=True))
-            lines += [*filled(name, width, "  "), *filled(f"  {said[:-1]}", width, "  ")]
+            figures = " ".join(together(f"{head}: {cell};") for head, cell in zip(body[0], line, strict=True))
+            lines += [*filled(name, width, "  "), *filled(f"  {figures[:-1]}", width, "  ")]
     return lines
 
 
-def _lined(names: Sequence[str], body: Sequence[Sequence[str]], widths: Sequence[int], room: int) -> list[str]:
+def _align_columns(names: Sequence[str], body: Sequence[Sequence[str]], widths: Sequence[int], room: int) -> list[str]:
     """Figures to the right, verdicts to the left; a name that is longer than its column goes on below."""
     lines, before = [], room + sum(widths[:-1]) + 2 * len(widths[:-1])
     for name, line in zip(names, body, strict=True):

@@ -33,6 +33,7 @@ def find_truth(truth: Any, problem: Problem, tried: Sequence[WorkingCandidate]) 
         isinstance(truth, Mapping) and truth and all(isinstance(b, Bridge) for b in truth.values())
     ):
         return _by_bridges(truth, problem)
+    # A function first: it is run like a candidate, with more draws.
     if callable(truth) and not isinstance(truth, eqx.Module):  # a gradient may be a module, and that be callable
         name = getattr(truth, "__name__", "the function given")
         reference = problem.mean_of_draws(Gradient(truth, problem.arguments))
@@ -71,6 +72,7 @@ def _automatic(problem: Problem, tried: Sequence[WorkingCandidate]) -> Answer:
             return better
         if reference.moments is None:
             return answer(found.kind, found.how, reference, problem)
+        # Exact in the draws, and still random by what f does with its key otherwise.
         how = f"{found.how}; the mean of {reference.moments.draws:,} keys for what else is random"
         return answer("unbiased bridge", how, reference, problem)
     return by_unbiased(problem, tried, found.how)

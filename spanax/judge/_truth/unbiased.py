@@ -21,18 +21,23 @@ WEAK = 0.5  # of the truth's norm: a jump that may hide so much is warned of
 
 def by_unbiased(problem: Problem, tried: Sequence[WorkingCandidate], reason: str) -> Answer:
     """The cheapest candidate whose bridges are this package's and unbiased, else the score function with leave-one-out."""
-    pool = [t for t in tried if t.via is not None and all(_is_trusted(bridge_at(d, t.via)) for d in problem.sites)]
-    pool = [t for t in pool if np.isfinite(t.price)]
+    pool = [t for t in tried if _is_trusted_at_all_sites(t, problem) and np.isfinite(t.price)]
     if not pool:
         return _by_score(problem, reason)
+    # Variance times seconds: the least time to a given error, with no regard to what it is compared with.
     best = min(pool, key=lambda t: t.price)
     reference = problem.mean_of_draws(best.gradient)
     how = f"the mean of {_draws(reference)} draws of {best.label}, which is unbiased ({reason})"
     assert best.via is not None
-    paths = [d for d in problem.sites if needs_continuity(bridge_at(d, best.via))]
-    if not paths:
-        return answer("unbiased bridge", how, reference, problem)
-    return _unless_it_jumps(problem, best, reference, how, reason)
+    # A pathwise gradient is unbiased only where the program is continuous, which no trace of it can prove.
+    if any(needs_continuity(bridge_at(draw, best.via)) for draw in problem.sites):
+        return _unless_it_jumps(problem, best, reference, how, reason)
+    return answer("unbiased bridge", how, reference, problem)
+
+
+def _is_trusted_at_all_sites(candidate: WorkingCandidate, problem: Problem) -> bool:
+    via = candidate.via
+    return via is not None and all(_is_trusted(bridge_at(draw, via)) for draw in problem.sites)
 
 
 def _is_trusted(bridge: Drawing) -> bool:
@@ -46,25 +51,32 @@ def _draws(reference: Reference) -> str:
 def _by_score(problem: Problem, reason: str) -> Answer:
     """The program's own bridges where they are unbiased and need no continuity, else the score function with leave-one-out."""
     for draw in problem.sites:
+        # A draw without a name keeps its bridge, whatever stands in `via`.
         if not draw.name and not _is_trusted(draw.own):
             raise _no_truth(
                 problem, f"{reason}; {short(draw.own)} at an unnamed draw is not known to be unbiased", draw.where
             )
+    via = _bridges_without_jumps(problem)
+    bridges = ", ".join(f"{name}={short(bridge)}" for name, bridge in via.items()) or "its own bridges"
+    try:
+        # Another stream of keys than the pathwise reference has, since the two are compared as if independent.
+        reference = problem.mean_of_draws(problem.gradient(via, SAMPLES), stream=1)
+    except SpanaxError as error:
+        raise _no_truth(problem, f"{reason}; {bridges}: {error.problem}", error.where) from error
+    how = f"the mean of {_draws(reference)} draws of {bridges} with {SAMPLES} samples, which is unbiased ({reason})"
+    return answer("unbiased bridge", how, reference, problem)
+
+
+def _bridges_without_jumps(problem: Problem) -> dict[str, Drawing]:
+    """By the name of the draws; one name has one bridge, so that it keeps its own only if that is right at all of its draws."""
     kept = {d.name for d in problem.sites} - {
         d.name for d in problem.sites if not _is_trusted(d.own) or needs_continuity(d.own)
     }
-    via = {
+    return {
         draw.name: draw.own if draw.name in kept else best_bridge(draw.distribution, jumps=True)
         for draw in problem.sites
         if draw.name
     }
-    said = ", ".join(f"{name}={short(bridge)}" for name, bridge in via.items()) or "its own bridges"
-    try:
-        reference = problem.mean_of_draws(problem.gradient(via, SAMPLES), stream=1)
-    except SpanaxError as error:
-        raise _no_truth(problem, f"{reason}; {said}: {error.problem}", error.where) from error
-    how = f"the mean of {_draws(reference)} draws of {said} with {SAMPLES} samples, which is unbiased ({reason})"
-    return answer("unbiased bridge", how, reference, problem)
 
 
 def unless_quadrature_misses(problem: Problem, reference: Reference) -> Answer | None:
@@ -112,6 +124,7 @@ def _unless_it_jumps(problem: Problem, best: WorkingCandidate, reference: Refere
     within = (
         found.overall.high / max(reference.norm(problem.arguments.elements(problem.ranked)), 1e-300) if found else 0.0
     )
+    # The score function sees jumps, but is noisy: how much could hide in its noise is said.
     doubts = [f"{best.label} is the truth if the program has no jump: the score function is too noisy to tell"]
     how = f"{how}; the score function, to within {share(within, 1.0)}, does not contradict it"
     return answer("unbiased bridge", how, reference, problem, doubts if within > WEAK else [])

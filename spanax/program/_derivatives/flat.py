@@ -1,4 +1,8 @@
-"""A traced program as one list of steps: what JAX's functions compile is written out."""
+"""A traced program as one list of steps: what JAX's functions compile is written out.
+
+`stochastic/_decisions/flat.py` flattens as well, for another purpose: it opens loops and branches too, as blocks inside of a
+node, and keeps the path of each equation. Here they stay closed, and equal steps get one name, to find what is computed twice.
+"""
 
 from __future__ import annotations
 
@@ -83,12 +87,21 @@ class Flat:
             return
         try:
             params = tuple(sorted(step.inner.params.items(), key=lambda item: item[0]))
+            # Value numbering: the same pure operation on the same names is the same value. sqrt(s) ** 2 is recognised
+            # by that, also where s was computed twice.
             key = step.kind, params, tuple(self._same.get(n, n) if n.known is None else _token(n) for n in step.ins)
             self._same[step.outs[0]] = self._seen.setdefault(key, step.outs[0])
         except TypeError:  # a parameter that is not hashable
             pass
 
+    def _call(self, eqn: JaxprEqn, given: Sequence[Name], site: JaxprEqn | None) -> list[Name]:
+        inner, consts = body(eqn)
+        return self._written_out(
+            inner, consts, given, site or (eqn if is_library_program(source_file(inner)) else None)
+        )
+
     def _written_out(self, jaxpr: Jaxpr, consts: Sequence, ins: Sequence[Name], site: JaxprEqn | None) -> list[Name]:
+        # A call's inner names are those of its operands, so a value keeps one name across calls.
         names: dict[Any, Name] = dict(zip(jaxpr.invars, ins, strict=True))
         constants = {v: Name(v.aval, x) for v, x in zip(jaxpr.constvars, consts, strict=True)}
         self.traced += [name for name in constants.values() if is_traced(name.known)]
@@ -99,10 +112,9 @@ class Flat:
 
         for eqn in jaxpr.eqns:
             given = tuple(map(read, eqn.invars))
+            # Only plain calls: what is rematerialised, or has a rule of its own, is to stay as it is.
             if eqn.primitive in (P.jit_p, P.closed_call_p) and not is_again(eqn):
-                inner, inner_consts = body(eqn)
-                ours = site or (eqn if is_library_program(source_file(inner)) else None)
-                outs = self._written_out(inner, inner_consts, given, ours)
+                outs = self._call(eqn, given, site)
             else:
                 outs = [Name(v.aval) for v in eqn.outvars]
                 self.steps.append(Step(eqn, site or eqn, given, tuple(outs)))

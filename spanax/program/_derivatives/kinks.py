@@ -41,6 +41,7 @@ class Orders:
         name = self._constant(name)
         if name.known is not None:
             return np.inf if _holds(name, lambda x: x >= 0) else 0.0
+        # Each name is looked at once, and not farther back than FURTHEST steps, so the cost is bounded.
         if name not in self._found:
             step = self._flat.makers.get(name)
             self._found[name] = self._of_step(step, further) if step is not None and further else 0.0
@@ -102,6 +103,7 @@ class Orders:
         if (known := self._number(name)) is not None:
             return not np.any(known < 0)
         step = self._flat.makers.get(name)
+        # What depends on the arguments in a differentiable way is not a weight, whatever its sign.
         if self._is_active(name) or step is None or not further:
             return False
         if name.aval.dtype == bool:
@@ -115,8 +117,7 @@ class Orders:
         """A known real number, or the difference of two."""
         name = self._constant(name)
         if name.known is not None:
-            known = None if is_traced(name.known) else np.asarray(name.known)
-            return known if known is not None and known.dtype.kind in "biuf" else None
+            return _as_real(name.known)
         step = self._flat.makers.get(name)
         if step is None or step.kind != "sub" or any(n.known is None for n in map(self._constant, step.ins)):
             return None
@@ -125,6 +126,7 @@ class Orders:
 
     def _constant(self, name: Name) -> Name:
         """What a constant is that is only brought into form."""
+        # Weights arrive broadcast and cast, as constants of a program do.
         while (step := self._flat.makers.get(name)) is not None and step.kind in (
             "convert_element_type",
             "broadcast_in_dim",
@@ -156,6 +158,11 @@ _ORDERS: dict[str, Callable[[Orders, Step, int], float]] = {
 }
 
 
+def _as_real(known: Any) -> np.ndarray | None:
+    array = None if is_traced(known) else np.asarray(known)
+    return array if array is not None and array.dtype.kind in "biuf" else None
+
+
 def _is_complex(name: Name) -> bool:
     return jnp.issubdtype(name.aval.dtype, jnp.complexfloating)
 
@@ -170,6 +177,7 @@ def _holds(name: Name, test: Callable[[np.ndarray], Any]) -> bool:
 def _is_of_squares(step: Step) -> bool:
     """Of a product of an array with itself: is each number multiplied with itself alone?"""
     (one, other), (batch, batch_other) = step.eqn.params["dimension_numbers"]
+    # Contracted or batched: then each number meets itself, and no other one.
     all_axes = len(one) + len(batch) == step.ins[0].aval.ndim
     return (
         all_axes and tuple(one) == tuple(other) and tuple(batch) == tuple(batch_other) and not _is_complex(step.ins[0])
@@ -195,12 +203,15 @@ def root(power: float) -> Callable[[jax.Array], Any]:
 
     @jax.custom_jvp
     def slope(s: jax.Array) -> jax.Array:
+        # The true slope away from 0, infinite at 0 before the selection replaces it.
         found = 0.5 / lax.sqrt(s) if power == 0.5 else power * raised(s, power - 1)
         return lax.select(s > 0, found, jnp.zeros_like(s))
 
     @slope.defjvp
     def slope_derivative(primals: tuple, tangents: tuple) -> tuple:
         (s,), (t,) = primals, tangents
+        # A harmless argument where the result is not used: a selection alone would not keep NaN out of the
+        # derivative.
         safe = lax.select(s > 0, s, jnp.ones_like(s))
         second = lax.select(s > 0, power * (power - 1) * raised(safe, power - 2), jnp.zeros_like(s))
         return slope(s), lax.select(s == 0, jnp.full_like(s, np.nan), second) * t
@@ -221,12 +232,16 @@ def squared_root(s: jax.Array, power: int) -> jax.Array:
     return lax.select(s < 0, jnp.full_like(s, np.nan), lax.integer_pow(s, power // 2))
 
 
+def _whole_power(step: Step, flat: Flat) -> int:
+    """n of x**n, however it is written; 0 for anything else."""
+    if step.kind == "integer_pow":
+        return step.inner.params["y"]
+    return 2 if step.kind == "square" or (step.kind == "mul" and flat.are_same(*step.ins)) else 0
+
+
 def root_of_square(step: Step, flat: Flat) -> tuple[Name, int] | None:
     """(s, n) where the step is sqrt(s)**n with an even n."""
-    if step.kind == "mul" and flat.are_same(*step.ins):
-        power = 2
-    else:
-        power = {"square": 2}.get(step.kind) or (step.inner.params["y"] if step.kind == "integer_pow" else 0)
+    power = _whole_power(step, flat)
     maker = flat.makers.get(step.ins[0]) if step.ins else None
     if maker is None or maker.kind != "sqrt" or power <= 0 or power % 2 or _is_complex(step.ins[0]):
         return None

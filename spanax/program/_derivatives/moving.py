@@ -41,7 +41,7 @@ class Moving:
         given = [self.of(name) for name in step.ins]
         # A selection depends on its arguments only where it takes a case that does.
         if step.kind == "select_n":
-            return [_selected(step, given[1:])]
+            return [_of_selection(step, given[1:])]
         if step.kind in ("max", "min"):
             return [_extreme(step, given)]
         if step.eqn.primitive is P.cond_p:
@@ -52,7 +52,7 @@ class Moving:
         if is_elementwise(step):
             return [self.into(step)] * len(step.outs)
         if step.kind in KEEPS_ALL or step.kind in LEAVES_OUT or step.kind == "dot_general":
-            return [_moved(step, given, k) for k in range(len(step.outs))]
+            return [_through_moves(step, given, k) for k in range(len(step.outs))]
         return [EVERYWHERE] * len(step.outs)
 
 
@@ -61,10 +61,13 @@ def within(reached: Mask, moving: Mask) -> Mask:
 
     A constant does not stop NaN in forward mode by itself, as little as a factor of 0 does.
     """
+    # Nothing is known to stand still there, so the mask is the one that was asked for.
     if moving is EVERYWHERE:
         return reached
 
     def value(primal: Callable) -> Any:
+        # Where it does not move its derivative is 0, and may be stopped as well as where it does not reach the
+        # result.
         outside, inside = reached.value(primal), moving.value(primal)
         return inside if outside is None else outside & inside
 
@@ -89,7 +92,7 @@ def _union(given: Sequence[tuple[Mask, Name]], shape: tuple) -> Mask:
     return parts[0] if len(set(parts)) == 1 else Mask(value, parts, not shape)
 
 
-def _selected(step: Step, cases: Sequence[Mask]) -> Mask:
+def _of_selection(step: Step, cases: Sequence[Mask]) -> Mask:
     which, shape = step.ins[0], step.outs[0].aval.shape
     if all(mask is EVERYWHERE for mask in cases):
         return EVERYWHERE
@@ -143,6 +146,7 @@ def _of_branch(cases: Sequence[Mask], step: Step) -> Mask:
         return EVERYWHERE
 
     def value(primal: Callable) -> Any:
+        # Of the branch taken; a branch that hands on a constant does not move.
         chosen, found = primal(index), np.False_
         for k, mask in enumerate(cases):
             found = found | (mask.value(primal) & (chosen == k))
@@ -151,7 +155,7 @@ def _of_branch(cases: Sequence[Mask], step: Step) -> Mask:
     return Mask(value, cases, True)
 
 
-def _moved(step: Step, given: Sequence[Mask], k: int) -> Mask:
+def _through_moves(step: Step, given: Sequence[Mask], k: int) -> Mask:
     """Through a step that moves numbers, and adds some of them up."""
 
     def value(primal: Callable) -> Any:

@@ -93,21 +93,21 @@ class Reached:
     def _through(self, step: Step, k: int, masks: list[Mask | None], whole: Mask) -> Mask:
         kind = step.kind
         if kind == "select_n":
-            return _chosen(whole, step.ins[0], k - 1, k == 2 and step.ins[0] in self.implied)
+            return _of_case(whole, step.ins[0], k - 1, k == 2 and step.ins[0] in self.implied)
         # The larger operand is what the result is made of, so the other one does not reach it.
         if kind in ("max", "min") and step.ins[0] is not step.ins[1]:
-            return _fitted(_extreme(whole, step, k), step.ins[k].aval.shape)
+            return _fit(_extreme(whole, step, k), step.ins[k].aval.shape)
         if kind in ("reduce_max", "reduce_min"):
             return _greatest(whole, step)
         if kind == "mul" and self._is_weight(other := step.ins[1 - k]):
-            whole = _weighted(whole, other)
+            whole = _by_weight(whole, other)
         if is_elementwise(step):
-            return _fitted(whole, step.ins[k].aval.shape)
+            return _fit(whole, step.ins[k].aval.shape)
         # One flag for the whole array fits any shape, but a slice leaves numbers out, which reach nothing.
         if whole.scalar and kind not in LEAVES_OUT:
             return whole
         if kind in KEEPS_ALL or kind in LEAVES_OUT:
-            return _transposed(step, k, masks)
+            return _transpose(step, k, masks)
         return EVERYWHERE
 
     def _is_weight(self, other: Name) -> bool:
@@ -139,13 +139,7 @@ def _shallow(mask: Mask) -> Mask:
 
 
 def _union(masks: Sequence[Mask]) -> Mask:
-    # Masks that are known now are joined now: x[:-1] and x[1:] together are all of x.
-    known = [mask.array for mask in masks if isinstance(mask, Static)]
-    if len(known) > 1:  # slices, which often make up the whole
-        joined = _joined(known)
-        masks = [mask for mask in masks if not isinstance(mask, Static)]
-        masks.append(EVERYWHERE if joined.all() else Static(joined))
-    different = list(dict.fromkeys(masks))
+    different = list(dict.fromkeys(_join_slices(masks)))
     if len(different) == 1:
         return different[0]
     # A bound, because each mask is computed when the program runs: beyond it, everywhere is the safe answer.
@@ -154,13 +148,22 @@ def _union(masks: Sequence[Mask]) -> Mask:
 
     def value(primal: Callable) -> Any:
         values = [mask.value(primal) for mask in different]
-        return None if any(v is None for v in values) else _joined(values)
+        return None if any(v is None for v in values) else _join(values)
 
     implied = all(mask.implied for mask in different)
     return Mask(value, different, all(mask.scalar for mask in different), implied=implied)
 
 
-def _joined(values: Sequence[Any]) -> Any:
+def _join_slices(masks: Sequence[Mask]) -> Sequence[Mask]:
+    """Masks that are known now are joined now: x[:-1] and x[1:] together are all of x."""
+    known = [mask.array for mask in masks if isinstance(mask, Static)]
+    if len(known) < 2:
+        return masks
+    joined = _join(known)
+    return [m for m in masks if not isinstance(m, Static)] + [EVERYWHERE if joined.all() else Static(joined)]
+
+
+def _join(values: Sequence[Any]) -> Any:
     result = values[0]
     for value in values[1:]:
         result = result | value
@@ -174,12 +177,13 @@ def _both(one: Any, other: Any) -> Any:
     return one & other
 
 
-def _fitted(whole: Mask, shape: tuple) -> Mask:
+def _fit(whole: Mask, shape: tuple) -> Mask:
     """For an operand that is one number, or whose axes of length 1 are repeated."""
     if whole.scalar or (shape and 1 not in shape):
         return whole
 
     def value(primal: Callable) -> Any:
+        # The operand is one number, or has axes that are repeated: it reaches the result if any of the places does.
         outside = whole.value(primal)
         if not shape or outside is None:
             return outside if outside is None else jnp.any(outside)
@@ -189,7 +193,7 @@ def _fitted(whole: Mask, shape: tuple) -> Mask:
     return Mask(value, (whole,), False)
 
 
-def _chosen(whole: Mask, which: Name, case: int, holds: bool) -> Mask:
+def _of_case(whole: Mask, which: Name, case: int, holds: bool) -> Mask:
     def value(primal: Callable) -> Any:
         outside, chosen = whole.value(primal), primal(which)
         return _both(outside, None if chosen is None else chosen == np.asarray(case, which.aval.dtype))
@@ -227,7 +231,7 @@ def _greatest(whole: Mask, step: Step) -> Mask:
     return Mask(value, (whole,), False)
 
 
-def _weighted(whole: Mask, weight: Name) -> Mask:
+def _by_weight(whole: Mask, weight: Name) -> Mask:
     def value(primal: Callable) -> Any:
         outside, factor = whole.value(primal), primal(weight)
         return _both(outside, None if factor is None else factor != np.zeros((), weight.aval.dtype))
@@ -235,7 +239,7 @@ def _weighted(whole: Mask, weight: Name) -> Mask:
     return Mask(value, (whole,), whole.scalar and weight.aval.ndim == 0, True)
 
 
-def _transposed(step: Step, k: int, masks: list[Mask | None]) -> Mask:
+def _transpose(step: Step, k: int, masks: list[Mask | None]) -> Mask:
     """Through a step that moves numbers, and adds some of them up."""
     used = [mask for mask in masks if mask is not None]
     everywhere = all(mask is EVERYWHERE for mask in masks)
@@ -251,7 +255,7 @@ def _transposed(step: Step, k: int, masks: list[Mask | None]) -> Mask:
             return None
         return _pulled_back(step, k, values, others)
 
-    if step.kind == "slice" and everywhere and (static := _sliced(step)) is not None:
+    if step.kind == "slice" and everywhere and (static := _slice(step)) is not None:
         return static
     return Mask(value, used, False)
 
@@ -270,7 +274,7 @@ def _pulled_back(step: Step, k: int, values: list, others: list) -> Any:
     return found != jnp.zeros((), found.dtype)
 
 
-def _sliced(step: Step) -> Mask | None:
+def _slice(step: Step) -> Mask | None:
     """A slice that is known now: most often other slices take what it leaves out, which is seen at once."""
     (name,) = step.ins
     if name.aval.size > 4096:

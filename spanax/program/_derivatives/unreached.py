@@ -151,18 +151,18 @@ class Plan:
         mask = self.guards.get(i)
         where = None if mask is None else mask.value(primal)
         if mask is None or where is None:
-            return self._unguarded(i, step, env, ins)
+            return self._run_plain(i, step, env, ins)
         active = [self.reached.is_active(name) for name in step.ins]
         # Both sides of the step: the cotangent is stopped on the way back, the tangent on the way in.
-        ins = [_guarded(mask, where, x) if a else x for x, a in zip(ins, active, strict=True)]
-        outs = self._unguarded(i, step, env, ins)
+        ins = [_guard_value(mask, where, x) if a else x for x, a in zip(ins, active, strict=True)]
+        outs = self._run_plain(i, step, env, ins)
         # A selection stops NaN in forward mode by itself, a product with 0 does not: there the results are guarded
         # too.
         if not mask.by_weight:
             return outs
-        return [_guarded(mask, where, x) if name.is_number else x for x, name in zip(outs, step.outs, strict=True)]
+        return [_guard_value(mask, where, x) if name.is_number else x for x, name in zip(outs, step.outs, strict=True)]
 
-    def _unguarded(self, i: int, step: Step, env: dict, ins: list) -> Sequence:
+    def _run_plain(self, i: int, step: Step, env: dict, ins: list) -> Sequence:
         if (rule := self.rules.get(i)) is not None:
             return rule(env, ins)
         if (plans := self.inner.get(i)) is not None:
@@ -202,7 +202,7 @@ def _may_spoil(step: Step, singular: bool, spreads: bool) -> bool:
     return (singular or spreads) and not linear
 
 
-def _guarded(mask: Mask, where: Any, x: Any) -> Any:
+def _guard_value(mask: Mask, where: Any, x: Any) -> Any:
     return reaching_in_branch(where, x) if mask.implied else reaching(where, x)
 
 
@@ -220,7 +220,7 @@ class _Primal:
         if name not in self.env and name not in self.early:
             # A mask may depend on a value that comes later in the program. Cheap values are computed early, costly
             # ones are not.
-            steps = self._needed(name)
+            steps = self._steps_needed(name)
             for step in reversed(steps or []):
                 outs = _as_part(step, [self._now(n) for n in step.ins])
                 self.early.update(zip(step.outs, outs, strict=True))
@@ -233,7 +233,7 @@ class _Primal:
             return name.known
         return lax.stop_gradient(self.env[name]) if name in self.env else self.early[name]
 
-    def _needed(self, name: Name) -> list[Step] | None:
+    def _steps_needed(self, name: Name) -> list[Step] | None:
         """The steps to take first, the last one first; None where that is too much."""
         order: dict[int, Step] = {}
         stack = [name]

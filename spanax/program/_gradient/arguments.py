@@ -37,25 +37,20 @@ class Differentiated(NamedTuple):
     nums: tuple[int, ...]
     single: bool
     explicit: bool
+    has_jax_numbers: bool  # is an argument an array of JAX's?
 
     @classmethod
     def of(cls, f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int] | None) -> Differentiated:
+        in_jax = _has_jax_numbers(args, kwargs)
         # As in JAX: an int is one gradient, a sequence a tuple, also of one.
         if argnums is not None:
             nums = positions(argnums, len(args), here())
-            return cls(f, args, kwargs, nums, not isinstance(argnums, Sequence), True)
+            return cls(f, args, kwargs, nums, not isinstance(argnums, Sequence), True, in_jax)
         # The form of the result depends on the types of the arguments alone, never on what the program does with an integer.
         numbers = _positions_of(args, is_inexact) or _positions_of(args, is_integer)
         if len(numbers) == 1:
-            return cls(f, args, kwargs, numbers, True, False)
-        return cls(f, args, kwargs, tuple(range(len(args))), False, False)
-
-    @property
-    def has_jax_numbers(self) -> bool:
-        """Is an argument an array of JAX's? Keys, which have no precision, do not count."""
-        # One of them decides for the whole call: mixing precisions in one trace would promote them all to double.
-        arrays = [x for x in jax.tree.leaves((self.args, self.kwargs)) if isinstance(x, jax.Array)]
-        return any(not jnp.issubdtype(x.dtype, jax.dtypes.extended) for x in arrays)
+            return cls(f, args, kwargs, numbers, True, False, in_jax)
+        return cls(f, args, kwargs, tuple(range(len(args))), False, False, in_jax)
 
     @property
     def is_traced(self) -> bool:
@@ -81,6 +76,12 @@ class Differentiated(NamedTuple):
         return slopes[self.nums[0]] if self.single else tuple(slopes[i] for i in self.nums)
 
 
+def _has_jax_numbers(args: tuple, kwargs: dict) -> bool:
+    """One of them decides for the whole call: mixing precisions in one trace would promote all to double. Keys have none."""
+    arrays = [x for x in jax.tree.leaves((args, kwargs)) if isinstance(x, jax.Array)]
+    return any(not jnp.issubdtype(x.dtype, jax.dtypes.extended) for x in arrays)
+
+
 def _positions_of(args: tuple, counts: Callable[[Any], bool]) -> tuple[int, ...]:
     return tuple(i for i, arg in enumerate(args) if any(map(counts, jax.tree.leaves(arg))))
 
@@ -91,9 +92,13 @@ def is_integer(x: Any) -> bool:
 
 def is_inexact(x: Any) -> bool:
     """A real or complex number, or an array of them."""
+    # Asked twice for each leaf of each call, and most leaves are Python's or NumPy's: so these are asked first.
+    if isinstance(x, (float, complex)):
+        return True
+    if isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind in "fciub":
+        return x.dtype.kind in "fc"
     # Known types only: an object of some library with a dtype need not be an array.
-    numbers = isinstance(x, (float, complex, np.ndarray, np.generic, jax.Array))
-    return numbers and jnp.issubdtype(getattr(x, "dtype", float), jnp.inexact)
+    return isinstance(x, (np.ndarray, np.generic, jax.Array)) and jnp.issubdtype(x.dtype, jnp.inexact)
 
 
 def integers_as_floats(run: Callable[[str], Any], has_integers: bool) -> tuple[Any, str]:

@@ -24,6 +24,7 @@ def derive_lifted(call: Differentiated, max_iterations: int, derive: str, nan: s
     """The value, None unless `derive` is "both", and the gradients."""
     if nan == "raise" and call.is_traced:
         derive = "both"  # whether NaN is wrong is decided when the program runs, by its value
+    # With `derive` as a part of its key: a gradient alone is another compiled program than one with its value.
     program = _program_of(call.f, max_iterations, derive)
     outcome, ints = _run_lifted(program, call)
     leaves, gradients = checked_result((outcome.leaves, outcome.gradients), outcome)

@@ -13,7 +13,7 @@ import numpy as np
 from ..._errors import SpanaxError
 from .._session import LiftError, RaisedError, in_library, session, unliftable
 from .._values.trees import has_unknown, rewrap, unwrap
-from . import linalg, signal, special
+from . import linalg, signal, special, structured
 from .integrate import integrals, ode
 from .interpolators import interpolator
 from .multivariate import Kde, density_of
@@ -23,7 +23,7 @@ from .stats import Frozen, family, method_of
 # By the public name: rules that are given functions of the program, which may close over numbers that are not known; they
 # return NotImplemented where all is known.
 SOLVERS: dict[str, Callable] = {**scalar.RULES, **systems.RULES, **ode.RULES, **integrals.RULES}
-RULES: dict[str, Callable] = {**special.RULES, **linalg.RULES, **signal.RULES, **integrals.SAMPLES}
+RULES: dict[str, Callable] = {**special.RULES, **linalg.RULES, **structured.RULES, **signal.RULES, **integrals.SAMPLES}
 LIFTED: frozenset[str] = special.LIFTED | {"integrate.simpson"}  # SciPy's own source is lifted
 
 
@@ -31,19 +31,23 @@ def apply(function: Any, args: tuple, kwargs: dict) -> Any:
     """`function(*args, **kwargs)`."""
     name = public_name(function)
     if name in SOLVERS:
-        return _solved(name, function, args, kwargs)
+        return _solve(name, function, args, kwargs)
+    # Nothing here depends on the arguments, so SciPy's own result is right, whatever function it is.
     if not has_unknown((args, kwargs)):
         return _plain(function, args, kwargs)
-    with refusing(f"scipy.{name}" if name else _described(function)):
+    with as_refusal(f"scipy.{name}" if name else _describe(function)):
+        # SciPy's private helper in its own lifted source.
         if getattr(function, "__name__", "") == "apply_where" and in_library():
             return _apply_where(*args, **kwargs)
         if name in RULES:
             return RULES[name](*args, **kwargs)
+        # Inside SciPy's own source all of its Python is lifted; from the user's code only what was compared with
+        # SciPy.
         if name in LIFTED or (isinstance(function, types.FunctionType) and in_library()):
             return session().rules.source(function)(*args, **kwargs)
         if (made := _of_class(function, args, kwargs)) is not None:
             return made
-    raise refused(f"scipy.{name}" if name else _described(function))
+    raise no_counterpart(f"scipy.{name}" if name else _describe(function))
 
 
 def _apply_where(
@@ -56,7 +60,7 @@ def _apply_where(
     return session().rules.function(np.where, (cond, call(f1, *given), other), {})
 
 
-def refused(what: str, *remedies: str) -> LiftError:
+def no_counterpart(what: str, *remedies: str) -> LiftError:
     return unliftable(
         f"{what} has no counterpart in a lifted program",
         *remedies,
@@ -66,13 +70,14 @@ def refused(what: str, *remedies: str) -> LiftError:
 
 
 @contextlib.contextmanager
-def refusing(what: str) -> Iterator[None]:
+def as_refusal(what: str) -> Iterator[None]:
     """No error of JAX or SciPy gets out: it is one of ours, at the user's line."""
     try:
         yield
     except (SpanaxError, RaisedError):
         raise
     except Exception as error:
+        # The first line of a foreign error is enough: it is named, and the remedy is the same.
         text = str(error).strip().splitlines()
         raise unliftable(
             f"{what} in this form is not lifted ({type(error).__name__}: {text[0] if text else ''})",
@@ -87,6 +92,7 @@ def public_name(function: Any) -> str:
     name = getattr(function, "__name__", "")
     if len(parts) < 2 or parts[0] != "scipy" or parts[1].startswith("_") or not name:
         return ""
+    # The public name counts, since private modules move from version to version.
     module = importlib.import_module(f"scipy.{parts[1]}")
     return f"{parts[1]}.{name}" if getattr(module, name, None) is function else ""
 
@@ -99,7 +105,7 @@ def _plain(function: Any, args: tuple, kwargs: dict) -> Any:
         if not _met_unknown(error):
             raise
         name = public_name(function)
-        raise refused(f"scipy.{name}" if name else _described(function)) from error
+        raise no_counterpart(f"scipy.{name}" if name else _describe(function)) from error
 
 
 def _met_unknown(error: BaseException | None) -> bool:
@@ -107,10 +113,11 @@ def _met_unknown(error: BaseException | None) -> bool:
     return error is not None and (isinstance(error, LiftError) or _met_unknown(error.__cause__ or error.__context__))
 
 
-def _solved(name: str, function: Any, args: tuple, kwargs: dict) -> Any:
+def _solve(name: str, function: Any, args: tuple, kwargs: dict) -> Any:
     """By a rule, where the function given, or an argument, reads what is not known; by SciPy elsewhere."""
     try:
-        with refusing(f"scipy.{name}"):
+        with as_refusal(f"scipy.{name}"):
+            # The rule finds out by tracing the function whether anything in it is not known.
             result = SOLVERS[name](*args, **kwargs)
     except SpanaxError:
         if has_unknown((args, kwargs)):
@@ -138,7 +145,7 @@ def _of_class(function: Any, args: tuple, kwargs: dict) -> Any:
     return None
 
 
-def _described(function: Any) -> str:
+def _describe(function: Any) -> str:
     owner = getattr(function, "__self__", None)
     name = getattr(function, "__qualname__", None) or type(function).__name__
     module = getattr(function, "__module__", None) or type(function).__module__

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import jax.scipy.special as jss
 
-from .host import TABLE, Derivatives, missing, on_host
+from .host import TABLE, Derivatives, no_formula, on_host
 
 _ROOT_PI = math.sqrt(math.pi)
 _DEGREE = math.pi / 180
@@ -105,7 +105,7 @@ TABLE.update(
     bei=_D(lambda x: S.beip(x)),
     ker=_D(lambda x: S.kerp(x)),
     kei=_D(lambda x: S.keip(x)),
-    **{name: _D(missing) for name in ("berp", "beip", "kerp", "keip")},
+    **{name: _D(no_formula) for name in ("berp", "beip", "kerp", "keip")},
     airy=_D(lambda x: (lambda a, b, c, d: (b, x * a, d, x * c))(*S.airy(x)), outputs=4),
     itj0y0=_D(lambda x: (S.j0(x), S.y0(x)), outputs=2),
     iti0k0=_D(lambda x: (jss.i0(x), S.k0(x)), outputs=2),
@@ -181,7 +181,7 @@ TABLE.update(
     ellipk=_D(lambda m: (S.ellipk(m) - _legendre_d(m)) / (2 * (1 - m))),
     ellipkm1=_D(lambda p: -(S.ellipkm1(p) - _legendre_d(1 - p)) / (2 * p)),
     ellipe=_D(lambda m: -_legendre_d(m) / 2),
-    elliprd=_D(missing, missing, missing),
+    elliprd=_D(no_formula, no_formula, no_formula),
     ellipkinc=_D(lambda phi, m: 1 / _root(phi, m), None),
     ellipeinc=_D(lambda phi, m: _root(phi, m), None),
     ellipj=_D(

@@ -44,8 +44,12 @@ class Given:
         now = session()
         with now.block() as writes, now.stage():
             now.record(now.fault, 0)
+            # A fault inside is the function's own: it makes its value NaN at that point, and does not end the
+            # program.
             now.fault.code = 0
             value = now.rules.hooks.final_result(function(*map(_value, xs)))
+            # The solver calls it as often as it likes, so a write from inside would happen an unknown number of
+            # times.
             if set(writes.before) - {now.fault.key}:
                 raise unliftable(
                     f"the function given to {self.who} writes to what was made outside of it",
@@ -57,6 +61,7 @@ class Given:
             data = as_jax(value)
             failed = now.fault.code
         data = data if jnp.issubdtype(data.dtype, jnp.inexact) else data.astype(float)
+        # A code that is a Python number is known to be 0: no fault is possible.
         return data if isinstance(failed, int) else jnp.where(failed == 0, data, jnp.nan)
 
 
@@ -64,10 +69,10 @@ def _value(x: jax.Array) -> Any:
     return LiftedArray(x) if x.ndim else Number(x, float)
 
 
-def called(function: Callable, *more: Any) -> Callable:
+def in_program(function: Callable, *more: Any) -> Callable:
     """`function(x, *more)`, by the rules of the program."""
     if isinstance(function, Part):
-        return lambda *xs: called(function.whole, *more)(*xs)[function.index]
+        return lambda *xs: in_program(function.whole, *more)(*xs)[function.index]
     return lambda *xs: session().rules.call(function, *xs, *more)
 
 
@@ -78,7 +83,7 @@ class Part:
         self.whole, self.index = whole, index
 
     def __call__(self, *args: Any) -> Any:
-        return called(self, *args[1:])(args[0])
+        return in_program(self, *args[1:])(args[0])
 
 
 def real(x: Any, who: str) -> jax.Array:

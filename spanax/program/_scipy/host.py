@@ -32,7 +32,7 @@ class Derivatives:
         self.slopes, self.outputs = slopes, outputs
 
 
-def missing(*args: Any) -> Any:
+def no_formula(*args: Any) -> Any:
     """The slope of what only a derivative needs, and has no formula for one of its own."""
     raise SpanaxError("the second derivative of one of scipy.special's functions has no formula", "the first")
 
@@ -42,6 +42,7 @@ TABLE: dict[str, Derivatives] = {}  # filled by the modules that know the formul
 
 def on_host(name: str, *args: Any) -> Any:
     """`scipy.special.name(*args)`, of arrays of one dtype or integers: an array, or a tuple of arrays."""
+    # One shape for all, so that the batching rule has only leading axes to move.
     shape = jnp.broadcast_shapes(*(jnp.shape(x) for x in args))
     outs = _special_p.bind(*(jnp.broadcast_to(x, shape) for x in args), name=name)
     return outs[0] if len(outs) == 1 else tuple(outs)
@@ -52,6 +53,7 @@ def _ufunc(name: str) -> Any:
 
 
 def _run(*args: np.ndarray, name: str) -> tuple:
+    # Outside of their domains they return NaN, which is the answer; a warning from a callback would have no line.
     with np.errstate(all="ignore"):
         outs = _ufunc(name)(*args)
     dtype = _result(args)
@@ -68,7 +70,7 @@ def _avals(*args: Any, name: str) -> list:
     return [aval] * TABLE[name].outputs
 
 
-def _batched(args: Sequence, dims: Sequence, *, name: str) -> tuple:
+def _batch(args: Sequence, dims: Sequence, *, name: str) -> tuple:
     size = next(x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
     moved = (
         jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0)
@@ -82,6 +84,7 @@ def _jvp(primals: Sequence, tangents: Sequence, *, name: str) -> tuple:
     outs = _special_p.bind(*primals, name=name)
     moved = [jnp.zeros_like(out) for out in outs]
     for slope, tangent in zip(TABLE[name].slopes, tangents, strict=True):
+        # An argument without a formula has been refused where the call was made, unless it is known.
         if slope is None or tangent.dtype == jax.dtypes.float0:
             continue
         with standard():
@@ -92,5 +95,5 @@ def _jvp(primals: Sequence, tangents: Sequence, *, name: str) -> tuple:
 
 
 _special_p = new_host_primitive("spanax_scipy_special", _run, _avals)
-set_batching(_special_p, _batched)
+set_batching(_special_p, _batch)
 set_jvp(_special_p, _jvp)

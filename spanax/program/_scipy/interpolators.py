@@ -117,6 +117,8 @@ def _spline(name: str) -> Callable:
             raise unliftable(
                 f"scipy.interpolate.{name} with conditions that are no names, or not known", "its defaults"
             )
+        # SciPy fits each unit vector once. The spline of any values is their combination, so its derivative by the
+        # values is exact.
         unit = getattr(_scipy(), name)(places, np.eye(len(places)), *args, **kwargs)
         known = _made(unit)
         c = jnp.tensordot(jnp.asarray(known.coefficients, values.dtype), values, 1)
@@ -138,7 +140,9 @@ def _interp1d(
     places, values = _places(x, "interp1d"), real(y, "interp1d")
     if values.ndim != 1 and axis % values.ndim:
         raise unliftable("scipy.interpolate.interp1d along another axis than the first is not lifted", "axis=0")
+    # SciPy sorts too, unless told not to; the places are known, so sorting costs nothing when it runs.
     order = np.argsort(places, kind="stable")
+    # SciPy's defaults: an error outside of the range, unless a fill value or extrapolation was asked for.
     extends = isinstance(fill_value, str) and fill_value == "extrapolate"
     raises = bounds_error if bounds_error is not None else not extends and not _is_given(fill_value)
     if kind in ("linear", 1):

@@ -12,10 +12,10 @@ import numpy as np
 
 from .._session import line, session, unliftable
 from .._values.trees import rewrap
-from .._values.values import as_jax, raw, wrap
+from .._values.values import as_jax, wrap
 from .given import refuse_options
 from .implicit import at_root
-from .signs import aligned
+from .signs import align_signs
 
 _JITTER = "a + jitter * np.eye(n)"
 
@@ -28,11 +28,13 @@ def inexact(x: Any) -> jax.Array:
 def symmetric(a: jax.Array, lower: bool) -> jax.Array:
     """Made of one triangle and the diagonal."""
     one = jnp.tril(a) if lower else jnp.triu(a)
+    # LAPACK reads one triangle. Building the matrix from it gives the other triangle the derivative 0, as SciPy's
+    # numbers say.
     strict = jnp.tril(a, -1) if lower else jnp.triu(a, 1)
     return one + jnp.conj(jnp.swapaxes(strict, -1, -2))
 
 
-def _regular(x: jax.Array, name: str, what: str = "the matrix is singular") -> jax.Array:
+def check_regular_matrix(x: jax.Array, name: str, what: str = "the matrix is singular") -> jax.Array:
     session().check(
         ~jnp.all(jnp.isfinite(jax.lax.stop_gradient(x))),
         f"scipy.linalg.{name}: {what}, or not finite",
@@ -60,7 +62,7 @@ def solve(
             f"scipy.linalg.solve(assume_a={assume_a!r}) is not lifted", "assume_a='general'", "solve_banded"
         )
     matrix = jnp.swapaxes(matrix, -1, -2) if transposed else matrix
-    return wrap(_regular(jnp.linalg.solve(matrix, right), "solve"))
+    return wrap(check_regular_matrix(jnp.linalg.solve(matrix, right), "solve"))
 
 
 def solve_triangular(
@@ -73,12 +75,12 @@ def solve_triangular(
     check_finite: Any = True,
 ) -> Any:
     x = jsl.solve_triangular(inexact(a), inexact(b), trans, bool(lower), bool(unit_diagonal))
-    return wrap(_regular(x, "solve_triangular"))
+    return wrap(check_regular_matrix(x, "solve_triangular"))
 
 
 def inv(a: Any, overwrite_a: Any = False, check_finite: Any = True, *, assume_a: Any = None, lower: Any = False) -> Any:
     refuse_options("scipy.linalg.inv", assume_a=assume_a)
-    return wrap(_regular(jnp.linalg.inv(inexact(a)), "inv"))
+    return wrap(check_regular_matrix(jnp.linalg.inv(inexact(a)), "inv"))
 
 
 def det(a: Any, overwrite_a: Any = False, check_finite: Any = True) -> Any:
@@ -111,6 +113,7 @@ def lstsq(
         q, r = jnp.linalg.qr(matrix)
         x = jsl.solve_triangular(r, jnp.conj(q.T) @ right)
     else:
+        # The least-norm solution of fewer equations than unknowns: through the factors of the transpose.
         q, r = jnp.linalg.qr(adjoint)
         x = q @ jsl.solve_triangular(r, right, trans=2)
     left = jnp.sum(jnp.abs(right - matrix @ x) ** 2, axis=0) if m > n else jnp.zeros(0, sizes.dtype)
@@ -120,6 +123,7 @@ def lstsq(
 def _full_rank(matrix: jax.Array, name: str) -> jax.Array:
     sizes = jnp.linalg.svd(matrix, compute_uv=False)
     still = jax.lax.stop_gradient(sizes)
+    # Near a loss of rank the pseudo-inverse jumps, so it has no derivative there.
     low = still[..., -1] <= 10 * max(matrix.shape) * jnp.finfo(matrix.dtype).eps * still[..., 0]
     session().check(
         jnp.any(low),
@@ -140,7 +144,7 @@ def norm(a: Any, ord: Any = None, axis: Any = None, keepdims: Any = False, check
 def _factor(a: Any, lower: Any, name: str) -> tuple[jax.Array, jax.Array]:
     matrix = inexact(a)
     factor = jnp.linalg.cholesky(symmetric(matrix, bool(lower)), upper=not lower, symmetrize_input=False)
-    return matrix, _regular(factor, name, "the matrix is not positive definite")
+    return matrix, check_regular_matrix(factor, name, "the matrix is not positive definite")
 
 
 def cholesky(a: Any, lower: Any = False, overwrite_a: Any = False, check_finite: Any = True) -> Any:
@@ -158,7 +162,7 @@ def cho_solve(c_and_lower: Any, b: Any, overwrite_b: Any = False, check_finite: 
     matrix, right = inexact(factor), inexact(b)
     first, last = (0, 2) if lower else (2, 0)
     half = jsl.solve_triangular(matrix, right, trans=first, lower=bool(lower))
-    return wrap(_regular(jsl.solve_triangular(matrix, half, trans=last, lower=bool(lower)), "cho_solve"))
+    return wrap(check_regular_matrix(jsl.solve_triangular(matrix, half, trans=last, lower=bool(lower)), "cho_solve"))
 
 
 def lu(
@@ -175,7 +179,7 @@ def lu_factor(a: Any, overwrite_a: Any = False, check_finite: Any = True) -> Any
 def lu_solve(lu_and_piv: Any, b: Any, trans: Any = 0, overwrite_b: Any = False, check_finite: Any = True) -> Any:
     factors, pivots = lu_and_piv
     x = jsl.lu_solve((inexact(factors), as_jax(pivots).astype(jnp.int32)), inexact(b), trans)
-    return wrap(_regular(x, "lu_solve"))
+    return wrap(check_regular_matrix(x, "lu_solve"))
 
 
 def qr(
@@ -265,7 +269,7 @@ def eigh(
     values, vectors, matrices = _eigen(a, b, lower, type, "eigh")
     if eigvals_only:
         return wrap(values)
-    return wrap(values), wrap(aligned(vectors, matrices, bool(lower)))
+    return wrap(values), wrap(align_signs(vectors, matrices, bool(lower)))
 
 
 def _eigen(a: Any, b: Any, lower: Any, kind: int, name: str) -> tuple[jax.Array, jax.Array, list[jax.Array]]:
@@ -275,7 +279,7 @@ def _eigen(a: Any, b: Any, lower: Any, kind: int, name: str) -> tuple[jax.Array,
     if b is None:
         return *jnp.linalg.eigh(matrix, symmetrize_input=False), [matrix]
     metric = symmetric(inexact(b), bool(lower))
-    root = _regular(jnp.linalg.cholesky(metric, symmetrize_input=False), name, "b is not positive definite")
+    root = check_regular_matrix(jnp.linalg.cholesky(metric, symmetrize_input=False), name, "b is not positive definite")
     half = jsl.solve_triangular(root, matrix, lower=True)
     whole = jnp.conj(jsl.solve_triangular(root, jnp.conj(half.T), lower=True)).T
     values, vectors = jnp.linalg.eigh((whole + jnp.conj(whole.T)) / 2, symmetrize_input=False)
@@ -318,7 +322,7 @@ def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
     left, right, target = inexact(a), inexact(b), inexact(q)
     m, n = target.shape
     whole = jnp.kron(left, jnp.eye(n)) + jnp.kron(jnp.eye(m), right.T)
-    return wrap(_regular(jnp.linalg.solve(whole, target.reshape(-1)).reshape(m, n), "solve_sylvester"))
+    return wrap(check_regular_matrix(jnp.linalg.solve(whole, target.reshape(-1)).reshape(m, n), "solve_sylvester"))
 
 
 def solve_continuous_lyapunov(a: Any, q: Any) -> Any:
@@ -331,72 +335,11 @@ def solve_discrete_lyapunov(a: Any, q: Any, method: Any = None) -> Any:
     matrix, target = inexact(a), inexact(q)
     whole = jnp.eye(target.size) - jnp.kron(matrix, jnp.conj(matrix))
     x = jnp.linalg.solve(whole, target.reshape(-1)).reshape(target.shape)
-    return wrap(_regular(x, "solve_discrete_lyapunov"))
-
-
-# -- matrices of a form
-
-
-def toeplitz(c: Any, r: Any = None) -> Any:
-    column = as_jax(c).reshape(-1)
-    row = jnp.conj(column) if r is None else as_jax(r).reshape(-1)
-    values = jnp.concatenate([column[::-1], row[1:]])
-    m, n = column.size, row.size
-    return wrap(values[m - 1 - np.arange(m)[:, None] + np.arange(n)])
-
-
-def circulant(c: Any) -> Any:
-    column = as_jax(c)
-    n = column.shape[-1]
-    return wrap(column[..., (np.arange(n)[:, None] - np.arange(n)) % n])
-
-
-def block_diag(*arrs: Any) -> Any:
-    return wrap(jsl.block_diag(*map(as_jax, arrs)))
-
-
-def solve_toeplitz(c_or_cr: Any, b: Any, check_finite: Any = True) -> Any:
-    pair = c_or_cr if isinstance(c_or_cr, tuple) else (c_or_cr,)
-    return wrap(_regular(jnp.linalg.solve(inexact(toeplitz(*pair)), inexact(b)), "solve_toeplitz"))
-
-
-def _from_bands(ab: jax.Array, below: int, above: int) -> jax.Array:
-    """The matrix whose diagonals are the rows."""
-    n = ab.shape[-1]
-    i, j = np.indices((n, n))
-    row = above + i - j
-    inside = (row >= 0) & (row <= below + above)
-    return jnp.where(inside, ab[np.clip(row, 0, below + above), j], 0)
-
-
-def solve_banded(
-    l_and_u: Any, ab: Any, b: Any, overwrite_ab: Any = False, overwrite_b: Any = False, check_finite: Any = True
-) -> Any:
-    below, above = map(int, raw(l_and_u))
-    return wrap(_regular(jnp.linalg.solve(_from_bands(inexact(ab), below, above), inexact(b)), "solve_banded"))
-
-
-def solveh_banded(
-    ab: Any, b: Any, overwrite_ab: Any = False, overwrite_b: Any = False, lower: Any = False, check_finite: Any = True
-) -> Any:
-    bands = inexact(ab)
-    width = bands.shape[0] - 1
-    whole = symmetric(_from_bands(bands, *((width, 0) if lower else (0, width))), bool(lower))
-    factor = _regular(jnp.linalg.cholesky(whole), "solveh_banded", "the matrix is not positive definite")
-    return wrap(jsl.cho_solve((factor, True), inexact(b)))
-
-
-def eigvalsh_tridiagonal(d: Any, e: Any, select: Any = "a", *args: Any, **kwargs: Any) -> Any:
-    if select != "a":
-        raise unliftable("scipy.linalg.eigvalsh_tridiagonal(select=...) is not lifted", "select='a'")
-    diagonal, side = inexact(d), inexact(e)
-    whole = jnp.diag(diagonal) + jnp.diag(side, 1) + jnp.diag(side, -1)
-    return wrap(jnp.linalg.eigvalsh(whole, symmetrize_input=False))
+    return wrap(check_regular_matrix(x, "solve_discrete_lyapunov"))
 
 
 _ALL: tuple[Callable, ...] = (
     solve, solve_triangular, inv, det, pinv, lstsq, norm, cholesky, cho_factor, cho_solve, lu, lu_factor, lu_solve, qr, svd,
     svdvals, eigvals, eigvalsh, eigh, expm, sqrtm, solve_sylvester, solve_continuous_lyapunov, solve_discrete_lyapunov,
-    toeplitz, circulant, block_diag, solve_toeplitz, solve_banded, solveh_banded, eigvalsh_tridiagonal,
 )  # fmt: skip
 RULES = {f"linalg.{rule.__name__}": rule for rule in _ALL}

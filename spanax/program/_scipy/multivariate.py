@@ -96,6 +96,7 @@ def _whole(cov: Any, dim: int) -> np.ndarray:
 def _regular(away: Any, matrix: Any, who: str) -> tuple:
     """Squared distances and the log-determinant, by Cholesky's factor of the lower triangle."""
     lower = jnp.tril(matrix) + jnp.tril(matrix, -1).T
+    # SciPy reads the lower triangle alone, so a derivative by the upper one is 0.
     factor = jnp.linalg.cholesky(lower, symmetrize_input=False)
     session().check(
         ~jnp.all(jnp.isfinite(factor)),
@@ -111,6 +112,7 @@ def _regular(away: Any, matrix: Any, who: str) -> tuple:
 def _known(away: Any, matrix: np.ndarray, singular: bool, who: str) -> tuple:
     """As SciPy has it, also for a covariance that is not of full rank; and the rank."""
     sizes, vectors = np.linalg.eigh(np.tril(matrix) + np.tril(matrix, -1).T)
+    # SciPy's threshold for an eigenvalue that counts as 0.
     least = 1e6 * np.finfo(float).eps * np.max(np.abs(sizes))
     kept = sizes > least
     if np.min(sizes) < -least or (not singular and not np.all(kept)):
@@ -128,6 +130,7 @@ class Dirichlet(Density):
     def logpdf(self, x: Any, alpha: Any) -> Any:
         who = "scipy.stats.dirichlet"
         shapes, points = real(alpha, who), real(x, who)
+        # SciPy takes points without their last entry, which follows from the others.
         if points.shape[0] == shapes.size - 1:
             points = jnp.concatenate([points, 1 - jnp.sum(points, axis=0, keepdims=True)])
         still = jax.lax.stop_gradient

@@ -76,15 +76,22 @@ class Piecewise:
             session().check(
                 jnp.any(beyond), "an interpolator is asked outside of its range", line(), "fill_value='extrapolate'"
             )
+        # Which piece a point lies in is a step of it; the derivative is that of the polynomial there.
         piece = jnp.clip(jnp.searchsorted(breaks, jax.lax.stop_gradient(data), side="right") - 1, 0, len(breaks) - 2)
         trailing = (1,) * (coefficients.ndim - 2)
         offset = (data - breaks[piece]).reshape(*data.shape, *trailing)
         value = jnp.zeros((*data.shape, *coefficients.shape[2:]), data.dtype)
+        # Horner's rule, highest power first, in the distance from the piece's left end.
         for row in coefficients:
             value = value * offset + row[piece]
+        # Not `beyond`: which side it is decides the fill value.
         left, right = ((x < e).reshape(*data.shape, *trailing) for x, e in ((data, low), (-data, -high)))
+        return self._beyond(value, left, right)
+
+    def _beyond(self, value: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
+        """The value where the range ends: as the polynomials go on, a given number, NaN or 0."""
         if self.fill is not None:
-            below, above = (jnp.asarray(raw(f), data.dtype) for f in self.fill)
+            below, above = (jnp.asarray(raw(f), value.dtype) for f in self.fill)
             value = jnp.where(left, below, jnp.where(right, above, value))
         if self.outside in ("nan", "zero"):
             value = jnp.where(left | right, jnp.nan if self.outside == "nan" else 0, value)
@@ -95,6 +102,7 @@ def of_spline(spline: Any, outside: str = "go on") -> Piecewise:
     """A known `BSpline` on its pieces."""
     knots, degree = spline.t, spline.k
     breaks = np.unique(knots[degree : len(knots) - degree])
+    # Taylor coefficients at the left ends: a B-spline is a polynomial of its degree on each piece.
     rows = [spline(breaks[:-1], nu=m) / math.factorial(m) for m in range(degree, -1, -1)]
     return Piecewise(breaks, np.stack(rows), outside=outside)
 

@@ -45,7 +45,7 @@ def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
     return filtered if zi is None else (filtered, wrap(jnp.moveaxis(final, 0, axis)))
 
 
-def _convolved(name: str) -> Callable:
+def _convolve(name: str) -> Callable:
     def run(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> Any:
         return wrap(getattr(jss, name)(as_jax(in1), as_jax(in2), mode, precision="highest"))
 
@@ -105,14 +105,14 @@ def _cosine(name: str) -> Callable:
     return run
 
 
-def _shifted(name: str) -> Callable:
+def _shift(name: str) -> Callable:
     return lambda x, axes=None: wrap(getattr(jnp.fft, name)(as_jax(x), axes))
 
 
 RULES: dict[str, Callable] = {
     "signal.lfilter": lfilter,
-    "signal.convolve": _convolved("convolve"),
-    "signal.correlate": _convolved("correlate"),
+    "signal.convolve": _convolve("convolve"),
+    "signal.correlate": _convolve("correlate"),
     "signal.convolve2d": _convolved_2d("convolve2d"),
     "signal.correlate2d": _convolved_2d("correlate2d"),
     "signal.fftconvolve": _fftconvolve,
@@ -120,6 +120,6 @@ RULES: dict[str, Callable] = {
     **{f"fft.{name}": functools.partial(_transform, name) for name in _FFT},
     "fft.dct": _cosine("dct"),
     "fft.idct": _cosine("idct"),
-    "fft.fftshift": _shifted("fftshift"),
-    "fft.ifftshift": _shifted("ifftshift"),
+    "fft.fftshift": _shift("fftshift"),
+    "fft.ifftshift": _shift("ifftshift"),
 }

@@ -13,7 +13,7 @@ import numpy as np
 from ..._primitives import new_host_primitive, set_batching, set_jvp
 
 
-def aligned(vectors: jax.Array, matrices: Sequence[jax.Array], lower: bool) -> jax.Array:
+def align_signs(vectors: jax.Array, matrices: Sequence[jax.Array], lower: bool) -> jax.Array:
     """With the signs of `scipy.linalg.eigh(*matrices, lower=lower)`."""
     if jnp.issubdtype(vectors.dtype, jnp.complexfloating):
         return vectors
@@ -36,7 +36,7 @@ def _avals(vectors, *matrices, lower):
     return [jax.core.ShapedArray((*vectors.shape[:-2], 1, vectors.shape[-1]), vectors.dtype)]
 
 
-def _batched(args: Sequence, dims: Sequence, *, lower: bool) -> tuple:
+def _batch(args: Sequence, dims: Sequence, *, lower: bool) -> tuple:
     size = next(x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
     moved = (
         jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0)
@@ -51,5 +51,5 @@ def _jvp(primals: Sequence, tangents: Sequence, *, lower: bool) -> tuple:
 
 
 _signs_p = new_host_primitive("spanax_scipy_signs", _run, _avals)
-set_batching(_signs_p, _batched)
+set_batching(_signs_p, _batch)
 set_jvp(_signs_p, _jvp)

@@ -17,7 +17,7 @@ from .._values.trees import has_unknown
 from .._values.values import as_jax, is_unknown, raw, wrap
 from . import formulas as formulas  # fills TABLE
 from .given import real
-from .host import TABLE, missing, on_host
+from .host import TABLE, no_formula, on_host
 
 # By the name of the ufunc: JAX's function. Its betaln is right to 1e-7 only.
 _BY_JAX: dict[str, Callable] = {
@@ -43,7 +43,7 @@ def ufunc(function: np.ufunc, inputs: tuple) -> Callable | None:
     if name not in TABLE:
         return None
     for place, (slope, x) in enumerate(zip(TABLE[name].slopes, inputs, strict=True)):
-        if slope in (None, missing) and is_unknown(x) and raw(x).dtype.kind == "f":
+        if slope in (None, no_formula) and is_unknown(x) and raw(x).dtype.kind == "f":
             raise unliftable(
                 f"scipy.special.{name} by its argument {place + 1}, which depends on the arguments: there is no formula for"
                 " the derivative",

@@ -77,7 +77,7 @@ def _method(dist: Any, name: str, args: tuple, kwargs: dict) -> Any:
     return _function(dist, name, args, kwargs)
 
 
-def _lifted(dist: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+def _call_lifted(dist: Any, name: str, *args: Any, **kwargs: Any) -> Any:
     return as_jax(_raw(dist, name, *args, **kwargs))
 
 
@@ -115,7 +115,7 @@ def _function(dist: Any, name: str, args: tuple, kwargs: dict) -> Any:
     shape = jnp.broadcast_shapes(*(np.shape(as_jax(v)) for v in (x, loc, scale, *shapes)))
     x, loc, scale = (jnp.broadcast_to(_float(v), shape) for v in (x, loc, scale))
     arguments = _spread(shapes, shape)
-    valid = (_lifted(dist, "_argcheck", *arguments) != 0) & (scale > 0)
+    valid = (_call_lifted(dist, "_argcheck", *arguments) != 0) & (scale > 0)
     low, high = (jnp.broadcast_to(_float(e), x.shape) for e in _raw(dist, "_get_support", *arguments))
     if name in ("ppf", "isf"):
         return wrap(_quantile(dist, name, x, arguments, loc, scale, low, high, valid))
@@ -140,19 +140,19 @@ def _is_inside(dist: Any, name: str, y: Any, low: Any, high: Any) -> Any:
 
 def _value(dist: Any, name: str, point: Any, arguments: list) -> Any:
     try:
-        return _lifted(dist, f"_{name}", point, *arguments)
+        return _call_lifted(dist, f"_{name}", point, *arguments)
     except LiftError:
         if name not in ("pdf", "pmf"):
             raise
         # SciPy has the density of some distributions in compiled code, and its logarithm in Python.
-        return jnp.exp(_lifted(dist, f"_log{name}", point, *arguments))
+        return jnp.exp(_call_lifted(dist, f"_log{name}", point, *arguments))
 
 
 def _quantile(
     dist: Any, name: str, q: Any, arguments: list, loc: Any, scale: Any, low: Any, high: Any, valid: Any
 ) -> Any:
     inside = (q > 0) & (q < 1)
-    value = _lifted(dist, f"_{name}", wrap(jnp.where(inside, q, 0.5)), *arguments)
+    value = _call_lifted(dist, f"_{name}", wrap(jnp.where(inside, q, 0.5)), *arguments)
     first, last = (low, high) if name == "ppf" else (high, low)
     value = jnp.where(inside, value, jnp.where(q == 0, first, jnp.where(q == 1, last, jnp.nan)))
     return jnp.where(valid, value * scale + loc, jnp.nan)
@@ -174,9 +174,9 @@ def _moment(dist: Any, name: str, args: tuple, kwargs: dict) -> Any:
     shapes, loc, scale = _parameters(dist, args, kwargs)
     shape = jnp.broadcast_shapes(*(np.shape(as_jax(v)) for v in (loc, scale, *shapes)))
     arguments = _spread(shapes, shape)
-    valid = (_lifted(dist, "_argcheck", *arguments) != 0) & (scale > 0)
+    valid = (_call_lifted(dist, "_argcheck", *arguments) != 0) & (scale > 0)
     if name == "entropy":
-        value = _lifted(dist, "_entropy", *arguments)
+        value = _call_lifted(dist, "_entropy", *arguments)
         value = value if hasattr(dist, "pmf") else value + jnp.log(scale)
     else:
         one = _standard_moment(dist, name, arguments)
@@ -187,7 +187,7 @@ def _moment(dist: Any, name: str, args: tuple, kwargs: dict) -> Any:
 def _standard_moment(dist: Any, name: str, arguments: list) -> Any:
     """The mean or the variance of the standard form, by the formula that the distribution has."""
     if not hasattr(dist, "pmf") and type(dist)._stats is importlib.import_module("scipy.stats").rv_continuous._stats:
-        first, second = (_lifted(dist, "_munp", n, *arguments) for n in (1, 2))
+        first, second = (_call_lifted(dist, "_munp", n, *arguments) for n in (1, 2))
         return first if name == "mean" else second - first**2
     known = {"moments": "mv"} if "moments" in inspect.signature(type(dist)._stats).parameters else {}
     return _raw(dist, "_stats", *arguments, **known)[0 if name == "mean" else 1]

@@ -36,6 +36,8 @@ def softened_gradient(
     kept hard is refused. c does not depend on these pairs.
     """
     soft = softened(program.source, typical_sigma(via) * _SOFTNESS)
+    # Stein's lemma needs a continuous f_s. One hard step, and H has a mean that is not 0: the estimate would be
+    # biased.
     if kept := soft.kept_hard(x, key):
         listed = "; ".join(f"{operation} at {where}" for operation, where in kept)
         raise SpanaxError(
@@ -56,6 +58,7 @@ def _residual(soft, via, x, X, keys) -> PyTree[Array]:
 
 def _pilot_coefficient(program, soft, via, x, key) -> Float[Array, ""]:
     """The slope of F on H, from pairs of its own, between 0 and 2; 0 where H is wilder than F."""
+    # One pair at a time, so that each gives one F and one H.
     single = Smoothing(via.sigma, pairs=1, directions="gaussian")
 
     def pair(key):
@@ -66,7 +69,9 @@ def _pilot_coefficient(program, soft, via, x, key) -> Float[Array, ""]:
 
     F, H = jax.vmap(pair)(jax.random.split(key, _PILOT))
     centred = H - jnp.mean(H, axis=0, keepdims=True)
+    # Least squares of F on H over the pilot's pairs, all coordinates together.
     square = jnp.sum(centred**2)
+    # A negative coefficient, or one above 2, is noise: no softened program is that bad a copy.
     fitted = jnp.clip(jnp.sum(F * centred) / jnp.where(square > 0, square, 1), 0, _LARGEST)
     tame = jnp.max(jnp.sum(H**2, -1)) <= _GATE * jnp.max(jnp.sum(F**2, -1))  # False for a NaN: a gate, not a value
     return jnp.where(tame & (square > 0), fitted, 0)

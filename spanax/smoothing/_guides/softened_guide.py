@@ -29,9 +29,12 @@ def softened_slope(program: Objective, via: Smoothing, x: PyTree[Array], key: Ke
         closed, form = jax.make_jaxpr(jax.grad(soft), return_shape=True)(x, key)
     except Exception:  # a guide is only an advantage: whatever kind of error says that there is none, none is used
         return None
+    # Counted in elements of all results, loops multiplied by their length: rough, and known before anything is
+    # compiled.
     if _work(closed.jaxpr, 1) > max(_CHEAP * _work(program.closed.jaxpr, 2 * via.pairs), _NOTHING):
         return None
     leaves = evaluate_jaxpr(closed.jaxpr, closed.consts, *jax.tree.leaves((x, key)))
+    # A guide of 0 is none. NaN in it would spoil an estimate that is right without it.
     finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]).all()
     return jax.tree.unflatten(jax.tree.structure(form), [jnp.where(finite, leaf, 0) for leaf in leaves])
 

@@ -33,13 +33,18 @@ def for_each_outcome(then: Rule) -> Rule:
         if isinstance(known, Either):
             no, yes = (evaluate(step.eqn, [_case(x, side) for x in ins])[0] for side in ("no", "yes"))
             return [Either(jnp.broadcast_to(known.p, no.shape), no, yes, root)]
-        weights = jnp.broadcast_to(known.weights, (*step.out.shape, known.weights.shape[-1]))
-        parts = [x.values if isinstance(x, Outcomes) else x for x in ins]
-        axes = [-1 if isinstance(x, Outcomes) else None for x in ins]
-        values = jax.vmap(lambda *xs: evaluate(step.eqn, xs)[0], axes, -1)(*parts)
-        return [Outcomes(weights, values, root)]
+        return [_of_all_outcomes(step, known, ins)]
 
     return rule
+
+
+def _of_all_outcomes(step: EquationContext, known: Outcomes, ins: list) -> Outcomes:
+    """One operation for each value that the draw may have."""
+    weights = jnp.broadcast_to(known.weights, (*step.out.shape, known.weights.shape[-1]))
+    parts = [x.values if isinstance(x, Outcomes) else x for x in ins]
+    axes = [-1 if isinstance(x, Outcomes) else None for x in ins]
+    values = jax.vmap(lambda *xs: evaluate(step.eqn, xs)[0], axes, -1)(*parts)
+    return Outcomes(weights, values, known.root)
 
 
 def _case(x: Any, side: str) -> Any:

@@ -96,6 +96,9 @@ def is_certain(eqn: JaxprEqn, bits: Sequence[int]) -> bool:
     return eqn.invars[0] is eqn.invars[1] or (any(b & CONSTANT for b in bits) and not any(b & WHOLE for b in bits))
 
 
+_ALWAYS_ACT = STEPS | _LIBRARY | CALLBACKS
+
+
 class Reach:
     """The flow of softness through one traced program; `known`: the operations that give a soft result."""
 
@@ -140,6 +143,7 @@ class Reach:
         certain = is_certain(eqn, ins)
         acts = bool(union & REACHED) and not certain and self._acts(eqn, ins)
         outs = self._results(eqn, self._whole(eqn, union), name in self.known and not certain)
+        # A constant that is only brought into form is one still.
         if name in ("broadcast_in_dim", "convert_element_type") and all(b & CONSTANT for b in ins):
             outs = [b | CONSTANT for b in outs]
         if _mixes_states(eqn, ins):
@@ -162,7 +166,7 @@ class Reach:
         name = operation(eqn)
         if name == "is_finite":
             return False
-        if name in STEPS or name in _LIBRARY or name in CALLBACKS:
+        if name in _ALWAYS_ACT:
             return True
         if any(b & REACHED and not is_floating(v) for b, v in zip(ins, eqn.invars, strict=True)):
             return True

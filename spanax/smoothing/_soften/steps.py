@@ -26,6 +26,7 @@ def _compare(soft: Interpreter, step: EquationContext, ins: list) -> list:
     Whole numbers get no noise of their own: one whose law is known is compared exactly, one with a mean only is taken for one of
     the two integers next to it.
     """
+    # A float and a number written in the program: noise never meets that number, so the test stays what it is.
     if step.name in ("eq", "ne") and not any(map(is_soft, ins)) and any(b & CONSTANT for b in step.bits):
         return soft.exactly(step, ins)
     name, (a, b), at = step.name.removesuffix("_to"), ins, (0, 1)
@@ -190,11 +191,7 @@ def as_floats(step: EquationContext, ins: list) -> list[Array]:
 def _convert(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
     (x,), target = ins, step.out.dtype
     if not is_soft(x):
-        if is_float(target) or target == jnp.bool_ or not jnp.issubdtype(step.dtype(0), jnp.is_floating):
-            return None  # of a float to a boolean: noise is never 0
-        finite = jnp.isfinite(x)
-        at = jnp.where(finite, x, 0.0).astype(default_float())
-        return [_whole(soft, step, ins, at, soft.noise(default_float()), truncates=True, fine=soft.fine)]
+        return _truncate(soft, step, ins)
     if jnp.issubdtype(target, jnp.complexfloating):
         return [number(x, target)]
     if isinstance(x, Outcomes):
@@ -208,6 +205,15 @@ def _convert(soft: Interpreter, step: EquationContext, ins: list) -> list | None
     if isinstance(x, Whole):
         return [x]
     return [SoftBool(number(x, default_float()))]
+
+
+def _truncate(soft: Interpreter, step: EquationContext, ins: list) -> list | None:
+    """A float to an integer."""
+    (x,), target = ins, step.out.dtype
+    if is_float(target) or target == jnp.bool_ or not jnp.issubdtype(step.dtype(0), jnp.floating):
+        return None  # of a float to a boolean: noise is never 0
+    at = jnp.where(jnp.isfinite(x), x, 0.0).astype(default_float())
+    return [_whole(soft, step, ins, at, soft.noise(default_float()), truncates=True, fine=soft.fine)]
 
 
 def _nonzero(x) -> Array:

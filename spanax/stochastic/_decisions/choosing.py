@@ -1,4 +1,4 @@
-"""What a program is to its draws: the bridges of those that nobody gave one, and refusals where no bridge sees a jump.
+"""What a program is to its draws: the bridges of those that were given none, and refusals where no bridge sees a jump.
 
 A pathwise derivative does not see a jump. So where the program jumps in a draw whose bridge is Spanax's to choose, it is the
 score function; a `Pathwise()` that the user wrote stays, with a warning, or an error where all of it is lost. Where noise that
@@ -56,7 +56,7 @@ def with_bridges(closed: ClosedJaxpr, vias: Mapping[str, Drawing]) -> ClosedJaxp
 def _has_draws(jaxpr: Jaxpr, known: dict[int, bool]) -> bool:
     """Is there a draw that may be continuous in it, at any depth? Compiled programs are shared: each is asked once."""
     if id(jaxpr) not in known:
-        # Before the walk into it is over there is no entry, but programs do not contain themselves.
+        # No entry is needed while the walk is inside: programs do not contain themselves.
         known[id(jaxpr)] = any(
             may_decide(e) or any(_has_draws(p, known) for p in jaxprs_in_params(e.params)) for e in jaxpr.eqns
         )
@@ -70,7 +70,7 @@ def _changes(closed: ClosedJaxpr, flow: DecisionFlow) -> Changes:
     # The tests of while loops first: they are known to jump without a measurement.
     for node, bits in sorted(flow.choices(), key=lambda choice: not is_test(choice[0])):
         line = _line(closed, node.path)
-        # A measurement takes time: not for a choice that could only say again what another has said.
+        # A measurement takes time, and is skipped for a choice that could only repeat what another has shown.
         if not bits & ~guarded.get(line.path, 0) & ~settled or not jumps(flow, node):
             continue
         guarded[line.path] = guarded.get(line.path, 0) | bits
@@ -172,7 +172,7 @@ def _note_choice(draw: Draw, line: Line) -> None:
     warn(
         f"{draw.site.label}: the program jumps in it, or is not seen to be continuous, at {line.full}. A pathwise derivative "
         "does not see a jump, so its bridge is the score function",
-        "via=sx.ScoreFunction(), which says that you know",
+        "via=sx.ScoreFunction(), to choose it yourself: then there is no warning",
         "via=sx.Pathwise(), if the program is continuous there: less variance (sx.find_jumps looks)",
         where=draw.site.where,
     )

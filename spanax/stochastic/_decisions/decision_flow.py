@@ -224,7 +224,7 @@ class DecisionFlow:
                 self._arrives.add(node)  # with everything in a loop or branch that holds a cost
                 if rule := _BACKWARD.get(node.eqn.primitive):
                     rule(self, node, outs)
-                # Behind a `stop_gradient` no derivative is lost: the user has dropped it.
+                # Upstream of a `stop_gradient` no derivative is lost: the user has dropped it.
                 elif node.name != "stop_gradient" and not _is_score(node):
                     self._reach(node.ins)
 
@@ -280,5 +280,5 @@ _BACKWARD: Mapping[Any, Callable] = {
 
 
 def _is_score(node: Node) -> bool:
-    """The score of an inner estimate: log p is the estimator's affair, and its parameters are those of the draw itself."""
+    """The score of an inner estimate: log p belongs to the estimator, and its parameters are those of the draw itself."""
     return node.eqn.primitive is zero_valued_p and node.eqn.params["owner"] is not None

@@ -45,7 +45,7 @@ def measure(region: Region) -> Measured | None:
     if _is_too_large(region, known):
         return None
     if region.elementwise:  # it is run on single numbers: of a constant array, on some of its entries
-        known = [x if np.shape(x) == () else None for x in known]
+        known = [None if x is None or np.shape(x) else x for x in known]
     # Equal regions are common: the same layer in each step of an unrolled loop.
     signature = region.signature(known)
     if signature is None:

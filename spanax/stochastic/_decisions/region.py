@@ -1,6 +1,6 @@
 """The part of a program around a choice that is measured: what the choice makes, and what that is computed from.
 
-A region starts at the choice. Downwards it takes in the equations that hang on the choice, as far as cheap operations carry it,
+A region starts at the choice. Downwards it takes in the equations that depend on the choice, as far as cheap operations carry it,
 so that `where(x > 0, x, 0.1 * x)` is seen as a whole and not as a comparison alone. Upwards it takes in what these are computed
 from, so that values that depend on each other stay consistent when the inputs move. Where it is cut off, inputs are free.
 """
@@ -20,7 +20,7 @@ from .decision_flow import NOISE, DecisionFlow
 from .flat import Flat, Node
 from .operations import is_inexact, is_random
 
-SMALL, LARGE = 12, 96  # equations of a region that hang on the choice; and as many more before them, and beside them
+SMALL, LARGE = 12, 96  # equations of a region that depend on the choice; and as many more before them, and beside them
 ELEMENTS = 1 << 14  # that a region holds, in one run
 ITERATIONS = 64  # of a loop in it
 
@@ -33,7 +33,7 @@ _SHAPES = frozenset(["shape", "broadcast_dimensions", "sharding"])
 
 
 class Region:
-    """The equations around a choice: `nodes` in order, `inputs`, what hangs on the choice (`tainted`)."""
+    """The equations around a choice: `nodes` in order, `inputs`, what depends on the choice (`tainted`)."""
 
     def __init__(self, flow: DecisionFlow, node: Node, start: Sequence[int], elementwise: bool, limit: int):
         self.flow, self.flat, self.node = flow, flow.flat, node
@@ -50,7 +50,7 @@ class Region:
     # -- which equations
 
     def _descendants(self) -> dict[int, Node]:
-        """By place: the choice, and the cheap equations that hang on it."""
+        """By place: the choice, and the cheap equations that depend on it."""
         block, nodes, queue = self.node.block, {self.node.place: self.node}, []
 
         def push(v):
@@ -73,7 +73,7 @@ class Region:
         return nodes
 
     def _with_ancestors(self, after: dict[int, Node]) -> list[Node]:
-        """And what is chosen by is computed from, and whatever else hangs on that, or is a constant."""
+        """Adds the equations that the operands of the choice come from, and what else depends on those, or is a constant."""
         before: dict[int, Node] = {}
         self._add_ancestors(_reads(self.node), after, before)
         self.whole_before = self.whole
@@ -212,7 +212,7 @@ class Region:
 
     @property
     def decisions(self) -> list[int]:
-        """The values that are not floats and hang on the choice; the choice itself, of whatever type, comes first."""
+        """The values that are not floats and depend on the choice; the choice itself, of whatever type, comes first."""
         others = [v for v in self.tainted if not is_inexact(self.flat.avals[v].dtype)]
         return list(dict.fromkeys([self.node.outs[0], *others])) if self.is_step else others
 
@@ -223,7 +223,7 @@ class Region:
 
     @property
     def values(self) -> list[int]:
-        """The floats that hang on the choice."""
+        """The floats that depend on the choice."""
         return [v for v in self.tainted if is_inexact(self.flat.avals[v].dtype)]
 
     def decisions_at(self, env: Mapping[int, np.ndarray]) -> list[np.ndarray]:
@@ -247,7 +247,7 @@ class Region:
         return None
 
     def exits(self) -> list[int]:
-        """The values that hang on the choice and are used beyond the region, on the way to a cost."""
+        """The values that depend on the choice and are used beyond the region, on the way to a cost."""
         block = self.node.block
         # Only on the way to a cost: a jump that is printed or returned as aux changes no derivative.
         outs = self.flow.open_outputs(block)
@@ -271,7 +271,7 @@ def is_cheap(flat: Flat, node: Node) -> bool:
 
 
 def _is_deterministic(node: Node) -> bool:
-    """Without effects or draws. A `stop_gradient` ends a region as well: what jumps behind it jumps with the user's consent."""
+    """Without effects or draws. A `stop_gradient` ends a region as well: what jumps after it does so with the user's consent."""
     eqn = node.eqn
     is_special = is_random(eqn) or eqn.primitive is cost_p or node.name in _ENDS
     return not (eqn.effects or is_special or "callback" in node.name)

@@ -104,7 +104,7 @@ def _agree(eqn: JaxprEqn, held: Callable[[Sequence[Any]], list], ins: list) -> b
 
     if not floats:
         return True
-    # In one direction each: a random weighting of the outputs tells two different derivatives apart almost surely.
+    # In one direction each: with unrelated weights, two different derivatives agree only by accident.
     rule, plain = (np.asarray(slopes(run), np.float64) for run in (lambda ins: evaluate(eqn, ins), held))
     if not (np.isfinite(rule).all() and np.isfinite(plain).all()):
         return None
@@ -144,7 +144,7 @@ class _Term(NamedTuple):
     """
 
     of: Hashable  # equal where the values are
-    sum: Mapping[Hashable, _Part]  # empty where the value is no sum, but a term itself
+    sum: Mapping[Hashable, _Part]  # empty where the value is not a sum, but a term itself
     total: Mapping[Hashable, _Part]  # of the entries of an array that was put together
     draws: frozenset[Site]
     near: Mapping[Site, int]

@@ -232,7 +232,7 @@ def _is_linear(eqn: JaxprEqn, of: Sequence[bool]) -> bool:
     if name in _PRODUCTS:
         return sum(of) == 1
     first, last = _LINEAR.get(name, (0, 0))
-    # Index operands and predicates come before or behind, and bend what they choose.
+    # Index operands and predicates come before these or after them, and bend what they choose.
     return all(first <= k and (last is None or k < last) for k, x in enumerate(of) if x)
 
 

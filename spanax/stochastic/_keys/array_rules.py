@@ -99,7 +99,7 @@ def _after_reshape(value: Value, old: Sequence[int], new: Sequence[int]) -> set[
     determines = {
         (shift(c), frozenset(map(shift, given))) for c, given in value.determines if all(map(stays, (c, *given)))
     }
-    # The position along a merged axis says the positions along all that it was made of, and the other way round.
+    # The position along a merged axis determines those along the axes that it was made of, and vice versa.
     if value.closure() >= {k for k, n in enumerate(old[:merged]) if n != 1}:
         determines |= {(k, frozenset()) for k in range(parted)}
     return determines

@@ -247,7 +247,7 @@ class Collector:
         claims = len(self.claims)
         outs, _ = iteration(starts)
         self._hand_on(carried, outs)
-        # The keys of draws, and those that the loop returns to be drawn from behind it.
+        # The keys of draws, and those that the loop returns, to be drawn from after it.
         keys = [claim.key for claim in self.claims[claims:]] + outs[len(init) :]
         self._follow_chains(keys, list(zip(starts, outs, strict=False)), loop)
         self._starts.pop()

@@ -66,7 +66,7 @@ def _rows_of_windows(old: Rows, known: Sequence[int] | None, size: int, last: in
         rows = old.rows[chosen.start : chosen.stop : chosen.step]
     else:
         rows = tuple(sorted(old.rows[i] for i in chosen))
-    # Rows of rows that a traced index chose already have no index of their own that could be said.
+    # Rows that a traced index has already chosen have no second index that is a sum.
     if by is not None and old.by is None and isinstance(old.rows, range):
         return Rows(rows, by.times(old.rows.step).plus(Linear(old.rows.start)))
     return Rows(rows)

@@ -3,7 +3,7 @@
 A draw's key, and the bits that the draw takes from what it splits its key into, are compared with those of every other
 draw by what `values` knows of them. In a loop or a vmap, a key must determine its iteration and its vmap index: two equal ones
 are of the same. Either has to be proved; what cannot be is refused. Two draws that jax.random makes may share a key: that
-is the user's own affair. Out of sight: what the caller of an expectation does with its key, or with keys in f's arguments.
+is left to the user. Out of sight: what the caller of an expectation does with its key, or with keys in f's arguments.
 """
 
 from __future__ import annotations

@@ -90,10 +90,10 @@ class Values:
         self, out: Value, kept: Value, new: Iterable[Value], shape: Sequence[int], loop: Path, exact: bool
     ) -> Value:
         """What the last iteration hands on: none starts with it. `exact`: the length of the loop is not a mere bound."""
-        # A counter ends at a number that is known; what else is behind the loop is a value of its own.
+        # A counter ends at a number that is known; anything else after the loop is a value of its own.
         if (linear := self.integers.linear(out)) is not None and exact and (length := self.lengths[loop]):
             return self.count(linear.at(loop, length - 1), shape)
-        # Behind the loop there is no iteration any more that it could vary with.
+        # After the loop there is no iteration left that it could vary with.
         gone = out.rename(lambda c: None if c == loop else c)
         after = self.hold(self.fresh(shape, [out]), out)._replace(varies_with=gone.varies_with)
         self._all.varies_with[after.number] = after.varies_with
@@ -172,7 +172,7 @@ class Values:
     def part(self, value: Value, sources: Iterable[Source], axes, what: Hashable = ()) -> Value:
         """Some entries of `value`."""
         sources = frozenset(sources)
-        # The sources say all of a part that is followed: two ways to the same rows give one number. Else only the way does.
+        # A part that is followed is its sources: two ways to cut out the same rows give one number. Else the cut names it.
         where = (value.number, what) if axes is None or what or len(sources) != 1 else ()
         return value._replace(number=self._all.number(("part", sources, axes, where)), sources=sources, axes=axes)
 

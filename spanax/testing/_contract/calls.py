@@ -17,32 +17,32 @@ from ..._errors import SpanaxError
 from ...bridges import Branching, Bridge, Drawing, Local, Score
 from ...stochastic import expectation, sample
 from .._trials.families import BERNOULLI, Family
-from .._trials.tried import Tried
+from .._trials.trial import DrawTrial
 from ..report import NotApplicable, require
 
 
-def checks(tried: Tried) -> dict[str, Callable[[], None]]:
+def checks(trial: DrawTrial) -> dict[str, Callable[[], None]]:
     named = {
         "shape and dtype of a draw": _draws,
         "advantage or objective": _advantage_or_objective,
         "evaluations": _evaluations,
         "empty draw": _empty,
     }
-    return {name: functools.partial(check, tried) for name, check in named.items()}
+    return {name: functools.partial(check, trial) for name, check in named.items()}
 
 
-def _draws(tried: Tried) -> None:
-    for family in tried.families:
+def _draws(trial: DrawTrial) -> None:
+    for family in trial.families:
         for dtype in ("float32", "float64"):
             with jax.enable_x64(dtype == "float64"):
-                _require_shape(tried, family, family.make, family.shape, dtype)
+                _require_shape(trial, family, family.make, family.shape, dtype)
                 with contextlib.suppress(SpanaxError):  # it may refuse other shapes
-                    _require_shape(tried, family, family.other, family.other_shape, dtype)
+                    _require_shape(trial, family, family.other, family.other_shape, dtype)
 
 
-def _require_shape(tried: Tried, family: Family, make: Callable, shape: tuple[int, ...], dtype: str) -> None:
-    bridge, theta = tried.cast(dtype), jnp.asarray(family.theta, dtype)
-    z = jax.eval_shape(lambda key, at: bridge.draw(key, make(at)), tried.keys[0], theta)
+def _require_shape(trial: DrawTrial, family: Family, make: Callable, shape: tuple[int, ...], dtype: str) -> None:
+    bridge, theta = trial.cast(dtype), jnp.asarray(family.theta, dtype)
+    z = jax.eval_shape(lambda key, at: bridge.draw(key, make(at)), trial.keys[0], theta)
     what = f"a {family.name} draw of shape {shape} with {dtype} parameters"
     index = family.name == "Categorical" and jnp.issubdtype(z.dtype, jnp.integer) and z.shape == shape
     weights = family.name == "Categorical" and z.shape == (*shape, 3)
@@ -50,19 +50,19 @@ def _require_shape(tried: Tried, family: Family, make: Callable, shape: tuple[in
     require(index or z.dtype == dtype, f"{what} comes as {z.dtype}")
 
 
-def _advantage_or_objective(tried: Tried) -> None:
-    """A number in the precision of the costs, for each pass of the loops around the site."""
+def _advantage_or_objective(trial: DrawTrial) -> None:
+    """A number in the precision of the costs, for each iteration of the loops around the site."""
     with jax.enable_x64(True):
-        bridge = tried.cast("float64")
+        bridge = trial.cast("float64")
         if isinstance(bridge, Score):
             costs = jax.ShapeDtypeStruct((), "float64")
             for others in (None, costs):
                 _require_number("advantage()", jax.eval_shape(bridge.advantage, costs, others))
         elif isinstance(bridge, Branching):
-            family = tried.families[0]
+            family = trial.families[0]
             rest = functools.partial(_sum, family)
             theta = jnp.asarray(family.theta, "float64")
-            found = jax.eval_shape(lambda k, t: bridge.objective(k, family.make(t), rest), tried.keys[0], theta)
+            found = jax.eval_shape(lambda k, t: bridge.objective(k, family.make(t), rest), trial.keys[0], theta)
             _require_number("objective()", found)
         else:
             raise NotApplicable("for Score and Branching bridges")
@@ -77,7 +77,7 @@ def _sum(family: Family, z: Array) -> Array:
     return family.u(z, jnp.float64)
 
 
-def stated(bridge: Bridge, **numbers: int) -> int | None:
+def evaluations_in_facts(bridge: Bridge, **numbers: int) -> int | None:
     """What `facts.evaluations` comes to before its first comma, such as "2 pairs"; None where it is no product of numbers.
 
     A word in it is a field of the bridge that holds an integer, or one of `numbers`.
@@ -92,23 +92,23 @@ def stated(bridge: Bridge, **numbers: int) -> int | None:
     return product
 
 
-def _evaluations(tried: Tried) -> None:
+def _evaluations(trial: DrawTrial) -> None:
     """Those that the facts state, and for a Branching bridge those that `branches` announces and those that really run."""
-    number, text = stated(tried.bridge), tried.bridge.facts.evaluations
-    if not isinstance(tried.bridge, Branching):
-        once = number == 1 if isinstance(tried.bridge, Local) else not text.isdigit() or number == 1
+    number, text = evaluations_in_facts(trial.bridge), trial.bridge.facts.evaluations
+    if not isinstance(trial.bridge, Branching):
+        once = number == 1 if isinstance(trial.bridge, Local) else not text.isdigit() or number == 1
         require(
             once, f"facts.evaluations is {text!r}; such a bridge runs the program once a sample: say '1' or 'samples'"
         )
         return
-    for family in tried.families:
-        found = tried.bridge.branches(family.make(jnp.asarray(family.theta)))
+    for family in trial.families:
+        found = trial.bridge.branches(family.make(jnp.asarray(family.theta)))
         counted = isinstance(found, int) and not isinstance(found, bool) and found >= 1
         require(counted, f"branches() is {found!r} for a {family.name} draw, not a positive integer")
         require(
             number in (None, found), f"facts.evaluations is {text}, and branches() {found} for a {family.name} draw"
         )
-        runs = _runs(tried.bridge, family, tried.keys[0])
+        runs = _runs(trial.bridge, family, trial.keys[0])
         require(
             runs == found, f"branches() is {found}, and objective() runs rest {runs} times for a {family.name} draw"
         )
@@ -133,13 +133,13 @@ def _runs(bridge: Branching, family: Family, key: Array) -> int:
     return len(runs)
 
 
-def _empty(tried: Tried) -> None:
+def _empty(trial: DrawTrial) -> None:
     """A program with a draw of no elements has its value, and no NaN."""
-    if BERNOULLI not in tried.families:
+    if BERNOULLI not in trial.families:
         raise NotApplicable("it takes no Bernoulli draws")
-    value = jax.jit(expectation(functools.partial(_one_more, tried.bridge)))
+    value = jax.jit(expectation(functools.partial(_one_more, trial.bridge)))
     try:
-        found = float(value(jnp.zeros(0, "float32"), key=tried.keys[0]))
+        found = float(value(jnp.zeros(0, "float32"), key=trial.keys[0]))
     except Exception as error:
         raise NotApplicable(f"it refuses one: {type(error).__name__}") from error
     require(found == 1, f"a program whose value is 1, but for a draw of no elements, gives {found}")

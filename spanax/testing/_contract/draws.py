@@ -16,7 +16,7 @@ from ...bridges import Branching, Drawing, Local, Score
 from .._trials.families import CURVED, FAMILIES, LINEAR, Family, Numbers, expected_cost, expected_joint, later
 from .._trials.programs import in_a_loop, one_draw, second_derivative, two_draws, two_replicates
 from .._trials.statistics import LIMIT, require_mean
-from .._trials.tried import Tried
+from .._trials.trial import DrawTrial
 from ..report import NotApplicable, require
 from . import calls, tracing
 
@@ -24,8 +24,8 @@ ROUNDING = {"float32": 2e-5, "float64": 1e-10}
 
 
 def checks(bridge: Drawing, key: Key[Array, ""], draws: int) -> dict[str, Callable[[], None]]:
-    tried = Tried(bridge, key, draws)
-    named: dict[str, Callable[[Tried], None]] = {
+    trial = DrawTrial(bridge, key, draws)
+    named: dict[str, Callable[[DrawTrial], None]] = {
         "distributions": _distributions,
         "distribution of the draws": _law,
         "same key, same draw": _same_key,
@@ -44,23 +44,23 @@ def checks(bridge: Drawing, key: Key[Array, ""], draws: int) -> dict[str, Callab
         "draws in a loop": functools.partial(_joint, program=in_a_loop),
         "two replicates": _replicates,
     }
-    found = {name: functools.partial(check, tried) for name, check in named.items()}
-    return found | calls.checks(tried) | tracing.checks(bridge, functools.partial(_used, tried))
+    found = {name: functools.partial(check, trial) for name, check in named.items()}
+    return found | calls.checks(trial) | tracing.checks(bridge, functools.partial(_use_once, trial))
 
 
-def _used(tried: Tried, bridge: Drawing) -> Array:
+def _use_once(trial: DrawTrial, bridge: Drawing) -> Array:
     """The gradient of one program with this bridge."""
-    family, (key, at) = tried.families[0], (tried.keys[0], jnp.asarray(tried.families[0].theta, "float32"))
+    family, (key, at) = trial.families[0], (trial.keys[0], jnp.asarray(trial.families[0].theta, "float32"))
     return jax.grad(lambda theta: one_draw(bridge, family, theta, jnp.asarray(CURVED, theta.dtype), key))(at)
 
 
-def _unbiased(tried: Tried) -> None:
-    if not tried.bridge.facts.unbiased:
+def _require_unbiased(trial: DrawTrial) -> None:
+    if not trial.bridge.facts.unbiased:
         raise NotApplicable("facts.unbiased is False")
 
 
-def _distributions(tried: Tried) -> None:
-    refused = {family.name: tried.refusal(family, 1) for family in FAMILIES}
+def _distributions(trial: DrawTrial) -> None:
+    refused = {family.name: trial.refusal(family, 1) for family in FAMILIES}
     for name, error in refused.items():
         require(
             error is None or isinstance(error, SpanaxError),
@@ -71,10 +71,10 @@ def _distributions(tried: Tried) -> None:
         require(False, f"it takes none of Bernoulli, Categorical and Normal draws ({reasons})")
 
 
-def _law(tried: Tried) -> None:
-    for family in tried.families:
-        w = tried.weights(family)
-        if not tried.is_hard(family):
+def _law(trial: DrawTrial) -> None:
+    for family in trial.families:
+        w = trial.weights(family)
+        if not trial.is_hard(family):
             require(np.all((w >= 0) & (w <= 1)), f"a relaxed {family.name} draw leaves [0, 1]")
             sums = family.name != "Categorical" or np.allclose(w.reshape(-1, 3).sum(1), 1)
             require(sums, "relaxed Categorical weights do not sum to 1")
@@ -85,12 +85,12 @@ def _law(tried: Tried) -> None:
         require_mean(f"a {family.name} draw (z, and z z')", moments[0], p @ moments[1], rounding=1e-10)
 
 
-def _same_key(tried: Tried) -> None:
-    for family in tried.families:
+def _same_key(trial: DrawTrial) -> None:
+    for family in trial.families:
         distribution = family.make(jnp.asarray(family.theta))
-        one, two = (np.asarray(tried.bridge.draw(tried.keys[0], distribution)) for _ in range(2))
+        one, two = (np.asarray(trial.bridge.draw(trial.keys[0], distribution)) for _ in range(2))
         require(np.array_equal(one, two), f"two {family.name} draws with the same key differ")
-        require(np.ptp(tried.weights(family), 0).any(), f"{family.name} draws do not depend on the key")
+        require(np.ptp(trial.weights(family), 0).any(), f"{family.name} draws do not depend on the key")
 
 
 def _exact(f: Callable, theta: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -112,60 +112,60 @@ def _exact_joint(family: Family, program: Callable):
     return _exact(lambda t: expected_joint(family, t, second), family.theta)
 
 
-def _value(tried: Tried) -> None:
+def _value(trial: DrawTrial) -> None:
     """Of the program itself, wherever the draws are hard."""
-    hard = [family for family in tried.families if tried.is_hard(family)]
+    hard = [family for family in trial.families if trial.is_hard(family)]
     if not hard:
         raise NotApplicable("its draws are relaxed")
     for family in hard:
         require_mean(
-            f"the value of a {family.name} program", tried.cost(family)[0], _exact_cost(family)[0], rounding=1e-10
+            f"the value of a {family.name} program", trial.cost(family)[0], _exact_cost(family)[0], rounding=1e-10
         )
 
 
-def _gradient(tried: Tried, dtype: str) -> None:
-    for family in tried.families:
-        gradients = tried.cost(family, dtype)[1]
+def _gradient(trial: DrawTrial, dtype: str) -> None:
+    for family in trial.families:
+        gradients = trial.cost(family, dtype)[1]
         require(gradients.dtype == dtype, f"the gradient with respect to {dtype} is {gradients.dtype}")
         require(np.all(np.isfinite(gradients)), f"the gradient of a {family.name} program is NaN or infinite")
-    _unbiased(tried)
-    for family in tried.families:
+    _require_unbiased(trial)
+    for family in trial.families:
         what = f"the gradient of a {family.name} program"
-        require_mean(what, tried.cost(family, dtype)[1], _exact_cost(family)[1], rounding=ROUNDING[dtype])
+        require_mean(what, trial.cost(family, dtype)[1], _exact_cost(family)[1], rounding=ROUNDING[dtype])
 
 
-def _gradient_at_zero(tried: Tried) -> None:
+def _gradient_at_zero(trial: DrawTrial) -> None:
     """Where the usual formulas of log p have a kink: numpyro's Bernoulli.log_prob has a wrong derivative there."""
-    _unbiased(tried)
-    discrete = [family for family in tried.families if family.discrete]
+    _require_unbiased(trial)
+    discrete = [family for family in trial.families if family.discrete]
     if not discrete:
         raise NotApplicable("it takes no draws with logits")
     for family in discrete:
         zeros = (0.0,) * len(family.theta)
         what = f"the gradient of a {family.name} program at logits of 0"
-        require_mean(what, tried.cost(family, theta=zeros)[1], _exact_cost(family, CURVED, zeros)[1], rounding=1e-10)
+        require_mean(what, trial.cost(family, theta=zeros)[1], _exact_cost(family, CURVED, zeros)[1], rounding=1e-10)
 
 
-def _gradient_of_linear(tried: Tried) -> None:
+def _gradient_of_linear(trial: DrawTrial) -> None:
     """Of a biased bridge that `facts.unbiased_for` calls right there."""
-    facts = tried.bridge.facts
+    facts = trial.bridge.facts
     if not facts.unbiased and not re.match("f (linear|quadratic)", facts.unbiased_for):
         raise NotApplicable('facts.unbiased_for does not begin with "f linear" or "f quadratic"')
-    for family in tried.families:
+    for family in trial.families:
         what = f"the gradient of a linear cost of {family.name} draws"
-        require_mean(what, tried.cost(family, mix=LINEAR)[1], _exact_cost(family, LINEAR)[1], rounding=1e-10)
+        require_mean(what, trial.cost(family, mix=LINEAR)[1], _exact_cost(family, LINEAR)[1], rounding=1e-10)
 
 
-def _second_derivative(tried: Tried) -> None:
+def _second_derivative(trial: DrawTrial) -> None:
     """Right, or a SpanaxError; for a biased bridge finite, or a SpanaxError."""
-    facts = tried.bridge.facts
-    for family in tried.families:
-        error = tried.refusal(family, 2)
+    facts = trial.bridge.facts
+    for family in trial.families:
+        error = trial.refusal(family, 2)
         if error is not None:
             require(isinstance(error, SpanaxError), f"it raises {type(error).__name__}, no SpanaxError: {error}")
             require(facts.orders == 1, f"facts.orders is {facts.orders}, and it raises: {str(error).splitlines()[0]}")
             continue
-        _, _, found = tried.cost(family)
+        _, _, found = trial.cost(family)
         require(np.all(np.isfinite(found)), f"the second derivative of a {family.name} program is NaN or infinite")
         if facts.unbiased:
             what = f"the second derivative of a {family.name} program"
@@ -174,35 +174,35 @@ def _second_derivative(tried: Tried) -> None:
             require(facts.orders != 1, "facts.orders is 1, and a second derivative does not raise SpanaxError")
 
 
-def _own_derivative(tried: Tried) -> None:
+def _own_derivative(trial: DrawTrial) -> None:
     """A relaxed draw is a smooth function of its parameters: its derivative is that of the value that it gives."""
-    relaxed = [f for f in tried.families if not tried.is_hard(f)] if isinstance(tried.bridge, Local) else []
-    if not relaxed or "nothing" in tried.bridge.facts.unbiased_for:
+    relaxed = [f for f in trial.families if not trial.is_hard(f)] if isinstance(trial.bridge, Local) else []
+    if not relaxed or "nothing" in trial.bridge.facts.unbiased_for:
         raise NotApplicable("it claims no more than a value that is hard" if not relaxed else "facts claim none")
     for family in relaxed:
         v = 0.7 ** np.arange(len(family.theta))
         central = []
         for step in (0.02, 0.01):
-            up, down = (tried.cost(family, theta=tuple(family.theta + s * step * v))[0] for s in (1, -1))
+            up, down = (trial.cost(family, theta=tuple(family.theta + s * step * v))[0] for s in (1, -1))
             central.append((up - down) / (2 * step))
         change = (4 * central[1] - central[0]) / 3
         what = f"the derivative of a relaxed {family.name} program less the change of its value"
         scale = float(np.sqrt(np.mean(change**2)))
-        found = tried.cost(family)[1] @ v - change
+        found = trial.cost(family)[1] @ v - change
         require_mean(what, found / scale, np.zeros(()), rounding=1e-3, scale=1.0)
 
 
-def _silent_zero(tried: Tried) -> None:
-    for family in tried.families:
-        gradients = tried.cost(family, mix=LINEAR)[1]
+def _silent_zero(trial: DrawTrial) -> None:
+    for family in trial.families:
+        gradients = trial.cost(family, mix=LINEAR)[1]
         require(np.any(gradients != 0), f"the gradient of a linear cost of {family.name} draws is 0 in every draw")
 
 
-def _direction(tried: Tried) -> None:
+def _direction(trial: DrawTrial) -> None:
     """Biased or not: a linear cost increases along the mean gradient."""
-    for family in tried.families:
+    for family in trial.families:
         truth = _exact_cost(family, LINEAR)[1]
-        along = tried.cost(family, mix=LINEAR)[1] @ truth
+        along = trial.cost(family, mix=LINEAR)[1] @ truth
         error = LIMIT * np.std(along) / np.sqrt(len(along))
         require(
             np.mean(along) > error,
@@ -210,11 +210,11 @@ def _direction(tried: Tried) -> None:
         )
 
 
-def _extremes(tried: Tried) -> None:
-    for family in tried.families:
+def _extremes(trial: DrawTrial) -> None:
+    for family in trial.families:
         for dtype in ("float32", "float64"):
             for theta in family.extremes:
-                for what, x in zip(("value", "gradient"), tried.cost(family, dtype, theta), strict=False):
+                for what, x in zip(("value", "gradient"), trial.cost(family, dtype, theta), strict=False):
                     short = ", ".join(f"{t:g}" for t in theta)
                     require(
                         np.all(np.isfinite(x)),
@@ -222,12 +222,12 @@ def _extremes(tried: Tried) -> None:
                     )
 
 
-def _jit_and_vmap(tried: Tried) -> None:
+def _jit_and_vmap(trial: DrawTrial) -> None:
     """The value and the gradient of one key: without jit, and in the compiled batch of all."""
-    family = tried.families[0]
-    values, gradients = tried.cost(family, "float32")
+    family = trial.families[0]
+    values, gradients = trial.cost(family, "float32")
     with jax.enable_x64(False):
-        f = tried.estimate(one_draw, family, jnp.asarray(CURVED), key=tried.keys[1])
+        f = trial.estimate(one_draw, family, jnp.asarray(CURVED), key=trial.keys[1])
         value, gradient = jax.value_and_grad(f)(jnp.asarray(family.theta))
     close = np.allclose(value, values[1], rtol=1e-4, atol=1e-5)
     close = close and np.allclose(gradient, gradients[1], rtol=1e-3, atol=1e-4)
@@ -238,24 +238,24 @@ def _jit_and_vmap(tried: Tried) -> None:
     )
 
 
-def _joint(tried: Tried, program: Callable) -> None:
+def _joint(trial: DrawTrial, program: Callable) -> None:
     """Of two draws; a key that is used twice inside of the bridge shows here."""
-    if program is in_a_loop and isinstance(tried.bridge, Branching):
+    if program is in_a_loop and isinstance(trial.bridge, Branching):
         raise NotApplicable("a Branching bridge cannot run what follows a loop again")
-    family = tried.families[0]
-    values, gradients = tried.gradients(program, family)[:2]
+    family = trial.families[0]
+    values, gradients = trial.gradients(program, family)[:2]
     require(np.all(np.isfinite(gradients)), "the gradient is NaN or infinite")
-    _unbiased(tried)
+    _require_unbiased(trial)
     value, gradient, _ = _exact_joint(family, program)
     require_mean(f"the value of two {family.name} draws", values, value, rounding=1e-10)
     require_mean(f"the gradient of two {family.name} draws", gradients, gradient, rounding=1e-10)
 
 
-def _replicates(tried: Tried) -> None:
+def _replicates(trial: DrawTrial) -> None:
     """`expectation(samples=2)`, where a baseline may be made of the other replicate."""
-    if not isinstance(tried.bridge, Score):
+    if not isinstance(trial.bridge, Score):
         raise NotApplicable("for Score bridges")
-    _unbiased(tried)
-    family = tried.families[0]
-    _, gradients = tried.gradients(two_replicates, family, mix=CURVED)[:2]
+    _require_unbiased(trial)
+    family = trial.families[0]
+    _, gradients = trial.gradients(two_replicates, family, mix=CURVED)[:2]
     require_mean("the gradient with 2 replicates", gradients, _exact_cost(family)[1], rounding=1e-10)

@@ -166,7 +166,7 @@ def _immutable(bridge):
     require(False, "it can be changed: an attribute was set. Equinox modules refuse that; do not override __setattr__")
 
 
-def unchanged(bridge: Bridge, fields: tuple[list[Any], Any]) -> None:
+def require_unchanged(bridge: Bridge, fields: tuple[list[Any], Any]) -> None:
     leaves, tree = jax.tree.flatten(bridge)
     alike = tree == fields[1] and all(map(np.array_equal, leaves, fields[0]))
     require(alike, "a field of it changed while it was used: what changes is to be an argument, or returned")

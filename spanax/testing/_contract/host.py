@@ -28,7 +28,7 @@ def checks(
     return {name: functools.partial(check, bridge, key, f, x) for name, check in named.items()}
 
 
-def _called(bridge: Manual, f: Any, x: Any) -> tuple[Callable[[Any], Any], PyTree[np.ndarray], PyTree[np.ndarray]]:
+def _linear_part(bridge: Manual, f: Any, x: Any) -> tuple[Callable[[Any], Any], PyTree[np.ndarray], PyTree[np.ndarray]]:
     """The user's function of its last argument alone; an argument for it; and what its result is to look like."""
     if f is None or x is None:
         raise NotApplicable("give check_bridge(bridge, f=..., x=...), the function and a point")
@@ -45,7 +45,7 @@ def _some(like: PyTree[np.ndarray], shift: float) -> PyTree[np.ndarray]:
 
 
 def _structure(bridge, key, f, x):
-    function, last, like = _called(bridge, f, x)
+    function, last, like = _linear_part(bridge, f, x)
     found = function(_some(last, 1.0))
     require(jax.tree.structure(found) == jax.tree.structure(like), f"its structure is {jax.tree.structure(found)}")
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(like), strict=True):
@@ -54,7 +54,7 @@ def _structure(bridge, key, f, x):
 
 
 def _linear(bridge, key, f, x):
-    function, last, _ = _called(bridge, f, x)
+    function, last, _ = _linear_part(bridge, f, x)
     v, w = _some(last, 1.0), _some(last, 2.5)
     both = function(jax.tree.map(lambda a, b: 2 * a - 3 * b, v, w))
     for a, b, c in zip(*map(jax.tree.leaves, (function(v), function(w), both)), strict=True):
@@ -63,7 +63,7 @@ def _linear(bridge, key, f, x):
 
 
 def _arguments_stay(bridge, key, f, x):
-    function, last, _ = _called(bridge, f, x)
+    function, last, _ = _linear_part(bridge, f, x)
     v = _some(last, 1.0)
     function(v)
     require(all(map(np.array_equal, jax.tree.leaves(v), jax.tree.leaves(_some(last, 1.0)))), "it changes its argument")
@@ -71,7 +71,7 @@ def _arguments_stay(bridge, key, f, x):
 
 def _changes(bridge, key, f, x):
     """As `f.check` of a black box does: within 4 standard errors and 5%."""
-    _called(bridge, f, x)
+    _linear_part(bridge, f, x)
     with jax.enable_x64(True):
         shapes = jax.tree.map(lambda y: jax.ShapeDtypeStruct(np.shape(y), np.asarray(y).dtype), f(x))
         found = blackbox(f, shapes, via=bridge).check(x, key=key)

@@ -26,10 +26,8 @@ OPERATIONS: dict[str, Callable[..., Array]] = {
     "argmax": hard.argmax,
     "sort": hard.sort,
 }
-QUICK = (
-    "greater",
-    "argmax",
-)  # to compile, and to run without compiling: what is dear is tried on these, if it takes them
+# Quick to compile, and to run without compiling: what is dear is tried on these, if the bridge takes them.
+QUICK = ("greater", "argmax")
 RISING = ("floor", "round", "greater")  # element by element, so that no derivative may be negative on the whole
 X = np.array([0.35, -0.62, 1.17, 0.81])
 # At steps and ties, far from them, large and small.
@@ -38,8 +36,8 @@ LEVEL = 1e-5  # of the checks that are statistical: two of them, so that a right
 
 
 def checks(bridge: Step, key: Key[Array, ""], draws: int) -> dict[str, Callable[[], None]]:
-    tried = Tried(bridge, key, draws)
-    named: dict[str, Callable[[Tried], None]] = {
+    trial = StepTrial(bridge, key, draws)
+    named: dict[str, Callable[[StepTrial], None]] = {
         "operations": _operations,
         "key of an operation": _key,
         "shape and dtype of a value": _shapes,
@@ -50,16 +48,16 @@ def checks(bridge: Step, key: Key[Array, ""], draws: int) -> dict[str, Callable[
         "direction of a step": _direction,
         "derivative of its own mean value": _own_derivative,
         "second derivative of a step": _second_derivative,
-        "unbiasedness of a step": _unbiased,
+        "unbiasedness of a step": _claims_no_unbiasedness,
     }
-    found = {name: functools.partial(check, tried) for name, check in named.items()}
-    return found | tracing.checks(bridge, functools.partial(_used, tried), " of a step")
+    found = {name: functools.partial(check, trial) for name, check in named.items()}
+    return found | tracing.checks(bridge, functools.partial(_use_once, trial), " of a step")
 
 
-def _used(tried: Tried, bridge: Step) -> Array:
+def _use_once(trial: StepTrial, bridge: Step) -> Array:
     """The derivative of one operation with this bridge."""
-    name, x = tried.quick[0], jnp.asarray(X, "float32")
-    return jax.grad(lambda x: _weighted(bridge, name, x, tried.key)[0])(x)
+    name, x = trial.quick[0], jnp.asarray(X, "float32")
+    return jax.grad(lambda x: _weighted_sum(bridge, name, x, trial.key)[0])(x)
 
 
 @eqx.filter_jit
@@ -67,25 +65,27 @@ def _values_and_slopes(bridge: Step, names: tuple[str, ...], x, keys):
     """Of each operation: values (n, ...), and the derivatives of their weighted sums, (n, 4)."""
 
     def one(key):
-        return {name: jax.value_and_grad(_weighted, argnums=2, has_aux=True)(bridge, name, x, key) for name in names}
+        return {
+            name: jax.value_and_grad(_weighted_sum, argnums=2, has_aux=True)(bridge, name, x, key) for name in names
+        }
 
     return jax.vmap(one)(keys)
 
 
-def _weighted(bridge: Step, name: str, x: Float[Array, " 4"], key) -> tuple[Float[Array, ""], Array]:
+def _weighted_sum(bridge: Step, name: str, x: Float[Array, " 4"], key) -> tuple[Float[Array, ""], Array]:
     """The results, with unequal weights: that those of one-hot weights do not sum to 1."""
     value = OPERATIONS[name](x, via=bridge, key=key)
     weights = jnp.linspace(0.5, 1.5, value.size, dtype=value.dtype).reshape(value.shape)
     return jnp.sum(value * weights), value
 
 
-class Tried:
+class StepTrial:
     """A bridge, and the operations that it takes."""
 
     def __init__(self, bridge: Step, key: Key[Array, ""], draws: int):
         self.bridge, self.key, self.draws = bridge, key, draws
         self.keys = jax.random.split(key, 64)
-        self.run = functools.cache(self._run)
+        self.run = functools.cache(self._values_and_slopes)
         self.refusal = functools.cache(self._refusal)
 
     def cast(self, dtype: str) -> Step:
@@ -93,7 +93,7 @@ class Tried:
 
     def _refusal(self, name: str) -> Exception | None:
         try:
-            jax.eval_shape(lambda x: _weighted(self.bridge, name, x, self.key), jnp.asarray(X, "float32"))
+            jax.eval_shape(lambda x: _weighted_sum(self.bridge, name, x, self.key), jnp.asarray(X, "float32"))
         except Exception as error:
             return error
         return None
@@ -109,13 +109,13 @@ class Tried:
     def quick(self) -> tuple[str, ...]:
         return tuple(name for name in self.names if name in QUICK) or self.names
 
-    def _run(self, dtype: str, x: tuple[float, ...] = tuple(X)) -> dict[str, Any]:
+    def _values_and_slopes(self, dtype: str, x: tuple[float, ...] = tuple(X)) -> dict[str, Any]:
         with jax.enable_x64(dtype == "float64"):
             found = _values_and_slopes(self.cast(dtype), self.names, jnp.asarray(x, dtype), self.keys)
             return jax.tree.map(np.asarray, found)
 
     @functools.cached_property
-    def relaxed(self) -> tuple[str, ...]:
+    def relaxed_operations(self) -> tuple[str, ...]:
         """The operations whose value is not the hard one, but for the rounding of hard + soft - soft."""
         with jax.enable_x64(True):
             exact = {name: OPERATIONS[name](jnp.asarray(X)) for name in self.names}
@@ -123,8 +123,8 @@ class Tried:
         return tuple(n for n in self.names if not np.allclose(found[n][0][1], exact[n][None], rtol=0, atol=1e-12))
 
 
-def _operations(tried: Tried) -> None:
-    refused = {name: tried.refusal(name) for name in OPERATIONS}
+def _operations(trial: StepTrial) -> None:
+    refused = {name: trial.refusal(name) for name in OPERATIONS}
     for name, error in refused.items():
         require(
             error is None or isinstance(error, SpanaxError),
@@ -134,43 +134,43 @@ def _operations(tried: Tried) -> None:
         require(False, f"it takes none of {', '.join(OPERATIONS)} ({str(refused['floor']).splitlines()[0]})")
 
 
-def _key(tried: Tried) -> None:
-    for name in tried.names:
+def _key(trial: StepTrial) -> None:
+    for name in trial.names:
         try:
-            jax.eval_shape(functools.partial(OPERATIONS[name], via=tried.bridge), jnp.asarray(X, "float32"))
+            jax.eval_shape(functools.partial(OPERATIONS[name], via=trial.bridge), jnp.asarray(X, "float32"))
         except SpanaxError:
             continue
         except Exception as error:
             require(False, f"{name} without a key raises {type(error).__name__}, no SpanaxError: {error}")
 
 
-def _shapes(tried: Tried) -> None:
+def _shapes(trial: StepTrial) -> None:
     for dtype in ("float32", "float64"):
         with jax.enable_x64(dtype == "float64"):
-            for name in tried.names:
+            for name in trial.names:
                 x = jnp.asarray(X, dtype)
                 exact = jax.eval_shape(OPERATIONS[name], x)
-                value = jax.eval_shape(functools.partial(OPERATIONS[name], via=tried.cast(dtype), key=tried.key), x)
+                value = jax.eval_shape(functools.partial(OPERATIONS[name], via=trial.cast(dtype), key=trial.key), x)
                 alike = exact.shape == value.shape and exact.dtype == value.dtype
                 require(alike, f"{name} gives {value.dtype}{value.shape}, not {exact.dtype}{exact.shape}")
 
 
-def _jit_and_vmap(tried: Tried) -> None:
-    for name in tried.quick:
-        (_, values), slopes = tried.run("float32")[name]
-        differentiated = jax.value_and_grad(_weighted, argnums=2, has_aux=True)
-        (_, value), slope = differentiated(tried.bridge, name, jnp.asarray(X, "float32"), tried.keys[1])
+def _jit_and_vmap(trial: StepTrial) -> None:
+    for name in trial.quick:
+        (_, values), slopes = trial.run("float32")[name]
+        differentiated = jax.value_and_grad(_weighted_sum, argnums=2, has_aux=True)
+        (_, value), slope = differentiated(trial.bridge, name, jnp.asarray(X, "float32"), trial.keys[1])
         close = np.allclose(value, values[1], rtol=1e-4, atol=1e-5) and np.allclose(
             slope, slopes[1], rtol=1e-3, atol=1e-4
         )
         require(close, f"{name} gives {value}, {slope} as it is, and {values[1]}, {slopes[1]} under jit and vmap")
 
 
-def _modes(tried: Tried) -> None:
+def _modes(trial: StepTrial) -> None:
     v = np.array([0.4, -1.0, 0.7, 0.3])
-    for name in tried.names:
+    for name in trial.names:
         forward, reverse = _both_modes(
-            tried.bridge, name, jnp.asarray(X, "float32"), jnp.asarray(v, "float32"), tried.key
+            trial.bridge, name, jnp.asarray(X, "float32"), jnp.asarray(v, "float32"), trial.key
         )
         close = np.allclose(forward, reverse, rtol=1e-4, atol=1e-5)
         require(close, f"the derivative of {name} is {forward} in forward mode, {reverse} in reverse mode")
@@ -179,73 +179,77 @@ def _modes(tried: Tried) -> None:
 @eqx.filter_jit
 def _both_modes(bridge, name, x, v, key):
     def f(x):
-        return _weighted(bridge, name, x, key)[0]
+        return _weighted_sum(bridge, name, x, key)[0]
 
     return jax.jvp(f, (x,), (v,))[1], jnp.sum(jax.grad(f)(x) * v)
 
 
-def _extremes(tried: Tried) -> None:
+def _extremes(trial: StepTrial) -> None:
     for dtype in ("float32", "float64"):
         for x in EXTREMES:
-            for name, ((_, value), slope) in tried.run(dtype, tuple(x)).items():
+            for name, ((_, value), slope) in trial.run(dtype, tuple(x)).items():
                 require(np.all(np.isfinite(value)), f"the value of {name} at {x} in {dtype} is NaN or infinite")
                 require(np.all(np.isfinite(slope)), f"the derivative of {name} at {x} in {dtype} is NaN or infinite")
 
 
-def _slopes_over_a_unit(tried: Tried) -> dict[str, np.ndarray]:
+def _slopes_over_a_unit(trial: StepTrial) -> dict[str, np.ndarray]:
     """Of each operation, the derivatives at points across [0, 1]: steps of floor, round and greater lie there."""
     points = [tuple(t + 0.01 * np.arange(4)) for t in np.linspace(0, 0.96, 9)]
-    return {n: np.concatenate([tried.run("float64", x)[n][1] for x in points]) for n in tried.names}
+    return {n: np.concatenate([trial.run("float64", x)[n][1] for x in points]) for n in trial.names}
 
 
-def _silent_zero(tried: Tried) -> None:
-    for name, slopes in _slopes_over_a_unit(tried).items():
+def _silent_zero(trial: StepTrial) -> None:
+    for name, slopes in _slopes_over_a_unit(trial).items():
         require(np.any(slopes != 0), f"the derivative of {name} is 0 at every point")
 
 
-def _direction(tried: Tried) -> None:
-    rising = {name: slopes for name, slopes in _slopes_over_a_unit(tried).items() if name in RISING}
+def _direction(trial: StepTrial) -> None:
+    rising = {name: slopes for name, slopes in _slopes_over_a_unit(trial).items() if name in RISING}
     for name, slopes in rising.items():
         require(np.mean(slopes) > 0, f"{name} rises, and its derivative is not positive on the whole")
     if not rising:
         raise NotApplicable("it takes none of " + ", ".join(RISING))
 
 
-def _unbiased(tried: Tried) -> None:
+def _claims_no_unbiasedness(trial: StepTrial) -> None:
     """The derivative of a hard operation itself is 0 almost everywhere, and nothing else is unbiased for it."""
-    if isinstance(tried.bridge, Drawing):
+    if isinstance(trial.bridge, Drawing):
         raise NotApplicable("its facts are those of draws as well")
     require(
-        not tried.bridge.facts.unbiased,
+        not trial.bridge.facts.unbiased,
         "facts.unbiased is True, and the derivative of the hard operation itself is 0: say False, and in facts.unbiased_for "
         "what the derivative is right for",
     )
 
 
-def _own_derivative(tried: Tried) -> None:
+def _own_derivative(trial: StepTrial) -> None:
     """Relaxed, it is smooth in the mean: its derivative is that of the mean of the value that it gives."""
-    if not tried.relaxed:
+    if not trial.relaxed_operations:
         raise NotApplicable("its values are the hard ones")
-    if "nothing" in tried.bridge.facts.unbiased_for:
+    if "nothing" in trial.bridge.facts.unbiased_for:
         raise NotApplicable("facts claim none")
-    found = _judged(tried, _total, tried.relaxed)
+    found = _check_derivative(trial, _total, trial.relaxed_operations)
     _require_agreement("the derivative is not that of the mean value", found)
 
 
-def _second_derivative(tried: Tried) -> None:
+def _second_derivative(trial: StepTrial) -> None:
     """Right, or a SpanaxError; where the value is the hard one finite, or a SpanaxError."""
-    orders, raised = tried.bridge.facts.orders, []
-    for name in tried.names:
+    orders, raised = trial.bridge.facts.orders, []
+    for name in trial.names:
         try:
-            found = _second(tried.bridge, name, jnp.asarray(X, "float32"), tried.key)
+            found = _second(trial.bridge, name, jnp.asarray(X, "float32"), trial.key)
             require(np.all(np.isfinite(found)), f"the second derivative of {name} is NaN or infinite")
         except SpanaxError as error:
             require(orders == 1, f"facts.orders is {orders}, and {name} raises: {str(error).splitlines()[0]}")
             raised.append(name)
         else:
             require(orders != 1, f"facts.orders is 1, and a second derivative of {name} does not raise SpanaxError")
-    if not raised and tried.relaxed and "nothing" not in tried.bridge.facts.unbiased_for:
-        found = _judged(tried, _slope, tuple(name for name in tried.quick if name in tried.relaxed) or tried.relaxed)
+    if not raised and trial.relaxed_operations and "nothing" not in trial.bridge.facts.unbiased_for:
+        found = _check_derivative(
+            trial,
+            _slope,
+            tuple(name for name in trial.quick if name in trial.relaxed_operations) or trial.relaxed_operations,
+        )
         _require_agreement("it is not the derivative of the mean of the first", found)
 
 
@@ -257,22 +261,22 @@ def _second(bridge, name, x, key):
 def _slope(bridge: Step, name: str, x: Float[Array, " 4"], key: Key[Array, ""]) -> Float[Array, ""]:
     """The first derivative, along one direction."""
     along = jnp.asarray([0.4, -1.0, 0.7, 0.3], x.dtype)
-    return jax.jvp(lambda x: _weighted(bridge, name, x, key)[0], (x,), (along,))[1]
+    return jax.jvp(lambda x: _weighted_sum(bridge, name, x, key)[0], (x,), (along,))[1]
 
 
 def _total(bridge: Step, name: str, x: Float[Array, " 4"], key: Key[Array, ""]) -> Float[Array, ""]:
-    return _weighted(bridge, name, x, key)[0]
+    return _weighted_sum(bridge, name, x, key)[0]
 
 
-def _judged(tried: Tried, number: Callable[..., Array], names: tuple[str, ...]) -> GradientCheck:
+def _check_derivative(trial: StepTrial, number: Callable[..., Array], names: tuple[str, ...]) -> GradientCheck:
     """`number(bridge, name, x, key)` of these operations, each at a point of its own."""
     with jax.enable_x64(True):
-        bridge, x = tried.cast("float64"), {name: jnp.asarray(X) for name in names}
+        bridge, x = trial.cast("float64"), {name: jnp.asarray(X) for name in names}
 
         def total(x, *, key):
             return sum(number(bridge, name, x[name], key) for name in names)
 
-        return check_gradient(total, x, key=tried.key, draws=tried.draws, directions=1, leaves=len(x))
+        return check_gradient(total, x, key=trial.key, draws=trial.draws, directions=1, leaves=len(x))
 
 
 def _require_agreement(problem: str, found: GradientCheck) -> None:

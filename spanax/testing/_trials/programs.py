@@ -45,15 +45,15 @@ def two_draws(bridge: Drawing, family: Family, theta, key) -> Float[Array, ""]:
 
 
 def in_a_loop(bridge: Drawing, family: Family, theta, key) -> Float[Array, ""]:
-    """Two independent draws, in the passes of a scan."""
+    """Two independent draws, in the iterations of a scan."""
 
     def program(theta, *, key):
-        def one_pass(before, key):
+        def iteration(before, key):
             u = family.u(sample(key, family.make(theta), via=bridge), theta.dtype)
             return (before[1], u), None
 
         start = (jnp.zeros((), theta.dtype),) * 2
-        (u, v), _ = lax.scan(one_pass, start, jax.random.split(key))
+        (u, v), _ = lax.scan(iteration, start, jax.random.split(key))
         return joint(u, v, theta)
 
     return expectation(program)(theta, key=key)
@@ -68,12 +68,14 @@ def second_derivative(f, theta) -> Float[Array, " d"]:
 
 
 @eqx.filter_jit
-def drawn(program: Any, bridge: Drawing, family: Family, theta, keys: Key[Array, " n"], *given, second: bool = False):
+def values_and_gradients(
+    program: Any, bridge: Drawing, family: Family, theta, keys: Key[Array, " n"], *extra, second: bool = False
+):
     """Values, gradients and, with `second`, second derivatives along `direction`, of all keys."""
 
     def one(key):
         def f(theta):
-            return program(bridge, family, theta, *given, key)
+            return program(bridge, family, theta, *extra, key)
 
         value, gradient = jax.value_and_grad(f)(theta)
         return (value, gradient, second_derivative(f, theta)) if second else (value, gradient)
@@ -82,5 +84,5 @@ def drawn(program: Any, bridge: Drawing, family: Family, theta, keys: Key[Array,
 
 
 @eqx.filter_jit
-def weights_drawn(bridge: Drawing, family: Family, theta, keys: Key[Array, " n"]) -> Float[Array, "n m"]:
+def draw_weights(bridge: Drawing, family: Family, theta, keys: Key[Array, " n"]) -> Float[Array, "n m"]:
     return jax.vmap(lambda key: family.weights(bridge.draw(key, family.make(theta))).astype(theta.dtype))(keys)

@@ -36,14 +36,17 @@ class Explicit:
         self, problem: Problem, t: jax.Array, y: jax.Array, slope: jax.Array, h: jax.Array, rejected: Any, memory: list
     ) -> Attempt:
         table, stages = self.table, self.table.n_stages
+        # One more row than stages: the slope at the end of the step, which is the first one of the next (FSAL).
         slopes = jnp.zeros((stages + 1, y.size), y.dtype).at[0].set(slope)
-        slopes = _filled(problem.f, slopes, t, y, h, table.A[:stages, :stages], table.C[:stages], 1)
+        slopes = _fill(problem.f, slopes, t, y, h, table.A[:stages, :stages], table.C[:stages], 1)
         new = y + h * (jnp.asarray(table.B, y.dtype) @ slopes[:-1])
         after = problem.f(t + h, new)
         slopes = slopes.at[-1].set(after)
         still = lax.stop_gradient
+        # The error decides which steps are taken, not what they give: nothing of it is differentiated.
         error = self.error(still(slopes), still(h), problem.scale(still(y), still(new)))
         exponent = -1 / (self.error_order + 1)
+        # SciPy's control: safety .9, growth between .2 and 10, and no growth right after a rejected step.
         power = jnp.where(error == 0, 1, error) ** exponent
         grown = jnp.where(error == 0, 10.0, jnp.minimum(10.0, 0.9 * power))
         grown = jnp.where(rejected, jnp.minimum(1.0, grown), grown)
@@ -57,6 +60,7 @@ class Explicit:
         fifth, third = (
             jnp.sum((jnp.asarray(E, h.dtype) @ slopes / scale) ** 2) for E in (self.table.E5, self.table.E3)
         )
+        # DOP853 has two embedded estimates; Hairer's combination damps the third-order one.
         both = fifth + 0.01 * third
         return jnp.where(both == 0, 0, jnp.abs(h) * fifth / jnp.sqrt(jnp.where(both == 0, 1, both) * scale.size))
 
@@ -70,11 +74,12 @@ class Explicit:
         return lambda x: y + h * powers(x, coefficients.shape[1]) @ coefficients.T
 
 
-def _filled(
+def _fill(
     f: Callable, slopes: jax.Array, t: jax.Array, y: jax.Array, h: jax.Array, A: np.ndarray, C: np.ndarray, first: int
 ) -> jax.Array:
     """The rows from `first` on: f(t + c h, y + h a K)."""
     wide = np.zeros((len(A), slopes.shape[0]))
+    # A scan needs rows of equal length, so the tableau is filled up with zeros.
     wide[:, : A.shape[1]] = A
     rows = np.arange(first, len(A)), wide[first:].astype(y.dtype), C[first:].astype(y.dtype)
 
@@ -101,11 +106,12 @@ def _dop853(
     A = np.zeros((known + extra, known + extra))
     A[known:, : table.A_EXTRA.shape[1]] = table.A_EXTRA
     C = np.concatenate([np.zeros(known), table.C_EXTRA])
-    wide = _filled(f, wide, t, y, h, A, C, known)
+    wide = _fill(f, wide, t, y, h, A, C, known)
     delta = new - y
     parts = [delta, h * slopes[0] - delta, 2 * delta - h * (slopes[known - 1] + slopes[0])]
     parts += list(h * (jnp.asarray(table.D, y.dtype) @ wide))
     value = jnp.zeros((x.size, y.size), y.dtype)
+    # Horner's rule in x and 1 - x by turns, as the interpolant of order 7 is written.
     for i, part in enumerate(reversed(parts)):
         value = (value + part) * (x if i % 2 == 0 else 1 - x)[:, None]
     return y + value

@@ -15,7 +15,7 @@ from ...._jaxprs import is_traced
 from ..._session import line, session
 from ..._values.trees import has_unknown
 from ..._values.values import Number, as_jax, is_unknown, raw, wrap
-from ..given import Given, called, real, refuse_options
+from ..given import Given, in_program, real, refuse_options
 from .quadrature import Integral, integral
 
 _LEAST = 100  # intervals that there is room for, whatever `limit` says: there is no extrapolation at singularities
@@ -44,7 +44,8 @@ def quad(
     limits = real(a, who), real(b, who)
     dtype = jnp.promote_types(limits[0].dtype, limits[1].dtype)
     start, end = (x.astype(dtype).reshape(()) for x in limits)
-    f = Given(lambda x: as_jax(called(func, *args)(x)).reshape(()), who, [start])
+    # Traced once, with what the integrand closes over, so that Leibniz' rule has it as arguments.
+    f = Given(lambda x: as_jax(in_program(func, *args)(x)).reshape(()), who, [start])
     if not f.depends and not has_unknown((a, b, epsabs, epsrel, points)):
         return NotImplemented
     tols = tuple(as_jax(x, dtype) for x in (epsabs, epsrel))
@@ -65,6 +66,7 @@ def quad(
 
 def _infinite_range(f: Given, limits: tuple, infinite: tuple, moves: tuple, tols: tuple, room: int) -> Integral:
     """From a finite limit, or from 0 in both directions."""
+    # Over the whole line both tails start at 0, as in QUADPACK.
     both = all(infinite)
     start, end = limits
     at = jnp.zeros_like(start) if both else end if infinite[0] else start
@@ -155,13 +157,15 @@ def dblquad(
     tols = {"epsabs": epsabs, "epsrel": epsrel}
 
     def inner(x: Any) -> Any:
-        low, high = (called(g)(x) if callable(g) else g for g in (gfun, hfun))
-        return _quad(lambda y: called(func, x, *args)(y), low, high, **tols)[0]
+        low, high = (in_program(g)(x) if callable(g) else g for g in (gfun, hfun))
+        return _quad(lambda y: in_program(func, x, *args)(y), low, high, **tols)[0]
 
     return _outer("scipy.integrate.dblquad", func, inner, a, b, tols, (gfun, hfun))
 
 
 def _outer(who: str, func: Callable, inner: Callable, a: Any, b: Any, tols: dict, limits: tuple) -> Any:
+    # Traced once to see whether the inner integral depends on anything that is not known: otherwise SciPy itself is
+    # called.
     depends = Given(inner, who, [real(a, who).reshape(())]).depends
     if not depends and not has_unknown((a, b, limits)):
         return NotImplemented
@@ -180,7 +184,7 @@ def fixed_quad(func: Callable, a: Any, b: Any, args: Any = (), n: int = 5) -> An
     start, end = real(a, who), real(b, who)
     dtype = jnp.promote_types(start.dtype, end.dtype)
     x, w = x.astype(dtype), w.astype(dtype)
-    values = called(func, *args)(wrap((end - start) * (x + 1) / 2 + start))
+    values = in_program(func, *args)(wrap((end - start) * (x + 1) / 2 + start))
     if not has_unknown((a, b, values)):
         return NotImplemented
     return wrap((end - start) / 2 * jnp.sum(w * as_jax(values), axis=-1)), None

@@ -12,13 +12,14 @@ import numpy as np
 from ..._session import line, session, unliftable
 from ..._values.trees import has_unknown
 from ..._values.values import as_jax, is_unknown, raw, wrap
-from ..given import Given, Result, called, real, refuse_options
+from ..given import Given, Result, in_program, real, refuse_options
 from .explicit import Explicit
 from .radau import Radau
-from .steps import Method, Problem, Solution, integrated
+from .steps import Method, Problem, Solution, integrate
 
 METHODS: dict[str, Method] = {
     **{name: Explicit(name) for name in ("RK23", "RK45", "DOP853")},
+    # BDF and LSODA change their order from step to step; Radau is accurate to the same tolerance, on other steps.
     **{name: Radau() for name in ("Radau", "BDF", "LSODA")},
 }
 
@@ -48,14 +49,15 @@ def solve_ivp(
         raise unliftable(f"{who}(method={method!r}) is not lifted", f"one of {', '.join(METHODS)}")
     if len(np.shape(as_jax(y0))) != 1:
         raise ValueError("`y0` must be 1-dimensional.")
-    call = called(fun, *(args or ()))
+    call = in_program(fun, *(args or ()))
     if vectorized:
         call = _by_column(call)
     times = None if t_eval is None else _times(t_eval, t_span)
-    found = _solved(who, call, (t_span[0], t_span[1]), y0, METHODS[name], times, rtol, atol, first_step, max_step)
+    found = _solve(who, call, (t_span[0], t_span[1]), y0, METHODS[name], times, rtol, atol, first_step, max_step)
     if found is NotImplemented:
         return found
     start, end, first, solution = found
+    # Without t_eval the times are those of the steps, whose number is not known while the program is traced.
     if solution.rows is None:
         t, y = Ends(start, end, who), Ends(first, solution.y, who, axis=1)
     else:
@@ -102,17 +104,18 @@ def odeint(
     who = "scipy.integrate.odeint"
     refuse_options(who, full_output=full_output or None, tcrit=tcrit)
     args = args if isinstance(args, tuple) else (args,)
-    call = called(func, *args)
+    call = in_program(func, *args)
     times = as_jax(t)
     rule = call if tfirst else lambda t, y: call(y, t)
     start = real(y0, who).reshape(-1)
     default = 1.49012e-8
+    # LSODA's convention: 0 stands for "as you like".
     first, longest = (x if x else None for x in (raw(h0), raw(hmax)))
     longest = np.inf if longest is None else longest
     rtol, atol = (default if x is None else x for x in (rtol, atol))
     span = session().rules.item(wrap(times), 0), session().rules.item(wrap(times), -1)
     known = not has_unknown((t, y0))
-    found = _solved(who, rule, span, start, METHODS["LSODA"], times, rtol, atol, first, longest, known)
+    found = _solve(who, rule, span, start, METHODS["LSODA"], times, rtol, atol, first, longest, known)
     return found if found is NotImplemented else wrap(found[3].rows)
 
 
@@ -131,7 +134,7 @@ def _times(t_eval: Any, t_span: Any) -> jax.Array:
     return times
 
 
-def _solved(
+def _solve(
     who: str,
     call: Callable,
     span: tuple[Any, Any],
@@ -151,12 +154,13 @@ def _solved(
     if known and not f.depends and not has_unknown((span, y0, times, rtol, atol, first, longest)):
         return NotImplemented
     eps = jnp.finfo(dtype).eps
+    # SciPy's own lower bound.
     tolerance = jnp.maximum(as_jax(rtol, dtype), 100 * eps)
     problem = Problem(f, f.still, *map(jax.lax.stop_gradient, (tolerance, as_jax(atol, dtype), as_jax(longest, dtype))))
     first = None if first is None else as_jax(first, dtype)
     times = None if times is None else times.astype(dtype)
     bound = session().max_iterations
-    solution = integrated(method, problem, (start, end), y, times, first, bound)
+    solution = integrate(method, problem, (start, end), y, times, first, bound)
     _check(who, solution, bound)
     return start, end, y, solution
 
@@ -202,6 +206,7 @@ class Ends:
         if len(parts) <= self.axis:  # rows
             rows = raw(parts[0])
             return Ends(self.first[rows], self.last[rows], self.who, 0 if isinstance(rows, (int, np.integer)) else 1)
+        # The first and the last are known, whatever the number of steps is.
         place = parts.pop(self.axis)
         if is_unknown(place) or not isinstance(raw(place), (int, np.integer)) or raw(place) not in (0, -1):
             raise self.refusal()
@@ -225,14 +230,14 @@ class Ends:
         raise self.refusal()
 
 
-def _refusing(self: Ends, *others: Any) -> Any:
+def _refuse(self: Ends, *others: Any) -> Any:
     raise self.refusal()
 
 
 for _name in "add sub mul truediv floordiv mod pow matmul".split():
-    setattr(Ends, f"__{_name}__", _refusing)
-    setattr(Ends, f"__r{_name}__", _refusing)
+    setattr(Ends, f"__{_name}__", _refuse)
+    setattr(Ends, f"__r{_name}__", _refuse)
 for _name in "neg pos abs lt le gt ge eq ne bool float array_ufunc array_function".split():
-    setattr(Ends, f"__{_name}__", _refusing)
+    setattr(Ends, f"__{_name}__", _refuse)
 
 RULES = {"integrate.solve_ivp": solve_ivp, "integrate.odeint": odeint}

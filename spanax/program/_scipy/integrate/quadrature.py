@@ -34,6 +34,8 @@ _half, _kronrod = (np.array(text.split(), float) for text in (_HALF, _KRONROD))
 NODES = np.concatenate([-_half, [0.0], _half[::-1]])
 WEIGHTS = np.concatenate([_kronrod, [0.149445554002916905664936468389821], _kronrod[::-1]])
 GAUSS = np.zeros(21)
+# The 10 Gauss nodes are every second one of Kronrod's 21, so one set of values gives both sums, and their difference
+# the error.
 GAUSS[1::2] = np.polynomial.legendre.leggauss(10)[1]
 
 
@@ -54,7 +56,7 @@ def integral(
     g: Integrand, consts: Sequence, ends: jax.Array, moving: Sequence, pieces: int, tols: tuple, limit: int
 ) -> Integral:
     """Over all pieces. `moving`: which of the consts, and last of all which of the ends, have a derivative."""
-    adapted = fixed(lambda arguments, tols: _adapted(g, arguments, moving, pieces, tols, limit))
+    adapted = without_derivative(lambda arguments, tols: _adapt(g, arguments, moving, pieces, tols, limit))
 
     # What a rule of JAX's closes over must be known: all that may be traced is an argument.
     @jax.custom_jvp
@@ -64,14 +66,16 @@ def integral(
     @run.defjvp
     def derivative(primals, tangents):
         with standard():
+            # The grid is found once, without a derivative, and the sum on it is differentiated: the grid moves no
+            # value beyond the tolerance.
             out, grid = adapted(*primals)
-            slope = jax.jvp(lambda arguments: _summed(g, arguments, grid), primals[:1], tangents[:1])[1]
+            slope = jax.jvp(lambda arguments: _sum(g, arguments, grid), primals[:1], tangents[:1])[1]
         return out, (slope, *map(_no_tangent, out[1:]))
 
     return Integral(*run([*consts, ends], tols))
 
 
-def fixed(f: Callable) -> Callable:
+def without_derivative(f: Callable) -> Callable:
     """The function without a derivative, in every mode and order."""
     run = jax.custom_jvp(f)
     run.defjvp(lambda primals, tangents: _with_zeros(run(*primals)))
@@ -90,7 +94,7 @@ def _points(lower: jax.Array, upper: jax.Array) -> jax.Array:
     return (lower + upper) / 2 + (upper - lower) / 2 * jnp.asarray(NODES, lower.dtype)
 
 
-def _summed(g: Integrand, arguments: list, grid: tuple) -> jax.Array:
+def _sum(g: Integrand, arguments: list, grid: tuple) -> jax.Array:
     """The sum on intervals that are given; those of no width are none."""
     ends = arguments[-1]
 
@@ -102,14 +106,16 @@ def _summed(g: Integrand, arguments: list, grid: tuple) -> jax.Array:
             values = jax.vmap(lambda u: g(arguments[:-1], ends, piece, u))(u)
             return jnp.where(upper > lower, (upper - lower) / 2 * (jnp.asarray(WEIGHTS, u.dtype) @ values), 0)
 
+        # Rows that were never used have no width. any_lane keeps it a branch under vmap.
         return total + lax.cond(any_lane(upper > lower), part, lambda: jnp.zeros_like(total)), None
 
     return lax.scan(one, jnp.zeros((), ends.dtype), grid)[0]
 
 
-def _adapted(g: Integrand, arguments: list, moving: Sequence, pieces: int, tols: tuple, limit: int) -> tuple:
+def _adapt(g: Integrand, arguments: list, moving: Sequence, pieces: int, tols: tuple, limit: int) -> tuple:
     """The integral with what is known of it, and the grid: lower and upper ends, and the piece of each interval."""
     dtype = arguments[-1].dtype
+    # One random direction stands for all: where the derivative is rough, it is rough along almost every direction.
     probe = _direction(arguments, moving)
     moves = any(np.any(m) for m in moving)
 
@@ -121,12 +127,14 @@ def _adapted(g: Integrand, arguments: list, moving: Sequence, pieces: int, tols:
 
         return jnp.stack(jax.jvp(run, (arguments,), (probe,)) if moves else [run(arguments)])
 
-    def measured(lower: jax.Array, upper: jax.Array, piece: jax.Array) -> tuple:
+    def measure(lower: jax.Array, upper: jax.Array, piece: jax.Array) -> tuple:
         u = _points(lower, upper)
         rows = jax.vmap(values, (None, 0), 1)(piece, u)
         half = (upper - lower) / 2
         W = jnp.asarray(WEIGHTS, dtype)
         total, size = half * (rows @ W), half * (jnp.abs(rows) @ W)
+        # QUADPACK's heuristic: (200 error / spread)^1.5, which is the true order of the difference for a smooth
+        # integrand.
         spread = half * (jnp.abs(rows - (total / (2 * half))[:, None]) @ W)
         error = jnp.abs(half * (rows @ jnp.asarray(WEIGHTS - GAUSS, dtype)))
         safe = jnp.where(spread == 0, 1, spread)
@@ -136,38 +144,42 @@ def _adapted(g: Integrand, arguments: list, moving: Sequence, pieces: int, tols:
 
     lower, upper = jnp.zeros(limit, dtype), jnp.zeros(limit, dtype)
     piece = jnp.zeros(limit, int)
-    form = jax.eval_shape(measured, lower[0], upper[0], piece[0])
+    form = jax.eval_shape(measure, lower[0], upper[0], piece[0])
     data = jax.tree.map(lambda x: jnp.zeros((limit, *x.shape), dtype), form)
     absolute, relative = tols
     floor = 100 * jnp.finfo(dtype).eps
 
-    def needed(data: tuple) -> jax.Array:
+    def tolerance(data: tuple) -> jax.Array:
         total, size = jnp.sum(data[0], 0), jnp.sum(data[1], 0)
         scale = jnp.concatenate([jnp.abs(total[:1]), size[1:]])  # one direction of the derivative may cancel to 0
         return jnp.maximum(jnp.maximum(absolute, relative * scale), floor * size)
 
     def excess(data: tuple) -> jax.Array:
-        return data[2] / needed(data)
+        return data[2] / tolerance(data)
 
-    def going(s: tuple) -> jax.Array:
+    def goes_on(s: tuple) -> jax.Array:
         return (s[0] < pieces) | ((s[0] < limit) & jnp.any(jnp.sum(excess(s[4]), 0) > 1))
 
-    def halved(s: tuple) -> tuple:
+    def halve(s: tuple) -> tuple:
         """Both halves of the worst interval; at first each piece as a whole."""
         count, lower, upper, piece, data = s
         first = count < pieces
+        # At first each piece is measured as a whole; then the worst interval is halved, until the sum of all errors
+        # is small enough.
         worst = jnp.where(first, count, jnp.argmax(jnp.max(excess(data), axis=1)))
         middle = (lower[worst] + upper[worst]) / 2
         lowers = jnp.where(first, 0, jnp.stack([lower[worst], middle]))
         uppers = jnp.where(first, 1, jnp.stack([middle, upper[worst]]))
         pieces_ = jnp.where(first, count, piece[worst])
-        both = jax.vmap(measured, (0, 0, None))(lowers, uppers, pieces_)
+        both = jax.vmap(measure, (0, 0, None))(lowers, uppers, pieces_)
         where = jnp.stack([worst, count])
         data = jax.tree.map(lambda x, new: x.at[where].set(new), data, both)
         return count + 1, lower.at[where].set(lowers), upper.at[where].set(uppers), piece.at[where].set(pieces_), data
 
     start = jnp.zeros((), int), lower, upper, piece, data
-    _, lower, upper, piece, data = lax.while_loop(going, halved, start)
+    _, lower, upper, piece, data = lax.while_loop(goes_on, halve, start)
+    # A jump shows as a tiny interval whose values still differ by a good part of the whole range: halving does not
+    # help there.
     over = jnp.sum(excess(data), 0)
     width, error = upper - lower, data[2][:, 0]
     jumps = (
@@ -189,6 +201,7 @@ def _direction(arguments: list, moving: Sequence) -> list:
     def one(x: Any, moves: Any) -> Any:
         if not jnp.issubdtype(jnp.result_type(x), jnp.inexact):
             return np.zeros(jnp.shape(x), jax.dtypes.float0)
+        # Away from 0, so that no argument is left out.
         signs = random.choice([-1.0, 1.0], jnp.shape(x)) * random.uniform(0.5, 1.5, jnp.shape(x))
         return jnp.asarray(signs * np.asarray(moves), jnp.result_type(x))
 

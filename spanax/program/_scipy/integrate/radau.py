@@ -53,6 +53,8 @@ class Radau:
             return z - h * (jnp.asarray(_A, y.dtype) @ jax.vmap(problem.f)(t + h * _C, y + z))
 
         still = lax.stop_gradient
+        # The stages are searched with values alone; `at_root` then gives them the derivative of the implicit
+        # equations that they solve.
         searched = _search(problem, still(t), still(y), still(slope), still(h), rejected, memory)
         z = at_root(residual, searched["z"])
         new = y + z[2]
@@ -80,11 +82,14 @@ def _search(
     n, dtype = y.size, y.dtype
     jacobian = jax.jacfwd(lambda v: problem.still(t, v))(y)
     A, C = jnp.asarray(_A, dtype), jnp.asarray(_C, dtype)
+    # One factorisation for all of Newton's steps (simplified Newton), of the 3n equations together. SciPy splits them
+    # by complex eigenvalues, which is faster for large n and gives the same.
     factors = jax.scipy.linalg.lu_factor(jnp.eye(3 * n, dtype=dtype) - h * jnp.kron(A, jacobian))
     scale = problem.scale(y)
     tol = jnp.maximum(10 * jnp.finfo(dtype).eps / problem.rtol, jnp.minimum(0.03, problem.rtol**0.5))
     polynomial, before, old_error = memory
     x = 1 + C * h / jnp.where(before == 0, 1, before)
+    # The polynomial of the step before, continued: 0 where there was none.
     guess = (powers(x, 3) - 1) @ polynomial
 
     def newton(s: tuple) -> tuple:
@@ -93,6 +98,7 @@ def _search(
         move = jax.scipy.linalg.lu_solve(factors, -left.reshape(-1)).reshape(3, n)
         size = rms(move / scale)
         rate = jnp.where(k == 0, 0, size / jnp.where(size_before == 0, 1, size_before))
+        # Hairer's test: at this rate the steps that are left would not reach the tolerance.
         slow = (rate >= 1) | (rate ** (_ROUNDS - k).astype(dtype) / jnp.where(rate >= 1, 1, 1 - rate) * size > tol)
         failed = ~jnp.isfinite(size) | ((k > 0) & slow)
         done = (size == 0) | ((k > 0) & (rate / jnp.where(rate >= 1, 1, 1 - rate) * size < tol))
@@ -106,6 +112,7 @@ def _search(
     scaled = jnp.asarray(_E, dtype) @ z / h
     estimate = jax.scipy.linalg.lu_solve(matrix, slope + scaled)
     error = rms(estimate / whole)
+    # After a rejected step the estimate is filtered once more, because it is far too large for very stiff components.
     again = jax.scipy.linalg.lu_solve(matrix, problem.still(t, y + estimate) + scaled)
     error = jnp.where(rejected & (error > 1), rms(again / whole), error)
     error = jnp.where(done & jnp.isfinite(error), error, jnp.inf)
@@ -124,10 +131,12 @@ def _factor(
     """By which the length of the step changes: Gustafsson's predictor (1994)."""
     safety = 0.9 * (2 * _ROUNDS + 1) / (2 * _ROUNDS + rounds)
     safe = jnp.where((error == 0) | ~jnp.isfinite(error), 1, error)
+    # Gustafsson: the step length follows the trend of the error from step to step, not its last value alone.
     trend = jnp.where(
         (old == 0) | (before == 0), 1, jnp.abs(h / jnp.where(before == 0, 1, before)) * (old / safe) ** 0.25
     )
     factor = safety * jnp.minimum(1, trend) * safe**-0.25
     factor = jnp.where(error == 0, 10.0, jnp.where(error <= 1, jnp.minimum(10.0, factor), jnp.maximum(0.2, factor)))
     factor = jnp.where((error <= 1) & rejected, jnp.minimum(1.0, factor), factor)
+    # Newton failed: half the step, as SciPy does.
     return jnp.where(done & jnp.isfinite(error), factor, 0.5).astype(h.dtype)

@@ -78,7 +78,7 @@ class Solution:
     unfinished: jax.Array
 
 
-def integrated(
+def integrate(
     method: Method,
     problem: Problem,
     span: tuple[jax.Array, jax.Array],
@@ -101,16 +101,19 @@ def integrated(
     def step(state: list) -> tuple[list, jax.Array]:
         t, y, slope, length, rejected, _ = state[:6]
         now = still(t)
+        # SciPy's shortest step: ten spacings of floats at t.
         least = 10 * jnp.abs(jnp.nextafter(now, sign * jnp.inf) - now)
         length = jnp.where(rejected, length, jnp.clip(length, least, jnp.maximum(problem.longest, least)))
         small = length < least
         last = sign * (now + sign * length - still(end)) >= 0
+        # The last step ends exactly at the end, and has the end's derivative; all others have that of the start.
         new_t = jnp.where(last, end, t + sign * length)
         h = new_t - t
         tried = method.attempt(problem, t, y, slope, h, rejected, state[places:])
         accepted = tried.accepted
         out = []
         if times is not None:
+            # Times asked for are read off the step's own polynomial, each in the step that it lies in.
             inside = accepted & (sign * (still(times) - now) > 0) & (sign * (still(times) - still(new_t)) <= 0)
             x = jnp.where(inside, (times - t) / h, 0)
             out = [jnp.where(inside[:, None], tried.dense(x), state[6])]
@@ -120,6 +123,7 @@ def integrated(
         head = [*(jnp.where(accepted, new, old) for new, old in moved), length, ~accepted, small]
         return [*head, *out, *map(still, tried.memory)], going
 
+    # A bounded loop, since reverse mode has to keep the states of all steps.
     final, going = scan_until(step, state, still(end) != still(start), bound, nested=True)
     return Solution(final[1], None if times is None else final[6], final[5], going)
 
@@ -130,6 +134,8 @@ def _first_step(
     """Hairer, Norsett, Wanner, Solving Ordinary Differential Equations I, section II.4."""
     scale, whole = problem.scale(y), jnp.abs(end - t)
     d0, d1 = rms(y / scale), rms(slope / scale)
+    # A step over which an explicit Euler step would change y by 1%, and from it one at which the second derivative is
+    # within the tolerance.
     h0 = jnp.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / jnp.where(d1 == 0, 1, d1))
     h0 = jnp.minimum(h0, whole)
     moved = problem.still(t + h0 * sign, y + h0 * sign * slope)

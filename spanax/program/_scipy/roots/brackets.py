@@ -14,12 +14,13 @@ from jax import lax
 State = dict[str, jax.Array]
 
 
-def bracketed(
+def find_in_bracket(
     name: str, f: Callable, a: jax.Array, b: jax.Array, xtol: jax.Array, rtol: jax.Array, maxiter: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The root, the number of steps, and whether it was found in `maxiter` of them."""
     fa, fb = f(a), f(b)
     state = {"xpre": a, "fpre": fa, "x": b, "fx": fb, "xblk": b, "fblk": 0 * fb, "spre": b - a, "scur": b - a}
+    # An end that is a root by itself ends it, as SciPy has it.
     state["done"], state["k"] = (fa == 0) | (fb == 0), jnp.zeros((), jnp.int32)
     step = _STEPS[name]
     final = lax.while_loop(
@@ -37,6 +38,7 @@ def _brent(stry: Callable) -> Callable:
         apart = (fpre != 0) & (fx != 0) & (jnp.signbit(fpre) != jnp.signbit(fx))
         xblk, fblk = jnp.where(apart, xpre, xblk), jnp.where(apart, fpre, fblk)
         spre, scur = (jnp.where(apart, x - xpre, one) for one in (s["spre"], s["scur"]))
+        # The best point is the last one: bisection or extrapolation go on from there.
         swap = jnp.abs(fblk) < jnp.abs(fx)
         xpre, x, xblk = jnp.where(swap, x, xpre), jnp.where(swap, xblk, x), jnp.where(swap, x, xblk)
         fpre, fx, fblk = jnp.where(swap, fx, fpre), jnp.where(swap, fblk, fx), jnp.where(swap, fx, fblk)
@@ -48,6 +50,7 @@ def _brent(stry: Callable) -> Callable:
         good = (jnp.abs(spre) > delta) & (jnp.abs(fx) < jnp.abs(fpre)) & short
         spre, scur = jnp.where(good, scur, sbis), jnp.where(good, tried, sbis)
         new = x + jnp.where(jnp.abs(scur) > delta, scur, jnp.where(sbis > 0, delta, -delta))
+        # All is computed and selected by `done`, because under vmap lanes end at different times.
         moved = {"xpre": x, "fpre": fx, "x": new, "fx": f(jnp.where(done, x, new))}
         kept = {"xpre": xpre, "fpre": fpre, "x": x, "fx": fx}
         rest = {"xblk": xblk, "fblk": fblk, "spre": spre, "scur": scur, "done": done}
@@ -68,6 +71,7 @@ def _hyperbolic(xpre, fpre, x, fx, xblk, fblk):
 
 def _bisect(f: Callable, s: State, xtol: jax.Array, rtol: jax.Array) -> State:
     """`xpre` is the end that moves, `spre` the length of the bracket."""
+    # SciPy's bisection moves one end by halves of the first bracket, which gives the same numbers bit by bit.
     half = s["spre"] * 0.5
     x = s["xpre"] + half
     fx = f(x)
@@ -85,6 +89,7 @@ def _ridder(f: Callable, s: State, xtol: jax.Array, rtol: jax.Array) -> State:
     dm = 0.5 * (xb - xa)
     xm = xa + dm
     fm = f(xm)
+    # An exponential factor makes the three values lie on a line; the root of that line is the new point.
     dn = jnp.where(fb - fa > 0, 1.0, -1.0).astype(dm.dtype) * dm * fm / jnp.sqrt(fm * fm - fa * fb)
     sign = jnp.where(dn > 0, 1.0, -1.0).astype(dm.dtype)
     x = xm - sign * jnp.minimum(jnp.abs(dn), jnp.abs(dm) - 0.5 * tol)

@@ -39,26 +39,29 @@ def hybrid(
         "bad": zero,
         "slow1": zero,
         "slow2": zero,
+        # MINPACK counts the differences that it takes for a Jacobian; ours is exact, and counted alike, so that
+        # `maxfev` means the same.
         "calls": one + x0.size,
         "info": jnp.where(jnp.linalg.norm(first) == 0, one, zero),
     }
 
     def step(s: State) -> State:
-        new = _tried(f, s, xtol, maxfev)
+        new = _one_step(f, s, xtol, maxfev)
+        # Two failures in a row: Broyden's updates have drifted, so the Jacobian is computed anew.
         again = (new["bad"] == 2) & (new["info"] == 0)
-        return lax.cond(again, lambda s: _renewed(jacobian, s, diag is None), lambda s: s, new)
+        return lax.cond(again, lambda s: _with_new_jacobian(jacobian, s, diag is None), lambda s: s, new)
 
     final = lax.while_loop(lambda s: s["info"] == 0, step, state)
     return final["x"], final["info"]
 
 
-def _renewed(jacobian: Callable, s: State, scaled: bool) -> State:
+def _with_new_jacobian(jacobian: Callable, s: State, scaled: bool) -> State:
     matrix = jacobian(s["x"])
     diag = jnp.maximum(s["diag"], jnp.linalg.norm(matrix, axis=0)) if scaled else s["diag"]
     return {**s, "J": matrix, "diag": diag, "fresh": jnp.asarray(True), "calls": s["calls"] + s["x"].size}
 
 
-def _tried(f: Callable, s: State, xtol: Any, maxfev: int) -> State:
+def _one_step(f: Callable, s: State, xtol: Any, maxfev: int) -> State:
     """One step, and what it says about the trust region and the Jacobian."""
     x, old, matrix, diag = s["x"], s["f"], s["J"], s["diag"]
     p = _dogleg(matrix, old, diag, s["delta"])
@@ -70,6 +73,7 @@ def _tried(f: Callable, s: State, xtol: Any, maxfev: int) -> State:
     linear = old + matrix @ p
     left = jnp.linalg.norm(linear)
     promised = jnp.where(left < norm, 1 - (left / norm) ** 2, 0.0)
+    # Actual over predicted reduction, as in every trust-region method.
     ratio = jnp.where(promised > 0, actual / jnp.where(promised > 0, promised, 1), 0.0)
     failed = ~(ratio >= 0.1)
     good, bad = jnp.where(failed, 0, s["good"] + 1), jnp.where(failed, s["bad"] + 1, 0)
@@ -77,12 +81,14 @@ def _tried(f: Callable, s: State, xtol: Any, maxfev: int) -> State:
     wider = jnp.where(jnp.abs(ratio - 1) <= 0.1, size / 0.5, wider)
     delta = jnp.where(failed, 0.5 * delta, wider)
     accepted = ratio >= 1e-4
+    # Broyden's rank-one update, in scaled variables: it makes the model right along the last step.
     broyden = jnp.outer(new - linear, diag**2 * p) / jnp.where(size == 0, 1, size**2)
     x, kept, kept_norm = (
         jnp.where(accepted, x + p, x),
         jnp.where(accepted, new, old),
         jnp.where(accepted, new_norm, norm),
     )
+    # MINPACK's two measures of slow progress, for its codes 5 and 4.
     slow1 = jnp.where(actual >= 0.001, 0, s["slow1"] + 1)
     slow2 = jnp.where(actual >= 0.1, 0, jnp.where(s["fresh"], s["slow2"] + 1, s["slow2"]))
     calls = s["calls"] + 1
@@ -115,6 +121,7 @@ def _dogleg(matrix: jax.Array, f: jax.Array, diag: jax.Array, delta: jax.Array) 
     q, r = jnp.linalg.qr(matrix)
     b = -q.T @ f
     pivots = jnp.diag(r)
+    # A pivot of 0 is replaced by one just above rounding, so that the step is long along it, and not infinite.
     tiny = jnp.finfo(f.dtype).eps * jnp.max(jnp.abs(r), axis=0)
     tiny = jnp.where(tiny == 0, jnp.finfo(f.dtype).eps, tiny)
     r = r + jnp.diag(jnp.where(pivots == 0, tiny, 0))
@@ -124,6 +131,7 @@ def _dogleg(matrix: jax.Array, f: jax.Array, diag: jax.Array, delta: jax.Array) 
     slope = jnp.linalg.norm(steepest)
     safe = jnp.where(slope == 0, 1, slope)
     descent = steepest / safe / diag
+    # How far down the gradient the quadratic model falls.
     bend = jnp.linalg.norm(r @ descent)
     reach = jnp.where(slope == 0, 0, slope / jnp.where(bend == 0, 1, bend) ** 2)
     part, short = delta / jnp.where(length == 0, 1, length), reach / delta

@@ -22,7 +22,9 @@ def newton(
         move = value / jnp.where(by_x == 0, 1, by_x)
         if curvature is not None:
             bend = move * curvature(x) / jnp.where(by_x == 0, 1, by_x) / 2
+            # SciPy takes Halley's step only where the correction is below 1.
             move = jnp.where(jnp.abs(bend) < 1, move / (1 - jnp.where(jnp.abs(bend) < 1, bend, 0)), move)
+        # A root that is hit exactly stays, and a slope of 0 elsewhere is a failure, as in SciPy.
         there = value == 0
         flat = (by_x == 0) & ~there
         new = jnp.where(there | flat, x, x - move)
@@ -35,6 +37,7 @@ def newton(
 
 
 def secant(f: Callable, x0: jax.Array, x1: jax.Array | None, tol: float, rtol: float, maxiter: int) -> Found:
+    # SciPy's own second points, which differ for a number and for an array.
     eps = 1e-4 if x0.ndim == 0 else float(jnp.finfo(x0.dtype).eps) ** 0.33
     wider = x0 * (1 + eps)
     beside = wider + jnp.where((wider if x0.ndim == 0 else x0) >= 0, eps, -eps).astype(x0.dtype)
@@ -46,6 +49,7 @@ def secant(f: Callable, x0: jax.Array, x1: jax.Array | None, tol: float, rtol: f
     def step(s: tuple) -> tuple:
         x0, x1, q0, q1, k, _, _ = s
         flat = q1 == q0
+        # Of the two forms of the secant step, the one that divides by the larger value.
         back = jnp.abs(q1) > jnp.abs(q0)
         ratio = jnp.where(flat, 0, jnp.where(back, q0 / jnp.where(q1 == 0, 1, q1), q1 / jnp.where(q0 == 0, 1, q0)))
         gone = jnp.where(back, -ratio * x1 + x0, -ratio * x0 + x1) / jnp.where(flat, 1, 1 - ratio)

@@ -13,9 +13,9 @@ import numpy as np
 from ..._session import line, session, unliftable
 from ..._values.trees import has_unknown
 from ..._values.values import Number, as_jax, raw, wrap
-from ..given import Given, Part, Result, called, real
-from ..implicit import at_root, check_regular, check_simple, converged
-from .brackets import bracketed
+from ..given import Given, Part, Result, in_program, real
+from ..implicit import at_root, check_converged, check_regular, check_simple
+from .brackets import find_in_bracket
 from .newton import newton as newton_steps, secant
 
 _RTOL = 4 * float(np.finfo(float).eps)
@@ -41,11 +41,11 @@ def bracket_rule(name: str, who: str = "") -> Callable:
         start = real(a, who), real(b, who)
         dtype = jnp.promote_types(start[0].dtype, start[1].dtype)
         lower, upper = (jax.lax.stop_gradient(x.astype(dtype).reshape(())) for x in start)
-        given = Given(called(f, *args), who, [lower])
+        given = Given(in_program(f, *args), who, [lower])
         if not given.depends and not has_unknown((a, b, xtol, rtol)):
             return NotImplemented
         # SciPy takes a function that returns an array of one number as well.
-        single = Given(lambda x: as_jax(called(f, *args)(x)).reshape(()), who, [lower]) if given.shape else given
+        single = Given(lambda x: as_jax(in_program(f, *args)(x)).reshape(()), who, [lower]) if given.shape else given
         xtol, rtol = as_jax(xtol, dtype), jnp.maximum(as_jax(rtol, dtype), 4 * jnp.finfo(dtype).eps)
         ends = single.still(lower), single.still(upper)
         session().check(
@@ -54,8 +54,8 @@ def bracket_rule(name: str, who: str = "") -> Callable:
             line(),
             "a bracket with a root in it",
         )
-        x, steps, done = bracketed(name, single.still, lower, upper, xtol, rtol, operator.index(raw(maxiter)))
-        converged(done, who, f"in {maxiter} iterations")
+        x, steps, done = find_in_bracket(name, single.still, lower, upper, xtol, rtol, operator.index(raw(maxiter)))
+        check_converged(done, who, f"in {maxiter} iterations")
         check_simple(
             single, x, xtol + rtol * jnp.abs(x), jnp.maximum(*(jnp.where(jnp.isfinite(e), jnp.abs(e), 0) for e in ends))
         )
@@ -83,8 +83,8 @@ def newton(
     """`exact`: the slope is the function's own, not given."""
     args = args if isinstance(args, tuple) else (args,)
     start = jax.lax.stop_gradient(real(x0, who))
-    f = Given(called(func, *args), who, [start])
-    slopes = [Given(called(g, *args), who, [start]) for g in (fprime, fprime2) if g is not None]
+    f = Given(in_program(func, *args), who, [start])
+    slopes = [Given(in_program(g, *args), who, [start]) for g in (fprime, fprime2) if g is not None]
     if not any(g.depends for g in (f, *slopes)) and not has_unknown((x0, x1, tol, rtol)):
         return NotImplemented
     if f.shape != start.shape:
@@ -94,7 +94,7 @@ def newton(
     tol = jnp.maximum(as_jax(tol, start.dtype), 4 * jnp.finfo(start.dtype).eps * jnp.abs(start).max())
     # The steps use values alone; the derivative of the root is put in afterwards, at the point where it holds.
     x, count, done = _steps(f, slopes, exact, start, x1, tol, rtol, operator.index(raw(maxiter)))
-    converged(done, who, f"in {maxiter} iterations")
+    check_converged(done, who, f"in {maxiter} iterations")
     if x.ndim:
         check_regular(f, x)
     else:

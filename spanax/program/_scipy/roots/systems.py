@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ..._session import line, session, unliftable
 from ..._values.trees import has_unknown
 from ..._values.values import as_jax, raw, wrap
-from ..given import Given, Part, Result, called, real, refuse_options
+from ..given import Given, Part, Result, in_program, real, refuse_options
 from ..implicit import at_root, check_regular
 from .hybrid import hybrid
 
@@ -61,11 +61,8 @@ def root(
     who = "scipy.optimize.root"
     if method.lower() != "hybr":
         raise unliftable(f"{who}(method={method!r}) is not lifted", "method='hybr'", "sx.blackbox around it")
-    options = dict(options or {})
-    given = {name: options.pop(name, value) for name, value in _OPTIONS.items()}
-    if tol is not None:
-        given["xtol"] = tol
-    refuse_options(who, callback=callback, **{n: v for n, v in options.items() if n not in ("eps", "epsfcn")})
+    refuse_options(who, callback=callback)
+    given = _options(who, options, tol)
     if jac is not None and not callable(jac) and jac:
         fun, jac = Part(fun, 0), Part(fun, 1)
     found = _solve(who, fun, x0, args, jac if callable(jac) else None, **given)
@@ -73,6 +70,14 @@ def root(
         return found
     x, value = found
     return Result(who, x=wrap(x), fun=wrap(value), success=True, status=1, message=_SOLVED, method="hybr")
+
+
+def _options(who: str, options: Any, tol: Any) -> dict[str, Any]:
+    """SciPy's options of `hybr`; those for differences (eps, epsfcn) mean nothing, as the Jacobian is exact."""
+    left = dict(options or {})
+    given = {name: left.pop(name, value) for name, value in _OPTIONS.items()}
+    refuse_options(who, **{name: value for name, value in left.items() if name not in ("eps", "epsfcn")})
+    return {**given, "xtol": tol} if tol is not None else given
 
 
 _OPTIONS = {"col_deriv": 0, "xtol": 1.49012e-08, "maxfev": 0, "factor": 100, "diag": None}
@@ -93,8 +98,8 @@ def _solve(
     args = args if isinstance(args, tuple) else (args,)
     # The solution depends on the start only in which one it is.
     start = jax.lax.stop_gradient(real(x0, who)).reshape(-1)
-    f = Given(called(func, *args), who, [start])
-    slope = None if fprime is None else Given(called(fprime, *args), who, [start])
+    f = Given(in_program(func, *args), who, [start])
+    slope = None if fprime is None else Given(in_program(fprime, *args), who, [start])
     if not f.depends and not (slope and slope.depends) and not has_unknown((x0, xtol, diag)):
         return NotImplemented
     square = _square(who, f, func, args, start)
@@ -117,7 +122,7 @@ def _square(who: str, f: Given, func: Callable, args: tuple, start: jax.Array) -
     if f.shape not in ((n,), (1, n), (n, 1)) and not (n == 1 and f.shape == ()):
         shapes = f"the function's shape is {f.shape}, that of its argument {start.shape}"
         raise unliftable(f"{who}: {shapes}", "as many equations")
-    return Given(lambda x: as_jax(called(func, *args)(x)).reshape(n), who, [start])
+    return Given(lambda x: as_jax(in_program(func, *args)(x)).reshape(n), who, [start])
 
 
 def _polish(who: str, square: Given, x: jax.Array, tol: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""A bridge of a draw, tried: which distributions it takes, and what it gives there. Each program is compiled and run once."""
+"""A bridge of a draw on trial: which distributions it takes, and what it gives there. Each program is compiled and run once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from jaxtyping import Array, Float, Key
 from ...bridges import Drawing
 from ..report import NotApplicable
 from .families import CURVED, FAMILIES, Family, Numbers
-from .programs import drawn, one_draw, second_derivative, weights_drawn
+from .programs import draw_weights, one_draw, second_derivative, values_and_gradients
 
 
-class Tried:
+class DrawTrial:
     """`dtype` is "float32" or "float64"; all arrays that come out are NumPy's."""
 
     def __init__(self, bridge: Drawing, key: Key[Array, ""], draws: int):
@@ -38,9 +38,9 @@ class Tried:
         """The bridge with its arrays in this precision."""
         return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, self.bridge)
 
-    def estimate(self, program: Callable, family: Family, *given, key: Array | None = None) -> Callable:
+    def estimate(self, program: Callable, family: Family, *extra, key: Array | None = None) -> Callable:
         """One estimate, as a function of theta."""
-        return lambda theta: program(self.bridge, family, theta, *given, self.keys[0] if key is None else key)
+        return lambda theta: program(self.bridge, family, theta, *extra, self.keys[0] if key is None else key)
 
     def _refusal(self, family: Family, order: int) -> Exception | None:
         """What it raises when a draw of this family is differentiated so often, if anything."""
@@ -61,9 +61,12 @@ class Tried:
         second = program is one_draw and dtype == "float64" and self.refusal(family, 2) is None
         with jax.enable_x64(dtype == "float64"):
             at = jnp.asarray(theta or family.theta, dtype)
-            given = () if mix is None else (jnp.asarray(mix, dtype),)
+            extra = () if mix is None else (jnp.asarray(mix, dtype),)
             return tuple(
-                map(np.asarray, drawn(program, self.cast(dtype), family, at, self.keys, *given, second=second))
+                map(
+                    np.asarray,
+                    values_and_gradients(program, self.cast(dtype), family, at, self.keys, *extra, second=second),
+                )
             )
 
     def cost(self, family: Family, dtype: str = "float64", theta: Numbers | None = None, mix: Numbers = CURVED):
@@ -73,7 +76,7 @@ class Tried:
         """The draws themselves, in float64."""
         with jax.enable_x64(True):
             return np.asarray(
-                weights_drawn(self.cast("float64"), family, jnp.asarray(family.theta, "float64"), self.keys)
+                draw_weights(self.cast("float64"), family, jnp.asarray(family.theta, "float64"), self.keys)
             )
 
     def is_hard(self, family: Family) -> bool:
