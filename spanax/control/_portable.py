@@ -38,18 +38,10 @@ _NUMPY = frozenset("sin cos tan arctan arcsinh sinh exp abs absolute square sign
 
 # Those that a policy can have. A table, and not the names of a module: data from somebody else can name no other class.
 _KINDS = (
-    Pathwise,
-    ScoreFunction,
-    Enumerate,
-    LeaveOneOut,
-    DisARM,
-    Componentwise,
-    GumbelSoftmax,
-    StraightThrough,
-    ReinMax,
-    Soft,
+    *(Pathwise, ScoreFunction, Enumerate, LeaveOneOut, DisARM, Componentwise),
+    *(GumbelSoftmax, StraightThrough, ReinMax, Soft, Perturbed),
 )
-_BRIDGES: dict[Any, Any] = {kind.__name__: kind for kind in (*_KINDS, Perturbed)}
+_BRIDGES: dict[Any, Any] = {kind.__name__: kind for kind in _KINDS}
 
 
 class MLP(NamedTuple):
