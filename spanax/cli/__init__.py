@@ -18,12 +18,14 @@ def main() -> None:
     try:
         from ._app import app
     except ModuleNotFoundError as error:
+        # Only what the shell itself is written with: any other missing module is a bug, or the user's.
         if error.name is None or error.name.split(".")[0] not in ("typer", "rich"):
             raise
         needs = diagnosis(f"the command line needs {error.name}", *installing("cli"), where="")
         sys.stderr.write(f"spanax: {needs}\n")
         finish(UNUSABLE)
     try:
+        # typer ends by SystemExit; the status goes through `finish`, which tells a signal from an error.
         app(prog_name="spanax")
     except SystemExit as end:
         finish(end.code if isinstance(end.code, int) else 0 if end.code is None else UNUSABLE)

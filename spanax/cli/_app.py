@@ -11,6 +11,7 @@ from .compare import compare
 from .find import find
 from .gallery import gallery
 
+# No completion: it would edit the user's shell files. No pretty exceptions: ours have their own form.
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 app.command()(find)
 app.command()(bridges)

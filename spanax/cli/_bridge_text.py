@@ -32,6 +32,7 @@ def bridges_of(texts: Sequence[str]) -> dict[str, list[Any]]:
 
 def _parse_bridges(text: str) -> list[Any]:
     try:
+        # Parsed as a tuple, so that commas inside of arguments are Python's own business.
         tree = ast.parse(f"({text},)", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise SpanaxError(f"--via {text!r} cannot be read: {error}", "DisARM(),LeaveOneOut(4)", where="") from error
@@ -41,6 +42,7 @@ def _parse_bridges(text: str) -> list[Any]:
 
 def _bridge(node: ast.expr) -> Any:
     text = ast.unparse(node)
+    # The most common slip gets its own answer.
     if isinstance(node, ast.Name):
         raise SpanaxError(f"--via {text} is not called", f"{text}()", where="")
     if not isinstance(node, ast.Call):
@@ -48,6 +50,7 @@ def _bridge(node: ast.expr) -> Any:
     bridge = _bridge_class(node.func)
     given = [_value(argument) for argument in node.args]
     settings = {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg is not None}
+    # A ** has no name, and would vanish silently.
     if len(settings) < len(node.keywords):
         raise SpanaxError(f"--via {text!r} has a ** in it", "the arguments one by one", where="")
     try:
@@ -60,6 +63,7 @@ def _bridge_class(node: ast.expr) -> type[Any]:
     """The class that `DisARM` or `sx.DisARM` names."""
     known, name = concrete_bridges(), ast.unparse(node).removeprefix("sx.")
     if name not in known:
+        # A misspelt name is nearly always one of these.
         near = get_close_matches(name, known, 3, cutoff=0.5)
         raise SpanaxError(
             f"--via: {name!r} is no bridge", *(f"{match}()" for match in near), "spanax bridges lists all", where=""
@@ -71,6 +75,7 @@ def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Call):
         return _bridge(node)
     try:
+        # Literals only: a shell argument must not run code.
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError) as error:
         raise SpanaxError(

@@ -32,6 +32,7 @@ def check_positions(argnums: tuple[int, ...], args: tuple, args_name: str) -> No
             raise SpanaxError(
                 f"--argnums has {number}, and {args_name} gives {len(args)} positional arguments, from 0", where=""
             )
+    # JAX would differentiate twice and say nothing.
     if len(set(argnums)) < len(argnums):
         raise SpanaxError(f"--argnums names a position twice: {','.join(map(str, argnums))}", where="")
 
@@ -59,6 +60,7 @@ def _load(name: str) -> Any:
         raise SpanaxError(
             f"{name!r} has no module and name", "write package.module:name, with a colon between them", where=""
         )
+    # As `python -m` does it: a user's module lies where the command is run.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     with explain_failure(f"importing {module} failed"):
@@ -66,6 +68,7 @@ def _load(name: str) -> Any:
     walked = module
     for piece in path.split("."):
         if not hasattr(found, piece):
+            # Named in full, to be pasted.
             near = [f"{walked}{colon}{match}" for match in get_close_matches(piece, dir(found), 3)]
             raise SpanaxError(f"{walked} has no {piece!r}", *near, where="")
         found, walked, colon = getattr(found, piece), f"{walked}{colon}{piece}", "."
@@ -76,10 +79,12 @@ def bind_arguments(name: str, function: Callable, args_name: str, example: Any) 
     """Positional and keyword arguments; what can be given by position is, so that `argnums` can name it."""
     if not isinstance(example, (tuple, dict)):
         raise SpanaxError(f"{args_name} gives {_a(example)}", f"make it {FORMS}", where="")
+    # Both forms are common; a list is refused, as it is easily an argument itself.
     args, kwargs = ((), example) if isinstance(example, dict) else (example, {})
     signature = signature_of(function)
     if signature is None:
         return args, kwargs
+    # First as it is; then with the key that the command will add.
     bound = _try_to_bind(signature, args, kwargs) or _try_to_bind(signature_of(key_later(function)), args, kwargs)
     try:
         bound = bound or signature.bind(*args, **kwargs)

@@ -75,6 +75,7 @@ def print_aim(result: aim.Result) -> None:
     settings = result.settings
     rows = []
     for one in result.tries:
+        # "z" in the format: a miss of -0.0004 m is shown as 0.000, not as -0.000.
         numbers = one.angle, one.weight, one.distance, one.distance - settings.target
         rows.append((str(one.iteration), *(f"{x:z.3f}" for x in numbers)))
     title = f"Aiming at {settings.target:g} m in a wind of {settings.wind:g} m/s"

@@ -32,6 +32,7 @@ def report_errors(show_traceback: bool) -> Iterator[None]:
     except KeyboardInterrupt as error:
         end_interrupted(*getattr(error, "__notes__", ()), cause=error)
     except Exception as error:
+        # A library may turn the interrupt into an error of its own.
         if requested():  # it is how a library passed the interrupt on
             end_interrupted(cause=error)
         if show_traceback:
@@ -62,6 +63,7 @@ def explain_failure(what: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         # JAX goes on with its own story, which is for `--traceback`.
+        # Only the first paragraph: what follows is about JAX's internals.
         first = re.split(r"\n\s*\n|\n?The error occurred while tracing", str(error), maxsplit=1)[0]
         remedy = "--traceback shows the whole error"
         raise SpanaxError(f"{what}: {type(error).__name__}: {first}", remedy, where=_place(error)) from error
@@ -74,6 +76,7 @@ def _place(error: BaseException) -> str:
     import spanax as sx
 
     machinery = (*(os.path.dirname(str(package.__file__)) for package in (jax, sx)), importlib.__file__, "<")
+    # The user's own line is what can be mended; the machinery below it is not.
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(machinery)]
     own = [frame for frame in lines if "site-packages" not in frame.filename] or lines
     return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
@@ -81,6 +84,7 @@ def _place(error: BaseException) -> str:
 
 def columns(stream: TextIO | None = None, most: int = WIDEST) -> int:
     """Of the terminal, but at most `most`; where stdout (or `stream`) is none, 100 or less."""
+    # A pipe or a file has no width: the same text everywhere, so that it can be compared.
     if not (stream or sys.stdout).isatty():
         return min(WIDTH, most)
     return max(min(shutil.get_terminal_size().columns, most), NARROWEST)
@@ -88,6 +92,7 @@ def columns(stream: TextIO | None = None, most: int = WIDEST) -> int:
 
 def say(text: str) -> None:
     """A message on stderr, laid out for a terminal; a path or a command is not divided, so that it can be copied."""
+    # Into a log, lines stay whole, so that they can be searched.
     if sys.stderr.isatty():
         width = columns(sys.stderr)
         text = "\n".join(

@@ -20,6 +20,7 @@ def writable_folder(path: Path) -> Path:
     """Raises a usage error where the folder is not there and cannot be made, or nothing can be written into it."""
     shown = f"{str(path)!r}"
     try:
+        # The nearest folder that exists decides whether the rest can be made.
         there = next(folder for folder in (path, *path.absolute().parents) if _is_there(folder))
     except (OSError, ValueError) as error:  # too long a name; a zero byte
         raise typer.BadParameter(f"{shown}: {getattr(error, 'strerror', error)}") from error
@@ -32,6 +33,7 @@ def writable_folder(path: Path) -> Path:
 
 def _is_there(path: Path) -> bool:
     try:
+        # lstat: a link that leads nowhere is there, and in the way.
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
@@ -56,6 +58,7 @@ def between(low: float, high: float, unit: str = "") -> Callable[[float], float]
     """Refuses what is not between them; typer's own limits let NaN through."""
 
     def check(value: float) -> float:
+        # Written so that NaN fails, which every comparison with it does.
         if not low <= value <= high:
             raise typer.BadParameter(f"{value:g} is not between {low:g} and {high:g} {unit}".rstrip())
         return value

@@ -21,6 +21,7 @@ NARROW = 60  # columns: below, there is room for the figures only
 def show_progress() -> Iterator[Callable[[Progress], None]]:
     """A callback that shows progress on stderr while the context is open. After a step there are results to keep."""
     console = Console(stderr=True)
+    # A log gets one line a bridge, and no control characters.
     if not console.is_terminal:
         yield lambda progress: _line(console, progress)
         return
@@ -33,6 +34,7 @@ def show_progress() -> Iterator[Callable[[Progress], None]]:
         *([TimeRemainingColumn(compact=True, elapsed_when_finished=True)] if wide else []),
     )
     with Bars(*columns, console=console) as bars:
+        # Bars appear as bridges begin: how long one takes to compile is not known before.
         tasks: dict[str, TaskID] = {}
         yield lambda progress: _advance(bars, tasks, progress)
 

@@ -29,6 +29,7 @@ def show_rows(
         table.add_column(head, justify="right" if number >= right else "left", no_wrap=True, vertical="bottom")
     for row in rows:
         table.add_row(*row)
+    # Measured without a limit: rich would squeeze the columns before it said that they do not fit.
     if Measurement.get(where, where.options.update(max_width=1000), table).maximum <= where.width:
         where.print(table)
     else:
@@ -44,6 +45,7 @@ def show_pairs(where: Console, title: str, pairs: Mapping[str, str]) -> None:
     table.add_column()
     for name, value in pairs.items():
         table.add_row(name, value)
+    # Below that a second column would be a few letters wide.
     if where.width >= WIDTH // 2 + max(map(len, pairs)):
         where.print(table)
     else:

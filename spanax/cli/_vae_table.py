@@ -27,6 +27,7 @@ def print_vae_table(result: Result) -> None:
         show_rows(where, title, HEADS, [_row(figures) for figures in result.bridges])
         for line in LEGEND:
             show_text(where, line)
+    # Its ELBO cannot be compared with the others' without that.
     if any(figures.name == VaeBridge.GAUSSIAN for figures in result.bridges):
         show_text(where, GAUSSIAN)
     show_files(where, result.files)

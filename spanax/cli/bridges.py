@@ -71,6 +71,7 @@ def _row(name: str, bridge: type[Bridge]) -> dict[str, Any]:
 def _example(name: str, bridge: type[Bridge]) -> Bridge:
     if name == "Manual":  # it needs one of two functions, which no signature says
         return bridge(vjp=vjp)  # pyright: ignore[reportCallIssue]
+    # What has no default is a size or a temperature: 0.1 is a sensible one of both.
     parameters = inspect.signature(bridge).parameters.values()
     return bridge(**{p.name: 0.1 for p in parameters if p.default is p.empty})
 
@@ -84,6 +85,7 @@ def vjp(x: Any, y: Any, ct: Any) -> Any:
 
 
 def _text(rows: list[dict[str, Any]], width: int) -> str:
+    # On a narrow terminal each row becomes a block of lines with names.
     lines = [] if width < WIDTH else _cells(_COLUMNS)
     for row in rows:
         orders = "all" if row["orders"] is None else str(row["orders"])

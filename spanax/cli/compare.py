@@ -57,6 +57,7 @@ def compare(
     What the function's module prints goes to stderr.
     """
     with report_errors(show_traceback):
+        # A missing matplotlib is said before minutes of measuring, not after.
         _check_plot(plot)
         keep()  # what was measured is shown
         found = _run_comparison(function, args, vias, via or [], argnums, seed, draws, budget)
@@ -81,13 +82,14 @@ def _run_comparison(
     check_positions(argnums, args, args_name)
     key = kwargs.pop("key", None)
     key = jax.random.key(seed) if key is None else key
+    # One position gives the gradient itself, several a tuple, as in JAX.
     nums = argnums[0] if len(argnums) == 1 else argnums
     with explain_failure("--via"):  # what a bridge says of its arguments has no place of the user's
         vias = _vias(vias_name) if vias_name else bridges_of(via)
     with explain_failure(f"{name} cannot be compared"):
         if vias:
-            return compare(f, *args, key=key, vias=vias, draws=draws, argnums=nums, **kwargs)
-        return recommend(f, *args, key=key, budget_seconds=budget, argnums=nums, **kwargs)
+            return compare(f, *args, key=key, vias=vias, draws=draws, argnums=nums, kwargs=kwargs)
+        return recommend(f, *args, key=key, budget_seconds=budget, argnums=nums, kwargs=kwargs)
 
 
 def _call(name: str, args_name: str) -> tuple[Any, tuple, dict[str, Any]]:
@@ -113,6 +115,7 @@ def _check_plot(plot: Path | None) -> None:
 
 
 def _write(found: Comparison, html: Path | None, plot: Path | None) -> None:
+    # Files first: a reader of stdout may end the pipe at once.
     for path, write in ((html, found.to_html), (plot, found.plot)):
         if path is not None:
             write(path)

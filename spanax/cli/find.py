@@ -85,6 +85,7 @@ def _jumps(call: _Call, radius: float, seed: int) -> JumpReport:
     from .._functions import with_key
 
     with explain_failure(f"looking for jumps of {call.name} failed"):
+        # The search for jumps needs a function without noise: one key for all points.
         keyed = with_key(call.function, jax.random.key(seed), call.args, call.kwargs)
         call = call._replace(kwargs=keyed)
         chosen = [call.args[number] for number in call.argnums]
@@ -104,6 +105,7 @@ def _of_chosen(call: _Call) -> Callable[..., Any]:
     if signature := signature_of(call.function):
         parameters = list(signature.parameters.values())
         named = [parameters[number] for number in call.argnums if number < len(parameters)]
+        # The report names the arguments, which it reads from the signature.
         of_chosen.__signature__ = inspect.Signature([p.replace(kind=p.POSITIONAL_ONLY, default=p.empty) for p in named])
     return of_chosen
 

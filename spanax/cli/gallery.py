@@ -55,6 +55,7 @@ def _show(stage: str) -> None:
 
 def _show_training(stage: str) -> None:
     """A stage of a problem that trains: from its first update on there are results to report at Ctrl-C."""
+    # From here on an interrupt is to report what there is, and not to end the process at once.
     keep()
     _show(stage)
 

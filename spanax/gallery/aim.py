@@ -92,6 +92,7 @@ def _aim(settings: Settings, tolerance: float) -> Try:
 
 def _tries(settings: Settings) -> tuple[Try, ...]:
     """The start, and every throw at which a coarser tolerance would have ended."""
+    # Aiming returns only its last throw. A coarser tolerance ends earlier, on a throw of the same sequence.
     tolerances = [FIRST]
     while tolerances[-1] > settings.tolerance:
         tolerances.append(max(tolerances[-1] / 2, settings.tolerance))
@@ -104,6 +105,7 @@ def _draw(out: Path, settings: Settings, tries: tuple[Try, ...]) -> tuple[Path, 
     from ._throws.scene import scene
 
     still, moving = out / "aim.png", out / "aim.gif"
+    # Each throw again, with all its positions: aiming itself keeps the landing only.
     scenes = [scene(_throw(settings, one)) for one in tries]
     labels = [f"{one.iteration}: {one.angle:.2f}°, {one.weight:.1f} lb, {one.distance:.3f} m" for one in tries]
     approach(still, scenes, labels, target=settings.target, wind=settings.wind)

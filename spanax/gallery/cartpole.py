@@ -39,18 +39,22 @@ class Mirrored(eqx.Module):
 
     def __init__(self, key: Key[Array, ""]):
         network = eqx.nn.MLP(4, 1, 32, 1, jnp.tanh, key=key)
+        # From 0 there is no first preference for a side that would have to be unlearnt.
         self.network = eqx.tree_at(
             lambda n: (n.layers[-1].weight, n.layers[-1].bias), network, replace_fn=jnp.zeros_like
         )
 
     def __call__(self, observation: Float[Array, " 4"]) -> Float[Array, ""]:
         x = observation / UNITS.astype(observation.dtype)
+        # Odd by construction: half of the states need not be visited.
         logit = self.network(x) - self.network(-x)
+        # Forward a hard push to the left or right; backward the derivative of a sigmoid.
         return sx.hard.greater(logit[0] / 2, 0.0, via=sx.StraightThrough(sx.Soft(0.5)))
 
 
 def lean(state: Float[Array, " 4"], action: Array, after: Float[Array, " 4"]) -> Float[Array, ""]:
     """The pole is to lean against the cart's place and motion, and not to turn: smooth, unlike the reward."""
+    # A reward of 1 while the pole stands has no derivative in the state; this cost has one everywhere.
     place, velocity, angle, rate = after
     return (angle + 0.05 * place + 0.1 * velocity + 0.2 * rate) ** 2
 
@@ -126,6 +130,7 @@ def _learners(this: Run, settings: Settings) -> tuple[Learner, ...]:
                 judgement = judge("CartPole-v1", control.CartPole(), trained.policy, STARTS)
                 learners.append(Learner(_figures(name, via, batch, trained), judgement, trained.policy))
             if trained.interrupted:
+                # The interrupt came while the policy was trained, which kept it: the learners after it are not begun.
                 raise KeyboardInterrupt
     return tuple(learners)
 
@@ -140,6 +145,7 @@ def _through_the_simulator(settings: Settings) -> tuple[Any, int, control.Result
 
     first, rest = jax.random.split(jax.random.key(settings.seed))
     via = control.BPTT(horizon=HORIZON)
+    # Its rate falls to 0, so that the last updates settle rather than wander.
     optimizer = optax.adam(optax.cosine_decay_schedule(RATE, settings.updates), eps=EPS)
     trained = control.train(
         control.CartPole(),

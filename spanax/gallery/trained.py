@@ -35,6 +35,7 @@ class Training:
 
 def figures(name: str, via: object, batch: int, result: Result, *, check: bool = True) -> Training:
     """The figures of a training with at least one update. `check`: is its gradient to be checked?"""
+    # An update in which no episode ended has no return to show.
     ended = np.isfinite(result.returns)
     rows = zip(result.steps_so_far[ended], result.returns[ended], strict=True)
     return Training(

@@ -93,10 +93,12 @@ def _judge(
     env: Trebuchet, policy: Policy
 ) -> tuple[Float[np.ndarray, " cases"], Float[np.ndarray, " cases"], Float[np.ndarray, " cases"]]:
     """Winds and targets in reach, and by how many metres the throws miss; always the same cases."""
+    # A fixed key: every run is judged by the same winds and targets.
     drawn = jax.vmap(env.reset)(jax.random.split(jax.random.key(2019), CASES))
     targets = np.asarray(drawn.target)
     inside = reach(env).has(np.asarray(drawn.wind), targets)
     cases = jax.tree.map(lambda x: x[inside], drawn)
+    # Through the simulator itself, without the network's own estimate of where it lands.
     landed = jax.jit(jax.vmap(lambda case: env.step(case, policy(env.observe(case))).distance))(cases)
     return np.asarray(cases.wind), targets[inside], np.abs(np.asarray(landed) - targets[inside])
 

@@ -64,12 +64,14 @@ def run(
 
 def _settings(via: Sequence[str], steps: int, samples: int, seed: int, variance_repeats: int) -> Settings:
     names = [bridge.value for bridge in VaeBridge]
+    # Refused before the data is loaded or a folder made.
     if unknown := [name for name in via if name not in names]:
         raise SpanaxError(f"no bridge of the VAE is named {', '.join(unknown)}", f"one of {', '.join(names)}", where="")
     if samples < 2 or samples % 2:
         raise SpanaxError(f"samples={samples}: DisARM draws pairs, so the number must be even", "samples=4", where="")
     if min(steps, variance_repeats - 1, len(via)) < 1:
         raise SpanaxError("nothing to train: at least one bridge, one step and two variance repeats are needed")
+    # Named twice, a bridge is trained once.
     bridges = tuple(dict.fromkeys(VaeBridge(name) for name in via))
     return Settings(bridges, steps, samples, seed, variance_repeats)
 
@@ -83,6 +85,7 @@ def _train_all(
     with this.until_interrupted():
         for name in settings.bridges:
             trainings.append(Training(name, setup(name, settings.samples), data, settings.seed))
+            # Before the first chunk, which compiles for seconds: the reader sees which bridge it is.
             on_progress(Progress(name, 0, settings.steps, None))
             for elbo in trainings[-1].chunks(settings.steps, chunk_size(settings.steps)):
                 on_progress(Progress(name, trainings[-1].steps, settings.steps, elbo))

@@ -46,10 +46,12 @@ def figure_of(comparison: Any) -> Figure:
     """The picture as a matplotlib figure, that no `pyplot` knows of."""
     from matplotlib.figure import Figure
 
+    # More would be too small to read; the table and the JSON have all of them.
     rows = comparison.rows[:SHOWN]
     drawn = [row.label for row in rows if row.label in comparison.histograms["draws"]]
     coordinates = len(comparison.histograms["coordinates"]) if drawn else 0
     below = 0.7 + _ROW * len(drawn) if coordinates else 0.0
+    # matplotlib.figure without pyplot: no global state, no window, no backend of the user's is touched.
     figure = Figure(figsize=(9.0, 4.8 + below), layout="constrained", facecolor="white")
     figure.suptitle(_title(comparison, len(rows)), fontsize=10)
     parts = figure.subfigures(

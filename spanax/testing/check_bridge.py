@@ -127,6 +127,7 @@ def _check_arguments(bridge: Any, draws: Any, f: Any, x: Any) -> None:
 def _check_point(bridge: Bridge, x: Any) -> None:
     if not isinstance(bridge, Manual | Probing):
         raise SpanaxError("check_bridge(x=...)", "a point for a Probing or Manual bridge; for no other")
+    # Checked here, as an integer or a NaN would fail later, in the bridge, and look like its fault.
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(x)]
     usable = (np.issubdtype(leaf.dtype, np.floating) and bool(np.all(np.isfinite(leaf))) for leaf in leaves)
     if not any(leaf.size for leaf in leaves) or not all(usable):

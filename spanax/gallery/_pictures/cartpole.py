@@ -31,7 +31,7 @@ def picture(path: Path, learners: Sequence[tuple[Training, Judgement]]) -> None:
         # All of a batch end in the same update: it is one episode, or a policy gradient's.
         curve = [(training.batch * (i + 1), earned) for i, (_, earned) in enumerate(training.curve)]
         mean = f"mean of {training.batch} episodes" if training.batch > 1 else "each episode"
-        label = f"{training.name}, {mean}; then judged: {judgement.mean:.0f}"
+        label = f"{training.name}, {mean}; then judged (★): {judgement.mean:.0f}"
         at, earned = zip(*curve, (max(training.episodes, 1), judgement.mean), strict=True)
         ax.plot(at, earned, "-", marker=marker, color=colour, markerfacecolor=face, markersize=5, label=label)
         ax.plot(at[-1], earned[-1], "*", color=colour, markersize=16, zorder=3)

@@ -26,6 +26,7 @@ class Judgement:
 
 def judge(gym_id: str, env: Env, policy: Policy, starts: Float[np.ndarray, "n state"]) -> Judgement:
     """In Gymnasium's environment `gym_id`, or where gymnasium is not installed in `env`, which has the same rules."""
+    # Judged in Gymnasium's own code where it can be: our simulator would not notice its own errors.
     if find_spec("gymnasium") is None:
         judge, returns = f"Spanax's {type(env).__name__}", evaluate(env, policy, np.asarray(starts, np.float32))
     else:
@@ -37,10 +38,12 @@ def _returns(gym_id: str, env: Any, policy: Policy, starts: Float[np.ndarray, "n
     """For environments of classic control, whose `state` can be set."""
     import gymnasium
 
+    # Unwrapped: the wrapper's time limit and checks would refuse a state that is set.
     games = [gymnasium.make(gym_id).unwrapped for _ in starts]
     for game, start in zip(games, starts, strict=True):
         game.reset(seed=0)
         game.state = np.array(start)  # pyright: ignore[reportAttributeAccessIssue]
+    # One call for all games: single ones would spend their time in dispatch.
     act = jax.jit(jax.vmap(policy))
     observations = np.array(jax.vmap(env.observe)(np.asarray(starts, np.float32)))
     returns, alive = np.zeros(len(starts)), np.ones(len(starts), bool)

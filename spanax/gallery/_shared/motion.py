@@ -22,8 +22,10 @@ def write_gif(path: Path, figure: Figure, change: Callable[[int], None], frames:
     from PIL import Image
 
     pictures = [_render(figure, change, number) for number in range(frames)]
+    # One palette for the whole film, from frames across it: colours that change from frame to frame flicker.
     some = np.concatenate([np.asarray(pictures[number]) for number in {0, frames // 3, frames // 2, frames - 1}])
     palette = Image.fromarray(some).quantize(COLOURS)
+    # No dithering: its noise moves, and compresses badly.
     first, *rest = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
     first.save(path, save_all=True, append_images=rest, duration=round(1000 * seconds), loop=0, optimize=True)
 

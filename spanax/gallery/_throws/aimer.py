@@ -32,6 +32,7 @@ class Reach(NamedTuple):
 
 def reach(env: control.Trebuchet) -> Reach:
     (first, lightest), (last, heaviest) = env.action_space.low, env.action_space.high
+    # A table, looked up by interpolation: exact for each case would take an optimisation each.
     winds, angles = np.linspace(-30.0, 30.0, 41), np.arange(first, last + 1)
     wind, angle, weight = (x.ravel() for x in np.meshgrid(winds, angles, [lightest, heaviest], indexing="ij"))
     shot = jax.jit(jax.vmap(lambda wind, angle, weight: control.shoot(wind, angle, weight, machine=env.machine)))
@@ -49,11 +50,13 @@ class Aimer(eqx.Module):
     def __init__(self, env: control.Trebuchet, key: Key[Array, ""]):
         box = env.action_space
         network = eqx.nn.MLP(2, 2, WIDTH, 2, jnp.tanh, key=key)
+        # Small last weights: the first throws are near the middle of the box, far from its limits, where tanh is flat.
         self.network = eqx.tree_at(lambda n: n.layers[-1].weight, network, 0.1 * network.layers[-1].weight)
         self.middle, self.half = (box.high + box.low) / 2, (box.high - box.low) / 2
 
     def __call__(self, observation: Float[Array, " 2"]) -> Float[Array, " 2"]:
         wind, target = observation
+        # tanh keeps the action inside of the machine's limits, smoothly.
         action = jnp.tanh(self.network(jnp.stack([wind / 5, (target - 60) / 25])))
         middle, half = (jnp.asarray(x, action.dtype) for x in (self.middle, self.half))
         return middle + half * action
@@ -68,6 +71,7 @@ def missed_by(state, action, after) -> Float[Array, ""]:
 def train(updates: int, key: Key[Array, ""], progress: bool = True) -> control.Result:
     import optax
 
+    # Wider winds than those it is judged by: the rare ones would otherwise hardly be seen.
     env, (first, rest) = control.Trebuchet(wind_std=WINDS), jax.random.split(key)
     return control.train(
         env,

@@ -39,6 +39,7 @@ def misses(
 
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)
+    # Below a millimetre the logarithmic axis would be about rounding.
     centimetres = np.maximum(100 * missed, 0.1)
     low, high = np.floor(np.log10(centimetres.min())), np.ceil(np.log10(centimetres.max()))
     left.hist(centimetres, bins=np.logspace(low, high, 40).tolist(), color="0.75", edgecolor="0.4", linewidth=0.5)
@@ -50,6 +51,7 @@ def misses(
     left.yaxis.set_major_formatter("{x:,.0f}")
     # Below the axes: inside, it would cover bars of one run or another.
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, handlelength=2.5)
+    # Without the extremes, which would take up most of the greys.
     norm = LogNorm(*np.percentile(centimetres, (2, 98)))
     dots = right.scatter(
         winds, targets, c=centimetres, cmap="gray_r", norm=norm, s=22, edgecolors="0.4", linewidths=0.4
@@ -68,6 +70,7 @@ def approach(path: Path, scenes: Sequence[Scene], labels: Sequence[str], *, targ
     dashes = ("--", ":", "-.")
     for number, (scene, label) in enumerate(zip(scenes, labels, strict=True)):
         last = number == len(scenes) - 1
+        # From light to black: order is seen without reading the legend.
         grey = 0.65 * (1 - number / max(1, len(scenes) - 1))
         look = "-" if last else dashes[number % 3]
         ax.plot(
@@ -104,6 +107,7 @@ def motion(path: Path, scene: Scene, *, target: float, wind: float, title: str, 
     flight = _Flight(figure.add_axes((0.07, 0.1, 0.9, 0.32)), scene, target)
 
     def change(number):
+        # The last frames stand still, so that the landing can be read before the film begins again.
         number = min(number, len(scene.time) - 1)
         landing.set_visible(number == len(scene.time) - 1)  # not before the projectile is there
         machine.show(number)

@@ -13,8 +13,10 @@ def scene(thrown: Throw) -> Scene:
     rows = np.asarray(thrown.valid)
     known = np.asarray(thrown.times)[rows]
     release, landing = float(thrown.event_times[1]), float(thrown.event_times[2])
+    # The swing takes a second and the flight many: two time scales, so that both can be followed.
     early, late = np.arange(0, release, SWING), np.append(np.arange(release, landing, FLIGHT), landing)
     times = np.append(early, late)
+    # The machine's own coordinates begin at the pivot; pictures have the ground at 0.
     ground = np.array([0, -float(thrown.projectile[-1, 1])])
 
     def at(part) -> np.ndarray:

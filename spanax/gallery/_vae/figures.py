@@ -74,6 +74,7 @@ def learning_curves(path: Path, curves: Mapping[str, Curve], images: int) -> Non
 
 def _draw_curve(ax: Axes, curve: Curve, colour: str, marker: str) -> None:
     steps, elbos, errors = (np.asarray(x, float) for x in (curve.steps, curve.elbos, curve.errors))
+    # Faint: eight bands lie over each other.
     ax.fill_between(steps, elbos - errors, elbos + errors, color=colour, alpha=0.12, linewidth=0)
     look = {"linestyle": "--" if curve.biased else "-", "markerfacecolor": "white" if curve.biased else colour}
     every = max(1, len(steps) // 8)
@@ -96,6 +97,7 @@ def _name_at_the_end(ax: Axes, curves: Mapping[str, Curve]) -> None:
     """The names to the right of the last points, moved apart where they would overlap."""
     low, high = ax.get_ylim()
     ends = {name: (float(curve.elbos[-1]) - low) / (high - low) for name, curve in curves.items()}
+    # A curve that ends outside of the axes is named at their edge, one that is NaN at the bottom.
     ends = {name: float(np.clip(end, 0, 1)) if np.isfinite(end) else 0.0 for name, end in ends.items()}
     names = sorted(ends, key=lambda name: ends[name])
     heights = keep_apart([ends[name] for name in names], _GAP)

@@ -46,6 +46,7 @@ class BernoulliLatents(Latents):
         return dist.Bernoulli(logits=encoded).to_event(1)
 
     def kl(self, encoded):
+        # log q and log(1-q) by log_sigmoid of the logit: the logarithm of a rounded q would be -inf.
         q = sigmoid(encoded)
         return jnp.sum(jnp.log(2.0) + q * log_sigmoid(encoded) + (1 - q) * log_sigmoid(-encoded))
 
@@ -91,7 +92,9 @@ def negative_elbo(
 ) -> Float[Array, ""]:
     """-log p(x|z) + KL(q(z|x) || p(z)) in nats, for one draw z ~ q(z|x), whose gradient goes `via` the bridge."""
     encoded = model.encoder(image)
+    # The one gap of the model: everything else is differentiated as it stands.
     z = sx.sample(key, model.latents.posterior(encoded), via=via, name="z")
+    # The KL is exact, so that only the likelihood's gradient crosses the draw.
     return model.latents.kl(encoded) - _log_likelihood(model, z, image)
 
 
@@ -101,6 +104,7 @@ def elbos(model: VAE, images: Float[Array, "n 64"], *, draws: int, key: Key[Arra
     def one(image, key):
         encoded = model.encoder(image)
         keys = jax.random.split(key, draws)
+        # True draws, whatever the bridge: a relaxed one would flatter the bridges that relax.
         likelihoods = jax.vmap(lambda key: _log_likelihood(model, _draw(model, encoded, key), image))(keys)
         return jnp.mean(likelihoods) - model.latents.kl(encoded)
 
@@ -123,5 +127,6 @@ def _draw(model: VAE, encoded: Float[Array, " outputs"], key: Key[Array, ""]) ->
 
 
 def _log_likelihood(model: VAE, z: Float[Array, "200"], image: Float[Array, "64"]) -> Float[Array, ""]:
+    # Cross-entropy in logits, which is stable where a probability rounds to 0 or 1.
     logits = model.decoder(model.latents.code(z))
     return jnp.sum(image * log_sigmoid(logits) + (1 - image) * log_sigmoid(-logits))

@@ -61,6 +61,7 @@ class Result:
 
 def judge(training: Training, repeats: int) -> BridgeFigures:
     """The figures of one training, finished or not, of at least one step."""
+    # Again, and not the curve's last point: an interrupt may have come between the two.
     elbo, error = mean_and_error(training.held_out_elbos())
     return BridgeFigures(
         name=training.name,

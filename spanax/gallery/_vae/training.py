@@ -48,6 +48,7 @@ def setup(name: VaeBridge, samples: int) -> Setup:
         case VaeBridge.LEAVE_ONE_OUT:
             return bernoulli(sx.ScoreFunction(), samples)
         case VaeBridge.DISARM:
+            # A pair takes two evaluations: the budget stays the same.
             return bernoulli(sx.DisARM(pairs=samples // 2), 1)
         case VaeBridge.GUMBEL_SOFTMAX:
             return bernoulli(sx.GumbelSoftmax(temperature=0.5), samples)
@@ -84,6 +85,7 @@ class Training:
     compile_s: float = 0.0
 
     def __post_init__(self):
+        # The same initial weights and minibatches for each bridge, so that curves differ by the bridge only.
         init, steps = jax.random.split(jax.random.key(self.seed))
         model = VAE(self.setup.latents, key=init)
         optimiser = OPTIMISER.init(eqx.filter(model, eqx.is_inexact_array))
@@ -94,6 +96,7 @@ class Training:
 
         One compiled program runs chunks of every length, so a chunk of no steps compiles it.
         """
+        # No step is taken, and everything compiled.
         self.compile_s, self.state = self._advance(0)
         while self.steps < steps:
             count = min(size, steps - self.steps)
@@ -112,6 +115,7 @@ class Training:
         """The state after `count` more steps, and the seconds that they took."""
         start = time.perf_counter()
         state = _train(self.state, self.data.train, jnp.asarray(count), self.setup.replicates)
+        # JAX returns before the steps are done.
         jax.block_until_ready(state)
         return time.perf_counter() - start, state
 
@@ -121,6 +125,7 @@ class Training:
 
     def gradient_variance(self, repeats: int) -> float:
         """The trace of the covariance of the encoder's gradient, at the present parameters and one fixed minibatch."""
+        # One fixed minibatch: the variance is that of the bridge, without that of the data.
         keys = jax.random.split(jax.random.key(self.seed), repeats)
         gradients = _encoder_gradients(self.state, self.data.train[:BATCH], keys, self.setup.replicates)
         return float(np.sum(np.var(np.asarray(gradients, np.float64), axis=0, ddof=1)))
@@ -145,6 +150,7 @@ def _loss(model: VAE, images: Float[Array, "n 64"], via: sx.bridges.Drawing, key
 
 def _step(state: State, images: Float[Array, "n 64"], replicates: int) -> State:
     following, choose, draw = jax.random.split(state.key, 3)
+    # Without replacement: no image counts twice in a step.
     batch = images[jax.random.choice(choose, len(images), (BATCH,), replace=False)]
     loss, gradient = eqx.filter_value_and_grad(_loss)(state.model, batch, state.via, draw, replicates)
     updates, optimiser = OPTIMISER.update(gradient, state.optimiser)
@@ -162,6 +168,7 @@ def _next_bridge(via: sx.bridges.Drawing, cost: Float[Array, ""]) -> sx.bridges.
 @eqx.filter_jit
 def _train(state: State, images: Float[Array, "n 64"], count: Int[Array, ""], replicates: int) -> State:
     """`count` steps. It is an array, not an int, so that chunks of every length share one compilation."""
+    # The loop carries arrays; functions and settings are the same in each iteration.
     arrays, static = eqx.partition(state, eqx.is_array)
 
     def body(_, arrays: PyTree):
@@ -187,4 +194,5 @@ def _encoder_gradients(state: State, images, keys: Key[Array, " repeats"], repli
         gradient = eqx.filter_grad(_loss)(state.model, images, state.via, key, replicates)
         return ravel_pytree(gradient.encoder)[0]
 
+    # One after the other: all at once would hold as many models' gradients in memory.
     return lax.map(one, keys)

@@ -36,7 +36,7 @@ class Arguments:
     @classmethod
     def of(cls, f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int], where: str) -> Arguments:
         of = Differentiated.of(f, args, kwargs, argnums, where)
-        # JAX arrays are inputs of the compiled program, so that another batch does not compile it anew.
+        # JAX arrays are arguments of the compiled program, too: as constants they would be compiled into it.
         others = tuple(k for k, x in enumerate(of.flat) if k not in of.chosen and isinstance(x, jax.Array))
         return cls(
             of.names,
@@ -61,6 +61,7 @@ class Arguments:
     @property
     def parts(self) -> list[slice]:
         """Where each leaf lies in the vector."""
+        # One flat vector over all leaves: moments and tests need no pytrees then.
         ends = np.cumsum([leaf.size for leaf in self.leaves]).tolist()
         return [slice(end - leaf.size, end) for end, leaf in zip(ends, self.leaves, strict=True)]
 
@@ -71,6 +72,7 @@ class Arguments:
 
     def elements(self, leaves: Sequence[int]) -> slice | Int[np.ndarray, " n"]:
         """Where some of the leaves lie in the vector."""
+        # A slice is a view; indices would copy every matrix of gradients.
         if len(leaves) == len(self.leaves):
             return slice(None)
         parts = self.parts
@@ -80,7 +82,6 @@ class Arguments:
         """The name of one element, such as "params['w'][3, 0]"."""
         for name, leaf, part in zip(self.names, self.leaves, self.parts, strict=True):
             if part.start <= j < part.stop:
-                # Names as a user would index: params['w'][3, 0].
                 index = np.unravel_index(j - part.start, leaf.shape)
                 return name + (f"[{', '.join(map(str, map(int, index)))}]" if leaf.ndim else "")
         raise IndexError(j)
@@ -109,6 +110,7 @@ class Arguments:
 
     def as_vector(self, tree: PyTree, where: str) -> Float[np.ndarray, " size"]:
         """The inverse of `as_tree`; leaves that are not floating-point are not looked at."""
+        # Compared by paths and shapes, not by tree structure: None may stand for what is not differentiated.
         vector = np.zeros(self.size)
         wanted, found = (_shapes(x) for x in (self.as_tree(vector), tree))
         if found != wanted:

@@ -67,6 +67,7 @@ def _combinations(f: Callable, vias: Mapping[str, Sequence[Drawing]], draws: lis
 
 def _functions(vias: Mapping[Any, Callable]) -> list[Candidate]:
     """Labels on one line each; the code is a function's name where that says which it is."""
+    # Labels key the tables and the JSON: two that look alike would hide a row.
     labels = _unique([" ".join(str(label).split()) or repr(label) for label in vias])
     names = [getattr(g, "__name__", "") for g in vias.values()]
     codes = [
@@ -82,6 +83,7 @@ def error_line(error: Exception) -> str:
     """What went wrong, in one line."""
     if isinstance(error, SpanaxError):
         return error.problem
+    # A host's error comes with its whole traceback as text; the reader needs the line that names it.
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = lines[-1] if "Traceback" in str(error) else "".join(lines[:1])  # of a callback's, the last line names it
     return textwrap.shorten(f"{type(error).__name__}: {told}", 300, placeholder=" …")
@@ -110,6 +112,7 @@ def _check_bridges(vias: Mapping, where: str) -> None:
 
 
 def _check_names(vias: Mapping, draws: list[Draw], where: str) -> None:
+    # A name that no draw has would be ignored, and the bridge that was meant would never be measured.
     names = sorted({draw.name for draw in draws if draw.name})
     if unknown := sorted(set(map(str, vias)) - set(names)):
         said = f"the names are {names}" if names else "it has no draw with a name"
@@ -129,6 +132,7 @@ def _name_of(f: Callable, otherwise: str = "f") -> str:
 def _unique(labels: list[str]) -> list[str]:
     out: list[str] = []
     for label in labels:
+        # Numbered in order, skipping those that the user has taken.
         others = (f"{label} ({k})" for k in itertools.count(2))
         out.append(next(other for other in itertools.chain([label], others) if other not in out))
     return out

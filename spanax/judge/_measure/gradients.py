@@ -30,11 +30,13 @@ class Gradient:
             check_scalar("a program to compare", value, defined(function))
             return value
 
+        # The index is folded into the key inside, so that no keys are made or kept outside of the compiled program.
         self._run = jax.jit(
             lambda leaves, arrays, key, i: jax.grad(objective)(leaves, arrays, jax.random.fold_in(key, i))
         )
 
     def __call__(self, key: Key[Array, ""], i: int) -> tuple[Array, ...]:
+        # An unsigned NumPy scalar: a Python int would be weakly typed, and a large one would not fit.
         return self._run(self.arguments.leaves, self.arguments.arrays, key, np.uint32(i))
 
     @functools.cached_property

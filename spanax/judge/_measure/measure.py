@@ -60,6 +60,7 @@ def compare_candidates(
     pilots, unfit = _pilots(given, problem.arguments, for_pilot, problem.where)
     # Functions say nothing of their draws: which leaves tell them apart shows only in their gradients.
     problem = problem._replace(ranked=problem.ranked or _apart(pilots, problem.arguments))
+    # Candidates that ran are compiled: the truth is drawn with one of them where it can be.
     tried = [WorkingCandidate(p.candidate.label, p.candidate.via, p.gradient, p.price) for p in pilots]
     reference, told, doubts = find_truth(truth, problem, tried)
     standard = Standard(reference, problem.arguments, problem.groups, problem.ranked, accuracy)
@@ -74,6 +75,7 @@ def compare_candidates(
         _measure(pilots, for_draws, problem.draws, standard, chosen, measured)
     except KeyboardInterrupt as interrupt:
         if measured.moments:
+            # Hours of draws are not lost with a Ctrl-C: what was measured goes with the exception.
             left = [p.candidate.label for p in pilots if p.candidate.label not in measured.moments]
             interrupt.add_note(f"interrupted before {', '.join(left)} had been measured; of the others:\n\n{so_far()}")
         raise
@@ -144,6 +146,7 @@ def _measure(
     with progress(draws * len(pilots), "spanax: comparing") as advance:
         for p in pilots:
             try:
+                # The same key for all: differences between candidates are not those of luck.
                 found = moments(p.gradient, key, draws, standard.truth.mean, chosen, advance, standard.elements)
             except Exception as error:
                 measured.failed.append(f"{p.candidate.label} is left out: {error_line(error)}")
@@ -164,6 +167,7 @@ def _as_comparison(
     warnings: Sequence[str],
 ) -> Comparison:
     by_label = {p.candidate.label: p for p in pilots if p.candidate.label in measured.moments}
+    # Timed together at the end, in turn: drawn times would depend on what else ran in those minutes.
     seconds = medians({label: functools.partial(p.gradient, key) for label, p in by_label.items()})
     rows = rank_rows(
         [
@@ -193,6 +197,7 @@ def _coordinates(standard: Standard, pilots: Sequence[_Pilot]) -> list[int]:
     one before any has two.
     """
     size = len(standard.truth.mean)
+    # Elements that all candidates have alike and without noise say nothing about bridges.
     at = np.arange(size)[standard.elements]
     with np.errstate(all="ignore"):  # of gradients that are not finite: they are worth a look
         still = np.all([(p.variance[at] == 0) & (p.mean[at] == pilots[0].mean[at]) for p in pilots], axis=0)
@@ -201,6 +206,7 @@ def _coordinates(standard: Standard, pilots: Sequence[_Pilot]) -> list[int]:
     sums = [(p.variance[at], float(np.sum(p.variance[at]))) for p in pilots]
     # Each candidate's variances as shares of its own total, so that a noisy one does not choose all coordinates.
     noisy = sum((v / total for v, total in sums if np.isfinite(total) and total > 0), np.zeros(len(at)))
+    # The largest show a bias at its clearest, the most varying ones what the variance is made of.
     large, varying = at[np.argsort(-np.abs(standard.truth.mean[at]))[:2]], at[np.argsort(-noisy)]
     best = np.concatenate([large, varying[~np.isin(varying, large)]])
     leaf = np.searchsorted([part.stop for part in standard.arguments.parts], best, side="right")

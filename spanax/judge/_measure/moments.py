@@ -56,6 +56,7 @@ def moments(
     `advance` is told how many draws were added, after each chunk.
     """
     size = gradient.arguments.size
+    # Batch means for the tests: 50 give the noise of |bias|^2 well enough, and large models get fewer, to fit memory.
     count = min(draws, int(np.clip(_OF_BATCHES // size, 20, 50)))
     chunk = max(1, _IN_MEMORY // size)
     total = _Total(size, toward, at, coordinates)
@@ -64,6 +65,7 @@ def moments(
     for k, (start, end) in enumerate(itertools.pairwise(ends.tolist())):
         before, mean_before = total.count, total.apart.copy()
         for begin in range(start, end, chunk):
+            # Draw i is the i-th of its key whatever the chunk: memory does not change the result.
             rows = gradient.rows(key, begin, min(begin + chunk, end))
             total.add(rows)
             advance(len(rows))
@@ -79,6 +81,7 @@ class _Total:
     def __init__(self, size: int, toward: np.ndarray | None, at: Any, coordinates: Sequence[int]):
         self.count, self.origin = 0, None
         self.apart, self.squares, self.cubes = np.zeros(size), np.zeros(size), np.zeros(size)
+        # The extremes bound what values no draw has shown may add.
         self.low, self.high = np.zeros(size), np.zeros(size)  # of the draws, less the first
         self.at, self.toward = at, None if toward is None else toward[at]
         self.cosines, self.not_finite = 0.0, 0
@@ -98,6 +101,7 @@ class _Total:
         np.maximum(self.high, rows.max(0), out=self.high)
         mean = rows.mean(0)
         rows -= mean
+        # einsum, without a temporary matrix of squares.
         squares = np.einsum("ij,ij->j", rows, rows)
         self._merge(len(rows), mean, squares, np.einsum("ij,ij,ij->j", rows, rows, rows))
 
@@ -145,5 +149,6 @@ class _Total:
 
 def _cosines(rows: np.ndarray, toward: np.ndarray) -> np.ndarray:
     """Of each row; 0 where it, or the vector, is 0."""
+    # 0 for a gradient of 0, which has no direction: it does not point along the truth.
     norms = np.sqrt(np.einsum("ij,ij->i", rows, rows)) * np.linalg.norm(toward)
     return np.divide(rows @ toward, norms, out=np.zeros(len(rows)), where=norms > 0)

@@ -37,6 +37,7 @@ def draws_of(f: Callable[..., Any], args: tuple, kwargs: dict, key: Key[Array, "
     # Traced with a key, so that f's own Python runs once and no gradient is taken.
     flow = Flow(jax.make_jaxpr(lambda key: f(*args, key=key, **kwargs))(key))
     found = []
+    # Sorted by their paths in the program, which is the order in which they are drawn.
     for _, eqn in sorted(flow.sites.items()):
         site = eqn.params["site"]
         if site.estimate is not None:  # of an expectation inside f, whose bridges are its own
@@ -53,6 +54,7 @@ def leaves_of_draws(f: Callable[..., Any], arguments: Arguments, key: Key[Array,
         args, kwargs = arguments.rebuilt(leaves, arguments.arrays)
         return f(*args, key=key, **kwargs)
 
+    # By structure, not by trying: a leaf that matters only on a rare branch is found as well.
     closed = jax.make_jaxpr(program)(arguments.leaves, key)
     return upstream(closed, len(arguments.leaves), lambda eqn: eqn.primitive is sample_p)
 

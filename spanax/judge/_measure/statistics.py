@@ -133,6 +133,7 @@ class _Tests(NamedTuple):
 
     @classmethod
     def of(cls, found: Moments, truth: Reference, parts: Sequence[slice], eps: np.ndarray | float) -> _Tests:
+        # The variance is taken as it would be without bias, which skewed rare events make larger than it looks.
         apart = found.mean - truth.mean
         rounding = _rounding_error(found, truth, parts, eps)
         squares = _variance_under_no_bias(found, -apart, parts) / found.draws + rounding**2
@@ -147,12 +148,14 @@ class _Tests(NamedTuple):
     def p_value(self, leaves: Sequence[int]) -> float:
         """Of "there is no bias in these leaves": twice the smaller of the two tests'."""
         at = _elements(self.parts, leaves)
+        # Two tests, as a bias may sit in one element or be spread over all; doubled for having tried both.
         largest = _p_of_largest(self.apart[at], self.squares[at], self.freedom, self.unseen[at])
         products, total = _Products.of_all(self.products, leaves), float(np.sum(self.squares[at]))
         return min(1.0, 2 * min(largest, _p_of_norm(products, self.apart[at], total, self.freedom)))
 
     def interval(self, leaves: Sequence[int], significant: bool) -> Interval:
         """Of |bias| in these leaves."""
+        # What rounding may do is no bias: the interval allows for it at both ends.
         off = math.sqrt(sum(self.rounding[i] for i in leaves))
         return _Products.of_all(self.products, leaves).interval(off, significant)
 
@@ -172,6 +175,7 @@ def size_of(
     truth: Reference, elements: Elements, parts: Sequence[slice], eps: Float[np.ndarray, " size"] | float
 ) -> float:
     """|truth| in these elements; 0 where its own noise, or the rounding of the largest gradient, may be all of it."""
+    # A norm within rounding is no size to measure a bias by.
     norm = truth.norm(elements)
     return norm if norm > np.linalg.norm(rounding_of(truth.mean, parts, eps)[elements]) else 0.0
 
@@ -185,6 +189,7 @@ def rounding_of(
 ) -> Float[np.ndarray, " size"]:
     """What rounding may do to each element: 100 eps of the largest of its leaf, and eps of the largest of all."""
     size = np.abs(gradient)
+    # Sums over a leaf round by its largest terms, and backpropagation mixes leaves: both sizes count.
     of_leaf = np.concatenate([np.full(part.stop - part.start, np.max(size[part], initial=0.0)) for part in parts])
     return eps * (_ROUNDING * of_leaf + np.max(size))
 
@@ -214,6 +219,7 @@ def _p_of_unseen(apart: np.ndarray, of: Moments, parts: Sequence[slice]) -> np.n
 def _p_of_largest(apart: np.ndarray, squares: np.ndarray, freedom: int, least: np.ndarray) -> float:
     from scipy.special import stdtr
 
+    # Elements that agree exactly, most of them constants, have no test to add; they still count for the correction.
     moved = apart != 0
     if not moved.any():
         return 1.0
@@ -256,6 +262,7 @@ class _Products(NamedTuple):
 
     @classmethod
     def of_all(cls, of_leaves: Sequence[_Products], leaves: Sequence[int]) -> _Products:
+        # Inner products add over leaves, so that any group costs a few small sums.
         chosen = [of_leaves[i] for i in leaves]
         return cls(*(np.sum(of_all, axis=0) for of_all in zip(*chosen, strict=True)))
 
@@ -277,6 +284,7 @@ class _Products(NamedTuple):
         if n > 1:
             along += np.var(np.mean(self.cross, 0), ddof=1) / n
         noise, z2 = 2 * self.trace_of_square, float(stdtrit(k - 1, (1 + _CONFIDENCE) / 2)) ** 2
+        # Only the noise along the bias itself widens its interval; the noise across it was taken out above.
         size = float(np.mean(self.gram))  # |d|^2
         spread = min(along / size, math.sqrt(noise / 2)) if size > 0 else 0.0  # the variance of d along itself
         low = square - math.sqrt(z2 * max(4 * along - noise, noise))
@@ -303,6 +311,7 @@ def _trace_of_square(gram: np.ndarray) -> float:
     n = len(gram)
     if n < 3:
         return 0.0
+    # The Gram matrix has the same non-zero eigenvalues as the covariance, up to the factor n - 1.
     centred = _centre(gram)
     square, trace = np.sum(centred**2) / (n - 1) ** 2, np.trace(centred) / (n - 1)
     # Bai and Saranadasa's correction; below square/n it would be an artefact of too few batches.

@@ -17,6 +17,7 @@ def medians(calls: Mapping[str, Callable[[int], object]]) -> dict[str, float]:
     """Seconds a call of each, until its results are there. `call(i)` starts the i-th; each was called before."""
     # The smaller of two: the first may still compile or warm a cache.
     once = {name: min(_mean_seconds(call, i, 1) for i in range(2)) for name, call in calls.items()}
+    # A call of microseconds is repeated until a round is long beside the clock's resolution.
     counts = {name: max(1, round(ROUND_SECONDS / seconds)) for name, seconds in once.items()}
     round_seconds = sum(counts[name] * once[name] for name in calls)
     rounds = min(MOST, max(LEAST, int(ENOUGH_SECONDS * len(calls) / round_seconds)))
@@ -27,6 +28,7 @@ def medians(calls: Mapping[str, Callable[[int], object]]) -> dict[str, float]:
         turn = r % len(names)
         for name in names[turn:] + names[:turn]:
             found[name].append(_mean_seconds(calls[name], r, counts[name]))
+    # The median: other work on the machine makes a few rounds slow, never one fast.
     return {name: statistics.median(seconds) for name, seconds in found.items()}
 
 

@@ -26,6 +26,7 @@ class _Upstream(Flow):
         self._walk(closed.jaxpr, inputs, NONE, (), ())
 
     def _step(self, eqn, ins, control, here, loops) -> list[Labels]:
+        # What decides whether the equation runs counts as well: a branch's predicate changes its result.
         if self.marked(eqn):
             self.labels = self.labels.union(control, *ins)
         return super()._step(eqn, ins, control, here, loops)

@@ -26,8 +26,10 @@ _RATIO = 100  # of the longest to the shortest time: bars of more would leave th
 
 def time_chart(rows: Sequence[Row], accuracy: float) -> str:
     """A bar for each, as long as the time; where the times are too different for that, a dot on a logarithmic axis."""
+    # Never, and 0, have no place on an axis: their text says it.
     finite = [row.time_to_accuracy for row in rows if 0 < row.time_to_accuracy < math.inf]
     low, high = min(finite, default=1.0), max(finite, default=1.0)
+    # A bar on a logarithmic axis has no honest length, so that a dot stands there.
     logarithmic = high > _RATIO * low
     if logarithmic:
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -68,11 +70,13 @@ def bias_chart(rows: Sequence[Row], size: float, error: float, accuracy: float) 
         if not math.isfinite(row.bias.high):
             return ""
         low, middle, high = (place(min(x / unit, end)) for x in (row.bias.low, row.bias.estimate, row.bias.high))
+        # An open arrowhead: the interval ends outside of the axis.
         beyond = row.bias.high / unit > end
         cap = f"M{high - 5:.1f} {y - 4:g}l5 4l-5 4" if beyond else f"M{high:.1f} {y - 4:g}v8"
         if row.verdict == "biased":
             dot = f'<circle cx="{middle:.1f}" cy="{y:g}" r="4"/>'
             return f'<path d="M{low:.1f} {y:g}H{high:.1f}{cap}M{low:.1f} {y - 4:g}v8" stroke="#000" fill="none"/>{dot}'
+        # An arrow rather than a line from 0: no estimate is claimed in between.
         start = max(high - 18, _LEFT)
         arrow = f"M{start + 5:.1f} {y - 4:g}l-5 4l5 4"
         return f'<path d="M{start:.1f} {y:g}H{high:.1f}{cap}{arrow}" stroke="#000" fill="none"/>'
@@ -115,6 +119,7 @@ def _histograms(name: str, columns: Mapping[str, np.ndarray], truth: float, erro
     def one(x: np.ndarray, y: float) -> str:
         finite = x[np.isfinite(x)]
         counts, edges = np.histogram(finite, BINS, (low, high))
+        # Each histogram fills its row: shapes are compared, not counts.
         tall = 17 / max(1, int(counts.max()))
         steps = "".join(f"H{place(b):.1f}V{y - tall * n:.1f}" for n, b in zip(counts, edges, strict=False))
         outline = f"M{_LEFT} {y:g}{steps}H{_RIGHT}V{y:g}z"
@@ -137,6 +142,7 @@ def _left_out(x: np.ndarray, low: float, high: float) -> str:
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
     """Round numbers that cover low to high: steps of 1, 2 or 5 times a power of 10."""
+    # As few digits as the range needs, for the width of a telephone.
     rough = (high - low) / most or 1.0
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(k * power for k in (1, 2, 5, 10) if k * power >= rough * (1 - 1e-9))

@@ -15,6 +15,7 @@ def group_lines(row: Row) -> list[tuple[str, str]]:
     """(name, verdict with the bias) of each; none where there is one group, which is the whole."""
     if len(row.groups) < 2:
         return []
+    # Of many groups the worst ones decide; the others are summed up by their worst, which bounds them.
     shown = worst(row)[: SHOWN if len(row.groups) <= SHOWN else SHOWN - 1]
     lines = [(name, _of(group)) for name, group in row.groups.items() if name in shown]
     left = [name for name in worst(row) if name not in shown]

@@ -27,6 +27,7 @@ def draw_histograms(figure: SubFigure, histograms: Mapping[str, Any], labels: Se
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
+    # One range for each column: what is compared stands below each other.
     names, truth = histograms["coordinates"], np.asarray(histograms["truth"], np.float64)
     errors = np.asarray(histograms["standard_errors"], np.float64)
     draws = [np.asarray(histograms["draws"][label], np.float64) for label in labels]
@@ -38,6 +39,7 @@ def draw_histograms(figure: SubFigure, histograms: Mapping[str, Any], labels: Se
             if errors[j]:
                 ax.axvspan(truth[j] - _Z * errors[j], truth[j] + _Z * errors[j], **_BAND, zorder=2)
             _histogram(ax, values[:, j], truth[j], ends)
+    # The number is that of the plane above.
     for number, (row, label) in enumerate(zip(grid, labels, strict=True), 1):
         row[0].set_title(f"{number}  {plain(shorten(label, 100))}", loc="left", fontsize=7.5, pad=2)
     told: dict[str, Artist] = {"truth": Line2D([], [], **_TRUTH)}
@@ -54,6 +56,7 @@ def shown_range(draws: Sequence[Float[np.ndarray, " n"]], truth: float) -> tuple
     The same for all candidates, so that they can be compared; the largest would make all others spikes.
     """
     widths = [_reach(d[np.isfinite(d)], truth) for d in draws]
+    # Exact candidates have no width, and would shrink the range to nothing.
     widths = [width for width in widths if width > 0]
     width = float(np.median(widths)) if widths else max(abs(truth), 1.0)
     width = max(width, 1e-6 * abs(truth))

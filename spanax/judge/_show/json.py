@@ -69,6 +69,7 @@ def _count_histograms(histograms: Mapping[str, Any]) -> list[dict[str, Any]]:
     for j, name in enumerate(histograms.get("coordinates", ())):
         draws = {label: np.asarray(x)[:, j] for label, x in histograms["draws"].items()}
         finite = {label: x[np.isfinite(x)] for label, x in draws.items()}
+        # One set of bins for all candidates, with the truth inside, so that counts can be compared.
         everything = np.concatenate([*finite.values(), [histograms["truth"][j]]])
         edges = np.histogram_bin_edges(everything, BINS, _ends(everything))
         counts = {label: np.histogram(x, edges)[0].tolist() for label, x in finite.items()}
@@ -98,6 +99,7 @@ def _plain(x: Any) -> Any:
             return {str(k): _plain(v) for k, v in x.items()}
         case list() | tuple():
             return [_plain(v) for v in x]
+        # JSON has neither: a parser that is strict would refuse the whole file.
         case float() if not math.isfinite(x):
             return None if math.isnan(x) else "inf" if x > 0 else "-inf"
         case bool() | float() | int() | str() | None:

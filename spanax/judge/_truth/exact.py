@@ -37,6 +37,7 @@ def exact(f: Callable[..., Any], arguments: Arguments, sites: Sequence[Draw]) ->
     unnamed = [draw for draw in sites if not draw.name and not isinstance(draw.own, Enumerate)]
     if unnamed:
         return Exact("enumeration", f"a draw without a name at {unnamed[0].where} cannot be enumerated", None)
+    # Quadrature where a Normal needs it, enumeration for all else: a product of the two grids.
     normal = [draw for draw in sites if family(draw.distribution) == "Normal"]
     try:
         if not normal:
@@ -52,7 +53,7 @@ def _by_quadrature(f: Callable, arguments: Arguments, sites: Sequence[Draw], cou
     first, second = (_run_once(f, arguments, sites, nodes) for nodes in ORDERS[count])
     # Two orders that agree show convergence; of a program that jumps in a Normal draw they do not.
     a, b = (gradient.rows(jax.random.key(0), 0, 1)[0] for gradient in (first, second))
-    # Single precision agrees to fewer digits, whatever the quadrature.
+    # By the coarsest dtype: rounding must not look like a lack of convergence.
     tolerance = AGREE[min(np.dtype(leaf.dtype).itemsize for leaf in arguments.leaves)]
     size = float(np.linalg.norm(b))
     if not np.linalg.norm(a - b) <= tolerance * size:
@@ -66,8 +67,8 @@ def _run_once(f: Callable, arguments: Arguments, sites: Sequence[Draw], nodes: i
     via: dict[str, Drawing] = {}
     for draw in sites:
         if draw.name:
-            # All draws at once: a sum over values and nodes of every draw.
             via[draw.name] = GaussHermite(nodes) if family(draw.distribution) == "Normal" else Enumerate()
     gradient = Gradient(expectation(f, via=via), arguments)
+    # Some refusals come only when values are there, such as a support that is too large.
     gradient(jax.random.key(0), 0)
     return gradient

@@ -63,6 +63,7 @@ class Problem(NamedTuple):
         if not gradient.is_random:
             return Reference(gradient.rows(key, 0, 1)[0], None)
         found = moments(gradient, key, times * self.draws)
+        # A mean over the finite ones only would be the gradient of another program.
         if found.not_finite:
             leaves = self.arguments.names_at(found.bad)
             raise SpanaxError(
@@ -83,6 +84,7 @@ def answer(kind: Any, how: str, reference: Reference, problem: Problem, warnings
             f"the reference gradient is not finite (in {leaves})", "truth= a gradient", where=problem.where
         )
     at = problem.arguments.elements(problem.ranked)
+    # Over the ranked leaves only, as every other figure of a row.
     error = float(np.sqrt(reference.squared_error(at)))
     truth = Truth(
         kind,

@@ -45,10 +45,12 @@ class GaussHermite(Branching):
         x, weights = _grid(self.nodes, scalars(distribution))
         normal, shape = base(distribution), distribution.shape()
         loc, scale = (jnp.broadcast_to(jnp.asarray(p), shape) for p in (normal.loc, normal.scale))
+        # Standard nodes, moved and scaled: one grid serves all parameters.
         noise = jnp.asarray(x.reshape(-1, *shape), loc.dtype)
         # The nodes stay where they are; the parameters move the weights, by the score.
         z = jax.lax.stop_gradient(jax.vmap(lambda u: loc + scale * u)(noise))
         costs = jax.vmap(rest)(z)
+        # score(z) is log p(z) less its own value: 0, with the derivative of log p.
         scores = jax.vmap(lambda z: score(distribution, z))(z).astype(costs.dtype)
         return jnp.sum(jnp.asarray(weights, costs.dtype) * (costs + jnp.expm1(scores) * costs))
 

@@ -45,6 +45,7 @@ def find_truth(truth: Any, problem: Problem, tried: Sequence[WorkingCandidate]) 
 def _by_bridges(truth: Any, problem: Problem) -> Answer:
     via = _everywhere(truth, problem)
     reference = problem.mean_of_draws(problem.gradient(via))
+    # The bridges that are really used decide what the truth may be called, not those that were named.
     kinds = [bridge_at(draw, via) for draw in problem.sites]
     said = ", ".join(f"{name}={short(bridge)}" for name, bridge in via.items())
     how = f"the gradient by {said}{of_draws(reference)}"
@@ -62,12 +63,14 @@ def _everywhere(truth: Any, problem: Problem) -> Mapping[str, Any]:
 
 
 def _automatic(problem: Problem, tried: Sequence[WorkingCandidate]) -> Answer:
+    # Without draws there is nothing to enumerate: the program's own derivative is all there is.
     if not problem.sites:
         gradient = problem.own(tried)
         return _of_plain(problem, gradient) if gradient.is_random else _of_deterministic(problem, gradient)
     found = exact(problem.f, problem.arguments, problem.sites)
     if found.gradient is not None:
         reference = problem.mean_of_draws(found.gradient)._replace(off=found.off)
+        # Quadrature may agree with itself and miss a peak between its nodes: draws are asked as well.
         if found.kind == "quadrature" and (better := unless_quadrature_misses(problem, reference)):
             return better
         if reference.moments is None:

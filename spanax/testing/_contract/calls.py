@@ -36,6 +36,7 @@ def _draws(trial: DrawTrial) -> None:
         for dtype in ("float32", "float64"):
             with jax.enable_x64(dtype == "float64"):
                 _require_shape(trial, family, family.make, family.shape, dtype)
+                # Its own shape is a promise; others are not, if it says so.
                 with contextlib.suppress(SpanaxError):  # it may refuse other shapes
                     _require_shape(trial, family, family.other, family.other_shape, dtype)
 
@@ -44,6 +45,7 @@ def _require_shape(trial: DrawTrial, family: Family, make: Callable, shape: tupl
     bridge, theta = trial.cast(dtype), jnp.asarray(family.theta, dtype)
     z = jax.eval_shape(lambda key, at: bridge.draw(key, make(at)), trial.keys[0], theta)
     what = f"a {family.name} draw of shape {shape} with {dtype} parameters"
+    # Of categories two forms are known: the index, in integers, and one weight for each.
     index = family.name == "Categorical" and jnp.issubdtype(z.dtype, jnp.integer) and z.shape == shape
     weights = family.name == "Categorical" and z.shape == (*shape, 3)
     require(z.shape == shape or weights, f"{what} comes with shape {z.shape}")
@@ -56,6 +58,7 @@ def _advantage_or_objective(trial: DrawTrial) -> None:
         bridge = trial.cast("float64")
         if isinstance(bridge, Score):
             costs = jax.ShapeDtypeStruct((), "float64")
+            # With one replicate there are no others, which an advantage has to bear.
             for others in (None, costs):
                 _require_number("advantage()", jax.eval_shape(bridge.advantage, costs, others))
         elif isinstance(bridge, Branching):
@@ -82,10 +85,12 @@ def evaluations_in_facts(bridge: Bridge, **numbers: int) -> int | None:
 
     A word in it is a field of the bridge that holds an integer, or one of `numbers`.
     """
+    # A text, not a number, as the count may depend on the bridge's own fields, such as `pairs`.
     fields = {field.name: getattr(bridge, field.name) for field in dataclasses.fields(bridge)} | numbers
     product = 1
     for word in bridge.facts.evaluations.partition(",")[0].split():
         factor = int(word) if word.isdigit() else fields.get(word)
+        # True is an int to Python, and would count as 1 here.
         if isinstance(factor, bool) or not isinstance(factor, int):
             return None
         product *= factor
@@ -96,6 +101,7 @@ def _evaluations(trial: DrawTrial) -> None:
     """Those that the facts state, and for a Branching bridge those that `branches` announces and those that really run."""
     number, text = evaluations_in_facts(trial.bridge), trial.bridge.facts.evaluations
     if not isinstance(trial.bridge, Branching):
+        # Such a bridge has no say in how often the program runs: `expectation` repeats it.
         once = number == 1 if isinstance(trial.bridge, Local) else not text.isdigit() or number == 1
         require(
             once, f"facts.evaluations is {text!r}; such a bridge runs the program once a sample: say '1' or 'samples'"
@@ -126,9 +132,11 @@ def _runs(bridge: Branching, family: Family, key: Array) -> int:
     def rest(z):
         return jax.pure_callback(count, jax.ShapeDtypeStruct((), "float32"), z, vmap_method="sequential")
 
+    # A callback has no derivative; one of 0 lets `objective` be traced as it would be in a gradient.
     rest.defjvp(lambda primals, tangents: (rest(*primals), jnp.zeros((), "float32")))
     with jax.enable_x64(False):
         jax.block_until_ready(bridge.objective(key, family.make(jnp.asarray(family.theta, "float32")), rest))
+        # The callbacks may still be on their way when the value is there.
         jax.effects_barrier()
     return len(runs)
 
@@ -142,6 +150,7 @@ def _empty(trial: DrawTrial) -> None:
         found = float(value(jnp.zeros(0, "float32"), key=trial.keys[0]))
     except Exception as error:
         raise NotApplicable(f"it refuses one: {type(error).__name__}") from error
+    # A sum over no elements is 0, so that 1 is left; 0 times infinity would be NaN.
     require(found == 1, f"a program whose value is 1, but for a draw of no elements, gives {found}")
 
 

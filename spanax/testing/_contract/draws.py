@@ -20,6 +20,8 @@ from .._trials.trial import DrawTrial
 from ..report import NotApplicable, require
 from . import calls, tracing
 
+# What a mean may be off beside its noise, as a share of its size: the number of operations in a program, not of draws,
+# decides about it.
 ROUNDING = {"float32": 2e-5, "float64": 1e-10}
 
 
@@ -60,6 +62,7 @@ def _require_unbiased(trial: DrawTrial) -> None:
 
 
 def _distributions(trial: DrawTrial) -> None:
+    # A bridge may refuse a distribution, but by a SpanaxError, which says what it takes.
     refused = {family.name: trial.refusal(family, 1) for family in FAMILIES}
     for name, error in refused.items():
         require(
@@ -74,6 +77,7 @@ def _distributions(trial: DrawTrial) -> None:
 def _law(trial: DrawTrial) -> None:
     for family in trial.families:
         w = trial.weights(family)
+        # A relaxed draw has no law to be held against; what it has is a range, and for categories a sum.
         if not trial.is_hard(family):
             require(np.all((w >= 0) & (w <= 1)), f"a relaxed {family.name} draw leaves [0, 1]")
             sums = family.name != "Categorical" or np.allclose(w.reshape(-1, 3).sum(1), 1)
@@ -81,12 +85,14 @@ def _law(trial: DrawTrial) -> None:
             continue
         with jax.enable_x64(True):
             values, p = map(np.asarray, family.outcomes(jnp.asarray(family.theta, "float64")))
+        # First and second moments fix the law of a few 0s and 1s, correlations included; those of a Normal draw, too.
         moments = [np.concatenate([x, (x[:, :, None] * x[:, None]).reshape(len(x), -1)], 1) for x in (w, values)]
         require_mean(f"a {family.name} draw (z, and z z')", moments[0], p @ moments[1], rounding=1e-10)
 
 
 def _same_key(trial: DrawTrial) -> None:
     for family in trial.families:
+        # A generator hidden inside of the bridge would make two calls differ; one seeded once, all draws alike.
         distribution = family.make(jnp.asarray(family.theta))
         one, two = (np.asarray(trial.bridge.draw(trial.keys[0], distribution)) for _ in range(2))
         require(np.array_equal(one, two), f"two {family.name} draws with the same key differ")
@@ -114,6 +120,7 @@ def _exact_joint(family: Family, program: Callable):
 
 def _value(trial: DrawTrial) -> None:
     """Of the program itself, wherever the draws are hard."""
+    # A relaxed draw changes the program's value, and says so in its facts: only hard draws keep it.
     hard = [family for family in trial.families if trial.is_hard(family)]
     if not hard:
         raise NotApplicable("its draws are relaxed")
@@ -125,6 +132,7 @@ def _value(trial: DrawTrial) -> None:
 
 def _gradient(trial: DrawTrial, dtype: str) -> None:
     for family in trial.families:
+        # Dtype and finiteness are asked of every bridge, before the mean is asked of those that claim it.
         gradients = trial.cost(family, dtype)[1]
         require(gradients.dtype == dtype, f"the gradient with respect to {dtype} is {gradients.dtype}")
         require(np.all(np.isfinite(gradients)), f"the gradient of a {family.name} program is NaN or infinite")
@@ -141,6 +149,7 @@ def _gradient_at_zero(trial: DrawTrial) -> None:
     if not discrete:
         raise NotApplicable("it takes no draws with logits")
     for family in discrete:
+        # All logits 0 is where programs start, and where max(x, 0) in a log-probability has no derivative.
         zeros = (0.0,) * len(family.theta)
         what = f"the gradient of a {family.name} program at logits of 0"
         require_mean(what, trial.cost(family, theta=zeros)[1], _exact_cost(family, CURVED, zeros)[1], rounding=1e-10)
@@ -149,6 +158,7 @@ def _gradient_at_zero(trial: DrawTrial) -> None:
 def _gradient_of_linear(trial: DrawTrial) -> None:
     """Of a biased bridge that `facts.unbiased_for` calls right there."""
     facts = trial.bridge.facts
+    # The two claims that can be held against a linear cost; a text that says more is not understood here.
     if not facts.unbiased and not re.match("f (linear|quadratic)", facts.unbiased_for):
         raise NotApplicable('facts.unbiased_for does not begin with "f linear" or "f quadratic"')
     for family in trial.families:
@@ -165,6 +175,7 @@ def _second_derivative(trial: DrawTrial) -> None:
             require(isinstance(error, SpanaxError), f"it raises {type(error).__name__}, no SpanaxError: {error}")
             require(facts.orders == 1, f"facts.orders is {facts.orders}, and it raises: {str(error).splitlines()[0]}")
             continue
+        # It has not refused: then it has to be right, or at least a number.
         _, _, found = trial.cost(family)
         require(np.all(np.isfinite(found)), f"the second derivative of a {family.name} program is NaN or infinite")
         if facts.unbiased:
@@ -180,13 +191,17 @@ def _own_derivative(trial: DrawTrial) -> None:
     if not relaxed or "nothing" in trial.bridge.facts.unbiased_for:
         raise NotApplicable("it claims no more than a value that is hard" if not relaxed else "facts claim none")
     for family in relaxed:
+        # One direction with unequal parts, so that swapped or missing elements show.
         v = 0.7 ** np.arange(len(family.theta))
         central = []
         for step in (0.02, 0.01):
             up, down = (trial.cost(family, theta=tuple(family.theta + s * step * v))[0] for s in (1, -1))
             central.append((up - down) / (2 * step))
+        # Richardson's extrapolation of two central differences, with the same keys: the noise of a relaxed draw cancels,
+        # and what is left of the step is of fourth order.
         change = (4 * central[1] - central[0]) / 3
         what = f"the derivative of a relaxed {family.name} program less the change of its value"
+        # In units of the change itself: some relaxed gradients are tiny by design.
         scale = float(np.sqrt(np.mean(change**2)))
         found = trial.cost(family)[1] @ v - change
         require_mean(what, found / scale, np.zeros(()), rounding=1e-3, scale=1.0)
@@ -195,6 +210,7 @@ def _own_derivative(trial: DrawTrial) -> None:
 def _silent_zero(trial: DrawTrial) -> None:
     for family in trial.families:
         gradients = trial.cost(family, mix=LINEAR)[1]
+        # The worst of wrong gradients is the one that trains nothing and raises nothing.
         require(np.any(gradients != 0), f"the gradient of a linear cost of {family.name} draws is 0 in every draw")
 
 
@@ -203,6 +219,7 @@ def _direction(trial: DrawTrial) -> None:
     for family in trial.families:
         truth = _exact_cost(family, LINEAR)[1]
         along = trial.cost(family, mix=LINEAR)[1] @ truth
+        # One-sided: the bridge has to point up, by more than its noise, and may be of any length.
         error = LIMIT * np.std(along) / np.sqrt(len(along))
         require(
             np.mean(along) > error,
@@ -257,5 +274,6 @@ def _replicates(trial: DrawTrial) -> None:
         raise NotApplicable("for Score bridges")
     _require_unbiased(trial)
     family = trial.families[0]
+    # Leave-one-out needs a second replicate: with one its baseline is never used.
     _, gradients = trial.gradients(two_replicates, family, mix=CURVED)[:2]
     require_mean("the gradient with 2 replicates", gradients, _exact_cost(family)[1], rounding=1e-10)

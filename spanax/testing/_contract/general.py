@@ -64,6 +64,7 @@ def _docstring(bridge):
 
 def _source(bridge):
     text = f"{type(bridge).__doc__} {bridge.facts.source}"
+    # A year, an address, or a definition of one's own: what a reader can look up.
     cited = re.search(r"\b(1[89]|20)\d\d\b|https?://|\bdefinition\b", text)
     require(cited, "neither the docstring nor facts.source names a paper (with its year), a URL, or 'by definition'")
 
@@ -123,6 +124,7 @@ def _hashable(bridge):
 
 
 def _argument_of_jit(bridge):
+    # A class that is not a registered pytree would be refused, or come out as its parts.
     back = jax.jit(lambda b: b)(bridge)
     require(repr(type(back)) == repr(type(bridge)), "it comes out of jit as something else")
 
@@ -174,6 +176,7 @@ def require_unchanged(bridge: Bridge, fields: tuple[list[Any], Any]) -> None:
 
 def settings() -> tuple[Any, ...]:
     """What no check may leave changed: JAX's configuration, the warning filters, NumPy's and Python's random state."""
+    # Compared by value: a check that reseeds NumPy changes what a user's program draws next.
     name, *numpy_state = np.random.get_state()
     return (
         tuple(sorted((k, repr(v)) for k, v in jax.config.values.items())),

@@ -34,6 +34,7 @@ def _linear_part(bridge: Manual, f: Any, x: Any) -> tuple[Callable[[Any], Any], 
         raise NotApplicable("give check_bridge(bridge, f=..., x=...), the function and a point")
     x = jax.tree.map(np.asarray, x)
     y = jax.tree.map(np.asarray, f(x))
+    # Either way of giving a derivative is linear in its last argument, with the others fixed.
     if bridge.vjp is not None:
         return functools.partial(bridge.vjp, x, y), y, x
     assert bridge.jvp is not None
@@ -56,6 +57,7 @@ def _structure(bridge, key, f, x):
 def _linear(bridge, key, f, x):
     function, last, _ = _linear_part(bridge, f, x)
     v, w = _some(last, 1.0), _some(last, 2.5)
+    # One combination tests additivity and scaling together.
     both = function(jax.tree.map(lambda a, b: 2 * a - 3 * b, v, w))
     for a, b, c in zip(*map(jax.tree.leaves, (function(v), function(w), both)), strict=True):
         expected = 2 * np.asarray(a) - 3 * np.asarray(b)
@@ -72,6 +74,7 @@ def _arguments_stay(bridge, key, f, x):
 def _changes(bridge, key, f, x):
     """As `f.check` of a black box does: within 4 standard errors and 5%."""
     _linear_part(bridge, f, x)
+    # The check of a black box compares with differences, for which float32 has too few digits.
     with jax.enable_x64(True):
         shapes = jax.tree.map(lambda y: jax.ShapeDtypeStruct(np.shape(y), np.asarray(y).dtype), f(x))
         found = blackbox(f, shapes, via=bridge).check(x, key=key)

@@ -21,6 +21,7 @@ from ..report import NotApplicable, require
 from . import tracing
 from .calls import evaluations_in_facts
 
+# Two leaves of different shapes: a bridge that forgets the structure, or mixes the leaves up, shows.
 X = {"a": np.array([0.7, -1.2]), "b": np.array(0.4)}
 CT = (1.0, -0.5)
 
@@ -97,6 +98,7 @@ class ProbingTrial:
 
     def fit(self, f: Callable, x: PyTree[Array], key: Key[Array, ""]) -> Probing:
         """With its step chosen, where it chooses one."""
+        # As a black box does it: the pilot's rows first, and the step that they give for all further rows.
         bridge = self.cast(str(flat(x).dtype))
         if not isinstance(bridge, Tuned) or (P := bridge.pilot(x, key)) is None:
             return bridge
@@ -120,6 +122,7 @@ class ProbingTrial:
         with jax.enable_x64(True):
             x = self.x("float64")
             X = self.evaluate(f, x, self.key)[1]
+            # How far the points are away decides how much of a curved function's derivative may be off.
             moved = jax.tree.map(lambda X, x: np.abs(np.asarray(X) - np.asarray(x)), X, x)
             found = jax.jit(jax.vmap(lambda key: flat(self.derivative(f, x, key))))(self.keys)
             return np.asarray(found), max(float(np.max(m)) for m in jax.tree.leaves(moved))
@@ -140,6 +143,7 @@ def _points(trial: ProbingTrial) -> None:
     for rows, leaf in zip(jax.tree.leaves(X), jax.tree.leaves(x), strict=True):
         require(rows.shape[1:] == leaf.shape, f"points() has rows of shape {rows.shape[1:]}, not {leaf.shape}")
         require(np.all(np.isfinite(rows)), "points() is NaN or infinite")
+    # A run can be repeated, and a stored one found again, only if the key fixes the points.
     again = trial.evaluate(linear, x, trial.key)[1]
     same = jax.tree.map(np.array_equal, X, again)
     require(all(jax.tree.leaves(same)), "points() differs between two calls with the same key")
@@ -177,7 +181,9 @@ def _quadratic(trial: ProbingTrial) -> None:
     """It changes by as much as the points are away, times the second derivative."""
     found, moved = trial.means(quadratic)
     size = trial.slope(quadratic).size
+    # The largest that the second derivative can add along one axis: its row sum.
     curvature = np.max(np.sum(np.abs(matrix(size).T @ np.diag(CT) @ matrix(size)), 1))
+    # The bound is capped: a bridge with huge steps is not to pass with any derivative at all.
     truth = trial.slope(quadratic)
     allowed = curvature * moved / np.max(np.abs(truth))
     require_mean("the derivative of a quadratic function", found, truth, rounding=1e-6 + min(float(allowed), 0.2))
@@ -187,6 +193,7 @@ def _mean_over_a_wave(trial: ProbingTrial) -> None:
     """On a function that is curved on the scale of its points."""
     if not trial.bridge.facts.unbiased:
         raise NotApplicable("facts.unbiased is False")
+    # Curved on the scale of its own steps: a bias of second order in the step cannot hide.
     f = functools.partial(wave, max(trial.means(linear)[1], 1e-3))
     require_mean("the derivative of sin(x / size of its moves)", trial.means(f)[0], trial.slope(f), rounding=1e-6)
 
@@ -204,6 +211,7 @@ def _evaluations(trial: ProbingTrial) -> None:
 def _cotangent(trial: ProbingTrial) -> None:
     x = trial.x()
     bridge, X, Y, y = trial.evaluate(quadratic, x, trial.key)
+    # The host gives rows once, and JAX transposes what follows: that is right only where it is linear.
     one, two, both = (
         np.asarray(flat(bridge.combine(x, X, Y, cotangent("float32", ct), y=y)))
         for ct in ((1.0, 0.0), (0.0, 1.0), (2.0, -3.0))
@@ -221,6 +229,7 @@ def _transpose(trial: ProbingTrial) -> None:
     def combine(ct):
         return bridge.combine(x, X, Y, ct, y=y)
 
+    # <combine(ct), v> = <ct, combine^T(v)>, whatever the bridge.
     (tangent,) = jax.linear_transpose(combine, cotangent("float32"))(v)
     along = float(jnp.sum(flat(combine(cotangent("float32"))) * flat(v)))
     forward = float(jnp.sum(flat(tangent) * flat(cotangent("float32"))))
@@ -236,6 +245,7 @@ def _drop_points(trial: ProbingTrial) -> None:
     same = flat(bridge.combine(x, X, Y, cotangent("float32"), y=y, kept=jnp.ones(n, bool)))
     require(np.allclose(whole, same, rtol=1e-3, atol=1e-4), "with every point kept it is not what it is without `kept`")
     kept = np.arange(n) % n != n - 1
+    # NaN times 0 is NaN: a dropped row has to be left out by `where`, not by a weight of 0.
     with_rubbish = [
         flat(
             bridge.combine(
@@ -247,6 +257,7 @@ def _drop_points(trial: ProbingTrial) -> None:
     require(np.array_equal(*with_rubbish, equal_nan=True), "what a dropped row holds changes the derivative")
     if bridge.usable(kept):
         require(np.all(np.isfinite(with_rubbish[0])), "usable() says that enough is left, and the derivative is NaN")
+    # NaN, not 0: with no point there is no gradient, and 0 would be a silent wrong one.
     nothing = flat(bridge.combine(x, X, Y, cotangent("float32"), y=y, kept=jnp.zeros(n, bool)))
     require(not np.any(np.isfinite(nothing)), "with no point kept the derivative is not NaN")
 
@@ -260,6 +271,7 @@ def _fill_dropped_rows(Y: PyTree[Array], kept: np.ndarray, rubbish: float) -> Py
 def _usable(trial: ProbingTrial) -> None:
     bridge, X, _, _ = trial.evaluate(linear, trial.x(), trial.key)
     n = len(jax.tree.leaves(X)[0])
+    # A plain bool, on the host: it is asked before anything is compiled.
     all_kept, none_kept = bridge.usable(np.ones(n, bool)), bridge.usable(np.zeros(n, bool))
     require(all_kept is True and none_kept is False, f"usable() is {all_kept} of all points, {none_kept} of none")
 
@@ -294,6 +306,7 @@ def _black_box(trial: ProbingTrial) -> None:
 
 
 def _second_derivative(trial: ProbingTrial) -> None:
+    # A derivative from noisy points has no derivative of its own that could be right.
     slope = jax.grad(lambda x: _box(trial)(x, key=trial.key))
     try:
         jax.eval_shape(jax.grad(lambda x: jnp.sum(flat(slope(x)))), trial.x())

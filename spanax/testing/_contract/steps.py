@@ -28,7 +28,9 @@ OPERATIONS: dict[str, Callable[..., Array]] = {
 }
 # Quick to compile, and to run without compiling: what is dear is tried on these, if the bridge takes them.
 QUICK = ("greater", "argmax")
+# Sorting and argmax have no direction of their own.
 RISING = ("floor", "round", "greater")  # element by element, so that no derivative may be negative on the whole
+# No two alike and none at a step, so that each operation is differentiable here as it stands.
 X = np.array([0.35, -0.62, 1.17, 0.81])
 # At steps and ties, far from them, large and small.
 EXTREMES = ([0.5, 1.0, 0.0, -0.5], [2.0, 2.0, 2.0, 2.0], [50.0, -50.0, 1e3, -1e3], [1e-3, -1e-3, 1e-6, 0.0])
@@ -75,6 +77,7 @@ def _values_and_slopes(bridge: Step, names: tuple[str, ...], x, keys):
 def _weighted_sum(bridge: Step, name: str, x: Float[Array, " 4"], key) -> tuple[Float[Array, ""], Array]:
     """The results, with unequal weights: that those of one-hot weights do not sum to 1."""
     value = OPERATIONS[name](x, via=bridge, key=key)
+    # With equal weights the sum of a softmax would be constant, and any derivative of it right.
     weights = jnp.linspace(0.5, 1.5, value.size, dtype=value.dtype).reshape(value.shape)
     return jnp.sum(value * weights), value
 
@@ -100,6 +103,7 @@ class StepTrial:
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
+        # A bridge may be for one operation only: what it refuses with an error that says so is no fault.
         taken = tuple(name for name in OPERATIONS if self.refusal(name) is None)
         if not taken:
             raise NotApplicable("it takes none of the operations")
@@ -118,6 +122,7 @@ class StepTrial:
     def relaxed_operations(self) -> tuple[str, ...]:
         """The operations whose value is not the hard one, but for the rounding of hard + soft - soft."""
         with jax.enable_x64(True):
+            # In float64: straight-through values are hard + soft - soft, which is exact but for rounding.
             exact = {name: OPERATIONS[name](jnp.asarray(X)) for name in self.names}
         found = self.run("float64")
         return tuple(n for n in self.names if not np.allclose(found[n][0][1], exact[n][None], rtol=0, atol=1e-12))
@@ -158,6 +163,7 @@ def _shapes(trial: StepTrial) -> None:
 def _jit_and_vmap(trial: StepTrial) -> None:
     for name in trial.quick:
         (_, values), slopes = trial.run("float32")[name]
+        # Key 1 of the batch, by itself: a bridge that mixes up the keys of a batch differs here.
         differentiated = jax.value_and_grad(_weighted_sum, argnums=2, has_aux=True)
         (_, value), slope = differentiated(trial.bridge, name, jnp.asarray(X, "float32"), trial.keys[1])
         close = np.allclose(value, values[1], rtol=1e-4, atol=1e-5) and np.allclose(
@@ -167,6 +173,7 @@ def _jit_and_vmap(trial: StepTrial) -> None:
 
 
 def _modes(trial: StepTrial) -> None:
+    # Any direction would do; unequal numbers, so that a transposed Jacobian shows.
     v = np.array([0.4, -1.0, 0.7, 0.3])
     for name in trial.names:
         forward, reverse = _both_modes(
@@ -194,6 +201,7 @@ def _extremes(trial: StepTrial) -> None:
 
 def _slopes_over_a_unit(trial: StepTrial) -> dict[str, np.ndarray]:
     """Of each operation, the derivatives at points across [0, 1]: steps of floor, round and greater lie there."""
+    # Across a whole period of floor and round, so that a derivative that lives near steps only is met.
     points = [tuple(t + 0.01 * np.arange(4)) for t in np.linspace(0, 0.96, 9)]
     return {n: np.concatenate([trial.run("float64", x)[n][1] for x in points]) for n in trial.names}
 
@@ -206,6 +214,7 @@ def _silent_zero(trial: StepTrial) -> None:
 def _direction(trial: StepTrial) -> None:
     rising = {name: slopes for name, slopes in _slopes_over_a_unit(trial).items() if name in RISING}
     for name, slopes in rising.items():
+        # On the whole, not at each point: finite differences of a step may be negative somewhere by noise.
         require(np.mean(slopes) > 0, f"{name} rises, and its derivative is not positive on the whole")
     if not rising:
         raise NotApplicable("it takes none of " + ", ".join(RISING))
@@ -213,6 +222,7 @@ def _direction(trial: StepTrial) -> None:
 
 def _claims_no_unbiasedness(trial: StepTrial) -> None:
     """The derivative of a hard operation itself is 0 almost everywhere, and nothing else is unbiased for it."""
+    # One bridge may serve draws, for which it can be unbiased, and steps, for which nothing is.
     if isinstance(trial.bridge, Drawing):
         raise NotApplicable("its facts are those of draws as well")
     require(
@@ -244,6 +254,7 @@ def _second_derivative(trial: StepTrial) -> None:
             raised.append(name)
         else:
             require(orders != 1, f"facts.orders is 1, and a second derivative of {name} does not raise SpanaxError")
+    # Only what is smooth in the mean has a second derivative that can be right.
     if not raised and trial.relaxed_operations and "nothing" not in trial.bridge.facts.unbiased_for:
         found = _check_derivative(
             trial,

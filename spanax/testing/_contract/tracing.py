@@ -28,6 +28,7 @@ def _settings(bridge: Bridge, use: Callable[[Any], Any]) -> None:
     if not jax.tree.leaves(bridge):
         raise NotApplicable("no field of it is a leaf")
     try:
+        # Traced, not run: what fails under jit fails while it is traced.
         eqx.filter_eval_shape(use, jax.tree.map(jnp.asarray, bridge))
     except NotApplicable:
         raise
@@ -46,6 +47,7 @@ def _leaks(bridge: Bridge, use: Callable[[Any], Any]) -> None:
     except NotApplicable:
         raise
     except Exception as error:
+        # Other errors have checks of their own, with better words.
         leaked = "leak" in str(error).lower()
         require(not leaked, "it keeps a traced array after its call, in a global, a list or a cache: return it instead")
 
@@ -53,6 +55,7 @@ def _leaks(bridge: Bridge, use: Callable[[Any], Any]) -> None:
 @contextlib.contextmanager
 def _small_heap() -> Iterator[None]:
     """JAX looks through all objects for those that hold a leaked one, which takes minutes in a large process."""
+    # Somebody else may have frozen the heap: then it stays so.
     alone = gc.get_freeze_count() == 0
     gc.freeze()
     try:

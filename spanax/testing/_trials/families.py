@@ -79,6 +79,7 @@ def _normals(theta):
 
 def _bernoulli_outcomes(theta):
     z = jnp.asarray([[0, 0], [0, 1], [1, 0], [1, 1]], theta.dtype)
+    # Enumerated by hand, without the distribution's own log_prob, which bridges use: the reference is independent.
     p = jax.nn.sigmoid(theta)[None]
     return z, jnp.prod(jnp.where(z > 0, p, 1 - p), axis=1)
 
@@ -92,6 +93,7 @@ def _categorical_outcomes(theta):
 
 def _normal_outcomes(theta):
     """Gauss-Hermite: exact to rounding for the costs of this file, at the parameters of this file."""
+    # 48 nodes: the costs are sines of a few units of the standard deviation.
     points, weights = np.polynomial.hermite_e.hermegauss(48)
     z = theta[0] + jnp.exp(theta[1]) * jnp.asarray(points, theta.dtype)
     return z[:, None], jnp.asarray(weights / weights.sum(), theta.dtype)
@@ -139,11 +141,13 @@ NORMAL = Family(
 )
 FAMILIES = (BERNOULLI, CATEGORICAL, NORMAL)
 
+# The linear part shows direction and scale; the curved one is neither even nor odd, so that no symmetry cancels an error.
 LINEAR, CURVED = (1.0, 0.0), (0.5, 1.0)  # what of the cost: the linear part, the rest
 
 
 def cost(u: Float[Array, ""], theta: Float[Array, " d"], mix: Float[Array, " 2"]) -> Float[Array, ""]:
     """Linear in u, or neither linear nor quadratic and with a part that depends on theta as well, without the draw."""
+    # The last term depends on theta and not on the draw: its derivative is not to be bridged, nor to be lost.
     curved = jnp.sin(2 * u + 0.4) + 0.5 * u * jnp.sin(theta[1]) + 0.3 * jnp.cos(theta[0])
     return mix[0] * u + mix[1] * curved
 
@@ -172,6 +176,7 @@ def expected_joint(family: Family, theta, second: Callable[[Array, Array], Array
     weights, p = family.outcomes(theta)
 
     def rest(u):
+        # An expectation inside an expectation: the second draw's law depends on the first.
         more, q = family.outcomes(second(theta, u))
         return jnp.sum(q * jax.vmap(joint, (None, 0, None))(u, _u(family, more), theta))
 

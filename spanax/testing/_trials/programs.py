@@ -36,6 +36,7 @@ def two_draws(bridge: Drawing, family: Family, theta, key) -> Float[Array, ""]:
     """The parameters of the second draw depend on the first."""
 
     def program(theta, *, key):
+        # A bridge that uses one key for two purposes correlates these two draws.
         first, second = jax.random.split(key)
         u = family.u(sample(first, family.make(theta), via=bridge), theta.dtype)
         v = family.u(sample(second, family.make(later(theta, u)), via=bridge), theta.dtype)
@@ -52,6 +53,7 @@ def in_a_loop(bridge: Drawing, family: Family, theta, key) -> Float[Array, ""]:
             u = family.u(sample(key, family.make(theta), via=bridge), theta.dtype)
             return (before[1], u), None
 
+        # Both draws are carried to the end, so that the cost joins iterations.
         start = (jnp.zeros((), theta.dtype),) * 2
         (u, v), _ = lax.scan(iteration, start, jax.random.split(key))
         return joint(u, v, theta)
@@ -77,6 +79,7 @@ def values_and_gradients(
         def f(theta):
             return program(bridge, family, theta, *extra, key)
 
+        # Everything in one program and for all keys at once: compiling is most of what a check costs.
         value, gradient = jax.value_and_grad(f)(theta)
         return (value, gradient, second_derivative(f, theta)) if second else (value, gradient)
 

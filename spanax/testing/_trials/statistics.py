@@ -20,9 +20,11 @@ def require_mean(what: str, drawn: np.ndarray, truth: Any, *, rounding: float, s
     """
     drawn, truth = np.asarray(drawn, np.float64), np.asarray(truth, np.float64)
     require(np.all(np.isfinite(drawn)), f"{what} is NaN or infinite in {_share(~np.isfinite(drawn))} of the draws")
+    # By the sample's own spread: the draws are many enough for it to be known to a percent.
     error = LIMIT * np.std(drawn, axis=0) / np.sqrt(len(drawn))
     size = max(float(np.max(np.abs(truth))), scale)
     mean = drawn.mean(axis=0)
+    # The worst element decides; the limit is wide enough for the number of elements there are here.
     off = np.abs(mean - truth) - error - rounding * (size + np.max(np.abs(mean)))
     k = np.unravel_index(np.argmax(off), off.shape)
     require(

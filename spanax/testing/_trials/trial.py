@@ -22,6 +22,7 @@ class DrawTrial:
 
     def __init__(self, bridge: Drawing, key: Key[Array, ""], draws: int):
         self.bridge, self.keys = bridge, jax.random.split(key, draws)
+        # Per object, not per class: many checks ask for the same runs, and a class's cache would keep every bridge alive.
         self.gradients = functools.cache(self._gradients)
         self.weights = functools.cache(self._weights)
         self.refusal = functools.cache(self._refusal)
@@ -48,6 +49,7 @@ class DrawTrial:
         f = self.estimate(one_draw, family, jnp.asarray(CURVED))
         differentiated = jax.grad(f) if order == 1 else functools.partial(second_derivative, f)
         try:
+            # The draw by itself first: a refusal there needs no gradient, and has the clearer message.
             jax.eval_shape(lambda k: self.bridge.draw(k, family.make(theta)), self.keys[0])
             jax.eval_shape(differentiated, theta)
         except Exception as error:
@@ -58,6 +60,7 @@ class DrawTrial:
         self, program: Callable, family: Family, dtype: str = "float64", theta: Numbers | None = None, mix=None
     ) -> tuple[np.ndarray, ...]:
         """Values (n,), gradients (n, d), and in float64 second derivatives (n, d) of `one_draw`, where there are any."""
+        # Second derivatives are taken in the same run as the first, and only where the bridge has them.
         second = program is one_draw and dtype == "float64" and self.refusal(family, 2) is None
         with jax.enable_x64(dtype == "float64"):
             at = jnp.asarray(theta or family.theta, dtype)
