@@ -76,7 +76,10 @@ def _draw_curve(ax: Axes, curve: Curve, colour: str, marker: str) -> None:
     steps, elbos, errors = (np.asarray(x, float) for x in (curve.steps, curve.elbos, curve.errors))
     # Faint: eight bands lie over each other.
     ax.fill_between(steps, elbos - errors, elbos + errors, color=colour, alpha=0.12, linewidth=0)
-    look = {"linestyle": "--" if curve.biased else "-", "markerfacecolor": "white" if curve.biased else colour}
+    look: dict[str, Any] = {
+        "linestyle": "--" if curve.biased else "-",
+        "markerfacecolor": "white" if curve.biased else colour,
+    }
     every = max(1, len(steps) // 8)
     ax.plot(steps, elbos, color=colour, marker=marker, markevery=every, markersize=5.5, linewidth=1.6, **look)
 
