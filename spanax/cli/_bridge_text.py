@@ -21,7 +21,9 @@ def bridges_of(texts: Sequence[str]) -> dict[str, list[Any]]:
     for text in texts:
         name, _, bridges = (piece.strip() for piece in text.partition("="))
         if not name or not bridges or "(" in name:
-            raise SpanaxError(f"--via {text!r} is no name and bridges", '--via "z=DisARM(),LeaveOneOut(4)"', where="")
+            raise SpanaxError(
+                f"--via {text!r} is not a name and bridges", '--via "z=DisARM(),LeaveOneOut(4)"', where=""
+            )
         if name in found:
             raise SpanaxError(
                 f"--via names {name!r} twice", f'--via "{name}=..., ..." with all of its bridges', where=""
@@ -32,7 +34,7 @@ def bridges_of(texts: Sequence[str]) -> dict[str, list[Any]]:
 
 def _parse_bridges(text: str) -> list[Any]:
     try:
-        # Parsed as a tuple, so that commas inside of arguments are Python's own business.
+        # Parsed as a tuple, so that commas inside arguments are Python's own business.
         tree = ast.parse(f"({text},)", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise SpanaxError(f"--via {text!r} cannot be read: {error}", "DisARM(),LeaveOneOut(4)", where="") from error

@@ -45,7 +45,7 @@ class Integral:
     error: jax.Array
     failed: jax.Array  # the tolerance was not reached
     rough: jax.Array  # neither was it by the derivative
-    jumps: jax.Array  # inside of the range, not at its points
+    jumps: jax.Array  # inside the range, not at its points
 
 
 # g(consts, ends, piece, u): the integrand on the unit interval of one piece of the range.
