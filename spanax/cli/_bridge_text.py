@@ -19,6 +19,7 @@ def bridges_of(texts: Sequence[str]) -> dict[str, list[Any]]:
     """
     found: dict[str, list[Any]] = {}
     for text in texts:
+        # At the first =, as arguments of a bridge may have one, too.
         name, _, bridges = (piece.strip() for piece in text.partition("="))
         if not name or not bridges or "(" in name:
             raise SpanaxError(
@@ -48,7 +49,7 @@ def _bridge(node: ast.expr) -> Any:
     if isinstance(node, ast.Name):
         raise SpanaxError(f"--via {text} is not called", f"{text}()", where="")
     if not isinstance(node, ast.Call):
-        raise SpanaxError(f"--via {text!r} is no bridge", "DisARM()", "spanax bridges lists all", where="")
+        raise SpanaxError(f"--via {text!r} is not a bridge", "DisARM()", "spanax bridges lists all", where="")
     bridge = _bridge_class(node.func)
     given = [_value(argument) for argument in node.args]
     settings = {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg is not None}
@@ -68,7 +69,7 @@ def _bridge_class(node: ast.expr) -> type[Any]:
         # A misspelt name is nearly always one of these.
         near = get_close_matches(name, known, 3, cutoff=0.5)
         raise SpanaxError(
-            f"--via: {name!r} is no bridge", *(f"{match}()" for match in near), "spanax bridges lists all", where=""
+            f"--via: {name!r} is not a bridge", *(f"{match}()" for match in near), "spanax bridges lists all", where=""
         )
     return known[name]
 
@@ -81,7 +82,7 @@ def _value(node: ast.expr) -> Any:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError) as error:
         raise SpanaxError(
-            f"--via: the argument {ast.unparse(node)!r} is no literal",
+            f"--via: the argument {ast.unparse(node)!r} is not a literal",
             "a number, True, False, None or a string",
             where="",
         ) from error

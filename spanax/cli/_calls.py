@@ -22,7 +22,7 @@ FORMS = "a tuple of arguments, a dict of keyword arguments, or a function withou
 
 def positions(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise typer.BadParameter(f"{text!r} is no list of positions, such as 0 or 0,2")
+        raise typer.BadParameter(f"{text!r} is not a list of positions, such as 0 or 0,2")
     return tuple(map(int, text.split(",")))
 
 
@@ -40,7 +40,7 @@ def check_positions(argnums: tuple[int, ...], args: tuple, args_name: str) -> No
 def load_function(name: str) -> Callable[..., Any]:
     function = _load(name)
     if not callable(function):
-        raise SpanaxError(f"{name} is no function: it is {_a(function)}", where="")
+        raise SpanaxError(f"{name} is not a function: it is {_a(function)}", where="")
     return function
 
 
@@ -49,12 +49,14 @@ def load_value(name: str) -> Any:
     value = _load(name)
     if callable(value):
         with explain_failure(f"calling {name}() failed"):
+            # Arguments may be large or need jax: a function makes them when they are needed, and not on import.
             value = value()
     return value
 
 
 def _load(name: str) -> Any:
     """The object that `package.module:dotted.name` names."""
+    # A colon, as in entry points: a dot would leave open where the module ends.
     module, colon, path = name.partition(":")
     if not (module and colon and path):
         raise SpanaxError(

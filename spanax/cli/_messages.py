@@ -27,6 +27,7 @@ WIDEST, NARROWEST = 120, 20  # columns
 def report_errors(show_traceback: bool) -> Iterator[None]:
     """Work whose errors and interruption end the command with a message and a status; what it prints goes to stderr."""
     try:
+        # stdout is for the result alone, which may be piped into a parser.
         with Work(), redirect_stdout(sys.stderr):
             yield
     except KeyboardInterrupt as error:
@@ -58,7 +59,9 @@ def explain_failure(what: str) -> Iterator[None]:
     try:
         yield
     except SpanaxError as error:
-        if error.where.startswith(os.path.dirname(typer.__file__)):  # who called Spanax is no place of the user's
+        if error.where.startswith(
+            os.path.dirname(typer.__file__)
+        ):  # who called Spanax is not a place in the user's code
             raise SpanaxError(error.problem, *error.remedies, where="") from error
         raise
     except (Exception, SystemExit) as error:

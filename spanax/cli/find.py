@@ -42,6 +42,7 @@ def find(
     """
     with report_errors(show_traceback):
         call = _call(function, args, argnums)
+        # Both reports before anything is printed: an error in the second leaves no half of an answer.
         gaps = _gaps(call, nan)
         found = _jumps(call, radius, seed) if jumps else None
     typer.echo(_object(gaps, found) if as_json else _text(gaps, found))
@@ -98,6 +99,7 @@ def _of_chosen(call: _Call) -> Callable[..., Any]:
     def of_chosen(*chosen):
         args = list(call.args)
         for number, value in zip(call.argnums, chosen, strict=True):
+            # By position, whatever the names: the report counts the same way.
             args[number] = value
         return call.function(*args, **call.kwargs)
 

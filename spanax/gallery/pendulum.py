@@ -81,6 +81,7 @@ def run(
     if trained is None:
         return Result(settings, None, None, this.interrupted, (this.report(),))
     this.stage("judging")
+    # Judged by whole episodes in Gymnasium, not by the 40 steps that it was trained on.
     training = figures("BPTT", via, batch, trained)
     judgement = Regret(**asdict(judge("Pendulum-v1", env, trained.policy, STARTS)))
     this.stage("drawing")
@@ -93,6 +94,7 @@ def run(
 
 
 def _train(env: control.Pendulum, via: control.BPTT, settings: Settings) -> control.Result:
+    # The policy's weights and the starts by different keys, so that one can be changed without the other.
     first, rest = jax.random.split(jax.random.key(settings.seed))
     policy = control.MLPPolicy(env, key=first)
     return control.train(env, policy, via=via, key=rest, updates=settings.updates, batch=settings.batch)

@@ -64,9 +64,11 @@ class GradientCheck:
         """
         from scipy.special import stdtrit
 
+        # Two-sided along each direction: an error may have either sign.
         tests = 2 * len(self.directions)
         # Two-sided, Bonferroni over the directions.
         quantile = -stdtrit(self.draws - 1, LEVEL / tests) if self.draws > 1 else 0.0
+        # Rare jumps limit what can be seen as well: an error that only they would show needs about extremes/draws.
         unseen = self.extremes * np.log(tests / 2 / LEVEL) / self.draws
         quantile = np.maximum(quantile * self.standard_errors, unseen if self.draws > 1 else 0.0)
         error = quantile + _BEYOND * self.standard_errors + 2 * self.tolerances
@@ -75,6 +77,7 @@ class GradientCheck:
 
     @property
     def _zero(self) -> Bool[np.ndarray, " k"]:
+        # With its noise added: a slope that is small by chance only is not 0.
         largest = np.maximum(np.abs(self.slopes), np.abs(self.changes))
         return largest + self.standard_errors <= self.tolerances
 
@@ -219,6 +222,7 @@ def check_gradient(
     program.check(key, where)
     for_pilot, for_lines, for_draws = jax.random.split(key, 3)
     # Without a key there is nothing to average: one gradient and one difference, compared to rounding.
+    # Other keys choose the step than those that are tested: a step chosen on the same draws would favour agreement.
     count = draws if program.is_random else 1
     pilot = jax.random.split(for_pilot, max(1, round(PILOT * count)))
     along = lines(program, program.mean_gradient(pilot), for_lines, directions, leaves)
@@ -231,6 +235,7 @@ def _verdict(
     program: Objective, along: Lines, found: Differences, tolerances: np.ndarray, extremes: np.ndarray, pilot: int
 ) -> GradientCheck:
     n = len(found.slopes)
+    # One gradient in a thousand that is NaN ruins a training: it fails the check whatever the mean of the others.
     finite = np.all(np.isfinite(found.slopes), axis=1)
     with np.errstate(all="ignore"):
         differences = found.slopes - found.changes
@@ -270,6 +275,7 @@ def _p_values(difference, standard_error, tolerance, extreme, draws: int) -> Flo
     """
     from scipy.special import stdtr
 
+    # Only what is beyond rounding and the step's own error speaks against the gradient.
     beyond = np.maximum(np.abs(difference) - tolerance, 0)
     if draws == 1:
         return np.where(beyond > 0, 0.0, 1.0)

@@ -115,11 +115,13 @@ def compare(
     for_truth, for_candidates = jax.random.split(key)
     sites = draws_of(f, args, kwargs, key)
     given, warnings = candidates(f, vias, sites, where)
+    # Of whole functions nothing is known before their gradients are: the leaves are found from those.
     of_draws = leaves_of_draws(f, arguments, key) if given[0].via is not None else []
     problem = Problem(f, arguments, sites, for_truth, draws, where, judged_by, of_draws)
     return compare_candidates(given, problem, truth, for_candidates, accuracy, warnings)
 
 
 def _check_numbers(draws: Any, accuracy: Any) -> None:
+    # A NumPy integer is fine, too: numbers of draws often come out of a computation.
     check_whole("compare(draws", int(draws) if isinstance(draws, np.integer) else draws, LEAST)
     check_positive("compare(accuracy", accuracy, "a positive number: a share of the gradient's norm")

@@ -87,12 +87,14 @@ def recommend(
     check_key(key)
     check_positive("recommend(budget_seconds", budget_seconds, "a positive number of seconds")
     kwargs = join_keywords(keywords, kwargs)
+    # An expectation hides its program's draws; the search puts other bridges at them.
     f = getattr(f, "expectation_of", f)
     arguments = Arguments.of(f, args, kwargs, argnums, where)
     judged_by = groups_of(arguments, groups, where)
     draws = draws_of(f, args, kwargs, key)
     if not draws:
         raise _without_draws(f, args, with_key(f, jax.random.fold_in(key, 1), args, kwargs), argnums)
+    # A bridge is put in by its draw's name: without one it cannot be exchanged.
     unnamed = list(dict.fromkeys(draw.where for draw in draws if draw.name is None))
     if all(draw.name is None for draw in draws):
         raise SpanaxError(
@@ -121,6 +123,7 @@ def _affordable(finalists: Ranking, seconds: float) -> tuple[Ranking, int]:
     """As many of the finalists, the best one in any case, and as many draws of each as there is time for."""
     fewest, most = DRAWS
     while True:
+        # The comparison traces its candidates anew, so that their compilation counts again.
         each, compiling = [trial.second for _, trial in finalists], [trial.compiling for _, trial in finalists]
         # Seconds for one more draw of all of them: the candidates', and the reference's, which has more draws and may
         # be the slowest.
@@ -128,6 +131,7 @@ def _affordable(finalists: Ranking, seconds: float) -> tuple[Ranking, int]:
         count = min((seconds - sum(compiling) - max(compiling)) / one, most)
         if count >= fewest or len(finalists) == 1:
             return finalists, int(max(count, fewest))
+        # Fewer candidates rather than fewer draws: too few would leave every verdict undecided.
         finalists = finalists[:-1]
 
 
@@ -151,6 +155,7 @@ def _without_draws(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequen
     """For a program without `sx.sample`: what is known about its hard steps."""
     report = find_gaps(f, *args, argnums=argnums, **kwargs)
     problem = "f has no draws (sx.sample) whose bridges could be chosen"
+    # What the user stopped on purpose needs no bridge.
     gaps = [gap for gap in report.gaps if gap.kind != "intended"]
     if not gaps:
         remedies = ["jax.grad(f)"] if report.verdict == "alive" else []

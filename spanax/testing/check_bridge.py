@@ -72,6 +72,7 @@ def check_bridge(
     ((), True)
     """
     _check_arguments(bridge, draws, f, x)
+    # A fixed key: a test that fails today fails tomorrow as well, and on every machine.
     key = jax.random.key(0) if key is None else key
     check_key(key)
     # Importing it changes the filters of warnings, which the check of global settings would take for the bridge's doing.
@@ -79,6 +80,7 @@ def check_bridge(
     before, fields = general.settings(), jax.tree.flatten(bridge)
     found = outcomes(general.checks(bridge))
     found += _of_draws_and_steps(bridge, key, draws)
+    # A bridge may be of several kinds: each of them is checked.
     if isinstance(bridge, Probing):
         found += outcomes(probing.checks(bridge, key, draws // 10, x))
     if isinstance(bridge, Manual):
@@ -111,6 +113,7 @@ def _of_draws_and_steps(bridge: Bridge, key: Key[Array, ""], draws: int) -> tupl
 
 def _check_arguments(bridge: Any, draws: Any, f: Any, x: Any) -> None:
     if not isinstance(bridge, Bridge):
+        # The class instead of an instance is the most common slip.
         instance = (
             f"{bridge.__name__}()"
             if isinstance(bridge, type)

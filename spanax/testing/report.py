@@ -71,6 +71,7 @@ class Report:
 
     def __str__(self) -> str:
         skipped = [o for o in self.outcomes if o.skipped is not None]
+        # Counts first: a reader of a log sees them without scrolling.
         counts = f"{len(self.passed)} checks passed, {len(self.failed)} failed, {len(skipped)} did not apply"
         lines = _wrap(f"{self.bridge}: {counts}", "")
         problems: dict[str, list[str]] = {}
@@ -130,6 +131,7 @@ def outcome(name: str, check: Callable[[], None]) -> Outcome:
         return Outcome(name, problem=str(broken))
     # A bridge is a user's code: whatever it raises is a finding, and the other checks still have to run.
     except Exception as error:
+        # JAX's errors go on for pages; their first line says what was wrong.
         first = (str(error).splitlines() or [""])[0]
         return Outcome(name, problem=f"{type(error).__name__}: {first}")
     return Outcome(name)

@@ -188,7 +188,7 @@ def test_a_gradient_that_is_zero_here_is_said():
         ("exits:f", "thing:one", "importing exits failed: SystemExit: 0"),
         ("thing:ded", "thing:one", "(a) thing:dead"),
         ("thing:Model.iner", "thing:one", "thing:Model has no 'iner'"),
-        ("thing:array", "thing:one", "thing:array is no function"),
+        ("thing:array", "thing:one", "thing:array is not a function"),
         ("thing:dead", "thing:ones", "(a) thing:one"),
         ("thing:dead", "thing:array", "a tuple of arguments, a dict of keyword arguments"),
         ("thing:dead", "thing:two", "thing:two does not fit thing:dead(w): too many positional arguments"),

@@ -53,10 +53,10 @@ def test_pictures_are_written(tiny):
 def test_without_gymnasium_our_own_pendulum_judges_alike(monkeypatch):
     env, policy = control.Pendulum(), control.MLPPolicy(control.Pendulum(), key=jax.random.key(0))
     starts = pendulum.STARTS[:5]
-    theirs = judging.judged("Pendulum-v1", env, policy, starts)
+    theirs = judging.judge("Pendulum-v1", env, policy, starts)
     monkeypatch.setattr(judging, "find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "gymnasium", None)
-    ours = judging.judged("Pendulum-v1", env, policy, starts)
+    ours = judging.judge("Pendulum-v1", env, policy, starts)
     assert (theirs.judge, ours.judge) == ("Gymnasium's Pendulum-v1", "Spanax's Pendulum")
     np.testing.assert_allclose([ours.mean, ours.worst], [theirs.mean, theirs.worst], rtol=1e-3)  # ours in float32
 

@@ -12,6 +12,7 @@ import pytest
 import spanax as sx
 from spanax.gallery import vae
 from spanax.gallery._vae import digits
+from spanax.gallery._vae.figures import Curve, keep_apart, learning_curves
 from spanax.gallery._vae.model import LATENTS, VAE, BernoulliLatents, GaussianLatents, elbos
 from spanax.gallery._vae.training import Training, setup
 from spanax.gallery.names import VaeBridge
@@ -154,3 +155,23 @@ def test_kl_is_that_of_its_samples(latents):
     zs = posterior.sample(jax.random.key(1), (4000,))
     ratios = posterior.log_prob(zs) - prior.expand((LATENTS,)).to_event(1).log_prob(zs)
     assert abs(np.mean(ratios) - latents.kl(encoded)) < 4.5 * np.std(ratios) / math.sqrt(4000)
+
+
+def test_names_at_the_ends_of_curves_keep_apart_and_below_the_top():
+    assert keep_apart([0.1, 0.5], 0.05) == pytest.approx([0.1, 0.5])
+    heights = keep_apart([0.3, 0.31, 0.32, 0.97, 0.98], 0.05)
+    assert np.all(np.diff(heights) > 0.05 - 1e-9) and heights[-1] <= 1
+    assert np.mean(heights[:3]) == pytest.approx(0.31)  # moved both ways
+
+
+def test_the_curves_say_which_bridges_are_biased(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **options: drawn.append(figure))
+    curves = {"exact": Curve([100, 200], [-30.0, -20.0], [0.5, 0.4], False)}
+    curves["relaxed"] = Curve([100, 200], [-28.0, -20.1], [0.5, 0.4], True)
+    learning_curves(tmp_path / "curves.png", curves, 297)
+    (ax,) = drawn[0].axes
+    assert [text.get_text() for text in ax.texts] == ["relaxed (biased)", "exact"]
+    assert [line.get_linestyle() for line in ax.lines] == ["-", "--"] and len(ax.collections) == 2

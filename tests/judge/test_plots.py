@@ -1,14 +1,22 @@
 """The picture of a comparison, looked at through matplotlib's own objects."""
 
+import dataclasses
+import html
 import math
+import re
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+import spanax as sx
 from spanax import SpanaxError
 from spanax.judge import plots
+from spanax.judge._show.charts import WIDTH, bias_chart, histogram_charts, ticks, time_chart
 from spanax.judge._show.histograms import shown_range
 from spanax.judge._show.plane import MARKERS
 from spanax.judge._show.scale import scale_of
@@ -242,3 +250,51 @@ def test_the_truths_own_error_is_a_band_with_a_name(tmp_path):
     assert "standard error of its own of 0.02 (2%)" in str(with_error)
     exact = plots.figure_of(comparison(ROWS[1:3]))
     assert not exact.subfigs[0].axes[0].patches and "standard error" not in str(comparison(ROWS[1:3]))
+
+
+# -- the page's charts
+
+
+def test_bars_are_proportional_to_the_times_and_dots_take_over_where_that_cannot_be():
+    def chart(*seconds):
+        times = [dataclasses.replace(r, time_to_accuracy=s) for r, s in zip(ROWS, seconds, strict=False)]
+        return time_chart(times, ACCURACY)
+
+    widths = [float(w) for w in re.findall(r'<rect [^>]*width="([\d.]+)"', chart(1.0, 2.0, 50.0, math.inf))]
+    assert len(widths) == 3 and widths[1] == pytest.approx(2 * widths[0], abs=0.2)
+    assert widths[2] == pytest.approx(50 * widths[0], rel=0.03)
+    logarithmic = chart(1e-3, 1.0)
+    assert "<rect" not in logarithmic and logarithmic.count("<circle") == 2 and "logarithmic" in logarithmic
+
+
+def test_ticks_are_round_and_cover_the_range():
+    assert ticks(0.0, 0.83) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert ticks(-2.4, 2.6)[0] <= -2.4 and ticks(-2.4, 2.6)[-1] >= 2.6
+    assert ticks(0.0, 3e-7)[-1] >= 3e-7
+
+
+def test_the_charts_show_every_candidate_and_keep_their_marks_inside():
+    charts = [
+        bias_chart(ROWS, float(np.linalg.norm(TRUTH)), 0.02, ACCURACY),
+        *histogram_charts(comparison(error=0.02).histograms, [r.label for r in ROWS]),
+    ]
+    assert len(charts) == 3
+    for chart in charts:
+        assert all(html.escape(r.label) in chart for r in ROWS)
+        places = [float(x) for x in re.findall(r'(?:cx="|M|H)(-?[\d.]+)', chart)]
+        assert all(0 <= x <= WIDTH for x in places) and "nan" not in chart
+    assert 'fill="#ccc"' in charts[0] and 'fill="#bbb"' in charts[1] and 'fill="#bbb"' not in charts[2]
+
+
+def test_elements_of_every_leaf_that_the_gap_reaches_are_shown():
+    def f(p, *, key):
+        z = sx.sample(key, dist.Bernoulli(logits=p["large"]).to_event(1), name="z")
+        w = sx.sample(jax.random.fold_in(key, 1), dist.Bernoulli(logits=p["small"][0]), name="w")
+        return 100 * jnp.sum(z) ** 2 + w + jnp.sum(p["smooth"] ** 2)
+
+    point = {"large": jnp.zeros(6), "small": jnp.zeros(2), "smooth": jnp.full(3, 1e3)}
+    vias = {"z": [sx.LeaveOneOut()], "w": [sx.LeaveOneOut(), sx.StraightThrough()]}
+    found = sx.compare(f, point, key=jax.random.key(0), vias=vias, draws=100)
+    names = found.histograms["coordinates"]
+    assert len(names) == 4 and "p['small'][0]" in names and "p['small'][1]" not in names
+    assert sum(name.startswith("p['large']") for name in names) == 3

@@ -165,7 +165,7 @@ def test_the_derivative_of_a_program_that_is_cut_is_no_truth():
         return jnp.round(3 * theta) ** 2
 
     with pytest.raises(
-        sx.SpanaxError, match=r"the derivative of .*hard is no truth: it is dead, cut by round at"
+        sx.SpanaxError, match=r"the derivative of .*hard is not the truth: it is dead, cut by round at"
     ) as error:
         compare(hard, 0.7, key=KEY, vias={"identity": lambda theta: (3 * theta) ** 2})
     assert "truth=" in str(error.value)

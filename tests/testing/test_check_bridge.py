@@ -429,8 +429,8 @@ def test_a_report_fits_the_screen():
 
 
 ERRORS = [
-    ("that is no bridge", lambda: check_bridge(3)),  # pyright: ignore[reportArgumentType]
-    ("that is no bridge", lambda: check_bridge(sx.DisARM)),  # pyright: ignore[reportArgumentType]
+    ("that is not a bridge", lambda: check_bridge(3)),  # pyright: ignore[reportArgumentType]
+    ("that is not a bridge", lambda: check_bridge(sx.DisARM)),  # pyright: ignore[reportArgumentType]
     ("draws=10", lambda: check_bridge(sx.ScoreFunction(), draws=10)),
     ("check_bridge\\(x=", lambda: check_bridge(sx.ScoreFunction(), x=1.0)),
     ("pytree of finite floats", lambda: check_bridge(sx.SPSA(0.1), x=3)),

@@ -32,6 +32,7 @@ def picture(path: Path, learners: Sequence[tuple[Training, Judgement]]) -> None:
         curve = [(training.batch * (i + 1), earned) for i, (_, earned) in enumerate(training.curve)]
         mean = f"mean of {training.batch} episodes" if training.batch > 1 else "each episode"
         label = f"{training.name}, {mean}; then judged (★): {judgement.mean:.0f}"
+        # The judged return stands at the end of the line: training and judging play by different rules.
         at, earned = zip(*curve, (max(training.episodes, 1), judgement.mean), strict=True)
         ax.plot(at, earned, "-", marker=marker, color=colour, markerfacecolor=face, markersize=5, label=label)
         ax.plot(at[-1], earned[-1], "*", color=colour, markersize=16, zorder=3)
@@ -57,6 +58,7 @@ def motion(path: Path, env: control.CartPole, policy: Policy) -> None:
 
     played = jax.jit(lambda state: control.rollout(env, policy, state, STEPS))(jnp.array(START))
     places, angles = np.asarray(played.states[:, 0])[::EVERY], np.asarray(played.states[:, 2])[::EVERY]
+    # Pushes are all or nothing: their mean is what moves the cart.
     pushes = np.convolve(2 * np.asarray(played.actions) - 1, np.full(SMOOTHED, 1 / SMOOTHED), "same")[::EVERY]
     alive = np.asarray(played.alive)[::EVERY]
     long, side = 2 * float(env.length), float(env.x_threshold)

@@ -38,6 +38,7 @@ def picture(path: Path, env: control.Pendulum, policy: Policy, training: Trainin
             linewidth=1.5,
             label=f"from {degrees}°".replace("-", "\N{MINUS SIGN}"),
         )
+    # Whole half turns, so that the lines of upright lie on ticks.
     lowest, highest = (180 * round(edge(np.degrees(angles)) / 180) for edge in (np.min, np.max))
     left.set(
         xlabel="time (s)", ylabel="angle from upright (°)", title="Swinging up", yticks=range(lowest, highest + 1, 90)
@@ -60,6 +61,7 @@ def _curve(ax, training: Training, horizon: int) -> None:
         steps, returns = (np.array(column) for column in zip(*training.curve, strict=True))
         label = f"first {horizon} steps, mean of {training.batch} episodes"
         ax.plot(steps, returns, "o", color="0.7", markersize=3, label=label)
+        # Over 15 updates: single ones differ by the luck of their starts.
         kernel = np.full(min(15, len(steps)), 1 / min(15, len(steps)))
         ax.plot(*(np.convolve(x, kernel, "valid") for x in (steps, returns)), "-", color="0", label="moving mean")
     ax.set(xlabel="steps of the environment", ylabel=f"return of {horizon} steps")
@@ -92,6 +94,7 @@ def motion(path: Path, env: control.Pendulum, policy: Policy) -> None:
 
     def change(number):
         rod.set_data([0, -np.sin(angles[number])], [0, np.cos(angles[number])])
+        # In units of the strongest torque, which is what the motor lacks.
         turn = torques[number] / env.max_torque
         # Around the pivot, from the right (or the left) side over the top: a positive torque turns against the clock.
         ends = 0.42 * np.array([[np.sin(a), np.cos(a)] for a in (1.2 * turn, -1.2 * turn)])

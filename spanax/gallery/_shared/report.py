@@ -21,6 +21,7 @@ def write_report(
         "problem": problem,
         "interrupted": interrupted,
         "settings": settings,
+        # Figures depend on all of these: without them a report cannot be compared with a later one.
         "versions": {name: _version(name) for name in packages},
         "python": platform.python_version(),
         "device": jax.devices()[0].device_kind,

@@ -9,5 +9,6 @@ PACKAGES = {"matplotlib": "matplotlib", "sklearn": "scikit-learn"}
 
 def check_requirements(*modules: str) -> None:
     """Raises `SpanaxError` with the pip command if matplotlib, or one of the other `modules`, is not installed."""
+    # Looked up, not imported: importing matplotlib takes a second, which --help should not wait for.
     if missing := [PACKAGES[module] for module in ("matplotlib", *modules) if find_spec(module) is None]:
         raise SpanaxError(f"the gallery needs {' and '.join(missing)}", *installing("gallery"), where="")

@@ -64,6 +64,7 @@ class Aimer(eqx.Module):
 
 def missed_by(state, action, after) -> Float[Array, ""]:
     """Huber's loss of the miss, in metres: the derivative of a far one is no larger than that of one by half a metre."""
+    # A squared loss would follow the few far misses of the first updates, and forget the rest.
     missed = jnp.abs(after.distance - after.target)
     return jnp.where(missed < NEAR, missed**2 / (2 * NEAR), missed - NEAR / 2)
 

@@ -45,12 +45,12 @@ def misses(
     left.hist(centimetres, bins=np.logspace(low, high, 40).tolist(), color="0.75", edgecolor="0.4", linewidth=0.5)
     lines = {"median": np.median(missed), "mean": np.mean(missed), "95%": np.percentile(missed, 95)}
     for (name, at), dashes in zip(lines.items(), ("-", "--", ":"), strict=True):
-        left.axvline(float(100 * at), linestyle=dashes, color="0", label=f"{name}: {100 * at:.1f} cm")
+        left.axvline(float(100 * at), linestyle=dashes, color="0", label=f"{name}: {100 * at:,.1f} cm")
     left.set(xscale="log", xlabel="miss (cm)", ylabel="throws", title=f"{len(missed):,} targets in reach")
     left.xaxis.set_major_formatter("{x:,g}")
     left.yaxis.set_major_formatter("{x:,.0f}")
     # Below the axes: inside, it would cover bars of one run or another.
-    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, handlelength=2.5)
+    figure.legend(loc="outside lower left", ncols=3, frameon=False, handlelength=2.5)
     # Without the extremes, which would take up most of the greys.
     norm = LogNorm(*np.percentile(centimetres, (2, 98)))
     dots = right.scatter(

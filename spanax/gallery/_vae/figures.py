@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import ArrayLike, Float
@@ -76,12 +76,10 @@ def _draw_curve(ax: Axes, curve: Curve, colour: str, marker: str) -> None:
     steps, elbos, errors = (np.asarray(x, float) for x in (curve.steps, curve.elbos, curve.errors))
     # Faint: eight bands lie over each other.
     ax.fill_between(steps, elbos - errors, elbos + errors, color=colour, alpha=0.12, linewidth=0)
-    look: dict[str, Any] = {
-        "linestyle": "--" if curve.biased else "-",
-        "markerfacecolor": "white" if curve.biased else colour,
-    }
+    dashes, face = ("--", "white") if curve.biased else ("-", colour)
     every = max(1, len(steps) // 8)
-    ax.plot(steps, elbos, color=colour, marker=marker, markevery=every, markersize=5.5, linewidth=1.6, **look)
+    (line,) = ax.plot(steps, elbos, dashes, color=colour, marker=marker, markevery=every, markersize=5.5, linewidth=1.6)
+    line.set_markerfacecolor(face)
 
 
 def _shown_elbos(curves: Sequence[Curve]) -> tuple[float, float]:

@@ -159,6 +159,7 @@ def _step(state: State, images: Float[Array, "n 64"], replicates: int) -> State:
 
 def _next_bridge(via: sx.bridges.Drawing, cost: Float[Array, ""]) -> sx.bridges.Drawing:
     """The bridge for the next step: a moving average takes in the cost of this one."""
+    # Only a moving average learns; every other bridge goes on as it is.
     match via:
         case sx.ScoreFunction(baseline=sx.MovingAverage() as average):
             return sx.ScoreFunction(average.update(cost))

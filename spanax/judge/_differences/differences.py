@@ -75,6 +75,7 @@ def choose_steps(
 
 def _jumps(program: Objective, along: Lines, seen: Float[np.ndarray, " k"], key: Key[Array, ""]) -> np.ndarray:
     """The largest seen on any line, where f may jump on this one: too seldom there, perhaps, for so few draws."""
+    # A jump seen on any line may happen on all that move such a leaf: this one's draws may only have missed it.
     jumping = np.isin(np.arange(len(program.leaves)), program.that_may_jump(key))
     return np.where(np.any(np.asarray(along.weights)[:, jumping] != 0, axis=1), np.max(seen), seen)
 
@@ -116,6 +117,7 @@ def _choose(slopes, central, steps, unit: tuple[float, float], draws: int) -> tu
         )
         rounding += _GRADIENTS * unit[0] * typical[:rungs]
         total = noise + left + rounding
+    # Two rungs in a row, so that one that agrees by chance does not decide.
     good = np.flatnonzero(steady[:rungs] & steady[1 : rungs + 1] & np.isfinite(total))
     finite = np.where(np.isfinite(total), total, np.inf)
     r = int(good[0]) if len(good) else int(np.argmin(finite))
@@ -137,6 +139,7 @@ def _central(program, along, steps, keys) -> tuple[np.ndarray, np.ndarray, tuple
     slopes, values = (np.concatenate([np.asarray(x, np.float64) for x in each]) for each in zip(*parts, strict=True))
     with np.errstate(all="ignore"):
         central = (values[..., 0] - values[..., 1]) / (2 * steps)
+    # The size of the values decides how much their differences round.
     typical = float(np.mean(np.abs(values), where=np.isfinite(values))) if np.any(np.isfinite(values)) else np.inf
     eps = float(np.finfo(parts[0][1].dtype).eps)
     return slopes, central, (eps, eps * typical)
@@ -145,6 +148,7 @@ def _central(program, along, steps, keys) -> tuple[np.ndarray, np.ndarray, tuple
 def _of_one_key(key, program: Objective, along: Lines, steps):
     """The gradient along each line; the values at both sides of it, (k, steps, 2)."""
     gradient = program.gradient(key)
+    # One gradient serves all lines: they differ only in what it is multiplied with.
     slopes = along.slopes(gradient)
 
     def value(point):

@@ -39,6 +39,7 @@ class Objective(eqx.Module):
         return cls(f, leaves, others, at.tree, tuple(at.names[i] for i in filled), takes_key(f, args, kwargs))
 
     def value(self, leaves: Sequence[Array], key: Key[Array, ""]) -> Float[Array, ""]:
+        # The places of the leaves hold None, so that one pass over the others fills them in.
         given = iter(leaves)
         args, kwargs = jax.tree.unflatten(self.tree, [next(given) if x is None else x for x in self.others])
         return self.f(*args, **kwargs, key=key) if self.is_random else self.f(*args, **kwargs)
@@ -60,6 +61,7 @@ class Objective(eqx.Module):
 
     def mean_gradient(self, keys: Key[Array, " n"]) -> list[np.ndarray]:
         """In double precision."""
+        # Summed in float64, part by part: single precision would lose the mean of many draws.
         totals = [[x.sum(0, np.float64) for x in part] for part in for_all(_gradients, self.at_once, keys, self)]
         return [np.sum(leaf, axis=0) / len(keys) for leaf in zip(*totals, strict=True)]
 

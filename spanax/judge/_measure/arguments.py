@@ -36,7 +36,7 @@ class Arguments:
     @classmethod
     def of(cls, f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int], where: str) -> Arguments:
         of = Differentiated.of(f, args, kwargs, argnums, where)
-        # JAX arrays are arguments of the compiled program, too: as constants they would be compiled into it.
+        # JAX arrays are inputs of the compiled program, so that another batch does not compile it anew.
         others = tuple(k for k, x in enumerate(of.flat) if k not in of.chosen and isinstance(x, jax.Array))
         return cls(
             of.names,
@@ -82,6 +82,7 @@ class Arguments:
         """The name of one element, such as "params['w'][3, 0]"."""
         for name, leaf, part in zip(self.names, self.leaves, self.parts, strict=True):
             if part.start <= j < part.stop:
+                # Names as a user would index: params['w'][3, 0].
                 index = np.unravel_index(j - part.start, leaf.shape)
                 return name + (f"[{', '.join(map(str, map(int, index)))}]" if leaf.ndim else "")
         raise IndexError(j)

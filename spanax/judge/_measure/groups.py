@@ -19,7 +19,7 @@ def groups_of(arguments: Arguments, groups: Any, where: str) -> Groups:
     names = arguments.tops if groups is None else _by_prefix(arguments, groups, where)
     found: dict[str, list[int]] = {}
     for i, (name, leaf) in enumerate(zip(names, arguments.leaves, strict=True)):
-        # A leaf without elements has no gradient that could be wrong.
+        # A leaf without numbers cannot be biased.
         if leaf.size:
             found.setdefault(name, []).append(i)
     return {name: tuple(leaves) for name, leaves in found.items()}
@@ -28,6 +28,7 @@ def groups_of(arguments: Arguments, groups: Any, where: str) -> Groups:
 def _by_prefix(arguments: Arguments, groups: Any, where: str) -> list[str]:
     of_leaves = arguments.place_leaves(range(len(arguments.leaves)))
     try:
+        # A prefix names whole branches at once, as in_axes of vmap does.
         names = jax.tree.leaves(jax.tree.broadcast(groups, of_leaves))
     except (ValueError, TypeError) as error:
         raise _bad(f"it is not a pytree prefix of the differentiated arguments: {_first(error)}", where) from error

@@ -155,7 +155,7 @@ class _Tests(NamedTuple):
 
     def interval(self, leaves: Sequence[int], significant: bool) -> Interval:
         """Of |bias| in these leaves."""
-        # What rounding may do is no bias: the interval allows for it at both ends.
+        # What rounding may do is not a bias: the interval allows for it at both ends.
         off = math.sqrt(sum(self.rounding[i] for i in leaves))
         return _Products.of_all(self.products, leaves).interval(off, significant)
 
@@ -175,7 +175,7 @@ def size_of(
     truth: Reference, elements: Elements, parts: Sequence[slice], eps: Float[np.ndarray, " size"] | float
 ) -> float:
     """|truth| in these elements; 0 where its own noise, or the rounding of the largest gradient, may be all of it."""
-    # A norm within rounding is no size to measure a bias by.
+    # A norm within rounding is not a size that a bias can be compared with.
     norm = truth.norm(elements)
     return norm if norm > np.linalg.norm(rounding_of(truth.mean, parts, eps)[elements]) else 0.0
 

@@ -40,6 +40,7 @@ class Trial:
         self._gradient, self._key, self._leaves = gradient, key, leaves
         self.count, self.squares, self.compiling = 0, 0.0, 0.0
         self.mean: np.ndarray | float = 0.0
+        # All of them, for the median: a mean would hold the pauses of other work.
         self.seconds: list[float] = []
 
     def compile(self) -> None:
@@ -88,6 +89,7 @@ def rank_trials(trials: Sequence[Trial], accuracy: float) -> list[Trial]:
 
     For the truth stands the mean of the sound candidate whose mean varies least.
     """
+    # One draw has no variance yet, and a gradient that is not finite none at all: both come last.
     finite = [trial for trial in trials if trial.finite and trial.count > 1]
     if not finite:
         return list(trials)
@@ -99,6 +101,7 @@ def rank_trials(trials: Sequence[Trial], accuracy: float) -> list[Trial]:
         if trial not in finite:
             return math.inf, math.inf
         bias = 0.0 if trial is reference else _squared_bias(trial, reference)
+        # What of the squared error the bias leaves to the variance; where it leaves nothing, no number of draws helps.
         room = goal - bias
         seconds = trial.second * max(1.0, trial.variance / room) if room > 0 else math.inf
         return seconds, bias + trial.variance * trial.second
@@ -107,8 +110,9 @@ def rank_trials(trials: Sequence[Trial], accuracy: float) -> list[Trial]:
 
 
 def _squared_bias(trial: Trial, reference: Trial) -> float:
+    # Two noisy means differ by their noise: only what is well beyond it counts as bias.
     apart, noise = float(np.sum((trial.mean - reference.mean) ** 2)), trial.error + reference.error
-    # Two means without any noise still differ by rounding, which is no bias.
+    # Two means without any noise still differ by rounding, which is not a bias.
     rounding = float(np.finfo(np.float32).eps) * float(np.sum(reference.mean**2))
     return apart - noise if apart > SIGNIFICANT * noise + rounding else 0.0
 
@@ -123,11 +127,12 @@ def halve(
 ) -> list[Trial]:
     """The best trials: at most `keep[0]` of those that say they are unbiased, and behind them `keep[1]` of the others.
 
-    The two compete among themselves only, as a biased estimate may be cheap and is no answer; and one that is sound stays in
+    The two compete among themselves only, as a biased estimate may be cheap and is not an answer; and one that is sound stays in
     any case, as what is unbiased for programs without jumps may not be so for this one. `deadline` is a reading of
     `time.perf_counter`; the first trial is drawn a few times in any case, and those that there was no time for are not among
     the best. `on_round(round, left)` is called at each round.
     """
+    # Compiled before the first round, so that the rounds compare running times only.
     alive, draws, number = _compile(trials, deadline), FIRST, 1
     while True:
         on_round(number, len(alive))

@@ -60,6 +60,7 @@ class Proposal(NamedTuple):
 
     @property
     def label(self) -> str:
+        # One line: labels head the rows of tables.
         named = ", ".join(f"{name}={short(bridge)}" for name, bridge in self.via.items()) or "as written"
         named = " ".join(named.split())
         return named if self.samples == 1 else f"{named}, samples={self.samples}"
@@ -110,6 +111,7 @@ def bridges_that_fit(name: str, draws: Sequence[Draw], problem: Callable[[Propos
 def _possible(draws: Sequence[Draw]) -> Iterator[Drawing]:
     """All proposals but an enumeration of too many values, and what is for mixtures where none is one."""
     for bridge in PROPOSALS:
+        # Without a mixture it is the bridge of its parts, which is tried anyway.
         if isinstance(bridge, Componentwise) and not all(has_mixture(draw.distribution) for draw in draws):
             continue
         if not isinstance(bridge, Enumerate) or all(_values(bridge, draw) <= ENUMERATED for draw in draws):

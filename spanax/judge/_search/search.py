@@ -66,6 +66,7 @@ class Search:
             share = now + (deadline - now) / (len(fit) - number)
             tried = [proposal({**best.via, name: bridge}, self.draws) for bridge in bridges]
             ranking = self._halve(self._and_as_written(tried), share)
+            # The first with bridges of its own: as written, there is nothing to carry on to the next name.
             best = next((proposed for proposed, _ in ranking if proposed.via), best)
         return ranking
 
@@ -77,6 +78,7 @@ class Search:
 
     def _and_as_written(self, proposals: list[Proposal]) -> list[Proposal]:
         """With f as it is written, unless that is one of them."""
+        # The program as its author wrote it is what every proposal has to beat.
         own = self._bridges({})
         if any(proposed.samples == 1 and self._bridges(proposed.via) == own for proposed in proposals):
             return proposals
@@ -86,6 +88,7 @@ class Search:
         return [repr(bridge_at(draw, via)) for draw in self.draws]
 
     def _halve(self, proposals: Sequence[Proposal], deadline: float) -> Ranking:
+        # By label: two combinations that read alike are one, and run once.
         fit = {proposed.label: proposed for proposed in proposals if not self.problem(proposed)}
         if not fit:
             raise SpanaxError(f"no combination of bridges fits: {self.problem(proposals[0])}", where=defined(self.f))

@@ -82,6 +82,7 @@ def bias_chart(rows: Sequence[Row], size: float, error: float, accuracy: float) 
         return f'<path d="M{start:.1f} {y:g}H{high:.1f}{cap}{arrow}" stroke="#000" fill="none"/>'
 
     texts = [f"{row.label}: {verdict_in_words(row.bias, row.verdict, size)}" for row in rows]
+    # In per cent of the true gradient, which means the same for every program.
     marks = {x: f"{100 * x:,.3g}%" if size else number(x) for x in at}
     title = "bias, of |truth|" if size else "bias (the truth is 0)"
     return _chart(texts, [one(row, _LINE * i + 25) for i, row in enumerate(rows)], place, marks, title, behind)
@@ -117,6 +118,7 @@ def _histograms(name: str, columns: Mapping[str, np.ndarray], truth: float, erro
     behind += _upright(place(truth), len(columns), "5 3")
 
     def one(x: np.ndarray, y: float) -> str:
+        # NaN would be counted nowhere, silently: the text says how many there are.
         finite = x[np.isfinite(x)]
         counts, edges = np.histogram(finite, BINS, (low, high))
         # Each histogram fills its row: shapes are compared, not counts.

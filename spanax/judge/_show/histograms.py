@@ -68,6 +68,7 @@ def _reach(draws: Float[np.ndarray, " n"], truth: float) -> float:
 
 
 def _histogram(ax: Axes, draws: Float[np.ndarray, " n"], truth: float, ends: tuple[float, float]) -> None:
+    # The range is shared; what lies outside of it is counted, not drawn at the edge, where it would look like a peak.
     finite = draws[np.isfinite(draws)]
     inside = finite[(finite >= ends[0]) & (finite <= ends[1])]
     counts, _, _ = ax.hist(inside, bins=BINS, range=ends, histtype="stepfilled", **_BAR)

@@ -63,6 +63,7 @@ def _names(rows: Sequence[Any]) -> list[Artist]:
 
     handles: list[Artist] = [Line2D([], [], linestyle="", label="\nCandidates, by their time to accuracy")]
     for number, row in enumerate(rows, 1):
+        # What cannot be drawn is named all the same, or it would look forgotten.
         lost = "" if math.isfinite(after_one_second(row)) else " (not finite: not drawn)"
         text = textwrap.fill(plain(row.label) + lost, 40, max_lines=3, placeholder=" …")
         # A digit is filled and has no edge: an edge, which markers have by default, would smear it.

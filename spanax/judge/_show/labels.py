@@ -22,7 +22,8 @@ def free_spot(place: Spot, taken: Sequence[Spot], lines: Sequence[Spot]) -> Spot
     the number, or near the line from it to its marker.
     """
     others = np.array([other for other in taken if other != place] or [(9.0, 9.0)])
-    points = np.array(lines or [(9.0, 9.0)])
+    # What lies under its own marker is not an obstacle: every line to it ends there.
+    points = np.array([point for point in lines if math.dist(point, place) > _MARGIN] or [(9.0, 9.0)])
 
     def clutter(spot: Spot) -> float:
         outside = not all(_MARGIN < x < 1 - _MARGIN for x in spot)

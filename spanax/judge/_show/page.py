@@ -47,6 +47,7 @@ _STYLE = """
 
 def page(content: str) -> str:
     """The whole page around a `fragment`."""
+    # Without the viewport a telephone would show the page at the width of a desk.
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     return (
         f'<!doctype html>\n<html lang="en"><head>{meta}<title>Bridges compared</title></head>\n'
@@ -87,6 +88,7 @@ def _key_of_bias(truth: Truth, accuracy: float) -> str:
 
 
 def _histograms(rows: Sequence[Row], histograms: Mapping[str, Any]) -> list[str]:
+    # A candidate may have been left out of the pictures, such as one read back from JSON.
     labels = [row.label for row in rows if row.label in histograms.get("draws", ())][:SHOWN]
     if not labels or not len(histograms["coordinates"]):
         return []

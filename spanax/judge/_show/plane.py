@@ -33,6 +33,7 @@ def draw_plane(ax: Axes, comparison: Any, rows: Sequence[Any]) -> None:
     """One marker for each candidate whose variance is finite, with its number; ranks count from 1."""
     standing = [(i, row) for i, row in enumerate(rows, 1) if math.isfinite(after_one_second(row))]
     limit = squared_limit(comparison)
+    # The truth's own error squared: a bias below it cannot be told from that error.
     own = comparison.truth.standard_error**2
     x = scale_of([limit, 0.01 * limit, own, *(bias**2 for _, row in standing for bias in ends_of_bias(row))])
     y = scale_of([after_one_second(row) for _, row in standing])
@@ -45,6 +46,7 @@ def draw_plane(ax: Axes, comparison: Any, rows: Sequence[Any]) -> None:
 
 def _ticks(ax: Axes, x: Scale, y: Scale) -> None:
     for axis, scale, zero in ((ax.xaxis, x, "none\nfound"), (ax.yaxis, y, "0")):
+        # Seven labels at the most, or they would run into each other.
         step = -(-(scale.high - scale.low) // 7)
         decades = range(scale.low, scale.high + 1, step)
         axis.set_ticks([scale.zero, *decades], [zero, *(f"$10^{{{k}}}$" for k in decades)], fontsize=8)
@@ -66,6 +68,7 @@ class _Plane:
         if 0 < limit < math.inf:
             self._iso_lines(limit)
             self._limit(limit, accuracy)
+        # All markers first: a number has to know of those that come after its own.
         rows = [row for _, row in standing]
         places = self._places(rows)
         for place, row in zip(places, rows, strict=True):
@@ -138,7 +141,7 @@ class _Plane:
             if not biased:
                 self.ax.plot([px, start], [py, py], **_GUIDE, zorder=1)
             self.ax.plot([start], [py], marker="|" if biased else 8, color="black", markersize=7 - biased, zorder=3)
-            self.lines += [self._share((along, py)) for along in np.linspace(px, high, 30)]
+            self.lines += [self._share((along, py)) for along in np.linspace(min(px, start), high, 30)]
         marker, face = MARKERS[row.verdict]
         # The white rim parts the marker from the lines that pass below it.
         self.ax.plot([px], [py], marker=marker, color="white", markersize=10, zorder=4.5, gid="rim")

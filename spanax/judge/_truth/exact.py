@@ -53,7 +53,7 @@ def _by_quadrature(f: Callable, arguments: Arguments, sites: Sequence[Draw], cou
     first, second = (_run_once(f, arguments, sites, nodes) for nodes in ORDERS[count])
     # Two orders that agree show convergence; of a program that jumps in a Normal draw they do not.
     a, b = (gradient.rows(jax.random.key(0), 0, 1)[0] for gradient in (first, second))
-    # By the coarsest dtype: rounding must not look like a lack of convergence.
+    # Single precision agrees to fewer digits, whatever the quadrature.
     tolerance = AGREE[min(np.dtype(leaf.dtype).itemsize for leaf in arguments.leaves)]
     size = float(np.linalg.norm(b))
     if not np.linalg.norm(a - b) <= tolerance * size:
@@ -67,6 +67,7 @@ def _run_once(f: Callable, arguments: Arguments, sites: Sequence[Draw], nodes: i
     via: dict[str, Drawing] = {}
     for draw in sites:
         if draw.name:
+            # All draws at once: a sum over values and nodes of every draw.
             via[draw.name] = GaussHermite(nodes) if family(draw.distribution) == "Normal" else Enumerate()
     gradient = Gradient(expectation(f, via=via), arguments)
     # Some refusals come only when values are there, such as a support that is too large.

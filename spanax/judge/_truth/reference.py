@@ -90,7 +90,7 @@ def _of_deterministic(problem: Problem, gradient: Gradient) -> Answer:
     cuts = [gap for gap in report.gaps if gap.kind != "intended"]
     if cuts and report.verdict in ("dead", "partial", "independent"):
         raise SpanaxError(
-            f"the derivative of {report.function} is no truth: it is {report.verdict}, cut by {cuts[0].operation} at "
+            f"the derivative of {report.function} is not the truth: it is {report.verdict}, cut by {cuts[0].operation} at "
             f"{cuts[0].place}",
             "truth= the gradient that is right, if you know it",
             "truth= a function whose derivative is right: sx.smooth(f, ...), or an sx.expectation(...)",

@@ -85,6 +85,7 @@ def unless_quadrature_misses(problem: Problem, reference: Reference) -> Answer |
         answer = _by_score(problem, "quadrature misses a part of it")
     except SpanaxError:
         return None
+    # Only a difference beyond both errors: the score function is by far the noisier of the two.
     found = _held_against(answer[0], reference, problem)
     return answer if found and found.significant else None
 

@@ -81,7 +81,7 @@ def _sum(family: Family, z: Array) -> Array:
 
 
 def evaluations_in_facts(bridge: Bridge, **numbers: int) -> int | None:
-    """What `facts.evaluations` comes to before its first comma, such as "2 pairs"; None where it is no product of numbers.
+    """What `facts.evaluations` comes to before its first comma, such as "2 pairs"; None where it is not a product of numbers.
 
     A word in it is a field of the bridge that holds an integer, or one of `numbers`.
     """

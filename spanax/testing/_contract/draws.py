@@ -67,7 +67,7 @@ def _distributions(trial: DrawTrial) -> None:
     for name, error in refused.items():
         require(
             error is None or isinstance(error, SpanaxError),
-            f"a {name} draw raises {type(error).__name__}, no SpanaxError that says what it takes: {error}",
+            f"a {name} draw raises {type(error).__name__}, not a SpanaxError that says what it takes: {error}",
         )
     if all(refused.values()):
         reasons = "; ".join(f"{name}: {str(error).splitlines()[0]}" for name, error in refused.items())
@@ -172,7 +172,7 @@ def _second_derivative(trial: DrawTrial) -> None:
     for family in trial.families:
         error = trial.refusal(family, 2)
         if error is not None:
-            require(isinstance(error, SpanaxError), f"it raises {type(error).__name__}, no SpanaxError: {error}")
+            require(isinstance(error, SpanaxError), f"it raises {type(error).__name__}, not a SpanaxError: {error}")
             require(facts.orders == 1, f"facts.orders is {facts.orders}, and it raises: {str(error).splitlines()[0]}")
             continue
         # It has not refused: then it has to be right, or at least a number.

@@ -40,6 +40,7 @@ def checks(bridge: Bridge) -> dict[str, Callable[[], None]]:
 
 
 def _kind(bridge):
+    # The base class alone says nothing of how the bridge is used.
     names = ", ".join(kind.__name__ for kind in KINDS)
     require(isinstance(bridge, KINDS), f"{type(bridge).__name__} derives from none of {names}")
 
@@ -52,12 +53,14 @@ def _facts(bridge):
         require(isinstance(text, str) and text.strip(), f"facts.{name} is {text!r}, not a text")
     require(isinstance(facts.unbiased, bool), f"facts.unbiased is {facts.unbiased!r}, not True or False")
     orders = facts.orders
+    # True is an int, and would read as order 1.
     counted = isinstance(orders, int) and not isinstance(orders, bool) and orders >= 1
     require(orders is None or counted, f"facts.orders is {orders!r}: None (every order), 1 or more")
 
 
 def _docstring(bridge):
     doc = (type(bridge).__dict__.get("__doc__") or "").strip()
+    # Its gradient is the one thing that a user has to know of a bridge, and no signature says it.
     written = doc and not doc.startswith(f"{type(bridge).__name__}(")  # that one is made by dataclasses
     require(written, f"{type(bridge).__name__} has no docstring that says what its gradient is")
 
@@ -162,6 +165,7 @@ def _pickle(bridge):
 
 def _immutable(bridge):
     try:
+        # jit caches by value: a bridge that changes would be compiled once and then be ignored.
         bridge.spanax_testing = 1
     except Exception:
         return

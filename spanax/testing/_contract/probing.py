@@ -64,6 +64,7 @@ def matrix(size: int) -> Float[np.ndarray, "2 size"]:
 
 def linear(x: PyTree[Array]) -> dict[str, Array]:
     """Two numbers, one of them in an array; in the dtype of x's first leaf."""
+    # Any structure, as one vector: the check brings its own function to the user's point.
     u = flat(x)
     results = jnp.matmul(jnp.asarray(matrix(u.size), u.dtype), u, precision="highest")
     return {"p": results[:1], "q": results[1]}
@@ -120,6 +121,7 @@ class ProbingTrial:
     def means(self, f: Callable) -> tuple[np.ndarray, float]:
         """Derivatives of all keys in float64, (n, size), and how far the points are from x at the most."""
         with jax.enable_x64(True):
+            # In float64, where differences of close points keep their digits.
             x = self.x("float64")
             X = self.evaluate(f, x, self.key)[1]
             # How far the points are away decides how much of a curved function's derivative may be off.
@@ -156,7 +158,7 @@ def _key(trial: ProbingTrial) -> None:
     except SpanaxError:
         return
     except Exception as error:
-        require(False, f"points(x, None) raises {type(error).__name__}, no SpanaxError: {error}")
+        require(False, f"points(x, None) raises {type(error).__name__}, not a SpanaxError: {error}")
 
 
 def _shapes(trial: ProbingTrial) -> None:

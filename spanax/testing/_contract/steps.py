@@ -103,7 +103,7 @@ class StepTrial:
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
-        # A bridge may be for one operation only: what it refuses with an error that says so is no fault.
+        # A bridge may be for one operation only: what it refuses with an error that says so is not a fault.
         taken = tuple(name for name in OPERATIONS if self.refusal(name) is None)
         if not taken:
             raise NotApplicable("it takes none of the operations")
@@ -115,6 +115,7 @@ class StepTrial:
 
     def _values_and_slopes(self, dtype: str, x: tuple[float, ...] = tuple(X)) -> dict[str, Any]:
         with jax.enable_x64(dtype == "float64"):
+            # All operations in one compiled program: compiling is most of what these checks cost.
             found = _values_and_slopes(self.cast(dtype), self.names, jnp.asarray(x, dtype), self.keys)
             return jax.tree.map(np.asarray, found)
 
@@ -133,7 +134,7 @@ def _operations(trial: StepTrial) -> None:
     for name, error in refused.items():
         require(
             error is None or isinstance(error, SpanaxError),
-            f"{name} raises {type(error).__name__}, no SpanaxError that says what it takes: {error}",
+            f"{name} raises {type(error).__name__}, not a SpanaxError that says what it takes: {error}",
         )
     if all(refused.values()):
         require(False, f"it takes none of {', '.join(OPERATIONS)} ({str(refused['floor']).splitlines()[0]})")
@@ -146,7 +147,7 @@ def _key(trial: StepTrial) -> None:
         except SpanaxError:
             continue
         except Exception as error:
-            require(False, f"{name} without a key raises {type(error).__name__}, no SpanaxError: {error}")
+            require(False, f"{name} without a key raises {type(error).__name__}, not a SpanaxError: {error}")
 
 
 def _shapes(trial: StepTrial) -> None:
@@ -179,6 +180,7 @@ def _modes(trial: StepTrial) -> None:
         forward, reverse = _both_modes(
             trial.bridge, name, jnp.asarray(X, "float32"), jnp.asarray(v, "float32"), trial.key
         )
+        # A custom rule for one mode only is easily wrong in the other.
         close = np.allclose(forward, reverse, rtol=1e-4, atol=1e-5)
         require(close, f"the derivative of {name} is {forward} in forward mode, {reverse} in reverse mode")
 

@@ -25,6 +25,7 @@ def checks(bridge: Bridge, use: Callable[[Any], Any], what: str = "") -> dict[st
 
 def _settings(bridge: Bridge, use: Callable[[Any], Any]) -> None:
     """Fields that are leaves may be arguments of jit: a temperature that falls, a learned baseline."""
+    # Without leaves there is nothing that could be traced.
     if not jax.tree.leaves(bridge):
         raise NotApplicable("no field of it is a leaf")
     try:
@@ -42,6 +43,7 @@ def _settings(bridge: Bridge, use: Callable[[Any], Any]) -> None:
 
 def _leaks(bridge: Bridge, use: Callable[[Any], Any]) -> None:
     try:
+        # A tracer that outlives its trace fails much later, in another program, with no word of this bridge.
         with _small_heap(), jax.checking_leaks():
             jax.eval_shape(lambda: use(bridge))
     except NotApplicable:
