@@ -233,13 +233,13 @@ set_jvp(zero_valued_p, lambda primals, tangents, **params: (zero_valued_p.bind(*
 
 
 # Under vmap, `lax.cond` on a batched flag becomes a select that runs both branches. One flag for the whole batch keeps it a cond.
-_any_lane_p = new_primitive("spanax_any_lane", lambda x: [x], lambda x: [x])
-set_batching(_any_lane_p, lambda xs, dims: (_any_lane_p.bind(xs[0].any(dims[0])), [None]))
+_any_over_vmap_p = new_primitive("spanax_any_over_vmap", lambda x: [x], lambda x: [x])
+set_batching(_any_over_vmap_p, lambda xs, dims: (_any_over_vmap_p.bind(xs[0].any(dims[0])), [None]))
 
 
-def any_lane(flag: Array) -> Array:
+def any_over_vmap(flag: Array) -> Array:
     """The flag; under vmap whether any index's flag is set, the same for all of them, so that a branch on it stays a branch."""
-    return _any_lane_p.bind(flag)[0]
+    return _any_over_vmap_p.bind(flag)[0]
 
 
 def zero_valued(x: Array, owner: int | None = None) -> Array:

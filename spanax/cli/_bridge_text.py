@@ -35,7 +35,7 @@ def bridges_of(texts: Sequence[str]) -> dict[str, list[Any]]:
 
 def _parse_bridges(text: str) -> list[Any]:
     try:
-        # Parsed as a tuple, so that commas inside of arguments are Python's own business.
+        # Parsed as a tuple, so that commas inside arguments are Python's own business.
         tree = ast.parse(f"({text},)", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise SpanaxError(f"--via {text!r} cannot be read: {error}", "DisARM(),LeaveOneOut(4)", where="") from error

@@ -18,12 +18,30 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from .. import bridges
 from .._errors import SpanaxError
-from ..bridges import Drawing, Step
+from ..bridges import (
+    Componentwise,
+    DisARM,
+    Enumerate,
+    GumbelSoftmax,
+    LeaveOneOut,
+    Pathwise,
+    Perturbed,
+    ReinMax,
+    ScoreFunction,
+    Soft,
+    StraightThrough,
+)
 
 # Of jax.numpy, which has more functions than activations.
 _NUMPY = frozenset("sin cos tan arctan arcsinh sinh exp abs absolute square sign tanh".split())
+
+# Those that a policy can have. A table, and not the names of a module: data from somebody else can name no other class.
+_KINDS = (
+    *(Pathwise, ScoreFunction, Enumerate, LeaveOneOut, DisARM, Componentwise),
+    *(GumbelSoftmax, StraightThrough, ReinMax, Soft, Perturbed),
+)
+_BRIDGES: dict[Any, Any] = {kind.__name__: kind for kind in _KINDS}
 
 
 class MLP(NamedTuple):
@@ -107,7 +125,7 @@ def describe_bridge(via: Any) -> Any:
     if via is None or isinstance(via, bool | int | float | str):
         return via
     name = type(via).__name__
-    if getattr(bridges, name, None) is not type(via) or not dataclasses.is_dataclass(via):
+    if _BRIDGES.get(name) is not type(via):
         raise TypeError(f"{via!r} is not one of spanax.bridges")
     description = {
         "bridge": name,
@@ -133,8 +151,7 @@ def bridge_of(description: Any) -> Any:
     """The inverse of `describe_bridge`; raises `TypeError` for what it cannot have written."""
     if not isinstance(description, dict):
         return description
-    # `getattr` of one module, and then a check of what it is: no other class can be named.
-    kind = getattr(bridges, str(description.get("bridge")), None)
-    if not (isinstance(kind, type) and issubclass(kind, Drawing | Step)):
-        raise TypeError(f"there is no bridge {description.get('bridge')!r}")
+    kind = _BRIDGES.get(description.get("bridge"))
+    if kind is None:
+        raise TypeError(f"there is no bridge {description.get('bridge')!r} of draws or hard operations")
     return kind(**{name: bridge_of(field) for name, field in description["fields"].items()})

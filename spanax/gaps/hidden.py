@@ -133,7 +133,7 @@ class _Slopes:
 
         return jax.jit(lambda keys: at_many_points(of_one, keys))(keys)
 
-    def projected(self, keys: Array, half: tuple, other: tuple) -> tuple[Array, Array, np.ndarray]:
+    def projected(self, keys: Array, half: tuple, other: tuple) -> tuple[Any, Any, np.ndarray]:
         """The changes of one half, its directions and f's own slopes along the smoothed gradient that the other half found."""
         change, u = other
         v = [jnp.tensordot(change.astype(float), d.astype(float), 1).astype(d.dtype) / len(change) for d in u]

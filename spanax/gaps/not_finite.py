@@ -86,7 +86,7 @@ def _remedies(of: str, name: str) -> tuple[str, ...]:
     if name in _ROOTS:
         return ("the square in its place, where that will do", "sqrt(x + 1e-12): rounded off at 0", guard)
     if name in _ARCS:
-        return ("np.arctan2(opposite, adjacent), which is smooth there", "arguments inside of the domain, by np.clip")
+        return ("np.arctan2(opposite, adjacent), which is smooth there", "arguments inside the domain, by np.clip")
     if name in ("log", "division"):
         return (guard, "a small number added to its argument")
     return ("np.where around its argument as well, so that what is not chosen is harmless", "other arguments")

@@ -40,8 +40,8 @@ class Tuned:
             self.chosen[form] = jax.jit(self.run, compiler_options=options)
         try:
             return self.chosen[form](inputs)
-        # Options cannot be set inside of another program's compilation, nor can those that a version of XLA does not have.
-        except ValueError as error:  # known numbers inside of another program, which has options of its own
+        # Options cannot be set inside another program's compilation, nor can those that a version of XLA does not have.
+        except ValueError as error:  # known numbers inside another program, which has options of its own
             if "compiler_options" not in str(error):
                 raise
         except jax.errors.JaxRuntimeError as error:

@@ -95,7 +95,7 @@ def lift(
 
 
 def result_or_fault(outcome: Outcome) -> Any:
-    """The result, once no fault has come up; inside of a traced program, a check of it."""
+    """The result, once no fault has come up; inside a traced program, a check of it."""
     return checked_result(outcome.result, outcome)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Key
 from .._errors import SpanaxError
 from .._jaxprs import as_varying, is_traced, varying_type
 from .._math.resolution import FEW, Found, problem, remedies
-from .._primitives import any_lane
+from .._primitives import any_over_vmap
 from .._pytree import PyTree
 
 
@@ -35,8 +35,8 @@ def check_resolution(
     low, high = jnp.min(Y), jnp.max(Y)
     spread, size = high - low, jnp.maximum(jnp.abs(low), jnp.abs(high))
     unit = _unit(Y, size, spread)
-    # any_lane, so that under vmap the costly test runs only if some example needs it: a cond becomes a select there.
-    suspect = any_lane(spread <= FEW * unit)
+    # any_over_vmap, so that under vmap the costly test runs only if some example needs it: a cond becomes a select there.
+    suspect = any_over_vmap(spread <= FEW * unit)
 
     def is_rounding() -> Bool[Array, ""]:
         change = _change(f, x, X, key).astype(unit.dtype)

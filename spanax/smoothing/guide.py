@@ -27,7 +27,7 @@ class Guide(eqx.Module):
     >>> for key in jax.random.split(jax.random.key(0), 5):
     ...     x, guide = step(x, guide, key)
 
-    A guide that was never updated is no guide. The first `update` changes its structure; where that must not change, as in
+    A guide that was never updated does nothing. The first `update` changes its structure; where that must not change, as in
     a `lax.scan`, begin with `Guide(like=x)`. `decay` weights the past: 0.9 remembers about ten steps. The weighting is that
     of Adam's moments (Kingma and Ba 2015, section 3), so that after one update the value is that gradient; derivatives are
     stopped. A gradient that holds a NaN makes the guide, and every estimate with it, NaN.

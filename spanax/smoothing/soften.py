@@ -110,7 +110,7 @@ class _Trace:
         mixed = self.reach.of(self.closed, self.bits).mixed
         if mixed:
             message = diagnosis(
-                "a softened choice mixes two states of the loop around it: their mean is no state of the program, and the "
+                "a softened choice mixes two states of the loop around it: their mean is not a state of the program, and the "
                 "derivative can be far off, in value and in sign",
                 "smooth(f, via=Smoothing(sigma)): unbiased for the smoothed gradient, whatever the program does",
                 "compare with finite differences of smooth(f) before you trust it",
@@ -190,7 +190,7 @@ def soften(f: Callable[..., Any], softness: Float[Array, ""] | float, straight_t
     arguments (softened, nothing would promise that they end), host callbacks, bits of integers, random keys made from rounded
     numbers, sorts by several keys, unknown operations with an integer result.
 
-    It misleads where a loop carries a mixture: the mean of two states is no state, and the steps that follow take it for one.
+    It misleads where a loop carries a mixture: the mean of two states is not a state, and the steps that follow take it for one.
     For a bouncing ball the derivative has the wrong sign; for a thermostat it is right to a few parts in a hundred. Where a
     loop's state depends on a mixture of itself, calling the function warns (`SpanaxWarning`), with the line. `smooth` is
     unbiased for the smoothed gradient, whatever f does.

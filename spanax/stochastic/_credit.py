@@ -101,7 +101,7 @@ class _Credit:
 
     def shared_loops(self, a: Path, b: Path) -> int:
         """How many loops, from the outermost, are around both."""
-        # A common prefix, and not a count of equal entries: two loops inside of one loop are not shared.
+        # A common prefix, and not a count of equal entries: two loops inside one loop are not shared.
         pairs = zip(self.loops(a), self.loops(b), strict=False)
         return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
@@ -190,7 +190,7 @@ def _over_iterations(
     inclusive = same and crossed[innermost]  # the same iteration and those beyond it are one inclusive sum
     total = _align(x, common, ndim) if same and not inclusive else 0.0
     # Iterations are ordered like the digits of a number: in the same iterations of the loops outside of k, and in others of k,
-    # all iterations of the loops inside of k count.
+    # all iterations of the loops inside k count.
     for k in range(common):
         if crossed[k]:
             iterations = jnp.sum(x, tuple(range(k + 1, x.ndim)))

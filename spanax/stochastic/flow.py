@@ -198,7 +198,7 @@ def _check_varying(eqn: JaxprEqn, decides: frozenset, outs: Sequence) -> None:
 
 def _next_iteration(label: Label, loop: Path) -> Label:
     """The label on the other side of the loop's back edge."""
-    # The outermost loop is kept: a later iteration of it is later, whatever the loops inside of it do.
+    # The outermost loop is kept: a later iteration of it is later, whatever the loops inside it do.
     site, crossed = label
     inner = crossed is None or within(crossed, loop)
     return (site, loop) if within(site, loop) and inner else label

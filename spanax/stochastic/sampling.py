@@ -98,7 +98,7 @@ def _parts_as_given(site: Site, leaves: Sequence[Any]) -> tuple[Distribution, Dr
 
 def _under_vmaps(site: Site, fn, mapped: tuple[int, ...] = ()):
     """fn(key, *leaves), or fn(z, *leaves) where z is mapped over its leading axes, under the site's inner vmaps."""
-    # From the innermost: each vmap wraps the function that the ones inside of it have made.
+    # From the innermost: each vmap wraps the function that the ones inside it have made.
     for axes in site.vmapped:
         fn = jax.vmap(fn, in_axes=(*mapped, *axes[1:]) if mapped else axes)
     return fn
@@ -257,7 +257,7 @@ def _split_cost(*, name, where, mapped):
     """Splitting a scan moves what does not depend on its iteration out of it, and a cost would count once."""
     label = f"the cost {name!r}" if name else "a cost"
     raise SpanaxError(
-        f"{label} inside of what a reverse-mode derivative inside f goes through, or one outside expectation: how often it "
+        f"{label} inside what a reverse-mode derivative inside f goes through, or one outside expectation: how often it "
         "counts would be lost",
         "inside f: let the function that jax.grad or jax.vjp differentiates return the value (has_aux=True), and call "
         "sx.cost on it outside",

@@ -1,4 +1,4 @@
-"""Which line makes NaN: of values and of derivatives, inside of loops, branches, calls and rules."""
+"""Which line makes NaN: of values and of derivatives, inside loops, branches, calls and rules."""
 
 import inspect
 

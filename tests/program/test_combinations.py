@@ -23,7 +23,7 @@ class Box:
 
 
 def boxes(x):
-    """Objects of a branch inside of a branch, which are the old one or a new one."""
+    """Objects of a branch inside a branch, which are the old one or a new one."""
     b, c = Box(x[2], x * 0.5), Box(x[0], x)
     if x[0] > 0.2:
         if x[1] > 0.2:

@@ -108,6 +108,39 @@ def sizes(jaxpr):
 
 
 @pytest.mark.parametrize("bound", [100, 10_000])
+@functools.singledispatch
+def growth(x):
+    return 2 * x
+
+
+@growth.register
+def _(x: float):
+    return 5 * x
+
+
+@growth.register
+def _(x: np.ndarray):
+    return (7 * x).sum()
+
+
+class Grower:
+    @functools.singledispatchmethod
+    def grow(self, x):
+        return 2 * x
+
+    @grow.register
+    def _(self, x: float):
+        return 5 * x
+
+
+def test_single_dispatch_is_by_the_class_that_the_argument_has_in_python():
+    assert sx.value_and_gradient(lambda x: growth(x) * 1.0, 3.0) == (15.0, 5.0)
+    value, slope = sx.value_and_gradient(lambda x: growth(x) * 1.0, np.array([1.0, 2.0]))
+    assert value == 21.0 and slope.tolist() == [7.0, 7.0]
+    with pytest.raises(sx.SpanaxError, match="grow"):
+        sx.gradient(lambda x: Grower().grow(x), 3.0)
+
+
 def test_reverse_mode_keeps_the_square_root(bound):
     """Of the residuals, and of every array in the program of the gradient."""
     lifted = sx.lift(halved, max_iterations=bound)

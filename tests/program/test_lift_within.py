@@ -1,4 +1,4 @@
-"""`lift` with the rest of Spanax and JAX: gaps, draws, black boxes, transformations inside of a lifted program."""
+"""`lift` with the rest of Spanax and JAX: gaps, draws, black boxes, transformations inside a lifted program."""
 
 import math
 

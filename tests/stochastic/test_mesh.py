@@ -99,7 +99,7 @@ REFUSED = {
         "a shared branch": r"a `cond` that each device along the mesh axes \['i'\] decides by itself",
         "a shared carry": r"a `while` that each device along the mesh axes \['i'\] decides by itself",
         "a_baseline_of_its_own": r"the costs are the same on all devices along the mesh axes \['i'\], and a baseline",
-        "a_temperature_of_its_own": r"GumbelSoftmax.* at 'z' draws what differs from device to device along \['i'\]",
+        "a_temperature_of_its_own": r"GumbelSoftmax.* at 'z' makes draws that differ from device to device along \['i'\]",
     },
 }
 

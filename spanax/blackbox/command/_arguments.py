@@ -189,7 +189,7 @@ class Fields:
         return MisuseError(
             f"{{{field}}} in the arguments is not a part of x",
             *([f"one of {', '.join(f'{{{name}}}' for name in names)}"] if names else []),
-            f"{{{{{field}}}}} for these braces themselves, or a space inside of them",
+            f"{{{{{field}}}}} for these braces themselves, or a space inside them",
             where=self.where,
         )
 

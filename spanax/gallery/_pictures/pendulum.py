@@ -47,7 +47,7 @@ def picture(path: Path, env: control.Pendulum, policy: Policy, training: Trainin
         if lowest <= upright <= highest:
             left.axhspan(upright - 6, upright + 6, color="0.85", zorder=0)
     right.set(xlabel="time (s)", ylabel="torque (N m)", title=f"Torque, at most {env.max_torque:g} N m")
-    # Below both: inside of one it would cover its curves.
+    # Below both: inside one it would cover its curves.
     names = right.get_legend_handles_labels()
     figure.legend(*names, loc="outside lower center", ncols=len(DEGREES), handlelength=3, fontsize=9, frameon=False)
     for ax in (left, right):

@@ -56,7 +56,7 @@ class Aimer(eqx.Module):
 
     def __call__(self, observation: Float[Array, " 2"]) -> Float[Array, " 2"]:
         wind, target = observation
-        # tanh keeps the action inside of the machine's limits, smoothly.
+        # tanh keeps the action inside the machine's limits, smoothly.
         action = jnp.tanh(self.network(jnp.stack([wind / 5, (target - 60) / 25])))
         middle, half = (jnp.asarray(x, action.dtype) for x in (self.middle, self.half))
         return middle + half * action

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..._jaxprs import Literal
@@ -50,6 +50,6 @@ def either(states: Sequence[State]) -> State:
     return union(states)._replace(sure=functools.reduce(int.__and__, (s.sure for s in states)))
 
 
-def read(env: dict, v: Any) -> State:
+def read(env: Mapping[Any, State], v: Any) -> State:
     """The state of a variable or a literal; a variable that has none depends on no leaf."""
     return State(value=Constant(lambda: v.val)) if isinstance(v, Literal) else env.get(v, NOTHING)

@@ -195,5 +195,5 @@ def _chart(
 
 
 def _anchor(x: float) -> str:
-    """Texts at the ends stay inside of the picture."""
+    """Texts at the ends stay inside the picture."""
     return "start" if x < _LEFT + 12 else "end" if x > _RIGHT - 12 else "middle"

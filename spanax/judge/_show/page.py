@@ -1,6 +1,6 @@
 """A comparison as one page of HTML: no script, no network, no other file; for narrow screens and for printing in black.
 
-The same fragment is what a notebook shows: its style holds inside of its own element only.
+The same fragment is what a notebook shows: its style holds inside its own element only.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A traced program as one list of steps: what JAX's functions compile is written out.
 
-`stochastic/_decisions/flat.py` flattens as well, for another purpose: it opens loops and branches too, as blocks inside of a
+`stochastic/_decisions/flat.py` flattens as well, for another purpose: it opens loops and branches too, as blocks inside a
 node, and keeps the path of each equation. Here they stay closed, and equal steps get one name, to find what is computed twice.
 """
 

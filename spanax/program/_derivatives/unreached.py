@@ -47,7 +47,7 @@ _OPAQUE = frozenset(
     "cholesky eigh lu qr svd triangular_solve custom_linear_solve reduce_prod cumprod householder_product".split()
 )
 _REDUCED = frozenset(
-    "reduce_max reduce_min reduce_sum cumsum cummax cummin select_n stop_gradient spanax_any_lane".split()
+    "reduce_max reduce_min reduce_sum cumsum cummax cummin select_n stop_gradient spanax_any_over_vmap".split()
 )
 _CHEAP = ELEMENTWISE | KEEPS_ALL | LEAVES_OUT | TESTS | _REDUCED
 _FINITE = frozenset("exp exp2 expm1 sinh cosh tan".split())  # their slopes are, where their values are
@@ -257,7 +257,7 @@ def _programs(step: Step, infinite: bool, flat: Flat, implied: set[Name]) -> lis
     """The arguments of their plans."""
     eqn = step.eqn
     if eqn.primitive is P.cond_p:
-        flag = _any_lane_of(step.ins[0], flat)
+        flag = _any_over_vmap_of(step.ins[0], flat)
         holds = [k for k, name in enumerate(step.ins[1:]) if name is flag]
         branches = cond_branches(eqn)
         return [(branch, infinite, flag is None, holds if k == 1 else ()) for k, branch in enumerate(branches)]
@@ -268,11 +268,11 @@ def _programs(step: Step, infinite: bool, flat: Flat, implied: set[Name]) -> lis
     return []
 
 
-def _any_lane_of(index: Name, flat: Flat) -> Name | None:
+def _any_over_vmap_of(index: Name, flat: Flat) -> Name | None:
     """The flag of which a branch is chosen that stays a branch in a batch, and runs if the flag of any lane holds."""
     while (step := flat.makers.get(index)) is not None and step.kind == "convert_element_type":
         index = step.ins[0]
-    return step.ins[0] if step is not None and step.kind == "spanax_any_lane" else None
+    return step.ins[0] if step is not None and step.kind == "spanax_any_over_vmap" else None
 
 
 def _cond(step: Step, plans: list[Plan], ins: list) -> list:

@@ -16,7 +16,7 @@ from jax import lax
 
 from ..._errors import SpanaxError
 from ..._jaxprs import has_loop, operations
-from ..._primitives import any_lane
+from ..._primitives import any_over_vmap
 from .._indexing.columns import LoopColumns
 from .._session import line, session
 from .._values.snapshots import snapshot, varies
@@ -167,7 +167,7 @@ class Loop:
                 return [*(jnp.where(runs, b, a) for a, b in zip(leaves, new, strict=True)), still]
 
             # Under vmap the branch is taken while any of the batch runs; those that do not keep their state.
-            return lax.cond(any_lane(runs), run, lambda: [*leaves, runs]), ()
+            return lax.cond(any_over_vmap(runs), run, lambda: [*leaves, runs]), ()
 
         final, _ = scan_known(step, [*settled.start, jnp.asarray(going)], inputs, length, nested=True)
         self.finish(settled, final[:-1])

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ..._primitives import any_lane
+from ..._primitives import any_over_vmap
 
 LEAN = 4096  # a loop of more iterations than these keeps few of its states
 
@@ -55,7 +55,7 @@ def scan_until(step: Callable, state: Sequence, going: Any, bound: int, *, neste
         runs = going & (k < bound)
         # Under vmap a branch would become a choice between both results, and every iteration would be computed. So the branch
         # asks whether any of the batch still runs, which stays one flag, and the others keep their state.
-        new = lax.cond(any_lane(runs), lambda: _step_where(runs, step, state, going), lambda: (state, going))
+        new = lax.cond(any_over_vmap(runs), lambda: _step_where(runs, step, state, going), lambda: (state, going))
         return new, None
 
     @jax.checkpoint
@@ -63,7 +63,7 @@ def scan_until(step: Callable, state: Sequence, going: Any, bound: int, *, neste
         return lax.scan(one, carry, k * inner + jnp.arange(inner))[0]
 
     def many(carry, k):
-        return lax.cond(any_lane(carry[1]), lambda: some(carry, k), lambda: carry), None
+        return lax.cond(any_over_vmap(carry[1]), lambda: some(carry, k), lambda: carry), None
 
     (state, going), _ = lax.scan(many, (list(state), going), jnp.arange(outer))
     return state, going

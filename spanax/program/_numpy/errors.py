@@ -140,7 +140,7 @@ def _calls_back(arguments: Any) -> bool:
 
 
 def _is_of_jax(error: Exception) -> bool:
-    """Was it raised inside of JAX?"""
+    """Was it raised inside JAX?"""
     # The innermost frame tells. JAX removes its own frames from the traceback, which then ends in ours.
     place = error.__traceback__
     while place is not None and place.tb_next is not None:

@@ -26,7 +26,7 @@ from .._values.protocols import make_dataclass, own_method
 from .._values.settling import settle, settle_parts, settle_within
 from .._values.text import call_at_run_time, is_log
 from . import libraries
-from .builtins import CALLS, PASSING, REFUSED
+from .builtins import CALLS, PASSING, REFUSED, type_of
 from .container_methods import container_method, text_method
 from .libraries import LIBRARIES, NUMPY_SERIES, is_of_jax, is_of_library, is_standard, lift_function, top_module
 
@@ -160,13 +160,22 @@ def _call_foreign(function: Any, args: tuple, kwargs: dict) -> Any:
     if is_standard(function):
         return libraries.call_standard(function, args, kwargs)
     if _is_made_by_functools(function):
-        return call_unread(function.__wrapped__, *args, **kwargs)
+        return call_unread(_dispatched(function, args), *args, **kwargs)
     return session().note_new(lift_function(function)(*args, **kwargs))  # a generator
 
 
 def _is_made_by_functools(function: types.FunctionType) -> bool:
     """Is it a wrapper made by functools?"""
     return hasattr(function, "__wrapped__") and function.__code__.co_filename == functools.__file__
+
+
+def _dispatched(function: types.FunctionType, args: tuple) -> Callable:
+    """What `functools.singledispatch` calls: the function registered for the class that the first argument has in Python."""
+    dispatch = getattr(function, "dispatch", None)
+    # Such as singledispatchmethod: calling what it wraps would leave out what is registered, and give another value.
+    if dispatch is None:
+        raise unliftable(f"{function.__name__}(), which functools wraps, is not lifted", "isinstance() and `if`")
+    return dispatch(type_of(args[0])) if args else function.__wrapped__
 
 
 # -- classes

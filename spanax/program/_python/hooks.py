@@ -103,7 +103,7 @@ def attribute_unread(owner: Any, name: str, *default: Any) -> Any:
     # The object is a merged copy, whose dictionary is not that of any of the objects it stands for.
     if name == "__dict__" and possible_aliases(owner):
         raise unliftable(
-            "the __dict__ of an object is read, and which object it is depends on the arguments",
+            "the attributes of an object are read as a dictionary, and which object it is depends on the arguments",
             "the attributes by their names",
         )
     if isinstance(owner, Composite) and not hasattr(owner.kind, name):

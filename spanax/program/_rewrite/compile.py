@@ -52,7 +52,7 @@ def _compile(function: types.FunctionType) -> types.CodeType | None:
     new = rewrite(tree, code.co_filename, _class_name(code))
     if isinstance(new, ast.FunctionDef):
         # Defined under its own name in the factory, it would see itself, and not what the program has bound to the name.
-        new.name = f"{HOOKS}function"  # its own name, inside of it, is the global one or that of its closure
+        new.name = f"{HOOKS}function"  # its own name, inside it, is the global one or that of its closure
     statement = new if isinstance(new, ast.FunctionDef) else ast.copy_location(ast.Expr(new), new)
     # The function is compiled inside another one whose parameters are its free variables: so Python makes them free in it, too.
     factory = ast.FunctionDef(

@@ -115,7 +115,7 @@ def _spline(name: str) -> Callable:
             not isinstance(v, (str, int, bool, type(None))) for v in (*args, *kwargs.values())
         ):
             raise unliftable(
-                f"scipy.interpolate.{name} with conditions that are no names, or not known", "its defaults"
+                f"scipy.interpolate.{name} with conditions that are not names, or not known", "its defaults"
             )
         # SciPy fits each unit vector once. The spline of any values is their combination, so its derivative by the
         # values is exact.

@@ -1,4 +1,4 @@
-"""`scipy.stats`: distributions by SciPy's own formulas, lifted from their source, inside of their support."""
+"""`scipy.stats`: distributions by SciPy's own formulas, lifted from their source, inside their support."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def _quantile(
 
 
 def _somewhere(low: Any, high: Any) -> Any:
-    """A point inside of the support."""
+    """A point inside the support."""
     down, up = jnp.isfinite(low), jnp.isfinite(high)
     zero = jnp.zeros_like(low)
     # Without infinities, whose difference would be NaN, also in a case that is not chosen.

@@ -134,7 +134,7 @@ def _line(closed: ClosedJaxpr, path: Path) -> Line:
         if not inside_library and (at := place(eqn, is_users, False)):
             users = eqn, at
             name = draw_name(at, [eqn])
-        # A guard inside of a sampler, or of a loop whose number of iterations it decides, would come too late.
+        # A guard inside a sampler, or of a loop whose number of iterations it decides, would come too late.
         if eqn.primitive is P.while_p or (name and programs(eqn)):
             path = path[:depth]
             break

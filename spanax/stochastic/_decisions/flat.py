@@ -1,7 +1,7 @@
 """A traced program written out: calls are looked into as if they were written in place, every value has a number of its own.
 
 `program/_derivatives/flat.py` flattens as well, for another purpose: a straight list of the steps of one scalar program, for
-value numbering and derivatives, where loops and branches stay closed. Here they are opened, as blocks inside of a node, since a
+value numbering and derivatives, where loops and branches stay closed. Here they are opened, as blocks inside a node, since a
 draw inside one may decide something outside, and each equation keeps its path, by which the program is rewritten afterwards.
 """
 

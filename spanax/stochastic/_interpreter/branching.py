@@ -137,7 +137,7 @@ def _branch_of_draw(program: BranchingRunner, eqn: JaxprEqn, ins: list, here: Pa
             where=site.where,
         )
     with at(eqn), attribute_errors(site):
-        # Events of its own in each run: the scores before this draw multiply its one cost, and not what is inside of it.
+        # Events of its own in each run: the scores before this draw multiply its one cost, and not what is inside it.
         objective = via.objective(key, distribution, lambda z: rest([program.conform(eqn, via, z)], Events(), runs))
         if jnp.shape(objective) or not jnp.issubdtype(jnp.result_type(objective), jnp.floating):
             raise SpanaxError(

@@ -146,7 +146,7 @@ class _Walk:
         return {**states, estimate: INSIDE}
 
     def cond(self, eqn, ins, control):
-        # A branch on an estimate decides everything inside of it.
+        # A branch on an estimate decides everything inside it.
         inner = _join(control, ins[0])
         outs = [self.walk(b.jaxpr, ins[1:], inner) for b in cond_branches(eqn)]
         return [_choose(_join_all(states), ins[0]) for states in zip(*outs, strict=True)]
@@ -201,7 +201,7 @@ def _choose(states: States, predicate: States) -> States:
 
 
 def _result(eqn: JaxprEqn, ins: Sequence[States]) -> States:
-    # Draws hidden inside of an equation that is not looked into belong to some estimate as well.
+    # Draws hidden inside an equation that is not looked into belong to some estimate as well.
     estimates = {e for states in ins for e in states} | set(() if is_again(eqn) else _inside(eqn.params))
     return {e: _state(eqn, [states.get(e) for states in ins]) for e in estimates}
 
@@ -219,7 +219,7 @@ def _state(eqn: JaxprEqn, ins: Sequence[str | None]) -> str:
     states = set(ins) - {None}
     if states == {INSIDE}:
         return INSIDE
-    # A product of an estimate with something inside of it is not its value any more: E[S z] is not E[S] E[z].
+    # A product of an estimate with something inside it is not its value any more: E[S z] is not E[S] E[z].
     return AFFINE if states == {AFFINE} and _is_linear(eqn, [x is not None for x in ins]) else BENT
 
 

@@ -102,7 +102,7 @@ class Interpreter:
             events.costs[RESULT] = outs[0]
             return self.assemble(events)
 
-        # Result and costs are events alike; the surrogate is made where the program ends, which is inside of `rest` if it
+        # Result and costs are events alike; the surrogate is made where the program ends, which is inside `rest` if it
         # branches.
         objective = self.run(jaxpr, self.closed.consts, [key], (), Events(), finish, 1)
         if self.noisy:
@@ -311,7 +311,7 @@ def _refuse_collective(eqn: JaxprEqn, site: Site) -> NoReturn:
         f"`{eqn.primitive.name}` over the axis {axes}, which is bound outside of the expectation, of what {site.label} "
         f"(at {site.where}) reaches: the costs at other indices of the axis would not answer to this draw",
         f"outside of it: jax.lax.pmean of the values, or of the gradients, of sx.expectation(f), over {axes}",
-        "one expectation over all indices: the vmap, with its axis_name, inside of f",
+        "one expectation over all indices: the vmap, with its axis_name, inside f",
         "Pathwise(), where the distribution has a reparametrised draw",
         where=where(eqn),
     )

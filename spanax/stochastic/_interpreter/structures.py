@@ -211,7 +211,7 @@ def _while(program: Runner, eqn: JaxprEqn, ins: list, here: Path):
     return outs, Events({here: score}, {here: ScoreFunction()}, {here: cost})
 
 
-# The safe default is that a primitive is not here: then a draw inside of it raises.
+# The safe default is that a primitive is not here: then a draw inside it raises.
 RULES: dict[Any, Callable[..., tuple[list, Events]]] = {
     P.jit_p: _call,
     P.closed_call_p: _call,

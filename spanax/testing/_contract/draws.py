@@ -92,7 +92,7 @@ def _law(trial: DrawTrial) -> None:
 
 def _same_key(trial: DrawTrial) -> None:
     for family in trial.families:
-        # A generator hidden inside of the bridge would make two calls differ; one seeded once, all draws alike.
+        # A generator hidden inside the bridge would make two calls differ; one seeded once, all draws alike.
         distribution = family.make(jnp.asarray(family.theta))
         one, two = (np.asarray(trial.bridge.draw(trial.keys[0], distribution)) for _ in range(2))
         require(np.array_equal(one, two), f"two {family.name} draws with the same key differ")
@@ -256,7 +256,7 @@ def _jit_and_vmap(trial: DrawTrial) -> None:
 
 
 def _joint(trial: DrawTrial, program: Callable) -> None:
-    """Of two draws; a key that is used twice inside of the bridge shows here."""
+    """Of two draws; a key that is used twice inside the bridge shows here."""
     if program is in_a_loop and isinstance(trial.bridge, Branching):
         raise NotApplicable("a Branching bridge cannot run what follows a loop again")
     family = trial.families[0]

@@ -39,7 +39,7 @@ LIVELY = ("add", "mul", "mul")  # these keep what draws do large
 HALF_PRECISION = ("Bernoulli(logits)", "Bernoulli(probs)", "Categorical(logits)", "Binomial(logits)", "Normal")
 SLOW = ("Binomial(logits)", "Binomial(probs)", "BetaBinomial", "Poisson", "ZeroInflatedPoisson", "Multinomial")
 CONTAINERS = ("cond", "switch", "scan", "lanes", "wrap", "custom", "derive", "nested")
-STRAIGHT = ("cond", "switch", "wrap")  # what a branching draw can be inside of
+STRAIGHT = ("cond", "switch", "wrap")  # what a branching draw can be inside
 MODES = ("forced", "sampled", "forced", "sampled", "enumerated")
 BETWEEN = (0.417, -0.441, 0.5373)
 

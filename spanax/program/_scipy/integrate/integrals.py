@@ -128,7 +128,7 @@ def _check(who: str, found: Integral, f: Given) -> None:
     )
     session().check(
         found.jumps & jnp.asarray(f.depends),
-        f"{who}: the function jumps inside of the range, at a place that may depend on the arguments",
+        f"{who}: the function jumps inside the range, at a place that may depend on the arguments",
         line(),
         "points=[...] with the place of the jump",
         "an integral up to there, and one from there on",

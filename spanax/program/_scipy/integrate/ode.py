@@ -130,7 +130,7 @@ def _times(t_eval: Any, t_span: Any) -> jax.Array:
         (jnp.any((times < low) | (times > high)), "values in t_eval are not within t_span"),
         (jnp.any(steps <= 0), "values in t_eval are not properly sorted"),
     ):
-        session().check(failed, f"{who}: {problem}", line(), "times in the order of t_span, and inside of it")
+        session().check(failed, f"{who}: {problem}", line(), "times in the order of t_span, and inside it")
     return times
 
 

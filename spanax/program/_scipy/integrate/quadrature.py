@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ...._primitives import any_lane
+from ...._primitives import any_over_vmap
 from ..host import standard
 
 _HALF = (
@@ -45,7 +45,7 @@ class Integral:
     error: jax.Array
     failed: jax.Array  # the tolerance was not reached
     rough: jax.Array  # neither was it by the derivative
-    jumps: jax.Array  # inside of the range, not at its points
+    jumps: jax.Array  # inside the range, not at its points
 
 
 # g(consts, ends, piece, u): the integrand on the unit interval of one piece of the range.
@@ -106,8 +106,8 @@ def _sum(g: Integrand, arguments: list, grid: tuple) -> jax.Array:
             values = jax.vmap(lambda u: g(arguments[:-1], ends, piece, u))(u)
             return jnp.where(upper > lower, (upper - lower) / 2 * (jnp.asarray(WEIGHTS, u.dtype) @ values), 0)
 
-        # Rows that were never used have no width. any_lane keeps it a branch under vmap.
-        return total + lax.cond(any_lane(upper > lower), part, lambda: jnp.zeros_like(total)), None
+        # Rows that were never used have no width. any_over_vmap keeps it a branch under vmap.
+        return total + lax.cond(any_over_vmap(upper > lower), part, lambda: jnp.zeros_like(total)), None
 
     return lax.scan(one, jnp.zeros((), ends.dtype), grid)[0]
 

@@ -36,7 +36,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A step that was tried. `factor`: by which the length changes; `dense`: y at places from 0 to 1 inside of it."""
+    """A step that was tried. `factor`: by which the length changes; `dense`: y at places from 0 to 1 inside it."""
 
     y: jax.Array
     slope: jax.Array

@@ -12,7 +12,13 @@ Found = tuple[jax.Array, jax.Array, jax.Array]  # the root, the number of steps,
 
 
 def newton(
-    f: Callable, slope: Callable, curvature: Callable | None, x0: jax.Array, tol: float, rtol: float, maxiter: int
+    f: Callable,
+    slope: Callable,
+    curvature: Callable | None,
+    x0: jax.Array,
+    tol: jax.Array,
+    rtol: jax.Array,
+    maxiter: int,
 ) -> Found:
     """x - f/f', or Halley's step where there is a second derivative."""
 
@@ -36,7 +42,7 @@ def newton(
     return x, k, done
 
 
-def secant(f: Callable, x0: jax.Array, x1: jax.Array | None, tol: float, rtol: float, maxiter: int) -> Found:
+def secant(f: Callable, x0: jax.Array, x1: jax.Array | None, tol: jax.Array, rtol: jax.Array, maxiter: int) -> Found:
     # SciPy's own second points, which differ for a number and for an array.
     eps = 1e-4 if x0.ndim == 0 else float(jnp.finfo(x0.dtype).eps) ** 0.33
     wider = x0 * (1 + eps)
@@ -63,5 +69,5 @@ def secant(f: Callable, x0: jax.Array, x1: jax.Array | None, tol: float, rtol: f
     return final[1], final[4], final[5]
 
 
-def _close(x: jax.Array, y: jax.Array, tol: float, rtol: float) -> jax.Array:
+def _close(x: jax.Array, y: jax.Array, tol: jax.Array, rtol: jax.Array) -> jax.Array:
     return jnp.isfinite(x) & (jnp.abs(x - y) <= tol + rtol * jnp.abs(y))
