@@ -13,6 +13,7 @@ from pathlib import Path
 from .._errors import SpanaxError
 from ..control.problems.trebuchet.aim import aim
 from ..control.problems.trebuchet.env import Throw, throw
+from ._shared.requirements import check_requirements
 from ._shared.run import Run
 
 TARGET, WIND, START = 90.0, -2.0, (45.0, 200.0)
@@ -60,10 +61,12 @@ def run(
     `on_stage`: called with "aiming" and "drawing" before each. Raises `SpanaxError` where the target is out of reach.
     """
     settings = Settings(target, wind, TOLERANCE)
-    this = Run(out, "aim", settings, on_stage)
-    this.stage("aiming")
+    check_requirements()
+    on_stage("aiming")
     # The first call compiles; the second shows what aiming itself takes.
     compile_s, run_s = _seconds(settings), _seconds(settings)
+    # Only now, as it makes the folder: a target that is out of reach leaves none behind.
+    this = Run(out, "aim", settings, on_stage)
     tries = _tries(settings)
     this.stage("drawing")
     pictures = _draw(this.out, settings, tries)
