@@ -11,5 +11,7 @@ def on_files(files, *, config):
     root = pathlib.Path(config.config_file_path).parent
     for page, source in PAGES.items():
         text = (root / source).read_text().replace("](docs/", "](")
+        for linked, name in PAGES.items():
+            text = text.replace(f"]({name}", f"]({linked}")
         files.append(File.generated(config, page, content=text))
     return files
