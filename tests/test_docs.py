@@ -51,7 +51,7 @@ def test_all_examples_are_found():
     """None is indented, or of a language that the test above does not know."""
     for name, text in PAGES.items():
         openings = [line for line in text.splitlines() if line.lstrip().startswith("```")][::2]
-        assert set(openings) <= {"```python", "```sh", "```", "```mermaid"}, name
+        assert set(openings) <= {"```python", "```sh", "```", "```bibtex"}, name
         assert not re.search(r"(?m)^(?:    )?>>> ", text), f"{name}: a doctest that nobody runs"
 
 

@@ -183,6 +183,6 @@ def test_a_tensor_that_a_black_box_returns_is_no_foreign_error():
 
     tensor = type("Tensor", (), {"__module__": "torch", "__array__": raising})()
     box = sx.blackbox(lambda x: tensor, hole, via=sx.FiniteDifference(0.1))
-    with pytest.raises(sx.SpanaxError, match="returned what is no array of NumPy: RuntimeError"):
+    with pytest.raises(sx.SpanaxError, match="returned what is not a NumPy array: RuntimeError"):
         box(1.0)
     assert box.stats().retries == 0

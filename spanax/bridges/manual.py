@@ -19,7 +19,7 @@ class Manual(Bridge):
     - `jvp(x, y, v)`: the derivative of f at x along v, a pytree of y's structure and shapes; `v` is of x's structure.
 
     Both must be linear in their last argument, as derivatives are. That is not checked, and neither is that it is the derivative
-    of f: it is as exact as the user's function. `f.check` of a `blackbox` compares it with values of f.
+    of f: it is biased as far as the user's function is wrong. `f.check` of a `blackbox` compares it with values of f.
 
     Raises `SpanaxError` if both or none are given, or if what is given cannot be called. By definition, no paper.
 

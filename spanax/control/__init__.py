@@ -1,5 +1,6 @@
 """Environments, differentiable or not, and training in them."""
 
+from . import trebuchet as trebuchet
 from .bptt import BPTT as BPTT
 from .env import Box as Box, Discrete as Discrete, Env as Env
 from .evaluate import evaluate as evaluate
@@ -7,12 +8,11 @@ from .gym.from_gymnasium import GymnasiumEnv as GymnasiumEnv, GymState as GymSta
 from .gym.to_gymnasium import to_gymnasium as to_gymnasium
 from .policies import MLPPolicy as MLPPolicy
 from .policy_gradient import PolicyGradient as PolicyGradient
-from .problems import trebuchet as trebuchet
 from .problems.cartpole import CartPole as CartPole
 from .problems.pendulum import Pendulum as Pendulum
-from .problems.trebuchet.aim import aim as aim, reach as reach
-from .problems.trebuchet.env import Trebuchet as Trebuchet, shoot as shoot, throw as throw
 from .result import Result as Result, TrainingError as TrainingError
 from .rollout import Trajectory as Trajectory, rollout as rollout
 from .train import train as train
+from .trebuchet.aim import aim as aim, reach as reach
+from .trebuchet.env import Trebuchet as Trebuchet, shoot as shoot, throw as throw
 from .wrappers import AutoReset as AutoReset, Batched as Batched, TimeLimit as TimeLimit

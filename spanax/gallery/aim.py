@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .._errors import SpanaxError
-from ..control.problems.trebuchet.aim import aim
-from ..control.problems.trebuchet.env import Throw, throw
+from ..control.trebuchet.aim import aim
+from ..control.trebuchet.env import Throw, throw
 from ._shared.requirements import check_requirements
 from ._shared.run import Run
 

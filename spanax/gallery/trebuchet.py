@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .. import control
-from ..control.problems.trebuchet.env import Trebuchet, throw
 from ..control.rollout import Policy
+from ..control.trebuchet.env import Trebuchet, throw
 from ._shared.run import Run
 from ._throws.aimer import BATCH, reach, train
 from .trained import Training, figures

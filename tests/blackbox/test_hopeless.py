@@ -53,7 +53,7 @@ WRONG = {
         ["awk", "BEGIN { print {anlge} + {angle} }"],
         {},
         "angle",
-        r"\{anlge\} in the arguments is no part of x",
+        r"\{anlge\} in the arguments is not a part of x",
     ),
     "misspelt, with JSON": (["cat", "{anlge}"], {"inputs": "json"}, "angle", r"\{anlge\} in the arguments"),
     "of a shell": (["sh", "-c", "echo ${angle}"], {}, "angle", r"\$\{angle\} is a variable of a shell"),

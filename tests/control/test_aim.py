@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spanax import SpanaxError
-from spanax.control.problems.trebuchet.aim import aim, reach
+from spanax.control.trebuchet.aim import aim, reach
 
 from .throws import reference
 
@@ -51,7 +51,7 @@ def test_targets_out_of_reach_raise_with_the_reach():
 
 
 def test_what_is_no_number_or_no_start_raises():
-    with pytest.raises(SpanaxError, match="no start"):
+    with pytest.raises(SpanaxError, match="not a start"):
         aim(60.0, 0.0, weight=20.0)
     bad: Any
     for bad in (np.ones(2), float("nan")):

@@ -58,7 +58,7 @@ def test_the_gradient_is_unbiased(baseline, stops, discount, entropy, key):
     task, policy = Task(Coins(stops), 2, None), Linear(jnp.asarray(W, float))
     carry = method.start(task, policy, key)
     if carry is not None:  # a critic that has learnt something wrong is still no bias
-        carry = carry.fitted(jnp.ones((4, 2, 2)), jnp.array([[3.0, -1.0]] * 4), jnp.ones((4, 2), bool))
+        carry = carry.fit(jnp.ones((4, 2, 2)), jnp.array([[3.0, -1.0]] * 4), jnp.ones((4, 2), bool))
     one = jax.jit(jax.vmap(jax.grad(lambda w, key: method.objective(task, Linear(w), carry, key)[0]), (None, 0)))
     found = np.asarray(one(policy.w, jax.random.split(key, 4000)))
     error = np.std(found, axis=0) / np.sqrt(len(found))

@@ -122,8 +122,8 @@ def test_one_of_three_actions(key):
     ("env", "via", "said"),
     [
         (control.Pendulum(), sx.StraightThrough(), "continuous actions"),
-        (control.CartPole(), "straight-through", "is no bridge"),
-        (control.CartPole(), sx.SPSA(0.1), "is no bridge"),
+        (control.CartPole(), "straight-through", "is not a bridge"),
+        (control.CartPole(), sx.SPSA(0.1), "is not a bridge"),
     ],
 )
 def test_bridges_that_do_not_fit(key, env, via, said):

@@ -222,7 +222,7 @@ def test_a_step_outside_of_an_episode():
     [
         (Batched(CartPole(), 3), "Batched.*env.env"),
         (AutoReset(TimeLimit(CartPole())), "AutoReset"),
-        (gymnasium.make("CartPole-v1"), "no control.Env"),
+        (gymnasium.make("CartPole-v1"), "not a control.Env"),
     ],
 )
 def test_what_it_refuses(env, match):

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from spanax import SpanaxError
-from spanax.control.problems.trebuchet._phases import fold_angle
-from spanax.control.problems.trebuchet._sincos import sincos
-from spanax.control.problems.trebuchet.env import Shot, Trebuchet, shoot, throw
-from spanax.control.problems.trebuchet.machine import Machine
+from spanax.control.trebuchet._phases import fold_angle
+from spanax.control.trebuchet._sincos import sincos
+from spanax.control.trebuchet.env import Shot, Trebuchet, shoot, throw
+from spanax.control.trebuchet.machine import Machine
 
 from .throws import reference
 

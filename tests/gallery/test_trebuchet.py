@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from spanax.control.problems.trebuchet.aim import reach
-from spanax.control.problems.trebuchet.env import Trebuchet
+from spanax.control.trebuchet.aim import reach
+from spanax.control.trebuchet.env import Trebuchet
 from spanax.gallery import trebuchet
 from spanax.gallery._throws import aimer
 

@@ -263,7 +263,7 @@ FAULTS = [
     ),
     Fault(
         "the moment of an event has no derivative",
-        "control/problems/trebuchet/_event.py",
+        "control/trebuchet/_event.py",
         "return Path(within(part), ",
         "return Path(within(lax.stop_gradient(part)), ",
         "control/test_trebuchet.py",

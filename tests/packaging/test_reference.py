@@ -13,11 +13,12 @@ PAGES = (pathlib.Path(__file__).parent.parent.parent / "docs" / "api").glob("*.m
 NAMED = [name for page in PAGES for name in re.findall(r"^::: (spanax[.\w]+)", page.read_text(), re.MULTILINE)]
 
 
-def places():
+def places(package=sx):
     """The modules that users take names from: the package, and the parts that it says it hands on (`from . import part`)."""
-    nodes = [node for node in ast.walk(ast.parse(inspect.getsource(sx))) if isinstance(node, ast.ImportFrom)]
-    parts = [alias.name for node in nodes if node.module is None for alias in node.names]
-    return [sx, *(getattr(sx, part) for part in parts if not part.startswith("_"))]
+    nodes = [node for node in ast.walk(ast.parse(inspect.getsource(package))) if isinstance(node, ast.ImportFrom)]
+    parts = [alias.name for node in nodes if node.module is None and node.level == 1 for alias in node.names]
+    inner = [getattr(package, part) for part in parts if not part.startswith("_")]
+    return [package, *(module for part in inner if inspect.ismodule(part) for module in places(part))]
 
 
 def names(module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...control.problems.trebuchet.env import Throw
+from ...control.trebuchet.env import Throw
 from .pictures import FLIGHT, SWING, Scene
 
 

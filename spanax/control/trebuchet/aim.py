@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...._errors import SpanaxError
-from ...._foreign_arrays import refuse_foreign
-from ...._jaxprs import is_traced
+from ..._errors import SpanaxError
+from ..._foreign_arrays import refuse_foreign
+from ..._jaxprs import is_traced
 from .env import shoot
 from .machine import Machine
 

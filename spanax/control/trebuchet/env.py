@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ...._errors import SpanaxError
-from ...._foreign_arrays import refuse_foreign
-from ...._forward_mode import by_forward_mode
-from ...._jaxprs import is_traced
-from ...env import Box, Env
+from ..._errors import SpanaxError
+from ..._foreign_arrays import refuse_foreign
+from ..._forward_mode import by_forward_mode
+from ..._jaxprs import is_traced
+from ..env import Box, Env
 from ._phases import INTEGRATORS, LONGEST_FLIGHT, LONGEST_SWING, simulate
 from .machine import Machine
 from .record import Throw, distance, events_fired, throw_fields
