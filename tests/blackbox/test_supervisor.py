@@ -79,8 +79,9 @@ def test_what_faults_once_is_tried_again(executors, where, fault, tmp_path):
     ends = list(supervise(run, programs.FaultsOnce(tmp_path, getattr(programs, fault)), range(9), taken))
     assert sorted((end.index, end.value) for end in ends) == [(i, i * i) for i in range(9)]
     attempts = {end.index: end.attempts for end in ends}
-    if fault == "dies" and where in ("spawning", "loky"):  # when the pool breaks, nobody has lost an attempt
-        assert set(attempts.values()) == {1}
+    if fault == "dies" and where in ("spawning", "loky"):
+        # When the pool breaks, nobody has lost an attempt, unless it broke while that input ran alone.
+        assert set(attempts.values()) <= {1, 2} and {i for i in attempts if attempts[i] == 2} <= {2, 5}
     else:
         assert [i for i in attempts if attempts[i] == 2] == [2, 5] or sorted(attempts.values()) == [1] * 7 + [2] * 2
     if fault == "hangs":

@@ -96,6 +96,7 @@ def test_table_agrees_with_numbers(case):
             assert np.all(values == values[0])
 
 
+@pytest.mark.few(40)
 @pytest.mark.parametrize("case", [c for c in CASES if c.verdict == "alive" and c.exact], ids=ids)
 def test_alive_means_that_nothing_is_missing(case):
     """The value's change along a line is the integral of the gradient: a gap in a value would leave a difference."""
