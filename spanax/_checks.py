@@ -33,16 +33,18 @@ def is_number(x: Any) -> bool:
     return isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)
 
 
+def as_called(name: str, x: Any) -> str:
+    """The call as the user wrote it: "processes(n" and 0 give "processes(n=0)"."""
+    return f"{name}={x!r}" + ")" * name.count("(")
+
+
 def check_whole(name: str, x: Any, least: int = 1, *remedies: str, where: str | None = None) -> None:
     """Raises `SpanaxError` unless `x` is an integer, `least` or more. `name` as in "processes(n", with what was called."""
     if not is_whole(x, least):
-        # "processes(n" becomes "processes(n=0)": the call as the user wrote it.
-        call = f"{name}={x!r}" + ")" * name.count("(")
-        raise SpanaxError(call, *(remedies or (f"an integer, {least} or more",)), where=where)
+        raise SpanaxError(as_called(name, x), *(remedies or (f"an integer, {least} or more",)), where=where)
 
 
 def check_positive(name: str, x: Any, *remedies: str, where: str | None = None) -> None:
     """Raises `SpanaxError` unless `x` is a finite number of Python above 0. `name` as for `check_whole`."""
     if not (is_number(x) and x > 0):
-        call = f"{name}={x!r}" + ")" * name.count("(")
-        raise SpanaxError(call, *(remedies or ("a positive number",)), where=where)
+        raise SpanaxError(as_called(name, x), *(remedies or ("a positive number",)), where=where)

@@ -248,9 +248,9 @@ def test_the_pilot_stays_within_the_largest_step(key, x64):
 
 ERRORS = {
     "scheme='backward'": lambda: FiniteDifference(scheme="backward"),
-    "step=-1": lambda: FiniteDifference(-1),
+    r"FiniteDifference\(step=-1\)\n": lambda: FiniteDifference(-1),
     "step=1j": lambda: FiniteDifference(1j),
-    "largest=0": lambda: FiniteDifference(largest=0),
+    r"FiniteDifference\(largest=0\)\n": lambda: FiniteDifference(largest=0),
     "no points before its step": lambda: FiniteDifference().points(jnp.zeros(2), None),
     "too small for x": lambda: FiniteDifference(1e-3).points(jnp.full(2, 1e6, jnp.float32), None),
     "step has the structure": lambda: FiniteDifference([1.0, 2.0]).points(jnp.zeros(2), None),

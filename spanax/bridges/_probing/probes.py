@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Key
 
+from ..._checks import as_called
 from ..._errors import SpanaxError
 from ..._foreign_arrays import refuse_foreign
 from ..._jaxprs import is_traced
@@ -26,7 +27,7 @@ def check_positive(name: str, values: PyTree[Any], *, scalar: bool = False) -> N
     for value in jax.tree.leaves(values):
         if not _may_be_positive(value) or (scalar and np.shape(value) != ()):
             raise SpanaxError(
-                f"{name}={value!r}",
+                as_called(name, value),
                 "a positive number, in the units of x",
                 "a pytree of x's structure, with one for each leaf",
             )
