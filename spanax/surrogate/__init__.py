@@ -1,0 +1,1 @@
+"""Learned surrogates, and the loops that fit parameters of expensive, noisy programs."""
