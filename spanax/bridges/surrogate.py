@@ -104,7 +104,7 @@ class Surrogate(Learning):
     pairs: int = eqx.field(static=True, default=16)
     model: Any = None
     trust: Literal["control-variate", "direct"] = eqx.field(static=True, default="control-variate")
-    memory: int = eqx.field(static=True, default=256)
+    memory: int = eqx.field(static=True, default=128)
     state: Learnt | None = None
     box: Box | None = None
 
@@ -205,11 +205,9 @@ class Surrogate(Learning):
         for each in sorted(evidence, key=lambda e: (np.asarray(e.centre).tobytes(), np.asarray(e.u).tobytes())):
             if self.model is None:
                 local = told(local, np.asarray(each.centre), np.asarray(each.u), np.asarray(each.slopes))
-            if all(np.isfinite(np.asarray(part)).all() for part in each.found):
-                total = Moments(*found).faded().plus(Moments(*each.found))
-                found = Moments(
-                    *(np.asarray(new, np.asarray(old).dtype) for new, old in zip(total, found, strict=True))
-                )
+            if all(np.isfinite(np.asarray(part)).all() for part in jax.tree.leaves(each.found)):
+                total = found.faded().plus(each.found)
+                found = jax.tree.map(lambda new, old: np.asarray(new, np.asarray(old).dtype), total, found)
         return Learnt(local, found)
 
     def agreement(self, state: PyTree[np.ndarray]) -> Agreement:
@@ -248,13 +246,13 @@ class Surrogate(Learning):
         if local is None:
             empty = Local.empty(1, len(probes.centre), probes.slopes.shape[1], probes.slopes.dtype)
             local = Local(*map(jnp.asarray, empty))
-        u = probes.u * (probes.weights > 0)[:, None]
+        u = jnp.where((probes.weights > 0)[:, None], probes.u, 0)
         return _dot(weight, posterior_slope(local, probes.centre, u, probes.slopes))
 
     def _corrected(self, x, X, Y, probes: _Probes, weight: Array) -> Float[Array, " size"]:
         predictions, parts = self._predictions(x, Y, X, self.pairs), self._parts(len(probes.centre))
         means = self._means(x, Y, probes, len(parts), _FRESH * self.pairs)
-        slopes = [mean / probes.spread for mean in means]
+        slopes = [mean / probes.spread[None] for mean in means]
         found = [moments(probes.u[p], probes.slopes[p], predictions[p], s) for p, s in zip(parts, slopes, strict=True)]
         estimate = _dot(_dot(probes.weights[:, None] * probes.slopes, weight), probes.u)
         for i, (part, mean, slope) in enumerate(zip(parts, means, slopes, strict=True)):
@@ -283,7 +281,7 @@ class Surrogate(Learning):
         u = self._directions(x, fresh, probes.u.dtype)[1]
         rest = self._predictions(x, Y, fresh, pairs) - _dot(u, J.T)
         rest, u = (rows.reshape(count, pairs // count, -1) for rows in (rest, u))
-        return J * probes.spread + _dot(jnp.swapaxes(rest, 1, 2), u) / (pairs // count)
+        return (J * probes.spread[None])[None] + _dot(jnp.swapaxes(rest, 1, 2), u) / (pairs // count)
 
     def _predictions(
         self, x: PyTree[Array], Y: PyTree[Array], X: PyTree[Array], pairs: int

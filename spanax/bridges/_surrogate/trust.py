@@ -88,12 +88,12 @@ def moments(
     length = jnp.sum(u**2, axis=1)[:, None]
     along = jnp.matmul(u, slope.T, precision=jax.lax.Precision.HIGHEST)
     rest = predictions - along
-    square = jnp.sum(slope**2, axis=1)
+    square = jnp.sum(slope**2, axis=1)[None]
     with_linear, own = slopes * along * (length - 1), along**2 * (length - 2) + square
     linear = Part(*_sums(with_linear, own))
     # What the linear part, by as much as is subtracted of it, leaves over.
     most = jnp.max(slopes**2 * length, axis=0)
-    left = slopes - linear.coefficient(most) * along
+    left = slopes - linear.coefficient(most)[None] * along
     return Moments(
         linear,
         Part(*_sums(left * rest * length, rest**2 * length)),

@@ -13,6 +13,7 @@ from ..._errors import SpanaxError
 from ..._functions import check_scalar, takes_key
 from ..._jaxprs import defined
 from ..._math.directions import widest
+from ..._optimizer import apply_update
 from ..._pytree import PyTree
 from ...bridges import Box
 
@@ -42,8 +43,6 @@ class Step:
         self.run = traced.lower().compile()
 
     def _step(self, x: PyTree[Array], memory: Any, key: Key[Array, ""]) -> Stepped:
-        import optax
-
         def value_at(x):
             out = self.objective(x, key=key) if self.takes_key else self.objective(x)
             check_scalar("descend: the objective", out, defined(self.objective), "jnp.sum or jnp.mean of it")
@@ -51,8 +50,8 @@ class Step:
 
         value, gradient = jax.value_and_grad(value_at)(x)
         # A line search evaluates the same function: one key for all values of a step.
-        updates, memory = self.optimizer.update(gradient, memory, x, value=value, grad=gradient, value_fn=value_at)
-        moved = optax.apply_updates(x, updates)
+        more = {"value": value, "grad": gradient, "value_fn": value_at}
+        moved, memory = apply_update(self.optimizer, gradient, memory, x, **more)
         leaves, dtype = jax.tree.leaves(gradient), widest(jax.tree.leaves(x))
         if self.box is not None:
             moved, leaves = clip(self.box, moved), self._free(x, leaves)
