@@ -57,6 +57,12 @@ class Normal:
         G, share = _less(gram, added)
         return cls(unit, mean_r, scale, G, slope - shared, np.sum(dr**2, axis=0) / (R * (R - 1)), share)
 
+    def is_steep(self, variance: np.ndarray) -> bool:
+        """Is the slope J'r more than residuals of these variances give at the minimum, by chi-squared with p degrees of freedom?"""
+        p = len(self.g)
+        square = float(self.g @ np.linalg.lstsq((self.J.T * variance) @ self.J, self.g)[0])
+        return square > p + 3 * np.sqrt(2 * p)
+
     def covariance(self, variance: np.ndarray, resolution: float) -> tuple[np.ndarray, np.ndarray]:
         """Of the parameters, for residuals of these variances, and the directions, in rows, that J does not determine.
 
