@@ -94,7 +94,7 @@ def _last_step(search: Search, normal: Normal, keys: Any) -> tuple[np.ndarray, n
     step = damped_step(root.T, np.linalg.solve(root, normal.g), np.ones_like(unit), 0.0, *bounds) / unit
     there = search.problem.rounded(x + step, search.lower, search.upper)
     values = search.problem.values(there, keys)
-    # Both sums of squares have noise, the same where the simulator keeps its draws together: only what is beyond it is a bad step.
+    # Both sums of squares have noise of their own, at worst: only what is beyond it is a bad step.
     doubt = 3 * np.sqrt(8 * np.sum(normal.noise * normal.r**2))
     if values is None or np.sum(values.mean(0) ** 2) > np.sum(normal.r**2) + doubt:
         return x, normal.r
@@ -120,7 +120,7 @@ def _warn(
             "via=sx.Smoothing(...), for residuals that jump",
         )
     if at_bounds:
-        problem = f"least_squares: {', '.join(at_bounds)} at its bound: its error, and those of what goes with it, do not hold there"
+        problem = f"least_squares: {', '.join(at_bounds)} at its bound: its error, and those of what goes with it, do not hold"
         warn(problem, "wider bounds", "what lies at its bound in a closure, and not in x0")
     for direction in lost:
         problem = f"least_squares: the data do not determine {_combination(direction, search.problem.form.names)}"
