@@ -27,7 +27,7 @@ STEP = sx.FiniteDifference(step=1e-4)
 def peer(bounds=(-np.inf, np.inf), **keywords):
     """SciPy's answer, with exact derivatives: in the order of START's keys."""
     model = lambda t, height, level, rate: height * np.exp(-rate * t) + level
-    jac = lambda t, h, l, r: np.stack([np.exp(-r * t), np.ones_like(t), -h * t * np.exp(-r * t)], 1)
+    jac = lambda t, h, _, r: np.stack([np.exp(-r * t), np.ones_like(t), -h * t * np.exp(-r * t)], 1)
     start = np.clip(list(START.values()), *bounds)
     return scipy.optimize.curve_fit(
         model, DECAY.t, DECAY.y, start, jac=jac, bounds=bounds, method="trf", xtol=1e-14, ftol=1e-14, **keywords
@@ -106,7 +106,7 @@ def test_jax_functions_are_differentiated_exactly(x64):
 def test_a_black_box_inside_a_jax_function(x64):
     """What whitens or transforms is written in JAX: here positive parameters, by their logarithms."""
     box = sx.blackbox(decay, jax.ShapeDtypeStruct((30,), float), via=STEP)
-    fit = sx.least_squares(lambda l: box(jax.tree.map(jnp.exp, l)), {"height": 0.0, "level": -1.0, "rate": 0.0})
+    fit = sx.least_squares(lambda logs: box(jax.tree.map(jnp.exp, logs)), {"height": 0.0, "level": -1.0, "rate": 0.0})
     np.testing.assert_allclose(np.exp(fit.form.flatten(fit.x)), peer()[0], rtol=1e-3)
 
 

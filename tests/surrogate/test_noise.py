@@ -43,7 +43,7 @@ def test_standard_errors_and_intervals(case):
     np.testing.assert_allclose(ratio, 1.0, atol=0.4)
     # Of 360 intervals 342 should hold the truth; 325 or fewer have the probability 1e-4 if they were independent.
     ends = [fit.interval() for fit in fits]
-    held = [(FORM.flatten(low) <= TRUTH) & (TRUTH <= FORM.flatten(high)) for low, high in ends]
+    held = [(FORM.flatten(low) <= TRUTH) & (FORM.flatten(high) >= TRUTH) for low, high in ends]
     assert np.sum(held) > scipy.stats.binom.ppf(1e-4, 3 * SETS, 0.95)
 
 
