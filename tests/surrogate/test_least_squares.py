@@ -200,7 +200,7 @@ def test_a_step_that_fails_is_not_taken(how, on_failure, x64):
     # The first steps go to 1.6 and beyond.
     fit = sx.least_squares(breaks_beyond(1.45, how), START, via=STEP, run=run)
     np.testing.assert_allclose(fit.form.flatten(fit.x), peer()[0], rtol=1e-3)
-    assert fit.failures >= 1 and f"{fit.failures} failed step" in str(fit)
+    assert fit.failures >= 1 and "failed step" in str(fit)
 
 
 def test_failures_on_all_sides_end_it(x64):
@@ -246,6 +246,8 @@ def test_no_more_steps(x64):
         ("30 residuals cannot determine 31 parameters", {"x0": np.ones(31), "residuals": lambda x: x[:30]}),
         ("x0.* must hold floats, and it holds int32", {"x0": 1}),
         ("x0.* must hold floats, and it holds nothing", {"x0": {}}),
+        ("x0.* must hold floats, and it is 'a'", {"x0": "a"}),
+        ("residuals=3", {"residuals": 3}),
         ("x0 lies outside its bounds", {"bounds": (2.0, 3.0)}),
         ("not below its upper one", {"bounds": (1.0, 1.0)}),
         ("bounds=3", {"bounds": 3}),
