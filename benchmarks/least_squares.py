@@ -1,7 +1,7 @@
 """Evaluations of `least_squares` beside scipy.optimize.least_squares with its own differences, without noise and with it.
 
-The curves are in tests/surrogate/curves.py. Without noise: evaluations until the fit is within .01 standard errors of the minimum,
-and in all; ours are with the Jacobian of the errors. With noise, a new one in each evaluation: how far from the
+The curves are in tests/surrogate/curves.py. Without noise: evaluations until the fit is within .01 standard errors of the
+minimum, and in all; ours are with the Jacobian of the errors. With noise, a new one in each evaluation: how far from the
 noise-free fit, in its standard errors (the largest of the parameters; the median over seeds), after how many evaluations.
 """
 
