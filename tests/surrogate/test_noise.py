@@ -65,6 +65,14 @@ def test_a_lucky_value_does_not_stay():
     assert abs(mean / expected - 1) < 0.1
 
 
+def test_each_full_jacobian_has_noise_of_its_own():
+    """The same x has another value there, by which the search knows its noise, and ends."""
+    fit = noisy_decay.fit(0, **CASES["common"])
+    again = fit.history["probed"][1:] & np.isnan(fit.history["ratio"][1:])
+    assert fit.stopped == "noise" and np.any(again)
+    assert np.all(fit.history["cost"][1:][again] != fit.history["cost"][:-1][again])
+
+
 def noisy(x, seed):
     """Of a simulator that draws anew for each x."""
     rng = np.random.default_rng([seed, *np.frombuffer(np.asarray(x["rate"]).tobytes(), np.uint32)])
