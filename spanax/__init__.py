@@ -58,7 +58,14 @@ from .judge import check_gradient as check_gradient, compare as compare, recomme
 from .program import gradient as gradient, lift as lift, value_and_gradient as value_and_gradient
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample
-from .surrogate import Descent as Descent, descend as descend
+from .surrogate import (
+    Descent as Descent,
+    Fit as Fit,
+    ScipyObjective as ScipyObjective,
+    descend as descend,
+    least_squares as least_squares,
+    scipy_objective as scipy_objective,
+)
 
 __version__ = "0.1.0"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from .._errors import SpanaxError
 from .._jaxprs import ClosedJaxpr, operations
 from ._host import Host
