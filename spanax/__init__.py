@@ -57,7 +57,12 @@ from .judge import check_gradient as check_gradient, compare as compare, recomme
 from .program import gradient as gradient, lift as lift, value_and_gradient as value_and_gradient
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample
-from .surrogate import Fit as Fit, least_squares as least_squares
+from .surrogate import (
+    Fit as Fit,
+    ScipyObjective as ScipyObjective,
+    least_squares as least_squares,
+    scipy_objective as scipy_objective,
+)
 
 __version__ = "0.1.0"
 

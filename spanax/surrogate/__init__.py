@@ -2,3 +2,4 @@
 
 from .fit import Fit as Fit
 from .least_squares import least_squares as least_squares
+from .scipy_objective import ScipyObjective as ScipyObjective, scipy_objective as scipy_objective

@@ -22,7 +22,8 @@ class Fit:
 
     - `x`: the parameters, of x0's structure and dtypes, as NumPy arrays;
     - `standard_errors`: of each number of x, in the same structure, float64;
-    - `covariance`: [p, p], of all numbers of x in the order of `names`; `correlation`: the same, divided by the standard errors;
+    - `covariance`: [p, p], of all numbers of x in the order of `names`; `correlation`: the same, divided by the standard
+      errors;
     - `names`: of the p numbers, such as "contact" or "rates[0]";
     - `residuals`: [n], at x, as the function returned them; under noise the mean over the repeats;
     - `jacobian`: [n, p], of the residuals;
@@ -31,20 +32,20 @@ class Fit:
     - `freedom`: n - p;
     - `iterations`; `evaluations`: points that were asked for, those that the store had among them; `failures`: steps that were
       not taken because their evaluation failed;
-    - `stopped`: "tolerance" (a further step would be a small part of the standard errors), "noise" (or no longer than its own noise),
-      "precision" (or as small as rounding), "stalled" (no step lowers the cost), "steps" (there were no more); `converged`: it is
-      one of the first three;
+    - `stopped`: "tolerance" (a further step would be a small part of the standard errors), "noise" (no longer than its own
+      noise), "precision" (as small as rounding), "stalled" (no step lowers the cost), "steps" (there were no more);
+      `converged`: it is one of the first three;
     - `history`: arrays with a row for each iteration: "cost", "x" [rows, p], "evaluations" (so far), "damping", "ratio" (of the
       reduction of the cost to the predicted one) and "probed" (was the full Jacobian taken?);
     - `at_bounds`: the names of numbers that lie at a bound;
-    - `jacobian_noise`: the share of J'J that is noise of the Jacobian, in the direction where it is largest, before it was taken
-      away; 0 where there was one Jacobian.
+    - `jacobian_noise`: the share of J'J that is noise of the Jacobian, in the direction where it is largest, before it was
+      taken away; 0 where there was one Jacobian.
 
     >>> import jax.numpy as jnp, spanax as sx
     >>> t = jnp.arange(4.0)
     >>> fit = sx.least_squares(lambda x: x["a"] + x["b"] * t - jnp.array([1.0, 3.1, 4.9, 7.0]), {"a": 0.0, "b": 0.0})
     >>> print(round(float(fit.x["b"]), 3), round(float(fit.standard_errors["b"]), 3))
-    1.98 0.045
+    1.98 0.042
     """
 
     x: PyTree[np.ndarray]
@@ -82,8 +83,8 @@ class Fit:
     def interval(self, level: float = 0.95) -> tuple[PyTree[np.ndarray], PyTree[np.ndarray]]:
         """(lower, upper), each of x's structure: the confidence interval of each number by itself, at this level.
 
-        x plus and minus a multiple of the standard errors: a quantile of Student's t with n - p degrees of freedom where sigma was
-        estimated, else of the normal distribution. Bounds are not looked at.
+        x plus and minus a multiple of the standard errors: a quantile of Student's t with n - p degrees of freedom where sigma
+        was estimated, else of the normal distribution. Bounds are not looked at.
         """
         half = self.quantile(level) * self.form.flatten(self.standard_errors)
         x = self.form.flatten(self.x)
@@ -115,11 +116,11 @@ class Fit:
     ) -> None:
         """Writes a picture to `path`, a .png, .pdf or .svg: the data, the fit and its band, and the residuals below.
 
-        - `data`: as many numbers as there are residuals; the fit is drawn as data + scale * residuals. Without it the residuals are
-          drawn alone;
+        - `data`: as many numbers as there are residuals; the fit is drawn as data + scale * residuals. Without it the residuals
+          are drawn alone;
         - `at`: where each lies, as on a time axis; by default they are numbered;
-        - `scale`: of the residuals, a number or one for each: what (model - data) was divided by. Negative where the residuals are
-          data - model;
+        - `scale`: of the residuals, a number or one for each: what (model - data) was divided by. Negative where the residuals
+          are data - model;
         - `level`: of the band, which says how well the curve is known, not how far data scatter about it.
         """
         from ._least_squares.plot import draw

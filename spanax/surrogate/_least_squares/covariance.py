@@ -1,7 +1,7 @@
 """The covariance of the fitted parameters, from full Jacobians that were each probed with a key of their own.
 
-With Jacobians J_i = J + N_i, i = 1 ... R, whose noise N_i is independent of each other, their mean Jm has E[Jm' Jm] = J'J + E[N'N]/R:
-the noise adds to J'J, and standard errors from it are too small (the attenuation of regression on noisy regressors; Fuller 1987,
+With Jacobians J_i = J + N_i, i = 1 ... R, whose noise N_i is independent, their mean Jm has E[Jm'Jm] = J'J + E[N'N]/R: the
+noise adds to J'J, and standard errors from it are too small (the attenuation of regression on noisy regressors; Fuller 1987,
 Measurement Error Models, section 2.2). What it adds is estimated by the spread of the J_i, and taken away:
 
     C = sum_i (J_i - Jm)'(J_i - Jm) / (R (R - 1)),    G = Jm'Jm - C,    E[G] = J'J,
@@ -56,6 +56,14 @@ class Normal:
         shared = np.einsum("rni,rn->i", dJ, dr) / (R * (R - 1))
         G, share = _less(gram, added)
         return cls(unit, mean_r, scale, G, slope - shared, np.sum(dr**2, axis=0) / (R * (R - 1)), share)
+
+    def is_steep(self, variance: np.ndarray) -> bool:
+        """Is the slope J'r more than residuals of these variances give at the minimum?"""
+        p = len(self.g)
+        # At the minimum it is chi-squared with p degrees of freedom: beyond its mean and 3 standard deviations there is a way
+        # to go.
+        square = float(self.g @ np.linalg.lstsq((self.J.T * variance) @ self.J, self.g)[0])
+        return square > p + 3 * np.sqrt(2 * p)
 
     def covariance(self, variance: np.ndarray, resolution: float) -> tuple[np.ndarray, np.ndarray]:
         """Of the parameters, for residuals of these variances, and the directions, in rows, that J does not determine.

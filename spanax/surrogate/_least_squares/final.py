@@ -14,25 +14,22 @@ from .step import damped_step
 
 # Of J'J in some direction: more noise than this, and the errors in that direction are known by order of magnitude only.
 _NOISY = 0.5
+_ROUNDS = 3
 
 
 def final_fields(search: Search, stopped: str, sigma: Any, repeats: int) -> dict[str, Any]:
     """The fields of a `Fit`."""
     problem = search.problem
-    normal = _normal(search, repeats)
-    x, r = _last_step(search, normal, repeats)
+    is_estimated = sigma is None
+    normal, x, r = _refined(search, repeats, is_estimated)
     n, p = normal.J.shape
-    estimated = sigma is None
-    freedom = n - p
-    scatter = float(r @ r) / freedom if freedom else np.inf
-    # What is left of the simulator's noise in the mean residuals is in their scatter already, and not in a sigma that was given.
-    variance = np.full(n, scatter) if estimated else 1.0 + normal.noise
-    V, lost = normal.covariance(np.where(np.isfinite(variance), variance, 1.0), problem.resolution)
-    if estimated and not freedom:
-        V = np.full_like(V, np.nan)
-        np.fill_diagonal(V, np.inf)
+    variance = _variance(r, normal, is_estimated)
+    is_exact = is_estimated and n == p
+    V, lost = normal.covariance(variance, problem.resolution)
+    if is_exact:
+        V = np.where(np.eye(p, dtype=bool), np.inf, np.nan)
     at_bounds = _at_bounds(search, x)
-    _warn(search, stopped, normal, lost, at_bounds, estimated and not freedom)
+    _warn(search, stopped, normal, lost, at_bounds, is_exact)
     form = problem.form
     return {
         "x": form.unflatten(x),
@@ -42,8 +39,8 @@ def final_fields(search: Search, stopped: str, sigma: Any, repeats: int) -> dict
         "residuals": problem.raw(r),
         "jacobian": problem.raw(normal.J * normal.scale),
         "cost": float(r @ r) / 2,
-        "sigma": float(np.sqrt(scatter)) if estimated else sigma,
-        "is_estimated": estimated,
+        "sigma": _sigma(variance, is_exact) if is_estimated else sigma,
+        "is_estimated": is_estimated,
         "iterations": len(search.history.rows) - 1,
         "evaluations": problem.evaluations,
         "failures": problem.failed,
@@ -55,39 +52,51 @@ def final_fields(search: Search, stopped: str, sigma: Any, repeats: int) -> dict
     }
 
 
-def _keys(search: Search, repeats: int) -> Any:
-    return jax.random.split(jax.random.fold_in(search.key, 1), repeats)
+def _sigma(variance: np.ndarray, is_exact: bool) -> float:
+    return np.nan if is_exact else float(np.sqrt(variance[0]))
 
 
-def _is_averaged(search: Search, repeats: int) -> bool:
-    # Without randomness all repeats would be the same.
-    return search.key is not None and search.problem.is_random and repeats > 1
+def _refined(search: Search, repeats: int, is_estimated: bool) -> tuple[Normal, np.ndarray, np.ndarray]:
+    """The normal equations, and the x to which they lead with the mean residuals there."""
+    # Without randomness all repeats would be the same, and the search has been where they lead.
+    if search.key is None or not search.problem.is_random or repeats == 1:
+        if not search.is_fresh:
+            search.probe()
+        return Normal.of(search.r[None], search.J[None]), search.x, search.r
+    for number in range(_ROUNDS):
+        keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(search.key, 1), number), repeats)
+        normal = Normal.of(*search.problem.probe_many(search.x, keys))
+        x, r = _last_step(search, normal, keys)
+        # What is more than noise in the slope is a way still to go: the search, with one key at a time, stopped too early.
+        if x is search.x or not normal.is_steep(_variance(normal.r, normal, is_estimated)):
+            break
+        search.x = x
+    return normal, x, r
 
 
-def _normal(search: Search, repeats: int) -> Normal:
-    if _is_averaged(search, repeats):
-        return Normal.of(*search.problem.probe_many(search.x, _keys(search, repeats)))
-    if not search.is_fresh:
-        search.probe()
-    return Normal.of(search.r[None], search.J[None])
+def _variance(r: np.ndarray, normal: Normal, is_estimated: bool) -> np.ndarray:
+    """Of each of the whitened mean residuals."""
+    n, p = normal.J.shape
+    if is_estimated:
+        return np.full(n, float(r @ r) / max(n - p, 1))
+    # What is left of the simulator's noise is in the scatter of residuals, but not in a sigma that was given.
+    return 1.0 + normal.noise
 
 
-def _last_step(search: Search, normal: Normal, repeats: int) -> tuple[np.ndarray, np.ndarray]:
+def _last_step(search: Search, normal: Normal, keys: Any) -> tuple[np.ndarray, np.ndarray]:
     """The Gauss-Newton step by all repeats together, which averages their noise, and the mean residuals where it leads."""
-    x, problem = search.x, search.problem
-    if not _is_averaged(search, repeats):
-        return x, normal.r
+    x, unit = search.x, normal.scale
     try:
         root = np.linalg.cholesky(normal.G)
     except np.linalg.LinAlgError:
         return x, normal.r
-    unit = normal.scale
     bounds = (search.lower - x) * unit, (search.upper - x) * unit
     step = damped_step(root.T, np.linalg.solve(root, normal.g), np.ones_like(unit), 0.0, *bounds) / unit
-    there = problem.rounded(x + step, search.lower, search.upper)
-    values = problem.values(there, _keys(search, repeats))
-    # With the same keys: the noise of both sides is the same.
-    if values is None or np.sum(values.mean(0) ** 2) > np.sum(normal.r**2):
+    there = search.problem.rounded(x + step, search.lower, search.upper)
+    values = search.problem.values(there, keys)
+    # Both sums of squares have noise of their own, at worst: only what is beyond it is a bad step.
+    doubt = 3 * np.sqrt(8 * np.sum(normal.noise * normal.r**2))
+    if values is None or np.sum(values.mean(0) ** 2) > np.sum(normal.r**2) + doubt:
         return x, normal.r
     return there, values.mean(0)
 
@@ -111,7 +120,7 @@ def _warn(
             "via=sx.Smoothing(...), for residuals that jump",
         )
     if at_bounds:
-        problem = f"least_squares: {', '.join(at_bounds)} at its bound: its error, and those of what goes with it, do not hold there"
+        problem = f"least_squares: {', '.join(at_bounds)} at its bound: its error, and those of what goes with it, do not hold"
         warn(problem, "wider bounds", "what lies at its bound in a closure, and not in x0")
     for direction in lost:
         problem = f"least_squares: the data do not determine {_combination(direction, search.problem.form.names)}"

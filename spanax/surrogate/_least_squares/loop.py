@@ -4,8 +4,9 @@ Levenberg 1944 and Marquardt 1963, with Moré's scaling (1978, Lecture Notes in 
 Broyden's rank-one update (1965, Mathematics of Computation 19, 577), as in the secant version of Madsen, Nielsen and Tingleff
 (2004, Methods for Non-Linear Least Squares Problems, section 3.5). All decisions are functions of x0, the key and the values.
 
-Noise: from one full Jacobian to the next all values have one key, so that a step is judged by values with the same noise; each full
-Jacobian has a new key and evaluates its x anew, so that luck does not outlive it. Both values of one x say how large the noise is.
+Noise: from one full Jacobian to the next all values have one key, so that a step is judged by values with the same noise. Each
+full Jacobian has a new key and evaluates its x anew, so that luck does not outlive it; both values of one x say how large the
+noise is.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Search:
     damping: float = _START
     cycle: int = -1
     is_fresh: bool = False
-    ratio: float = math.nan
+    ratio: float = math.nan  # of the last step
+    tried: float = math.nan  # the same, of this iteration
     rejected: int = 0  # with this Jacobian
     first: float = 0.0  # the cost at x0
     stalled: int = 0  # since a step was taken
@@ -68,7 +70,7 @@ class Search:
         self.first = self.cost
         self._record(probed=True)
         for _ in range(steps):
-            cycle = self.cycle
+            cycle, self.tried = self.cycle, math.nan
             stopped = self._advance()
             self._record(probed=self.cycle > cycle)
             if stopped:
@@ -111,7 +113,7 @@ class Search:
         self._count_failures(r)
         # A point without a value is as bad as can be.
         gain = -math.inf if r is None else self.cost - float(r @ r)
-        self.ratio = gain / predicted if predicted > 0 else -math.inf
+        self.ratio = self.tried = gain / predicted if predicted > 0 else -math.inf
         if r is None or not self.ratio > _TAKEN:
             return self._reject("")
         self._update(step, r - model)
@@ -173,13 +175,16 @@ class Search:
         variance = self.cost / max(n - p, 1) if self.sigma is None else self.sigma**2
         if length <= self.tolerance**2 * variance:
             return "tolerance"
-        # Noise alone makes a step of this squared length, chi-squared with p degrees of freedom: the mean and 3 standard deviations.
+        # Noise alone makes a step of this squared length, chi-squared with p degrees of freedom: its mean and 3 deviations.
         if self.variance is not None and length <= self.variance * (p + 3 * math.sqrt(2 * p)):
             return "noise"
         fine = self.problem.resolution**0.75
         if math.sqrt(self.cost) <= fine * math.sqrt(self.first):
             return "precision"
         if np.linalg.norm(self.scale * full) <= fine * np.linalg.norm(self.scale * self.x):
+            return "precision"
+        # The sum of squares could not show such a step: it would be rounded away.
+        if length <= 16 * self.problem.resolution * self.cost:
             return "precision"
         return ""
 
@@ -199,7 +204,7 @@ class Search:
                 "x": self.x.copy(),
                 "evaluations": self.problem.evaluations,
                 "damping": self.damping,
-                "ratio": self.ratio,
+                "ratio": self.tried,
                 "probed": probed,
             }
         )

@@ -1,13 +1,13 @@
 """The residuals as a function of a vector, whitened, with their Jacobian: what the loop sees of a program.
 
-Value and Jacobian come from one linearisation: a black box then sends x and all its probes to the host in one call, whatever the
-number of residuals.
+Value and Jacobian come from one linearisation: a black box then sends x and all its probes to the host in one call, whatever
+the number of residuals.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +17,7 @@ import numpy as np
 from ..._errors import SpanaxError
 from ..._functions import at_many_points, with_key
 from ..._pytree import PyTree
-from ...blackbox import BlackBox, Run, Store
+from ...blackbox import BlackBox
 from ...blackbox.discover import discover
 from ...bridges import FiniteDifference, Manual
 from .vector import Form
@@ -158,13 +158,16 @@ class Problem:
         return Probed(self.whiten(r), self.whiten(J))
 
     def _counted(self) -> int:
-        if self.box is None:
-            return 0
-        stats = self.box.stats()
-        return stats.evaluations + stats.hits + stats.failures
+        return 0 if self.box is None else _asked(self.box)
 
     def _failures(self) -> int:
         return 0 if self.box is None else self.box.stats().failures
+
+
+def _asked(box: BlackBox) -> int:
+    """How many points have been asked for, evaluated or not."""
+    stats = box.stats()
+    return stats.evaluations + stats.hits + stats.failures
 
 
 def _row(tree: PyTree[Any], i: int) -> PyTree[Any]:
@@ -172,21 +175,41 @@ def _row(tree: PyTree[Any], i: int) -> PyTree[Any]:
 
 
 def make_problem(
-    residuals: Any, x0: PyTree[Any], form: Form, *, via: Any, key: Key, noisy: bool, store: Store | None, **options: Any
+    residuals: Any, x0: PyTree[Any], form: Form, via: Any, key: Key, options: Mapping[str, Any]
 ) -> Problem:
-    """The problem of a JAX function (`via` is None), a `BlackBox`, or a function of NumPy."""
+    """The problem of a JAX function (`via` is None), a `BlackBox`, or a function of NumPy, with its `options` of `blackbox`."""
     x0 = jax.tree.map(jnp.asarray, x0)
-    if isinstance(residuals, BlackBox) and via is None:
+    is_box = isinstance(residuals, BlackBox)
+    if is_box or via is None:
+        _refuse_options(residuals, options)
+    if is_box and via is None:
         via = residuals.via
     if via is None:
         return _of_jax(residuals, x0, form, key)
-    box = discover(residuals, x0, via=via, key=key, noisy=noisy, store=store, **options)
+    box = discover(residuals, x0, via=via, key=key, **({} if is_box else options))
+    # The evaluation that found the form of the result is made again, unless a store has it.
+    twice = int(not is_box and options["store"] is None)
+    call = lambda x, k: box(x, key=k)  # noqa: E731
+    out = _shapes(call, x0, key)
+    before = _asked(box)
+    # A step that is chosen by many evaluations is chosen once, and not for each Jacobian.
+    box = box.fitted(x0, key=key)
     # Another key gives other probes: a bridge that is not known not to draw is taken for one that does.
     is_random = box.host.noisy or not isinstance(via, FiniteDifference | Manual)
-    # The evaluation that found the form of the result is made again, unless a store has it.
-    twice = int(not isinstance(residuals, BlackBox) and store is None)
-    call = lambda x, k: box(x, key=k)  # noqa: E731
-    return Problem(call, form, _shapes(call, x0, key), box, box.host.noisy, is_random, own_count=twice)
+    chosen = _asked(box) - before
+    return Problem(lambda x, k: box(x, key=k), form, out, box, box.host.noisy, is_random, own_count=twice + chosen)
+
+
+def _refuse_options(residuals: Any, options: Mapping[str, Any]) -> None:
+    """A black box has them already, and a JAX function has no use for them."""
+    given = [name for name, value in options.items() if value not in (None, False)]
+    if isinstance(residuals, BlackBox):
+        if given:
+            problem = f"least_squares({given[0]}=...) of a black box, which has its own"
+            raise SpanaxError(problem, f"sx.blackbox(..., {given[0]}=...)")
+    elif given := [name for name in given if name != "bounds"]:
+        problem = f"least_squares({given[0]}=...) with via=None: residuals that JAX differentiates have no use for it"
+        raise SpanaxError(problem, "via=sx.FiniteDifference(), or another bridge, for a function of NumPy")
 
 
 def _of_jax(f: Callable, x0: PyTree[Any], form: Form, key: Key) -> Problem:

@@ -21,7 +21,7 @@ Map = Callable[[np.ndarray], np.ndarray]
 
 
 def whitening(sigma: Any, count: int) -> tuple[Map, Map]:
-    """The functions that whiten residuals [n] or a Jacobian [n, p], and back. Raises `SpanaxError` for a sigma that does not fit."""
+    """The functions that whiten residuals [n] or a Jacobian [n, p], and back. Raises `SpanaxError` if sigma does not fit."""
     if sigma is None:
         return (lambda r: r), (lambda r: r)
     try:
