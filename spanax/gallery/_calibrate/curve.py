@@ -10,6 +10,7 @@ from jaxtyping import Float
 from .outbreak import WEEKS, outbreak
 
 COUNT = 2 * WEEKS  # new cases, then people ill
+Curve = Float[np.ndarray, "28"]
 Logs = Mapping[str, np.ndarray]  # all rates stay positive, and a step of 0.1 is one of 10%
 
 
@@ -21,7 +22,7 @@ def rates(x: Logs) -> dict[str, float]:
     return {name: float(np.exp(np.float64(value))) for name, value in x.items()}
 
 
-def curve(x: Logs, seed: int) -> Float[np.ndarray, "28"]:
+def curve(x: Logs, seed: int | list[int]) -> Curve:
     """One epidemic, as the square roots of its counts.
 
     The larger a count, the more it varies; its square root varies alike everywhere (Bartlett 1936; 3/8 is Anscombe's, 1948).

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
-
-import numpy as np
+from collections.abc import Callable, Mapping
 
 from .curve import Logs, rates
 from .lab import Lab
@@ -20,35 +18,46 @@ class Found:
     lower: Logs
     upper: Logs
     errors: str
-    interrupted: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A parameter, its 95% interval, and whether that holds the true value."""
+
+    value: float
+    lower: float
+    upper: float
+    truth: float
+    covered: bool
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
     """One way of calibrating.
 
-    - `estimate`, `lower`, `upper`: the parameters, and the ends of their 95% intervals, which come from `errors`;
+    - `parameters`: by name; `errors`: where their intervals come from;
     - `epidemics`: that it asked for; `run`: those of them that the store did not have;
     - `seconds`: compilation included.
     """
 
     name: str
-    estimate: dict[str, float]
-    lower: dict[str, float]
-    upper: dict[str, float]
+    parameters: dict[str, Estimate]
     errors: str
     epidemics: int
     run: int
     seconds: float
 
-    def covered(self, truth: dict[str, float]) -> dict[str, bool]:
-        """Which of the true parameters the intervals hold."""
-        return {name: self.lower[name] <= value <= self.upper[name] for name, value in truth.items()}
 
-
-def timed(name: str, lab: Lab, method: Callable[[], Found]) -> Method:
-    before, start = np.array(lab.runs()), time.perf_counter()
+def timed(name: str, lab: Lab, truth: Mapping[str, float], method: Callable[[], Found]) -> Method:
+    before, start = lab.runs(), time.perf_counter()
     found = method()
-    asked, run = (int(count) for count in np.array(lab.runs()) - before)
-    ends = rates(found.x), rates(found.lower), rates(found.upper)
-    return Method(name, *ends, found.errors, asked, run, time.perf_counter() - start)
+    asked, run = (now - then for now, then in zip(lab.runs(), before, strict=True))
+    return Method(name, estimates(found, truth), found.errors, asked, run, time.perf_counter() - start)
+
+
+def estimates(found: Found, truth: Mapping[str, float]) -> dict[str, Estimate]:
+    values, lower, upper = rates(found.x), rates(found.lower), rates(found.upper)
+    return {
+        name: Estimate(values[name], lower[name], upper[name], true, lower[name] <= true <= upper[name])
+        for name, true in truth.items()
+    }
