@@ -38,7 +38,7 @@ def least_squares(
     batched: bool = False,
     name: str | None = None,
     steps: int = 100,
-    tolerance: float = 0.01,
+    tolerance: float = 0.001,
     repeats: int | None = None,
 ) -> Fit:
     """The parameters x that minimise the sum of squares of residuals, and how well the data determine them.
@@ -139,5 +139,5 @@ def _check(key: Any, steps: Any, tolerance: Any, repeats: Any) -> None:
         check_whole("least_squares(repeats", repeats)
     if not (is_number(tolerance) and tolerance >= 0):
         raise SpanaxError(
-            f"least_squares(tolerance={tolerance!r})", "tolerance=0.01, in standard errors of the parameters"
+            f"least_squares(tolerance={tolerance!r})", "tolerance=0.001, in standard errors of the parameters"
         )

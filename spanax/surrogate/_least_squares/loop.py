@@ -24,7 +24,7 @@ from .step import damped_step
 
 # Of the predicted reduction: what a step must reach to be taken, what makes the Jacobian worth probing again, and what is good.
 _TAKEN, _POOR, _GOOD = 1e-4, 0.25, 0.75
-_START, _SHRINK, _GROW = 1e-3, 0.2, 5.0  # the damping, in units of the columns of J
+_START, _SHRINK, _GROW = 1e-2, 0.2, 3.0  # the damping, in units of the columns of J
 # Steps that were not taken, with one Jacobian and with one after the other, until the search gives up.
 _WITH_ONE, _STALLED = 3, 8
 _FAILURES = 10  # in a row
