@@ -46,6 +46,7 @@ from .bridges import (
     Smoothing as Smoothing,
     Soft as Soft,
     StraightThrough as StraightThrough,
+    Surrogate as Surrogate,
 )
 from .gaps import (
     assert_alive as assert_alive,
@@ -58,8 +59,10 @@ from .program import gradient as gradient, lift as lift, value_and_gradient as v
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample
 from .surrogate import (
+    Descent as Descent,
     Fit as Fit,
     ScipyObjective as ScipyObjective,
+    descend as descend,
     least_squares as least_squares,
     scipy_objective as scipy_objective,
 )

@@ -1,5 +1,7 @@
 """Learned surrogates, and the loops that fit parameters of expensive, noisy programs."""
 
+from .descend import descend as descend
+from .descent import Descent as Descent, DescentError as DescentError, Iterate as Iterate
 from .fit import Fit as Fit
 from .least_squares import least_squares as least_squares
 from .scipy_objective import ScipyObjective as ScipyObjective, scipy_objective as scipy_objective
