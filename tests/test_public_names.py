@@ -10,13 +10,13 @@ import spanax as sx
 
 FUNCTIONS = """
     assert_alive blackbox check_gradient command compare cost expect expectation find_gaps find_jumps gradient hidden_gradient
-    lift processes ray_executor recommend sample smooth soften value_and_gradient
+    least_squares lift processes ray_executor recommend sample scipy_objective smooth soften value_and_gradient
 """.split()
 BRIDGES = """
     Componentwise DisARM Enumerate FiniteDifference GumbelSoftmax LeaveOneOut Manual Pathwise Perturbed ReinMax SPSA
     ScoreFunction Smoothing Soft StraightThrough
 """.split()
-OBJECTS = "BlackBox Check Command Guide MovingAverage Output Run SpanaxError SpanaxWarning Stats Store".split()
+OBJECTS = "BlackBox Check Command Fit Guide MovingAverage Output Run ScipyObjective SpanaxError SpanaxWarning Stats Store".split()
 IN_PARTS = {
     "bridges": "Bounded Box Branching Bridge Drawing Facts Local Operation Probing Score Scored Step Tuned".split(),
     "gaps": "Gap GapReport HiddenGradient Jump JumpReport".split(),

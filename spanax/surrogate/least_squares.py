@@ -71,8 +71,11 @@ def least_squares(
       Jacobian is exact, and for a `BlackBox` with its own.
     - `bounds`: (lower, upper) of x, inclusive, as in `blackbox`; nothing is evaluated outside, not even a probe.
     - `key`: for noisy functions and random bridges.
-    - `run`, `store`, `noisy`, `batched`, `name`: of a function of NumPy, as in `blackbox`. With a store a fit that was killed
-      goes on where it was: it is called again as before, and what it had evaluated is read.
+    - `run`: workers, timeouts, and what happens to probes that fail, as in `blackbox`.
+    - `store`: keeps each evaluation on disk. A fit that was killed is called again as before, and reads what it had evaluated.
+    - `noisy`: the function gives different values at the same x, as in `blackbox`.
+    - `batched`: the function takes many points at once, as in `blackbox`.
+    - `name`: in messages and in the store.
     - `sigma`: of the data in the residuals, where it is known: a standard deviation, one for each residual, or their covariance
       [n, n]; residuals are divided by it (by its Cholesky factor). 1.0 if that is done already. None: equal, and estimated.
     - `steps`: how many iterations at most.

@@ -13,7 +13,7 @@ from jaxtyping import Array, Key
 
 from .._checks import check_key
 from .._errors import SpanaxError, warn
-from .._functions import check_scalar, with_key
+from .._functions import check_scalar, needs_key, takes_key
 from .._jaxprs import here
 from .._pytree import PyTree
 from ._least_squares.vector import Form
@@ -65,14 +65,15 @@ def scipy_objective(
         check_key(key)
     form = Form.of("scipy_objective(f, like=...)", like)
     x = jax.tree.map(jnp.asarray, like)
-    takes_key = bool(with_key(f, key, (x,), {}))
-    if takes_key and key is None:
+    takes = key is not None and takes_key(f, (x,), {})
+    # A black box takes one and may do without.
+    if key is None and needs_key(f, (x,), {}):
         raise SpanaxError("scipy_objective of a function that takes a key", "key=jax.random.key(0)")
-    if fresh and not takes_key:
+    if fresh and not takes:
         raise SpanaxError("scipy_objective(fresh=True) of a function that takes no key", "fresh=False")
 
     def call(x: PyTree[Array], key: Any) -> Array:
-        return f(x, key=key) if takes_key else f(x)
+        return f(x, key=key) if takes else f(x)
 
     check_scalar("the f of scipy_objective", jax.eval_shape(call, x, key), here(), "jnp.sum(residuals**2)")
     return ScipyObjective(call, form, form.flatten(x), key, fresh)
@@ -106,7 +107,7 @@ class ScipyObjective:
         try:
             value, slope = self._value_and_grad(self.unflatten(vector), key)
             value, slope = float(value), self._form.flatten(slope)
-        except jax.errors.JaxRuntimeError as error:
+        except Exception as error:
             return self._wall(vector, _failure(error))
         if not np.isfinite(value):
             return self._wall(vector, f"the value is {value}")
@@ -142,7 +143,7 @@ class ScipyObjective:
 
 def _failure(error: Exception) -> str:
     """What failed, in the words of the black box; raises the error again where it is another one."""
-    # Inside jit it arrives as JAX's own error, with the traceback as text.
+    # Inside jit it arrives as an error of JAX or a ValueError, with the traceback as text.
     found = re.search(r"SpanaxError: (black box .*?: point \d+ of \d+ failed.*)", str(error))
     if found is None:
         raise error

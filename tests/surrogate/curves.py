@@ -1,6 +1,6 @@
 """Curves to fit, with certified answers.
 
-Misra1a, BoxBOD and MGH09 with their certified values are from the NIST Statistical Reference Datasets (StRD), nonlinear regression.
+Misra1a, BoxBOD and MGH09 with their certified values are from NIST's Statistical Reference Datasets, nonlinear regression.
 """
 
 from typing import NamedTuple

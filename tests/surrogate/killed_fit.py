@@ -42,7 +42,13 @@ def fit(store):
 def save(found, path):
     """All of it, bit by bit."""
     x = found.form.flatten(found.x)
-    np.savez(path, x=x, covariance=found.covariance, residuals=found.residuals, **{f"h_{k}": v for k, v in found.history.items()})
+    np.savez(
+        path,
+        x=x,
+        covariance=found.covariance,
+        residuals=found.residuals,
+        **{f"h_{k}": v for k, v in found.history.items()},
+    )
 
 
 if __name__ == "__main__":

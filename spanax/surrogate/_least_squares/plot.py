@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
 from ..._errors import SpanaxError, installing
 
-if TYPE_CHECKING:
-    from ..fit import Fit
-
 SUFFIXES = (".png", ".pdf", ".svg")
 _DATA, _FIT = "#222222", "#1f6fb4"
 _MANY = 60  # points: more are drawn smaller
 
 
-def draw(fit: Fit, path: str | Path, data: Any, at: Any, scale: Any, level: float) -> None:
+def draw(fit: Any, path: str | Path, data: Any, at: Any, scale: Any, level: float) -> None:
     """See `Fit.plot`."""
     if Path(path).suffix.lower() not in SUFFIXES:
         raise SpanaxError(f"a picture {str(path)!r}", *(f"{Path(path).stem}{suffix}" for suffix in SUFFIXES))
@@ -61,7 +58,7 @@ def _draw_data(ax: Any, at: np.ndarray, data: np.ndarray, curve: np.ndarray, ban
     _plain(ax)
 
 
-def _draw_residuals(ax: Any, fit: Fit, at: np.ndarray) -> None:
+def _draw_residuals(ax: Any, fit: Any, at: np.ndarray) -> None:
     size = 4 if len(at) <= _MANY else 2
     ax.axhline(0, color="#999999", linewidth=0.8)
     ax.plot(at, fit.residuals, "o", color=_DATA, markersize=size)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._errors import SpanaxError
-from ..._functions import at_many_points, with_key
+from ..._functions import at_many_points, needs_key, takes_key
 from ..._pytree import PyTree
 from ...blackbox import BlackBox
 from ...blackbox.discover import discover
@@ -213,8 +213,8 @@ def _refuse_options(residuals: Any, options: Mapping[str, Any]) -> None:
 
 
 def _of_jax(f: Callable, x0: PyTree[Any], form: Form, key: Key) -> Problem:
-    random = bool(with_key(f, key, (x0,), {}))
-    if random and key is None:
+    random = key is not None and takes_key(f, (x0,), {})
+    if key is None and needs_key(f, (x0,), {}):
         raise SpanaxError("least_squares of residuals that take a key", "key=jax.random.key(0)")
     call = (lambda x, k: f(x, key=k)) if random else (lambda x, k: f(x))
     return Problem(call, form, _shapes(call, x0, key), None, random, random)

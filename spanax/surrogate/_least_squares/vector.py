@@ -32,10 +32,7 @@ class Form:
         flat, tree = jax.tree_util.tree_flatten_with_path(x)
         # In the precision that JAX has now, in which everything will be evaluated.
         leaves = [jax.eval_shape(lambda leaf=leaf: jnp.asarray(leaf)) for _, leaf in flat]
-        if not sum(leaf.size for leaf in leaves) or not all(jnp.issubdtype(a.dtype, jnp.floating) for a in leaves):
-            kinds = ", ".join(str(leaf.dtype) for leaf in leaves) or "nothing"
-            problem = f"{who} must hold floats, and it holds {kinds}"
-            raise SpanaxError(problem, "floats, or a pytree of arrays of them", "what is not fitted in a closure")
+        _check_floats(who, leaves)
         names = [name for (path, _), leaf in zip(flat, leaves, strict=True) for name in _names(path, leaf.shape)]
         return cls(tree, tuple(a.shape for a in leaves), tuple(np.dtype(a.dtype) for a in leaves), tuple(names))
 
@@ -64,6 +61,13 @@ class Form:
     def rounded(self, vector: np.ndarray) -> np.ndarray:
         """The nearest vector that x can hold."""
         return self.flatten(self.unflatten(vector))
+
+
+def _check_floats(who: str, leaves: list[Any]) -> None:
+    if not sum(leaf.size for leaf in leaves) or not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
+        kinds = ", ".join(str(leaf.dtype) for leaf in leaves) or "nothing"
+        problem = f"{who} must hold floats, and it holds {kinds}"
+        raise SpanaxError(problem, "floats, or a pytree of arrays of them", "what is not fitted in a closure")
 
 
 def _names(path: Any, shape: tuple[int, ...]) -> list[str]:
