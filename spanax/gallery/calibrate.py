@@ -1,8 +1,9 @@
 """Calibrating a stochastic epidemic: five parameters from one noisy curve, in three ways, and how far each is to be trusted.
 
-The simulator (`_calibrate/outbreak.py`) is agent-based and plain NumPy: people, days, random numbers, and no derivative. The data are
-one of its runs: how many fell ill in each of 14 weeks, and how many were ill. Two epidemics with the same parameters differ, and the
-luck of one week is carried over to the next. So the question is not only which parameters fit, but what the curve says about them.
+The simulator (`_calibrate/outbreak.py`) is agent-based and plain NumPy: people, days, random numbers, and no derivative. The data
+are one of its runs: how many fell ill in each of 14 weeks, and how many were ill. Two epidemics with the same parameters differ,
+and the luck of one week is carried over to the next. So the question is not only which parameters fit, but what the curve says
+about them.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class Problem:
 
 
 # First of all: how large is the noise? A fit that takes all weeks alike is good enough to start from, for epidemics with its
-# parameters scatter as the data do. They show the whole covariance: a fit that took weeks for independent would be too sure of itself.
+# parameters scatter as the data do. They show the whole covariance: a fit that took weeks for independent would be too sure.
 def scatter(lab: Lab, data: Curve, key: Key[Array, ""]) -> Float[np.ndarray, "28 28"]:
     first = _least_squares(lab, data, logs(GUESS), key, step=3 * STEP, sigma=1.0)
     each = lab.many(sx.FiniteDifference(step=STEP), SCATTER)(first.x, key=key)
@@ -123,7 +124,8 @@ def scatter(lab: Lab, data: Curve, key: Key[Array, ""]) -> Float[np.ndarray, "28
     return np.cov(np.asarray(each, np.float64).T) * (SCATTER - 1) / (SCATTER - len(data) - 2)
 
 
-# 1. Least squares. The Jacobian comes from differences with common random numbers: the same people have the same luck on both sides.
+# 1. Least squares. The Jacobian comes from differences with common random numbers: the same people have the same luck on both
+# sides.
 def by_least_squares(problem: Problem, key: Key[Array, ""]) -> Found:
     fit = _least_squares(problem.lab, problem.data, logs(GUESS), key, sigma=problem.scatter, repeats=8)
     return Found(fit.x, *fit.interval(0.95), "the Jacobian at its end")
@@ -151,15 +153,13 @@ def by_descent(problem: Problem, key: Key[Array, ""], *, steps: int) -> Found:
     if found.stopped == "interrupted":  # half a descent is not to be compared with the others
         raise KeyboardInterrupt
     # A descent does not know how far off it may be. Least squares does, and from there it need not take a step: any is tolerated.
-    fit = _least_squares(
-        problem.lab, problem.data, found.x, last, sigma=problem.scatter, repeats=8, tolerance=1e9
-    )
+    fit = _least_squares(problem.lab, problem.data, found.x, last, sigma=problem.scatter, repeats=8, tolerance=1e9)
     lower, upper = ({name: found.x[name] + end[name] - fit.x[name] for name in end} for end in fit.interval(0.95))
     return Found(found.x, lower, upper, "the Jacobian of least_squares at its end")
 
 
-# 3. A network, trained on epidemics from all over the bounds and then fitted in place of the simulator: its derivative is exact, and
-# the next curve costs nothing. It is as right as its report says, and by how much it is wrong is not in the interval.
+# 3. A network, trained on epidemics from all over the bounds and then fitted in place of the simulator: its derivative is exact,
+# and the next curve costs nothing. It is as right as its report says; by how much it is wrong is not in the interval.
 def by_surrogate(problem: Problem, key: Key[Array, ""], *, designs: int) -> Found:
     simulate = problem.lab.box(sx.FiniteDifference(step=STEP))
     model = sx.fit_surrogate(simulate, BOUNDS, key=key, evaluations=designs)

@@ -1,10 +1,9 @@
-"""`spanax gallery calibrate` as a library call: the simulator against its law, the fits, what is written, and what is never run twice."""
+"""`spanax gallery calibrate` as a library call: the simulator against its law, the fits, and what is never run twice."""
 
 import dataclasses
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from .curve import Logs, rates
+from .curve import rates
 from .lab import Lab
 
 
@@ -14,9 +15,9 @@ from .lab import Lab
 class Found:
     """Logarithms of the parameters, and of the ends of their 95% intervals; `errors`: where the intervals come from."""
 
-    x: Logs
-    lower: Logs
-    upper: Logs
+    x: Any  # `Logs`, which a type checker does not know of a pytree
+    lower: Any
+    upper: Any
     errors: str
 
 
