@@ -8,12 +8,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 
+_SHOWN = 3  # jumps that are printed
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class SmoothedJump:
     """A jump of fn that a surrogate makes smooth.
 
     - `output`: the name of the number of y that jumps, `height`: by how much;
-    - `below`, `above`: two points, as the numbers of x, between which it does;
+    - `below`, `above`: two points, as the numbers of x, between which it does: upwards along the number of x that differs most;
     - `width`: how far apart the points are between which the surrogate makes that change, in widths of the box; `widths`: the
       same for each number of x, in its own units.
 
@@ -95,11 +98,13 @@ class SurrogateReport:
         if np.any(self.noise > 0):
             best = f"no function of x has an R^2 above {_range(1 - self.noise_share)}"
             lines.append(f"  noise: standard deviation {_range(self.noise)}; {best}")
-        return "\n".join([*lines, *map(self._jump, self.jumps)])
+        return "\n".join([*lines, *map(self._jump, self.jumps[:_SHOWN])])
 
     def _gradient(self) -> str:
         if not self.probes:
             return "not checked: no two points could be compared"
+        if np.isnan(self.signs):
+            return f"fn does not change at any of {self.probes} probes, over {self.distance:.2g} of the box: cosine 0"
         kind = "independent probes" if self.probed else "differences between points of the table; no probes were made"
         return (
             f"cosine {self.cosine:.3f} +- {self.cosine_error:.3f} with {self.probes} {kind}, over {self.distance:.2g} of the "

@@ -12,7 +12,7 @@ LEVEL = 1e-3  # of the tests: predictions that have nothing to do with fn pass i
 
 class Agreement(NamedTuple):
     """`cosine`: between changes predicted and measured, over all of them; `error`: its standard error (delete-one jackknife,
-    Efron 1981); `signs`: the share of the changes, each by its size, whose sign is right."""
+    Efron 1981); `signs`: the share of the changes, each by its size, whose sign is right; NaN without any."""
 
     cosine: float
     error: float
@@ -27,7 +27,7 @@ class Agreement(NamedTuple):
         n = len(products)
         error = np.sqrt((n - 1) / n * np.sum((left_out - np.mean(left_out)) ** 2))
         moved = np.abs(measured)
-        signs = np.sum(moved * (predicted * measured > 0)) / max(np.sum(moved), 1e-300)
+        signs = np.sum(moved * (predicted * measured > 0)) / np.sum(moved) if np.any(moved) else np.nan
         return cls(float(_cosine(products.sum(), squares.sum(), sizes.sum())), float(error), float(signs))
 
 

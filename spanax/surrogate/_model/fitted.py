@@ -87,8 +87,7 @@ def fit(name: str, space: Space, form: Form, data: Data, evidence: Evidence, mod
     """Trains on what is not held out. `model`: None, a module of the user's, or the network of an earlier fit to go on from."""
     dtype = jnp.result_type(float)
     trained = data.where(~data.held)
-    sizes = tuple(int(np.prod(shape)) for shape in form.shapes)
-    scale = Scale.of(trained.Y, form.dtypes, sizes)
+    scale = Scale.of(trained.Y, form.dtypes, form.sizes)
     if np.all(scale.constant):
         raise SpanaxError(
             f"{name} has the same value at all {len(trained.U)} points of the design: there is no gradient to learn",

@@ -19,6 +19,7 @@ from .probing import Probes, directions, probe, reach
 from .source import Slopes, Source, split_keys
 
 _LEAST = 20  # points that must not fail
+_DIGITS = 10  # spacings of floats: less is not measured as a change
 
 
 def gather(source: Source, plan: Plan, key: Key, model: Any) -> Fitted:
@@ -77,9 +78,16 @@ def check(source: Source, fitted: Fitted, pairs: int, key: Key, middle: np.ndarr
         order = np.asarray(jax.random.permutation(for_points, len(held)))
         middle = held[np.resize(order, pairs)]
     v = directions(for_directions, pairs, source.space.size)
-    noise = np.where(fitted.scale.constant, 0.0, fitted.evidence.noise / fitted.scale.sd)
-    distance = far * reach(noise, fitted.along(middle, v))
+    distance = far * reach(_least_change(fitted), fitted.along(middle, v))
     return probe(source, for_points, middle, v, distance, for_seeds)
+
+
+def _least_change(fitted: Fitted) -> np.ndarray:
+    """Of each output, in standard deviations: what is noise, or the last digits of its values."""
+    scale, form = fitted.scale, fitted.form
+    eps = np.repeat([float(np.finfo(dtype).eps) for dtype in form.dtypes], form.sizes)
+    rounding = _DIGITS * eps * np.max(np.abs(fitted.data.Y), axis=0)
+    return np.where(scale.constant, 0.0, np.hypot(fitted.evidence.noise, rounding) / scale.sd)
 
 
 def look_for_jumps(source: Source, fitted: Fitted, count: int, key: Key) -> tuple[Any, ...]:

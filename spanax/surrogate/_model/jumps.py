@@ -49,7 +49,12 @@ def segments(U: np.ndarray, Z: np.ndarray, count: int) -> tuple[np.ndarray, np.n
         if len(kept) < count and not used & set(pair.tolist()):
             kept.append(pair)
             used |= set(pair.tolist())
-    return np.array(kept)[:, 0], np.array(kept)[:, 1]
+    a, b = np.array(kept).T
+    # Upwards along the number of x that differs the most, so that the sign of a jump has a meaning.
+    move = U[b] - U[a]
+    largest = np.argmax(np.abs(move), axis=1)
+    downwards = move[np.arange(len(a)), largest] < 0
+    return np.where(downwards, b, a), np.where(downwards, a, b)
 
 
 def search(

@@ -10,7 +10,9 @@ from jaxtyping import Float, Key
 
 from .source import Source, split_keys
 
-_NEAR, _FAR = 0.02, 0.4  # half distances, in [-1, 1]: of a function without noise, and at most
+# Half distances, in [-1, 1]: of a function without noise, and at most. Near, because roughness on a small scale is what a
+# surrogate cannot see in its points.
+_NEAR, _FAR = 0.002, 0.4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class Probes:
 def reach(noise: Float[np.ndarray, " m"], slopes: Float[np.ndarray, "n m"]) -> float:
     """How far to either side fn is probed, in [-1, 1]: so far that the changes are 3 times the noise, if the box has room.
 
-    `noise`: its standard deviation, `slopes`: the surrogate's, along random unit directions.
+    `noise`: its standard deviation, or that of its rounding; `slopes`: the surrogate's, along random unit directions.
     """
     typical = np.sqrt(np.mean(np.sum(slopes**2, axis=1)))
     wanted = 3 * np.sqrt(2 * np.sum(noise**2)) / (2 * max(typical, 1e-12))

@@ -40,13 +40,18 @@ class Form(NamedTuple):
     def size(self) -> int:
         return len(self.names)
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of each leaf."""
+        return tuple(int(np.prod(shape)) for shape in self.shapes)
+
     def flat(self, Y: Any) -> Float[np.ndarray, "n m"]:
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(Y)]
         return np.concatenate([leaf.reshape(len(leaf), -1).astype(np.float64) for leaf in leaves], axis=1)
 
     def split(self, flat: Any) -> list[Any]:
         """Along the last axis, one array for each leaf."""
-        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes])[:-1].tolist()
+        ends = np.cumsum(self.sizes)[:-1].tolist()
         xp = jnp if isinstance(flat, jax.Array) else np
         parts = xp.split(flat, ends, axis=-1)
         return [part.reshape(*flat.shape[:-1], *shape) for part, shape in zip(parts, self.shapes, strict=True)]

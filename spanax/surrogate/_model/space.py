@@ -146,10 +146,12 @@ def number_names(root: str, tree: Any, shapes: Sequence[tuple[int, ...]]) -> tup
 
 def _as_arrays(bound: Any) -> Any:
     """A list of numbers is one array, as in `sx.blackbox`, and not a pytree of numbers."""
-    listed = isinstance(bound, list | tuple) and not hasattr(bound, "_fields")
-    if listed and bound and all(isinstance(item, int | float | np.generic | list) for item in bound):
-        return np.asarray(bound, np.float64)
-    return bound
+    return jax.tree.map(lambda x: np.asarray(x, np.float64) if _is_list(x) else x, bound, is_leaf=_is_list)
+
+
+def _is_list(x: Any) -> bool:
+    items = x if isinstance(x, list | tuple) and not hasattr(x, "_fields") else ()
+    return len(items) > 0 and all(isinstance(item, int | float | np.generic) or _is_list(item) for item in items)
 
 
 def _leaf(low: Any, high: Any) -> tuple[np.ndarray, np.ndarray, str]:
