@@ -110,7 +110,7 @@ def least_squares(
     >>> print(round(float(fit.x["rate"]), 2), round(float(fit.standard_errors["rate"]), 2))
     0.51 0.01
     """
-    _check(key, steps, tolerance, repeats)
+    _check(residuals, key, steps, tolerance, repeats)
     form = Form.of("least_squares(x0=...)", x0)
     start = form.flatten(x0)
     # A black box keeps to its own bounds, and so does the search.
@@ -134,7 +134,9 @@ def least_squares(
     return Fit(**final_fields(search, stopped, sigma, repeats or (_REPEATS if problem.is_random else 1)))
 
 
-def _check(key: Any, steps: Any, tolerance: Any, repeats: Any) -> None:
+def _check(residuals: Any, key: Any, steps: Any, tolerance: Any, repeats: Any) -> None:
+    if not callable(residuals):
+        raise SpanaxError(f"least_squares(residuals={residuals!r})", "a function of x that returns an array")
     if key is not None:
         check_key(key)
     check_whole("least_squares(steps", steps)

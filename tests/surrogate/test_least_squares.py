@@ -34,7 +34,7 @@ def peer(bounds=(-np.inf, np.inf), **keywords):
     )
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", CERTIFIED)
 def test_certified_parameters_and_errors(name, x64):
     """To a hundredth of a standard error, and standard errors to a thousandth."""
@@ -110,6 +110,7 @@ def test_a_black_box_inside_a_jax_function(x64):
     np.testing.assert_allclose(np.exp(fit.form.flatten(fit.x)), peer()[0], rtol=1e-3)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "via", [sx.Smoothing(sigma=1e-3, pairs=24), sx.SPSA(step=1e-3, samples=24)], ids=["smoothing", "spsa"]
 )
@@ -122,6 +123,7 @@ def test_random_probes(via, x64):
     np.testing.assert_array_less(np.abs(np.log(fit.form.flatten(fit.standard_errors) / errors)), math.log(2))
 
 
+@pytest.mark.slow
 def test_a_step_to_choose_is_chosen_once(x64):
     fit = sx.least_squares(decay, START, via=sx.FiniteDifference())
     np.testing.assert_allclose(fit.form.flatten(fit.x), peer()[0], rtol=1e-4)
@@ -137,6 +139,7 @@ def test_manual_derivatives(x64):
     np.testing.assert_allclose(fit.form.flatten(fit.x), peer()[0], rtol=1e-4)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("start", [(-1.2, 1.0), (0.0, 0.0), (3.0, -3.0)])
 def test_zero_residuals(start, x64):
     with pytest.warns(sx.SpanaxWarning, match="as many residuals as parameters"):
@@ -200,7 +203,7 @@ def test_a_step_that_fails_is_not_taken(how, on_failure, x64):
     # The first steps go to 1.6 and beyond.
     fit = sx.least_squares(breaks_beyond(1.45, how), START, via=STEP, run=run)
     np.testing.assert_allclose(fit.form.flatten(fit.x), peer()[0], rtol=1e-3)
-    assert fit.failures >= 1 and f"{fit.failures} failed step" in str(fit)
+    assert fit.failures >= 1 and "failed step" in str(fit)
 
 
 def test_failures_on_all_sides_end_it(x64):
@@ -246,6 +249,8 @@ def test_no_more_steps(x64):
         ("30 residuals cannot determine 31 parameters", {"x0": np.ones(31), "residuals": lambda x: x[:30]}),
         ("x0.* must hold floats, and it holds int32", {"x0": 1}),
         ("x0.* must hold floats, and it holds nothing", {"x0": {}}),
+        ("x0.* must hold floats, and it is 'start'", {"x0": "start"}),
+        ("residuals=3", {"residuals": 3}),
         ("x0 lies outside its bounds", {"bounds": (2.0, 3.0)}),
         ("not below its upper one", {"bounds": (1.0, 1.0)}),
         ("bounds=3", {"bounds": 3}),

@@ -20,12 +20,12 @@ _WHY = {
 
 def table(fit: Any) -> str:
     n, p = len(fit.residuals), len(fit.names)
-    failed = f", {fit.failures} failed steps" * bool(fit.failures)
-    kind = f"estimated, {fit.freedom} degrees of freedom" if fit.is_estimated else "given"
+    failed = f", {_count(fit.failures, 'failed step')}" * bool(fit.failures)
+    kind = f"estimated, {_count(fit.freedom, 'degree')} of freedom" if fit.is_estimated else "given"
     sigma = f"{fit.sigma:.4g}" if np.ndim(fit.sigma) == 0 else "of each"
     head = [
-        f"{n} residuals, {p} parameters: {_WHY[fit.stopped]}",
-        f"{fit.iterations} iterations, {fit.evaluations} evaluations{failed}",
+        f"{_count(n, 'residual')}, {_count(p, 'parameter')}: {_WHY[fit.stopped]}",
+        f"{_count(fit.iterations, 'iteration')}, {_count(fit.evaluations, 'evaluation')}{failed}",
         f"cost {fit.cost:.6g}, sigma {sigma} ({kind})",
         "",
     ]
@@ -43,6 +43,10 @@ def table(fit: Any) -> str:
         for a, b, c, d, e in rows
     ]
     return "\n".join([*head, *lines, *_correlated(fit)])
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _cut(name: str) -> str:

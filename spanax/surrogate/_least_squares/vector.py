@@ -31,7 +31,12 @@ class Form:
         refuse_foreign(x)
         flat, tree = jax.tree_util.tree_flatten_with_path(x)
         # In the precision that JAX has now, in which everything will be evaluated.
-        leaves = [jax.eval_shape(lambda leaf=leaf: jnp.asarray(leaf)) for _, leaf in flat]
+        try:
+            leaves = [jax.eval_shape(lambda leaf=leaf: jnp.asarray(leaf)) for _, leaf in flat]
+        except TypeError:
+            raise SpanaxError(
+                f"{who} must hold floats, and it is {x!r}", "floats, or a pytree of arrays of them"
+            ) from None
         _check_floats(who, leaves)
         names = [name for (path, _), leaf in zip(flat, leaves, strict=True) for name in _names(path, leaf.shape)]
         return cls(tree, tuple(a.shape for a in leaves), tuple(np.dtype(a.dtype) for a in leaves), tuple(names))
