@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks import _timing
 from spanax.gallery._calibrate.lab import Lab
 from spanax.gallery._calibrate.method import Method, timed
-from spanax.gallery.calibrate import BOUNDS, TRUTH, Problem, by_least_squares, observe, scatter
+from spanax.gallery.calibrate import BOUNDS, TRUTH, by_least_squares, observe, pose
 
 SETS = 20
 TARGET = 0.85
@@ -25,7 +25,7 @@ def calibrate(lab: Lab, number: int) -> Method:
     """The data set of this number, with keys of its own."""
     data = observe(number)
     first, last = jax.random.split(jax.random.fold_in(jax.random.key(0), number))
-    return timed("", lab, TRUTH, lambda: by_least_squares(Problem(lab, data, scatter(lab, data, first)), last))
+    return timed("", lab, TRUTH, lambda: by_least_squares(pose(lab, data, first), last))
 
 
 def main() -> None:

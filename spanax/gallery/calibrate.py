@@ -38,7 +38,8 @@ STEP = 0.1  # of differences, 10%: those of shorter steps drown in noise, those 
 RUNS = 4  # epidemics whose mean is one value, with half the noise of the data
 SCATTER = 250  # epidemics that show how much they differ
 STEPS, QUICK_STEPS = 200, 80  # of `descend`
-DESIGNS, QUICK_DESIGNS = 2000, 400  # epidemics that the surrogate learns from
+DESIGNS, QUICK_DESIGNS = 1000, 400  # epidemics that the surrogate learns from
+AROUND = np.float32(0.5)  # how far around the first fit: a factor of 1.6, and 3 standard errors of what is known least
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,9 @@ def run(
 ) -> Result:
     """Fits one epidemic in three ways, and writes calibrate.png, result.json and runs.db into `out`.
 
-    - `quick`: 80 steps of `descend` instead of 200, and 400 epidemics for the surrogate instead of 2,000;
+    - `quick`: 80 steps of `descend` instead of 200, and 400 epidemics for the surrogate instead of 1,000;
     - `seed`: of the epidemic that is observed, and of all draws; `workers`: processes that run the simulator;
-    - `on_stage`: called with "scatter", with the name of each method, and with "drawing".
+    - `on_stage`: called with "first fit", with the name of each method, and with "drawing".
 
     runs.db has every epidemic that was run: what is done again, after Ctrl-C or a crash, runs none of them twice. At Ctrl-C
     (`KeyboardInterrupt`) the methods that came to their end are drawn and reported, and the result says `interrupted`.
@@ -89,8 +90,8 @@ def run(
     with sx.processes(workers) as pool, sx.Store(this.out / "runs.db", version=VERSION) as store:
         lab = Lab(BOUNDS, sx.Run(executor=pool, timeout=60), store)
         with this.until_interrupted():
-            this.stage("scatter")
-            problem = Problem(lab, data, scatter(lab, data, keys[0]))
+            this.stage("first fit")
+            problem = pose(lab, data, keys[0])
             for key, (name, way) in zip(keys[2:], ways.items(), strict=True):
                 this.stage(name)
                 methods.append(timed(name, lab, TRUTH, partial(way, problem, key)))
@@ -108,20 +109,22 @@ def observe(seed: int) -> Curve:
 
 @dataclass(frozen=True)
 class Problem:
-    """A simulator, a curve, and the covariance of the curve's noise."""
+    """A simulator and a curve; a first fit to it, and the covariance of the curve's noise."""
 
     lab: Lab
     data: Curve
+    first: Logs
     scatter: Float[np.ndarray, "28 28"]
 
 
 # First of all: how large is the noise? A fit that takes all weeks alike is good enough to start from, for epidemics with its
 # parameters scatter as the data do. They show the whole covariance: a fit that took weeks for independent would be too sure.
-def scatter(lab: Lab, data: Curve, key: Key[Array, ""]) -> Float[np.ndarray, "28 28"]:
-    first = _least_squares(lab, data, logs(GUESS), key, step=3 * STEP, sigma=1.0)
-    each = lab.many(sx.FiniteDifference(step=STEP), SCATTER)(first.x, key=key)
+def pose(lab: Lab, data: Curve, key: Key[Array, ""]) -> Problem:
+    first = _least_squares(lab, data, logs(GUESS), key, step=3 * STEP, sigma=1.0).x
+    like_it = lab.many(sx.FiniteDifference(step=STEP), SCATTER)(first, key=key)
     # The inverse of a covariance of few curves is too large on average, by this factor (Hartlap et al. 2007).
-    return np.cov(np.asarray(each, np.float64).T) * (SCATTER - 1) / (SCATTER - len(data) - 2)
+    scatter = np.cov(np.asarray(like_it, np.float64).T) * (SCATTER - 1) / (SCATTER - len(data) - 2)
+    return Problem(lab, data, first, scatter)
 
 
 # 1. Least squares. The Jacobian comes from differences with common random numbers: the same people have the same luck on both
@@ -158,12 +161,16 @@ def by_descent(problem: Problem, key: Key[Array, ""], *, steps: int) -> Found:
     return Found(found.x, lower, upper, "the Jacobian of least_squares at its end")
 
 
-# 3. A network, trained on epidemics from all over the bounds and then fitted in place of the simulator: its derivative is exact,
-# and the next curve costs nothing. It is as right as its report says; by how much it is wrong is not in the interval.
+# 3. A network, trained on epidemics around the first fit and then fitted in place of the simulator: its derivative is exact, and
+# the next curve costs nothing. It is as right as its report says; by how much it is wrong is not in the interval.
 def by_surrogate(problem: Problem, key: Key[Array, ""], *, designs: int) -> Found:
     simulate = problem.lab.box(sx.FiniteDifference(step=STEP))
-    model = sx.fit_surrogate(simulate, BOUNDS, key=key, evaluations=designs)
-    fit = sx.least_squares(lambda x: model(x) - problem.data, logs(GUESS), bounds=BOUNDS, sigma=problem.scatter)
+    box = tuple(
+        {name: np.clip(x + way * AROUND, *(end[name] for end in BOUNDS)) for name, x in problem.first.items()}
+        for way in (-1, 1)
+    )
+    model = sx.fit_surrogate(simulate, box, key=key, evaluations=designs)
+    fit = sx.least_squares(lambda x: model(x) - problem.data, problem.first, bounds=box, sigma=problem.scatter)
     return Found(fit.x, *fit.interval(0.95), "the network's Jacobian")
 
 

@@ -15,7 +15,7 @@ from spanax.gallery._calibrate.lab import Lab
 
 from .pictures import check_picture
 
-STAGES = ["scatter", "least_squares", "descend", "fit_surrogate", "drawing"]
+STAGES = ["first fit", "least_squares", "descend", "fit_surrogate", "drawing"]
 
 
 def chain_binomial(epidemics, seed):
@@ -64,9 +64,7 @@ def test_logarithms_and_counts_and_back():
 
 @pytest.fixture(scope="module")
 def problem():
-    lab = Lab(calibrate.BOUNDS)
-    data = calibrate.observe(3)
-    return calibrate.Problem(lab, data, calibrate.scatter(lab, data, jax.random.key(0)))
+    return calibrate.pose(Lab(calibrate.BOUNDS), calibrate.observe(3), jax.random.key(0))
 
 
 def test_the_scatter_is_that_of_epidemics_at_the_truth(problem):
