@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from ._tables import console, show_files, show_rows, show_text
 
 if TYPE_CHECKING:
-    from ..gallery._calibrate.method import Method
-    from ..gallery.calibrate import Result
+    from ..gallery.calibrate import Method, Result
 
 HEADS = "parameter", "truth", "estimate", "95% interval", "holds it"
 

@@ -186,6 +186,7 @@ def _draw(out: Path, problem: Problem, methods: list[Method], key: Key[Array, ""
 # What was learnt.
 LEARNT = (
     "least_squares takes the fewest epidemics: it uses all 28 numbers of each, and knows its errors.",
-    "descend comes to the same place with 4 times as many, and would do so for any loss.",
-    "The surrogate costs no more and fits the next curve at once. Its own error is not in its interval.",
+    "descend comes to the same place with 4 to 9 times as many, and would do so for any loss.",
+    "The surrogate takes as many again as least_squares, and fits the next curve at once. Its own error, here up to "
+    "1.2 standard errors, is not in its interval.",
 )
