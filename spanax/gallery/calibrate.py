@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -113,7 +114,7 @@ class Problem:
 
     lab: Lab
     data: Curve
-    first: Logs
+    first: Any  # `Logs`, which a type checker does not know of a pytree
     scatter: Float[np.ndarray, "28 28"]
 
 
@@ -165,12 +166,14 @@ def by_descent(problem: Problem, key: Key[Array, ""], *, steps: int) -> Found:
 # the next curve costs nothing. It is as right as its report says; by how much it is wrong is not in the interval.
 def by_surrogate(problem: Problem, key: Key[Array, ""], *, designs: int) -> Found:
     simulate = problem.lab.box(sx.FiniteDifference(step=STEP))
-    box = tuple(
+    lower, upper = (
         {name: np.clip(x + way * AROUND, *(end[name] for end in BOUNDS)) for name, x in problem.first.items()}
         for way in (-1, 1)
     )
-    model = sx.fit_surrogate(simulate, box, key=key, evaluations=designs)
-    fit = sx.least_squares(lambda x: model(x) - problem.data, problem.first, bounds=box, sigma=problem.scatter)
+    model = sx.fit_surrogate(simulate, (lower, upper), key=key, evaluations=designs)
+    fit = sx.least_squares(
+        lambda x: model(x) - problem.data, problem.first, bounds=(lower, upper), sigma=problem.scatter
+    )
     return Found(fit.x, *fit.interval(0.95), "the network's Jacobian")
 
 
