@@ -14,6 +14,7 @@ from . import (
     gaps as gaps,
     hard as hard,
     judge as judge,
+    surrogate as surrogate,
 )
 from ._errors import SpanaxError as SpanaxError, SpanaxWarning as SpanaxWarning
 from .blackbox import (
@@ -62,8 +63,11 @@ from .surrogate import (
     Descent as Descent,
     Fit as Fit,
     ScipyObjective as ScipyObjective,
+    SurrogateModel as SurrogateModel,
     descend as descend,
+    fit_surrogate as fit_surrogate,
     least_squares as least_squares,
+    load_surrogate as load_surrogate,
     scipy_objective as scipy_objective,
 )
 

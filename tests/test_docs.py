@@ -42,7 +42,8 @@ def test_examples_run(page):
             example.splitlines(True),
             name,
         )  # as a notebook does: there is a source
-        optax_steps = "optimizer.update(" in example  # optax raises a float to the power of an int
+        # Optax raises a float to the power of an int, whoever makes its steps.
+        optax_steps = "optimizer.update(" in example or "optimizer=optax." in example
         with jax.numpy_dtype_promotion("standard" if optax_steps else "strict"):
             exec(compile(example, name, "exec"), {})
 
