@@ -57,12 +57,12 @@ from .gaps import (
 from .judge import check_gradient as check_gradient, compare as compare, recommend as recommend
 from .program import gradient as gradient, lift as lift, value_and_gradient as value_and_gradient
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften
+from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample
 from .surrogate import (
     SurrogateModel as SurrogateModel,
     fit_surrogate as fit_surrogate,
     load_surrogate as load_surrogate,
 )
-from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample
 
 __version__ = "0.1.0"
 

@@ -149,7 +149,7 @@ class BlackBox(eqx.Module):
         return jax.tree.unflatten(crossing.result, cross(crossing, jax.tree.leaves(x), key, arrays))
 
     def evaluate(
-        self, X: PyTree[Array], *, key: Key[Array, "..."] | None = None
+        self, X: PyTree[Array], *, key: Key[Array, ...] | None = None
     ) -> tuple[PyTree[np.ndarray], Bool[np.ndarray, " n"]]:
         """fn at many points, without a derivative and outside of traced programs: for designs, scans and tables of one's own.
 
@@ -175,7 +175,7 @@ class BlackBox(eqx.Module):
         return jax.tree.unflatten(crossing.result, results), kept
 
     def pull_back(
-        self, X: PyTree[Array], Y: PyTree[Array], ct: PyTree[Array], *, key: Key[Array, "..."] | None = None
+        self, X: PyTree[Array], Y: PyTree[Array], ct: PyTree[Array], *, key: Key[Array, ...] | None = None
     ) -> PyTree[np.ndarray]:
         """The derivative of <ct, f> in each row, by the user's own derivative: for black boxes with `Manual`.
 
@@ -183,9 +183,13 @@ class BlackBox(eqx.Module):
         where the derivative fails.
         """
         if not isinstance(self.via, Manual):
-            raise SpanaxError(f"the black box {self.host.name!r} has no derivative of its own", "via=sx.Manual(vjp=...)")
+            raise SpanaxError(
+                f"the black box {self.host.name!r} has no derivative of its own", "via=sx.Manual(vjp=...)"
+            )
         crossing, rows, seeds = self._rows(X, key)
-        arrays = [[jnp.asarray(leaf) for leaf in leaves] for leaves in (rows, jax.tree.leaves(Y), seeds, jax.tree.leaves(ct))]
+        arrays = [
+            [jnp.asarray(leaf) for leaf in leaves] for leaves in (rows, jax.tree.leaves(Y), seeds, jax.tree.leaves(ct))
+        ]
         slopes = pull_back_rows(crossing, self.via, *arrays)
         return jax.tree.unflatten(crossing.tree, [np.asarray(slope) for slope in slopes])
 

@@ -59,8 +59,8 @@ def fit_surrogate(
       value and derivative are NaN. "warn" warns, there by a call of the host, and extrapolates. "ignore" extrapolates.
     - `min_agreement`: the derivative of the surrogate raises if the cosine of its gradient with the probes is less. None: it
       never does.
-    - `gradients`: a function of x that gives the Jacobian, y's structure of x's structures. It is trained on, as the derivative of
-      a `BlackBox` with `Manual` is; it is not taken for granted, for the probes are independent of it.
+    - `gradients`: a function of x that gives the Jacobian, y's structure of x's structures. It is trained on, as the derivative
+      of a `BlackBox` with `Manual` is; it is not taken for granted, for the probes are independent of it.
 
     **Returns:** a `SurrogateModel`: `model(x)`, `model.report`.
 

@@ -7,7 +7,6 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float
 
-
 _SHOWN = 3  # jumps that are printed
 
 
@@ -122,7 +121,11 @@ class SurrogateReport:
     def _jump(self, jump: SmoothedJump) -> str:
         at = ", ".join(f"{n}={v:.5g}" for n, v in list(zip(self.inputs, jump.below, strict=True))[:6])
         own = ", ".join(f"{n} {w:.2g}" for n, w in list(zip(self.inputs, jump.widths, strict=True))[:6])
-        how = f"smoothed over {jump.width:.2g} of the box ({own})" if np.isfinite(jump.width) else "not seen by the surrogate"
+        how = (
+            f"smoothed over {jump.width:.2g} of the box ({own})"
+            if np.isfinite(jump.width)
+            else "not seen by the surrogate"
+        )
         return f"  jump: {jump.output} jumps by {jump.height:.4g} at {at}; {how}"
 
 

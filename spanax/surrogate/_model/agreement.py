@@ -19,7 +19,9 @@ class Agreement(NamedTuple):
     signs: float
 
     @classmethod
-    def of(cls, predicted: Float[np.ndarray, "n m"], measured: Float[np.ndarray, "n m"], noise: np.ndarray) -> Agreement:
+    def of(
+        cls, predicted: Float[np.ndarray, "n m"], measured: Float[np.ndarray, "n m"], noise: np.ndarray
+    ) -> Agreement:
         """`noise`: (n, m), the variance of what is measured, which by itself would lower the cosine."""
         products, squares = np.sum(predicted * measured, axis=1), np.sum(predicted**2, axis=1)
         sizes = np.sum(measured**2 - noise, axis=1)

@@ -38,13 +38,17 @@ def check_arguments(fn: Any, gradients: Any, options: dict[str, Any]) -> None:
         what = "a black box" if isinstance(fn, BlackBox) else "a store, from which nothing is evaluated,"
         for name, value in given.items():
             if value not in (None, False):
-                raise SpanaxError(f"fit_surrogate of {what} with {name}={value!r}", f"{name} where it is made, or left out")
+                raise SpanaxError(
+                    f"fit_surrogate of {what} with {name}={value!r}", f"{name} where it is made, or left out"
+                )
     elif not callable(fn):
         raise SpanaxError(f"fit_surrogate({fn!r})", "a function of NumPy arrays", "sx.blackbox(...)", "sx.Store(...)")
     elif gradients is not None and not callable(gradients):
         raise SpanaxError(f"fit_surrogate(gradients={gradients!r})", "a function of x that gives the Jacobian")
     if not isinstance(options["run"], Run | None) or not isinstance(options["store"], Store | None):
-        raise SpanaxError("fit_surrogate(run=..., store=...)", "sx.Run(executor=sx.processes(4))", 'sx.Store("runs.db", "1")')
+        raise SpanaxError(
+            "fit_surrogate(run=..., store=...)", "sx.Run(executor=sx.processes(4))", 'sx.Store("runs.db", "1")'
+        )
 
 
 def check_module(module: Any, inputs: int, outputs: int) -> None:
@@ -53,7 +57,9 @@ def check_module(module: Any, inputs: int, outputs: int) -> None:
         return
     problem = "model="
     arrays = jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array))
-    remedy = f"an Equinox module from ({inputs},) numbers to ({outputs},), such as eqx.nn.MLP({inputs}, {outputs}, 32, 2, key=key)"
+    remedy = (
+        f"an Equinox module from ({inputs},) numbers to ({outputs},): eqx.nn.MLP({inputs}, {outputs}, 32, 2, key=key)"
+    )
     if not callable(module) or not arrays:
         raise SpanaxError(f"{problem}{module!r}, which has no arrays to train", remedy)
     try:

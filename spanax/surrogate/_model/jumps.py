@@ -94,7 +94,9 @@ def search(
 
 def measured_again(jump: Jump, line: Callable[[np.ndarray], np.ndarray]) -> Jump:
     """The same jump, smoothed by another surrogate."""
-    width = _width(jump.below, jump.above, jump.above - jump.below, jump.height, lambda rows: line(rows)[:, jump.output])
+    width = _width(
+        jump.below, jump.above, jump.above - jump.below, jump.height, lambda rows: line(rows)[:, jump.output]
+    )
     return dataclasses.replace(jump, width=width)
 
 

@@ -46,7 +46,9 @@ def _tell(space: Space, row: np.ndarray, bad: np.ndarray, choice: str, name: str
         "sx.fit_surrogate with wider bounds",
     )
     if choice == "raise":
-        raise SpanaxError(problem, *remedies, 'dataclasses.replace(model, outside="ignore") to extrapolate', where=where)
+        raise SpanaxError(
+            problem, *remedies, 'dataclasses.replace(model, outside="ignore") to extrapolate', where=where
+        )
     warn(problem, *remedies, where=where)
 
 

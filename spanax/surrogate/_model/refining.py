@@ -46,9 +46,11 @@ def refine(
     region = None if around is None else _region(old, around, within)
     pairs = max(3, evaluations // 20)
     far_pairs = pairs if region is not None else 2 * pairs
-    count = design_within(evaluations - 2 * (pairs + far_pairs if region is not None else far_pairs), source.derivative_cost)
+    count = design_within(
+        evaluations - 2 * (pairs + far_pairs if region is not None else far_pairs), source.derivative_cost
+    )
     U = _points(old, region, count, for_points)
-    new, _ = design(source, U, held_out(count), split_keys(for_seeds, count))
+    new = design(source, U, held_out(count), split_keys(for_seeds, count))
     data = old.data + new
     probes = old.evidence.probes + check(source, old, far_pairs, for_far)
     if region is not None:
@@ -83,7 +85,9 @@ def _region(old: Fitted, around: PyTree[Array], within: float | None) -> np.ndar
 def _points(old: Fitted, region: np.ndarray | None, count: int, key: Key) -> np.ndarray:
     near = 0 if region is None else (count + 1) // 2
     for_near, for_far = jax.random.split(key)
-    local = _uniform(region, sobol(for_near, near, old.space.size)) if region is not None else np.zeros((0, old.space.size))
+    local = (
+        _uniform(region, sobol(for_near, near, old.space.size)) if region is not None else np.zeros((0, old.space.size))
+    )
     far = _disagreed(old, local, count - near, for_far)
     # In turn, so that a fifth of both is held out.
     points = [local, far]

@@ -44,7 +44,9 @@ class Rows(NamedTuple):
     steep: Float[Array, " n"] | None
 
 
-def rows(U: np.ndarray, Z: np.ndarray, slope: np.ndarray, output: np.ndarray, members: int = MEMBERS, *, dtype: Any) -> Rows:
+def rows(
+    U: np.ndarray, Z: np.ndarray, slope: np.ndarray, output: np.ndarray, members: int = MEMBERS, *, dtype: Any
+) -> Rows:
     """`slope`: of Z, NaN where there is none."""
     folds = np.arange(len(U)) % MEMBERS
     weights = np.stack([folds != k for k in range(members)])
@@ -54,7 +56,9 @@ def rows(U: np.ndarray, Z: np.ndarray, slope: np.ndarray, output: np.ndarray, me
     steep = known * Z.shape[1] / (slope.shape[1] * max(square, 1e-12))
     arrays = U, Z, weights, np.where(known[:, None], slope, 0.0)
     U, Z, weights, slope = (jnp.asarray(a, dtype) for a in arrays)
-    return Rows(U, Z, weights, slope, jnp.asarray(output, jnp.int32), jnp.asarray(steep, dtype) if np.any(known) else None)
+    return Rows(
+        U, Z, weights, slope, jnp.asarray(output, jnp.int32), jnp.asarray(steep, dtype) if np.any(known) else None
+    )
 
 
 def train_ensemble(key: Key[Array, ""], data: Rows, start: Hidden | None, label: str) -> Ensemble:
