@@ -2,7 +2,8 @@
 
     python -m benchmarks.surrogate_fit
 
-Ours is given the evaluations in all, its own check included; the others train on all of them. Their gradients are central differences.
+Ours is given the evaluations in all, its own check included; the others train on all of them. Their gradients are central
+differences.
 """
 
 from __future__ import annotations
@@ -46,47 +47,55 @@ def score(values, gradient, truth, exact):
     return r2, np.sum(gradient * exact) / np.linalg.norm(gradient) / np.linalg.norm(exact)
 
 
-def peers():
+def peers(d):
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel
     from sklearn.neural_network import MLPRegressor
+
+    settings = {"activation": "tanh", "max_iter": 2000, "random_state": 0}
+    return {
+        "MLPRegressor, Adam": MLPRegressor(hidden_layer_sizes=(64, 64), **settings),
+        "MLPRegressor, L-BFGS": MLPRegressor(hidden_layer_sizes=(64,), solver="lbfgs", **settings),
+        "GaussianProcessRegressor": GaussianProcessRegressor(ConstantKernel(1.0) * RBF(np.ones(d)), random_state=0),
+    }
+
+
+def fit_peer(peer, U, Y):
+    """Its prediction as a function of many points; inputs and outputs are standardised, as ours are."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    kernel = lambda d: ConstantKernel(1.0) * RBF(np.ones(d))
-    return {
-        "MLPRegressor(64, 64)": lambda d: MLPRegressor((64, 64), "tanh", max_iter=2000, random_state=0),
-        "MLPRegressor, L-BFGS": lambda d: MLPRegressor((64,), "tanh", solver="lbfgs", max_iter=2000, random_state=0),
-        "GaussianProcessRegressor": lambda d: GaussianProcessRegressor(kernel(d), normalize_y=True, random_state=0),
-    }, lambda model: make_pipeline(StandardScaler(), model)
+    mean, sd = Y.mean(), Y.std()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of iterations that ran out
+        fitted = make_pipeline(StandardScaler(), peer).fit(U, (Y - mean) / sd)
+    return lambda X: mean + sd * fitted.predict(X)
+
+
+def rows(f, low, high, d, n):
+    from scipy.stats import qmc
+
+    def many(X):
+        return np.array([f(x) for x in X])
+
+    X = low + (high - low) * np.random.default_rng(1).uniform(0.01, 0.99, (500, d))
+    truth, exact = many(X), slopes(many, X, 1e-4)
+    started = time.perf_counter()
+    model = sx.fit_surrogate(f, (np.full(d, low), np.full(d, high)), key=jax.random.key(0), evaluations=n)
+    seconds, points = time.perf_counter() - started, X.astype(np.float32)
+    yield "fit_surrogate", *score(jax.vmap(model)(points), jax.vmap(jax.grad(model))(points), truth, exact), seconds
+    U = low + (high - low) * qmc.Sobol(d, rng=np.random.default_rng(0)).random_base2(int(np.log2(n)))
+    for label, peer in peers(d).items():
+        started = time.perf_counter()
+        predict = fit_peer(peer, U, many(U))
+        seconds = time.perf_counter() - started
+        yield label, *score(predict(X), slopes(predict, X, 1e-4), truth, exact), seconds
 
 
 def main():
-    from scipy.stats import qmc
-
-    makers, piped = peers()
     print(f"{'problem':22} {'surrogate':26} {'R^2':>8} {'cosine':>8} {'seconds':>8}")
-    for name, (f, low, high, d, n) in PROBLEMS.items():
-        X = low + (high - low) * np.random.default_rng(1).uniform(0.01, 0.99, (500, d))
-        many = lambda X, f=f: np.array([f(x) for x in X])
-        truth, exact = many(X), slopes(many, X, 1e-4)
-        started = time.perf_counter()
-        box = np.full(d, low), np.full(d, high)
-        model = sx.fit_surrogate(f, box, key=jax.random.key(0), evaluations=n)
-        seconds, points = time.perf_counter() - started, X.astype(np.float32)
-        ours = score(jax.vmap(model)(points), jax.vmap(jax.grad(model))(points), truth, exact)
-        rows = {"fit_surrogate": (*ours, seconds)}
-        U = low + (high - low) * qmc.Sobol(d, rng=np.random.default_rng(0)).random_base2(int(np.log2(n)))
-        Y = many(U)
-        for label, make in makers.items():
-            started = time.perf_counter()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of iterations that ran out
-                peer = piped(make(d)).fit(U, (Y - Y.mean()) / Y.std())
-            seconds = time.perf_counter() - started
-            predict = lambda X, p=peer, m=Y.mean(), s=Y.std(): m + s * p.predict(X)
-            rows[label] = *score(predict(X), slopes(predict, X, 1e-4), truth, exact), seconds
-        for label, (r2, cosine, seconds) in rows.items():
+    for name, problem in PROBLEMS.items():
+        for label, r2, cosine, seconds in rows(*problem):
             print(f"{name:22} {label:26} {r2:8.4f} {cosine:8.4f} {seconds:8.1f}", flush=True)
 
 
