@@ -90,7 +90,6 @@ def _pushed(network: Any, U: Float[Array, "n d"], move: Float[Array, "n d"]) -> 
 
 def fit(name: str, space: Space, form: Form, data: Data, evidence: Evidence, model: Any, key: Key) -> Fitted:
     """Trains on what is not held out. `model`: None, a module of the user's, or the network of an earlier fit to go on from."""
-    dtype = jnp.result_type(float)
     trained = data.where(~data.held)
     scale = Scale.of(trained.Y, form.dtypes, form.sizes)
     if np.all(scale.constant):
@@ -101,12 +100,14 @@ def fit(name: str, space: Space, form: Form, data: Data, evidence: Evidence, mod
         )
     slope = trained.slope / scale.sd[trained.output][:, None]
     slope = np.where(scale.constant[trained.output][:, None], np.nan, slope)
-    known = model is None or isinstance(model, Ensemble)
-    table = rows(trained.U, scale.z(trained.Y), slope, trained.output, *(() if known else (1,)), dtype=dtype)
-    if known:
-        network: Any = train_ensemble(key, table, None if model is None else model.hidden, name)
+    table = trained.U, scale.z(trained.Y), slope, trained.output
+    if model is None or isinstance(model, Ensemble):
+        # In single precision the ridge would have to be so strong that the gradient is off by several times as much.
+        with jax.enable_x64(True):
+            start = None if model is None else model.hidden
+            network: Any = train_ensemble(key, rows(*table, dtype=jnp.float64), start, name)
     else:
         module = model.module if isinstance(model, Single) else model
-        network = train_module(module, form.size, table, name)
+        network = train_module(module, form.size, rows(*table, 1, dtype=jnp.result_type(float)), name)
     frozen = jax.tree.map(lambda x: np.asarray(x) if eqx.is_array(x) else x, network)
     return Fitted(name, space, form, scale, frozen, data, evidence)
