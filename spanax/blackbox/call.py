@@ -150,7 +150,7 @@ class BlackBox(eqx.Module):
         return jax.tree.unflatten(crossing.result, cross(crossing, jax.tree.leaves(x), key, arrays))
 
     def evaluate(
-        self, X: PyTree[Array], *, key: Key[Array, "..."] | None = None
+        self, X: PyTree[Array], *, key: Key[Array, ...] | None = None
     ) -> tuple[PyTree[np.ndarray], Bool[np.ndarray, " n"]]:
         """fn at many points, without a derivative and outside of traced programs: for designs, scans and tables of one's own.
 
@@ -176,7 +176,7 @@ class BlackBox(eqx.Module):
         return jax.tree.unflatten(crossing.result, results), kept
 
     def pull_back(
-        self, X: PyTree[Array], Y: PyTree[Array], ct: PyTree[Array], *, key: Key[Array, "..."] | None = None
+        self, X: PyTree[Array], Y: PyTree[Array], ct: PyTree[Array], *, key: Key[Array, ...] | None = None
     ) -> PyTree[np.ndarray]:
         """The derivative of <ct, f> in each row, by the user's own derivative: for black boxes with `Manual`.
 

@@ -52,15 +52,18 @@ def fit_surrogate(
       that `gradients` or the black box gives. Of a store: how many of its points at most, or None for all.
     - `model`: an Equinox module, or any callable with arrays, to be trained in place of the ensemble. It maps a vector of all
       numbers of x, scaled to [-1, 1], to one of all numbers of y, in standard deviations from their mean.
-    - `run`, `store`, `noisy`, `name`, `batched`: as for `sx.blackbox`; a `BlackBox` has its own. With a store, what a killed
-      run has evaluated is read from it, and the same key gives the same surrogate. `Run(on_failure="drop")` leaves failed
-      points out, and counts them.
+    - `run`: workers and timeouts, as for `sx.blackbox`; `Run(on_failure="drop")` leaves failed points out, and counts them. This
+      and the next four are a black box's own where fn is a `BlackBox`.
+    - `store`: keeps each evaluation. What a killed run has evaluated is read from it, and the same key gives the same surrogate.
+    - `noisy`: fn gives different values at the same x, and its mean is learned; as for `sx.blackbox`.
+    - `name`: in messages and in the store; by default fn's own.
+    - `batched`: fn takes many points at once; as for `sx.blackbox`.
     - `outside`: what an x outside the bounds does. "raise" raises; in a compiled program, where the value is not known,
       value and derivative are NaN. "warn" warns, there by a call of the host, and extrapolates. "ignore" extrapolates.
     - `min_agreement`: the derivative of the surrogate raises if the cosine of its gradient with the probes is less. None: it
       never does.
-    - `gradients`: a function of x that gives the Jacobian, y's structure of x's structures. It is trained on, as the derivative of
-      a `BlackBox` with `Manual` is; it is not taken for granted, for the probes are independent of it.
+    - `gradients`: a function of x that gives the Jacobian, y's structure of x's structures. It is trained on, as the derivative
+      of a `BlackBox` with `Manual` is; it is not taken for granted, for the probes are independent of it.
 
     **Returns:** a `SurrogateModel`: `model(x)`, `model.report`.
 

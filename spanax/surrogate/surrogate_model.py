@@ -11,6 +11,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
@@ -61,8 +62,8 @@ class SurrogateModel(eqx.Module):
 
         **Returns:** the prediction.
 
-        **Raises:** `SpanaxError` for an x of another structure, or outside the bounds (see `outside` of `fit_surrogate`), and when
-        it is differentiated, if its gradient agrees too little with fn's.
+        **Raises:** `SpanaxError` for an x of another structure, or outside the bounds (see `outside` of `fit_surrogate`), and
+        when it is differentiated, if its gradient agrees too little with fn's.
         """
         space, form, scale = self.fitted.space, self.fitted.form, self.fitted.scale
         u = space.scaled(space.flatten(x))
@@ -78,7 +79,7 @@ class SurrogateModel(eqx.Module):
     @property
     def bounds(self) -> tuple[PyTree[Any], PyTree[Any]]:
         """(lower, upper), of x's structure, as they are in its dtype."""
-        lower, upper = (self.fitted.space.rows(jnp.full((1, self.fitted.space.size), s))[0] for s in (-1.0, 1.0))
+        lower, upper = (self.fitted.space.rows(np.full((1, self.fitted.space.size), s))[0] for s in (-1.0, 1.0))
         return jax.tree.map(lambda leaf: leaf[0], lower), jax.tree.map(lambda leaf: leaf[0], upper)
 
     def refine(
@@ -99,8 +100,8 @@ class SurrogateModel(eqx.Module):
         """A surrogate that knows more: about a neighbourhood, and where the ensemble disagrees.
 
         Half of the new points lie in a box around x, the others where the members of the ensemble differ the most and no point
-        is near. What was known is kept. The network is trained on from where it stands, and checked again with new probes, half of
-        them near x.
+        is near. What was known is kept. The network is trained on from where it stands, and checked again with new probes, half
+        of them near x.
 
         **Arguments:**
 

@@ -57,7 +57,9 @@ def check_module(module: Any, inputs: int, outputs: int) -> None:
         return
     problem = "model="
     arrays = jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array))
-    remedy = f"an Equinox module from ({inputs},) numbers to ({outputs},), such as eqx.nn.MLP({inputs}, {outputs}, 32, 2, key=key)"
+    remedy = (
+        f"an Equinox module from ({inputs},) numbers to ({outputs},): eqx.nn.MLP({inputs}, {outputs}, 32, 2, key=key)"
+    )
     if not callable(module) or not arrays:
         raise SpanaxError(f"{problem}{module!r}, which has no arrays to train", remedy)
     try:

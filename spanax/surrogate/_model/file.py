@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -73,55 +74,62 @@ def _pack(x: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(x, np.ndarray):
         arrays.append(x)
         return {"array": len(arrays) - 1}
-    if isinstance(x, Single):
-        return {"module": _pack(_weights(x.module), arrays), "size": x.size}
     if isinstance(x, jax.tree_util.PyTreeDef):
         return {"tree": _skeleton(jax.tree.unflatten(x, range(x.num_leaves)))}
-    if type(x).__name__ in _RECORDS and _RECORDS[type(x).__name__] is type(x):
-        names = getattr(x, "_fields", None) or [f.name for f in dataclasses.fields(x)]
-        return {"record": type(x).__name__, "fields": {name: _pack(getattr(x, name), arrays) for name in names}}
+    if isinstance(x, Single):
+        return {"module": _pack(_weights(x.module), arrays), "size": x.size}
+    # By the class itself: a user's class may have the name of one of ours.
+    if _RECORDS.get(type(x).__name__) is type(x):
+        return {"record": type(x).__name__, "fields": {k: _pack(v, arrays) for k, v in _fields(x).items()}}
+    return _pack_plain(x, arrays)
+
+
+def _fields(x: Any) -> dict[str, Any]:
+    return x._asdict() if isinstance(x, tuple) else {f.name: getattr(x, f.name) for f in dataclasses.fields(x)}
+
+
+def _pack_plain(x: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(x, tuple):
         return {"tuple": [_pack(item, arrays) for item in x]}
     if isinstance(x, dict):
         return {"dict": [[key, _pack(item, arrays)] for key, item in x.items()]}
-    if isinstance(x, np.generic):
-        return x.item()
     return [_pack(item, arrays) for item in x] if isinstance(x, list) else x
 
 
 def _unpack(x: Any, arrays: list[np.ndarray], model: Any) -> Any:
+    again = functools.partial(_unpack, arrays=arrays, model=model)
     if isinstance(x, list):
-        return [_unpack(item, arrays, model) for item in x]
+        return list(map(again, x))
     if not isinstance(x, dict):
         return x
-    if "array" in x:
-        return arrays[x["array"]]
-    if "module" in x:
-        return Single(_with_weights(model, _unpack(x["module"], arrays, model)), x["size"])
-    if "tree" in x:
-        return jax.tree.structure(_from_skeleton(x["tree"]))
-    if "record" in x:
-        fields = {name: _unpack(item, arrays, model) for name, item in x["fields"].items()}
-        return _RECORDS[x["record"]](**fields)
-    if "tuple" in x:
-        return tuple(_unpack(item, arrays, model) for item in x["tuple"])
-    return {key: _unpack(item, arrays, model) for key, item in x["dict"]}
+    kind, content = next(iter(x.items()))
+    # A kind that is not here is a KeyError: the file is not one of ours.
+    makers = {
+        "array": lambda: arrays[content],
+        "module": lambda: Single(_with_weights(model, again(content)), x["size"]),
+        "tree": lambda: jax.tree.structure(_from_skeleton(content)),
+        "record": lambda: _RECORDS[content](**{name: again(item) for name, item in x["fields"].items()}),
+        "tuple": lambda: tuple(map(again, content)),
+        "dict": lambda: {key: again(item) for key, item in content},
+    }
+    return makers[kind]()
 
 
 def _skeleton(tree: Any) -> Any:
     """Arrays in dictionaries, lists and tuples, as JSON; each leaf is a number."""
-    if isinstance(tree, int) or tree is None:
-        return tree
-    if type(tree) is dict and all(isinstance(key, str | int) for key in tree):
+    kind = type(tree)
+    if kind is dict and all(isinstance(key, str | int) for key in tree):
         return {"dict": [[key, _skeleton(item)] for key, item in tree.items()]}
-    if type(tree) is tuple:
-        return {"tuple": [_skeleton(item) for item in tree]}
-    if type(tree) is list:
-        return [_skeleton(item) for item in tree]
-    raise SpanaxError(
-        f"a surrogate whose x or result holds a {type(tree).__name__} cannot be saved: a file without pickle does not know it",
-        "dictionaries, lists and tuples",
-    )
+    if kind in (tuple, list):
+        items = list(map(_skeleton, tree))
+        return items if kind is list else {"tuple": items}
+    # Named tuples, modules and the like would need their class, which a file does not hold.
+    if not (isinstance(tree, int) or tree is None):
+        raise SpanaxError(
+            f"a surrogate whose x or result holds a {kind.__name__} cannot be saved: a file without pickle does not know it",
+            "dictionaries, lists and tuples",
+        )
+    return tree
 
 
 def _from_skeleton(tree: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any
 
 import equinox as eqx
@@ -15,7 +14,7 @@ from jaxtyping import Array, Float, Key
 from ..._errors import SpanaxError
 from .data import Data, Scale
 from .jumps import Jump, measured_again
-from .network import Ensemble, Single
+from .network import Ensemble, Single, with_dtype
 from .probing import Probes
 from .source import Form
 from .space import Space
@@ -51,41 +50,46 @@ class Fitted:
 
     def mean(self, u: Float[Array, " d"]) -> Float[Array, " m"]:
         """The standardised result, in u's precision."""
-        return jnp.mean(self._members(u), axis=0)
-
-    def _members(self, u: Float[Array, " d"]) -> Float[Array, "k m"]:
-        cast = jax.tree.map(lambda x: jnp.asarray(x, u.dtype) if eqx.is_inexact_array(x) else x, self.network)
-        return cast.members(u)
+        return _mean(self.network, u)
 
     def members(self, U: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k m"]:
         """Of many points, standardised."""
-        return np.asarray(self._many(jnp.asarray(U, float)), np.float64)
+        return np.asarray(_many(self.network, jnp.asarray(U, float)), np.float64)
 
     def predict(self, U: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n m"]:
         return np.mean(self.members(U), axis=1)
 
+    def line(self, U: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n m"]:
+        """The prediction in units of y, but for the mean."""
+        return self.predict(U) * self.scale.sd
+
     def along(self, U: Float[np.ndarray, "n d"], move: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n m"]:
         """The change that the gradient at U predicts for a move, standardised."""
-        return np.asarray(self._pushed(jnp.asarray(U, float), jnp.asarray(move, float)), np.float64)
-
-    @functools.cached_property
-    def _many(self) -> Any:
-        return jax.jit(jax.vmap(self._members))
-
-    @functools.cached_property
-    def _pushed(self) -> Any:
-        return jax.jit(jax.vmap(lambda u, v: jax.jvp(self.mean, (u,), (v,))[1]))
+        return np.asarray(_pushed(self.network, jnp.asarray(U, float), jnp.asarray(move, float)), np.float64)
 
     def jumps_again(self) -> Fitted:
         """With the widths over which this network smooths the jumps that are known."""
-        line = lambda rows: self.predict(rows) * self.scale.sd
-        jumps = tuple(measured_again(jump, line) for jump in self.evidence.jumps)
+        jumps = tuple(measured_again(jump, self.line) for jump in self.evidence.jumps)
         return dataclasses.replace(self, evidence=dataclasses.replace(self.evidence, jumps=jumps))
+
+
+def _mean(network: Any, u: Float[Array, " d"]) -> Float[Array, " m"]:
+    return jnp.mean(with_dtype(network, u.dtype).members(u), axis=0)
+
+
+# Compiled for the form of a network, not for each one of that form.
+@eqx.filter_jit
+def _many(network: Any, U: Float[Array, "n d"]) -> Float[Array, "n k m"]:
+    return jax.vmap(with_dtype(network, U.dtype).members)(U)
+
+
+@eqx.filter_jit
+def _pushed(network: Any, U: Float[Array, "n d"], move: Float[Array, "n d"]) -> Float[Array, "n m"]:
+    return jax.vmap(lambda u, v: jax.jvp(lambda u: _mean(network, u), (u,), (v,))[1])(U, move)
 
 
 def fit(name: str, space: Space, form: Form, data: Data, evidence: Evidence, model: Any, key: Key) -> Fitted:
     """Trains on what is not held out. `model`: None, a module of the user's, or the network of an earlier fit to go on from."""
-    dtype = jnp.result_type(float)
     trained = data.where(~data.held)
     scale = Scale.of(trained.Y, form.dtypes, form.sizes)
     if np.all(scale.constant):
@@ -96,12 +100,14 @@ def fit(name: str, space: Space, form: Form, data: Data, evidence: Evidence, mod
         )
     slope = trained.slope / scale.sd[trained.output][:, None]
     slope = np.where(scale.constant[trained.output][:, None], np.nan, slope)
-    known = model is None or isinstance(model, Ensemble)
-    table = rows(trained.U, scale.z(trained.Y), slope, trained.output, *(() if known else (1,)), dtype=dtype)
-    if known:
-        network: Any = train_ensemble(key, table, None if model is None else model.hidden, name)
+    table = trained.U, scale.z(trained.Y), slope, trained.output
+    if model is None or isinstance(model, Ensemble):
+        # In single precision the ridge would have to be so strong that the gradient is off by several times as much.
+        with jax.enable_x64(True):
+            start = None if model is None else model.hidden
+            network: Any = train_ensemble(key, rows(*table, dtype=jnp.float64), start, name)
     else:
         module = model.module if isinstance(model, Single) else model
-        network = train_module(module, form.size, table, name)
+        network = train_module(module, form.size, rows(*table, 1, dtype=jnp.result_type(float)), name)
     frozen = jax.tree.map(lambda x: np.asarray(x) if eqx.is_array(x) else x, network)
     return Fitted(name, space, form, scale, frozen, data, evidence)

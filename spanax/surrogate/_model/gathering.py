@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -27,7 +26,7 @@ def gather(source: Source, plan: Plan, key: Key, model: Any) -> Fitted:
     for_design, for_seeds, for_noise, for_training, for_check, for_jumps = jax.random.split(key, 6)
     U = sobol(for_design, plan.design, source.space.size)
     seeds = split_keys(for_seeds, plan.design)
-    data, kept = design(source, U, held_out(plan.design), seeds)
+    data = design(source, U, held_out(plan.design), seeds)
     noise = _noise(source, data, plan.repeats, for_noise)
     evidence = Evidence(_no_probes(data), (), noise, 0, 0, True)
     fitted = fit(source.name, source.space, source.form, data, evidence, model, for_training)
@@ -45,7 +44,7 @@ def counted(source: Source, fitted: Fitted) -> Fitted:
     return dataclasses.replace(fitted, evidence=evidence)
 
 
-def design(source: Source, U: np.ndarray, held: np.ndarray, keys: Any) -> tuple[Data, np.ndarray]:
+def design(source: Source, U: np.ndarray, held: np.ndarray, keys: Any) -> Data:
     """The points with their values, and derivatives where those are trained on; what failed is left out."""
     U, Y, kept = source.values(U, keys)
     if np.sum(kept & ~held) < _LEAST or np.sum(kept & held) < 5:
@@ -59,7 +58,7 @@ def design(source: Source, U: np.ndarray, held: np.ndarray, keys: Any) -> tuple[
     found = source.slopes(U[trained], Y[trained], keys[trained])
     if found is not None:
         slopes.slope[trained], slopes.output[trained] = found
-    return Data(U, Y, held, *slopes).where(kept), kept
+    return Data(U, Y, held, *slopes).where(kept)
 
 
 def _noise(source: Source, data: Data, repeats: int, key: Key) -> np.ndarray:
@@ -98,10 +97,9 @@ def look_for_jumps(source: Source, fitted: Fitted, count: int, key: Key) -> tupl
     data, scale = fitted.data, fitted.scale
     a, b = segments(data.U, scale.z(data.Y), count)
     keys = split_keys(key, ROUNDS * len(a)).reshape(ROUNDS, len(a), *np.shape(key))
-    line: Callable = lambda rows: fitted.predict(rows) * scale.sd
     values = data.Y[a], data.Y[b]
     sd = np.where(scale.constant, np.inf, scale.sd)
-    return tuple(search(source, keys, (data.U[a], data.U[b]), values, sd, fitted.evidence.noise, line))
+    return tuple(search(source, keys, (data.U[a], data.U[b]), values, sd, fitted.evidence.noise, fitted.line))
 
 
 def _no_probes(data: Data) -> Probes:

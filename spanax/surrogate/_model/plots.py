@@ -36,7 +36,7 @@ def draw(path: Path, fitted: Fitted, report: SurrogateReport) -> None:
     shown = outputs[np.unique(np.linspace(0, len(outputs) - 1, _OUTPUTS).astype(int))]
     _values(values, fitted, report, shown)
     _changes(changes, fitted, report, shown)
-    axes = lower.subplots(below, min(slices, 3), squeeze=False).ravel()
+    axes = lower.subplots(below, min(slices, 3), squeeze=False, sharey=True).ravel()
     for i, axis in enumerate(axes):
         if i < slices:
             _slice(axis, fitted, report, i, shown)

@@ -50,7 +50,7 @@ def refine(
         evaluations - 2 * (pairs + far_pairs if region is not None else far_pairs), source.derivative_cost
     )
     U = _points(old, region, count, for_points)
-    new, _ = design(source, U, held_out(count), split_keys(for_seeds, count))
+    new = design(source, U, held_out(count), split_keys(for_seeds, count))
     data = old.data + new
     probes = old.evidence.probes + check(source, old, far_pairs, for_far)
     if region is not None:

@@ -45,16 +45,10 @@ class Space:
         (lower, tree), (upper, other) = (jax.tree.flatten(_as_arrays(bound)) for bound in bounds)
         if tree != other or not lower:
             raise SpanaxError(f"fit_surrogate(bounds=...): {tree} below and {other} above", _HOW)
-        pairs = [_leaf(low, high) for low, high in zip(lower, upper, strict=True)]
-        space = cls(
-            tree,
-            tuple(low.shape for low, _, _ in pairs),
-            tuple(dtype for _, _, dtype in pairs),
-            number_names("x", tree, [low.shape for low, _, _ in pairs]),
-            np.concatenate([low.ravel() for low, _, _ in pairs]),
-            np.concatenate([high.ravel() for _, high, _ in pairs]),
-        )
-        return space._checked()
+        lows, highs, dtypes = zip(*map(_leaf, lower, upper), strict=True)
+        shapes = tuple(low.shape for low in lows)
+        flat = (np.concatenate([array.ravel() for array in side]) for side in (lows, highs))
+        return cls(tree, shapes, dtypes, number_names("x", tree, shapes), *flat)._checked()
 
     def _checked(self) -> Space:
         if not self.size:

@@ -47,8 +47,8 @@ def from_table(store: Store, space: Space, most: int | None, key: Key, model: An
 
 def _layout(store: Store, space: Space) -> Any:
     values = [layout for layout in store.layouts if layout.kind == "value"]
-    paths = [jax.tree_util.keystr(path) for path, _ in _paths(space)]
-    wanted = {f"x{path}": shape for path, shape in zip(paths, space.shapes, strict=True)}
+    wanted = dict(zip(_paths(space), space.shapes, strict=True))
+    # Of any precision: a table of float32 is as good as one of float64.
     fitting = [each for each in values if {path: shape for path, _, shape in each.inputs} == wanted]
     if len(fitting) != 1:
         listed = "".join(f"\n  {each}" for each in values) or " nothing"
@@ -60,8 +60,10 @@ def _layout(store: Store, space: Space) -> Any:
     return fitting[0]
 
 
-def _paths(space: Space) -> Any:
-    return jax.tree_util.tree_leaves_with_path(jax.tree.unflatten(space.tree, range(len(space.shapes))))
+def _paths(space: Space) -> list[str]:
+    """What the leaves of x are called in a store."""
+    leaves = jax.tree_util.tree_leaves_with_path(jax.tree.unflatten(space.tree, range(len(space.shapes))))
+    return [f"x{jax.tree_util.keystr(path)}" for path, _ in leaves]
 
 
 def _form(layout: Any) -> Form:
@@ -76,8 +78,7 @@ def _points(
 ) -> tuple[np.ndarray, np.ndarray, int]:
     n = len(table["replicate"])
     columns = {path: table[path].reshape(n, -1).astype(np.float64) for path, *_ in (*layout.inputs, *layout.outputs)}
-    inputs = [f"x{jax.tree_util.keystr(path)}" for path, _ in _paths(space)]
-    U = space.units(np.concatenate([columns[path] for path in inputs], axis=1))
+    U = space.units(np.concatenate([columns[path] for path in _paths(space)], axis=1))
     Y = np.concatenate([columns[path] for path, *_ in layout.outputs], axis=1)
     inside = np.all(np.abs(U) <= 1 + space.resolution, axis=1) & np.all(np.isfinite(Y), axis=1)
     U, Y, replicate = U[inside][:most], Y[inside][:most], table["replicate"][inside][:most]

@@ -24,9 +24,9 @@ from jaxtyping import Array, Float, Int, Key
 from ..._progress import progress
 from .network import MEMBERS, Ensemble, Hidden, Single, with_dtype
 
-_STEPS, _CHUNK, _PATIENCE = 400, 50, 150
-_RATE, _RIDGE = 1e-2, 1e-5
-_RIDGES = tuple(10.0**k for k in range(-6, 0))
+_STEPS, _CHUNK, _PATIENCE = 800, 50, 300
+_RATE, _RIDGE = 2e-2, 1e-7
+_RIDGES = tuple(10.0**k for k in range(-8, 0))
 _MODULE_STEPS, _MODULE_RATE, _MODULE_PATIENCE = 2000, 3e-3, 500
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import spanax as sx
 
-from . import killed_fit
+from . import killed_least_squares
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -27,7 +27,7 @@ def run(folder, kill_at):
     """Kills it once there are that many lines in its log, or when it is done."""
     # What one process has compiled the next one need not.
     cache = {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    command = [sys.executable, "-m", "tests.surrogate.killed_fit", str(folder)]
+    command = [sys.executable, "-m", "tests.surrogate.killed_least_squares", str(folder)]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **cache})
     while process.poll() is None:
         if len(lines(folder)) >= kill_at:
@@ -37,12 +37,12 @@ def run(folder, kill_at):
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.slow)])
-def test_the_history_of_a_killed_fit_is_the_same_bit_by_bit(tmp_path, monkeypatch, kills):
+def test_the_history_of_a_killed_least_squares_is_the_same_bit_by_bit(tmp_path, monkeypatch, kills):
     (tmp_path / "whole").mkdir()
-    monkeypatch.setattr(killed_fit, "FOLDER", tmp_path / "whole")
-    monkeypatch.setattr(killed_fit, "PAUSE", 0.0)
-    whole = killed_fit.fit(sx.Store(tmp_path / "whole" / "runs.db", version="1"))
-    killed_fit.save(whole, tmp_path / "whole.npz")
+    monkeypatch.setattr(killed_least_squares, "FOLDER", tmp_path / "whole")
+    monkeypatch.setattr(killed_least_squares, "PAUSE", 0.0)
+    whole = killed_least_squares.fit(sx.Store(tmp_path / "whole" / "runs.db", version="1"))
+    killed_least_squares.save(whole, tmp_path / "whole.npz")
     count = len(lines(tmp_path / "whole"))
     assert count == len(set(lines(tmp_path / "whole")))
 
@@ -54,8 +54,10 @@ def test_the_history_of_a_killed_fit_is_the_same_bit_by_bit(tmp_path, monkeypatc
             done += 1
     assert done == kills
     # The last one here, which has compiled everything already.
-    monkeypatch.setattr(killed_fit, "FOLDER", tmp_path)
-    killed_fit.save(killed_fit.fit(sx.Store(tmp_path / "runs.db", version="1")), tmp_path / "fit.npz")
+    monkeypatch.setattr(killed_least_squares, "FOLDER", tmp_path)
+    killed_least_squares.save(
+        killed_least_squares.fit(sx.Store(tmp_path / "runs.db", version="1")), tmp_path / "fit.npz"
+    )
     found = np.load(tmp_path / "fit.npz")
     for name, array in np.load(tmp_path / "whole.npz").items():
         np.testing.assert_array_equal(found[name], array, err_msg=name)

@@ -1,4 +1,4 @@
-"""A fit that may be killed at any moment: `python -m tests.surrogate.killed_fit FOLDER`, as often as it takes.
+"""A fit that may be killed at any moment: `python -m tests.surrogate.killed_least_squares FOLDER`, as often as it takes.
 
 Each evaluation is a line of FOLDER/log.
 """
