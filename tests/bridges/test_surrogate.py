@@ -162,7 +162,9 @@ def test_in_a_black_box_under_jit_vmap_and_with_dropped_points():
             raise ValueError("no")
         return np.sum(np.asarray(x["a"]) ** 2) * x["b"]
 
-    box = sx.blackbox(fn, jax.ShapeDtypeStruct((), float), via=sx.Surrogate(0.1, 8, lambda x: jnp.sum(x["a"] ** 2) * x["b"]))
+    box = sx.blackbox(
+        fn, jax.ShapeDtypeStruct((), float), via=sx.Surrogate(0.1, 8, lambda x: jnp.sum(x["a"] ** 2) * x["b"])
+    )
     x = {"a": jnp.array([0.5, -0.5]), "b": jnp.float32(2)}
     slope = jax.jit(jax.grad(lambda a, key: box({**x, "a": a}, key=key)))
     assert np.allclose(slope(x["a"], jax.random.key(0)), [2.0, -2.0], atol=0.5)

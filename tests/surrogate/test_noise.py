@@ -83,7 +83,7 @@ DATA = noisy_decay.model(TRUTH) + 0.05 * np.random.default_rng(5).standard_norma
 START = {"height": 1.0, "level": 0.0, "rate": 1.0}
 
 
-@pytest.mark.slow  # the fit that is killed, in test_killed.py, is noisy as well
+@pytest.mark.slow  # the fit that is killed, in test_killed_least_squares.py, is noisy as well
 def test_a_noisy_simulator(x64):
     options = {"via": sx.FiniteDifference(step=0.2), "key": jax.random.key(1), "noisy": True}
     fit = sx.least_squares(noisy, START, **options)
