@@ -1,0 +1,184 @@
+"""A quasi-Newton method for gradients from differences: BFGS with a line search that asks for values only.
+
+A gradient from differences costs one evaluation for each number of x, a value costs one. So the line search must decide from
+values what others decide from the slope at the new point: whether the step was long enough for the curvature to be learnt.
+Goldstein's condition does (Nocedal and Wright 2006, section 3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Float, Int
+
+from .._checks import check_positive
+from .._errors import SpanaxError
+
+# Armijo's share of the first-order decrease, low as the slope is exact nearly always, and the share above which f falls as if
+# it were straight, so that a longer step is tried. A parabola's minimum along the line has .5.
+_SUFFICIENT, _STRAIGHT = 1e-4, 0.6
+_GROWTH, _TRIALS = 2.0, 40
+_NOISE = 10  # times the spacing of floats at f: changes of f below are rounding
+_CURVED = 1e-10  # the cosine between step and change of the gradient, below which nothing is learnt
+
+
+class QuasiNewtonState(NamedTuple):
+    """Where the last gradient was taken, and the inverse of the Hessian that the gradients so far tell of."""
+
+    x: Float[Array, " n"]
+    gradient: Float[Array, " n"]
+    inverse: Float[Array, "n n"]
+    learnt: Bool[Array, ""]
+    length: Float[Array, ""]
+    count: Int[Array, ""]
+
+
+class _Search(NamedTuple):
+    """A line search under way: what is tried next, and the best so far (at 0, f itself)."""
+
+    trial: Float[Array, ""]
+    best: Float[Array, ""]
+    value: Float[Array, ""]
+    shortened: Bool[Array, ""]
+    done: Bool[Array, ""]
+    trials: Int[Array, ""]
+
+
+def quasi_newton(curvature: float = 1.0, length: float = 1.0) -> optax.GradientTransformationExtraArgs:
+    """BFGS with a line search by values: the optimizer for gradients from `FiniteDifference`.
+
+    It is an optax optimizer that takes `value`, `grad` and `value_fn`, as optax's line searches do; `descend` gives them. Each
+    step takes the value and gradient where it is, and the values at 1 to 3 points along the line, more where f is rough. Recommended for smooth functions
+    without noise, ill-conditioned ones included, of up to a few hundred numbers (it keeps an n x n matrix). Not for noise:
+    take `optax.adam` there.
+
+    The step of the differences decides how far it comes. `FiniteDifference(1e-9, "forward")` in float64, for functions
+    whose values are right to the last digit: with long ones the curvature of the steepest direction hides the slope of the
+    flattest. The matrix begins as 1/`curvature` times the identity and isn't scaled by what the first step finds, since
+    that is the curvature of the steepest direction, the others' being up to a million times less. If the line search finds no less value, it
+    begins again along the gradient; if it then finds none either, x stays, and the following updates are 0 as well.
+
+    **Arguments:**
+
+    - `curvature`: the least second derivative expected, in units of f over the square of those of x: a positive number. A factor of
+      10 matters little.
+    - `length`: of the first step, in the units of x: a positive number.
+
+    **Returns:** an `optax.GradientTransformationExtraArgs`. Its updates are to be added to the parameters as they are.
+
+    **Raises:** `SpanaxError` for arguments that are not positive numbers; in `update`, without `params`, `value` or `value_fn`.
+
+    Nocedal and Wright 2006 (Numerical Optimization), equations 6.17 (BFGS) and 3.11 (Goldstein's condition).
+
+    >>> import jax, jax.numpy as jnp, optax, spanax as sx
+    >>> from spanax.surrogate.quasi_newton import quasi_newton
+    >>> f, optimizer, x = lambda x: (x[0] - 1) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2, quasi_newton(), jnp.zeros(2)
+    >>> state = optimizer.init(x)
+    >>> for _ in range(30):
+    ...     value, slope = jax.value_and_grad(f)(x)
+    ...     updates, state = optimizer.update(slope, state, x, value=value, grad=slope, value_fn=f)
+    ...     x = optax.apply_updates(x, updates)
+    >>> print(x.round(3))
+    [1. 1.]
+    """
+    check_positive("quasi_newton(curvature", curvature)
+    check_positive("quasi_newton(length", length)
+
+    def init(params: Any) -> QuasiNewtonState:
+        x = ravel_pytree(params)[0]
+        inverse = jnp.eye(x.size, dtype=x.dtype) / curvature
+        off, none = jnp.asarray(False), jnp.asarray(0)
+        return QuasiNewtonState(x, jnp.zeros_like(x), inverse, off, jnp.asarray(length, x.dtype), none)
+
+    def update(updates: Any, state: QuasiNewtonState, params: Any = None, *, value=None, value_fn=None, **_: Any):
+        if params is None or value is None or value_fn is None:
+            raise SpanaxError(
+                "quasi_newton needs the parameters, the value there, and the function",
+                "optimizer.update(grad, state, params, value=value, grad=grad, value_fn=f)",
+            )
+        x, unravel = ravel_pytree(params)
+        gradient = ravel_pytree(updates)[0]
+        state = _learn(state, x, gradient)
+        fresh = jnp.eye(x.size, dtype=x.dtype) / curvature
+        step, failed = _step(state, x, gradient, fresh, jnp.asarray(value, x.dtype), lambda x: value_fn(unravel(x)))
+        state = state._replace(
+            x=x,
+            gradient=gradient,
+            inverse=jnp.where(failed, fresh, state.inverse),
+            learnt=state.learnt & ~failed,
+            length=jnp.where(jnp.any(step != 0), jnp.linalg.norm(step), state.length),
+            count=state.count + 1,
+        )
+        return unravel(step), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _learn(state: QuasiNewtonState, x: Array, gradient: Array) -> QuasiNewtonState:
+    """The matrix after the step to x: BFGS (equation 6.17), where f is curved upwards along the step."""
+    s, y = x - state.x, gradient - state.gradient
+    curved = jnp.vdot(s, y)
+    useful = (state.count > 0) & (curved > _CURVED * jnp.linalg.norm(s) * jnp.linalg.norm(y))
+    rho = 1 / jnp.where(useful, curved, 1)
+    Hy = state.inverse @ y
+    better = state.inverse + (rho + rho**2 * jnp.vdot(y, Hy)) * jnp.outer(s, s)
+    better = better - rho * (jnp.outer(Hy, s) + jnp.outer(s, Hy))
+    return state._replace(inverse=jnp.where(useful, better, state.inverse), learnt=state.learnt | useful)
+
+
+def _step(state, x, gradient, fresh, value, f) -> tuple[Array, Array]:
+    """The step, and whether the matrix failed: then the step is one along the gradient."""
+
+    def attempt(carry):
+        _, _, number = carry
+        # What has learnt nothing yet knows no length: the first step is as long as asked for, a later one as the last.
+        known = state.learnt & (number == 0)
+        direction = -jnp.where(known, state.inverse @ gradient, fresh @ gradient)
+        size = jnp.linalg.norm(direction)
+        first = jnp.where(known, 1, jnp.minimum(1, state.length / jnp.where(size > 0, size, 1)))
+        found = _search(lambda t: f(x + t * direction), value, jnp.vdot(gradient, direction), first)
+        return found.best * direction, found.best > 0, number + 1
+
+    def again(carry):
+        _, found, number = carry
+        return ~found & (number < jnp.where(state.learnt, 2, 1))
+
+    step, _, number = lax.while_loop(again, attempt, (jnp.zeros_like(x), jnp.asarray(False), jnp.asarray(0)))
+    return step, number > 1
+
+
+def _search(f: Callable, value: Array, slope: Array, first: Array) -> _Search:
+    """Along one line: shorter until f falls enough, or longer while it falls as if it were straight."""
+    noise = _NOISE * jnp.finfo(value.dtype).eps * jnp.abs(value)
+
+    def advance(at: _Search) -> _Search:
+        t = at.trial
+        new = jnp.asarray(f(t), value.dtype)
+        moved = at.best > 0
+        # NaN counts as a value that is too high, since no comparison with it holds.
+        taken = jnp.where(moved, new < at.value, new <= value + _SUFFICIENT * t * slope)
+        longer = taken & ~at.shortened & (new < value + _STRAIGHT * t * slope)
+        # The minimum of the parabola through the value and slope at 0 and the new value; within a tenth and a half.
+        bend = new - value - t * slope
+        shorter = jnp.clip(jnp.nan_to_num(-slope * t**2 / (2 * bend), nan=0.0), 0.1 * t, 0.5 * t)
+        trial = jnp.where(longer, _GROWTH * t, shorter)
+        # Where even the first-order decrease is below rounding, no shorter step shows one.
+        hopeless = ~taken & (-trial * slope < noise)
+        return _Search(
+            trial,
+            jnp.where(taken, t, at.best),
+            jnp.where(taken, new, at.value),
+            at.shortened | ~taken,
+            ~longer & (taken | moved) | hopeless,
+            at.trials + 1,
+        )
+
+    off = ~(slope < 0)
+    start = _Search(first, jnp.zeros_like(value), value, jnp.asarray(False), off, jnp.asarray(0))
+    return lax.while_loop(lambda at: ~at.done & (at.trials < _TRIALS), advance, start)
