@@ -78,7 +78,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     options.add_argument("--dimensions", type=int, nargs="+", default=[5, 10, 20])
     options.add_argument("--instances", type=int, default=1, help="of each function (default: %(default)s)")
-    options.add_argument("--budget", type=int, default=BUDGETS[-1], help="evaluations by dimension (default: %(default)s)")
+    options.add_argument(
+        "--budget", type=int, default=BUDGETS[-1], help="evaluations by dimension (default: %(default)s)"
+    )
     options.add_argument("--picture", type=Path, default=PICTURE)
     args = options.parse_args()
     jax.config.update("jax_enable_x64", True)
@@ -95,7 +97,12 @@ def main() -> None:
         numbers = GROUPS[group]
         # At every budget, not only at the last.
         least = min(share(found, ours, numbers, by) - share(found, theirs, numbers, by) for by in BUDGETS)
-        _timing.verdict(f"{group}: share of targets by descend less that by SciPy's BFGS, least of all budgets", least, 0, at_least=True)
+        _timing.verdict(
+            f"{group}: share of targets by descend less that by SciPy's BFGS, least of all budgets",
+            least,
+            0,
+            at_least=True,
+        )
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ from .judge import check_gradient as check_gradient, compare as compare, recomme
 from .program import gradient as gradient, lift as lift, value_and_gradient as value_and_gradient
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample
-from .surrogate import Descent as Descent, descend as descend
+from .surrogate import Descent as Descent, descend as descend, quasi_newton as quasi_newton
 
 __version__ = "0.1.0"
 

@@ -86,5 +86,7 @@ def evaluations(problem: Problem, name: str, pairs: int | None, optimiser: str, 
     keys = jax.random.split(jax.random.key(1), seeds)
     for axes in ((None, None, None, 0), (None, None, 0, None), (None, 0, None, None)):
         run = jax.vmap(run, in_axes=axes)
-    every = jax.jit(lambda: lax.map(lambda rate: run(rate, jnp.array(WIDTHS), jnp.array(noises), keys), jnp.array(rates)))
+    every = jax.jit(
+        lambda: lax.map(lambda rate: run(rate, jnp.array(WIDTHS), jnp.array(noises), keys), jnp.array(rates))
+    )
     return np.asarray(every(), float)

@@ -136,7 +136,9 @@ def evaluations(problem, name: str, setting: tuple, noise: float, at_points: boo
 
 def _population(setting: tuple, problem: Problem) -> tuple:
     usual = 4 + int(3 * np.log(problem.size))
-    return tuple({"half": max(4, usual // 2), "double": 2 * usual}.get(s, s) if isinstance(s, str) else s for s in setting)
+    return tuple(
+        {"half": max(4, usual // 2), "double": 2 * usual}.get(s, s) if isinstance(s, str) else s for s in setting
+    )
 
 
 def fewest(problem: Problem, name: str, noise: float, at_points: bool, seeds: int) -> tuple[float, tuple | None]:

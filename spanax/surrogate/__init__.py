@@ -2,3 +2,4 @@
 
 from .descend import descend as descend
 from .descent import Descent as Descent, DescentError as DescentError, Iterate as Iterate
+from .quasi_newton import quasi_newton as quasi_newton

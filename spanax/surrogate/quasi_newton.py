@@ -8,17 +8,19 @@ Goldstein's condition does (Nocedal and Wright 2006, section 3.1).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
 from .._checks import check_positive
 from .._errors import SpanaxError
+
+if TYPE_CHECKING:
+    import optax
 
 # Armijo's share of the first-order decrease, low as the slope is exact nearly always, and the share above which f falls as if
 # it were straight, so that a longer step is tried. A parabola's minimum along the line has .5.
@@ -53,16 +55,19 @@ class _Search(NamedTuple):
 def quasi_newton(curvature: float = 1.0, length: float = 1.0) -> optax.GradientTransformationExtraArgs:
     """BFGS with a line search by values: the optimizer for gradients from `FiniteDifference`.
 
-    It is an optax optimizer that takes `value`, `grad` and `value_fn`, as optax's line searches do; `descend` gives them. Each
-    step takes the value and gradient where it is, and the values at 1 to 3 points along the line, more where f is rough. Recommended for smooth functions
-    without noise, ill-conditioned ones included, of up to a few hundred numbers (it keeps an n x n matrix). Not for noise:
-    take `optax.adam` there.
+    An optax optimizer that takes `value`, `grad` and `value_fn`, as optax's line searches do; `descend` gives them. Each step takes
+    the value and the gradient where it is, and the values at 1 to 3 points along a line, more where f is rough. Recommended
+    for smooth functions without noise, ill-conditioned ones included, of up to a few hundred numbers (it keeps an n x n
+    matrix). Not for noise: take `optax.adam` or `optax.sgd` there. It finds the minimum of one valley: begin from several points
+    where there may be more.
 
-    The step of the differences decides how far it comes. `FiniteDifference(1e-9, "forward")` in float64, for functions
-    whose values are right to the last digit: with long ones the curvature of the steepest direction hides the slope of the
-    flattest. The matrix begins as 1/`curvature` times the identity and isn't scaled by what the first step finds, since
-    that is the curvature of the steepest direction, the others' being up to a million times less. If the line search finds no less value, it
-    begins again along the gradient; if it then finds none either, x stays, and the following updates are 0 as well.
+    The step of the differences decides how near it comes. Take `FiniteDifference(1e-9, "forward")` in float64, for a function
+    whose values are right to the last digits: with a longer one the curvature of the steepest direction hides the slope of the
+    flattest. At the minimum all differences are rounding; `sx.blackbox(..., constant=True)` makes the derivative 0 there.
+
+    The matrix begins as the identity divided by `curvature`. It isn't scaled by what the first step finds: that is the curvature of
+    the steepest direction, and that of others may be a million times less. If the line search finds no lower value, it begins
+    again, along the gradient; if there is none either, x stays where it is.
 
     **Arguments:**
 
@@ -76,19 +81,20 @@ def quasi_newton(curvature: float = 1.0, length: float = 1.0) -> optax.GradientT
 
     Nocedal and Wright 2006 (Numerical Optimization), equations 6.17 (BFGS) and 3.11 (Goldstein's condition).
 
-    >>> import jax, jax.numpy as jnp, optax, spanax as sx
-    >>> from spanax.surrogate.quasi_newton import quasi_newton
-    >>> f, optimizer, x = lambda x: (x[0] - 1) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2, quasi_newton(), jnp.zeros(2)
-    >>> state = optimizer.init(x)
-    >>> for _ in range(30):
-    ...     value, slope = jax.value_and_grad(f)(x)
-    ...     updates, state = optimizer.update(slope, state, x, value=value, grad=slope, value_fn=f)
-    ...     x = optax.apply_updates(x, updates)
-    >>> print(x.round(3))
-    [1. 1.]
+    >>> import jax, numpy as np, spanax as sx
+    >>> with jax.enable_x64(True):
+    ...     f = sx.blackbox(
+    ...         lambda x: (x[0] - 1) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2,
+    ...         jax.ShapeDtypeStruct((), float),
+    ...         via=sx.FiniteDifference(1e-9, "forward"),
+    ...     )
+    ...     found = sx.descend(f, np.zeros(2), optimizer=sx.quasi_newton(), steps=20, key=jax.random.key(0))
+    >>> print(found.x.round(3), found.evaluations)
+    [1. 1.] 93
     """
     check_positive("quasi_newton(curvature", curvature)
     check_positive("quasi_newton(length", length)
+    import optax
 
     def init(params: Any) -> QuasiNewtonState:
         x = ravel_pytree(params)[0]
