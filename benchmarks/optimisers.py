@@ -1,7 +1,7 @@
 """Evaluations that an optimisation needs to a target: the probing bridges beside CMA-ES, Nelder-Mead and SPSA.
 
-Three-hump camel from (2, 0), a Rosenbrock function of 10 numbers with the coefficient 1 from where all are 2, and that function on
-10 directions of 100; noise-free and with noise of standard deviation 1 in each evaluation. What counts is f without noise.
+Three-hump camel from (2, 0), a Rosenbrock function of 10 numbers with the coefficient 1 from where all are 2, and that function
+on 10 directions of 100; noise-free and with noise of standard deviation 1 in each evaluation. What counts is f without noise.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ GROUPS = {
 }
 
 
-class UsedUp(Exception):
+class UsedUpError(Exception):
     """The budget is used up, or the last target reached."""
 
 
@@ -70,7 +70,7 @@ class Function:
     def or_raise(self, x: np.ndarray) -> float:
         """For optimisers that have no other way to be stopped."""
         if self.over:
-            raise UsedUp
+            raise UsedUpError
         return self(x)
 
     def starts(self):

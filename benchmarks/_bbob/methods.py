@@ -15,7 +15,7 @@ import optax
 from scipy.optimize import minimize
 
 import spanax as sx
-from benchmarks._bbob.functions import Function, UsedUp
+from benchmarks._bbob.functions import Function, UsedUpError
 from spanax.surrogate.quasi_newton import quasi_newton
 
 STEP = 1e-9  # of the differences, see `quasi_newton`
@@ -72,7 +72,7 @@ def lbfgs() -> optax.GradientTransformationExtraArgs:
 
 
 def bfgs(f: Function) -> None:
-    with contextlib.suppress(UsedUp), warnings.catch_warnings():
+    with contextlib.suppress(UsedUpError), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of huge values
         for x in f.starts():
             minimize(f.or_raise, x, method="BFGS", options={"gtol": 0})
@@ -81,7 +81,7 @@ def bfgs(f: Function) -> None:
 def cma_es(f: Function) -> None:
     """With twice the population at each restart (IPOP)."""
     population = 4 + int(3 * np.log(f.dimension))
-    with contextlib.suppress(UsedUp):
+    with contextlib.suppress(UsedUpError):
         for restart, x in enumerate(f.starts()):
             options = {"verbose": -9, "seed": f.seed + restart + 1, "popsize": population * 2**restart}
             es = cma.CMAEvolutionStrategy(x, 2.0, options)

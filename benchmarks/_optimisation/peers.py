@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from benchmarks._optimisation.problems import Problem
 
 
-class Reached(Exception):
+class ReachedError(Exception):
     """Ends an optimiser that has no other way to be stopped."""
 
 
@@ -35,16 +35,16 @@ class Counted:
         if self.count > self.budget:
             self.give_up()
         if self.at_points and value <= self.problem.target:
-            raise Reached
+            raise ReachedError
         return value + self.noise * self.normal()
 
     def give_up(self) -> None:
         self.count = np.inf  # pyright: ignore[reportAttributeAccessIssue]
-        raise Reached
+        raise ReachedError
 
     def at(self, x: np.ndarray) -> None:
         if self.f(x) <= self.problem.target:
-            raise Reached
+            raise ReachedError
 
 
 def cma_es(f: Counted, x: np.ndarray, seed: int, sigma: float, population: int | None) -> None:
@@ -127,7 +127,7 @@ def evaluations(problem, name: str, setting: tuple, noise: float, at_points: boo
         counted = Counted(problem, f, noise, seed, at_points, budget)
         try:
             PEERS[name][0](counted, start, seed, *_population(setting, problem))
-        except Reached:
+        except ReachedError:
             counts.append(float(counted.count))
         if np.sum(np.isinf(counts)) > len(cases) // 2:
             return np.full(len(cases), np.inf)

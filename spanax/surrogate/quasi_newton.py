@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.flatten_util import ravel_pytree
@@ -55,24 +54,24 @@ class _Search(NamedTuple):
 def quasi_newton(curvature: float = 1.0, length: float = 1.0) -> optax.GradientTransformationExtraArgs:
     """BFGS with a line search by values: the optimizer for gradients from `FiniteDifference`.
 
-    An optax optimizer that takes `value`, `grad` and `value_fn`, as optax's line searches do; `descend` gives them. Each step takes
-    the value and the gradient where it is, and the values at 1 to 3 points along a line, more where f is rough. Recommended
-    for smooth functions without noise, ill-conditioned ones included, of up to a few hundred numbers (it keeps an n x n
-    matrix). Not for noise: take `optax.adam` or `optax.sgd` there. It finds the minimum of one valley: begin from several points
-    where there may be more.
+    An optax optimizer that takes `value`, `grad` and `value_fn`, as optax's line searches do; `descend` gives them. Each step
+    takes the value and the gradient where it is, and the values at 1 to 3 points along a line, more where f is rough.
+    Recommended for smooth functions without noise, ill-conditioned ones included, of up to a few hundred numbers (it keeps an
+    n x n matrix). Not for noise: take `optax.adam` or `optax.sgd` there. It finds the minimum of one valley: begin from several
+    points where there may be more.
 
     The step of the differences decides how near it comes. Take `FiniteDifference(1e-9, "forward")` in float64, for a function
     whose values are right to the last digits: with a longer one the curvature of the steepest direction hides the slope of the
     flattest. At the minimum all differences are rounding; `sx.blackbox(..., constant=True)` makes the derivative 0 there.
 
-    The matrix begins as the identity divided by `curvature`. It isn't scaled by what the first step finds: that is the curvature of
-    the steepest direction, and that of others may be a million times less. If the line search finds no lower value, it begins
-    again, along the gradient; if there is none either, x stays where it is.
+    The matrix begins as the identity divided by `curvature`. It isn't scaled by what the first step finds: that is the curvature
+    of the steepest direction, and that of others may be a million times less. If the line search finds no lower value, it
+    begins again, along the gradient; if there is none either, x stays where it is.
 
     **Arguments:**
 
-    - `curvature`: the least second derivative expected, in units of f over the square of those of x: a positive number. A factor of
-      10 matters little.
+    - `curvature`: the least second derivative expected, in units of f over the square of those of x: a positive number. A factor
+      of 10 matters little.
     - `length`: of the first step, in the units of x: a positive number.
 
     **Returns:** an `optax.GradientTransformationExtraArgs`. Its updates are to be added to the parameters as they are.
