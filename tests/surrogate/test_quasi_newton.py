@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy.optimize import minimize
 
 import spanax as sx
 
@@ -137,3 +138,24 @@ def test_without_the_function_it_says_how_to_call_it():
     optimizer, x = sx.quasi_newton(), jnp.ones(2)
     with pytest.raises(sx.SpanaxError, match="value_fn=f"):
         optimizer.update(x, optimizer.init(x), x)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_within_bounds_it_finds_what_scipy_finds(seed):
+    draw = np.random.default_rng(seed)
+    turned = np.linalg.qr(draw.standard_normal((5, 5)))[0]
+    # Turned, so that a number held by a bound changes where the others have to go.
+    A, centre = turned @ np.diag(np.logspace(0, 4, 5)) @ turned.T, draw.uniform(0, 4, 5)
+
+    def f(x):
+        return (x - centre) @ A @ (x - centre)
+
+    options = {"ftol": 1e-15, "gtol": 1e-12, "maxiter": 5000}
+    best = minimize(f, np.ones(5), jac=lambda x: 2 * A @ (x - centre), bounds=[(0, 2.5)] * 5, options=options)
+    with jax.enable_x64(True):
+        box = sx.blackbox(f, jax.ShapeDtypeStruct((), float), via=sx.FiniteDifference(1e-9, "forward"), constant=True)
+        found = sx.descend(
+            box, np.ones(5), optimizer=sx.quasi_newton(), steps=45, key=jax.random.key(0), bounds=(0.0, 2.5)
+        )
+    assert np.any(np.asarray(found.x) == 2.5)
+    np.testing.assert_allclose(found.value, best.fun, rtol=1e-8)
