@@ -51,7 +51,7 @@ def _step(make: Callable[[], optax.GradientTransformationExtraArgs], dimension: 
 
 
 def descent(make: Callable[[], optax.GradientTransformationExtraArgs], f: Function) -> None:
-    """An optax optimizer on gradients by forward differences."""
+    """An optax optimizer on gradients by forward differences: the steps of `sx.descend`, bit for bit, compiled once for all."""
     init, step = _step(make, f.dimension)
     _evaluated.append(f)
     for x in f.starts():
