@@ -101,7 +101,7 @@ def quasi_newton(curvature: float = 1.0, length: float = 1.0) -> optax.GradientT
         off, none = jnp.asarray(False), jnp.asarray(0)
         return QuasiNewtonState(x, jnp.zeros_like(x), inverse, off, jnp.asarray(length, x.dtype), none)
 
-    def update(updates: Any, state: QuasiNewtonState, params: Any = None, *, value=None, value_fn=None, **_: Any):
+    def update(updates: Any, state: Any, params: Any = None, *, value=None, value_fn=None, **_: Any):
         if params is None or value is None or value_fn is None:
             raise SpanaxError(
                 "quasi_newton needs the parameters, the value there, and the function",

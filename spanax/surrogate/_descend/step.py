@@ -51,7 +51,7 @@ class Step:
 
         value, gradient = jax.value_and_grad(value_at)(x)
         # A line search evaluates the same function: one key for a step, and points projected as x is.
-        searched = value_at if self.box is None else lambda x: value_at(clip(self.box, x))
+        searched = value_at if (box := self.box) is None else lambda x: value_at(clip(box, x))
         if self.box is not None:
             gradient = jax.tree.unflatten(jax.tree.structure(x), self._free(x, jax.tree.leaves(gradient)))
         updates, memory = self.optimizer.update(gradient, memory, x, value=value, grad=gradient, value_fn=searched)
