@@ -7,6 +7,7 @@ on 10 directions of 100; noise-free and with noise of standard deviation 1 in ea
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 
@@ -14,7 +15,10 @@ from benchmarks import _timing
 
 NOISES = (0.0, 1.0)
 PAIRS = (1, 2, 5, 10, 20)
-SURROGATE = {0.0: "control-variate", 1.0: "direct"}  # a control variate doesn't take away the noise of the evaluations
+SURROGATE: dict[float, Literal["control-variate", "direct"]] = {
+    0.0: "control-variate",
+    1.0: "direct",
+}  # a control variate doesn't take away the noise of the evaluations
 
 
 def bridges(problem, seeds: int) -> dict[str, list[tuple[float, object]]]:

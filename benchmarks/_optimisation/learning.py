@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ GRID = [
 
 
 @functools.cache
-def _step(problem: Problem, trust: str, optimiser: str, pairs: int):
+def _step(problem: Problem, trust: Literal["control-variate", "direct"], optimiser: str, pairs: int):
     """Compiled once for all rates, widths and seeds."""
 
     @jax.jit
@@ -39,7 +40,14 @@ def _step(problem: Problem, trust: str, optimiser: str, pairs: int):
     return step
 
 
-def evaluations(problem: Problem, trust: str, setting: Setting, noise: float, seed: jax.Array, budget: float) -> float:
+def evaluations(
+    problem: Problem,
+    trust: Literal["control-variate", "direct"],
+    setting: Setting,
+    noise: float,
+    seed: jax.Array,
+    budget: float,
+) -> float:
     """Until the target, infinite beyond the budget."""
     assert setting.pairs is not None
     step, each = _step(problem, trust, setting.optimiser, setting.pairs), 2 * setting.pairs
@@ -57,7 +65,9 @@ def evaluations(problem: Problem, trust: str, setting: Setting, noise: float, se
     return np.inf
 
 
-def fewest(problem: Problem, trust: str, noise: float, seeds: int) -> tuple[float, Setting | None]:
+def fewest(
+    problem: Problem, trust: Literal["control-variate", "direct"], noise: float, seeds: int
+) -> tuple[float, Setting | None]:
     """The least median over the settings, and its setting. A setting may take as many evaluations as the best before it."""
     best, setting = np.inf, None
     for tried in GRID:
