@@ -17,7 +17,7 @@ from jax import lax
 import spanax as sx
 from benchmarks._optimisation.problems import Instance, Problem
 
-WIDTHS = (0.03, 0.1, 0.3, 1.0)
+WIDTHS = (0.03, 0.1, 0.3, 0.6, 1.0)
 _SGD = (0.003, 0.006, 0.012, 0.025, 0.08, 0.2)
 
 

@@ -86,7 +86,7 @@ def spall(f: Counted, x: np.ndarray, seed: int, rate: float, width: float, pairs
         f.at(x)
 
 
-SIGMAS = (0.3, 1.0, 0.1)  # the likeliest first
+SIGMAS = (0.3, 1.0, 0.1, 0.6)  # the likeliest first
 PEERS: dict[str, tuple[Callable, list[tuple]]] = {
     "CMA-ES": (cma_es, [(s, n) for s in SIGMAS for n in ("half", None, "double")]),
     "Nelder-Mead": (nelder_mead, [(s, adaptive) for s in SIGMAS for adaptive in (True, False)]),
