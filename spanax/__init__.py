@@ -68,6 +68,7 @@ from .surrogate import (
     fit_surrogate as fit_surrogate,
     least_squares as least_squares,
     load_surrogate as load_surrogate,
+    quasi_newton as quasi_newton,
     scipy_objective as scipy_objective,
 )
 

@@ -156,10 +156,8 @@ def test_without_a_model_it_is_smoothing():
     assert np.allclose(via.combine(x, X, Y, y=f(x)), sx.Smoothing(SIGMA, PAIRS, blocks=2).combine(x, X, Y))
 
 
-def test_in_a_black_box_under_jit_vmap_and_with_dropped_points():
+def test_in_a_black_box_under_jit_and_vmap():
     def fn(x):
-        if x["a"][0] > 1.2:
-            raise ValueError("no")
         return np.sum(np.asarray(x["a"]) ** 2) * x["b"]
 
     box = sx.blackbox(
@@ -167,9 +165,11 @@ def test_in_a_black_box_under_jit_vmap_and_with_dropped_points():
     )
     x = {"a": jnp.array([0.5, -0.5]), "b": jnp.float32(2)}
     slope = jax.jit(jax.grad(lambda a, key: box({**x, "a": a}, key=key)))
-    assert np.allclose(slope(x["a"], jax.random.key(0)), [2.0, -2.0], atol=0.5)
-    many = jax.vmap(slope, in_axes=(0, None))(jnp.stack([x["a"], 0 * x["a"]]), jax.random.key(0))
-    assert many.shape == (2, 2) and np.all(np.isfinite(many))
+    keys = jax.random.split(jax.random.key(0), 400)
+    many = jax.vmap(slope, in_axes=(None, 0))(x["a"], keys)
+    error = np.std(many, axis=0) / 20
+    assert np.all(np.abs(np.mean(many, axis=0) - np.array([2.0, -2.0])) < 4 * error + 1e-4)  # false alarm in 8,000
+    assert np.all(np.std(many, axis=0) < 1)  # of 1.7 by smoothing alone
 
 
 def test_one_pair_one_number_and_float64():

@@ -49,12 +49,15 @@ class Step:
             return jnp.asarray(out)
 
         value, gradient = jax.value_and_grad(value_at)(x)
-        # A line search evaluates the same function: one key for all values of a step.
-        more = {"value": value, "grad": gradient, "value_fn": value_at}
+        # A line search evaluates the same function: one key for a step, and points projected as x is.
+        searched = value_at if (box := self.box) is None else lambda x: value_at(clip(box, x))
+        if self.box is not None:
+            gradient = jax.tree.unflatten(jax.tree.structure(x), self._free(x, jax.tree.leaves(gradient)))
+        more = {"value": value, "grad": gradient, "value_fn": searched}
         moved, memory = apply_update(self.optimizer, gradient, memory, x, **more)
         leaves, dtype = jax.tree.leaves(gradient), widest(jax.tree.leaves(x))
         if self.box is not None:
-            moved, leaves = clip(self.box, moved), self._free(x, leaves)
+            moved = clip(self.box, moved)
         return Stepped(moved, memory, value, jnp.concatenate([leaf.astype(dtype).ravel() for leaf in leaves]))
 
     def _free(self, x: PyTree[Array], slopes: list[Array]) -> list[Array]:
