@@ -66,8 +66,8 @@ class _Probes(NamedTuple):
 class Surrogate(Learning):
     """The derivative of E[f(x + sigma u)], u standard normal, with the help of a model of f that learns along the way.
 
-    `sigma` and `pairs` are those of `Smoothing`: 2 pairs points are evaluated, in orthogonal directions. The model is a local one,
-    a Gaussian process that is told the slopes along the last `memory` directions; `sx.descend` trains it from step to
+    `sigma` and `pairs` are those of `Smoothing`: 2 pairs points are evaluated, in orthogonal directions. The model is a local
+    one, a Gaussian process that is told the slopes along the last `memory` directions; `sx.descend` trains it from step to
     step. Or it is `model`, a function of x that returns what f returns, such as an `sx.fit_surrogate`, any Equinox
     module, another program: it is not trained.
 
@@ -85,11 +85,11 @@ class Surrogate(Learning):
     Outside of `sx.descend` nothing is learnt, and without a `model` it is `Smoothing`. For a loop of one's own see
     `sx.bridges.Learning`. If points are dropped, the model is not used for that estimate.
 
-    Raises `SpanaxError` as `Smoothing` does, for an unknown `trust`, for fewer than two pairs in one direction of trust that
-    has nothing to learn from, and for a model that does not return what f returns.
+    Raises `SpanaxError` as `Smoothing` does, for an unknown `trust`, and for a model that does not return what f returns; with
+    `trust="direct"` also where one local model would have to stand for several functions (other values of what is not
+    differentiated).
 
-    Control variates for evolution strategies: Maheswaranathan et al. 2019 (arXiv:1806.10230), which guides the directions instead;
-    the local model: Rasmussen and Williams 2006, section 9.4 (observations of derivatives).
+    Control variates: Glasserman 2003, Monte Carlo Methods in Financial Engineering, section 4.1; the local model: Rasmussen and Williams 2006, section 9.4 (observations of derivatives).
 
     >>> import jax, numpy as np, optax, spanax as sx
     >>> f = sx.blackbox(
@@ -273,7 +273,7 @@ class Surrogate(Learning):
         return [slice(0, middle), *([slice(middle, self.pairs)] if middle < self.pairs else [])]
 
     def _means(self, x, Y, probes: _Probes, count: int, pairs: int) -> Float[Array, "count outputs size"]:
-        """That of P u, `count` times, each from fresh draws of its own: what is linear in u is known, of the rest it is estimated."""
+        """That of P u, `count` times, each from draws of its own: of what is linear in u it is known, of the rest estimated."""
         J = self._jacobian(x, Y, probes)
         # Of a hash of the points' bits, for lack of a key: independent of the points, and new at each call.
         key = folded_in(jax.random.key(0), [probes.u, probes.centre])

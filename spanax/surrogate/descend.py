@@ -48,8 +48,8 @@ def descend(
     """Minimises an expensive, noisy objective along its gradient, and can be interrupted at any moment.
 
     The gradient is what `jax.grad` of the objective gives: that of its black boxes by their bridges, of `sx.smooth`, of
-    `sx.expectation`. A bridge that learns (`sx.Surrogate`) is trained along the way. Ctrl-C ends the descent early, with the result
-    until then.
+    `sx.expectation`. A bridge that learns (`sx.Surrogate`) is trained along the way. Ctrl-C ends the descent early, with the
+    result until then.
 
     **Arguments:**
 
@@ -77,10 +77,10 @@ def descend(
 
     **Raises:**
 
-    - `DescentError`, which holds the `Descent` until then, where an evaluation fails (see `sx.Run`), or value or gradient are not
-      finite.
-    - `SpanaxError`, before anything is evaluated, for arguments that do not fit, an x0 outside the bounds, and a checkpoint that is
-      damaged, of another descent, or written by another process.
+    - `DescentError`, which holds the `Descent` until then, where an evaluation fails (see `sx.Run`), or value or gradient are
+      not finite.
+    - `SpanaxError`, before anything is evaluated, for arguments that do not fit, an x0 outside the bounds, and a checkpoint
+      that is damaged, of another descent, or written by another process.
 
     The smoothed values are those of a steady Kalman filter, forwards and backwards (Durbin and Koopman 2012, section 2.11).
 

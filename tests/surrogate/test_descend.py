@@ -163,7 +163,7 @@ def test_failures_keep_what_was_found():
     with pytest.raises(DescentError, match="too far") as caught:
         go(box(fn), np.zeros(2))
     assert caught.value.result.stopped == "failed" and caught.value.result.steps >= 1
-    with pytest.raises(DescentError, match="no gradient to follow|not finite"):
+    with pytest.raises(DescentError, match=r"no gradient to follow|not finite"):
         go(lambda x: jnp.sum(x**2), jnp.ones(2), steps=300, optimizer=optax.sgd(1e3))
 
 
@@ -234,7 +234,7 @@ def test_damage_is_refused(tmp_path, at):
     content = bytearray(path.read_bytes())
     content[at] ^= 1
     path.write_bytes(content)
-    with pytest.raises(sx.SpanaxError, match="damaged|not a checkpoint"):
+    with pytest.raises(sx.SpanaxError, match=r"damaged|not a checkpoint"):
         go(box(), np.zeros(3), steps=6, checkpoint=path)
     assert path.read_bytes() == bytes(content)
 
