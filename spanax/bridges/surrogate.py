@@ -89,7 +89,8 @@ class Surrogate(Learning):
     `trust="direct"` also where one local model would have to stand for several functions (other values of what is not
     differentiated).
 
-    Control variates: Glasserman 2003, Monte Carlo Methods in Financial Engineering, section 4.1; the local model: Rasmussen and Williams 2006, section 9.4 (observations of derivatives).
+    Control variates: Glasserman 2003, Monte Carlo Methods in Financial Engineering, section 4.1; the local model: Rasmussen and
+    Williams 2006, section 9.4 (observations of derivatives).
 
     >>> import jax, numpy as np, optax, spanax as sx
     >>> f = sx.blackbox(

@@ -2,7 +2,7 @@
 
 For directions u_k with slopes D_k of f and P_k of the surrogate, whose mean of P u is M, F_k = D_k u_k is the estimate, and two
 vectors of mean zero may be subtracted from it: the linear part L_k = (M . u_k) u_k - M, and the rest R_k = (P_k - M . u_k) u_k.
-Each has a coefficient of its own: directions that are orthogonal to each other cancel most of F's linear part, so that a surrogate
+Each has a coefficient of its own: directions that are orthogonal to each other cancel most of the linear part of F, and a model
 with the right slope and wrong wiggles must not bring in the wiggles with it. A coefficient is that of a regression, all
 coordinates together, shrunk by what of it may be noise. It is fitted on earlier calls and on the other half of this one:
 in-sample it would bias the estimate.
