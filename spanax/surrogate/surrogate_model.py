@@ -146,6 +146,13 @@ class SurrogateModel(eqx.Module):
 
         draw(Path(path), self.fitted, self.report)
 
+    def fingerprint(self) -> list[Any]:
+        """What its predictions depend on, for checkpoints of what it is a part of."""
+        # Not the report: one that was loaded is the same surrogate.
+        fitted = self.fitted
+        box, scale = (fitted.space.lower, fitted.space.upper), (fitted.scale.mean, fitted.scale.sd)
+        return [*box, *scale, *jax.tree.leaves(fitted.network), self.outside, self.min_agreement]
+
     def __repr__(self) -> str:
         return str(self.report)
 

@@ -59,7 +59,7 @@ def probe(source: Source, key: Key, middle: np.ndarray, v: np.ndarray, distance:
     room = np.abs(v) * distance
     middle = np.clip(middle, room - 1, 1 - room)
     # Both ends have one seed: noise that depends on the seed alone cancels.
-    keys = jax.numpy.tile(split_keys(seeds, len(v)), 2) if source.box.host.noisy else key
+    keys = split_keys(seeds, len(v))[np.tile(np.arange(len(v)), 2)] if source.box.host.noisy else key
     ends = np.concatenate([middle + distance * v, middle - distance * v])
     U, Y, kept = source.values(ends, keys)
     both = kept[: len(v)] & kept[len(v) :]
