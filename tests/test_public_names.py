@@ -16,7 +16,9 @@ BRIDGES = """
     Componentwise DisARM Enumerate FiniteDifference GumbelSoftmax LeaveOneOut Manual Pathwise Perturbed ReinMax SPSA
     ScoreFunction Smoothing Soft StraightThrough
 """.split()
-OBJECTS = "BlackBox Check Command Guide MovingAverage Output Run SpanaxError SpanaxWarning Stats Store SurrogateModel".split()
+OBJECTS = (
+    "BlackBox Check Command Guide MovingAverage Output Run SpanaxError SpanaxWarning Stats Store SurrogateModel".split()
+)
 IN_PARTS = {
     "bridges": "Bounded Box Branching Bridge Drawing Facts Local Operation Probing Score Scored Step Tuned".split(),
     "gaps": "Gap GapReport HiddenGradient Jump JumpReport".split(),

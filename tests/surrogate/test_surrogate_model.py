@@ -106,6 +106,7 @@ def test_a_file_of_a_module_needs_the_module(tmp_path):
             sx.load_surrogate(tmp_path / "m", model=wrong)
 
 
+@pytest.mark.slow
 def test_refining_adds_points_where_the_optimiser_is(tmp_path):
     seen = []
 
