@@ -56,7 +56,7 @@ def peers(d):
     return {
         "MLPRegressor, Adam": MLPRegressor(hidden_layer_sizes=(64, 64), **settings),
         "MLPRegressor, L-BFGS": MLPRegressor(hidden_layer_sizes=(64,), solver="lbfgs", **settings),
-        "GaussianProcessRegressor": GaussianProcessRegressor(ConstantKernel(1.0) * RBF(np.ones(d)), random_state=0),
+        "GaussianProcessRegressor": GaussianProcessRegressor(ConstantKernel(1.0) * RBF([1.0] * d), random_state=0),
     }
 
 

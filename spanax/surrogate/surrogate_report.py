@@ -54,9 +54,9 @@ class SurrogateReport:
     - `jumps`: found along a few lines: see `SmoothedJump`. There may be others.
 
     >>> import jax, numpy as np, spanax as sx
-    >>> model = sx.fit_surrogate(lambda x: np.sum(x**2), (-np.ones(2), np.ones(2)), key=jax.random.key(0), evaluations=120)
+    >>> model = sx.fit_surrogate(np.sin, (-1.0, 1.0), key=jax.random.key(0), evaluations=100)
     >>> bool(model.report.r2[0] > 0.99), model.report.cosine > 0.98, model.report.evaluations
-    (True, True, 120)
+    (True, True, 100)
     """
 
     name: str

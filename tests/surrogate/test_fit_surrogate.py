@@ -199,6 +199,30 @@ def test_a_store_is_learned_from_without_an_evaluation(tmp_path):
         sx.fit_surrogate(store, (-1.0, 1.0), key=jax.random.key(0))
 
 
+def test_a_fit_that_is_interrupted_goes_on_where_it_was(model, tmp_path):
+    """`tests/surrogate/test_killed_fits.py` kills it."""
+    calls, ends = [], iter([70, 150, 260, 10**9])
+
+    def interrupted(x):
+        if len(calls) == end:
+            raise KeyboardInterrupt
+        calls.append(x.tobytes())
+        return fs.camel(x)
+
+    for end in ends:  # noqa: B007, the function reads it
+        store = sx.Store(tmp_path / "runs.db", version="1")
+        try:
+            again = sx.fit_surrogate(
+                interrupted, BOX2, key=jax.random.key(1), evaluations=300, store=store, name=model.report.name
+            )
+        except KeyboardInterrupt:
+            store.close()
+    X = points(BOX2, 50)
+    assert np.array_equal(jax.vmap(again)(X), jax.vmap(model)(X)) and str(again) == str(model)
+    # Each is in the store before it is used, the first one among them: it finds the form of the result.
+    assert len(set(calls)) == len(calls) <= 300
+
+
 def test_the_picture(model, tmp_path):
     pytest.importorskip("matplotlib")
     model.plot(tmp_path / "a.png")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import spanax as sx
+from spanax._fingerprint import differences, entries
 
 from . import functions as fs
 
@@ -66,6 +67,9 @@ def test_a_file_holds_all_of_it(model, tmp_path):
     X = np.random.default_rng(0).uniform(-1, 1, (50, 2)).astype(np.float32)
     assert np.array_equal(jax.vmap(jax.grad(again))(X), jax.vmap(jax.grad(model))(X))
     assert str(again) == str(model) and again.outside == "ignore"
+    # To a checkpoint it is the same surrogate, but for the setting.
+    changes = differences(entries(f=model), entries(f=again))
+    assert len(changes) == 1 and "'ignore'" in changes[0]
 
 
 def test_files_that_are_not_one(model, tmp_path):
@@ -102,6 +106,7 @@ def test_a_file_of_a_module_needs_the_module(tmp_path):
             sx.load_surrogate(tmp_path / "m", model=wrong)
 
 
+@pytest.mark.slow
 def test_refining_adds_points_where_the_optimiser_is(tmp_path):
     seen = []
 

@@ -25,7 +25,7 @@ class Agreement(NamedTuple):
         """`noise`: (n, m), the variance of what is measured, which by itself would lower the cosine."""
         products, squares = np.sum(predicted * measured, axis=1), np.sum(predicted**2, axis=1)
         sizes = np.sum(measured**2 - noise, axis=1)
-        left_out = [_cosine(*(v.sum() - v for v in (products, squares, sizes)))]
+        left_out = _cosine(*(v.sum() - v for v in (products, squares, sizes)))
         n = len(products)
         error = np.sqrt((n - 1) / n * np.sum((left_out - np.mean(left_out)) ** 2))
         moved = np.abs(measured)

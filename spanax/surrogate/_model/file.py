@@ -85,7 +85,7 @@ def _pack(x: Any, arrays: list[np.ndarray]) -> Any:
 
 
 def _fields(x: Any) -> dict[str, Any]:
-    return x._asdict() if isinstance(x, tuple) else {f.name: getattr(x, f.name) for f in dataclasses.fields(x)}
+    return x._asdict() if hasattr(x, "_asdict") else {f.name: getattr(x, f.name) for f in dataclasses.fields(x)}
 
 
 def _pack_plain(x: Any, arrays: list[np.ndarray]) -> Any:

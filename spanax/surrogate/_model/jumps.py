@@ -34,10 +34,10 @@ class Jump:
 
 def segments(U: np.ndarray, Z: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The neighbours among the points whose results differ the most."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     near = min(4, len(U) - 1)
-    _, order = cKDTree(U).query(U, k=near + 1)
+    order = np.asarray(KDTree(U).query(U, k=near + 1)[1])
     a, b = np.repeat(np.arange(len(U)), near), order[:, 1:].ravel()
     pairs = np.unique(np.sort(np.stack([a, b], axis=1), axis=1), axis=0)
     size = np.max(np.abs(Z[pairs[:, 0]] - Z[pairs[:, 1]]), axis=1)

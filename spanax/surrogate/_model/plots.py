@@ -29,7 +29,7 @@ def draw(path: Path, fitted: Fitted, report: SurrogateReport) -> None:
     # matplotlib.figure without pyplot: no global state, no window.
     figure = Figure(figsize=(9, 4.4 + 2.7 * below), layout="constrained", facecolor="white")
     figure.suptitle(f"Surrogate of {fitted.name}: {report.evaluations} evaluations", fontsize=11)
-    upper, lower = figure.subfigures(2, 1, height_ratios=[4, 2.7 * below])
+    upper, lower = figure.subfigures(2, 1, height_ratios=[4, 2.7 * below], squeeze=False).ravel()
     values, changes = upper.subplots(1, 2)
     # Of many results, some: those spread evenly over them.
     outputs = np.flatnonzero(~fitted.scale.constant)

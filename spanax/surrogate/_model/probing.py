@@ -59,7 +59,7 @@ def probe(source: Source, key: Key, middle: np.ndarray, v: np.ndarray, distance:
     room = np.abs(v) * distance
     middle = np.clip(middle, room - 1, 1 - room)
     # Both ends have one seed: noise that depends on the seed alone cancels.
-    keys = jax.numpy.tile(split_keys(seeds, len(v)), 2) if source.box.host.noisy else key
+    keys = split_keys(seeds, len(v))[np.tile(np.arange(len(v)), 2)] if source.box.host.noisy else key
     ends = np.concatenate([middle + distance * v, middle - distance * v])
     U, Y, kept = source.values(ends, keys)
     both = kept[: len(v)] & kept[len(v) :]
@@ -70,11 +70,11 @@ def probe(source: Source, key: Key, middle: np.ndarray, v: np.ndarray, distance:
 
 def neighbours(U: np.ndarray, Y: np.ndarray, held: np.ndarray) -> Probes:
     """Without further evaluations: differences between each held-out point and the nearest point of the table."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     # The nearest of all points is the point itself; points that were evaluated twice say nothing of a change.
     unique, index = np.unique(U, axis=0, return_index=True)
     wanted = np.intersect1d(np.flatnonzero(held), index)
-    _, order = cKDTree(unique).query(U[wanted], k=2)
+    order = np.asarray(KDTree(unique).query(U[wanted], k=2)[1])
     near = index[order[:, 1]]
     return Probes((U[wanted] + U[near]) / 2, U[wanted] - U[near], Y[wanted] - Y[near])

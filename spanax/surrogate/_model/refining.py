@@ -69,9 +69,8 @@ def refine(
 
 def _region(old: Fitted, around: PyTree[Array], within: float | None) -> np.ndarray:
     """Lower and upper corner of the box around x, in [-1, 1]."""
-    if within is None:
-        within = _WITHIN / 2**old.evidence.refinements
-    if not (is_number(within) and 0 < within <= 1):
+    share: Any = _WITHIN / 2**old.evidence.refinements if within is None else within
+    if not (is_number(share) and 0 < share <= 1):
         raise SpanaxError(f"refine(within={within!r})", "a share of the bounds' width, such as 0.1")
     u = old.space.scaled(old.space.flatten(around))
     if is_traced(u):
@@ -79,7 +78,7 @@ def _region(old: Fitted, around: PyTree[Array], within: float | None) -> np.ndar
     check_inside(old.space, u, "raise", old.name)
     middle = np.clip(np.asarray(u, np.float64), -1, 1)
     # Twice the share: the box is 2 wide in these units.
-    return np.stack([np.maximum(middle - 2 * within, -1), np.minimum(middle + 2 * within, 1)])
+    return np.stack([np.maximum(middle - 2 * share, -1), np.minimum(middle + 2 * share, 1)])
 
 
 def _points(old: Fitted, region: np.ndarray | None, count: int, key: Key) -> np.ndarray:
@@ -101,13 +100,13 @@ def _uniform(region: np.ndarray, U: np.ndarray) -> np.ndarray:
 
 def _disagreed(old: Fitted, local: np.ndarray, count: int, key: Key) -> np.ndarray:
     """Of many candidates those whose spread, times the distance to the nearest point known or chosen, is the largest."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     candidates = sobol(key, _CANDIDATES * count, old.space.size)
     if not isinstance(old.network, Ensemble):
         return candidates[:count]
     spread = np.sqrt(np.sum(np.var(old.members(candidates), axis=1), axis=1))
-    distance, _ = cKDTree(np.concatenate([old.data.U, local])).query(candidates)
+    distance, _ = KDTree(np.concatenate([old.data.U, local])).query(candidates)
     chosen = []
     for _ in range(count):
         best = int(np.argmax(spread * distance))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -145,5 +145,5 @@ def _float_name(dtype: Any) -> str:
     return np.dtype(jax.dtypes.canonicalize_dtype(dtype if inexact else float)).name
 
 
-def split_keys(key: Key, n: int) -> Sequence[Any]:
+def split_keys(key: Key, n: int) -> Any:
     return jax.random.split(key, n)

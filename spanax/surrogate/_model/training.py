@@ -55,10 +55,8 @@ def rows(
     # As much weight in all as the values have: one number in d * m of the Jacobian of each point is known.
     steep = known * Z.shape[1] / (slope.shape[1] * max(square, 1e-12))
     arrays = U, Z, weights, np.where(known[:, None], slope, 0.0)
-    U, Z, weights, slope = (jnp.asarray(a, dtype) for a in arrays)
-    return Rows(
-        U, Z, weights, slope, jnp.asarray(output, jnp.int32), jnp.asarray(steep, dtype) if np.any(known) else None
-    )
+    u, z, w, s = (jnp.asarray(a, dtype) for a in arrays)
+    return Rows(u, z, w, s, jnp.asarray(output, jnp.int32), jnp.asarray(steep, dtype) if np.any(known) else None)
 
 
 def train_ensemble(key: Key[Array, ""], data: Rows, start: Hidden | None, label: str) -> Ensemble:
@@ -113,7 +111,7 @@ def _chunk(loss: Callable, data: Rows, state: Any, start: Int[Array, ""], steps:
         # An improvement of less than 1% in hundreds of steps is not worth them.
         last = jnp.where(error < least * jnp.asarray(0.99, error.dtype), count, last)
         direction, moments = jax.vmap(lambda g, m: adam.update(g, m))(gradient, moments)
-        size = schedule(count).astype(error.dtype)
+        size = jnp.asarray(schedule(count), error.dtype)
         params = jax.tree.map(lambda p, d: p - size * d, params, direction)
         return (params, moments, best, jnp.where(better, error, least), last), None
 
@@ -133,7 +131,7 @@ def _projected_loss(hidden: Hidden, weights: Float[Array, " n"], data: Rows) -> 
     C = lax.stop_gradient(_solve(F, S, weights, data, jnp.asarray(_RIDGE, F.dtype)))
     residual = jnp.sum((F @ C - data.Z) ** 2, axis=1)
     loss = _mean(residual, weights) + jnp.sum(_penalty(F, _RIDGE)[:, None] * C**2)
-    if S is not None:
+    if S is not None and data.steep is not None:
         # (n, d, p) along each point's output: (n, p) of C.
         along = jnp.einsum("ndp,np->nd", S, C[:, data.output].T)
         loss = loss + _mean(data.steep * jnp.sum((along - data.slope) ** 2, axis=1), weights)
@@ -151,7 +149,7 @@ def _features(hidden: Hidden, data: Rows) -> tuple[Array, Array | None]:
 def _solve(F: Array, S: Array | None, weights: Array, data: Rows, ridge: Array) -> Float[Array, "p m"]:
     share = weights / jnp.sum(weights)
     A, B = (F * share[:, None]).T @ F + jnp.diag(_penalty(F, ridge)), (F * share[:, None]).T @ data.Z
-    if S is None:
+    if S is None or data.steep is None:
         return _cholesky_solve(A, B)
     # Another output's derivative is known at each point, so each output has an equation of its own.
     w = (share * data.steep)[:, None, None]
