@@ -1,0 +1,172 @@
+"""Fitting a picture through a renderer that has no derivative: four ways to the same triangles.
+
+The renderer is plain NumPy with hard edges, a z-buffer and integer pixels. Move a vertex a little and nothing happens, until a
+whole pixel changes its colour: its derivative is zero. A target picture is given, and a scene of five triangles that looks a little
+like it; vertices and colours are to be found that render as the target does.
+
+The error is the same for all, the mean square of the difference from the target. It is outside of the black box, on purpose: the
+derivative of the error by the image is exact, and only what the renderer does with the scene has to be estimated.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import spanax as sx
+
+from ._renderer.descent import descend
+from ._renderer.edges import edge_derivative as edge_derivative
+from ._renderer.fits import Fit, report_rows
+from ._renderer.image_derivative import ImageDerivative
+from ._renderer.raster import LEVELS, Rasteriser
+from ._renderer.scenes import rasteriser, start_scene, target_scene
+from ._shared.run import Run
+
+STEPS, QUICK_STEPS = 300, 150
+RATE = 0.01  # of Adam, in sides of the picture and in full scales of a colour; it falls to 0
+PIXEL = 1 / 64
+SIGMA, PAIRS = {"vertices": PIXEL, "colours": 2 * PIXEL}, 16
+SURROGATE = sx.Smoothing
+
+
+@dataclass(frozen=True)
+class Settings:
+    steps: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """The fits of at least one step, if only in part (`interrupted`), and the files written."""
+
+    settings: Settings
+    start_error: float
+    fits: tuple[Fit, ...]
+    interrupted: bool
+    files: tuple[Path, ...]
+
+
+def run(
+    out: str | Path,
+    *,
+    quick: bool = False,
+    steps: int | None = None,
+    seed: int = 0,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Result:
+    """Fits the scene in four ways from one start, and writes renderer.png, renderer.gif and result.json into `out`.
+
+    - `quick`: 150 steps for each instead of 300; `steps` overrides both;
+    - `seed`: of the start, and of the directions of the probes;
+    - `on_stage`: called with "fitting: smoothing", ..., "drawing" before each.
+
+    Ctrl-C (`KeyboardInterrupt`) ends the fits early: the steps until then are judged and drawn, and the result says `interrupted`.
+    """
+    settings = Settings((QUICK_STEPS if quick else STEPS) if steps is None else steps, seed)
+    this = Run(out, "renderer", settings, on_stage)
+    render, start = rasteriser(), start_scene(seed)
+    target = render(target_scene())
+    fits = _fit_all(this, settings, render, target, start)
+    pictures: tuple[Path, ...] = ()
+    if fits:
+        this.stage("drawing")
+        pictures = _draw(this.out, render, target, start, fits)
+    start_error = float(error_of(render, target, start))
+    report = this.report(start_error=start_error, fits=report_rows(fits))
+    return Result(settings, start_error, fits, this.interrupted, (*pictures, report))
+
+
+def renderers(rasterise: Rasteriser) -> dict[str, Callable[..., Any]]:
+    """The four: each is a JAX function `render(scene, key=key)` with a derivative of its own."""
+    image = jax.ShapeDtypeStruct((3, rasterise.side, rasterise.side), jnp.float32)
+    # Nothing is known of the program. Probes look a pixel far; all of one step are rendered in one call.
+    smoothing = sx.blackbox(rasterise, image, via=sx.Smoothing(SIGMA, PAIRS), batched=True)
+    # Nothing is known either, but what the probes of the past have shown is kept, in a network that is trained along the way.
+    surrogate = sx.blackbox(rasterise, image, via=SURROGATE(SIGMA, PAIRS), batched=True)
+    # How images come about is known: the derivative is derived by hand, see `_renderer/image_derivative.py`.
+    edges = sx.blackbox(rasterise, image, via=sx.Manual(vjp=ImageDerivative(rasterise)))
+    # The source is at hand, and runs in JAX. The image stays as it is; comparisons get derivatives one pixel (and one level) wide.
+    softened = sx.soften(rasterise, 1.0, straight_through=True)
+    return {
+        "smoothing": smoothing,
+        "surrogate": surrogate,
+        "edge sampling": edges,
+        "softened": lambda scene, key: softened(scene),
+    }
+
+
+def error_of(rasterise: Rasteriser, target: np.ndarray, scene: Any) -> np.ndarray:
+    """By how many of 255 levels the image of a scene, or of each of a batch, is off in the mean."""
+    return np.abs(rasterise(scene).astype(np.float32) - target).mean((-3, -2, -1))
+
+
+@dataclass
+class _Clock:
+    """Called after each step: what the fit has cost so far."""
+
+    render: Any
+    began: float = field(default_factory=time.perf_counter)
+    seconds: list[float] = field(default_factory=list)
+    evaluations: list[int] = field(default_factory=list)
+
+    def __call__(self, step: Any) -> None:
+        self.seconds.append(time.perf_counter() - self.began)
+        # The softened program is no black box: it is evaluated once for each step.
+        black_box = isinstance(self.render, sx.BlackBox)
+        self.evaluations.append(self.render.stats().evaluations if black_box else len(self.seconds))
+
+
+def fit(name: str, rasterise: Rasteriser, target: np.ndarray, start: Any, settings: Settings) -> Fit:
+    """The scene fitted through one of the `renderers`, from the start."""
+    import optax
+
+    render, clock = renderers(rasterise)[name], None
+    pixels = jnp.asarray(target, jnp.float32)
+
+    def error(scene, key):
+        return jnp.mean((render(scene, key=key) - pixels) ** 2) / LEVELS**2
+
+    clock = _Clock(render)
+    descent = descend(
+        error,
+        jax.tree.map(jnp.asarray, start),
+        # The rate falls to 0: the last steps settle between the pixels instead of jumping over them.
+        optimizer=optax.adam(optax.cosine_decay_schedule(RATE, settings.steps)),
+        steps=settings.steps,
+        bounds=({"vertices": -0.5, "colours": 0.0}, {"vertices": 1.5, "colours": 1.0}),
+        key=jax.random.key(settings.seed),
+        callback=clock,
+    )
+    scenes = descent.history["x"]
+    # Whatever a fit followed, all are judged by the hard renderer.
+    errors = error_of(rasterise, target, scenes)
+    return Fit.of(name, scenes, errors, clock.seconds, clock.evaluations, descent.stopped == "interrupted")
+
+
+def _fit_all(this: Run, settings: Settings, rasterise: Rasteriser, target: np.ndarray, start: Any) -> tuple[Fit, ...]:
+    fits: list[Fit] = []
+    with this.until_interrupted():
+        for name in renderers(rasterise):
+            this.stage(f"fitting: {name}")
+            fits.append(fit(name, rasterise, target, start, settings))
+            if fits[-1].interrupted:
+                # It kept its steps; those after it are not begun.
+                raise KeyboardInterrupt
+    return tuple(fits)
+
+
+def _draw(out: Path, rasterise: Rasteriser, target: np.ndarray, start: Any, fits: tuple[Fit, ...]) -> tuple[Path, Path]:
+    from ._renderer.pictures import motion, strip
+
+    still, moving = out / "renderer.png", out / "renderer.gif"
+    strip(still, rasterise, target, start, fits)
+    motion(moving, rasterise, target, fits)
+    return still, moving
