@@ -24,7 +24,7 @@ import spanax as sx
 
 from ._renderer.descent import descend
 from ._renderer.edges import edge_derivative as edge_derivative
-from ._renderer.fits import Fit, report_rows
+from ._renderer.fits import TARGET, Fit, report_rows
 from ._renderer.image_derivative import ImageDerivative
 from ._renderer.raster import LEVELS, Rasteriser
 from ._renderer.scenes import rasteriser, start_scene, target_scene
@@ -41,6 +41,7 @@ SURROGATE = sx.Smoothing
 class Settings:
     steps: int
     seed: int
+    target_error: float = TARGET
 
 
 @dataclass(frozen=True)
@@ -124,17 +125,15 @@ class _Clock:
         self.evaluations.append(self.render.stats().evaluations if black_box else len(self.seconds))
 
 
-def fit(name: str, rasterise: Rasteriser, target: np.ndarray, start: Any, settings: Settings) -> Fit:
+def fit(name: str, render: Any, rasterise: Rasteriser, target: np.ndarray, start: Any, settings: Settings) -> Fit:
     """The scene fitted through one of the `renderers`, from the start."""
     import optax
 
-    render, clock = renderers(rasterise)[name], None
-    pixels = jnp.asarray(target, jnp.float32)
+    pixels, clock = jnp.asarray(target, jnp.float32), _Clock(render)
 
     def error(scene, key):
         return jnp.mean((render(scene, key=key) - pixels) ** 2) / LEVELS**2
 
-    clock = _Clock(render)
     descent = descend(
         error,
         jax.tree.map(jnp.asarray, start),
@@ -154,9 +153,9 @@ def fit(name: str, rasterise: Rasteriser, target: np.ndarray, start: Any, settin
 def _fit_all(this: Run, settings: Settings, rasterise: Rasteriser, target: np.ndarray, start: Any) -> tuple[Fit, ...]:
     fits: list[Fit] = []
     with this.until_interrupted():
-        for name in renderers(rasterise):
+        for name, render in renderers(rasterise).items():
             this.stage(f"fitting: {name}")
-            fits.append(fit(name, rasterise, target, start, settings))
+            fits.append(fit(name, render, rasterise, target, start, settings))
             if fits[-1].interrupted:
                 # It kept its steps; those after it are not begun.
                 raise KeyboardInterrupt

@@ -31,7 +31,13 @@ class Fit:
 
     @classmethod
     def of(
-        cls, name: str, scenes: Any, errors: Any, seconds: Sequence[float], evaluations: Sequence[int], interrupted: bool
+        cls,
+        name: str,
+        scenes: Any,
+        errors: Any,
+        seconds: Sequence[float],
+        evaluations: Sequence[int],
+        interrupted: bool,
     ) -> Fit:
         """`seconds` since the call, compiling included."""
         passed = np.array(seconds)

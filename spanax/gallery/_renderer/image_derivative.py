@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from .edges import boundary_term, edge_points
+from .edges import boundary_term, edge_points, strata
 from .raster import LEVELS, Rasteriser, Scene
 
 GAP = 1e-4  # pixels: how far from an edge its two sides are looked at
@@ -44,7 +44,7 @@ class ImageDerivative:
 
     def _by_vertices(self, scene: Scene, ct: Float[np.ndarray, "3 side side"]) -> Float[np.ndarray, "triangles 3 2"]:
         side = self.rasteriser.side
-        points = edge_points(scene["vertices"] * side, 3 * (np.arange(self.samples) + 0.5) / self.samples)
+        points = edge_points(scene["vertices"] * side, strata(self.samples), np.full(self.samples, 0.5))
         length = np.linalg.norm(points.normal, axis=-1, keepdims=True)
         step = GAP * points.normal / np.where(length > 0, length, 1)
         jump = self._colours(scene, points.at - step) - self._colours(scene, points.at + step)
@@ -52,7 +52,9 @@ class ImageDerivative:
         # The vertices are in sides of the picture, the points in pixels.
         return side * boundary_term(points, weights)
 
-    def _colours(self, scene: Scene, at: Float[np.ndarray, "triangles samples 2"]) -> Float[np.ndarray, "3 triangles samples"]:
+    def _colours(
+        self, scene: Scene, at: Float[np.ndarray, "triangles samples 2"]
+    ) -> Float[np.ndarray, "3 triangles samples"]:
         """What the picture shows at these points, whichever triangle it belongs to: what hides an edge is seen to hide it."""
         return self.rasteriser.shade(scene, at[..., 0], at[..., 1]).astype(np.float64)
 

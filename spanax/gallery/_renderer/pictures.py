@@ -14,7 +14,7 @@ from .fits import TARGET, Fit
 from .raster import Rasteriser
 
 LOOKS = (("-", "o"), ("--", "s"), ("-.", "^"), (":", "D"))  # told apart without colours, too
-FRAMES, REST, SHOWN = 60, 15, 0.1  # frames of the fit, at its end, and seconds of each
+FRAMES, REST, SHOWN = 40, 10, 0.15  # frames of the fit, at its end, and seconds of each
 
 
 def strip(path: Path, rasterise: Rasteriser, target: np.ndarray, start: Any, fits: Sequence[Fit]) -> None:
@@ -40,7 +40,12 @@ def _curves(ax, fits: Sequence[Fit]) -> None:
         ax.plot(fit.evaluations, errors, dashes, label=fit.name, **look)
     ax.axhline(TARGET, color="0.5", linewidth=1)
     ax.text(1, TARGET, f"{TARGET:g} ", transform=ax.get_yaxis_transform(), ha="right", va="bottom", color="0.4")
-    ax.set(xscale="log", yscale="log", xlabel="evaluations of the renderer or its derivative", ylabel="error (levels of 255)")
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="evaluations of the renderer or its derivative",
+        ylabel="error (levels of 255)",
+    )
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter("{x:,g}")
     ax.grid(alpha=0.3)
@@ -69,7 +74,7 @@ def motion(path: Path, rasterise: Rasteriser, target: np.ndarray, fits: Sequence
         for fit, picture, note in zip(fits, shown, notes, strict=True):
             at = min(step, len(fit.errors) - 1)
             picture.set_data(_rows(rasterise(_at(fit, at))))
-            note.set_text(f"{fit.evaluations[at]:,} renders: {fit.errors[at]:.1f}")
+            note.set_text(f"{fit.evaluations[at]:,} renders, error {fit.errors[at]:.1f}")
 
     write_gif(path, figure, change, FRAMES + REST, SHOWN)
 

@@ -16,22 +16,27 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 LEVELS = 255  # of a colour: 0 to 255
-# Depths are far apart in units of the softness that is used on this program: which of two is nearer is then never in doubt.
-APART = 10.0
+FAR = (
+    1000.0  # depth of the background. Not infinite: softened, a pixel's depth is a mean, which that would make infinite
+)
 
-Scene = Mapping[str, Any]  # "vertices" (..., triangles, 3, 2) in sides of the picture, "colours" (..., triangles, 3) from 0 to 1
+Scene = Mapping[
+    str, Any
+]  # "vertices" (..., triangles, 3, 2) in sides of the picture, "colours" (..., triangles, 3) from 0 to 1
 
 
 @dataclass(frozen=True)
 class Rasteriser:
     """Renders a scene, or a batch of them on leading axes: `image = rasteriser(scene)`, of shape (..., 3, side, side).
 
-    Triangles lie flat, each behind the next one: the last is the nearest. x runs to the right and y down, as rows do.
+    x runs to the right and y down, as rows do.
 
+    - `depths`: of the triangles, which lie flat, each in front of those with a larger depth; all different, and below `FAR`;
     - `background`: its colour, levels of red, green and blue;
     - `side`: pixels.
     """
 
+    depths: tuple[float, ...]
     background: tuple[int, int, int] = (0, 0, 0)
     side: int = 64
 
@@ -44,15 +49,14 @@ class Rasteriser:
         vertices = scene["vertices"] * self.side
         xp = vertices.__array_namespace__()
         colours = _levels(xp, scene["colours"])
-        count, axes = vertices.shape[-3], max(np.ndim(x), np.ndim(y))
+        axes = max(np.ndim(x), np.ndim(y))
         shape = np.broadcast_shapes(vertices.shape[:-3] + (1,) * axes, np.shape(x), np.shape(y))
-        nearest = xp.full(shape, APART * count, dtype=vertices.dtype)
+        nearest = xp.full(shape, FAR, dtype=vertices.dtype)
         channels = xp.asarray(self.background, dtype=xp.uint8).reshape((3,) + (1,) * axes)
         # Channels before rows: a choice then runs along whole rows, not along three numbers.
         image = xp.broadcast_to(channels, shape[: len(shape) - axes] + (3,) + shape[len(shape) - axes :])
         inside = covers(vertices, x, y)
-        for t in range(count):
-            depth = APART * (count - 1 - t)
+        for t, depth in enumerate(self.depths):
             shown = inside[(..., t) + (slice(None),) * axes] & (depth < nearest)
             nearest = xp.where(shown, depth, nearest)
             colour = colours[..., t, :].reshape(colours.shape[:-2] + (3,) + (1,) * axes)
@@ -69,8 +73,9 @@ def covers(triangle: Float[Any, "... 3 2"], x: Any, y: Any) -> Bool[Any, "... *p
     for i in range(3):
         start, along = triangle[..., i, :], triangle[..., (i + 1) % 3, :] - triangle[..., i, :]
         # Divided by its length: what is compared with 0 is a distance, in pixels, which softening gives its width.
-        length = xp.sqrt(xp.sum(along * along, axis=-1))
-        scale = turn / xp.where(length > 0, length, xp.ones_like(length))
+        square = xp.sum(along * along, axis=-1)
+        # An edge without a length belongs to a triangle without an area, whose `turn` is 0.
+        scale = turn / xp.sqrt(xp.where(square > 0, square, xp.ones_like(square)))
         a, b = along[..., 1] * scale, -along[..., 0] * scale
         c = a * start[..., 0] + b * start[..., 1]
         a, b, c = (number.reshape(number.shape + (1,) * axes) for number in (a, b, c))
@@ -86,4 +91,4 @@ def signed_area(triangle: Float[Any, "... 3 2"]) -> Float[Any, "..."]:
 
 
 def _levels(xp: Any, colours: Float[Any, "..."]) -> UInt8[Any, "..."]:
-    return xp.astype(xp.round(LEVELS * xp.clip(colours, 0, 1)), xp.uint8)
+    return xp.round(LEVELS * xp.clip(colours, 0, 1)).astype(xp.uint8)
