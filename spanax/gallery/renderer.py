@@ -1,8 +1,8 @@
 """Fitting a picture through a renderer that has no derivative: four ways to the same triangles.
 
 The renderer is plain NumPy with hard edges, a z-buffer and integer pixels. Move a vertex a little and nothing happens, until a
-whole pixel changes its colour: its derivative is zero. A target picture is given, and a scene of five triangles that looks a little
-like it; vertices and colours are to be found that render as the target does.
+whole pixel changes its colour: its derivative is zero. Given are a target picture, and a scene of five triangles that looks a
+little like it; to be found are vertices and colours that render as the target does.
 
 The error is the same for all, the mean square of the difference from the target. It is outside of the black box, on purpose: the
 derivative of the error by the image is exact, and only what the renderer does with the scene has to be estimated.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,8 @@ def run(
     - `seed`: of the start, and of the directions of the probes;
     - `on_stage`: called with "fitting: smoothing", ..., "drawing" before each.
 
-    Ctrl-C (`KeyboardInterrupt`) ends the fits early: the steps until then are judged and drawn, and the result says `interrupted`.
+    Ctrl-C (`KeyboardInterrupt`) ends the fits early: the steps until then are judged and drawn, and the result says
+    `interrupted`.
     """
     settings = Settings((QUICK_STEPS if quick else STEPS) if steps is None else steps, seed)
     this = Run(out, "renderer", settings, on_stage)
@@ -94,7 +95,7 @@ def renderers(rasterise: Rasteriser) -> dict[str, Callable[..., Any]]:
     surrogate = sx.blackbox(rasterise, image, via=SURROGATE(SIGMA, PAIRS), batched=True)
     # How images come about is known: the derivative is derived by hand, see `_renderer/image_derivative.py`.
     edges = sx.blackbox(rasterise, image, via=sx.Manual(vjp=ImageDerivative(rasterise)))
-    # The source is at hand, and runs in JAX. The image stays as it is; comparisons get derivatives one pixel (and one level) wide.
+    # The source is at hand, and runs in JAX. The image stays as it is; its comparisons get derivatives that are a pixel wide.
     softened = sx.soften(rasterise, 1.0, straight_through=True)
     return {
         "smoothing": smoothing,

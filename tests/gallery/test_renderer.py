@@ -164,7 +164,7 @@ def test_where_one_triangle_hides_another_the_softened_derivative_is_near_that_o
     rasterise, scene = rasteriser(), jax.tree.map(jnp.asarray, start_scene(1))
     weights = np.add.outer(np.arange(3.0), np.add.outer(np.cos(np.arange(64) / 20), np.sin(np.arange(64) / 15)))
     ct = jnp.asarray(weights, jnp.float32)
-    assert DEPTHS == tuple(sorted(DEPTHS, reverse=True))
+    assert tuple(sorted(DEPTHS, reverse=True)) == DEPTHS
     soft = sx.soften(rasterise, 1.0, straight_through=True)
     one = jax.jit(jax.grad(lambda scene: jnp.sum(soft(scene) * ct)))(scene)
     other = ImageDerivative(rasterise)(start_scene(1), None, weights)

@@ -83,9 +83,9 @@ def edge_derivative(
 
         d/dv int_T w(p) dp  =  int_{boundary of T} w(p) (dp/dv . n(p)) ds,    n the outward normal.
 
-    On the edge from a to b, p = (1 - t) a + t b with t from 0 to 1. So dp/da = (1 - t) I and dp/db = t I; and n ds = +-R(b - a) dt,
-    R(x, y) = (y, -x), with the sign that makes it point outwards: + where the vertices run from the x axis to the y axis, - where
-    they run the other way. The edge adds
+    On the edge from a to b, p = (1 - t) a + t b with t from 0 to 1. So dp/da = (1 - t) I and dp/db = t I; and n ds is
+    +-R(b - a) dt, R(x, y) = (y, -x), with the sign that makes it point outwards: + where the vertices run from the x axis to the
+    y axis, - where they run the other way. The edge adds
 
         to a:  +-R(b - a) int_0^1 (1 - t) w(p(t)) dt,        to b:  +-R(b - a) int_0^1 t w(p(t)) dt.
 

@@ -1,12 +1,12 @@
 """The derivative of a rendered image by its vertices and colours: what `Manual` needs, in NumPy.
 
-A pixel stands for the mean over its square of the continuous picture I. With ct the cotangent of the image, constant on each square,
-<ct, image> is the integral of ct . I, and I jumps along edges alone. So a vertex adds, along the edges that it moves,
+A pixel stands for the mean over its square of the continuous picture I. With ct the cotangent of the image, constant on each
+square, <ct, image> is the integral of ct . I, and I jumps along edges alone. So a vertex adds, along the edges that it moves,
 
     int ct(p) . (I just inside - I just outside) (dp/dv . n) ds,
 
-the boundary term of `edges.py` with that product as its weight. Where something nearer hides the edge both sides look the same, and
-the weight is 0: no edge has to be clipped. A colour adds ct over the pixels that show it.
+the boundary term of `edges.py` with that product as its weight. Where something nearer hides the edge both sides look the same,
+and the weight is 0: no edge has to be clipped. A colour adds ct over the pixels that show it.
 
 Li, Aittala, Durand and Lehtinen 2018 (ACM TOG 37, article 222), section 3.1.
 """
@@ -29,8 +29,8 @@ GAP = 1e-4  # pixels: how far from an edge its two sides are looked at
 class ImageDerivative:
     """`Manual(vjp=ImageDerivative(rasteriser))`: the derivative of the picture's means over pixels, of infinitely many samples.
 
-    The rasteriser takes one sample a pixel, and has no derivative of its own. `samples` points on the edges of each triangle, each
-    in the middle of its part of them: the same scene has the same derivative.
+    The rasteriser takes one sample a pixel, and has no derivative of its own. On the edges of each triangle lie `samples` points,
+    each in the middle of its piece: the same scene has the same derivative.
     """
 
     rasteriser: Rasteriser

@@ -40,12 +40,12 @@ class Rasteriser:
     background: tuple[int, int, int] = (0, 0, 0)
     side: int = 64
 
-    def __call__(self, scene: Scene) -> UInt8[Any, "... 3 side side"]:
+    def __call__(self, scene: Scene) -> UInt8[Any, "*batch 3 side side"]:
         centres = np.arange(self.side, dtype=np.float32) + 0.5
         return self.shade(scene, centres[None, :], centres[:, None])
 
-    def shade(self, scene: Scene, x: Any, y: Any) -> UInt8[Any, "... 3 *points"]:
-        """The colours at the points x, y, in pixels, which are broadcast against each other and against the scene's leading axes."""
+    def shade(self, scene: Scene, x: Any, y: Any) -> UInt8[Any, "*batch 3 *points"]:
+        """The colours at the points x, y, in pixels, which are broadcast against each other; for each scene of a batch."""
         vertices = scene["vertices"] * self.side
         xp = vertices.__array_namespace__()
         colours = _levels(xp, scene["colours"])
@@ -54,7 +54,7 @@ class Rasteriser:
         nearest = xp.full(shape, FAR, dtype=vertices.dtype)
         channels = xp.asarray(self.background, dtype=xp.uint8).reshape((3,) + (1,) * axes)
         # Channels before rows: a choice then runs along whole rows, not along three numbers.
-        image = xp.broadcast_to(channels, shape[: len(shape) - axes] + (3,) + shape[len(shape) - axes :])
+        image = xp.broadcast_to(channels, (*shape[: len(shape) - axes], 3, *shape[len(shape) - axes :]))
         inside = covers(vertices, x, y)
         for t, depth in enumerate(self.depths):
             shown = inside[(..., t) + (slice(None),) * axes] & (depth < nearest)
@@ -64,7 +64,7 @@ class Rasteriser:
         return image
 
 
-def covers(triangle: Float[Any, "... 3 2"], x: Any, y: Any) -> Bool[Any, "... *points"]:
+def covers(triangle: Float[Any, "*batch 3 2"], x: Any, y: Any) -> Bool[Any, "*batch *points"]:
     """Which points lie inside of a triangle, of either orientation; one without an area holds none."""
     xp = triangle.__array_namespace__()
     axes = max(np.ndim(x), np.ndim(y))
@@ -84,11 +84,11 @@ def covers(triangle: Float[Any, "... 3 2"], x: Any, y: Any) -> Bool[Any, "... *p
     return inside
 
 
-def signed_area(triangle: Float[Any, "... 3 2"]) -> Float[Any, "..."]:
+def signed_area(triangle: Float[Any, "*batch 3 2"]) -> Float[Any, "*batch"]:
     """Positive where the vertices run from the x axis towards the y axis."""
     one, other = triangle[..., 1, :] - triangle[..., 0, :], triangle[..., 2, :] - triangle[..., 0, :]
     return (one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]) / 2
 
 
-def _levels(xp: Any, colours: Float[Any, "..."]) -> UInt8[Any, "..."]:
+def _levels(xp: Any, colours: Float[Any, "*batch"]) -> UInt8[Any, "*batch"]:
     return xp.round(LEVELS * xp.clip(colours, 0, 1)).astype(xp.uint8)

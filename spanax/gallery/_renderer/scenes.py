@@ -9,8 +9,8 @@ from .raster import Rasteriser
 BACKGROUND = (168, 205, 230)
 SPREAD = {"vertices": 0.04, "colours": 0.1}  # standard deviations of the start from the target
 
-# Far apart in units of the softness, which is 1: which of two is nearer is then never in doubt. Drawn from the back to the front: a
-# triangle that is drawn behind another would be compared with a softened depth, the mean of two, at which nothing is.
+# Far apart in units of the softness, which is 1: which of two is nearer is then never in doubt. Drawn from the back to the front:
+# a triangle that is drawn behind another would be compared with a softened depth, the mean of two, at which nothing is.
 DEPTHS = (50.0, 40.0, 30.0, 20.0, 10.0)
 # Two mountains, the mainsail, the jib and the hull.
 _VERTICES = [
