@@ -46,6 +46,7 @@ from .bridges import (
     Smoothing as Smoothing,
     Soft as Soft,
     StraightThrough as StraightThrough,
+    Surrogate as Surrogate,
 )
 from .gaps import (
     assert_alive as assert_alive,
@@ -57,6 +58,7 @@ from .judge import check_gradient as check_gradient, compare as compare, recomme
 from .program import gradient as gradient, lift as lift, value_and_gradient as value_and_gradient
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample
+from .surrogate import Descent as Descent, descend as descend
 
 __version__ = "0.1.0"
 

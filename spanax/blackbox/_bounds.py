@@ -41,30 +41,33 @@ class Bounds(NamedTuple):
         return (real < self.lower) | (real > self.upper)
 
 
-def check_bounds(bounds: Any) -> None:
-    """Raises `SpanaxError` for what cannot be bounds of anything."""
+def check_bounds(bounds: Any, who: str = "blackbox") -> None:
+    """Raises `SpanaxError` for what cannot be bounds of anything. `who`: the function that they were given to."""
     if not isinstance(bounds, tuple | list) or len(bounds) != 2:
-        raise SpanaxError(f"blackbox(bounds={bounds!r})", _HOW)
+        raise SpanaxError(f"{who}(bounds={bounds!r})", _HOW)
     refuse_foreign(bounds)
     for bound in _flat(bounds)[0]:
         if is_traced(bound):
-            problem = "blackbox(bounds=...) are traced: which points they allow would not be known"
+            problem = f"{who}(bounds=...) are traced: which points they allow would not be known"
             raise SpanaxError(problem, "bounds that are numbers or NumPy arrays")
         array = np.asarray(-np.inf if bound is None else bound)
         if array.dtype == bool or not (jnp.issubdtype(array.dtype, jnp.floating) or array.dtype.kind in "iu"):
-            raise SpanaxError(f"blackbox(bounds={bounds!r})", _HOW)
+            raise SpanaxError(f"{who}(bounds={bounds!r})", _HOW)
         # NaN compares false with everything: every x would be inside.
         if np.any(np.isnan(array)):
-            raise SpanaxError("blackbox(bounds=...) hold a NaN", _HOW)
+            raise SpanaxError(f"{who}(bounds=...) hold a NaN", _HOW)
 
 
-def bounds_of(bounds: Any, leaves: Sequence[Any], tree: Any) -> tuple[Bounds, ...]:
+def bounds_of(bounds: Any, leaves: Sequence[Any], tree: Any, who: str = "blackbox") -> tuple[Bounds, ...]:
     """For each leaf of x; raises `SpanaxError` where they do not fit x, or a lower one is above its upper one."""
-    lower, upper = (_of_leaves(name, bound, leaves, tree) for name, bound in zip(_NAMES, bounds, strict=True))
+    lower, upper = (
+        _of_leaves(f"{who}(bounds=...): {name}", name, bound, leaves, tree)
+        for name, bound in zip(_NAMES, bounds, strict=True)
+    )
     result = [_round_inwards(low, high, leaf.dtype) for low, high, leaf in zip(lower, upper, leaves, strict=True)]
     for each in result:
         if np.any(each.lower > each.upper):
-            raise SpanaxError("blackbox(bounds=...): a lower bound is above its upper one", _HOW)
+            raise SpanaxError(f"{who}(bounds=...): a lower bound is above its upper one", _HOW)
     return tuple(result)
 
 
@@ -94,7 +97,7 @@ def _flat(tree: Any) -> tuple[list[Any], Any]:
     return jax.tree.flatten(tree, is_leaf=lambda x: x is None)
 
 
-def _of_leaves(name: str, bound: Any, leaves: Sequence[Any], tree: Any) -> list[np.ndarray]:
+def _of_leaves(called: str, name: str, bound: Any, leaves: Sequence[Any], tree: Any) -> list[np.ndarray]:
     # Where x is one array, [0, 0, 1] is its bound and not a pytree of three.
     if jax.tree_util.treedef_is_leaf(tree) and isinstance(bound, list | tuple):
         bound = np.asarray(bound, np.float64)
@@ -102,14 +105,14 @@ def _of_leaves(name: str, bound: Any, leaves: Sequence[Any], tree: Any) -> list[
     if jax.tree_util.treedef_is_leaf(form):
         numbers = numbers * len(leaves)
     elif form != tree:
-        raise SpanaxError(f"blackbox(bounds=...): {name} has the structure {form}, and x has {tree}", _HOW)
+        raise SpanaxError(f"{called} has the structure {form}, and x has {tree}", _HOW)
     arrays = []
     for number, leaf in zip(numbers, leaves, strict=True):
         array = np.asarray(_MISSING[_NAMES.index(name)] if number is None else number, np.float64)
         try:
             arrays.append(np.broadcast_to(array, leaf.shape))
         except ValueError:
-            problem = f"blackbox(bounds=...): {name} has the shape {array.shape}, and x {leaf.shape}"
+            problem = f"{called} has the shape {array.shape}, and x {leaf.shape}"
             raise SpanaxError(problem, _HOW) from None
     return arrays
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from .._errors import SpanaxError
 from .._math.resolution import Glance
 from ._balance import Balance
 from .stats import Counter
@@ -37,10 +38,17 @@ class Host:
     glance: Glance = dataclasses.field(default_factory=Glance)
     # The chance that all points since f was last seen to change have missed it: see `check_resolution`.
     unseen: float = 1.0
+    # The last error that a call ended with.
+    problem: SpanaxError | None = None
 
     def __post_init__(self):
         # For a call of the function with many rows, which are tried again one by one.
         self.once = dataclasses.replace(self.run, retries=0)
+
+    def fingerprint(self) -> tuple[Any, ...]:
+        """What it evaluates, for checkpoints: not where, nor what it has counted."""
+        version = None if self.store is None else self.store.version
+        return self.fn, self.identity, self.batched, self.noisy, self.constant, self.bounds, version
 
     @property
     def drops(self) -> bool:

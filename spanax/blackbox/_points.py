@@ -26,7 +26,7 @@ class Points:
         leaves = list(arrays)
         # Popped from the end, so in reverse.
         self.references = [leaves.pop() for _ in range(request.references)][::-1]
-        self.seeds = _as_integers(leaves.pop()) if host.noisy else None
+        self.seeds = as_integers(leaves.pop()) if host.noisy else None
         self.host, self.request, self.leaves = host, request, leaves
         self.rows = len(arrays[0])
         # Not zeros: a row that is never filled would look like a value. `blank` overwrites those that failed.
@@ -100,7 +100,7 @@ def as_index(rows: Sequence[int]) -> slice | np.ndarray:
     return slice(rows.start, rows.stop) if isinstance(rows, range) else np.asarray(rows, np.intp)
 
 
-def _as_integers(seeds: np.ndarray) -> list[int]:
+def as_integers(seeds: np.ndarray) -> list[int]:
     """One integer below 2^63 for each row of two 32-bit words."""
     # 63 bits: the store keeps them in SQLite's signed integers.
     return ((seeds[:, 0].astype(np.int64) << 31) | (seeds[:, 1] >> 1).astype(np.int64)).tolist()

@@ -113,7 +113,7 @@ class Request:
         return [self._as_declared(leaf, out, lead) for leaf, out in zip(leaves, self.outs, strict=True)]
 
     def _as_declared(self, leaf: Any, out: jax.ShapeDtypeStruct, lead: tuple[int, ...]) -> np.ndarray:
-        array = _as_numpy(leaf)
+        array = as_numpy(leaf)
         if array.shape != (*lead, *out.shape):
             raise Misfit(
                 f"returned the shape {array.shape} instead of {(*lead, *out.shape)}",
@@ -132,7 +132,7 @@ class Request:
         return [f"sx.blackbox(fn, out): jax.ShapeDtypeStruct({array.shape[len(rows) :]}, float), if that is what it is"]
 
 
-def _as_numpy(leaf: Any) -> np.ndarray:
+def as_numpy(leaf: Any) -> np.ndarray:
     if isinstance(leaf, jax.Array):
         raise Misfit(
             "returned a jax.Array: JAX inside a function that JAX calls can deadlock",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import sys
 import types
@@ -155,6 +156,11 @@ class BlackBox(eqx.Module):
         x, key = jax.tree.map(jnp.asarray, x), self._checked_key(key)
         via = tune(self._crossing(x)[0], self.via, jax.tree.leaves(x), key)
         return BlackBox(via, self.host)
+
+    def between(self, bounds: tuple[Any, Any]) -> BlackBox:
+        """The same black box, counts and store included, with these bounds of x in the place of its own."""
+        _check_bounds(bounds, self.via)
+        return BlackBox(self.via, dataclasses.replace(self.host, bounds=bounds))
 
     def check(self, x: PyTree[Array], *, key: Key[Array, ""], directions: int = 32, draws: int = 8) -> Check:
         """How well the bridge's derivative at x predicts the change of f in random directions; see `Check`."""

@@ -5,6 +5,7 @@ from .base import (
     Branching as Branching,
     Bridge as Bridge,
     Drawing as Drawing,
+    Learning as Learning,
     Local as Local,
     Probing as Probing,
     Score as Score,
@@ -31,3 +32,4 @@ from .smoothing import Smoothing as Smoothing
 from .soft import Soft as Soft
 from .spsa import SPSA as SPSA
 from .straight_through import StraightThrough as StraightThrough
+from .surrogate import Surrogate as Surrogate

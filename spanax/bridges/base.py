@@ -10,8 +10,8 @@ from __future__ import annotations
 import abc
 import dataclasses
 import types
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import numpy as np
@@ -262,3 +262,52 @@ class Tuned(Probing):
     @abc.abstractmethod
     def fitted(self, x: PyTree[Array], P: PyTree[Array], values: PyTree[Array], y: PyTree[Array]) -> Probing:
         """The bridge with its step chosen: `values` are those at the points P = `pilot(x, key)`, `y` that at x."""
+
+
+# The state is explicit, so that a loop can carry it, save it and resume from it. What is learnt from one gradient leaves the
+# compiled program as arrays; the learning itself runs between two steps, on the host.
+class Learning(Bounded):
+    """A probing bridge that learns from its evaluations. `sx.descend` carries what it has learnt from step to step.
+
+    >>> import jax, jax.numpy as jnp, spanax as sx
+    >>> def f(x):
+    ...     return jnp.sum(jnp.sin(x))
+    >>> via, x, key = sx.Surrogate(sigma=0.1, pairs=2), jnp.ones(2), jax.random.key(0)
+    >>> state = via.untrained(x, f(x))
+    >>> for k in jax.random.split(key, 5):
+    ...     bridge = via.holding(state)
+    ...     X = bridge.points(x, k)
+    ...     Y = jax.vmap(f)(X)
+    ...     slope = bridge.combine(x, X, Y, y=f(x))
+    ...     state = via.learned(state, [bridge.evidence(x, X, Y, y=f(x))])
+    >>> via.agreement(state).slopes > 0
+    True
+    """
+
+    @abc.abstractmethod
+    def untrained(self, x: PyTree[Any], y: PyTree[Any]) -> PyTree[np.ndarray]:
+        """The state before the first gradient: NumPy arrays, whose shapes depend on those of x and of a value y only."""
+
+    @abc.abstractmethod
+    def holding(self, state: PyTree[Array]) -> Learning:
+        """The bridge with what it has learnt."""
+
+    @abc.abstractmethod
+    def evidence(
+        self,
+        x: PyTree[Array],
+        X: PyTree[Array],
+        Y: PyTree[Array],
+        *,
+        y: PyTree[Array],
+        kept: Bool[Array, " n"] | None = None,
+    ) -> PyTree[Array]:
+        """What one gradient's evaluations tell: a pure JAX function; arguments as for `combine`."""
+
+    @abc.abstractmethod
+    def learned(self, state: PyTree[np.ndarray], evidence: Sequence[PyTree[np.ndarray]]) -> PyTree[np.ndarray]:
+        """The state after these, in NumPy, on the host: of the same structure, shapes and dtypes."""
+
+    @abc.abstractmethod
+    def agreement(self, state: PyTree[np.ndarray]) -> Any:
+        """What its last checks found; `str` shows it."""

@@ -118,7 +118,7 @@ class Smoothing(Bounded):
         key = check_key("Smoothing", key)
         leaves, tree = jax.tree.flatten(x)
         size = sum(map(jnp.size, leaves))
-        u = DIRECTIONS[self.directions].draw(key, self.pairs, size, self._block(size), widest(leaves))
+        u = DIRECTIONS[self.directions].draw(key, self.pairs, size, self.block(size), widest(leaves))
         sigmas = self.sigmas(x)
         stacked = []
         for leaf, sigma, direction in zip(leaves, sigmas, split(u, leaves), strict=True):
@@ -200,13 +200,13 @@ class Smoothing(Bounded):
         # Without antithetic pairs both slices are the same points.
         return None if kept is None else kept[: self.pairs] & kept[-self.pairs :]
 
-    def _block(self, size: int) -> int:
+    def block(self, size: int) -> int:
         """How many successive directions depend on each other."""
         return DIRECTIONS[self.directions].block(self.pairs, max(size, 1), self.blocks)
 
     def _blocks(self, size: int) -> np.ndarray:
         """The number of the block of each direction."""
-        return np.arange(self.pairs) // self._block(size)
+        return np.arange(self.pairs) // self.block(size)
 
     def sigmas(self, x: PyTree[Array]) -> list[Array]:
         """One sigma for each leaf of x, in its dtype."""

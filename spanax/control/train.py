@@ -23,10 +23,10 @@ from jaxtyping import Array, Float, Key
 
 from .._checks import check_key, check_whole
 from .._errors import SpanaxError, warn
+from .._fingerprint import Entries, entries
 from .._foreign_arrays import refuse_foreign
 from .._progress import progress as progress_line
 from ._training.checkpoint import Standing, checksum, load, make_folder, save, updates_of
-from ._training.fingerprint import Entries, entries
 from ._training.method import Method, Task
 from ._training.updates import ROWS, Progress, Training
 from .env import Env

@@ -16,7 +16,7 @@ import pytest
 
 import spanax as sx
 from spanax import SpanaxError, control
-from spanax.control._sealed_file import UnfitError, read_arrays, unseal
+from spanax._sealed_file import UnfitError, read_arrays, unseal
 from spanax.control.policies import FORMAT
 from spanax.control.result import FORMAT as RESULT_FORMAT
 

@@ -23,7 +23,7 @@ import pytest
 import spanax as sx
 from spanax import SpanaxError, control
 from spanax.control._training.checkpoint import load
-from spanax.control._training.fingerprint import differences, entries
+from spanax._fingerprint import differences, entries
 from spanax.control.train import _default_optimizer, _fingerprint, _start
 
 from .envs import Coins, Line

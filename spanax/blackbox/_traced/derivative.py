@@ -22,9 +22,10 @@ from jaxtyping import Array
 from ..._errors import SpanaxError
 from ..._primitives import undifferentiated
 from ..._pytree import PyTree
-from ...bridges import SPSA, Bounded, FiniteDifference, Manual, Probing, Smoothing, Tuned
+from ...bridges import SPSA, Bounded, FiniteDifference, Learning, Manual, Probing, Smoothing, Surrogate, Tuned
 from .crossing import Crossing, MaybeKey, is_float
 from .keys import probing_key
+from .learning import taught, tell
 from .manual import manual_tangents
 
 
@@ -87,7 +88,12 @@ def _probe(
 ) -> tuple[list[Array], list[Array]]:
     """Value and tangents, from the values at the bridge's points."""
     point, for_points, size = crossing.point(x, active), probing_key(key, x), sum(t.size for t in moving)
-    checks, inside = _checks(via, size), _inside(crossing, via, active)
+    checks, pupil = _checks(via, size), None
+    if isinstance(via, Learning):
+        via, pupil = taught(
+            crossing.host, _completed(crossing, via, x, active), point, list(filter(is_float, crossing.outs))
+        )
+    inside = _inside(crossing, via, active)
     pilot = inside.pilot(point, for_points) if isinstance(inside, Tuned) else None
     if pilot is None:
         X = inside.points(point, for_points)
@@ -101,12 +107,39 @@ def _probe(
         Y, kept = crossing.values(x, active, X, at_x, key, **checks)
 
     values = point, X, _differentiable(Y), _differentiable(y), kept
+    if pupil is not None:
+        others = [leaf for leaf, a in zip(x, active, strict=True) if not a]
+        values = (*values[:2], tell(pupil, inside, values, others), *values[3:])
     return y, _push_forward(inside, values, moving, tuple(active))
 
 
 def _inside(crossing: Crossing, via: Any, active: list[bool]) -> Any:
     """The bridge with its points between the bounds, where there are any."""
     return via.within(crossing.box(active)) if crossing.bounds and isinstance(via, Bounded) else via
+
+
+class _Completed(eqx.Module):
+    """A user's model of the whole of x, as the bridge sees it: a function of the leaves that are differentiated.
+
+    `leaves`: of x; those that are `active` come with the point.
+    """
+
+    model: Any
+    leaves: list[Array]
+    tree: Any = eqx.field(static=True)
+    active: tuple[bool, ...] = eqx.field(static=True)
+
+    def __call__(self, point: PyTree[Array]) -> list[Array]:
+        moved = zip(self.leaves, jax.tree.leaves(point), self.active, strict=True)
+        result = self.model(jax.tree.unflatten(self.tree, [new if a else leaf for leaf, new, a in moved]))
+        return _differentiable([jnp.asarray(leaf) for leaf in jax.tree.leaves(result)])
+
+
+def _completed(crossing: Crossing, via: Any, x: list[Array], active: list[bool]) -> Any:
+    if not isinstance(via, Surrogate) or via.model is None:
+        return via
+    model = _Completed(via.model, x, crossing.tree, tuple(active))
+    return eqx.tree_at(lambda v: v.model, via, model)
 
 
 def _checks(via: Probing, size: int) -> dict[str, Any]:
@@ -117,7 +150,9 @@ def _checks(via: Probing, size: int) -> dict[str, Any]:
     # How likely is it that f changes and no random point shows it? A Gaussian direction misses a linear f with probability 0;
     # sampled coordinates may not include the one that matters, at any number of calls.
     lever, misses = "`step`", 0.0
-    if isinstance(via, Smoothing):
+    if isinstance(via, Surrogate):
+        lever = "`sigma`"
+    elif isinstance(via, Smoothing):
         lever = "`sigma`"
         misses = 1.0 if via.directions == "coordinate" and via.pairs < size else 0.0
     elif size > 1 and isinstance(via, SPSA):

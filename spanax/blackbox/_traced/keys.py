@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Key, UInt32
+
+from ..._math.hashing import folded_in
 
 # Two streams of one key: the noise of the function must not depend on its own probes.
 _SEED, _PROBES = 1, 2
@@ -25,28 +25,4 @@ def probing_key(key: Key[Array, ""] | None, x: Sequence[Array]) -> Key[Array, ""
     In f(f(x)), or in a loop, one key would give all calls the same directions, and the product of their Jacobians, each of them
     unbiased, would be biased. So another x has other directions.
     """
-    if key is None:
-        return None
-    mixed = jax.random.fold_in(key, _PROBES)
-    for leaf in x:
-        if leaf.size:
-            mixed = jax.random.fold_in(mixed, _hash(leaf))
-    return mixed
-
-
-def _hash(leaf: Array) -> UInt32[Array, ""]:
-    """The sum of all words, each with an odd factor of its own (mod 2^32): equal for different x once in about 2^32."""
-    # A sum, so that it is one reduction on any device; odd factors keep a permutation of x from having the same hash.
-    words = _words(leaf).ravel()
-    place = lax.iota(jnp.uint32, words.size)
-    mixed = (words ^ (words >> 16)) * (place * jnp.uint32(2654435769) | jnp.uint32(1))
-    return jnp.sum(mixed ^ (mixed >> 15), dtype=jnp.uint32)
-
-
-def _words(leaf: Any) -> UInt32[Array, ...]:
-    if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
-        return jnp.stack([_words(leaf.real), _words(leaf.imag)])
-    # Widened to the 32 bits that the hash works on: float16 and int8 are exact in float32.
-    if leaf.dtype == bool or leaf.dtype.itemsize < 4:
-        return _words(leaf.astype(jnp.float32))
-    return lax.bitcast_convert_type(leaf, jnp.uint32)
+    return None if key is None else folded_in(jax.random.fold_in(key, _PROBES), x)

@@ -21,12 +21,17 @@ from .._request import Request
 
 def evaluate_rows(host: Host, request: Request, rows: Sequence[Array]) -> tuple[list[Array], Bool[Array, " n"] | None]:
     """The results of all rows, and which there are; None for all, where none is dropped."""
-    results = _host_p.bind(*rows, host=host, request=request)
+    results = host_p.bind(*rows, host=host, request=request)
     return (results[:-1], results[-1]) if host.drops else (results, None)
 
 
 def _call_host(*arrays, host: Host, request: Request):
-    results, kept = evaluate(host, request, arrays)
+    try:
+        results, kept = evaluate(host, request, arrays)
+    except SpanaxError as error:
+        # A compiled program hides it behind one of JAX's errors: who runs that program can then say what happened.
+        host.problem = error
+        raise
     return [*results, kept] if host.drops else results
 
 
@@ -39,7 +44,7 @@ def _avals(*arrays, host: Host, request: Request):
 
 def _batching_rule(args, dims, *, host: Host, request: Request):
     sizes, folded = fold_axis(args, dims)
-    return unfold_axis(sizes, _host_p.bind(*folded, host=host, request=request))
+    return unfold_axis(sizes, host_p.bind(*folded, host=host, request=request))
 
 
 # `cross` has the derivative; who differentiates this equation by itself has bypassed the bridge.
@@ -52,6 +57,6 @@ def _refuse_jvp(primals, tangents, *, host: Host, request: Request):
     )
 
 
-_host_p = new_host_primitive("spanax_host", _call_host, _avals)
-set_batching(_host_p, _batching_rule)
-set_jvp(_host_p, _refuse_jvp)
+host_p = new_host_primitive("spanax_host", _call_host, _avals)
+set_batching(host_p, _batching_rule)
+set_jvp(host_p, _refuse_jvp)

@@ -106,6 +106,11 @@ class Store:
         return self._ledgers[layout]
 
     @property
+    def version(self) -> str:
+        """Of the program that is evaluated, as it was given."""
+        return self._version
+
+    @property
     def layouts(self) -> tuple[Layout, ...]:
         """What evaluations there are: one `Layout` for each combination of kind, paths, dtypes and shapes."""
         return self._rows.layouts()

@@ -110,11 +110,16 @@ class BoundedSmoothing(Probing):
     ) -> PyTree[Array]:
         middle = self._middle(x)
         slope = self.via.combine(middle, X, Y, ct, y=y, kept=kept)
-        scaled = [
-            part / _variance(room / sigma)
-            for part, room, sigma in zip(jax.tree.leaves(slope), self.box.room(middle), self.via.sigmas(x), strict=True)
-        ]
+        scaled = [part / variance for part, variance in zip(jax.tree.leaves(slope), self._variances(x), strict=True)]
         return jax.tree.unflatten(jax.tree.structure(x), scaled)
+
+    def spread(self, x: PyTree[Array]) -> Float[Array, " size"]:
+        """The variance of each number of t(u)."""
+        return jnp.concatenate([variance.ravel() for variance in self._variances(x)])
+
+    def _variances(self, x: PyTree[Array]) -> list[Array]:
+        rooms = zip(self.box.room(self._middle(x)), self.via.sigmas(x), strict=True)
+        return [_variance(room / sigma) for room, sigma in rooms]
 
     def usable(self, kept: np.ndarray) -> bool:
         return self.via.usable(kept)

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._errors import SpanaxError
-from .._sealed_file import UnfitError, checksum_of, seal, unseal
-from .fingerprint import Entries, differences
+from ..._fingerprint import Entries, differences
+from ..._sealed_file import UnfitError, checksum_of, seal, unseal
 from .updates import Log, Progress
 
 FORMAT = b"spanax.training.2\n"

@@ -1,6 +1,6 @@
-"""What defines a training, as text: two that differ in an entry are different trainings.
+"""What defines a long run (a training, an optimisation), as text: two that differ in an entry are different runs.
 
-A checkpoint that is resumed with another environment, loss or step would train on without a word. So all that the training
+A checkpoint that is resumed with another environment, objective or step would go on without a word. So all that the run
 depends on is walked through, object by object, by rules for the kinds of objects; code is compared by its bytecode and
 constants.
 """
@@ -24,12 +24,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._places import SPANAX
+from ._places import SPANAX
 
 Entries = dict[str, str]
 Parts = Iterator[tuple[str, Any]]  # the way to each from the object, such as ".field" or "[0]"
 
-# Code in these folders is named, not read: a newer version of a library is the same training.
+# Code in these folders is named, not read: a newer version of a library is the same run.
 _LIBRARIES = tuple(
     os.path.realpath(path) + os.sep for path in {*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), SPANAX}
 )

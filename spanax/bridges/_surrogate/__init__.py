@@ -1,0 +1,1 @@
+"""What the bridge `Surrogate` learns, and how far it is trusted."""
