@@ -191,7 +191,7 @@ def renderer(
     quick: Quick = False,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST, help="Steps of each fit.", show_default="300, or 150 with --quick"),
+        typer.Option(min=1, max=MOST, help="Steps of each fit.", show_default="400, or 200 with --quick"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=SEEDS, help="Fixes the start and the draws.")] = 0,
     show_traceback: Traceback = False,

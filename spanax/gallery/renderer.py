@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ import numpy as np
 
 import spanax as sx
 
-from ._renderer.descent import descend
 from ._renderer.edges import edge_derivative as edge_derivative
 from ._renderer.fits import TARGET, Fit, report_rows
 from ._renderer.image_derivative import ImageDerivative
@@ -30,11 +29,10 @@ from ._renderer.raster import LEVELS, Rasteriser
 from ._renderer.scenes import rasteriser, start_scene, target_scene
 from ._shared.run import Run
 
-STEPS, QUICK_STEPS = 300, 150
-RATE = 0.01  # of Adam, in sides of the picture and in full scales of a colour; it falls to 0
+STEPS, QUICK_STEPS = 400, 200
+RATE = 0.008  # of Adam, in sides of the picture and in full scales of a colour; it falls to 0
 PIXEL = 1 / 64
-SIGMA, PAIRS = {"vertices": PIXEL, "colours": 2 * PIXEL}, 16
-SURROGATE = sx.Smoothing
+SIGMA = {"vertices": PIXEL, "colours": 2 * PIXEL}
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def run(
 ) -> Result:
     """Fits the scene in four ways from one start, and writes renderer.png, renderer.gif and result.json into `out`.
 
-    - `quick`: 150 steps for each instead of 300; `steps` overrides both;
+    - `quick`: 200 steps for each instead of 400; `steps` overrides both;
     - `seed`: of the start, and of the directions of the probes;
     - `on_stage`: called with "fitting: smoothing", ..., "drawing" before each.
 
@@ -90,9 +88,11 @@ def renderers(rasterise: Rasteriser) -> dict[str, Callable[..., Any]]:
     """The four: each is a JAX function `render(scene, key=key)` with a derivative of its own."""
     image = jax.ShapeDtypeStruct((3, rasterise.side, rasterise.side), jnp.float32)
     # Nothing is known of the program. Probes look a pixel far; all of one step are rendered in one call.
-    smoothing = sx.blackbox(rasterise, image, via=sx.Smoothing(SIGMA, PAIRS), batched=True)
-    # Nothing is known either, but what the probes of the past have shown is kept, in a network that is trained along the way.
-    surrogate = sx.blackbox(rasterise, image, via=SURROGATE(SIGMA, PAIRS), batched=True)
+    smoothing = sx.blackbox(rasterise, image, via=sx.Smoothing(SIGMA, pairs=8), batched=True)
+    # Nothing is known either, but what past probes have shown is remembered, in a model that learns along the way: half as many
+    # are enough. Trusted directly it is biased, and averages over the probes of many steps.
+    learnt = sx.Surrogate(SIGMA, pairs=4, trust="direct", memory=64)
+    surrogate = sx.blackbox(rasterise, image, via=learnt, batched=True)
     # How images come about is known: the derivative is derived by hand, see `_renderer/image_derivative.py`.
     edges = sx.blackbox(rasterise, image, via=sx.Manual(vjp=ImageDerivative(rasterise)))
     # The source is at hand, and runs in JAX. The image stays as it is; its comparisons get derivatives that are a pixel wide.
@@ -110,32 +110,19 @@ def error_of(rasterise: Rasteriser, target: np.ndarray, scene: Any) -> np.ndarra
     return np.abs(rasterise(scene).astype(np.float32) - target).mean((-3, -2, -1))
 
 
-@dataclass
-class _Clock:
-    """Called after each step: what the fit has cost so far."""
-
-    render: Any
-    began: float = field(default_factory=time.perf_counter)
-    seconds: list[float] = field(default_factory=list)
-    evaluations: list[int] = field(default_factory=list)
-
-    def __call__(self, step: Any) -> None:
-        self.seconds.append(time.perf_counter() - self.began)
-        # The softened program is no black box: it is evaluated once for each step.
-        black_box = isinstance(self.render, sx.BlackBox)
-        self.evaluations.append(self.render.stats().evaluations if black_box else len(self.seconds))
-
-
-def fit(name: str, render: Any, rasterise: Rasteriser, target: np.ndarray, start: Any, settings: Settings) -> Fit:
-    """The scene fitted through one of the `renderers`, from the start."""
+def fit(
+    name: str, render: Any, rasterise: Rasteriser, target: np.ndarray, start: Any, settings: Settings
+) -> Fit | None:
+    """The scene fitted through one of the `renderers`, from the start; None where Ctrl-C came before the first step."""
     import optax
 
-    pixels, clock = jnp.asarray(target, jnp.float32), _Clock(render)
+    pixels = jnp.asarray(target, jnp.float32)
 
     def error(scene, key):
         return jnp.mean((render(scene, key=key) - pixels) ** 2) / LEVELS**2
 
-    descent = descend(
+    began, ends = time.perf_counter(), []
+    descent = sx.descend(
         error,
         jax.tree.map(jnp.asarray, start),
         # The rate falls to 0: the last steps settle between the pixels instead of jumping over them.
@@ -143,12 +130,17 @@ def fit(name: str, render: Any, rasterise: Rasteriser, target: np.ndarray, start
         steps=settings.steps,
         bounds=({"vertices": -0.5, "colours": 0.0}, {"vertices": 1.5, "colours": 1.0}),
         key=jax.random.key(settings.seed),
-        callback=clock,
+        callback=lambda iterate: ends.append(time.perf_counter() - began),
     )
-    scenes = descent.history["x"]
+    if not descent.steps:
+        return None
+    # The history has the scenes before each step: moved up by one, and with the last, they are those after it.
+    scenes = jax.tree.map(
+        lambda before, last: np.concatenate([before[1:], last[None]]), descent.history["x"], descent.last
+    )
     # Whatever a fit followed, all are judged by the hard renderer.
     errors = error_of(rasterise, target, scenes)
-    return Fit.of(name, scenes, errors, clock.seconds, clock.evaluations, descent.stopped == "interrupted")
+    return Fit.of(name, scenes, errors, ends, descent.history["evaluations"], descent.stopped == "interrupted")
 
 
 def _fit_all(this: Run, settings: Settings, rasterise: Rasteriser, target: np.ndarray, start: Any) -> tuple[Fit, ...]:
@@ -156,9 +148,11 @@ def _fit_all(this: Run, settings: Settings, rasterise: Rasteriser, target: np.nd
     with this.until_interrupted():
         for name, render in renderers(rasterise).items():
             this.stage(f"fitting: {name}")
-            fits.append(fit(name, render, rasterise, target, start, settings))
-            if fits[-1].interrupted:
-                # It kept its steps; those after it are not begun.
+            fitted = fit(name, render, rasterise, target, start, settings)
+            if fitted is not None:
+                fits.append(fitted)
+            if fitted is None or fitted.interrupted:
+                # What it has done is kept; those after it are not begun.
                 raise KeyboardInterrupt
     return tuple(fits)
 
