@@ -8,6 +8,7 @@ the u_k, if m is the mean of P u. It is estimated from fresh draws, at which the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -47,15 +48,6 @@ class _Evidence(NamedTuple):
     centre: Float[Array, " size"]
     u: Float[Array, "k size"]
     slopes: Float[Array, "k outputs"]
-    found: Moments
-
-
-class _Fold(NamedTuple):
-    """Some of the directions. `predictions`: of the model; `mean`: that of predictions times directions."""
-
-    part: slice
-    predictions: Float[Array, "k outputs"]
-    mean: Float[Array, "outputs size"]
     found: Moments
 
 
@@ -199,9 +191,11 @@ class Surrogate(Learning):
         kept: Bool[Array, " n"] | None = None,
     ) -> _Evidence:
         probes = self._probes(x, X, Y, kept)
-        fold = self._fold(x, Y, probes, self._predictions(x, Y, X, self.pairs), slice(0, self.pairs))
+        # The slope at x, without the fresh draws that would tell the mean one: coefficients need not be exact, only independent.
+        slope = self._jacobian(x, Y, probes)
+        found = moments(probes.u, probes.slopes, self._predictions(x, Y, X, self.pairs), slope)
         # A call with missing points tells slopes, but its directions are not those that the moments are of.
-        found = jax.tree.map(lambda new: jnp.where(probes.whole, new, 0), fold.found)
+        found = jax.tree.map(lambda new: jnp.where(probes.whole, new, 0), found)
         slopes = jnp.where((probes.weights > 0)[:, None], probes.slopes, jnp.nan)
         return _Evidence(probes.centre, probes.u, slopes, found)
 
@@ -229,23 +223,27 @@ class Surrogate(Learning):
     def _probes(self, x: PyTree[Array], X: PyTree[Array], Y: PyTree[Array], kept: Any) -> _Probes:
         leaves = jax.tree.leaves(x)
         dtype = widest([*leaves, *jax.tree.leaves(Y)])
-        sigmas = self._smoothing.sigmas(x)
-        rows = [at / sigma for at, sigma in zip(jax.tree.leaves(X), sigmas, strict=True)]
-        plus, minus = jnp.split(concatenate_rows(rows, dtype), 2)
-        whole = jnp.ones(len(plus), bool) if kept is None else kept[: len(plus)] & kept[len(plus) :]
+        centre, u = self._directions(x, X, dtype)
+        whole = jnp.ones(len(u), bool) if kept is None else kept[: len(u)] & kept[len(u) :]
         up, down = jnp.split(concatenate_rows([leaf[..., None] for leaf in jax.tree.leaves(Y)], dtype), 2)
         slopes = (keep_rows(whole, up, 0) - keep_rows(whole, down, 0)) / 2
         weights = whole.astype(dtype) * (len(whole) / jnp.sum(whole).astype(dtype))
-        sigma = concatenate_rows([jnp.broadcast_to(s, (1, v.size)) for s, v in zip(sigmas, leaves, strict=True)], dtype)
+        sigmas = zip(self._smoothing.sigmas(x), leaves, strict=True)
+        sigma = concatenate_rows([jnp.broadcast_to(s, (1, v.size)) for s, v in sigmas], dtype)
         placed = self._placed(self._smoothing)
         spread = placed.spread(x).astype(dtype) if isinstance(placed, BoundedSmoothing) else jnp.ones((), dtype)
         spread = jnp.broadcast_to(spread, sigma[0].shape)
-        return _Probes((plus[0] + minus[0]) / 2, (plus - minus) / 2, slopes, weights, jnp.all(whole), spread, sigma[0])
+        return _Probes(centre, u, slopes, weights, jnp.all(whole), spread, sigma[0])
+
+    def _directions(self, x: PyTree[Array], X: PyTree[Array], dtype: Any) -> tuple[Array, Array]:
+        """The point between all pairs, and half of what is between the two of each, in units of sigma."""
+        rows = [at / sigma for at, sigma in zip(jax.tree.leaves(X), self._smoothing.sigmas(x), strict=True)]
+        plus, minus = jnp.split(concatenate_rows(rows, dtype), 2)
+        return (plus[0] + minus[0]) / 2, (plus - minus) / 2
 
     def _direct(self, x: PyTree[Array], probes: _Probes, weight: Array, Y: PyTree[Array]) -> Float[Array, " size"]:
         if self.model is not None:
-            key = folded_in(jax.random.key(0), [probes.u])
-            return _dot(weight, self._mean(x, Y, probes, key, self.pairs)) / probes.spread
+            return _dot(weight, self._means(x, Y, probes, 1, _FRESH * self.pairs)[0]) / probes.spread
         local = self.state.local if self.state is not None else None
         if local is None:
             empty = Local.empty(1, len(probes.centre), probes.slopes.shape[1], probes.slopes.dtype)
@@ -254,19 +252,20 @@ class Surrogate(Learning):
         return _dot(weight, posterior_slope(local, probes.centre, u, probes.slopes))
 
     def _corrected(self, x, X, Y, probes: _Probes, weight: Array) -> Float[Array, " size"]:
-        predictions = self._predictions(x, Y, X, self.pairs)
-        folds = [self._fold(x, Y, probes, predictions, part) for part in self._parts(len(probes.centre))]
+        predictions, parts = self._predictions(x, Y, X, self.pairs), self._parts(len(probes.centre))
+        means = self._means(x, Y, probes, len(parts), _FRESH * self.pairs)
+        slopes = [mean / probes.spread for mean in means]
+        found = [moments(probes.u[p], probes.slopes[p], predictions[p], s) for p, s in zip(parts, slopes, strict=True)]
         estimate = _dot(_dot(probes.weights[:, None] * probes.slopes, weight), probes.u)
-        for fold in folds:
-            # Never from the fold itself: what it is used on must not have chosen it.
-            known = None if self.state is None else Moments(*self.state.found)
-            for other in folds:
-                if other is not fold:
-                    known = other.found if known is None else known.plus(other.found)
-            if known is not None:
-                c = jnp.where(probes.whole, known.coefficient(), 0) * weight
-                count = fold.part.stop - fold.part.start
-                estimate += count * _dot(c, fold.mean) - _dot(_dot(fold.predictions, c), probes.u[fold.part])
+        for i, (part, mean, slope) in enumerate(zip(parts, means, slopes, strict=True)):
+            # Never from the part itself, nor from its fresh draws: what they are used on must not have chosen them.
+            known = [f for k, f in enumerate(found) if k != i] + ([] if self.state is None else [self.state.found])
+            if known:
+                both = functools.reduce(Moments.plus, known).coefficients()
+                linear, rest = (jnp.where(probes.whole, c, 0) * weight for c in both)
+                u, along = probes.u[part], _dot(probes.u[part], slope.T)
+                subtracted = _dot(along, linear) + _dot(predictions[part] - along, rest)
+                estimate += len(u) * _dot(linear, mean) - _dot(subtracted, u)
         return estimate / self.pairs / probes.spread
 
     def _parts(self, size: int) -> list[slice]:
@@ -275,20 +274,16 @@ class Surrogate(Learning):
         middle = -(-self.pairs // block // 2) * block if self.pairs > block else self.pairs
         return [slice(0, middle), *([slice(middle, self.pairs)] if middle < self.pairs else [])]
 
-    def _fold(self, x, Y, probes: _Probes, all_predictions: Array, part: slice) -> _Fold:
-        u, slopes, predictions = probes.u[part], probes.slopes[part], all_predictions[part]
-        # Draws of its own for each fold, independent of its points: of a hash of their bits.
-        key = folded_in(jax.random.key(0), [u, probes.centre])
-        mean = self._mean(x, Y, probes, key, _FRESH * len(u))
-        return _Fold(part, predictions, mean, moments(u, slopes, predictions, mean))
-
-    def _mean(self, x, Y, probes: _Probes, key: Key[Array, ""], pairs: int) -> Float[Array, "outputs size"]:
-        """That of P u: the part that is linear in u is known, of what is left it is estimated."""
-        fresh = self._placed(Smoothing(self.sigma, pairs)).points(x, key)
-        again = self._probes(x, fresh, jax.tree.map(lambda v: jnp.zeros((2 * pairs, *v.shape[1:]), v.dtype), Y), None)
-        P, J = self._predictions(x, Y, fresh, pairs), self._jacobian(x, Y, probes)
-        rest = P - _dot(again.u, J.T)
-        return J * probes.spread + _dot(rest.T, again.u) / pairs
+    def _means(self, x, Y, probes: _Probes, count: int, pairs: int) -> Float[Array, "count outputs size"]:
+        """That of P u, `count` times, each from fresh draws of its own: what is linear in u is known, of the rest it is estimated."""
+        J = self._jacobian(x, Y, probes)
+        # Of a hash of the points' bits, for lack of a key: independent of the points, and new at each call.
+        key = folded_in(jax.random.key(0), [probes.u, probes.centre])
+        fresh = self._placed(Smoothing(self.sigma, pairs, "gaussian")).points(x, key)
+        u = self._directions(x, fresh, probes.u.dtype)[1]
+        rest = self._predictions(x, Y, fresh, pairs) - _dot(u, J.T)
+        rest, u = (rows.reshape(count, pairs // count, -1) for rows in (rest, u))
+        return J * probes.spread + _dot(jnp.swapaxes(rest, 1, 2), u) / (pairs // count)
 
     def _predictions(
         self, x: PyTree[Array], Y: PyTree[Array], X: PyTree[Array], pairs: int

@@ -1,8 +1,11 @@
-"""How much of a surrogate is subtracted: a coefficient for each result, from other draws than those that it is used on.
+"""How much of a surrogate is subtracted: two coefficients for each result, from other draws than those they are used on.
 
-For directions u_k with slopes D_k of f and P_k of the surrogate, F_k = D_k u_k and H_k = P_k u_k less its mean. The coefficient is
-that of the regression of F on H, all coordinates together, shrunk by what of it may be noise. It is fitted on earlier
-calls and on the other folds of this one: in-sample it would bias the estimate.
+For directions u_k with slopes D_k of f and P_k of the surrogate, whose mean of P u is M, F_k = D_k u_k is the estimate, and two
+vectors of mean zero may be subtracted from it: the linear part L_k = (M . u_k) u_k - M, and the rest R_k = (P_k - M . u_k) u_k. Each
+has a coefficient of its own: directions that are orthogonal to each other cancel most of F's linear part, so that a surrogate
+with the right slope and wrong wiggles must not bring in the wiggles with it. A coefficient is that of a regression, all
+coordinates together, shrunk by what of it may be noise. It is fitted on earlier calls and on the other half of this one:
+in-sample it would bias the estimate.
 """
 
 from __future__ import annotations
@@ -20,18 +23,36 @@ _SURE = 1.0  # a covariance of less than one of its standard errors counts as no
 _MEMORY = 0.9  # of what earlier calls have shown
 
 
-class Moments(NamedTuple):
-    """Sums over directions, for each result.
+class Part(NamedTuple):
+    """Sums over directions, for each result: of F with L or R, of L or R with itself, of the squares of the terms of the first.
 
-    `covariance`, `variance`: of F with H, and of H; `noise`: the squares of the terms of the first; `most_f`, `most_h`: the
-    greatest |F|^2 and |H|^2; `slopes`, `predictions`, `products`: of D^2, P^2 and D P, for the check; `count`: of directions.
+    `most`: the greatest square of L or R.
     """
 
     covariance: Float[Array, " outputs"]
     variance: Float[Array, " outputs"]
     noise: Float[Array, " outputs"]
-    most_f: Float[Array, " outputs"]
-    most_h: Float[Array, " outputs"]
+    most: Float[Array, " outputs"]
+
+    def coefficient(self, most_f: Float[Array, " outputs"]) -> Float[Array, " outputs"]:
+        square = self.covariance**2
+        fitted = self.covariance / jnp.where(self.variance > 0, self.variance, 1)
+        # Less of it the less it is above its own noise: a surrogate of another function costs no more than a few percent.
+        sure = jnp.maximum(1 - _SURE * self.noise / jnp.where(square > 0, square, 1), 0)
+        tame = self.most <= _GATE * most_f  # False for a NaN
+        usable = tame & (self.variance > 0) & (square > 0) & jnp.isfinite(fitted)
+        return jnp.where(usable, jnp.clip(fitted, 0, _LARGEST) * sure, 0)
+
+
+class Moments(NamedTuple):
+    """What some directions tell of a surrogate, for each result.
+
+    `most`: the greatest |F|^2; `slopes`, `predictions`, `products`: sums of D^2, P^2 and D P, for the check; `count`: of directions.
+    """
+
+    linear: Part
+    rest: Part
+    most: Float[Array, " outputs"]
     slopes: Float[Array, " outputs"]
     predictions: Float[Array, " outputs"]
     products: Float[Array, " outputs"]
@@ -39,20 +60,18 @@ class Moments(NamedTuple):
 
     @classmethod
     def empty(cls, outputs: int, dtype: Any) -> Moments:
-        return cls(*(np.zeros(outputs, dtype) for _ in range(8)), np.zeros((), dtype))  # pyright: ignore[reportArgumentType]
+        zeros = np.zeros(outputs, dtype)
+        part: Any = Part(*(zeros for _ in Part._fields))
+        return cls(part, part, *(zeros for _ in range(4)), np.zeros((), dtype))  # pyright: ignore[reportArgumentType]
 
-    def coefficient(self) -> Float[Array, " outputs"]:
-        fitted = self.covariance / jnp.where(self.variance > 0, self.variance, 1)
-        square = self.covariance**2
-        # Less of it the less it is above its own noise: a surrogate of another function costs no more than a few percent.
-        sure = jnp.maximum(1 - _SURE * self.noise / jnp.where(square > 0, square, 1), 0)
-        tame = self.most_h <= _GATE * self.most_f  # False for a NaN
-        usable = tame & (self.variance > 0) & (square > 0) & jnp.isfinite(fitted)
-        return jnp.where(usable, jnp.clip(fitted, 0, _LARGEST) * sure, 0)
+    def coefficients(self) -> tuple[Float[Array, " outputs"], Float[Array, " outputs"]]:
+        """Of the linear part, and of the rest."""
+        return self.linear.coefficient(self.most), self.rest.coefficient(self.most)
 
     def plus(self, other: Moments) -> Moments:
-        most = {name: jnp.maximum(getattr(self, name), getattr(other, name)) for name in ("most_f", "most_h")}
-        return jax.tree.map(jnp.add, self, other)._replace(**most)
+        total, greater = jax.tree.map(jnp.add, self, other), jax.tree.map(jnp.maximum, self, other)
+        linear, rest = (getattr(total, n)._replace(most=getattr(greater, n).most) for n in ("linear", "rest"))
+        return total._replace(linear=linear, rest=rest, most=greater.most)
 
     def faded(self) -> Moments:
         """As it counts beside a new call."""
@@ -63,26 +82,31 @@ def moments(
     u: Float[Array, "k size"],
     slopes: Float[Array, "k outputs"],
     predictions: Float[Array, "k outputs"],
-    mean: Float[Array, "outputs size"],
+    slope: Float[Array, "outputs size"],
 ) -> Moments:
-    """Of one set of directions; `mean`: that of P u."""
+    """Of one set of directions; `slope`: of the surrogate's linear part, M."""
     length = jnp.sum(u**2, axis=1)[:, None]
-    across = u @ mean.T  # (k, outputs)
-    square = jnp.sum(mean**2, axis=1)[None]
-    # <F - mean, H>, where F = D u and H = P u - mean: for a good surrogate both are near 0 together.
-    together = slopes * predictions * length - (slopes + predictions) * across + square
-    own = predictions**2 * length - 2 * predictions * across + square
+    along = jnp.matmul(u, slope.T, precision=jax.lax.Precision.HIGHEST)
+    rest = predictions - along
+    square = jnp.sum(slope**2, axis=1)
+    with_linear, own = slopes * along * (length - 1), along**2 * (length - 2) + square
+    linear = Part(*_sums(with_linear, own))
+    # What the linear part, by as much as is subtracted of it, leaves over.
+    most = jnp.max(slopes**2 * length, axis=0)
+    left = slopes - linear.coefficient(most) * along
     return Moments(
-        jnp.sum(together, axis=0),
-        jnp.sum(own, axis=0),
-        jnp.sum(together**2, axis=0),
-        jnp.max(slopes**2 * length, axis=0),
-        jnp.max(own, axis=0),
+        linear,
+        Part(*_sums(left * rest * length, rest**2 * length)),
+        most,
         jnp.sum(slopes**2, axis=0),
         jnp.sum(predictions**2, axis=0),
         jnp.sum(slopes * predictions, axis=0),
         jnp.asarray(len(u), u.dtype),
     )
+
+
+def _sums(with_f: Float[Array, "k outputs"], own: Float[Array, "k outputs"]) -> tuple[Array, Array, Array, Array]:
+    return jnp.sum(with_f, axis=0), jnp.sum(own, axis=0), jnp.sum(with_f**2, axis=0), jnp.max(own, axis=0)
 
 
 class Agreement(NamedTuple):
@@ -91,7 +115,7 @@ class Agreement(NamedTuple):
     - `cosine`: between the two, 1 for a perfect surrogate; `standard_error`: of the cosine;
     - `error`: the root mean square of their difference, relative to that of the slopes: with `trust="direct"` the error of the
       gradient, bias and noise together;
-    - `coefficient`: how much of the surrogate is subtracted, as a control variate;
+    - `coefficient`: how much of the surrogate's slope is subtracted, as a control variate;
     - `slopes`: how many, weighted, this rests on.
     """
 
@@ -121,5 +145,5 @@ def agreement(found: Moments) -> Agreement:
     errors = np.maximum(slopes - 2 * products + predictions, 0)[usable] / slopes[usable]
     cosine = float(np.mean(cosines))
     spread = float(np.sqrt(max(1 - cosine**2, 0) / max(count, 1)))
-    coefficient = float(np.mean(np.asarray(found.coefficient())))
+    coefficient = float(np.mean(np.asarray(found.coefficients()[0])))
     return Agreement(cosine, spread, float(np.sqrt(np.mean(errors))), coefficient, count)
