@@ -88,9 +88,9 @@ def renderers(rasterise: Rasteriser) -> dict[str, Callable[..., Any]]:
     """The four: each is a JAX function `render(scene, key=key)` with a derivative of its own."""
     image = jax.ShapeDtypeStruct((3, rasterise.side, rasterise.side), jnp.float32)
     # Nothing is known of the program. Probes look a pixel far; all of one step are rendered in one call.
-    smoothing = sx.blackbox(rasterise, image, via=sx.Smoothing(SIGMA, pairs=8), batched=True)
-    # Nothing is known either, but what past probes have shown is remembered, in a model that learns along the way: half as many
-    # are enough. Trusted directly it is biased, and averages over the probes of many steps.
+    smoothing = sx.blackbox(rasterise, image, via=sx.Smoothing(SIGMA, pairs=16), batched=True)
+    # Nothing is known either, but what past probes have shown is remembered, in a model that learns along the way: a quarter of
+    # them is enough. Trusted directly it is biased, and averages over the probes of many steps.
     learnt = sx.Surrogate(SIGMA, pairs=4, trust="direct", memory=64)
     surrogate = sx.blackbox(rasterise, image, via=learnt, batched=True)
     # How images come about is known: the derivative is derived by hand, see `_renderer/image_derivative.py`.
