@@ -168,8 +168,7 @@ def _draw(out: Path, rasterise: Rasteriser, target: np.ndarray, start: Any, fits
 
 # What was learnt (figures in docs/renderer.md):
 # - Keep the error outside of the black box. Its derivative by the image is exact, and vanishes where the image is right already;
-#   with the error inside, the same evaluations end several times as far from the target.
-# - 45 numbers are many for probes that forget, and few for a surrogate that remembers: it needs a third of the evaluations. Each of
-#   its steps takes longer, which only a renderer slower than this one pays back.
+#   with the error inside, the same evaluations end farther from the target.
+# - Probes forget, a surrogate remembers: 45 numbers are few for it, and it needs a third of the evaluations or fewer. Each of its
+#   steps takes longer, which pays where the renderer is slower than this one.
 # - Knowing how images come about saves ten times more: an integral along the edges, or the program itself, softened.
-# - What sees no further than an edge can be stuck at a vertex that is hidden. Probes that reach a pixel far come by it more often.

@@ -25,7 +25,8 @@ def strip(path: Path, rasterise: Rasteriser, target: np.ndarray, start: Any, fit
     images = {"target": target, f"start: {_error(first, target):.1f}": first}
     images |= {f"{fit.name}: {fit.errors[-1]:.2f}": rasterise(_at(fit, -1)) for fit in fits}
     figure = Figure(figsize=(2.0 * len(images), 5.6), layout="constrained")
-    top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=(2.3, 3.3)))
+    halves: Any = figure.subfigures(2, 1, height_ratios=(2.3, 3.3))
+    top, bottom = halves
     for ax, (title, image) in zip(top.subplots(1, len(images)), images.items(), strict=True):
         _show(ax, image, title)
     _curves(bottom.add_subplot(), fits)
