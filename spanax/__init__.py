@@ -14,6 +14,7 @@ from . import (
     gaps as gaps,
     hard as hard,
     judge as judge,
+    surrogate as surrogate,
 )
 from ._errors import SpanaxError as SpanaxError, SpanaxWarning as SpanaxWarning
 from .blackbox import (
@@ -58,7 +59,18 @@ from .judge import check_gradient as check_gradient, compare as compare, recomme
 from .program import gradient as gradient, lift as lift, value_and_gradient as value_and_gradient
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample
-from .surrogate import Descent as Descent, descend as descend
+from .surrogate import (
+    Descent as Descent,
+    Fit as Fit,
+    ScipyObjective as ScipyObjective,
+    SurrogateModel as SurrogateModel,
+    descend as descend,
+    fit_surrogate as fit_surrogate,
+    least_squares as least_squares,
+    load_surrogate as load_surrogate,
+    quasi_newton as quasi_newton,
+    scipy_objective as scipy_objective,
+)
 
 __version__ = "0.1.0"
 

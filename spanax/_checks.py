@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ._errors import SpanaxError
 
@@ -20,6 +21,13 @@ def check_key(key: Any, *, where: str | None = None) -> None:
         raise SpanaxError(
             f"one PRNG key is needed, not {got}", "jax.random.key(0)", "jax.vmap over an array of keys", where=where
         )
+
+
+def is_key_array(keys: Any) -> bool:
+    """Is it an array of keys with one axis, of the new or the raw kind?"""
+    dtype, shape = getattr(keys, "dtype", None), np.shape(keys)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    return (typed and len(shape) == 1) or (dtype == jnp.uint32 and len(shape) == 2)
 
 
 def is_whole(x: Any, least: int) -> bool:

@@ -28,6 +28,7 @@ PARTS = [
     "_checks",
     "_sealed_file",
     "_fingerprint",
+    "_optimizer",
     "_math",
     "bridges",
     "hard",

@@ -9,21 +9,26 @@ import pytest
 import spanax as sx
 
 FUNCTIONS = """
-    assert_alive blackbox check_gradient command compare cost expect expectation find_gaps find_jumps gradient hidden_gradient
-    lift processes ray_executor recommend sample smooth soften value_and_gradient
+    assert_alive blackbox check_gradient command compare cost descend expect expectation find_gaps find_jumps fit_surrogate
+    gradient hidden_gradient least_squares lift load_surrogate processes quasi_newton ray_executor recommend sample
+    scipy_objective smooth soften value_and_gradient
 """.split()
 BRIDGES = """
     Componentwise DisARM Enumerate FiniteDifference GumbelSoftmax LeaveOneOut Manual Pathwise Perturbed ReinMax SPSA
-    ScoreFunction Smoothing Soft StraightThrough
+    ScoreFunction Smoothing Soft StraightThrough Surrogate
 """.split()
-OBJECTS = "BlackBox Check Command Guide MovingAverage Output Run SpanaxError SpanaxWarning Stats Store".split()
+OBJECTS = """
+    BlackBox Check Command Descent Fit Guide MovingAverage Output Run ScipyObjective SpanaxError SpanaxWarning Stats Store
+    SurrogateModel
+""".split()
 IN_PARTS = {
-    "bridges": "Bounded Box Branching Bridge Drawing Facts Local Operation Probing Score Scored Step Tuned".split(),
+    "bridges": "Bounded Box Branching Bridge Drawing Facts Learning Local Operation Probing Score Scored Step Tuned".split(),
     "gaps": "Gap GapReport HiddenGradient Jump JumpReport".split(),
     "judge": "Comparison GradientCheck Group Interval Row Truth".split(),
+    "surrogate": "DescentError Iterate SmoothedJump SurrogateReport".split(),
     "testing": "ContractError Outcome Report check_bridge".split(),
 }
-MODULES = "bridges control gaps hard judge testing".split()
+MODULES = "bridges control gaps hard judge surrogate testing".split()
 
 
 def test_the_top_has_these_names_and_no_others():

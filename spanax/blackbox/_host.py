@@ -39,7 +39,7 @@ class Host:
     # The chance that all points since f was last seen to change have missed it: see `check_resolution`.
     unseen: float = 1.0
     # The last error that a call ended with.
-    problem: SpanaxError | None = None
+    problem: SpanaxError | KeyboardInterrupt | None = None
 
     def __post_init__(self):
         # For a call of the function with many rows, which are tried again one by one.

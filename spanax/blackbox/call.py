@@ -12,19 +12,23 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Key
+import numpy as np
+from jaxtyping import Array, Bool, Key
 
-from .._checks import check_key
+from .._checks import check_key, is_key_array
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import defined, here
 from .._pytree import PyTree
 from ..bridges import Bounded, Bridge, Manual, Probing, Tuned
 from ._bounds import bounds_of, check_bounds
+from ._evaluation import evaluate
 from ._host import Host
 from ._request import takes_seed
 from ._traced.crossing import Crossing
 from ._traced.derivative import cross, tune
+from ._traced.keys import seed_of
+from ._traced.manual import pull_back_rows
 from .check import Check, compare_with_changes
 from .command.command import Command
 from .stats import Stats
@@ -144,6 +148,72 @@ class BlackBox(eqx.Module):
         x, key = jax.tree.map(jnp.asarray, x), self._checked_key(key)
         crossing, arrays = self._crossing(x)
         return jax.tree.unflatten(crossing.result, cross(crossing, jax.tree.leaves(x), key, arrays))
+
+    def evaluate(
+        self, X: PyTree[Array], *, key: Key[Array, ...] | None = None
+    ) -> tuple[PyTree[np.ndarray], Bool[np.ndarray, " n"]]:
+        """fn at many points, without a derivative and outside of traced programs: for designs, scans and tables of one's own.
+
+        **Arguments:**
+
+        - `X`: a pytree of x's structure, with a leading axis of one row for each point.
+        - `key`: for noisy functions: one key, from which each row gets a seed of its own, or an array of keys, one for each row.
+
+        **Returns:**
+
+        The results with that leading axis, and which of them there are: all, unless `Run(on_failure="drop")` left some out, whose
+        rows are NaN.
+
+        **Raises:** `SpanaxError` for rows that do not fit together, and for points that fail, as a call does.
+
+        >>> import jax, numpy as np, spanax as sx
+        >>> f = sx.blackbox(np.sum, jax.ShapeDtypeStruct((), float), via=sx.FiniteDifference(step=0.5))
+        >>> f.evaluate(np.array([[1.0, 2.0], [3.0, 4.0]], np.float32))
+        (array([3., 7.], dtype=float32), array([ True,  True]))
+        """
+        crossing, rows, seeds = self._rows(X, key)
+        results, kept = evaluate(self.host, crossing.rows_request(len(rows[0])), [*rows, *seeds])
+        return jax.tree.unflatten(crossing.result, results), kept
+
+    def pull_back(
+        self, X: PyTree[Array], Y: PyTree[Array], ct: PyTree[Array], *, key: Key[Array, ...] | None = None
+    ) -> PyTree[np.ndarray]:
+        """The derivative of <ct, f> in each row, by the user's own derivative: for black boxes with `Manual`.
+
+        `X`, `key` as in `evaluate`, `Y` its results; `ct` has Y's structure and rows. Raises `SpanaxError` without `Manual`, and
+        where the derivative fails.
+        """
+        if not isinstance(self.via, Manual):
+            raise SpanaxError(
+                f"the black box {self.host.name!r} has no derivative of its own", "via=sx.Manual(vjp=...)"
+            )
+        crossing, rows, seeds = self._rows(X, key)
+        arrays = [
+            [jnp.asarray(leaf) for leaf in leaves] for leaves in (rows, jax.tree.leaves(Y), seeds, jax.tree.leaves(ct))
+        ]
+        slopes = pull_back_rows(crossing, self.via, *arrays)
+        return jax.tree.unflatten(crossing.tree, [np.asarray(slope) for slope in slopes])
+
+    def _rows(self, X: PyTree[Array], key: Any) -> tuple[Crossing, list[np.ndarray], list[np.ndarray]]:
+        """The static part of a call with these rows, the rows, and a seed for each where fn is noisy."""
+        refuse_foreign(X)
+        X = jax.tree.map(lambda leaf: np.asarray(jnp.asarray(leaf)), X)
+        lengths = {leaf.shape[:1] for leaf in jax.tree.leaves(X)}
+        if len(lengths) != 1 or lengths <= {(), (0,)}:
+            raise SpanaxError(
+                f"rows of x with the leading axes {sorted(lengths)}", "one row for each point, in every array"
+            )
+        (n,) = lengths.pop()
+        crossing, _ = self._crossing(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), X))
+        return crossing, jax.tree.leaves(X), self._seeds_of_rows(key, n)
+
+    def _seeds_of_rows(self, key: Any, n: int) -> list[np.ndarray]:
+        if not self.host.noisy:
+            return []
+        keys = key if key is not None and np.shape(key)[:1] == (n,) and is_key_array(key) else None
+        if keys is None:
+            keys = jax.random.split(self._checked_key(key), n)
+        return [np.asarray(jax.vmap(seed_of)(keys))]
 
     def fitted(self, x: PyTree[Array], *, key: Key[Array, ""] | None = None) -> BlackBox:
         """The same black box with its bridge's step chosen, at x, once for all derivatives to come.

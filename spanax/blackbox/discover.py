@@ -112,11 +112,14 @@ def _stored_out(host: Host, x: PyTree[np.ndarray]) -> PyTree[jax.ShapeDtypeStruc
     wanted = canonical(_layout(host, x, jax.ShapeDtypeStruct((), np.float32))).inputs
     known = [each for each in host.store.layouts if each.kind == VALUE and each.inputs == wanted]
     # Two forms: a program that has changed. Which one it returns now, an evaluation tells.
-    return _structure(known[0]) if len(known) == 1 else None
+    return structure_of(known[0]) if len(known) == 1 else None
 
 
-def _structure(layout: Layout) -> PyTree[jax.ShapeDtypeStruct] | None:
-    """One array, or dictionaries of them by name. A list and a tuple look alike in a store."""
+def structure_of(layout: Layout) -> PyTree[jax.ShapeDtypeStruct] | None:
+    """The form of a stored result: one array, or dictionaries of them by name; None for others.
+
+    A list and a tuple look alike in a store.
+    """
     tree: dict[str, Any] = {}
     for path, dtype, shape in layout.outputs:
         names = [ast.literal_eval(name) for name in re.findall(r"\[('[^']*')\]", path)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from .._errors import SpanaxError
 from .._jaxprs import ClosedJaxpr, operations
@@ -33,8 +32,13 @@ def forget_failures(boxes: Boxes) -> None:
 
 
 def failure(boxes: Boxes) -> SpanaxError | None:
-    """The error of the last call, which a compiled program hides behind one of JAX's; None where none failed."""
-    found: Any = next((box.problem for box in boxes if box.problem is not None), None)
+    """The error of the last call, which a compiled program hides behind one of JAX's; None where none failed.
+
+    Raises `KeyboardInterrupt` where that is what ended it.
+    """
+    found = next((box.problem for box in boxes if box.problem is not None), None)
+    if isinstance(found, KeyboardInterrupt):
+        raise found
     return found
 
 

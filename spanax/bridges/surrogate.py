@@ -66,8 +66,8 @@ class _Probes(NamedTuple):
 class Surrogate(Learning):
     """The derivative of E[f(x + sigma u)], u standard normal, with the help of a model of f that learns along the way.
 
-    `sigma` and `pairs` are those of `Smoothing`: 2 pairs points are evaluated, in orthogonal directions. The model is a local one,
-    a Gaussian process that is told the slopes along the last `memory` directions; `sx.descend` trains it from step to
+    `sigma` and `pairs` are those of `Smoothing`: 2 pairs points are evaluated, in orthogonal directions. The model is a local
+    one, a Gaussian process that is told the slopes along the last `memory` directions; `sx.descend` trains it from step to
     step. Or it is `model`, a function of x that returns what f returns, such as an `sx.fit_surrogate`, any Equinox
     module, another program: it is not trained.
 
@@ -85,11 +85,12 @@ class Surrogate(Learning):
     Outside of `sx.descend` nothing is learnt, and without a `model` it is `Smoothing`. For a loop of one's own see
     `sx.bridges.Learning`. If points are dropped, the model is not used for that estimate.
 
-    Raises `SpanaxError` as `Smoothing` does, for an unknown `trust`, for fewer than two pairs in one direction of trust that
-    has nothing to learn from, and for a model that does not return what f returns.
+    Raises `SpanaxError` as `Smoothing` does, for an unknown `trust`, and for a model that does not return what f returns; with
+    `trust="direct"` also where one local model would have to stand for several functions (other values of what is not
+    differentiated).
 
-    Control variates for evolution strategies: Maheswaranathan et al. 2019 (arXiv:1806.10230), which guides the directions instead;
-    the local model: Rasmussen and Williams 2006, section 9.4 (observations of derivatives).
+    Control variates: Glasserman 2003, Monte Carlo Methods in Financial Engineering, section 4.1; the local model: Rasmussen and
+    Williams 2006, section 9.4 (observations of derivatives).
 
     >>> import jax, numpy as np, optax, spanax as sx
     >>> f = sx.blackbox(
@@ -104,7 +105,7 @@ class Surrogate(Learning):
     pairs: int = eqx.field(static=True, default=16)
     model: Any = None
     trust: Literal["control-variate", "direct"] = eqx.field(static=True, default="control-variate")
-    memory: int = eqx.field(static=True, default=256)
+    memory: int = eqx.field(static=True, default=128)
     state: Learnt | None = None
     box: Box | None = None
 
@@ -205,11 +206,9 @@ class Surrogate(Learning):
         for each in sorted(evidence, key=lambda e: (np.asarray(e.centre).tobytes(), np.asarray(e.u).tobytes())):
             if self.model is None:
                 local = told(local, np.asarray(each.centre), np.asarray(each.u), np.asarray(each.slopes))
-            if all(np.isfinite(np.asarray(part)).all() for part in each.found):
-                total = Moments(*found).faded().plus(Moments(*each.found))
-                found = Moments(
-                    *(np.asarray(new, np.asarray(old).dtype) for new, old in zip(total, found, strict=True))
-                )
+            if all(np.isfinite(np.asarray(part)).all() for part in jax.tree.leaves(each.found)):
+                total = found.faded().plus(each.found)
+                found = jax.tree.map(lambda new, old: np.asarray(new, np.asarray(old).dtype), total, found)
         return Learnt(local, found)
 
     def agreement(self, state: PyTree[np.ndarray]) -> Agreement:
@@ -248,13 +247,13 @@ class Surrogate(Learning):
         if local is None:
             empty = Local.empty(1, len(probes.centre), probes.slopes.shape[1], probes.slopes.dtype)
             local = Local(*map(jnp.asarray, empty))
-        u = probes.u * (probes.weights > 0)[:, None]
+        u = jnp.where((probes.weights > 0)[:, None], probes.u, 0)
         return _dot(weight, posterior_slope(local, probes.centre, u, probes.slopes))
 
     def _corrected(self, x, X, Y, probes: _Probes, weight: Array) -> Float[Array, " size"]:
         predictions, parts = self._predictions(x, Y, X, self.pairs), self._parts(len(probes.centre))
         means = self._means(x, Y, probes, len(parts), _FRESH * self.pairs)
-        slopes = [mean / probes.spread for mean in means]
+        slopes = [mean / probes.spread[None] for mean in means]
         found = [moments(probes.u[p], probes.slopes[p], predictions[p], s) for p, s in zip(parts, slopes, strict=True)]
         estimate = _dot(_dot(probes.weights[:, None] * probes.slopes, weight), probes.u)
         for i, (part, mean, slope) in enumerate(zip(parts, means, slopes, strict=True)):
@@ -275,7 +274,7 @@ class Surrogate(Learning):
         return [slice(0, middle), *([slice(middle, self.pairs)] if middle < self.pairs else [])]
 
     def _means(self, x, Y, probes: _Probes, count: int, pairs: int) -> Float[Array, "count outputs size"]:
-        """That of P u, `count` times, each from fresh draws of its own: what is linear in u is known, of the rest it is estimated."""
+        """That of P u, `count` times, each from draws of its own: of what is linear in u it is known, of the rest estimated."""
         J = self._jacobian(x, Y, probes)
         # Of a hash of the points' bits, for lack of a key: independent of the points, and new at each call.
         key = folded_in(jax.random.key(0), [probes.u, probes.centre])
@@ -283,7 +282,7 @@ class Surrogate(Learning):
         u = self._directions(x, fresh, probes.u.dtype)[1]
         rest = self._predictions(x, Y, fresh, pairs) - _dot(u, J.T)
         rest, u = (rows.reshape(count, pairs // count, -1) for rows in (rest, u))
-        return J * probes.spread + _dot(jnp.swapaxes(rest, 1, 2), u) / (pairs // count)
+        return (J * probes.spread[None])[None] + _dot(jnp.swapaxes(rest, 1, 2), u) / (pairs // count)
 
     def _predictions(
         self, x: PyTree[Array], Y: PyTree[Array], X: PyTree[Array], pairs: int

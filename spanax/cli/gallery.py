@@ -9,6 +9,7 @@ import typer
 
 from .._interrupts import keep
 from ..gallery.names import VaeBridge
+from ._calibrate_tables import print_calibrate
 from ._control_tables import print_aim, print_cartpole, print_pendulum, print_trebuchet
 from ._messages import end_interrupted, report_errors, show_help
 from ._options import FOLDER, MOST, SEEDS, Traceback, between, even, writable_folder
@@ -18,7 +19,7 @@ from ._vae_table import print_vae_table
 
 gallery = typer.Typer()
 
-Quick = Annotated[bool, typer.Option("--quick", help="A short training: under a minute on two cores.")]
+Quick = Annotated[bool, typer.Option("--quick", help="A short run: under a minute on two cores.")]
 Seed = Annotated[int, typer.Option(min=0, max=SEEDS, help="Fixes the initial parameters and the draws.")]
 Out = Annotated[Path, typer.Option(callback=writable_folder, help=FOLDER)]
 
@@ -223,3 +224,18 @@ def aim(
     with report_errors(show_traceback):
         result = run(out, target=target, wind=wind, on_stage=_show)
     print_aim(result)
+
+
+@gallery.command()
+def calibrate(
+    out: Out = Path("gallery-out/calibrate"),
+    quick: Quick = False,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that run the simulator.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, max=SEEDS, help="Fixes the epidemic, and all draws of the fits.")] = 0,
+    show_traceback: Traceback = False,
+) -> None:
+    """Fit five parameters of a stochastic epidemic to one curve: by least squares, by descent and by a surrogate.
+
+    What has been evaluated is kept in the folder: the same command again runs none of it twice, Ctrl-C or not.
+    """
+    _run("calibrate", print_calibrate, "methods", show_traceback, out, quick=quick, workers=workers, seed=seed)

@@ -48,8 +48,8 @@ def descend(
     """Minimises an expensive, noisy objective along its gradient, and can be interrupted at any moment.
 
     The gradient is what `jax.grad` of the objective gives: that of its black boxes by their bridges, of `sx.smooth`, of
-    `sx.expectation`. A bridge that learns (`sx.Surrogate`) is trained along the way. Ctrl-C ends the descent early, with the result
-    until then.
+    `sx.expectation`. A bridge that learns (`sx.Surrogate`) is trained along the way. Ctrl-C ends the descent early, with the
+    result until then.
 
     **Arguments:**
 
@@ -77,10 +77,10 @@ def descend(
 
     **Raises:**
 
-    - `DescentError`, which holds the `Descent` until then, where an evaluation fails (see `sx.Run`), or value or gradient are not
-      finite.
-    - `SpanaxError`, before anything is evaluated, for arguments that do not fit, an x0 outside the bounds, and a checkpoint that is
-      damaged, of another descent, or written by another process.
+    - `DescentError`, which holds the `Descent` until then, where an evaluation fails (see `sx.Run`), or value or gradient are
+      not finite.
+    - `SpanaxError`, before anything is evaluated, for arguments that do not fit, an x0 outside the bounds, and a checkpoint
+      that is damaged, of another descent, or written by another process.
 
     The smoothed values are those of a steady Kalman filter, forwards and backwards (Durbin and Koopman 2012, section 2.11).
 
@@ -190,6 +190,13 @@ class _Run:
                 "a smaller step of the optimizer",
                 "bounds=(lower, upper)",
             )
+        if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(made.x)):
+            self._fail(
+                f"step {self.steps + 1} of the optimizer leads to an x that is not finite: the gradient's norm is {norm:.3g}",
+                "a smaller step of the optimizer",
+                "optax.chain(optax.clip_by_global_norm(1.0), ...)",
+                "bounds=(lower, upper)",
+            )
         learned = self.learners.learned(self.learned)
         asked = points_asked(self.boxes) - before if self.boxes else 1
         evaluations = (int(self.columns[2][-1]) if self.steps else 0) + asked
@@ -209,15 +216,16 @@ class _Run:
         try:
             with self.learners.carrying(self.learned):
                 return jax.block_until_ready(self.step.run(self.x, self.memory, key))
-        except Exception as error:
+        except Exception:
             own = failure(self.boxes)
             if own is None:
                 raise
-            self._fail(own.problem, *own.remedies, where=own.where, cause=error)
+        # Outside of the handler: JAX's own error quotes the same, below pages of its frames.
+        self._fail(own.problem, *own.remedies, where=own.where)
 
-    def _fail(self, problem: str, *remedies: str, where: str | None = None, cause: Any = None) -> NoReturn:
+    def _fail(self, problem: str, *remedies: str, where: str | None = None) -> NoReturn:
         result = self._descent("failed")
-        raise DescentError(result, problem, *remedies, "error.result: the descent until then", where=where) from cause
+        raise DescentError(result, problem, *remedies, "error.result: the descent until then", where=where)
 
     # -- what is kept
 

@@ -16,7 +16,15 @@ _ROWS = 20  # of a table
 
 
 class Iterate(NamedTuple):
-    """One step of a descent, as `callback` gets it: x before the step, its value and gradient's norm, points so far."""
+    """One step of a descent, as `callback` gets it: x before the step, its value and gradient's norm, points so far.
+
+    >>> import jax, jax.numpy as jnp, optax, spanax as sx
+    >>> def below(iterate):
+    ...     return iterate.value < 0.1  # True ends the descent
+    >>> options = {"optimizer": optax.sgd(0.25), "steps": 99, "key": jax.random.key(0), "callback": below}
+    >>> sx.descend(lambda x: jnp.sum(x**2), jnp.ones(2), **options).steps
+    4
+    """
 
     step: int
     x: PyTree[Any]

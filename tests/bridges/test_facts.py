@@ -48,6 +48,7 @@ INSTANCES = [plain(cls) for cls in EXPORTED.values()] + [
     sx.FiniteDifference(scheme="complex"),
     sx.FiniteDifference(step=jnp.array(0.1)),
     sx.Manual(jvp=math.hypot),
+    sx.Surrogate({"a": jnp.array(0.1), "b": 0.2}, pairs=3, trust="direct"),
     sx.MovingAverage(0.7).update(1.0),
 ]
 BRIDGES = [x for x in INSTANCES if isinstance(x, sx.bridges.Bridge)]

@@ -1,4 +1,4 @@
-"""`spanax gallery pendulum|cartpole|aim`, as a user types it."""
+"""`spanax gallery pendulum|cartpole|aim|calibrate`, as a user types it."""
 
 import contextlib
 import io
@@ -86,6 +86,18 @@ def test_aim_prints_its_throws_and_says_what_the_reach_is(tmp_path):
     far = spanax("gallery", "aim", "--target", 200, "--out", tmp_path / "far")
     assert far.exit_code == 2 and far.stdout == "" and not (tmp_path / "far").exists()
     assert "200 m cannot be hit" in far.stderr and "the reach of 500 lb" in far.stderr
+
+
+@pytest.mark.slow
+def test_the_calibration_prints_three_tables_and_runs_nothing_twice(tmp_path):
+    result = spanax("gallery", "calibrate", "--quick", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert max(map(len, table(result))) <= 80
+    for name in ("least_squares", "descend", "fit_surrogate"):
+        assert f"{name}: " in result.stdout
+    assert "is not in its interval" in " ".join(result.stdout.split())
+    again = spanax("gallery", "calibrate", "--quick", "--out", tmp_path)
+    assert again.exit_code == 0 and again.stdout.count(" 0 of them run now") == 3
 
 
 @pytest.mark.slow

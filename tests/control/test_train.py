@@ -22,8 +22,8 @@ import pytest
 
 import spanax as sx
 from spanax import SpanaxError, control
-from spanax.control._training.checkpoint import load
 from spanax._fingerprint import differences, entries
+from spanax.control._training.checkpoint import load
 from spanax.control.train import _default_optimizer, _fingerprint, _start
 
 from .envs import Coins, Line

@@ -275,4 +275,25 @@ FAULTS = [
         "{signal.SIGINT: 0, ",
         "cli/test_interrupts.py",
     ),
+    Fault(
+        "the noise of a Jacobian stays in J'J",
+        "surrogate/_least_squares/covariance.py",
+        "G, share = _less(gram, added)",
+        "G, share = _less(gram, 0 * added)",
+        "surrogate/test_covariance.py",
+    ),
+    Fault(
+        "Broyden's update in the wrong direction",
+        "surrogate/_least_squares/loop.py",
+        "self.J + np.outer(error, weighted)",
+        "self.J - np.outer(error, weighted)",
+        "surrogate/test_least_squares.py",
+    ),
+    Fault(
+        "one key for all full Jacobians, so that a lucky value stays",
+        "surrogate/_least_squares/loop.py",
+        "max(self.cycle, 0))",
+        "0)",
+        "surrogate/test_noise.py",
+    ),
 ]

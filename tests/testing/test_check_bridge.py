@@ -48,6 +48,7 @@ BRIDGES = [  # five of them, of all kinds, are those that @pytest.mark.few takes
     sx.FiniteDifference(),
     sx.Smoothing(),
     sx.SPSA({"a": 0.1, "b": jnp.array(0.05)}),
+    sx.Surrogate(),
 ]
 
 

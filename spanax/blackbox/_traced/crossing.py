@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool
 
 from ..._pytree import PyTree
@@ -88,6 +89,10 @@ class Crossing:
         # At a real point the imaginary part is 0, which the host has checked.
         y = [r[0].real if is_float(out) else r[0] for r, out in zip(results, self.outs, strict=True)]
         return y, [r[1:] for r in results], kept if kept is None else kept[1:]
+
+    def rows_request(self, rows: int) -> Request:
+        """Values at points that belong to no derivative: each stands for itself, and any number of them may be missing."""
+        return self._request(group=rows, with_value=False, usable=np.any)
 
     def point(self, x: Sequence[Array], active: Sequence[bool]) -> PyTree[Array]:
         """x as the bridge sees it: leaves that are not differentiated have no numbers."""

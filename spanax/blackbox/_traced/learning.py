@@ -1,7 +1,7 @@
 """Bridges that learn, inside a traced program: what they have learnt comes from the host, and what they see goes there.
 
-Not through arguments of the program: a function that was compiled before, `jax.jit(simulate)`, is to learn as well. So two equations
-call the host: one gives the state that a loop has put there, one takes the evidence of a gradient along.
+Not through arguments of the program: a function that was compiled before, `jax.jit(simulate)`, is to learn as well. So two
+equations call the host: one gives the state that a loop has put there, one takes the evidence of a gradient along.
 """
 
 from __future__ import annotations

@@ -119,6 +119,14 @@ def manual_tangents(crossing: Crossing, via: Manual, x, y, seeds, moving: Sequen
     return [out[0] for out in _manual_p.bind(*rows, derivative=derivative)]
 
 
+def pull_back_rows(crossing: Crossing, via: Manual, x, y, seeds, ct: Sequence[Array]) -> list[Array]:
+    """The cotangents of all leaves of x, a row for each row of the arrays."""
+    points = tuple(jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype) for leaf in x)
+    derivative = _Derivative(crossing, via, points, (True,) * len(points))
+    floats = [c for c, f in zip(ct, derivative.floats, strict=True) if f]
+    return derivative.back(floats, [*x, *y, *seeds])
+
+
 def _tangent_dtype(shape: jax.ShapeDtypeStruct) -> Any:
     return shape.dtype if jnp.issubdtype(shape.dtype, jnp.floating) else jnp.result_type(float)
 

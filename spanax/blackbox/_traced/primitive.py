@@ -28,7 +28,7 @@ def evaluate_rows(host: Host, request: Request, rows: Sequence[Array]) -> tuple[
 def _call_host(*arrays, host: Host, request: Request):
     try:
         results, kept = evaluate(host, request, arrays)
-    except SpanaxError as error:
+    except (SpanaxError, KeyboardInterrupt) as error:
         # A compiled program hides it behind one of JAX's errors: who runs that program can then say what happened.
         host.problem = error
         raise

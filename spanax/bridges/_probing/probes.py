@@ -60,7 +60,9 @@ def of_leaves(name: str, given: PyTree[Any], x: PyTree[Array], *, scalar: bool =
         raise SpanaxError(f"{what} has the structure {form}, and x has {tree}", f"one {what}", "one for each leaf of x")
     check_positive(name, steps, scalar=scalar)
     # An empty leaf has no points, so that any step will do, also one of another shape.
-    steps = [step if leaf.size else jnp.ones(leaf.shape) for step, leaf in zip(steps, leaves, strict=True)]
+    steps = [
+        step if leaf.size else jnp.ones(() if scalar else leaf.shape) for step, leaf in zip(steps, leaves, strict=True)
+    ]
     for step, leaf in zip(steps, leaves, strict=True):
         if np.shape(step) not in ((), leaf.shape):
             raise SpanaxError(

@@ -21,14 +21,17 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-_WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # in units of the distance between the centres
+_WIDTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # in units of the distance between the centres
 _NOISES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)  # in units of the prior variance of a slope
 _COLUMNS = 16  # of the results: more are summed up by random signs, where only widths are compared
 _PLAIN = 3.0  # width in units of the typical length of a direction, before there is a distance to compare with
 
 
 class Local(NamedTuple):
-    """A fixed number of slopes, the oldest of which make room for new ones; `count`: how many there are."""
+    """A fixed number of slopes, the oldest of which make room for new ones.
+
+    `count`: how many there are; `since`: how many have come since width and noise were chosen.
+    """
 
     centres: Float[Array, "n size"]
     directions: Float[Array, "n size"]
@@ -37,13 +40,23 @@ class Local(NamedTuple):
     width: Float[Array, ""]
     noise: Float[Array, ""]  # variance
     count: Int[Array, ""]
+    since: Int[Array, ""]
 
     @classmethod
     def empty(cls, n: int, size: int, outputs: int, dtype: Any) -> Local:
         """Nothing is known: s is 0."""
         rows, columns = np.zeros((n, size), dtype), np.zeros((n, outputs), dtype)
         width = np.asarray(_PLAIN * max(size, 1) ** 0.5, dtype)
-        return cls(rows, rows, columns, columns, width, np.asarray(1e-2 * max(size, 1), dtype), np.zeros((), np.int32))  # pyright: ignore[reportArgumentType]
+        return cls(
+            rows,
+            rows,
+            columns,
+            columns,
+            width,
+            np.asarray(1e-2 * max(size, 1), dtype),
+            np.zeros((), np.int32),
+            np.zeros((), np.int32),
+        )  # pyright: ignore[reportArgumentType]
 
 
 def value(local: Local, z: Float[Array, " size"]) -> Float[Array, " outputs"]:
@@ -96,14 +109,25 @@ def told(local: Local, centre: np.ndarray, u: np.ndarray, slopes: np.ndarray) ->
     olds = (local.centres, local.directions, local.slopes)
     parts = [np.concatenate([np.asarray(old)[kept], new]) for old, new in zip(olds, news, strict=True)]
     centres, directions, all_slopes = (part.astype(np.float64) for part in parts)
-    width, noise, weights = _fitted(centres, directions, all_slopes)
-    count = len(centres)
+    count, since = len(centres), int(local.since) + len(u)
+    # The search costs as much as many solutions: anew when a third of what is known has come since, or where it is little.
+    width, noise = float(local.width), float(local.noise)
+    if 3 * since >= count:
+        width, noise, since = *_chosen(centres, directions, all_slopes), 0
+    gram = covariance(np, centres, directions, width) + noise * np.eye(count)
+    weights = np.linalg.solve(gram, all_slopes)
     filled = [_padded(part, n, dtype) for part in (centres, directions, all_slopes, weights)]
-    return Local(*filled, np.asarray(width, dtype), np.asarray(noise, dtype), np.asarray(count, np.int32))  # pyright: ignore[reportArgumentType]
+    numbers = (
+        np.asarray(width, dtype),
+        np.asarray(noise, dtype),
+        np.asarray(count, np.int32),
+        np.asarray(since, np.int32),
+    )
+    return Local(*filled, *numbers)  # pyright: ignore[reportArgumentType]
 
 
-def _fitted(centres: np.ndarray, directions: np.ndarray, slopes: np.ndarray) -> tuple[float, float, np.ndarray]:
-    """The width and the noise of the greatest likelihood, and the weights."""
+def _chosen(centres: np.ndarray, directions: np.ndarray, slopes: np.ndarray) -> tuple[float, float]:
+    """The width and the noise of the greatest likelihood."""
     typical = float(np.mean(np.sum(directions**2, axis=1)))
     # The centres differ by rounding only where x has not moved.
     spread = float(np.sqrt(np.median(np.sum((centres - centres.mean(0)) ** 2, axis=1))))
@@ -112,17 +136,16 @@ def _fitted(centres: np.ndarray, directions: np.ndarray, slopes: np.ndarray) -> 
     widths = sorted({max(width, typical**0.5) for width in widths})
     scale = np.sqrt(np.mean(slopes**2, axis=0))
     columns = _summed(slopes / np.where(scale > 0, scale, 1))
-    best: tuple[float, float, float, Any] | None = None
+    best: tuple[float, float, float] | None = None
     for width in widths:
         values, vectors = np.linalg.eigh(covariance(np, centres, directions, width))
-        parts = np.maximum(values, 0), vectors, vectors.T @ columns
+        parts = vectors.T @ columns
         for noise in _NOISES:
-            likelihood = _likelihood(parts[0] + noise * typical, parts[2])
+            likelihood = _likelihood(np.maximum(values, 0) + noise * typical, parts)
             if best is None or likelihood > best[0]:
-                best = likelihood, width, noise * typical, parts
+                best = likelihood, width, noise * typical
     assert best is not None
-    _, width, noise, (values, vectors, _) = best
-    return width, noise, vectors @ ((vectors.T @ slopes) / (values + noise)[:, None])
+    return best[1:]
 
 
 def _likelihood(variances: np.ndarray, parts: np.ndarray) -> float:

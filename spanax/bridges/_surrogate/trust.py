@@ -1,8 +1,8 @@
 """How much of a surrogate is subtracted: two coefficients for each result, from other draws than those they are used on.
 
 For directions u_k with slopes D_k of f and P_k of the surrogate, whose mean of P u is M, F_k = D_k u_k is the estimate, and two
-vectors of mean zero may be subtracted from it: the linear part L_k = (M . u_k) u_k - M, and the rest R_k = (P_k - M . u_k) u_k. Each
-has a coefficient of its own: directions that are orthogonal to each other cancel most of F's linear part, so that a surrogate
+vectors of mean zero may be subtracted from it: the linear part L_k = (M . u_k) u_k - M, and the rest R_k = (P_k - M . u_k) u_k.
+Each has a coefficient of its own: directions that are orthogonal to each other cancel most of the linear part of F, and a model
 with the right slope and wrong wiggles must not bring in the wiggles with it. A coefficient is that of a regression, all
 coordinates together, shrunk by what of it may be noise. It is fitted on earlier calls and on the other half of this one:
 in-sample it would bias the estimate.
@@ -47,7 +47,8 @@ class Part(NamedTuple):
 class Moments(NamedTuple):
     """What some directions tell of a surrogate, for each result.
 
-    `most`: the greatest |F|^2; `slopes`, `predictions`, `products`: sums of D^2, P^2 and D P, for the check; `count`: of directions.
+    `most`: the greatest |F|^2; `slopes`, `predictions`, `products`: sums of D^2, P^2 and D P, for the check; `count`: of
+    directions.
     """
 
     linear: Part
@@ -88,12 +89,12 @@ def moments(
     length = jnp.sum(u**2, axis=1)[:, None]
     along = jnp.matmul(u, slope.T, precision=jax.lax.Precision.HIGHEST)
     rest = predictions - along
-    square = jnp.sum(slope**2, axis=1)
+    square = jnp.sum(slope**2, axis=1)[None]
     with_linear, own = slopes * along * (length - 1), along**2 * (length - 2) + square
     linear = Part(*_sums(with_linear, own))
     # What the linear part, by as much as is subtracted of it, leaves over.
     most = jnp.max(slopes**2 * length, axis=0)
-    left = slopes - linear.coefficient(most) * along
+    left = slopes - linear.coefficient(most)[None] * along
     return Moments(
         linear,
         Part(*_sums(left * rest * length, rest**2 * length)),

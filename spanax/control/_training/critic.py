@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Key
 
+from ..._optimizer import apply_update
 from ..env import Env
-from .optimizer import apply_update
 
 WIDTH, DEPTH = 32, 2
 STEPS = 8  # of the optimizer, for each batch of episodes

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from ..._optimizer import apply_update
 from .method import Carry, Method, Seen, Task
-from .optimizer import apply_update
 
 # The most updates of one call: the log has as many rows, whatever their number.
 ROWS = 256

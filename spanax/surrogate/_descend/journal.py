@@ -57,13 +57,14 @@ class Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file: BinaryIO = self.path.open("a+b")
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise self._unfit("another process is writing it", "a path of its own for each descent") from None
         except OSError as error:
             raise self._unfit(f"it cannot be written ({error.strerror or error})", "a folder to write to") from error
         try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._read(like)
+        except BlockingIOError:
+            self._file.close()
+            raise self._unfit("another process is writing it", "a path of its own for each descent") from None
         except UnfitError as error:
             self._file.close()
             raise self._unfit(error.why, *error.remedies, _ANEW) from None

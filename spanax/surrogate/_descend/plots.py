@@ -20,38 +20,40 @@ def draw(path: Path, descent: Any, true: PyTree[Any] = None) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise SpanaxError("a plot needs matplotlib", *installing("plots"), where="") from error
-    history, names = descent.history, _names(descent.x)
     truth = None if true is None else _true(true, descent.x)
     figure = Figure(figsize=(7, 6.5), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 3))
-    at = history["evaluations"]
-    above.plot(at, history["value"], ".", color="0.7", markersize=3, label="one step")
-    above.plot(at, history["smoothed"], "-", color="black", linewidth=1.5, label="without its noise")
-    values = history["smoothed"]
-    # Over several orders of magnitude a linear axis would show the first steps only.
-    if len(values) and np.min(values) > 0 and np.max(values) > 30 * np.min(values):
-        above.set_yscale("log")
-    above.set(ylabel="objective", title=f"{descent.steps:,} steps, {descent.evaluations:,} evaluations")
-    above.legend(frameon=False)
-    rows = np.concatenate([np.reshape(leaf, (len(at), -1)) for leaf in jax.tree.leaves(history["x"])], axis=1)
-    shown = _most_moved(rows)
-    for i in shown:
-        (line,) = below.plot(at, rows[:, i], "-", linewidth=1.2, label=names[i])
-        if truth is not None:
-            below.axhline(truth[i], color=line.get_color(), linestyle="--", linewidth=0.8)
-    some = (
-        f"parameters ({len(shown)} of {rows.shape[1]:,} that moved most)"
-        if len(shown) < rows.shape[1]
-        else "parameters"
-    )
-    below.set(xlabel="evaluations", ylabel=some)
-    if len(shown) > 1 or names[0] != "x":
-        below.legend(
-            frameon=False, fontsize="small", ncols=1 + len(shown) // 7, loc="center left", bbox_to_anchor=(1, 0.5)
-        )
+    above, below = figure.subplots(2, 1, sharex=True)
+    above.set_title(f"{descent.steps:,} steps, {descent.evaluations:,} evaluations")
+    _draw_values(above, descent.history)
+    _draw_parameters(below, descent, truth)
     for ax in (above, below):
         ax.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
+
+
+def _draw_values(ax: Any, history: dict[str, Any]) -> None:
+    at, level = history["evaluations"], history["smoothed"]
+    ax.plot(at, history["value"], ".", color="0.7", markersize=3, label="one step")
+    ax.plot(at, level, "-", color="black", linewidth=1.5, label="without its noise")
+    # Over several orders of magnitude a linear axis would show the first steps only.
+    if len(level) and 0 < 30 * np.min(level) < np.max(level):
+        ax.set_yscale("log")
+    ax.set(ylabel="objective")
+    ax.legend(frameon=False)
+
+
+def _draw_parameters(ax: Any, descent: Any, truth: np.ndarray | None) -> None:
+    at, names = descent.history["evaluations"], _names(descent.x)
+    rows = np.concatenate([np.reshape(v, (len(at), -1)) for v in jax.tree.leaves(descent.history["x"])], axis=1)
+    shown = _most_moved(rows)
+    for i in shown:
+        (line,) = ax.plot(at, rows[:, i], "-", linewidth=1.2, label=names[i])
+        if truth is not None:
+            ax.axhline(truth[i], color=line.get_color(), linestyle="--", linewidth=0.8)
+    some = f" ({len(shown)} of {len(names):,} that moved most)" if len(shown) < len(names) else ""
+    ax.set(xlabel="evaluations", ylabel="parameters" + some)
+    # Beside the lines: among twelve of them there is no room for it.
+    ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _most_moved(rows: np.ndarray) -> list[int]:

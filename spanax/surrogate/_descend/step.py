@@ -13,6 +13,7 @@ from ..._errors import SpanaxError
 from ..._functions import check_scalar, takes_key
 from ..._jaxprs import defined
 from ..._math.directions import widest
+from ..._optimizer import apply_update
 from ..._pytree import PyTree
 from ...bridges import Box
 
@@ -42,20 +43,21 @@ class Step:
         self.run = traced.lower().compile()
 
     def _step(self, x: PyTree[Array], memory: Any, key: Key[Array, ""]) -> Stepped:
-        import optax
-
         def value_at(x):
             out = self.objective(x, key=key) if self.takes_key else self.objective(x)
             check_scalar("descend: the objective", out, defined(self.objective), "jnp.sum or jnp.mean of it")
             return jnp.asarray(out)
 
         value, gradient = jax.value_and_grad(value_at)(x)
-        # A line search evaluates the same function: one key for all values of a step.
-        updates, memory = self.optimizer.update(gradient, memory, x, value=value, grad=gradient, value_fn=value_at)
-        moved = optax.apply_updates(x, updates)
+        # A line search evaluates the same function: one key for a step, and points projected as x is.
+        searched = value_at if (box := self.box) is None else lambda x: value_at(clip(box, x))
+        if self.box is not None:
+            gradient = jax.tree.unflatten(jax.tree.structure(x), self._free(x, jax.tree.leaves(gradient)))
+        more = {"value": value, "grad": gradient, "value_fn": searched}
+        moved, memory = apply_update(self.optimizer, gradient, memory, x, **more)
         leaves, dtype = jax.tree.leaves(gradient), widest(jax.tree.leaves(x))
         if self.box is not None:
-            moved, leaves = clip(self.box, moved), self._free(x, leaves)
+            moved = clip(self.box, moved)
         return Stepped(moved, memory, value, jnp.concatenate([leaf.astype(dtype).ravel() for leaf in leaves]))
 
     def _free(self, x: PyTree[Array], slopes: list[Array]) -> list[Array]:

@@ -1,0 +1,1 @@
+"""The epidemic, where it is run, and how its fits are drawn."""
