@@ -169,6 +169,6 @@ def _draw(out: Path, rasterise: Rasteriser, target: np.ndarray, start: Any, fits
 # What was learnt (figures in docs/renderer.md):
 # - Keep the error outside of the black box. Its derivative by the image is exact, and vanishes where the image is right already;
 #   with the error inside, the same evaluations end farther from the target.
-# - Probes forget, a surrogate remembers: 45 numbers are few for it, and it needs a quarter of the evaluations. Each of its steps
+# - Probes forget, a surrogate remembers: 45 numbers are few for it, and it needs a third of the evaluations. Each of its steps
 #   takes longer, which pays where the renderer is slower than this one.
-# - Knowing how images come about saves ten to twenty times more: an integral along the edges, or the program itself, softened.
+# - Knowing how images come about saves fifteen to thirty times more: an integral along the edges, or the program itself, softened.
