@@ -171,4 +171,4 @@ def _draw(out: Path, rasterise: Rasteriser, target: np.ndarray, start: Any, fits
 #   with the error inside, the same evaluations end farther from the target.
 # - Probes forget, a surrogate remembers: 45 numbers are few for it, and it needs a third of the evaluations. Each of its steps
 #   takes longer, which pays where the renderer is slower than this one.
-# - Knowing how images come about saves fifteen to thirty times more: an integral along the edges, or the program itself, softened.
+# - Knowing how images come about saves 15 to 30 times more: an integral along the edges, or the program itself, softened.
