@@ -18,6 +18,8 @@ from ._balance import CURES, FALSE_ALARMS, SEVERE
 from ._points import Points
 from ._request import is_inexact, is_real
 
+FLAT = "flat"  # the kind of the error for points that do not show how f changes
+
 
 def check_inside(points: Points) -> None:
     """Raises with the first number that is out of bounds: of x itself, or of a point of a bridge that does not keep to them."""
@@ -123,7 +125,7 @@ def _too_small(points: Points, resolution: Resolution) -> Found | None:
 
 def _raise_unresolved(points: Points, found: Found) -> None:
     request = points.request
-    raise SpanaxError(
+    error = SpanaxError(
         f"the derivative of the black box {points.host.name!r}: "
         f"{problem(found, request.group - int(request.with_value))}\n"
         f"  near {points.describe_input(found.lane * request.group)}",
@@ -131,3 +133,6 @@ def _raise_unresolved(points: Points, found: Found) -> None:
         "sx.blackbox(..., constant=True), where it is meant not to change: its derivative is then 0",
         where=request.where,
     )
+    # A loop that has come down a slope may take it for the end; nobody else may.
+    error.kind = FLAT
+    raise error

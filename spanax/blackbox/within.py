@@ -9,6 +9,7 @@ from .._jaxprs import ClosedJaxpr, operations
 from ._host import Host
 from ._traced.learning import Pupil, state_p
 from ._traced.primitive import host_p
+from ._verdicts import FLAT
 
 Boxes = Sequence[Host]
 
@@ -40,6 +41,11 @@ def failure(boxes: Boxes) -> SpanaxError | None:
     if isinstance(found, KeyboardInterrupt):
         raise found
     return found
+
+
+def is_flat(error: SpanaxError) -> bool:
+    """Is it that the points of a derivative did not show how f changes?"""
+    return error.kind == FLAT
 
 
 def pupils(program: ClosedJaxpr) -> list[Pupil]:

@@ -20,7 +20,7 @@ from .._progress import progress as progress_line
 from .._pytree import PyTree
 from ..blackbox import BlackBox
 from ..blackbox.bounds import box_of
-from ..blackbox.within import black_boxes, failure, forget_failures, points_asked
+from ..blackbox.within import black_boxes, failure, forget_failures, is_flat, points_asked
 from ..bridges import Bounded, Box
 from ._descend.estimates import Slope, smoothed
 from ._descend.journal import Journal, Standing, from_numpy, to_numpy
@@ -68,7 +68,7 @@ def descend(
     - `checkpoint`: a path, where each step is written. If the file exists, the descent continues from it, exactly as if it had
       never stopped. It has to be one of the same descent: objective, start, bounds, optimizer, key and precision are
       compared, the user's code and constants among them; `steps` may differ.
-    - `callback`: called after each step with an `Iterate`; if it returns True, the descent stops.
+    - `callback`: called after each step with an `Iterate`; if it returns something true, the descent stops.
     - `progress`: on a terminal, a line on stderr shows progress (False: none).
 
     **Returns:**
@@ -157,6 +157,8 @@ class _Run:
         # A normal end: what was found until the last whole step is returned.
         except KeyboardInterrupt:
             stopped = "interrupted"
+        except _FlatError:
+            stopped = "flat"
         finally:
             if self.journal is not None:
                 self.journal.close()
@@ -171,7 +173,7 @@ class _Run:
                     return "tolerance"
                 iterate = self._advance()
                 advance()
-                if callback is not None and callback(iterate) is True:
+                if callback is not None and callback(iterate):
                     return "callback"
         return "tolerance" if self._is_flat() else "steps"
 
@@ -220,6 +222,9 @@ class _Run:
             own = failure(self.boxes)
             if own is None:
                 raise
+        # At the start it would be a gradient of 0 that nobody asked for; after a way down it is the end of the way.
+        if is_flat(own) and self.steps:
+            raise _FlatError
         # Outside of the handler: JAX's own error quotes the same, below pages of its frames.
         self._fail(own.problem, *own.remedies, where=own.where)
 
@@ -276,6 +281,10 @@ class _Run:
         x = self.x if best is None else jax.tree.unflatten(tree, [jnp.asarray(leaf[best]) for leaf in leaves])
         value = np.nan if best is None else float(level[best])
         return Descent(x, value, self.x, len(values), stopped, history, self.learners.checks(self.learned))
+
+
+class _FlatError(Exception):
+    """The points of a derivative no longer show how the objective changes."""
 
 
 def _compiled(objective: Any, optimizer: Any, box: Box | None, x: PyTree[Array], key: Any) -> Step:

@@ -40,8 +40,9 @@ class Descent:
     - `x`: the best point that was visited, by the smoothed estimate of its value, not by the luckiest noise;
     - `value`: that estimate;
     - `last`: the point after the last step, which has not been evaluated;
-    - `steps`: how many were made; `stopped`: why it ended: "steps", "tolerance", "callback", "interrupted" (Ctrl-C) or
-      "failed" (see `DescentError`);
+    - `steps`: how many were made; `stopped`: why it ended: "steps", "tolerance", "callback", "interrupted" (Ctrl-C), "flat"
+      (after the first step, the points of a bridge no longer show how a black box changes: often the minimum), or "failed"
+      (see `DescentError`);
     - `evaluations`: points that black boxes were asked for, evaluated or found in a store; without a black box, gradients;
     - `history`: arrays with a row for each step: "value", as it was evaluated before the step; "smoothed", the estimate
       of the value without its noise, from the values around it; "gradient_norm"; "evaluations" so far; "x", a pytree of x's

@@ -134,9 +134,17 @@ def test_standard_errors_of_pure_noise():
     assert inside == 200
 
 
+def test_a_plateau_ends_a_way_and_is_refused_at_its_start():
+    flat = lambda x: np.sum(np.maximum(np.abs(x) - 1, 0))
+    found = go(box(flat, via=sx.FiniteDifference(step=0.1)), np.full(2, 2.0), steps=60)
+    assert found.stopped == "flat" and found.value < 1e-3 and 5 < found.steps < 60
+    with pytest.raises(DescentError, match="same"):
+        go(box(flat, via=sx.FiniteDifference(step=0.1)), np.zeros(2))
+
+
 def test_callback_ends_it():
     seen = []
-    found = go(box(), np.zeros(2), callback=lambda it: seen.append(it) or it.step == 4)
+    found = go(box(), np.zeros(2), callback=lambda it: seen.append(it) or np.bool_(it.step == 4))
     assert found.stopped == "callback" and found.steps == 5 == len(seen) and isinstance(seen[0], Iterate)
     assert [it.evaluations for it in seen] == [9, 18, 27, 36, 45]
 
