@@ -14,6 +14,7 @@ from ._control_tables import print_aim, print_cartpole, print_pendulum, print_tr
 from ._messages import end_interrupted, report_errors, show_help
 from ._options import FOLDER, MOST, SEEDS, Traceback, between, even, writable_folder
 from ._progress import show_progress
+from ._renderer_table import print_renderer
 from ._vae_table import print_vae_table
 
 gallery = typer.Typer()
@@ -183,6 +184,25 @@ def trebuchet(
     """
     options = {"quick": quick, "updates": updates, "seed": seed}
     _run("trebuchet", print_trebuchet, "training", show_traceback, out, **options)
+
+
+@gallery.command()
+def renderer(
+    out: Out = Path("gallery-out/renderer"),
+    quick: Quick = False,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST, help="Steps of each fit.", show_default="400, or 200 with --quick"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=SEEDS, help="Fixes the start and the draws.")] = 0,
+    show_traceback: Traceback = False,
+) -> None:
+    """Fit coloured triangles to a picture through a renderer without a derivative, in four ways.
+
+    Ctrl-C ends the fits early and reports how far they came.
+    """
+    options = {"quick": quick, "steps": steps, "seed": seed}
+    _run("renderer", print_renderer, "fits", show_traceback, out, **options)
 
 
 @gallery.command()

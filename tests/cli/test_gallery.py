@@ -1,5 +1,7 @@
 """`spanax gallery pendulum|cartpole|aim|calibrate`, as a user types it."""
 
+import contextlib
+import io
 import json
 import signal
 import subprocess
@@ -10,7 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from spanax.cli._app import app
+from spanax.cli._renderer_table import print_renderer
 from spanax.control import shoot
+from spanax.gallery._renderer.fits import Fit
+from spanax.gallery.renderer import Result, Settings
 from tests.gallery.pictures import check_motion, check_picture
 
 
@@ -37,7 +42,7 @@ def test_the_pendulum_prints_a_table_of_80_columns_and_writes_its_files(tmp_path
     assert result.stderr.split() == ["training", "judging", "drawing"]
 
 
-@pytest.mark.parametrize("problem", ["pendulum", "cartpole", "trebuchet"])
+@pytest.mark.parametrize("problem", ["pendulum", "cartpole", "trebuchet", "renderer"])
 def test_mistakes_are_one_message(problem):
     result = spanax("gallery", problem, "--out", "/dev/null/out")
     assert result.exit_code == 2 and result.stdout == ""
@@ -45,7 +50,23 @@ def test_mistakes_are_one_message(problem):
         "/dev/null is not a folder" in " ".join(result.stderr.replace("│", " ").split())
         and "Traceback" not in result.stderr
     )
-    assert spanax("gallery", problem, "--updates", 0).exit_code == 2
+    assert spanax("gallery", problem, "--updates", 0).exit_code == 2  # too few, or no option of the renderer
+
+
+def test_the_renderer_prints_one_row_for_each_way_and_says_what_was_not_reached(tmp_path):
+    result = spanax("gallery", "renderer", "--steps", 0, "--out", tmp_path)
+    assert result.exit_code == 2 and "--steps" in result.stderr
+    fits = [
+        Fit.of("smoothing", None, [9.0, 1.5], [4.0, 5.0], [17, 1034], False),
+        Fit.of("softened", None, [9.0], [3.0], [1], True),
+    ]
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        print_renderer(Result(Settings(2, 7), 18.1, tuple(fits), True, (tmp_path / "renderer.png",)))
+    rows = out.getvalue().splitlines()
+    assert max(map(len, rows[:-1])) <= 80 and rows[-1] == f"Wrote {tmp_path / 'renderer.png'}"
+    assert "error 18.1 at the start, seed 7" in rows[0]
+    assert any(row.split() == ["smoothing", "1,034", "2.00", "3.0", "2", "1.50"] for row in rows)
+    assert any(row.split() == ["softened", "not", "reached", "3.0", "1", "9.00"] for row in rows)
 
 
 @pytest.mark.slow
