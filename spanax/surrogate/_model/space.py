@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from ..._errors import SpanaxError
 from ..._foreign_arrays import refuse_foreign
 from ..._jaxprs import is_traced
+from ..._math.directions import widest
 from ..._pytree import PyTree
 
 _HOW = "bounds=(lower, upper): two pytrees of x's structure, of finite numbers or arrays, each lower one below its upper one"
@@ -111,11 +112,7 @@ class Space:
         arrays = [jnp.asarray(leaf) for leaf in leaves]
         if any(jnp.iscomplexobj(array) for array in arrays):
             raise SpanaxError("x holds complex numbers", "their real and imaginary parts, as two numbers")
-        # Counts given as integers have no derivative, but a value.
-        floats = [a if jnp.issubdtype(a.dtype, jnp.floating) else a.astype(float) for a in arrays]
-        dtype = max((a.dtype for a in floats), key=lambda d: jnp.finfo(d).bits)
-        dtype = max(dtype, jnp.dtype(jnp.float32), key=lambda d: jnp.finfo(d).bits)
-        return jnp.concatenate([a.astype(dtype).ravel() for a in floats])
+        return _joined(arrays)
 
     def scaled(self, flat: Float[Array, " d"]) -> Float[Array, " d"]:
         """`units`, traced."""
@@ -126,6 +123,13 @@ class Space:
         """The numbers of x by name; of many, the first."""
         numbers = [f"{n}={v:.{digits}g}" for n, v in zip(self.names, self.numbers(u), strict=True)]
         return ", ".join(numbers[:6]) + (", ..." if len(numbers) > 6 else "")
+
+
+def _joined(arrays: Sequence[Array]) -> Float[Array, " d"]:
+    """In the widest float among them."""
+    # Counts given as integers have no derivative, but a value.
+    floats = [a if jnp.issubdtype(a.dtype, jnp.floating) else a.astype(float) for a in arrays]
+    return jnp.concatenate([a.astype(widest(floats)).ravel() for a in floats])
 
 
 def number_names(root: str, tree: Any, shapes: Sequence[tuple[int, ...]]) -> tuple[str, ...]:
@@ -149,11 +153,7 @@ def _is_list(x: Any) -> bool:
 
 
 def _leaf(low: Any, high: Any) -> tuple[np.ndarray, np.ndarray, str]:
-    if is_traced(low) or is_traced(high):
-        raise SpanaxError("fit_surrogate(bounds=...) are traced", "bounds that are numbers or NumPy arrays")
-    arrays = [np.asarray(low), np.asarray(high)]
-    if any(a.dtype.kind in "bcOSUmM" for a in arrays):
-        raise SpanaxError(f"fit_surrogate(bounds=...): {low!r} and {high!r}", _HOW)
+    arrays = _numbers(low, high)
     # Numbers of Python, and integers, are floats of the precision that JAX has now.
     given = [a.dtype for a in arrays if a.ndim and jnp.issubdtype(a.dtype, jnp.floating)]
     dtype = jax.dtypes.canonicalize_dtype(max(given, key=lambda d: d.itemsize) if given else float)
@@ -166,6 +166,15 @@ def _leaf(low: Any, high: Any) -> tuple[np.ndarray, np.ndarray, str]:
     if not np.all(np.isfinite(below) & np.isfinite(above)):
         raise SpanaxError(f"fit_surrogate(bounds=...): {low!r} and {high!r} are not finite", _HOW)
     return below, above, np.dtype(dtype).name
+
+
+def _numbers(low: Any, high: Any) -> list[np.ndarray]:
+    if is_traced(low) or is_traced(high):
+        raise SpanaxError("fit_surrogate(bounds=...) are traced", "bounds that are numbers or NumPy arrays")
+    arrays = [np.asarray(low), np.asarray(high)]
+    if any(a.dtype.kind in "bcOSUmM" for a in arrays):
+        raise SpanaxError(f"fit_surrogate(bounds=...): {low!r} and {high!r}", _HOW)
+    return arrays
 
 
 def _inside(flat: np.ndarray, lower: np.ndarray, upper: np.ndarray, dtype: str) -> np.ndarray:
