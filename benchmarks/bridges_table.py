@@ -176,6 +176,8 @@ def stock() -> list[Problem]:
     }
     probes = {
         "Smoothing(0.5, pairs=8)": sx.Smoothing(SPREAD, pairs=8),
+        # A model that lacks the jumps, as one that was trained on the program would.
+        "Surrogate(0.5, pairs=8, model=...)": sx.Surrogate(SPREAD, pairs=8, model=lambda s: _expected(s, 0.0)),
         "SPSA(0.5, samples=8)": sx.SPSA(SPREAD, samples=8),
         "FiniteDifference(0.5)": sx.FiniteDifference(SPREAD),
     }

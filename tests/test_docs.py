@@ -25,6 +25,7 @@ BRIDGES = [
     sx.Soft(0.1),
     sx.Perturbed(0.1),
     sx.Smoothing(),
+    sx.Surrogate(),
     sx.FiniteDifference(),
     sx.SPSA(0.1),
     sx.Manual(vjp=print),

@@ -173,9 +173,8 @@ class Surrogate(Learning):
 
     def untrained(self, x: PyTree[Any], y: PyTree[Any]) -> Learnt:
         size, outputs = (sum(int(np.prod(np.shape(leaf))) for leaf in jax.tree.leaves(tree)) for tree in (x, y))
-        dtype = np.dtype(
-            widest([jax.ShapeDtypeStruct(np.shape(v), jnp.result_type(v)) for v in jax.tree.leaves((x, y))])
-        )
+        leaves: Any = [jax.ShapeDtypeStruct(np.shape(v), jnp.result_type(v)) for v in jax.tree.leaves((x, y))]
+        dtype = np.dtype(widest(leaves))
         rows = 0 if self.model is not None else max(min(self.memory, _NUMBERS // max(outputs, 1)), 1)
         return Learnt(Local.empty(rows, size, outputs, dtype), Moments.empty(outputs, dtype))
 
@@ -200,7 +199,7 @@ class Surrogate(Learning):
         slopes = jnp.where((probes.weights > 0)[:, None], probes.slopes, jnp.nan)
         return _Evidence(probes.centre, probes.u, slopes, found)
 
-    def learned(self, state: PyTree[np.ndarray], evidence: Sequence[PyTree[np.ndarray]]) -> Learnt:
+    def learned(self, state: Any, evidence: Sequence[Any]) -> Learnt:
         local, found = state
         # In one order, whatever order the calls of a program came in.
         for each in sorted(evidence, key=lambda e: (np.asarray(e.centre).tobytes(), np.asarray(e.u).tobytes())):
@@ -211,7 +210,7 @@ class Surrogate(Learning):
                 found = jax.tree.map(lambda new, old: np.asarray(new, np.asarray(old).dtype), total, found)
         return Learnt(local, found)
 
-    def agreement(self, state: PyTree[np.ndarray]) -> Agreement:
+    def agreement(self, state: Any) -> Agreement:
         return agreement(state.found)
 
     # -- the estimate, in units of sigma

@@ -93,7 +93,7 @@ def _probe(
         via, pupil = taught(
             crossing.host, _completed(crossing, via, x, active), point, list(filter(is_float, crossing.outs))
         )
-    inside = _inside(crossing, via, active)
+    inside: Any = _inside(crossing, via, active)
     pilot = inside.pilot(point, for_points) if isinstance(inside, Tuned) else None
     if pilot is None:
         X = inside.points(point, for_points)
@@ -180,7 +180,7 @@ def tune(crossing: Crossing, via: Tuned, x: list[Array], key: MaybeKey) -> Probi
     """The bridge with what it chooses at x, from its pilot's points."""
     # What will be differentiated is not known here: a step is chosen for all that can be.
     active = [is_float(leaf) and leaf.size > 0 for leaf in x]
-    inside = _inside(crossing, via, active)
+    inside: Any = _inside(crossing, via, active)
     pilot = inside.pilot(crossing.point(x, active), probing_key(key, x)) if isinstance(inside, Tuned) else None
     return via if pilot is None else _tune(crossing, inside, x, active, pilot, key)[1]
 

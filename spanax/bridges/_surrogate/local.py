@@ -45,18 +45,12 @@ class Local(NamedTuple):
     @classmethod
     def empty(cls, n: int, size: int, outputs: int, dtype: Any) -> Local:
         """Nothing is known: s is 0."""
-        rows, columns = np.zeros((n, size), dtype), np.zeros((n, outputs), dtype)
-        width = np.asarray(_PLAIN * max(size, 1) ** 0.5, dtype)
-        return cls(
-            rows,
-            rows,
-            columns,
-            columns,
-            width,
-            np.asarray(1e-2 * max(size, 1), dtype),
-            np.zeros((), np.int32),
-            np.zeros((), np.int32),
-        )  # pyright: ignore[reportArgumentType]
+        rows: Any = np.zeros((n, size), dtype)
+        columns: Any = np.zeros((n, outputs), dtype)
+        width: Any = np.asarray(_PLAIN * max(size, 1) ** 0.5, dtype)
+        noise: Any = np.asarray(1e-2 * max(size, 1), dtype)
+        none: Any = np.zeros((), np.int32)
+        return cls(rows, rows, columns, columns, width, noise, none, none)
 
 
 def value(local: Local, z: Float[Array, " size"]) -> Float[Array, " outputs"]:
@@ -116,14 +110,10 @@ def told(local: Local, centre: np.ndarray, u: np.ndarray, slopes: np.ndarray) ->
         width, noise, since = *_chosen(centres, directions, all_slopes), 0
     gram = covariance(np, centres, directions, width) + noise * np.eye(count)
     weights = np.linalg.solve(gram, all_slopes)
-    filled = [_padded(part, n, dtype) for part in (centres, directions, all_slopes, weights)]
-    numbers = (
-        np.asarray(width, dtype),
-        np.asarray(noise, dtype),
-        np.asarray(count, np.int32),
-        np.asarray(since, np.int32),
-    )
-    return Local(*filled, *numbers)  # pyright: ignore[reportArgumentType]
+    filled: Any = [_padded(part, n, dtype) for part in (centres, directions, all_slopes, weights)]
+    counts: Any = [np.asarray(x, np.int32) for x in (count, since)]
+    chosen: Any = [np.asarray(x, dtype) for x in (width, noise)]
+    return Local._make([*filled, *chosen, *counts])
 
 
 def _chosen(centres: np.ndarray, directions: np.ndarray, slopes: np.ndarray) -> tuple[float, float]:

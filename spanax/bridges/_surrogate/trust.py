@@ -61,9 +61,10 @@ class Moments(NamedTuple):
 
     @classmethod
     def empty(cls, outputs: int, dtype: Any) -> Moments:
-        zeros = np.zeros(outputs, dtype)
-        part: Any = Part(*(zeros for _ in Part._fields))
-        return cls(part, part, *(zeros for _ in range(4)), np.zeros((), dtype))  # pyright: ignore[reportArgumentType]
+        zeros: Any = np.zeros(outputs, dtype)
+        none: Any = np.zeros((), dtype)
+        part = Part(zeros, zeros, zeros, zeros)
+        return cls(part, part, zeros, zeros, zeros, zeros, none)
 
     def coefficients(self) -> tuple[Float[Array, " outputs"], Float[Array, " outputs"]]:
         """Of the linear part, and of the rest."""

@@ -30,7 +30,7 @@ def load(seed: int) -> Digits:
     """
     from sklearn.datasets import load_digits
 
-    pixels, labels = load_digits(return_X_y=True)
+    pixels, labels = map(np.asarray, load_digits(return_X_y=True))
     # The data set is ordered by its writers: unshuffled, some would be held out whole.
     order = np.random.default_rng(seed).permutation(len(pixels))
     images = jnp.asarray(pixels[order] >= 8, jnp.float32)

@@ -64,7 +64,7 @@ class Slope(NamedTuple):
 
     @classmethod
     def empty(cls, size: int) -> Slope:
-        return cls(*(np.zeros(size) for _ in range(3)), np.zeros(2), np.zeros((), np.int64))
+        return cls(np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(2), np.zeros((), np.int64))
 
     def add(self, gradient: Float[np.ndarray, " size"]) -> Slope:
         mean_weight, noise_weight = _AVERAGE * self.weights + (1 - _AVERAGE) * np.array([1, self.count > 0])

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..._errors import SpanaxError
@@ -189,7 +190,7 @@ def _same_shapes(leaves: list[np.ndarray], like: list[np.ndarray]) -> list[np.nd
 def to_numpy(tree: Any) -> list[np.ndarray]:
     """The leaves of a pytree; PRNG keys as their data."""
     return [
-        np.asarray(jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
+        np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
         for x in jax.tree.leaves(tree)
     ]
 
@@ -201,6 +202,6 @@ def from_numpy(leaves: list[np.ndarray], like: Any) -> Any:
 
 
 def _restored(old: Any, new: np.ndarray) -> Any:
-    if jax.dtypes.issubdtype(old.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(new, impl=jax.random.key_impl(old))
-    return jax.numpy.asarray(new) if isinstance(old, jax.Array) else new
+    if jnp.issubdtype(old.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.asarray(new), impl=jax.random.key_impl(old))
+    return jnp.asarray(new) if isinstance(old, jax.Array) else new
