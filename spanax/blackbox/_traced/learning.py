@@ -69,7 +69,7 @@ def taught(host: Host, via: Learning, point: PyTree[Array], outs: Sequence[Any])
     return via.holding(jax.tree.unflatten(tree, state_p.bind(pupil=pupil) if leaves else [])), pupil
 
 
-def tell(pupil: Pupil, via: Learning, values: tuple, others: Sequence[Array]) -> list[Array]:
+def tell(pupil: Pupil, via: Any, values: tuple, others: Sequence[Array]) -> list[Array]:
     """The values Y as they are, whose evidence goes to the host on the way. `others`: leaves of x that stay as they are."""
     point, X, Y, y, kept = values
     leaves, pupil.form = jax.tree.flatten(_evidence(via, point, X, Y, y, kept))
