@@ -103,4 +103,4 @@ def look_for_jumps(source: Source, fitted: Fitted, count: int, key: Key) -> tupl
 
 
 def _no_probes(data: Data) -> Probes:
-    return Probes(data.U[:0], data.U[:0], data.Y[:0])
+    return Probes(data.U[:0], data.U[:0], data.Y[:0], np.zeros(0))

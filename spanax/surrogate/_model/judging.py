@@ -54,7 +54,7 @@ def changes_of(fitted: Fitted, probes: Probes) -> tuple[np.ndarray, np.ndarray, 
     length = np.linalg.norm(probes.move, axis=1)[:, None]
     gain = np.where(scale.constant, 0.0, 1 / scale.sd) / length
     predicted = np.where(scale.constant, 0.0, fitted.along(probes.middle, probes.move) / length)
-    return predicted, probes.change * gain, 2 * (fitted.evidence.noise * gain) ** 2
+    return predicted, probes.change * gain, probes.noises[:, None] * (fitted.evidence.noise * gain) ** 2
 
 
 def _agreement(fitted: Fitted, probes: Probes) -> Agreement:

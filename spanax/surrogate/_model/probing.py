@@ -17,18 +17,22 @@ _NEAR, _FAR = 0.002, 0.4
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Probes:
-    """Changes of fn between two points: `middle`, (n, d), `move` from one to the other, `change` of y, (n, m)."""
+    """Changes of fn between two points: `middle`, (n, d), `move` from one to the other, `change` of y, (n, m).
+
+    `noises`: how many variances of the noise of a value each change holds.
+    """
 
     middle: Float[np.ndarray, "n d"]
     move: Float[np.ndarray, "n d"]
     change: Float[np.ndarray, "n m"]
+    noises: Float[np.ndarray, " n"]
 
     def __add__(self, other: Probes) -> Probes:
         fields = [f.name for f in dataclasses.fields(self)]
         return Probes(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in fields))
 
     def where(self, mask: np.ndarray) -> Probes:
-        return Probes(self.middle[mask], self.move[mask], self.change[mask])
+        return Probes(self.middle[mask], self.move[mask], self.change[mask], self.noises[mask])
 
     def __len__(self) -> int:
         return len(self.middle)
@@ -64,7 +68,9 @@ def probe(source: Source, key: Key, middle: np.ndarray, v: np.ndarray, distance:
     U, Y, kept = source.values(ends, keys)
     both = kept[: len(v)] & kept[len(v) :]
     plus, minus = (slice(None, len(v)), slice(len(v), None))
-    whole = Probes((U[plus] + U[minus]) / 2, U[plus] - U[minus], Y[plus] - Y[minus])
+    # What is left of noise under one seed nobody knows. None is allowed for then: the cosine is rather too low than too high.
+    noises = np.full(len(v), 0.0 if source.box.host.seeded else 2.0)
+    whole = Probes((U[plus] + U[minus]) / 2, U[plus] - U[minus], Y[plus] - Y[minus], noises)
     return whole.where(both)
 
 
@@ -77,4 +83,5 @@ def neighbours(U: np.ndarray, Y: np.ndarray, held: np.ndarray) -> Probes:
     wanted = np.intersect1d(np.flatnonzero(held), index)
     order = np.asarray(KDTree(unique).query(U[wanted], k=2)[1])
     near = index[order[:, 1]]
-    return Probes((U[wanted] + U[near]) / 2, U[wanted] - U[near], Y[wanted] - Y[near])
+    noises = np.full(len(wanted), 2.0)
+    return Probes((U[wanted] + U[near]) / 2, U[wanted] - U[near], Y[wanted] - Y[near], noises)
