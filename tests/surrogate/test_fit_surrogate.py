@@ -161,7 +161,7 @@ def test_noise_is_measured_and_allowed_for():
 
 def test_noise_that_a_seed_cancels_is_not_subtracted():
     # Large noise that depends on the seed alone is not in the changes: taken off them, it would leave less than nothing.
-    f = lambda x, seed: np.sum(x**2) + 3 * np.random.default_rng(seed).standard_normal()
+    f = lambda x, seed: np.sum(x**2) + np.random.default_rng(seed).standard_normal()
     model = sx.fit_surrogate(f, BOX2, key=jax.random.key(0), evaluations=300, noisy=True)
     assert model.report.cosine_error > 0 and 0.3 < model.report.cosine < 0.9999
 
