@@ -8,7 +8,9 @@ covariance l^2 exp(-|z - z'|^2 / 2 l^2) of the function, that of two slopes is
 and the mean after slopes D_i along u_i at c_i is s(z) = sum_i w_i u_i . (z - c_i) exp(-|z - c_i|^2 / 2 l^2), where w solves
 (G + noise I) w = D (Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, section 9.4). The width l and the noise
 are those of a grid that have the greatest likelihood. Slopes, and not values: differences of values that are close together
-would have to be taken apart again by a nearly singular matrix.
+would have to be taken apart again by a nearly singular matrix. On the way down a function gets flatter: slopes that were told
+where it was steeper count as less well known, by the ratio of their squares, or what the model is off there would drown what is
+left.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ class Local(NamedTuple):
     slopes: Float[Array, "n outputs"]
     weights: Float[Array, "n outputs"]
     width: Float[Array, ""]
-    noise: Float[Array, ""]  # variance
+    noise: Float[Array, ""]  # variance, of the latest slopes
+    scales: Float[Array, " n"]  # that of each, in units of the latest ones'
     count: Int[Array, ""]
     since: Int[Array, ""]
 
@@ -49,8 +52,9 @@ class Local(NamedTuple):
         columns: Any = np.zeros((n, outputs), dtype)
         width: Any = np.asarray(_PLAIN * max(size, 1) ** 0.5, dtype)
         noise: Any = np.asarray(1e-2 * max(size, 1), dtype)
+        scales: Any = np.ones(n, dtype)
         none: Any = np.zeros((), np.int32)
-        return cls(rows, rows, columns, columns, width, noise, none, none)
+        return cls(rows, rows, columns, columns, width, noise, scales, none, none)
 
 
 def value(local: Local, z: Float[Array, " size"]) -> Float[Array, " outputs"]:
@@ -69,9 +73,10 @@ def posterior_slope(
     directions = jnp.concatenate([local.directions, u])
     told = jnp.concatenate([local.slopes, slopes])
     known = jnp.concatenate([jnp.arange(len(local.centres)) < local.count, jnp.ones(len(u), bool)])
+    noises = local.noise * jnp.concatenate([local.scales, jnp.ones(len(u), local.scales.dtype)])
     gram = covariance(jnp, centres, directions, local.width)
     # An empty row is a slope along nothing: a 1 on the diagonal makes its weight 0, and leaves the others alone.
-    gram = jnp.where(known[:, None] & known[None], gram, 0) + jnp.diag(jnp.where(known, local.noise, 1))
+    gram = jnp.where(known[:, None] & known[None], gram, 0) + jnp.diag(jnp.where(known, noises, 1))
     factor = jax.scipy.linalg.cho_factor(gram)
     weights = jax.scipy.linalg.cho_solve(factor, jnp.where(known[:, None], told, 0))
     away = z[None] - centres
@@ -105,18 +110,31 @@ def told(local: Local, centre: np.ndarray, u: np.ndarray, slopes: np.ndarray) ->
     centres, directions, all_slopes = (part.astype(np.float64) for part in parts)
     count, since = len(centres), int(local.since) + len(u)
     # The search costs as much as many solutions: anew when a third of what is known has come since, or where it is little.
-    width, noise = float(local.width), float(local.noise)
+    width, noise, scales = float(local.width), float(local.noise), _scales(centres, all_slopes)
     if 3 * since >= count:
-        width, noise, since = *_chosen(centres, directions, all_slopes), 0
-    gram = covariance(np, centres, directions, width) + noise * np.eye(count)
+        width, noise, since = *_chosen(centres, directions, all_slopes, scales), 0
+    gram = covariance(np, centres, directions, width) + noise * np.diag(scales)
     weights = np.linalg.solve(gram, all_slopes)
     filled: Any = [_padded(part, n, dtype) for part in (centres, directions, all_slopes, weights)]
     counts: Any = [np.asarray(x, np.int32) for x in (count, since)]
     chosen: Any = [np.asarray(x, dtype) for x in (width, noise)]
-    return Local._make([*filled, *chosen, *counts])
+    padded: Any = np.concatenate([scales, np.ones(n - count)]).astype(dtype)
+    return Local._make([*filled, *chosen, padded, *counts])
 
 
-def _chosen(centres: np.ndarray, directions: np.ndarray, slopes: np.ndarray) -> tuple[float, float]:
+def _scales(centres: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """The mean square of the slopes at the centre of each, in units of that at the latest centre; 1 at least."""
+    moved = np.any(np.diff(centres, axis=0) != 0, axis=1)
+    number = np.concatenate([[0], np.cumsum(moved)])
+    typical = np.sqrt(np.mean(slopes**2, axis=0))
+    squares = np.mean((slopes / np.where(typical > 0, typical, 1)) ** 2, axis=1)
+    means = np.bincount(number, squares) / np.bincount(number)
+    # One call's few slopes are a noisy estimate of their size: its neighbours along the way help.
+    means = np.convolve(np.concatenate([means[:1], means, means[-1:]]), [0.25, 0.5, 0.25], "valid")
+    return np.maximum(means / max(means[-1], 1e-300), 1)[number] if means[-1] > 0 else np.ones(len(slopes))
+
+
+def _chosen(centres: np.ndarray, directions: np.ndarray, slopes: np.ndarray, scales: np.ndarray) -> tuple[float, float]:
     """The width and the noise of the greatest likelihood."""
     typical = float(np.mean(np.sum(directions**2, axis=1)))
     # The centres differ by rounding only where x has not moved.
@@ -128,8 +146,10 @@ def _chosen(centres: np.ndarray, directions: np.ndarray, slopes: np.ndarray) -> 
     columns = _summed(slopes / np.where(scale > 0, scale, 1))
     best: tuple[float, float, float] | None = None
     for width in widths:
-        values, vectors = np.linalg.eigh(covariance(np, centres, directions, width))
-        parts = vectors.T @ columns
+        # In units of each slope's own noise, in which one decomposition serves all noises.
+        gram = covariance(np, centres, directions, width) / np.sqrt(scales[:, None] * scales[None])
+        values, vectors = np.linalg.eigh(gram)
+        parts = vectors.T @ (columns / np.sqrt(scales)[:, None])
         for noise in _NOISES:
             likelihood = _likelihood(np.maximum(values, 0) + noise * typical, parts)
             if best is None or likelihood > best[0]:
