@@ -218,6 +218,7 @@ def test_resumes_exactly(tmp_path):
     assert same(whole, go(again, np.zeros(3), steps=40, checkpoint=path)) and again.stats().evaluations == 0
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("via", [sx.Surrogate(0.1, pairs=2), sx.Surrogate(0.1, pairs=2, trust="direct")])
 def test_resumes_what_was_learnt(tmp_path, via):
     path = tmp_path / "run.ckpt"
