@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+import optax
 import pytest
 
 import spanax as sx
@@ -92,6 +93,10 @@ CALLS = {  # of functions that take a program: what the user writes
     "blackbox": lambda x: BOX(x),
     "rollout": lambda x: control.rollout(ENV, POLICY, x, 3),
     "evaluate": lambda x: control.evaluate(ENV, POLICY, x),
+    "descend": lambda x: sx.descend(f, x, optimizer=optax.sgd(0.1), steps=1, key=KEY),
+    "least_squares": lambda x: sx.least_squares(lambda a: a, x),
+    "fit_surrogate": lambda x: sx.fit_surrogate(f, (x, 1.0), key=KEY, evaluations=99),
+    "scipy_objective": lambda x: sx.scipy_objective(f, like=x),
     "aim": lambda x: control.aim(x, 0.0),
     "reach": lambda x: control.reach(x),
     "shoot": lambda x: control.shoot(0.0, x, 200.0),
@@ -109,7 +114,15 @@ MORE = {
     "sigma of a bridge": lambda x: sx.Smoothing(x),
     "kept_hard": lambda x: sx.soften(f, 0.1).kept_hard(x),
 }
-NOT_OF_NUMBERS = {"command", "processes", "ray_executor", "to_gymnasium", "from_gymnasium"}
+NOT_OF_NUMBERS = {
+    "command",
+    "load_surrogate",
+    "quasi_newton",
+    "processes",
+    "ray_executor",
+    "to_gymnasium",
+    "from_gymnasium",
+}
 
 
 def functions(module):

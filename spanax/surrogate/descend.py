@@ -82,7 +82,8 @@ def descend(
     - `SpanaxError`, before anything is evaluated, for arguments that do not fit, an x0 outside the bounds, and a checkpoint
       that is damaged, of another descent, or written by another process.
 
-    The smoothed values are those of a steady Kalman filter, forwards and backwards (Durbin and Koopman 2012, section 2.11).
+    The smoothed values are those of local linear regression (Fan and Gijbels 1996, section 2.2), in windows as wide as the noise
+    allows.
 
     >>> import jax, numpy as np, optax, spanax as sx
     >>> f = sx.blackbox(lambda x: np.sum((x - 3) ** 2), jax.ShapeDtypeStruct((), float), via=sx.Smoothing(0.1, pairs=4))

@@ -108,7 +108,7 @@ class DescentError(SpanaxError):
     ...     sx.descend(lambda x: jnp.log(x), 1.0, optimizer=optax.sgd(0.6), steps=9, key=jax.random.key(0))
     ... except DescentError as error:
     ...     print(error.problem, error.result.steps, sep="; ")
-    step 3 has no gradient to follow: the value is nan, the gradient's norm nan; 2
+    step 3 has no gradient to follow: the value is nan, the gradient's norm 0.909; 2
     """
 
     def __init__(self, result: Descent, problem: str, *remedies: str, where: str | None = None):

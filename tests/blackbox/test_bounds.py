@@ -28,6 +28,7 @@ BRIDGES = {
         sx.Smoothing(0.3, pairs=8, directions="sobol"),
         sx.Smoothing(0.3, pairs=8, directions="coordinate"),
     ],
+    sx.Surrogate: [sx.Surrogate(0.3, pairs=8)],
 }
 ALL = [bridge for bridges in BRIDGES.values() for bridge in bridges]
 CASES = [("float32", bridge) for bridge in ALL] + [("float64", bridges[0]) for bridges in BRIDGES.values()]

@@ -1,9 +1,9 @@
 """What noisy values and gradients say: the level of the objective beyond its noise, and whether a slope is left.
 
-The values of a descent are a level that changes, seen through noise. Their second differences show the noise, since a level that
-changes smoothly has small ones; what the first differences hold beyond it shows how fast the level changes. The two give
-the gain of the steady Kalman filter for a random walk seen through noise (Durbin and Koopman 2012, Time Series Analysis by State
-Space Methods, section 2.11), value by value. Without noise the gain is 1, and nothing is smoothed.
+The level at a step is that of a straight line through the values around it (local linear regression; Fan and Gijbels 1996, Local
+Polynomial Modelling and Its Applications, section 2.2), over the widest window in which a line leaves no more than the noise. The
+noise is read off second differences, by a median: a few steps that fall far are none. Without noise no window fits, and the level
+is the value.
 """
 
 from __future__ import annotations
@@ -13,41 +13,38 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-_MEMORY = 0.9  # of what the differences were
-_LEAST = 0.05  # gain: twenty values, averaged, are known well enough
+_HALVES = 16, 8, 4, 2  # of the windows, in steps
+_NEAR = 16  # steps to either side, whose second differences show the noise
+_MEDIAN = 1.49  # of -(second difference) (the next one), of independent normal numbers of variance 1
+_FITS = 3.0  # what a line may leave, in units of the noise, which is known roughly; a curve has none by this count
 _AVERAGE = 0.9  # of the gradients: a mean over about 19 of them
 
 
 def smoothed(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """The level at each value, from the values before it and after it."""
-    if len(values) < 3:
-        return np.array(values, float)
-    # Forwards the filter lags behind a level that falls, backwards it runs ahead: the mean does neither.
-    return (_filtered(values) + _filtered(values[::-1])[::-1]) / 2
-
-
-def _filtered(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    result, level = np.array(values, float), float(values[0])
-    moves = noise = weight = 0.0
-    for k in range(1, len(values)):
-        first = values[k] - values[k - 1]
-        second = first - (values[k - 1] - values[k - 2]) if k > 1 else 0.0
-        weight = _MEMORY * weight + 1 - _MEMORY
-        share = (1 - _MEMORY) / weight
-        moves += share * (first**2 - moves)
-        noise += share * (second**2 / 6 - noise)
-        gain = _gain(max(moves - 2 * noise, 0.0), noise) if k > 1 else 1.0
-        level += gain * (values[k] - level)
-        result[k] = level
+    result = np.array(values, float)
+    second = np.diff(result, 2)
+    # Those of noise change their sign from step to step, those of a curve do not: a curve has no noise by this count.
+    squares = -second[1:] * second[:-1] / _MEDIAN
+    for k in range(len(values) if len(squares) else 0):
+        near = squares[max(min(k, len(squares)) - _NEAR, 0) : k + _NEAR]
+        noise = max(float(np.median(near)), 0.0) ** 0.5
+        for half in _HALVES:
+            level, left = _line(values[max(k - half, 0) : k + half + 1], min(k, half))
+            if left <= _FITS * noise:
+                result[k] = level
+                break
     return result
 
 
-def _gain(change: float, noise: float) -> float:
-    """Of the steady filter, for these variances of the level's steps and of the noise."""
-    if noise <= 0:
-        return 1.0
-    prior = change / 2 + (change**2 / 4 + change * noise) ** 0.5
-    return max(prior / (prior + noise), _LEAST)
+def _line(values: Float[np.ndarray, " n"], at: int) -> tuple[float, float]:
+    """The value of the fitted line at one of the points, and the standard deviation of what it leaves."""
+    if len(values) < 4:
+        return 0.0, np.inf
+    t = np.arange(len(values)) - (len(values) - 1) / 2
+    mean, slope = np.mean(values), t @ values / (t @ t)
+    left = values - mean - slope * t
+    return float(mean + slope * t[at]), float(np.sqrt(left @ left / (len(values) - 2)))
 
 
 class Slope(NamedTuple):
