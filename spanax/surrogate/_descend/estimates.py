@@ -2,8 +2,8 @@
 
 The level at a step is that of a straight line through the values around it (local linear regression; Fan and Gijbels 1996, Local
 Polynomial Modelling and Its Applications, section 2.2), over the widest window in which a line leaves no more than the noise. The
-noise is read off second differences, by a median: a few steps that fall far are none. Without noise no window fits, and the level
-is the value.
+noise is read off products of successive second differences, which are negative for noise and positive for a curve, and whose
+outliers are cut off: a few steps that fall far are none. Without noise no window fits, and the level is the value.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from jaxtyping import Float
 
 _HALVES = 16, 8, 4, 2  # of the windows, in steps
 _NEAR = 16  # steps to either side, whose second differences show the noise
-_MEDIAN = 1.49  # of -(second difference) (the next one), of independent normal numbers of variance 1
-_FITS = 3.0  # what a line may leave, in units of the noise, which is known roughly; a curve has none by this count
+_STEEP = 6.0  # times the median: what is above it is a step that falls far
+_FITS = 2.0  # what a line may leave, in units of the noise, which is known roughly; a curve has none by this count
 _AVERAGE = 0.9  # of the gradients: a mean over about 19 of them
 
 
@@ -24,11 +24,12 @@ def smoothed(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """The level at each value, from the values before it and after it."""
     result = np.array(values, float)
     second = np.diff(result, 2)
-    # Those of noise change their sign from step to step, those of a curve do not: a curve has no noise by this count.
-    squares = -second[1:] * second[:-1] / _MEDIAN
+    # Of independent noise their mean is the variance.
+    squares = -second[1:] * second[:-1] / 4
     for k in range(len(values) if len(squares) else 0):
         near = squares[max(min(k, len(squares)) - _NEAR, 0) : k + _NEAR]
-        noise = max(float(np.median(near)), 0.0) ** 0.5
+        most = _STEEP * np.median(np.abs(near))
+        noise = max(float(np.mean(np.clip(near, -most, most))), 0.0) ** 0.5
         for half in _HALVES:
             level, left = _line(values[max(k - half, 0) : k + half + 1], min(k, half))
             if left <= _FITS * noise:
