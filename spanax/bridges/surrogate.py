@@ -79,8 +79,8 @@ class Surrogate(Learning):
       model had not seen beside those it predicted, is in `sx.descend(...).surrogates`.
 
     A control variate takes away the variance that comes from the directions, not that of noise in the evaluations. It helps
-    where there are more steps, with `memory` directions, than x has numbers; in 100 dimensions and for a hundred evaluations
-    there is little to learn, and `Smoothing` with few pairs is as good.
+    where `memory` directions, told over small steps, are many more than x has numbers; on short ways, and in 100 dimensions,
+    there is little to learn in time, and `Smoothing` with few pairs is as good or better.
 
     Outside of `sx.descend` nothing is learnt, and without a `model` it is `Smoothing`. For a loop of one's own see
     `sx.bridges.Learning`. If points are dropped, the model is not used for that estimate.

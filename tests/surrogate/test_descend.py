@@ -205,6 +205,11 @@ def test_wrong_arguments(change, message):
         sx.descend(**{**given, **change})
 
 
+def test_inside_a_transformation_is_refused():
+    with pytest.raises(sx.SpanaxError, match="inside jit"):
+        jax.jit(lambda x: go(lambda y: jnp.sum(y**2), x, steps=1).x)(jnp.ones(2))
+
+
 # -- checkpoints
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from ..._errors import SpanaxError
 from ..._functions import check_scalar, takes_key
-from ..._jaxprs import defined
+from ..._jaxprs import defined, is_traced
 from ..._math.directions import widest
 from ..._optimizer import apply_update
 from ..._pytree import PyTree
@@ -78,6 +78,11 @@ def clip(box: Box, x: PyTree[Array]) -> PyTree[Array]:
 def start(x0: Any) -> PyTree[Array]:
     """x0 as arrays of floats; raises `SpanaxError` for what cannot be followed along a gradient."""
     leaves = jax.tree_util.tree_leaves_with_path(x0)
+    # It is a loop of the host, with files and Ctrl-C: it cannot be a step of a compiled program.
+    if any(is_traced(leaf) for _, leaf in leaves):
+        raise SpanaxError(
+            "descend inside jit, vmap or grad: its x0 is traced, and it runs on the host", "descend outside of them"
+        )
     if not sum(jnp.size(leaf) for _, leaf in leaves):
         raise SpanaxError("descend(x0=...) holds no numbers", "an array, or a pytree of arrays, of floats")
     for path, leaf in leaves:
