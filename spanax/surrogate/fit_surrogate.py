@@ -80,7 +80,7 @@ def fit_surrogate(
 
     >>> import jax, numpy as np, spanax as sx
     >>> def simulator(x):
-    ...     return {"level": np.sin(2 * x["rate"]) + x["load"][0] * x["load"][1]}
+    ...     return {"level": np.sin(2 * x["rate"]) + np.prod(x["load"])}
     >>> bounds = {"rate": 0.0, "load": -np.ones(2)}, {"rate": 1.0, "load": np.ones(2)}
     >>> model = sx.fit_surrogate(simulator, bounds, key=jax.random.key(0), evaluations=200)
     >>> slope = jax.grad(lambda x: model(x)["level"])({"rate": 0.5, "load": np.array([0.2, 0.4])})
