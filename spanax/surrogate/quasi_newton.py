@@ -87,7 +87,7 @@ def quasi_newton(curvature: float = 1.0, length: float = 1.0) -> optax.GradientT
     ...         jax.ShapeDtypeStruct((), float),
     ...         via=sx.FiniteDifference(1e-9, "forward"),
     ...     )
-    ...     found = sx.descend(f, np.zeros(2), optimizer=sx.quasi_newton(), steps=20, key=jax.random.key(0))
+    ...     found = sx.descend(f, np.zeros(2), optimizer=sx.quasi_newton(), steps=30, key=jax.random.key(0))
     >>> print(found.x.round(3))
     [1. 1.]
     """
