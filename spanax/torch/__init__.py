@@ -1,0 +1,15 @@
+"""Spanax for PyTorch: where a model's gradient dies, and every bridge from a torch program. Needs `pip install 'spanax[torch]'`.
+
+`import spanax` does not import it, nor PyTorch.
+"""
+
+from .._errors import SpanaxError, installing
+
+try:
+    import torch as _torch
+except ModuleNotFoundError as error:
+    if error.name != "torch":  # it is there, and what it needs is not
+        raise
+    raise SpanaxError("spanax.torch needs PyTorch", *installing("torch"), where="") from error
+
+del _torch
