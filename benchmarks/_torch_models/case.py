@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch  # pyright: ignore[reportMissingImports]
-import torch.nn.functional as F  # pyright: ignore[reportMissingImports]
+from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
 
 class Case(NamedTuple):
@@ -28,7 +28,7 @@ def images(count: int, size: int) -> torch.Tensor:
 
 def cross_entropy(logits: torch.Tensor) -> torch.Tensor:
     """With labels 0, 1, 2, ..., one a row."""
-    return F.cross_entropy(logits, torch.arange(len(logits)) % logits.shape[1])
+    return functional.cross_entropy(logits, torch.arange(len(logits)) % logits.shape[1])
 
 
 def built(builder: Builder, seed: int = 0) -> Case:

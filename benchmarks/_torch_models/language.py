@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 
@@ -15,7 +17,7 @@ from transformers.models.wav2vec2 import modeling_wav2vec2 as speech  # noqa: E4
 
 WORDS = 99
 BATCH, LENGTH = 2, 12
-ENCODER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+ENCODER: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 
 
 def _words() -> torch.Tensor:
@@ -42,7 +44,7 @@ def gpt2() -> Case:
 
 def t5() -> Case:
     config = transformers.T5Config(
-        vocab_size=WORDS, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, decoder_start_token_id=0
+        vocab_size=WORDS, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, **_T5_START
     )
     model = transformers.T5ForConditionalGeneration(config)
     return Case(model, (), {"input_ids": _words(), "labels": _words()[:, :7].contiguous()})
@@ -78,7 +80,7 @@ def wav2vec2() -> Case:
     model = transformers.Wav2Vec2ForPreTraining(config)
     samples = 4000
     frames = int(model._get_feat_extract_output_lengths(samples))
-    np.random.seed(0)  # noqa: NPY002: the two functions below draw from it
+    np.random.seed(0)  # the two functions below draw from it
     mask = speech._compute_mask_indices((BATCH, frames), mask_prob=0.2, mask_length=2)
     negatives = speech._sample_negative_indices((BATCH, frames), 5, mask_time_indices=mask)
     keywords = {"mask_time_indices": torch.tensor(mask), "sampled_negative_indices": torch.tensor(negatives)}
@@ -86,7 +88,7 @@ def wav2vec2() -> Case:
 
 
 def vit_mae() -> Case:
-    decoder = {f"decoder_{name}": value for name, value in ENCODER.items()}
+    decoder: dict[str, Any] = {f"decoder_{name}": value for name, value in ENCODER.items()}
     model = transformers.ViTMAEForPreTraining(
         transformers.ViTMAEConfig(image_size=32, patch_size=4, **ENCODER, **decoder)
     )
@@ -95,20 +97,23 @@ def vit_mae() -> Case:
 
 def detr() -> Case:
     backbone = transformers.ResNetConfig(
-        embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], layer_type="basic", out_features=["stage2"]
+        embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], layer_type="basic", **_DETR_BACKBONE
     )
-    layers = {f"{side}_{name}": n for side in ("encoder", "decoder") for name, n in _DETR_LAYERS.items()}
+    layers: dict[str, Any] = {
+        f"{side}_{name}": n for side in ("encoder", "decoder") for name, n in _DETR_LAYERS.items()
+    }
     model = transformers.DetrForObjectDetection(
-        transformers.DetrConfig(
-            backbone_config=backbone, d_model=32, num_queries=10, num_labels=5, auxiliary_loss=True, **layers
-        )
+        transformers.DetrConfig(backbone_config=backbone, d_model=32, num_queries=10, auxiliary_loss=True, **layers)
     )
     first = {"class_labels": torch.tensor([1, 3]), "boxes": torch.tensor([[0.5, 0.5, 0.2, 0.3], [0.3, 0.6, 0.2, 0.2]])}
     second = {"class_labels": torch.tensor([2]), "boxes": torch.tensor([[0.4, 0.4, 0.5, 0.5]])}
     return Case(model, (torch.rand(2, 3, 64, 64),), {"labels": [first, second]})
 
 
-_DETR_LAYERS = {"layers": 2, "ffn_dim": 64, "attention_heads": 4}
+# Options that the configurations take and their annotations leave out.
+_T5_START: dict[str, Any] = {"decoder_start_token_id": 0}
+_DETR_BACKBONE: dict[str, Any] = {"out_features": ["stage2"]}
+_DETR_LAYERS: dict[str, Any] = {"layers": 2, "ffn_dim": 64, "attention_heads": 4}
 
 BUILDERS: dict[str, Builder] = {
     "bert": bert,

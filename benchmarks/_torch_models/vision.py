@@ -34,7 +34,7 @@ def googlenet() -> Case:
 
 
 def densenet() -> Case:
-    model = models.DenseNet(growth_rate=8, block_config=(2, 3, 2), num_init_features=16, num_classes=10)
+    model = models.DenseNet(growth_rate=8, block_config=(2, 2, 2, 2), num_init_features=16, num_classes=10)
     return Case(model, (images(2, 64),), loss=cross_entropy)
 
 
@@ -47,7 +47,7 @@ def fcos_detector() -> Case:
     first = {"boxes": torch.tensor([[5.0, 5, 40, 45], [20, 10, 60, 30]]), "labels": torch.tensor([1, 2])}
     second = {"boxes": torch.tensor([[8.0, 3, 30, 60]]), "labels": torch.tensor([3])}
     pictures = [torch.rand(3, 64, 80), torch.rand(3, 64, 64)]
-    return Case(model, (pictures, [first, second]), loss=lambda losses: sum(losses.values()))
+    return Case(model, (pictures, [first, second]), loss=lambda losses: torch.stack(list(losses.values())).sum())
 
 
 def swin() -> Case:
@@ -59,7 +59,8 @@ def raft() -> Case:
     target = torch.randn(1, 2, 128, 128)
 
     def loss(flows):  # later refinements weigh more, as in the paper
-        return sum(0.8 ** (len(flows) - i) * (flow - target).abs().mean() for i, flow in enumerate(flows))
+        far = [0.8 ** (len(flows) - i) * (flow - target).abs().mean() for i, flow in enumerate(flows)]
+        return torch.stack(far).sum()
 
     pair = (torch.rand(1, 3, 128, 128) * 2 - 1, torch.rand(1, 3, 128, 128) * 2 - 1)
     return Case(models.optical_flow.raft_small(), pair, {"num_flow_updates": 3}, loss)
