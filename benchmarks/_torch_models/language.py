@@ -102,6 +102,7 @@ def detr() -> Case:
     layers: dict[str, Any] = {
         f"{side}_{name}": n for side in ("encoder", "decoder") for name, n in _DETR_LAYERS.items()
     }
+    layers["num_labels"] = 5
     model = transformers.DetrForObjectDetection(
         transformers.DetrConfig(backbone_config=backbone, d_model=32, num_queries=10, auxiliary_loss=True, **layers)
     )
