@@ -13,3 +13,5 @@ except ModuleNotFoundError as error:
     raise SpanaxError("spanax.torch needs PyTorch", *installing("torch"), where="") from error
 
 del _torch
+
+from .find import assert_alive as assert_alive, find_gaps as find_gaps

@@ -1,0 +1,157 @@
+"""What a second run tells: with a value that left to the host moved, with an operation tried at random values, or looked at for NaN."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+from . import words
+from .guard import Guard
+from .program import Program, Run
+from .record import Step
+from .tensors import floats, is_float, tensors_in
+
+_GROUPS = 12  # lines whose values are moved one by one; of more, all are taken to matter
+_SEEDS, _SPREAD = (0, 1), 2.0  # random values among which rounding, clipping and relus have all their pieces
+
+
+# -- values that leave to the host
+
+
+def returning(program: Program, guard: Guard, run: Run, exits: Iterable[Step]) -> set[int]:
+    """Which of the exits give a value that comes back: the loss changes where it is moved. What does not come back is a log."""
+    steps = list(exits)
+    if not steps or not _changes(program, guard, run, steps) or _changes(program, guard, run, []):
+        return set()
+    groups: dict[tuple[str, int], list[Step]] = {}
+    for step in steps:
+        groups.setdefault((step.place.file, step.place.line), []).append(step)
+    if len(groups) == 1 or len(groups) > _GROUPS:
+        return {step.number for step in steps}
+    return {step.number for group in groups.values() if _changes(program, guard, run, group) for step in group}
+
+
+def _changes(program: Program, guard: Guard, run: Run, steps: list[Step]) -> bool:
+    """Is the loss another one with the values of these exits moved? With none moved: is it another one in every run?"""
+    numbers = {step.number for step in steps}
+
+    def move(step: Step, func: Callable, args: tuple, kwargs: dict) -> Any:
+        value = func(*args, **kwargs)
+        return moved(value) if step.number in numbers and step.exits else value
+
+    guard.rewind()
+    try:
+        loss = program.run(guard, move).loss
+    except Exception:
+        # It is used, though not for a number: an index that there is none for. A test that raises is a check of arguments.
+        return any(step.name not in words.TESTS for step in steps)
+    same = torch.equal(loss.detach(), run.loss.detach()) or bool(loss.isnan() & run.loss.isnan())
+    return not same
+
+
+def moved(value: Any) -> Any:
+    """Another value of the same kind."""
+    if isinstance(value, bool | np.bool_):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float | complex):
+        return value * 1.1 + 0.1
+    if isinstance(value, list):
+        return [moved(element) for element in value]
+    if isinstance(value, np.ndarray):
+        return _moved_array(value)
+    return value
+
+
+def _moved_array(array: np.ndarray) -> np.ndarray:
+    if array.dtype == bool:
+        return ~array
+    if np.issubdtype(array.dtype, np.integer):
+        return array + np.ones((), array.dtype)
+    return (array * 1.1 + 0.1).astype(array.dtype)
+
+
+# -- operations whose derivative is 0
+
+
+def derivative_elsewhere(program: Program, guard: Guard, steps: Iterable[int]) -> dict[int, float]:
+    """Of operations of one tensor: the largest derivative at random values, by the largest that came in. 0: its rule is zero."""
+    wanted, found = set(steps), {}
+
+    def look(step: Step, func: Callable, args: tuple, kwargs: dict) -> Any:
+        # Before the call: one that writes in place would change what is tried.
+        if step.number in wanted:
+            found[step.number] = max(_ratio_or_unknown(func, args, kwargs, seed) for seed in _SEEDS)
+        return func(*args, **kwargs)
+
+    if wanted:
+        guard.rewind()
+        program.run(guard, look)
+    return found
+
+
+def _ratio_or_unknown(func: Callable, args: tuple, kwargs: dict, seed: int) -> float:
+    """Any number will do for most operations; some take probabilities only."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = floats((args, kwargs))[0].shape
+    for values in (torch.randn(shape, generator=generator) * _SPREAD, torch.rand(shape, generator=generator)):
+        try:
+            return _ratio(func, args, kwargs, values, generator)
+        except (RuntimeError, ValueError):
+            continue
+    return math.nan  # neither: nothing is said of it
+
+
+def _ratio(func: Callable, args: tuple, kwargs: dict, values: torch.Tensor, generator: torch.Generator) -> float:
+    like = floats((args, kwargs))[0]
+    x = values.to(like.device, like.dtype).requires_grad_()
+    # An operation in place may not write into a leaf.
+    args, kwargs = _replaced((args, kwargs), like, x * 1)
+    with torch.random.fork_rng(), torch.enable_grad():
+        y = next(t for t in tensors_in([func(*args, **kwargs), args]) if is_float(t))
+        if not y.requires_grad:
+            return 0.0
+        cotangent = torch.randn(y.shape, generator=generator).to(y.device, y.dtype)
+        (grad,) = torch.autograd.grad(y, x, cotangent, allow_unused=True)
+    return 0.0 if grad is None or not grad.numel() else float(grad.abs().max() / cotangent.abs().max())
+
+
+def _replaced(tree: Any, old: torch.Tensor, new: torch.Tensor) -> Any:
+    if tree is old:
+        return new
+    if isinstance(tree, list | tuple):
+        return type(tree)(_replaced(element, old, new) for element in tree)
+    if isinstance(tree, dict):
+        return {name: _replaced(value, old, new) for name, value in tree.items()}
+    return tree
+
+
+# -- NaN and infinities
+
+
+def first_not_finite(program: Program, guard: Guard) -> tuple[Step, str] | None:
+    """The first operation that makes NaN, or, if there is none, an infinity, of finite numbers; and which of the two it makes."""
+    found: dict[str, Step] = {}
+
+    def look(step: Step, func: Callable, args: tuple, kwargs: dict) -> Any:
+        value = func(*args, **kwargs)
+        if "nan" not in found:
+            results = floats([value, args[:1] if words.is_write(step.name, kwargs) else ()])
+            if any(bool(t.isnan().any()) for t in results) and not any(
+                bool(t.isnan().any()) for t in floats((args, kwargs))
+            ):
+                found["nan"] = step
+            elif any(bool(t.isinf().any()) for t in results) and not any(
+                bool(t.isinf().any()) for t in floats((args, kwargs))
+            ):
+                found.setdefault("inf", step)
+        return value
+
+    guard.rewind()
+    program.run(guard, look)
+    return next(((found[kind], kind) for kind in ("nan", "inf") if kind in found), None)

@@ -1,0 +1,97 @@
+"""Leaves a program as it was: its weights, buffers, gradients, modes and random generators."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .tensors import storage_key
+
+
+class Guard:
+    """What is to be put back after each run.
+
+    Weights are copied when something is about to write into them, so that a large model costs no copy. Buffers are copied at
+    once: batch normalisation writes into its own without saying so.
+    """
+
+    def __init__(
+        self, modules: Sequence[nn.Module], tensors: Iterable[torch.Tensor], generators: Iterable[torch.Generator]
+    ):
+        self._modules = [m for root in modules for m in root.modules()]
+        self._training = [module.training for module in self._modules]
+        self._tables = [(dict(module._parameters), dict(module._buffers)) for module in self._modules]
+        buffers = {id(b): b for module in self._modules for b in module._buffers.values() if b is not None}
+        kept = {id(t): t for t in [*self._own_tensors(), *tensors]}
+        grads = [t.grad for t in kept.values() if t.is_leaf and t.grad is not None]
+        self._followed = [(t, t.detach(), t.requires_grad, t.grad if t.is_leaf else None) for t in kept.values()]
+        self._copies: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._keys = {storage_key(t): t for t in [*kept.values(), *grads]} | {0: None}
+        for buffer in buffers.values():
+            self._copy(buffer)
+        self._generators = [(g, g.get_state()) for g in generators]
+        self._random = _random_states()
+
+    def _own_tensors(self) -> Iterable[torch.Tensor]:
+        for module in self._modules:
+            yield from (p for p in module._parameters.values() if p is not None)
+            yield from (b for b in module._buffers.values() if b is not None)
+
+    def _copy(self, tensor: torch.Tensor) -> None:
+        key = storage_key(tensor)
+        if key and key not in self._copies and not tensor.is_meta:
+            whole = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(tensor.untyped_storage())
+            self._copies[key] = whole, whole.clone()
+
+    def before_write(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Tensors that are about to be written to: those of the program's own are copied first."""
+        with torch._C.DisableTorchFunction():
+            for tensor in tensors:
+                if (key := storage_key(tensor)) and key in self._keys:
+                    with torch.no_grad():
+                        self._copy(tensor.detach())
+
+    def rewind(self) -> None:
+        """Puts everything back; may be called again."""
+        with torch.no_grad():
+            for whole, copy in self._copies.values():
+                whole.copy_(copy)
+        for module, training, (parameters, buffers) in zip(self._modules, self._training, self._tables, strict=True):
+            module.training = training
+            _put_back(module._parameters, parameters)
+            _put_back(module._buffers, buffers)
+        for tensor, memory, requires_grad, grad in self._followed:
+            if storage_key(tensor) != storage_key(memory):
+                tensor.data = memory
+            if tensor.is_leaf:
+                tensor.requires_grad_(requires_grad)
+                if tensor.grad is not grad:
+                    tensor.grad = grad
+        for generator, state in self._generators:
+            generator.set_state(state)
+        _set_random_states(self._random)
+
+
+def _put_back(table: dict[str, Any], was: dict[str, Any]) -> None:
+    if table.keys() != was.keys() or any(table[name] is not was[name] for name in was):
+        table.clear()
+        table.update(was)
+
+
+def _random_states() -> tuple:
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return torch.get_rng_state(), devices, np.random.get_state(), random.getstate()
+
+
+def _set_random_states(states: tuple) -> None:
+    cpu, devices, numpy_state, python_state = states
+    torch.set_rng_state(cpu)
+    if devices:
+        torch.cuda.set_rng_state_all(devices)
+    np.random.set_state(numpy_state)
+    random.setstate(python_state)

@@ -1,0 +1,139 @@
+"""What PyTorch's functions are called, and what they do with the values of a tensor."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+# What leaves to the host: a Python number, a list or a NumPy array that holds a tensor's values.
+EXITS = frozenset(
+    """
+    item tolist numpy __array__ __float__ __int__ __index__ __bool__ __complex__ __contains__ is_nonzero equal allclose
+    _is_all_true _is_any_true __dlpack__
+    """.split()
+)
+# Their result decides a branch and nothing else.
+TESTS = frozenset("__bool__ __contains__ is_nonzero equal allclose _is_all_true _is_any_true".split())
+# Of these, only the first argument gives values, the other a shape, a dtype or a device.
+_TAKES_FORM = frozenset("type_as expand_as view_as reshape_as to".split())
+_INDEXING = frozenset(
+    """
+    __getitem__ __setitem__ gather index_select take take_along_dim embedding embedding_bag scatter scatter_ scatter_add scatter_add_
+    scatter_reduce scatter_reduce_ index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put index_put_ index_reduce
+    nll_loss cross_entropy repeat_interleave split tensor_split narrow roll
+    """.split()
+)
+_COMPARISONS = frozenset(
+    "gt lt ge le eq ne __gt__ __lt__ __ge__ __le__ __eq__ __ne__ greater less greater_equal less_equal".split()
+)
+_DRAWS = {
+    "bernoulli": "Bernoulli",
+    "poisson": "Poisson",
+    "binomial": "Binomial",
+    "normal": "Normal",
+    "multinomial": "multinomial",
+}
+_CASTS = frozenset("to type long int short bool char byte type_as __long__ _to_copy".split())
+_PROPERTIES_WITH_VALUES = frozenset("data T mT H mH real imag".split())
+_ITEM_ASSIGNMENT = "__setitem__"
+
+
+@functools.lru_cache(maxsize=4096)
+def _of_hashable(func: Callable) -> str:
+    name = getattr(func, "__name__", "") or str(func)
+    if name in ("__get__", "__set__"):  # the name of a property is that of its descriptor
+        return f"{getattr(getattr(func, '__self__', None), '__name__', '')}.{name[2:5]}"
+    # An operator of torch.ops has its overload in its name.
+    return name.partition(".")[0] if isinstance(func, torch._ops.OpOverload) else name
+
+
+def name_of(func: Callable) -> str:
+    """As the user calls it: "round", "__getitem__", or "data.get" of a property."""
+    try:
+        return _of_hashable(func)
+    except TypeError:
+        return getattr(func, "__name__", "")
+
+
+def gives_no_values(name: str) -> bool:
+    """Is its result about a tensor's form, or new, and not made of its values?"""
+    if name.endswith(".get"):
+        return name[:-4] not in _PROPERTIES_WITH_VALUES
+    return (
+        name.endswith("_like")
+        or name.startswith(("new_", "is_", "__repr", "__format", "__str", "__len"))
+        or name in _FORM
+    )
+
+
+_FORM = frozenset(
+    """
+    size dim ndimension numel nelement stride storage_offset element_size get_device data_ptr storage untyped_storage
+    result_type promote_types can_cast backward register_hook retain_grad has_names __hash__ __reduce_ex__ __deepcopy__
+    register_post_accumulate_grad_hook sym_size broadcast_shapes
+    """.split()
+)
+
+
+def first_only(name: str) -> bool:
+    return name in _TAKES_FORM
+
+
+def is_write(name: str, kwargs: dict[str, Any]) -> bool:
+    """Does it write into its first argument, or into `out`?"""
+    in_place = name.endswith("_") and not name.endswith("__")
+    augmented = (
+        name.startswith("__i")
+        and name.endswith("__")
+        and name not in ("__index__", "__int__", "__invert__", "__iter__")
+    )
+    return (
+        in_place
+        or augmented
+        or name in (_ITEM_ASSIGNMENT, "data.set")
+        or kwargs.get("out") is not None
+        or _renorms(name, kwargs)
+    )
+
+
+def _renorms(name: str, kwargs: dict[str, Any]) -> bool:
+    return name in ("embedding", "embedding_bag") and kwargs.get("max_norm") is not None
+
+
+def role(tensor: torch.Tensor, name: str, beside_float: bool) -> str:
+    """How an operation uses a tensor: as a "value", as an "index", or to choose a "branch"."""
+    if tensor.dtype == torch.bool and (beside_float or name in _INDEXING):
+        return "branch"
+    if not tensor.is_floating_point() and not tensor.is_complex() and name in _INDEXING:
+        return "index"
+    return "value"
+
+
+def operation(name: str, draw: str, dtype: torch.dtype | None) -> str:
+    """What a user calls it, in the words of `find_gaps`. `dtype`: of the result that has no derivative."""
+    if draw:
+        return f"{draw} draw"
+    bare = name.removesuffix(".get").removesuffix("_") if not name.startswith("__") else name
+    if bare in _DRAWS:
+        return f"{_DRAWS[bare]} draw"
+    if name in _COMPARISONS or bare in _COMPARISONS:
+        return "comparison"
+    if bare in _CASTS and dtype is not None and not dtype.is_floating_point:
+        return f"cast to {str(dtype).removeprefix('torch.')}"
+    plain = {
+        _ITEM_ASSIGNMENT: "assignment to elements",
+        "requires_grad": "requires_grad_(False)",
+        "requires_grad.set": "requires_grad = False",
+        "__float__": "float",
+        "__int__": "int",
+        "__bool__": "bool",
+        "__index__": "index",
+        "__array__": "numpy",
+        "data": ".data",
+    }
+    if bare in plain or name in plain:
+        return plain.get(name) or plain[bare]
+    return name.strip("_") if name.startswith("__") else (name if name.endswith("_") else bare)
