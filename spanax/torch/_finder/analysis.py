@@ -131,8 +131,10 @@ class _Passes:
             found = first_not_finite(self.program, self.guard)
             return (found[0], "value", found[1]) if found else (None, "value", "nan")
         bad = [grad for grad in grads if grad is not None and not bool(torch.isfinite(grad).all())]
-        if not bad:
-            return None
+        return self._spoilt(run, bad) if bad else None
+
+    def _spoilt(self, run: Run, bad: list[torch.Tensor]) -> tuple[Step | None, str, str]:
+        # Without random derivatives: an infinity may come of the one that there is, and of no other.
         crossings = self._back(run, renew=False)
         step = run.record.steps[crossings.first_spoilt] if crossings.first_spoilt >= 0 else None
         return step, "derivative", "nan" if any(bool(grad.isnan().any()) for grad in bad) else "inf"

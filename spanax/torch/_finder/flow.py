@@ -71,17 +71,19 @@ class Flow:
     def _reaching(self, takes, without: frozenset[int] = frozenset()) -> set[int]:
         """The values that the loss depends on, by uses that `takes` says yes to, and not through the steps `without`."""
         steps, values = self.record.steps, self.record.values
+
+        def uses_of(step: int) -> list[int]:
+            return [use.value for use in steps[step].uses if takes(use)] if step >= 0 and step not in without else []
+
         front = [self._loss] if self._loss >= 0 else []
-        front += [use.value for number in self.returning - without for use in steps[number].uses if takes(use)]
+        for number in self.returning:
+            front += uses_of(number)
         seen: set[int] = set()
         while front:
             number = front.pop()
-            if number in seen:
-                continue
-            seen.add(number)
-            step = values[number].step
-            if step >= 0 and step not in without:
-                front += [use.value for use in steps[step].uses if takes(use)]
+            if number not in seen:
+                seen.add(number)
+                front += uses_of(values[number].step)
         return seen
 
     def passes(self, step: Step, use: Use) -> bool:
@@ -131,20 +133,17 @@ class Flow:
         return found
 
     def _cut(self, step: Step) -> Cut | None:
-        entering = [use.value for use in step.uses if use.live]
-        killed = False
-        if not step.cut:
-            crossing = self.crossings.steps.get(step.number)
-            if crossing is None or not crossing.entered:
-                return None
-            entering = [use.value for use in step.uses if use.live and not self.passes(step, use)]
-            killed = bool(entering)
-        if not entering or not (route := self._route(step)):
-            return None
-        leaves = self._sources(entering)
-        if not leaves:
-            return None
-        return Cut(step, entering, leaves, leaves - self.alive, route, killed=killed)
+        entering = step.enters if step.cut else self._killed(step)
+        route = self._route(step) if entering else ""
+        leaves = self._sources(entering) if route else set()
+        return Cut(step, entering, leaves, leaves - self.alive, route, killed=not step.cut) if leaves else None
+
+    def _killed(self, step: Step) -> list[int]:
+        """The values whose derivative enters a step that autograd goes through, and is 0 there."""
+        crossing = self.crossings.steps.get(step.number)
+        if crossing is None or not crossing.entered:
+            return []
+        return [use.value for use in step.uses if use.live and not self.passes(step, use)]
 
     def _route(self, step: Step) -> str:
         """How the results reach the loss; "" where they do not."""
@@ -201,17 +200,18 @@ class Flow:
         return any(values[n].source < 0 for n in around) or not any(values[n].data for n in upstream)
 
     def _is_target(self, cut: Cut) -> bool:
-        """A target or teacher network: under `no_grad`, nothing enters but its own parameters, and nothing that learns comes after."""
+        """Is it a target network: under `no_grad`, nothing enters but its own parameters, and nothing that learns comes after?"""
         return cut.step.block >= 0 and cut.leaves <= self.targets and not self._learns_after(cut.step)
 
     def _learns_after(self, step: Step) -> bool:
         """Does what a step makes go through a layer with parameters on its way to the loss?"""
         values, after = self.record.values, set(step.made)
         for later in self.record.steps[step.number + 1 :]:
-            if any(use.value in after for use in later.uses) and any(n in self.any for n in later.made):
-                after.update(later.made)
-                if any(values[use.value].source in self.trainable - self.targets for use in later.uses):
-                    return True
+            if after.isdisjoint(use.value for use in later.uses) or self.any.isdisjoint(later.made):
+                continue
+            after.update(later.made)
+            if any(values[use.value].source in self.trainable - self.targets for use in later.uses):
+                return True
         return False
 
 

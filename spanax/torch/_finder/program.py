@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -43,7 +42,7 @@ class Run:
 
 
 class Program:
-    """`modules`: those whose parameters and buffers it holds. `sources`: what is differentiated by. `args`: what it is called with.
+    """`modules`: those whose parameters and buffers it holds. `sources`: what is differentiated by.
 
     If there are no parameters at all, the floating-point arguments are what is differentiated by.
     """
