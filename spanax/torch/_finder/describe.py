@@ -33,7 +33,7 @@ class _Description:
         gaps = [self._gap(cut) for cut in self._of_one_block()]
         gaps += self._raised() + self._frozen() + self._left_out(optimizer)
         gaps += self._unheard(gaps) + self._unused()
-        per_leaf = {self.names[n]: self._verdict(n, gaps) for n in self.trainable}
+        per_leaf: dict[str, Verdict] = {self.names[n]: self._verdict(n, gaps) for n in self.trainable}
         return GapReport(
             verdict=_overall(list(per_leaf.values())),
             per_leaf=per_leaf,

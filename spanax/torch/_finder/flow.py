@@ -121,15 +121,15 @@ class Flow:
         found = [cut for step in self.record.steps if (cut := self._cut(step)) is not None]
         explicit = [cut for cut in found if is_explicit(cut.step)]
         for cut in explicit:
-            cut.verdict = self._judge(cut, explicit=True)
+            cut.verdict = self._judge(cut, is_meant=True)
         # What only goes into cuts that are meant would have no derivative anyway.
         meant = frozenset(cut.step.number for cut in explicit if cut.verdict != "zero")
         beside = self._reaching(lambda use: True, meant)
         for cut in found:
-            if cut not in explicit:
-                cut.verdict = self._judge(
-                    cut, explicit=not any(n in beside for n in cut.step.made) and cut.step.number not in self.returning
-                )
+            if not is_explicit(cut.step):
+                step = cut.step
+                only = step.number not in self.returning and beside.isdisjoint(step.made)
+                cut.verdict = self._judge(cut, is_meant=only)
         return found
 
     def _cut(self, step: Step) -> Cut | None:
@@ -177,12 +177,12 @@ class Flow:
 
     # -- what is meant
 
-    def _judge(self, cut: Cut, explicit: bool) -> str:
+    def _judge(self, cut: Cut, is_meant: bool) -> str:
         if cut.starved and not self._is_target(cut):
             return "zero"
         if cut.route != "value":
             return "piecewise"
-        if explicit or cut.step.block >= 0 or self._flows_around(cut):
+        if is_meant or cut.step.block >= 0 or self._flows_around(cut):
             return "intended"
         return "zero"
 

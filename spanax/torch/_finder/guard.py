@@ -24,13 +24,12 @@ class Guard:
         self, modules: Sequence[nn.Module], tensors: Iterable[torch.Tensor], generators: Iterable[torch.Generator]
     ):
         self._modules = [m for root in modules for m in root.modules()]
-        self._training = [module.training for module in self._modules]
-        self._tables = [(dict(module._parameters), dict(module._buffers)) for module in self._modules]
+        self._tables = [(m.training, dict(m._parameters), dict(m._buffers)) for m in self._modules]
         kept = list({id(t): t for t in [*self._own_tensors(), *tensors]}.values())
         self._followed = [(t, t.detach(), t.requires_grad, _grad(t)) for t in kept]
         self._copies: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        grads = [grad for t in kept if (grad := _grad(t)) is not None]
-        self._keys = {storage_key(t) for t in [*kept, *grads]}
+        grads = [grad for _, _, _, grad in self._followed if grad is not None]
+        self._keys = {*map(storage_key, kept), *map(storage_key, grads)}
         for buffer in self._buffers():
             self._copy(buffer)
         self._generators = [(g, g.get_state()) for g in generators]
@@ -64,7 +63,7 @@ class Guard:
         with torch.no_grad():
             for whole, copy in self._copies.values():
                 whole.copy_(copy)
-        for module, training, (parameters, buffers) in zip(self._modules, self._training, self._tables, strict=True):
+        for module, (training, parameters, buffers) in zip(self._modules, self._tables, strict=True):
             module.training = training
             _put_back(module._parameters, parameters)
             _put_back(module._buffers, buffers)

@@ -143,16 +143,13 @@ class Recorder(TorchFunctionMode):
     def _step(self, func: Callable, name: str, args: tuple, kwargs: dict, inputs: list, uses: list[Use]) -> Any:
         where = site(self.outermost)
         step = self._inside_custom(where, uses) or self._new_step(name, where, uses)
-        before = [(version(tensor), tensor.requires_grad) for tensor in inputs]
+        before = [_state(tensor) for tensor in inputs]
         result = self.intervene(step, func, args, kwargs) if self.intervene else func(*args, **kwargs)
-        # Written to, or no longer followed by autograd.
-        now = [(version(tensor), tensor.requires_grad) for tensor in inputs]
         result = _without_rule(step, result)
-        written = [t for t, was, new in zip(inputs, before, now, strict=True) if was[0] != new[0] or was[1] > new[1]]
+        written = [tensor for tensor, was in zip(inputs, before, strict=True) if _is_another(was, _state(tensor))]
         self._note_writes(written)
-        outputs = [t for t in tensors_in(result) if all(t is not old for old in inputs)]
-        outputs += written
-        self._note_results(step, outputs, inputs)
+        made = [t for t in tensors_in(result) if all(t is not old for old in inputs)]
+        self._note_results(step, made + written, inputs)
         return result
 
     def _new_step(self, name: str, where: Site, uses: list[Use]) -> Step:
@@ -191,13 +188,12 @@ class Recorder(TorchFunctionMode):
                 self._storages.append(StorageWeakRef(tensor.untyped_storage()))
 
     def _note_results(self, step: Step, outputs: list[torch.Tensor], inputs: list[torch.Tensor]) -> None:
-        enters = any(use.live for use in step.uses)
-        for tensor in outputs:
-            number = self._note_result(step, tensor)
-            if enters and not is_live(tensor) and not step.custom:
-                step.lost.append(number)
-                step.dtype = step.dtype or tensor.dtype
-        step.cut = bool(step.lost) or step.raises or (enters and step.exits)
+        numbers = [self._note_result(step, tensor) for tensor in outputs]
+        if step.enters:
+            lost = [] if step.custom else [k for k, tensor in enumerate(outputs) if not is_live(tensor)]
+            step.lost += [numbers[k] for k in lost]
+            step.dtype = outputs[lost[0]].dtype if lost else None
+            step.cut = bool(lost) or step.raises or step.exits
         if step.cut:
             # Its derivative ends here: what comes before is judged by one that begins here.
             self.ends += [t for t in inputs if t.requires_grad and t.grad_fn is not None]
@@ -212,6 +208,15 @@ class Recorder(TorchFunctionMode):
         if self._written and (key := storage_key(tensor)) in self._written:
             self._written[key].append(value.number)
         return value.number
+
+
+def _state(tensor: torch.Tensor) -> tuple[int, bool]:
+    return version(tensor), tensor.requires_grad
+
+
+def _is_another(was: tuple[int, bool], now: tuple[int, bool]) -> bool:
+    """Was a tensor written to, or is it no longer followed by autograd?"""
+    return was[0] != now[0] or was[1] > now[1]
 
 
 def _without_rule(step: Step, result: Any) -> Any:

@@ -129,12 +129,16 @@ _PLAIN = {
 
 def operation(name: str, draw: str, dtype: torch.dtype | None) -> str:
     """What a user calls it, in the words of `find_gaps`. `dtype`: of the result that has no derivative."""
-    bare = name.removesuffix(".get") if name.startswith("__") else name.removesuffix(".get").removesuffix("_")
+    bare = name.removesuffix(".get")
+    if not name.startswith("__"):
+        bare = bare.removesuffix("_")
     if draw or bare in _DRAWS:
         return f"{draw or _DRAWS[bare]} draw"
-    if bare in _COMPARISONS:
-        return "comparison"
     if bare in _CASTS and dtype is not None and not dtype.is_floating_point:
         return f"cast to {str(dtype).removeprefix('torch.')}"
+    return "comparison" if bare in _COMPARISONS else _in_words(name)
+
+
+def _in_words(name: str) -> str:
     # `round_` is not `round` to who wrote it, and `__rtruediv__` is a division.
     return _PLAIN.get(name) or (name.strip("_") if name.startswith("__") else name.removesuffix(".get"))
