@@ -96,7 +96,8 @@ class _Passes:
         steps = run.record.steps
         little = {n for n, crossing in crossings.steps.items() if steps[n].unary and _lets_little_through(crossing)}
         elsewhere = derivative_elsewhere(self.program, self.guard, little)
-        always = {n for n, ratio in elsewhere.items() if ratio == 0}
+        # Where it could not be tried, NaN, a derivative of 0 is taken for the rule.
+        always = {n for n in little if not elsewhere.get(n, 0.0) > 0}
         here = little - always
         return always, {n for n in here if _lets_little_through(crossings.steps[n], elsewhere.get(n, 0.0))}
 
