@@ -15,3 +15,4 @@ except ModuleNotFoundError as error:
 del _torch
 
 from .find import assert_alive as assert_alive, find_gaps as find_gaps  # noqa: E402
+from .hidden import HiddenGap as HiddenGap, hidden_gradient as hidden_gradient  # noqa: E402
