@@ -23,7 +23,7 @@ MEANING = {
     "independent": "the result does not depend on the argument",
 }
 
-_ALARMING = frozenset(("zero", "no-rule", "forward-only", "saturated"))
+ALARMING = frozenset(("zero", "no-rule", "forward-only", "saturated"))
 
 FLAT = "0 at and around these arguments"
 NOT_COMPUTED = "the program is long or large, or it holds a while loop, a callback or another effect"
@@ -35,9 +35,10 @@ class Gap:
 
     `operation`: as the user would say it. `file`, `line`, `source`: the user's line, and its text. `kind`: `zero` (its
     derivative is 0), `no-rule` (differentiating it raises), `forward-only` (reverse mode raises), `saturated` (its derivative is
-    0 here and nearby), `intended` (a stop_gradient, or a cut that the same value also flows around), `piecewise` (it only steers,
-    and nothing learns less by it), `unused` (a parameter that reaches no result; it has no line), `bridged` (a `sample` site, with its bridge in `via`). `route`: how it reaches the result: value, branch,
-    index, or several of them joined by "+". `leaf`: the leaves of the arguments that it cuts. `remedies`: code to paste.
+    0 here and nearby), `intended` (a stop_gradient, or a cut that the same value also flows around), `piecewise` (it only
+    steers, and nothing learns less by it), `unused` (a parameter that reaches no result; it has no line), `bridged` (a `sample`
+    site, with its bridge in `via`). `route`: how it reaches the result: value, branch, index, or several of them joined by "+".
+    `leaf`: the leaves of the arguments, or the parameters, that it cuts. `remedies`: code to paste.
 
     >>> import jax.numpy as jnp, spanax as sx
     >>> gap = sx.find_gaps(lambda x: jnp.floor(x) * x, 0.7).gaps[0]
@@ -125,8 +126,8 @@ class GapReport:
 
     @property
     def alarms(self) -> tuple[Gap, ...]:
-        """The gaps by which some leaf gets no gradient, or not the whole: all but those that are intended, piecewise or unused."""
-        return tuple(gap for gap in self.gaps if gap.kind in _ALARMING and self._is_cut(gap))
+        """The gaps by which a leaf gets no gradient, or not the whole: not those that are intended, piecewise or unused."""
+        return tuple(gap for gap in self.gaps if gap.kind in ALARMING and self._is_cut(gap))
 
     def _is_cut(self, gap: Gap) -> bool:
         # A comparison in a JAX program has the kind "zero" where it only steers: its leaves are then piecewise.

@@ -14,4 +14,4 @@ except ModuleNotFoundError as error:
 
 del _torch
 
-from .find import assert_alive as assert_alive, find_gaps as find_gaps
+from .find import assert_alive as assert_alive, find_gaps as find_gaps  # noqa: E402

@@ -43,7 +43,7 @@ def find_gaps(
     **Arguments:**
 
     - `model`: a `torch.nn.Module`, or a function. The modules in a function's closure and arguments are looked at too.
-    - `*args`: what it is called with, tensors on any device; on `meta` nothing is computed, and derivatives are looked up by shape.
+    - `*args`: what it is called with, tensors on any device. On `meta` nothing is computed, so nothing is known of zeros.
     - `loss`: a function from its output to one number. By default the output itself if it is one number, its `.loss` if it has
       one, else a fixed random combination of all that it returns.
     - `parameters`: what to differentiate by, by name. By default the parameters of the modules; of a function without any, its

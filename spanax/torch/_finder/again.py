@@ -1,4 +1,4 @@
-"""What a second run tells: with a value that left to the host moved, with an operation tried at random values, or looked at for NaN."""
+"""What a second run tells: with a value moved that left to the host, with an operation tried at random values, or about NaN."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ _SEEDS, _SPREAD = (0, 1), 2.0  # random values among which rounding, clipping an
 def returning(program: Program, guard: Guard, run: Run, exits: Iterable[Step]) -> set[int]:
     """Which of the exits give a value that comes back: the loss changes where it is moved. What does not come back is a log."""
     steps = list(exits)
+    # The second question: a loss that is another one in every run says nothing.
     if not steps or not _changes(program, guard, run, steps) or _changes(program, guard, run, []):
         return set()
     groups: dict[tuple[str, int], list[Step]] = {}
     for step in steps:
         groups.setdefault((step.place.file, step.place.line), []).append(step)
-    if len(groups) == 1 or len(groups) > _GROUPS:
-        return {step.number for step in steps}
-    return {step.number for group in groups.values() if _changes(program, guard, run, group) for step in group}
+    mattering = list(groups.values())
+    if 1 < len(groups) <= _GROUPS:
+        mattering = [group for group in mattering if _changes(program, guard, run, group)]
+    return {step.number for group in mattering for step in group}
 
 
 def _changes(program: Program, guard: Guard, run: Run, steps: list[Step]) -> bool:
@@ -139,19 +141,19 @@ def first_not_finite(program: Program, guard: Guard) -> tuple[Step, str] | None:
     found: dict[str, Step] = {}
 
     def look(step: Step, func: Callable, args: tuple, kwargs: dict) -> Any:
+        before = _not_finite((args, kwargs))
         value = func(*args, **kwargs)
-        if "nan" not in found:
-            results = floats([value, args[:1] if words.is_write(step.name, kwargs) else ()])
-            if any(bool(t.isnan().any()) for t in results) and not any(
-                bool(t.isnan().any()) for t in floats((args, kwargs))
-            ):
-                found["nan"] = step
-            elif any(bool(t.isinf().any()) for t in results) and not any(
-                bool(t.isinf().any()) for t in floats((args, kwargs))
-            ):
-                found.setdefault("inf", step)
+        for kind in _not_finite([value, args[:1] if words.is_write(step.name, kwargs) else ()]) - before:
+            found.setdefault(kind, step)
         return value
 
     guard.rewind()
     program.run(guard, look)
     return next(((found[kind], kind) for kind in ("nan", "inf") if kind in found), None)
+
+
+def _not_finite(tree: Any) -> set[str]:
+    """Which of "nan" and "inf" there are among the numbers."""
+    tensors = floats(tree)
+    tests = {"nan": torch.isnan, "inf": torch.isinf}
+    return {kind for kind, test in tests.items() if any(bool(test(t).any()) for t in tensors)}

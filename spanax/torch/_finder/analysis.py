@@ -80,11 +80,7 @@ class _Passes:
     # -- which operations let nothing through
 
     def _flow(self, run: Run, kinds: list[str], crossings: Crossings) -> tuple[Flow, set[int]]:
-        steps = run.record.steps
-        suspects = {n for n, crossing in crossings.steps.items() if steps[n].unary and _lets_little_through(crossing)}
-        elsewhere = derivative_elsewhere(self.program, self.guard, suspects)
-        always = {n for n, ratio in elsewhere.items() if ratio == 0}
-        faint = {n for n in suspects - always if _lets_little_through(crossings.steps[n], elsewhere.get(n, 0.0))}
+        always, faint = self._without_derivative(run, crossings)
         alive = {n for n, kind in enumerate(kinds) if kind == "some"}
         names = [source.name for source in self.program.sources]
         twins = targets(names, [tuple(t.shape) for t in self.tensors], self.trainable - alive)
@@ -94,6 +90,15 @@ class _Passes:
         tests = [step for step in self._exits(run, tests=True) if flow.sources(step) - flow.alive]
         flow.come_back(returning(self.program, self.guard, run, tests))
         return flow, always
+
+    def _without_derivative(self, run: Run, crossings: Crossings) -> tuple[set[int], set[int]]:
+        """The steps whose derivative is 0 whatever goes in, and those where it is as good as 0 here."""
+        steps = run.record.steps
+        little = {n for n, crossing in crossings.steps.items() if steps[n].unary and _lets_little_through(crossing)}
+        elsewhere = derivative_elsewhere(self.program, self.guard, little)
+        always = {n for n, ratio in elsewhere.items() if ratio == 0}
+        here = little - always
+        return always, {n for n in here if _lets_little_through(crossings.steps[n], elsewhere.get(n, 0.0))}
 
     def _exits(self, run: Run, tests: bool) -> list[Step]:
         exits = [step for step in run.record.steps if step.exits and (step.name in words.TESTS) == tests]
@@ -131,8 +136,10 @@ class _Passes:
             found = first_not_finite(self.program, self.guard)
             return (found[0], "value", found[1]) if found else (None, "value", "nan")
         bad = [grad for grad in grads if grad is not None and not bool(torch.isfinite(grad).all())]
-        if not bad:
-            return None
+        return self._spoilt(run, bad) if bad else None
+
+    def _spoilt(self, run: Run, bad: list[torch.Tensor]) -> tuple[Step | None, str, str]:
+        # Without random derivatives: an infinity may come of the one that there is, and of no other.
         crossings = self._back(run, renew=False)
         step = run.record.steps[crossings.first_spoilt] if crossings.first_spoilt >= 0 else None
         return step, "derivative", "nan" if any(bool(grad.isnan().any()) for grad in bad) else "inf"

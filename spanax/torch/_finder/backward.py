@@ -31,8 +31,10 @@ def gradients(run: Run, tensors: Sequence[torch.Tensor]) -> tuple[list[torch.Ten
 
 @dataclass
 class Crossing:
-    """What was seen of one step: did a derivative come in from behind, and by which ways did one go out at the front? Ways are named
-    by the step, or the leaf, that they lead to."""
+    """What was seen of one step: did a derivative come in from behind, and by which ways did one go out at the front?
+
+    Ways are named by the step, or the leaf, that they lead to.
+    """
 
     entered: bool = False
     open: set[Any] = field(default_factory=set)
@@ -57,8 +59,8 @@ class Backward:
     nodes of autograd's graph see what comes in and goes out.
     """
 
-    def __init__(self, record: Record, leaves: dict[int, int], faint: bool = True):
-        self._record, self._leaves, self._faint = record, leaves, faint
+    def __init__(self, record: Record, leaves: dict[int, int]):
+        self._record, self._leaves = record, leaves
         self.found = Crossings({})
         self._generator: dict[torch.device, torch.Generator] = {}
         self._last = -1
@@ -75,14 +77,17 @@ class Backward:
         cotangents = [self._random(root) if renew else torch.ones_like(root) for root in roots]
         try:
             self._pull(roots, wanted, cotangents)
-            for _ in range(_ROUNDS):
-                ends, self._ends = self._ends, {}
-                if ends and renew:
-                    self._pull([GradientEdge(*end) for end in ends], wanted, list(ends.values()))
+            self._go_on(wanted)
         finally:
             for handle in handles:
                 handle.remove()
         return self.found
+
+    def _go_on(self, wanted: Sequence[torch.Tensor]) -> None:
+        for _ in range(_ROUNDS):
+            ends, self._ends = self._ends, {}
+            if ends:
+                self._pull([GradientEdge(*end) for end in ends], wanted, list(ends.values()))
 
     def _pull(self, roots: Sequence, wanted: Sequence[torch.Tensor], cotangents: Sequence[torch.Tensor]) -> None:
         try:
@@ -126,26 +131,28 @@ class Backward:
         crossing = self.found.steps.setdefault(step, Crossing())
         crossing.entered = True
         self._look_for_nan(crossing, step, grad_inputs, grad_outputs)
-        new = list(grad_inputs)
-        changed = False
-        for number, ((following, slot), grad) in enumerate(zip(node.next_functions, grad_inputs, strict=False)):
-            way = self._step_of(following)
-            if following is None or way == step:
+        new = dict(enumerate(grad_inputs))
+        for number, (edge, grad) in enumerate(zip(node.next_functions, grad_inputs, strict=False)):
+            way = self._step_of(edge[0])
+            if edge[0] is None or way == step:
                 continue
-            if grad is not None and not is_zero([grad]):
+            if is_zero([grad]):
+                if grad is None or grad.numel():
+                    crossing.shut.add(way)
+                    new[number] = self._anew(edge, grad)
+            else:
                 crossing.open.add(way)
-                if self._faint:
-                    crossing.faint = min(crossing.faint, _ratio(grad, grad_outputs))
-                continue
-            if grad is not None and not grad.numel():
-                continue
-            crossing.shut.add(way)
-            if self._renew and grad is not None:
-                new[number], changed = self._random(grad), True
-            elif self._renew and (like := _form(following, slot)) is not None:
-                # Autograd does not let a hook put something in the place of nothing: it is gone on from in a pass of its own.
-                self._ends[following, slot] = self._random(like)
-        return tuple(new) if changed else None
+                crossing.faint = min(crossing.faint, _ratio(grad, grad_outputs))
+        return tuple(new.values()) if self._renew else None
+
+    def _anew(self, edge: tuple[Any, int], grad: torch.Tensor | None) -> torch.Tensor | None:
+        """A random derivative in the place of one that is 0 or missing."""
+        if grad is not None:
+            return self._random(grad)
+        # Autograd does not let a hook put something in the place of nothing: it is gone on from in a pass of its own.
+        if self._renew and (like := _form(*edge)) is not None:
+            self._ends[edge] = self._random(like)
+        return None
 
     def _look_for_nan(self, crossing: Crossing, step: int, grad_inputs: Sequence, grad_outputs: Sequence) -> None:
         if not self._renew and self.found.first_spoilt < 0 and _is_finite(grad_outputs) and not _is_finite(grad_inputs):

@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import torch
 
-from ...gaps.report import Gap, GapReport, NotFinite, Verdict
+from ...gaps.report import ALARMING, Gap, GapReport, NotFinite, Verdict
 from . import remedies, words
 from .analysis import Analysis
 from .flow import Cut
 from .places import Place
 from .program import Program
-from .record import Step
 from .recorder import INFERENCE
 
 
@@ -27,22 +26,22 @@ class _Description:
         self.names = [source.name for source in program.sources]
         self.trainable = [n for n, source in enumerate(program.sources) if source.trainable]
         self.starved = [n for n in self.trainable if n not in analysis.flow.alive]
+        values = analysis.run.record.values
+        self.reaching = {values[n].source for n in analysis.flow.any}
 
     def report(self, optimizer: torch.optim.Optimizer | None) -> GapReport:
         gaps = [self._gap(cut) for cut in self._of_one_block()]
         gaps += self._raised() + self._frozen() + self._left_out(optimizer)
-        per_leaf = self._verdicts(gaps)
-        gaps += self._unused(per_leaf)
+        gaps += self._unheard(gaps) + self._unused()
+        per_leaf: dict[str, Verdict] = {self.names[n]: self._verdict(n, gaps) for n in self.trainable}
         return GapReport(
-            verdict=_overall(list(per_leaf.values()), gaps),
+            verdict=_overall(list(per_leaf.values())),
             per_leaf=per_leaf,
             gaps=tuple(_merged(gaps)),
             bridged=(),
             checked=not self.found.run.loss.is_meta,
             function=self.program.name,
-            flat=tuple(
-                self.names[n] for n in self.starved if self.found.grads[n] == "zero" and not self._is_cut(n, gaps)
-            ),
+            flat=self._flat(per_leaf),
             not_finite=self._not_finite(),
             starved=tuple(self.names[n] for n in self.starved),
         )
@@ -117,35 +116,35 @@ class _Description:
             )
         ]
 
-    def _unused(self, per_leaf: dict[str, Verdict]) -> list[Gap]:
-        unused = tuple(name for name, verdict in per_leaf.items() if verdict == "independent")
+    def _unheard(self, gaps: Sequence[Gap]) -> list[Gap]:
+        """Parameters that reach the loss and get no gradient, though no operation that was heard cuts it."""
+        named = {name for gap in gaps for name in gap.leaf}
+        lost = tuple(self.names[n] for n in self.starved if n in self.reaching and self.found.grads[n] == "none")
+        lost = tuple(name for name in lost if name not in named)
+        return [_described("operation that was not heard", Place("", 0), "zero", "value", lost, "")] if lost else []
+
+    def _unused(self) -> list[Gap]:
+        unused = tuple(self.names[n] for n in self.starved if n not in self.reaching)
         return [_described("unused parameter", Place("", 0), "unused", "value", unused, "")] if unused else []
 
     # -- verdicts
 
-    def _is_cut(self, leaf: int, gaps: Sequence[Gap]) -> bool:
-        return any(self.names[leaf] in gap.leaf for gap in gaps if gap.kind in ("zero", "no-rule", "saturated"))
+    def _verdict(self, number: int, gaps: Sequence[Gap]) -> Verdict:
+        kinds = {gap.kind for gap in gaps if self.names[number] in gap.leaf}
+        alarming = bool(kinds & ALARMING)
+        if number in self.starved and alarming:
+            return "dead"
+        # Not of use, or of none but to a target: it gets no gradient, and needs none.
+        if number in self.starved and self.found.grads[number] == "none":
+            return "independent"
+        if alarming:
+            return "partial"
+        return "piecewise" if "piecewise" in kinds else "alive"
 
-    def _verdicts(self, gaps: Sequence[Gap]) -> dict[str, Verdict]:
-        flow = self.found.flow
-        reaching = {flow.record.values[n].source for n in flow.any}
-        verdicts: dict[str, Verdict] = {}
-        for number in self.trainable:
-            name = self.names[number]
-            mine = [gap for gap in gaps if name in gap.leaf]
-            if number not in reaching and not mine:
-                verdicts[name] = "independent"
-            elif number in self.starved and not (
-                number in self.found.asleep or (self.found.grads[number] == "zero" and not self._is_cut(number, gaps))
-            ):
-                verdicts[name] = (
-                    "dead" if any(gap.kind in ("zero", "no-rule", "saturated") for gap in mine) else "independent"
-                )
-            elif any(gap.kind in ("zero", "no-rule") for gap in mine):
-                verdicts[name] = "partial"
-            else:
-                verdicts[name] = "piecewise" if any(gap.kind == "piecewise" for gap in mine) else "alive"
-        return verdicts
+    def _flat(self, per_leaf: dict[str, Verdict]) -> tuple[str, ...]:
+        """With a gradient of 0 here and nearby that no operation has for its own."""
+        zero = [n for n in self.starved if self.found.grads[n] == "zero" and n not in self.found.asleep]
+        return tuple(self.names[n] for n in zero if per_leaf[self.names[n]] != "dead")
 
     def _not_finite(self) -> NotFinite | None:
         if self.found.not_finite is None:
@@ -174,7 +173,7 @@ def _merged(gaps: Sequence[Gap]) -> list[Gap]:
     return list(merged.values())
 
 
-def _overall(verdicts: Sequence[Verdict], gaps: Sequence[Gap]) -> Verdict:
+def _overall(verdicts: Sequence[Verdict]) -> Verdict:
     kinds = set(verdicts) - {"independent"}
     if not kinds:
         return "independent"

@@ -71,17 +71,19 @@ class Flow:
     def _reaching(self, takes, without: frozenset[int] = frozenset()) -> set[int]:
         """The values that the loss depends on, by uses that `takes` says yes to, and not through the steps `without`."""
         steps, values = self.record.steps, self.record.values
+
+        def uses_of(step: int) -> list[int]:
+            return [use.value for use in steps[step].uses if takes(use)] if step >= 0 and step not in without else []
+
         front = [self._loss] if self._loss >= 0 else []
-        front += [use.value for number in self.returning - without for use in steps[number].uses if takes(use)]
+        for number in self.returning:
+            front += uses_of(number)
         seen: set[int] = set()
         while front:
             number = front.pop()
-            if number in seen:
-                continue
-            seen.add(number)
-            step = values[number].step
-            if step >= 0 and step not in without:
-                front += [use.value for use in steps[step].uses if takes(use)]
+            if number not in seen:
+                seen.add(number)
+                front += uses_of(values[number].step)
         return seen
 
     def passes(self, step: Step, use: Use) -> bool:
@@ -119,32 +121,29 @@ class Flow:
         found = [cut for step in self.record.steps if (cut := self._cut(step)) is not None]
         explicit = [cut for cut in found if is_explicit(cut.step)]
         for cut in explicit:
-            cut.verdict = self._judge(cut, explicit=True)
+            cut.verdict = self._judge(cut, is_meant=True)
         # What only goes into cuts that are meant would have no derivative anyway.
         meant = frozenset(cut.step.number for cut in explicit if cut.verdict != "zero")
         beside = self._reaching(lambda use: True, meant)
         for cut in found:
-            if cut not in explicit:
-                cut.verdict = self._judge(
-                    cut, explicit=not any(n in beside for n in cut.step.made) and cut.step.number not in self.returning
-                )
+            if not is_explicit(cut.step):
+                step = cut.step
+                only = step.number not in self.returning and beside.isdisjoint(step.made)
+                cut.verdict = self._judge(cut, is_meant=only)
         return found
 
     def _cut(self, step: Step) -> Cut | None:
-        entering = [use.value for use in step.uses if use.live]
-        killed = False
-        if not step.cut:
-            crossing = self.crossings.steps.get(step.number)
-            if crossing is None or not crossing.entered:
-                return None
-            entering = [use.value for use in step.uses if use.live and not self.passes(step, use)]
-            killed = bool(entering)
-        if not entering or not (route := self._route(step)):
-            return None
-        leaves = self._sources(entering)
-        if not leaves:
-            return None
-        return Cut(step, entering, leaves, leaves - self.alive, route, killed=killed)
+        entering = step.enters if step.cut else self._killed(step)
+        route = self._route(step) if entering else ""
+        leaves = self._sources(entering) if route else set()
+        return Cut(step, entering, leaves, leaves - self.alive, route, killed=not step.cut) if leaves else None
+
+    def _killed(self, step: Step) -> list[int]:
+        """The values whose derivative enters a step that autograd goes through, and is 0 there."""
+        crossing = self.crossings.steps.get(step.number)
+        if crossing is None or not crossing.entered:
+            return []
+        return [use.value for use in step.uses if use.live and not self.passes(step, use)]
 
     def _route(self, step: Step) -> str:
         """How the results reach the loss; "" where they do not."""
@@ -178,12 +177,12 @@ class Flow:
 
     # -- what is meant
 
-    def _judge(self, cut: Cut, explicit: bool) -> str:
+    def _judge(self, cut: Cut, is_meant: bool) -> str:
         if cut.starved and not self._is_target(cut):
             return "zero"
         if cut.route != "value":
             return "piecewise"
-        if explicit or cut.step.block >= 0 or self._flows_around(cut):
+        if is_meant or cut.step.block >= 0 or self._flows_around(cut):
             return "intended"
         return "zero"
 
@@ -201,17 +200,18 @@ class Flow:
         return any(values[n].source < 0 for n in around) or not any(values[n].data for n in upstream)
 
     def _is_target(self, cut: Cut) -> bool:
-        """A target or teacher network: under `no_grad`, nothing enters but its own parameters, and nothing that learns comes after."""
+        """Is it a target network: under `no_grad`, nothing enters but its own parameters, and nothing that learns comes after?"""
         return cut.step.block >= 0 and cut.leaves <= self.targets and not self._learns_after(cut.step)
 
     def _learns_after(self, step: Step) -> bool:
         """Does what a step makes go through a layer with parameters on its way to the loss?"""
         values, after = self.record.values, set(step.made)
         for later in self.record.steps[step.number + 1 :]:
-            if any(use.value in after for use in later.uses) and any(n in self.any for n in later.made):
-                after.update(later.made)
-                if any(values[use.value].source in self.trainable - self.targets for use in later.uses):
-                    return True
+            if after.isdisjoint(use.value for use in later.uses) or self.any.isdisjoint(later.made):
+                continue
+            after.update(later.made)
+            if any(values[use.value].source in self.trainable - self.targets for use in later.uses):
+                return True
         return False
 
 

@@ -24,15 +24,13 @@ class Guard:
         self, modules: Sequence[nn.Module], tensors: Iterable[torch.Tensor], generators: Iterable[torch.Generator]
     ):
         self._modules = [m for root in modules for m in root.modules()]
-        self._training = [module.training for module in self._modules]
-        self._tables = [(dict(module._parameters), dict(module._buffers)) for module in self._modules]
-        buffers = {id(b): b for module in self._modules for b in module._buffers.values() if b is not None}
-        kept = {id(t): t for t in [*self._own_tensors(), *tensors]}
-        grads = [t.grad for t in kept.values() if t.is_leaf and t.grad is not None]
-        self._followed = [(t, t.detach(), t.requires_grad, t.grad if t.is_leaf else None) for t in kept.values()]
+        self._tables = [(m.training, dict(m._parameters), dict(m._buffers)) for m in self._modules]
+        kept = list({id(t): t for t in [*self._own_tensors(), *tensors]}.values())
+        self._followed = [(t, t.detach(), t.requires_grad, _grad(t)) for t in kept]
         self._copies: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        self._keys = {storage_key(t): t for t in [*kept.values(), *grads]} | {0: None}
-        for buffer in buffers.values():
+        grads = [grad for _, _, _, grad in self._followed if grad is not None]
+        self._keys = {*map(storage_key, kept), *map(storage_key, grads)}
+        for buffer in self._buffers():
             self._copy(buffer)
         self._generators = [(g, g.get_state()) for g in generators]
         self._random = _random_states()
@@ -40,6 +38,10 @@ class Guard:
     def _own_tensors(self) -> Iterable[torch.Tensor]:
         for module in self._modules:
             yield from (p for p in module._parameters.values() if p is not None)
+        yield from self._buffers()
+
+    def _buffers(self) -> Iterable[torch.Tensor]:
+        for module in self._modules:
             yield from (b for b in module._buffers.values() if b is not None)
 
     def _copy(self, tensor: torch.Tensor) -> None:
@@ -61,7 +63,7 @@ class Guard:
         with torch.no_grad():
             for whole, copy in self._copies.values():
                 whole.copy_(copy)
-        for module, training, (parameters, buffers) in zip(self._modules, self._training, self._tables, strict=True):
+        for module, (training, parameters, buffers) in zip(self._modules, self._tables, strict=True):
             module.training = training
             _put_back(module._parameters, parameters)
             _put_back(module._buffers, buffers)
@@ -75,6 +77,10 @@ class Guard:
         for generator, state in self._generators:
             generator.set_state(state)
         _set_random_states(self._random)
+
+
+def _grad(tensor: torch.Tensor) -> torch.Tensor | None:
+    return tensor.grad if tensor.is_leaf else None  # of others PyTorch warns
 
 
 def _put_back(table: dict[str, Any], was: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def targets(names: Sequence[str], shapes: Sequence[tuple[int, ...]], starved: se
     found: set[int] = set()
     prefixes = {name[: i + 1] for name in names for i, letter in enumerate(name) if letter == "."}
     forms = {prefix: _form(prefix, names, shapes) for prefix in prefixes}
-    for prefix, form in forms.items():
+    for form in forms.values():
         own = set(form.values())
         if own <= starved and any(
             _is_twin(form, other, shapes) and not starved & set(other.values()) for other in forms.values()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -43,7 +42,7 @@ class Run:
 
 
 class Program:
-    """`modules`: those whose parameters and buffers it holds. `sources`: what is differentiated by. `args`: what it is called with.
+    """`modules`: those whose parameters and buffers it holds. `sources`: what is differentiated by.
 
     If there are no parameters at all, the floating-point arguments are what is differentiated by.
     """
@@ -64,7 +63,7 @@ class Program:
         self.name = getattr(program, "__name__", type(program).__name__)
         self.modules = _modules(program, loss, args, kwargs)
         self.args, self.kwargs = args, kwargs
-        self.sources = _parameters(program, self.modules, parameters)
+        self.sources = _parameters(self.modules, parameters)
         if not any(source.trainable for source in self.sources):
             self._follow_arguments()
         self.data = [t for t in tensors_in((self.args, self.kwargs)) if all(t is not s.tensor for s in self.sources)]
@@ -190,25 +189,26 @@ def _of_function(function: Any) -> list[Any]:
     return [*owner, *used.nonlocals.values(), *(v for v in used.globals.values() if isinstance(v, nn.Module))]
 
 
-def _parameters(program: Any, modules: list[nn.Module], given: Mapping[str, torch.Tensor] | None) -> list[Source]:
+def _parameters(modules: list[nn.Module], given: Mapping[str, torch.Tensor] | None) -> list[Source]:
     if given is not None:
-        if wrong := [name for name, t in given.items() if not isinstance(t, torch.Tensor)]:
-            raise SpanaxError(
-                f"parameters: {', '.join(map(str, wrong))}: not a tensor", "parameters=dict(model.named_parameters())"
-            )
-        # Plain tensors are to be differentiated by, unless others among them say that they are: these are frozen.
-        none = not any(tensor.requires_grad for tensor in given.values())
-        return [
-            Source(str(name), t, t.requires_grad or (none and is_float(t) and t.is_leaf)) for name, t in given.items()
-        ]
-    single = len(modules) == 1
-    names = [""] if single else [f"{type(module).__name__}." for module in modules]
-    sources = [
+        return _given(given)
+    # The names are those of `named_parameters` where there is one module.
+    prefixes = [""] if len(modules) == 1 else [f"{type(module).__name__}." for module in modules]
+    return [
         Source(prefix + name, parameter, parameter.requires_grad)
-        for prefix, module in zip(names, modules, strict=True)
+        for prefix, module in zip(prefixes, modules, strict=True)
         for name, parameter in module.named_parameters()
     ]
-    return sources
+
+
+def _given(parameters: Mapping[str, torch.Tensor]) -> list[Source]:
+    if wrong := [str(name) for name, t in parameters.items() if not isinstance(t, torch.Tensor)]:
+        raise SpanaxError(f"parameters: {', '.join(wrong)}: not a tensor", "parameters=dict(model.named_parameters())")
+    # Plain tensors are to be differentiated by, unless others among them say that they are: these are frozen.
+    none = not any(tensor.requires_grad for tensor in parameters.values())
+    return [
+        Source(str(name), t, t.requires_grad or (none and is_float(t) and t.is_leaf)) for name, t in parameters.items()
+    ]
 
 
 def _argument_names(program: Any, args: tuple, kwargs: dict) -> list[str]:

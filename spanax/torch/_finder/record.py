@@ -34,7 +34,7 @@ class Use(NamedTuple):
 
 @dataclass(slots=True)
 class Step:
-    """One operation. `block`: the place where autograd was switched off, if it was; `exits`: does its result leave to the host?"""
+    """One operation. `block`: which switching off of autograd it is under; `exits`: does its result leave to the host?"""
 
     number: int
     name: str
@@ -90,7 +90,7 @@ class Record:
     # step are this step's, whatever it consists of.
 
     def owns_up_to(self, sequence: int, step: int) -> None:
-        if not self._highest or sequence > self._highest[-1]:
+        if sequence >= 0 and (not self._highest or sequence > self._highest[-1]):
             self._highest.append(sequence)
             self._owners.append(step)
 

@@ -67,18 +67,18 @@ class Recorder(TorchFunctionMode):
 
     def _heard_nothing(self, tensor: torch.Tensor) -> int:
         """A tensor that came of no operation heard, as of compiled code: what autograd knows of it."""
-        node = tensor.grad_fn
-        assert node is not None
+        node: Any = tensor.grad_fn
         custom = _is_custom(node)
         step = self.record.add_step(node.name(), line_of(node._forward_cls.forward) if custom else Place("", 0))
-        seen, front = set(), [node]
+        seen: dict[int, Any] = {}  # holds on to the nodes, so that no number is used again
+        front = [node]
         while front:
             node = front.pop()
             if node is None or id(node) in seen:
                 continue
-            seen.add(id(node))
+            seen[id(node)] = node
             if (number := self._of_node(node, step)) is None:
-                front.extend(following for following, _ in node.next_functions)
+                front += [following for following, _ in node.next_functions]
             elif number >= 0:
                 step.uses.append(Use(number, True, "value"))
         data, params = self.record.depends(step)
@@ -143,16 +143,13 @@ class Recorder(TorchFunctionMode):
     def _step(self, func: Callable, name: str, args: tuple, kwargs: dict, inputs: list, uses: list[Use]) -> Any:
         where = site(self.outermost)
         step = self._inside_custom(where, uses) or self._new_step(name, where, uses)
-        before = [(version(tensor), tensor.requires_grad) for tensor in inputs]
+        before = [_state(tensor) for tensor in inputs]
         result = self.intervene(step, func, args, kwargs) if self.intervene else func(*args, **kwargs)
-        # Written to, or no longer followed by autograd.
-        now = [(version(tensor), tensor.requires_grad) for tensor in inputs]
         result = _without_rule(step, result)
-        written = [t for t, was, new in zip(inputs, before, now, strict=True) if was[0] != new[0] or was[1] > new[1]]
-        self._note_writes(step, written)
-        outputs = [t for t in tensors_in(result) if all(t is not old for old in inputs)]
-        outputs += written
-        self._note_results(step, result, outputs, inputs)
+        written = [tensor for tensor, was in zip(inputs, before, strict=True) if _is_another(was, _state(tensor))]
+        self._note_writes(written)
+        made = [t for t in tensors_in(result) if all(t is not old for old in inputs)]
+        self._note_results(step, made + written, inputs)
         return result
 
     def _new_step(self, name: str, where: Site, uses: list[Use]) -> Step:
@@ -184,34 +181,42 @@ class Recorder(TorchFunctionMode):
         step.uses += [use for use in uses if use.value not in step.made and use not in step.uses]
         return step
 
-    def _note_writes(self, step: Step, written: list[torch.Tensor]) -> None:
+    def _note_writes(self, written: list[torch.Tensor]) -> None:
         for tensor in written:
-            if key := storage_key(tensor):
-                if key not in self._written:
-                    self._storages.append(StorageWeakRef(tensor.untyped_storage()))
-                self._written.setdefault(key, [])
+            if (key := storage_key(tensor)) and key not in self._written:
+                self._written[key] = []
+                self._storages.append(StorageWeakRef(tensor.untyped_storage()))
 
-    def _note_results(self, step: Step, result: Any, outputs: list[torch.Tensor], inputs: list[torch.Tensor]) -> None:
-        data, params = self.record.depends(step)
-        highest = -1
-        enters = any(use.live for use in step.uses)
-        for tensor in outputs:
-            value = self.record.add_value(step.number, data=data, params=params, floating=is_float(tensor))
-            step.made.append(value.number)
-            self._bind(tensor, value.number)
-            if (key := storage_key(tensor)) in self._written:
-                self._written[key].append(value.number)
-            if enters and not is_live(tensor) and not step.custom:
-                step.lost.append(value.number)
-                step.dtype = step.dtype or tensor.dtype
-            highest = max(highest, _sequence(tensor))
-        step.cut = bool(step.lost) or step.raises or (enters and step.exits)
+    def _note_results(self, step: Step, outputs: list[torch.Tensor], inputs: list[torch.Tensor]) -> None:
+        numbers = [self._note_result(step, tensor) for tensor in outputs]
+        if step.enters:
+            lost = [] if step.custom else [k for k, tensor in enumerate(outputs) if not is_live(tensor)]
+            step.lost += [numbers[k] for k in lost]
+            step.dtype = outputs[lost[0]].dtype if lost else None
+            step.cut = bool(lost) or step.raises or step.exits
         if step.cut:
             # Its derivative ends here: what comes before is judged by one that begins here.
             self.ends += [t for t in inputs if t.requires_grad and t.grad_fn is not None]
-        if highest >= 0:
-            self.record.owns_up_to(highest, step.number)
+        self.record.owns_up_to(max(map(_sequence, outputs), default=-1), step.number)
         step.unary = _is_unary(inputs, outputs)
+
+    def _note_result(self, step: Step, tensor: torch.Tensor) -> int:
+        data, params = self.record.depends(step)
+        value = self.record.add_value(step.number, data=data, params=params, floating=is_float(tensor))
+        step.made.append(value.number)
+        self._bind(tensor, value.number)
+        if self._written and (key := storage_key(tensor)) in self._written:
+            self._written[key].append(value.number)
+        return value.number
+
+
+def _state(tensor: torch.Tensor) -> tuple[int, bool]:
+    return version(tensor), tensor.requires_grad
+
+
+def _is_another(was: tuple[int, bool], now: tuple[int, bool]) -> bool:
+    """Was a tensor written to, or is it no longer followed by autograd?"""
+    return was[0] != now[0] or was[1] > now[1]
 
 
 def _without_rule(step: Step, result: Any) -> Any:

@@ -33,7 +33,7 @@ def is_live(tensor: torch.Tensor) -> bool:
 
 
 def unwrapped(tensor: torch.Tensor) -> torch.Tensor:
-    wrappers = torch._C._functorch
+    wrappers: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
     while wrappers.is_functorch_wrapped_tensor(tensor):
         tensor = wrappers.get_unwrapped(tensor)
     return tensor

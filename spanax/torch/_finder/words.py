@@ -21,9 +21,9 @@ TESTS = frozenset("__bool__ __contains__ is_nonzero equal allclose _is_all_true 
 _TAKES_FORM = frozenset("type_as expand_as view_as reshape_as to".split())
 _INDEXING = frozenset(
     """
-    __getitem__ __setitem__ gather index_select take take_along_dim embedding embedding_bag scatter scatter_ scatter_add scatter_add_
-    scatter_reduce scatter_reduce_ index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put index_put_ index_reduce
-    nll_loss cross_entropy repeat_interleave split tensor_split narrow roll
+    __getitem__ __setitem__ gather index_select take take_along_dim embedding embedding_bag scatter scatter_ scatter_add
+    scatter_add_ scatter_reduce scatter_reduce_ index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put
+    index_put_ index_reduce nll_loss cross_entropy repeat_interleave split tensor_split narrow roll
     """.split()
 )
 _COMPARISONS = frozenset(
@@ -38,7 +38,6 @@ _DRAWS = {
 }
 _CASTS = frozenset("to type long int short bool char byte type_as __long__ _to_copy".split())
 _PROPERTIES_WITH_VALUES = frozenset("data T mT H mH real imag".split())
-_ITEM_ASSIGNMENT = "__setitem__"
 
 
 @functools.lru_cache(maxsize=4096)
@@ -93,7 +92,7 @@ def is_write(name: str, kwargs: dict[str, Any]) -> bool:
     return (
         in_place
         or augmented
-        or name in (_ITEM_ASSIGNMENT, "data.set")
+        or name in ("__setitem__", "data.set")
         or kwargs.get("out") is not None
         or _renorms(name, kwargs)
     )
@@ -112,28 +111,34 @@ def role(tensor: torch.Tensor, name: str, beside_float: bool) -> str:
     return "value"
 
 
+# In the words of a user, where a function's own name is not one.
+_PLAIN = {
+    "__setitem__": "assignment to elements",
+    "requires_grad_": "requires_grad_(False)",
+    "requires_grad.set": "requires_grad = False",
+    "__float__": "float",
+    "__int__": "int",
+    "__bool__": "bool",
+    "__index__": "index",
+    "__array__": "numpy",
+    "__contains__": "in",
+    "data.get": ".data",
+    "data.set": ".data",
+}
+
+
 def operation(name: str, draw: str, dtype: torch.dtype | None) -> str:
     """What a user calls it, in the words of `find_gaps`. `dtype`: of the result that has no derivative."""
-    if draw:
-        return f"{draw} draw"
-    bare = name.removesuffix(".get").removesuffix("_") if not name.startswith("__") else name
-    if bare in _DRAWS:
-        return f"{_DRAWS[bare]} draw"
-    if name in _COMPARISONS or bare in _COMPARISONS:
-        return "comparison"
+    bare = name.removesuffix(".get")
+    if not name.startswith("__"):
+        bare = bare.removesuffix("_")
+    if draw or bare in _DRAWS:
+        return f"{draw or _DRAWS[bare]} draw"
     if bare in _CASTS and dtype is not None and not dtype.is_floating_point:
         return f"cast to {str(dtype).removeprefix('torch.')}"
-    plain = {
-        _ITEM_ASSIGNMENT: "assignment to elements",
-        "requires_grad": "requires_grad_(False)",
-        "requires_grad.set": "requires_grad = False",
-        "__float__": "float",
-        "__int__": "int",
-        "__bool__": "bool",
-        "__index__": "index",
-        "__array__": "numpy",
-        "data": ".data",
-    }
-    if bare in plain or name in plain:
-        return plain.get(name) or plain[bare]
-    return name.strip("_") if name.startswith("__") else (name if name.endswith("_") else bare)
+    return "comparison" if bare in _COMPARISONS else _in_words(name)
+
+
+def _in_words(name: str) -> str:
+    # `round_` is not `round` to who wrote it, and `__rtruediv__` is a division.
+    return _PLAIN.get(name) or (name.strip("_") if name.startswith("__") else name.removesuffix(".get"))
