@@ -19,7 +19,7 @@ from .guard import Guard
 from .modules import Calls
 from .record import Record
 from .recorder import Intervention, Recorder
-from .tensors import floats, is_float, tensors_in
+from .tensors import floats, is_float, is_live, tensors_in
 
 
 class Source(NamedTuple):
@@ -138,7 +138,10 @@ def _eagerly() -> Iterator[None]:
     """Compiled parts run as they are written, and what is checkpointed runs at once: else nothing in them would be heard."""
 
     def run_at_once(function: Callable, preserve_rng_state: bool, *args: Any) -> Any:
-        return function(*args)
+        # As the checkpoint itself: it gives no derivative, not even to weights, unless one of its arguments takes one.
+        takes = any(is_live(tensor) for tensor in tensors_in(args))
+        with contextlib.nullcontext() if takes else torch.no_grad():
+            return function(*args)
 
     # The class is looked up at each call.
     kind: Any = checkpoint.CheckpointFunction

@@ -17,7 +17,7 @@ from . import words
 from .guard import Guard
 from .places import Place, Site, is_library, line_of, site
 from .record import Record, Step, Use
-from .tensors import floats, is_float, is_live, storage_key, tensors_in, unwrapped, version
+from .tensors import floats, is_float, is_followed, is_live, storage_key, tensors_in, unwrapped, version
 
 INFERENCE = -1  # stands for the line of a block of inference mode
 # What a later run does in the place of an operation: (step, function, its args, its kwargs) -> the result.
@@ -112,9 +112,10 @@ class Recorder(TorchFunctionMode):
         name = words.name_of(func)
         if name == "_set_grad_enabled":
             return self._switch(func, args)
+        kwargs = words.kept_graph(name, args, kwargs)  # the finder goes back through it as well
         if words.gives_no_values(name):
             return func(*args, **kwargs)
-        inputs = list(tensors_in(args[:1] if words.first_only(name) else (args, kwargs)))
+        inputs = list(tensors_in(words.with_values(name, args, kwargs)))
         if words.is_write(name, kwargs):
             self.guard.before_write(inputs)
         uses = self._uses(inputs, name)
@@ -136,6 +137,8 @@ class Recorder(TorchFunctionMode):
             number = self.value_of(tensor)
             role, live = "", is_live(tensor)
             for value in self._with_writes(tensor, number):
+                if not is_followed(tensor):
+                    self._lose(value)
                 role = role or words.role(tensor, name, any(is_float(t) for t in inputs if t is not tensor))
                 uses.setdefault((value, live), Use(value, live and self.record.values[value].floating, role))
         return list(uses.values())
@@ -145,6 +148,16 @@ class Recorder(TorchFunctionMode):
         if self._written and (key := storage_key(tensor)):
             found += [value for value in self._written.get(key, ()) if value > number]
         return found
+
+    def _lose(self, value: int) -> None:
+        """A tensor holds it without a derivative: by memory that it shares, or since its function says that it has none."""
+        maker = self.record.values[value].step
+        step = self.record.steps[maker] if maker >= 0 else None
+        if step is None or (self._custom is not None and step is self._custom[1]):
+            return
+        if step.enters and value not in step.lost:
+            step.lost.append(value)
+            step.cut = True
 
     def _step(self, func: Callable, name: str, args: tuple, kwargs: dict, inputs: list, uses: list[Use]) -> Any:
         where = site(self.outermost)
@@ -196,7 +209,7 @@ class Recorder(TorchFunctionMode):
     def _note_results(self, step: Step, outputs: list[torch.Tensor], inputs: list[torch.Tensor]) -> None:
         numbers = [self._note_result(step, tensor) for tensor in outputs]
         if step.enters:
-            lost = [] if step.custom else [k for k, tensor in enumerate(outputs) if not is_live(tensor)]
+            lost = [] if step.custom else [k for k, tensor in enumerate(outputs) if not is_followed(tensor)]
             step.lost += [numbers[k] for k in lost]
             step.dtype = outputs[lost[0]].dtype if lost else None
             step.cut = bool(lost) or step.raises or step.exits

@@ -32,6 +32,14 @@ def is_live(tensor: torch.Tensor) -> bool:
     return inner is not tensor and inner.requires_grad
 
 
+def is_followed(tensor: torch.Tensor) -> bool:
+    """Does autograd follow it to what it was made of? A leaf, such as a new `nn.Parameter`, is where that ends."""
+    if not is_live(tensor):
+        return False
+    inner = unwrapped(tensor)
+    return inner.grad_fn is not None or tensor.grad_fn is not None
+
+
 def unwrapped(tensor: torch.Tensor) -> torch.Tensor:
     wrappers: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
     while wrappers.is_functorch_wrapped_tensor(tensor):

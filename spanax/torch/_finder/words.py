@@ -61,14 +61,10 @@ def name_of(func: Callable) -> str:
 
 
 def gives_no_values(name: str) -> bool:
-    """Is its result about a tensor's form, or new, and not made of its values?"""
+    """Is its result about a tensor's form, and not made of its values?"""
     if name.endswith(".get"):
         return name[:-4] not in _PROPERTIES_WITH_VALUES
-    return (
-        name.endswith("_like")
-        or name.startswith(("new_", "is_", "__repr", "__format", "__str", "__len"))
-        or name in _FORM
-    )
+    return name.startswith(("is_", "__repr", "__format", "__str", "__len")) or name in _FORM
 
 
 _FORM = frozenset(
@@ -90,8 +86,23 @@ def selects(name: str) -> bool:
     return name in _SELECTING
 
 
-def first_only(name: str) -> bool:
-    return name in _TAKES_FORM
+def with_values(name: str, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """Those of its arguments whose values go into the result."""
+    if name in _TAKES_FORM:
+        return args[:1]
+    if name.endswith("_like") or name.startswith("new_"):  # `x.new_tensor(y)` is made of y
+        return args[1:], {key: value for key, value in kwargs.items() if key != "input"}
+    return args, kwargs
+
+
+_GOES_BACK = {"grad": 3, "backward": 2}  # how many arguments come before `retain_graph`
+
+
+def kept_graph(name: str, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments with which the program's own way back leaves its graph as it is."""
+    if len(args) <= _GOES_BACK.get(name, -1):
+        return {**kwargs, "retain_graph": True}
+    return kwargs
 
 
 def is_write(name: str, kwargs: dict[str, Any]) -> bool:
