@@ -13,3 +13,7 @@ except ModuleNotFoundError as error:
     raise SpanaxError("spanax.torch needs PyTorch", *installing("torch"), where="") from error
 
 del _torch
+
+from .gumbel_softmax import gumbel_softmax as gumbel_softmax
+from .reinmax import reinmax as reinmax
+from .straight_through import straight_through as straight_through
