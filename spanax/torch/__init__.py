@@ -18,3 +18,4 @@ from .gumbel_softmax import gumbel_softmax as gumbel_softmax
 from .reinmax import reinmax as reinmax
 from .straight_through import straight_through as straight_through
 from .surrogate_loss import surrogate_loss as surrogate_loss
+from .sample import Sample as Sample, sample as sample

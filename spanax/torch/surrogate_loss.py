@@ -116,7 +116,10 @@ def _baseline(baseline: Any, togo: Tensor, alive: Tensor | None, log_probs: Tens
         return float(baseline)
     if not isinstance(baseline, Tensor):
         raise SpanaxError(
-            f"surrogate_loss(baseline={baseline!r})", '"leave-one-out"', "None, for none", "a number, or a tensor of values"
+            f"surrogate_loss(baseline={baseline!r})",
+            '"leave-one-out"',
+            "None, for none",
+            "a number, or a tensor of values",
         )
     fits = [(), log_probs.shape, log_probs.shape[1:]]
     if baseline.shape not in fits or baseline.device != log_probs.device:

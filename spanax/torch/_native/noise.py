@@ -22,4 +22,3 @@ def logistic(like: torch.Tensor, generator: torch.Generator | None) -> torch.Ten
     """The difference of two Gumbel variables."""
     u = uniform(like, generator)
     return torch.log(u) - torch.log1p(-u)
-
