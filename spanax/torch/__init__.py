@@ -14,8 +14,8 @@ except ModuleNotFoundError as error:
 
 del _torch
 
-from .gumbel_softmax import gumbel_softmax as gumbel_softmax
-from .reinmax import reinmax as reinmax
-from .straight_through import straight_through as straight_through
-from .surrogate_loss import surrogate_loss as surrogate_loss
-from .sample import Sample as Sample, sample as sample
+from .gumbel_softmax import gumbel_softmax as gumbel_softmax  # noqa: E402
+from .reinmax import reinmax as reinmax  # noqa: E402
+from .sample import Sample as Sample, sample as sample  # noqa: E402
+from .straight_through import straight_through as straight_through  # noqa: E402
+from .surrogate_loss import surrogate_loss as surrogate_loss  # noqa: E402

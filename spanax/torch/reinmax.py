@@ -33,7 +33,8 @@ def reinmax(
     First derivatives only: a second one raises. Recommended among the biased bridges with hard draws.
 
     No value and no derivative is NaN or infinite unless a logit is NaN. A category with logit -inf is never drawn and has
-    derivative 0; where all are -inf all weights are 0; where some are +inf the draw is among those. Half precision is computed in float32.
+    derivative 0; where all are -inf all weights are 0; where some are +inf the draw is among those. Half precision is computed in
+    float32.
 
     **Arguments:**
 
@@ -62,7 +63,7 @@ def reinmax(
     0.15
     """
     logits = check_float("reinmax(logits", logits)
-    temperature = check_positive("reinmax(temperature", temperature)
+    check_positive("reinmax(temperature", temperature)
     if isinstance(temperature, Tensor) and temperature.requires_grad:
         raise SpanaxError("reinmax: nothing is known of the derivative with respect to the temperature", "detach() it")
     dim = check_dim("reinmax(dim", dim, logits)

@@ -18,8 +18,8 @@ LEAVE_ONE_OUT = "leave-one-out"
 
 
 def surrogate_loss(
-    cost: Float[Tensor, "S *T"],
-    log_probs: Float[Tensor, "S *T"],
+    cost: Float[Tensor, "*shape"],
+    log_probs: Float[Tensor, "*shape"],
     baseline: str | float | Float[Tensor, "*b"] | None = LEAVE_ONE_OUT,
     mask: Bool[Tensor, "S T"] | None = None,
 ) -> Float[Tensor, ""]:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import (
     Bernoulli,
     Categorical,
@@ -18,6 +17,7 @@ from torch.distributions import (
     constraints,
 )
 
+from ..._checks import is_number
 from ..._errors import SpanaxError
 from ...bridges import GumbelSoftmax, ReinMax, StraightThrough
 from ..gumbel_softmax import gumbel_softmax
@@ -67,29 +67,36 @@ def _bernoulli(base: Bernoulli, via: Any, shape: Shape, generator: Generator) ->
     if isinstance(via, StraightThrough):
         mean = _sigmoid(base.logits) if "probs" not in vars(base) else base.probs
         return straight_through(_drawn(lambda: base.sample(shape), generator), mean.expand(shape + mean.shape))
-    logits = base.logits.expand(shape + base.batch_shape)
+    logits, temperature = base.logits.expand(shape + base.batch_shape), _temperature(via)
     if isinstance(via, GumbelSoftmax):
-        soft = _sigmoid((logits + logistic(logits, generator)) / via.temperature)
+        soft = _sigmoid((logits + logistic(logits, generator)) / temperature)
         return straight_through((soft > 0.5).to(soft.dtype), soft) if via.hard else soft
     # Of the two categories it is the first that has the logit: q_0 q_1 is then a product, and 1 - q_1 is nowhere rounded.
     both = torch.stack([-logits, torch.zeros_like(logits)], -1)
-    return reinmax(both, via.temperature, generator=generator)[..., 1]
+    return reinmax(both, temperature, generator=generator)[..., 1]
 
 
 def _categorical(base: Any, via: Any, shape: Shape, generator: Generator) -> Tensor:
     if isinstance(via, StraightThrough):
         z = _drawn(lambda: base.sample(shape), generator)
-        z = F.one_hot(z, base.probs.shape[-1]).to(base.probs.dtype) if isinstance(base, Categorical) else z
+        z = nn.functional.one_hot(z, base.probs.shape[-1]).to(base.probs.dtype) if isinstance(base, Categorical) else z
         return straight_through(z, base.probs.expand(z.shape))
-    logits = base.logits.expand(shape + base.logits.shape)
+    logits, temperature = base.logits.expand(shape + base.logits.shape), _temperature(via)
     if isinstance(via, ReinMax):
-        return reinmax(logits, via.temperature, generator=generator)
-    return gumbel_softmax(logits, via.temperature, hard=via.hard, generator=generator)
+        return reinmax(logits, temperature, generator=generator)
+    return gumbel_softmax(logits, temperature, hard=via.hard, generator=generator)
+
+
+def _temperature(via: Any) -> float:
+    # An array of JAX would be divided by in JAX.
+    if not (is_number(via.temperature) and via.temperature > 0):
+        raise SpanaxError(f"sample(via={via!r})", f"{type(via).__name__}(temperature=0.5), one positive number")
+    return via.temperature
 
 
 def _sigmoid(logits: Tensor) -> Tensor:
     # The derivative of `torch.sigmoid` is p (1 - p), and 1 - p is 0 as soon as p rounds to 1: at logits of 17 in float32.
-    return torch.exp(F.logsigmoid(logits))
+    return torch.exp(nn.functional.logsigmoid(logits))
 
 
 def _drawn(draw: Callable[[], Tensor], generator: Generator) -> Tensor:
@@ -138,7 +145,7 @@ def _support(distribution: Distribution) -> Any:
         support = distribution.support
     except (NotImplementedError, AttributeError):
         return _Unknown()
-    while hasattr(support, "base_constraint"):
+    while isinstance(support, constraints.independent):
         support = support.base_constraint
     return support
 
