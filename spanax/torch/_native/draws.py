@@ -145,8 +145,9 @@ def _support(distribution: Distribution) -> Any:
         support = distribution.support
     except (NotImplementedError, AttributeError):
         return _Unknown()
-    while isinstance(support, constraints.independent):
-        support = support.base_constraint
+    # Several elements, or components of a mixture, with the same bounds.
+    while (inner := getattr(support, "base_constraint", None)) is not None:
+        support = inner
     return support
 
 
