@@ -16,6 +16,7 @@ from .record import Step
 from .tensors import floats, is_float, tensors_in
 
 _GROUPS = 12  # lines whose values are moved one by one; of more, all are taken to matter
+_SMALL = 4  # elements along an axis of what stands for a tensor without numbers
 _SEEDS, _SPREAD = (0, 1), 2.0  # random values among which rounding, clipping and relus have all their pieces
 
 
@@ -107,18 +108,19 @@ def _ratio_or_unknown(func: Callable, args: tuple, kwargs: dict, seed: int) -> f
     """Any number will do for most operations; some take probabilities only."""
     # Not PyTorch's generator: inside of `torch.vmap` it would refuse.
     generator = np.random.default_rng(seed)
-    shape = floats((args, kwargs))[0].shape
+    like = floats((args, kwargs))[0]
+    shape = [min(n, _SMALL) for n in like.shape] if like.is_meta else like.shape
     for values in (generator.standard_normal(shape) * _SPREAD, generator.random(shape)):
         try:
             return _ratio(func, args, kwargs, torch.from_numpy(np.asarray(values)), generator)
-        except (RuntimeError, ValueError):
+        except (RuntimeError, ValueError, IndexError, TypeError):
             continue
     return math.nan  # neither: nothing is said of it
 
 
 def _ratio(func: Callable, args: tuple, kwargs: dict, values: torch.Tensor, generator: np.random.Generator) -> float:
     like = floats((args, kwargs))[0]
-    x = values.to(like.device, like.dtype).requires_grad_()
+    x = values.to("cpu" if like.is_meta else like.device, like.dtype).requires_grad_()
     # An operation in place may not write into a leaf.
     args, kwargs = _replaced((args, kwargs), like, x * 1)
     with torch.random.fork_rng(), torch.enable_grad():

@@ -73,9 +73,17 @@ class _Passes:
             raise SpanaxError(problem, "call it by itself first, with the same arguments", where="") from error
 
     def _back(self, run: Run, renew: bool = True) -> Crossings:
+        if run.loss.is_meta:
+            return self._without_numbers(run)
         leaves = {id(tensor): number for number, tensor in enumerate(self.tensors)}
         wanted = [t for n, t in enumerate(self.tensors) if n in self.trainable and t.requires_grad]
         return Backward(run.record, leaves).go([*run.ends, run.loss], wanted, renew)
+
+    def _without_numbers(self, run: Run) -> Crossings:
+        """No derivative can be looked at: each operation of one tensor is tried with numbers, in a small size."""
+        live = [step.number for step in run.record.steps if step.unary and step.enters and not step.custom]
+        tried = derivative_elsewhere(self.program, self.guard, live)
+        return Crossings({number: Crossing(entered=True) for number, ratio in tried.items() if ratio == 0})
 
     # -- which operations let nothing through
 

@@ -51,16 +51,18 @@ class Moved:
         return (losses[0] - losses[1]) / (2 * self.sigma), noise, (owns[0] + owns[1]) / 2
 
     def _own(self, loss: torch.Tensor) -> np.ndarray:
+        parts = [_array(grad, tensor) for grad, tensor in zip(self._grads(loss), self._entering, strict=True)]
+        return np.concatenate(parts or [np.zeros(0)])
+
+    def _grads(self, loss: torch.Tensor) -> list[torch.Tensor | None]:
         followed = [tensor for tensor in self._entering if tensor.requires_grad]
-        grads: dict[int, torch.Tensor | None] = {}
-        if loss.requires_grad and followed:
-            try:
-                found = torch.autograd.grad(loss, followed, allow_unused=True)
-                grads = {id(tensor): grad for tensor, grad in zip(followed, found, strict=True)}
-            except RuntimeError:  # no rule: autograd sees nothing
-                grads = {}
-        parts = [grads.get(id(t)) if grads.get(id(t)) is not None else torch.zeros_like(t) for t in self._entering]
-        return np.concatenate([np.asarray(part.detach().cpu().double()).ravel() for part in parts if part is not None])
+        if not loss.requires_grad or not followed:
+            return [None] * len(self._entering)
+        try:
+            found = iter(torch.autograd.grad(loss, followed, allow_unused=True))
+        except RuntimeError:  # no rule: autograd sees nothing
+            found = iter([None] * len(followed))
+        return [next(found) if tensor.requires_grad else None for tensor in self._entering]
 
     def _run(self, generator: np.random.Generator | None, scale: float) -> tuple[torch.Tensor, np.ndarray]:
         self._entering, noises = [], []
@@ -99,6 +101,10 @@ class Moved:
                 self._entering.append(moved)
                 new[id(tensors[at])] = moved
         return _replaced(result, new)
+
+
+def _array(grad: torch.Tensor | None, like: torch.Tensor) -> np.ndarray:
+    return np.zeros(like.numel()) if grad is None else grad.detach().cpu().double().numpy().ravel()
 
 
 def _replaced(tree: Any, new: dict[int, torch.Tensor]) -> Any:
