@@ -82,7 +82,10 @@ def _moved_array(array: np.ndarray) -> np.ndarray:
 
 
 def derivative_elsewhere(program: Program, guard: Guard, steps: Iterable[int]) -> dict[int, float]:
-    """Of operations of one tensor: the largest derivative at random values, by the largest that came in. 0: its rule is zero."""
+    """Of operations: the largest derivative at random values, by the largest that came in. 0: its rule is zero.
+
+    Of an operation of several tensors, that by the one with the smallest.
+    """
     wanted, found = set(steps), {}
 
     def look(step: Step, func: Callable, args: tuple, kwargs: dict) -> Any:
@@ -100,36 +103,47 @@ def derivative_elsewhere(program: Program, guard: Guard, steps: Iterable[int]) -
 def _ratio_or_unknown(func: Callable, args: tuple, kwargs: dict, seed: int) -> float:
     """Any number will do for most operations; some take probabilities only."""
     generator = torch.Generator().manual_seed(seed)
-    shape = floats((args, kwargs))[0].shape
-    for values in (torch.randn(shape, generator=generator) * _SPREAD, torch.rand(shape, generator=generator)):
+
+    def normal(like: torch.Tensor) -> torch.Tensor:
+        return torch.randn(like.shape, generator=generator) * _SPREAD
+
+    def fraction(like: torch.Tensor) -> torch.Tensor:
+        return torch.rand(like.shape, generator=generator)
+
+    for draw in (normal, fraction):
         try:
-            return _ratio(func, args, kwargs, values, generator)
+            return _ratio(func, args, kwargs, draw, generator)
         except (RuntimeError, ValueError):
             continue
     return math.nan  # neither: nothing is said of it
 
 
-def _ratio(func: Callable, args: tuple, kwargs: dict, values: torch.Tensor, generator: torch.Generator) -> float:
-    like = floats((args, kwargs))[0]
-    x = values.to(like.device, like.dtype).requires_grad_()
-    # An operation in place may not write into a leaf.
-    args, kwargs = _replaced((args, kwargs), like, x * 1)
+def _ratio(func: Callable, args: tuple, kwargs: dict, draw: Callable, generator: torch.Generator) -> float:
+    # All of them: what is multiplied by a constant 0 is used all the same.
+    new = {id(t): draw(t).to(t.device, t.dtype).requires_grad_(t.requires_grad) for t in floats((args, kwargs))}
+    at = [x for x in new.values() if x.requires_grad]
+    if not at:
+        return math.nan
     with torch.random.fork_rng(), torch.enable_grad():
+        # An operation in place may not write into a leaf.
+        args, kwargs = _replaced((args, kwargs), {key: x * 1 for key, x in new.items()})
         y = next(t for t in tensors_in([func(*args, **kwargs), args]) if is_float(t))
         if not y.requires_grad:
             return 0.0
         cotangent = torch.randn(y.shape, generator=generator).to(y.device, y.dtype)
-        (grad,) = torch.autograd.grad(y, x, cotangent, allow_unused=True)
-    return 0.0 if grad is None or not grad.numel() else float(grad.abs().max() / cotangent.abs().max())
+        grads = torch.autograd.grad(y, at, cotangent, allow_unused=True)
+    sizes = [0.0 if grad is None or not grad.numel() else float(grad.abs().max()) for grad in grads]
+    return min(sizes) / float(cotangent.abs().max())
 
 
-def _replaced(tree: Any, old: torch.Tensor, new: torch.Tensor) -> Any:
-    if tree is old:
-        return new
+def _replaced(tree: Any, new: dict[int, torch.Tensor]) -> Any:
+    if isinstance(tree, torch.Tensor):
+        return new.get(id(tree), tree)
     if isinstance(tree, list | tuple):
-        return type(tree)(_replaced(element, old, new) for element in tree)
+        elements = [_replaced(element, new) for element in tree]
+        return type(tree)(*elements) if hasattr(tree, "_fields") else type(tree)(elements)
     if isinstance(tree, dict):
-        return {name: _replaced(value, old, new) for name, value in tree.items()}
+        return {name: _replaced(value, new) for name, value in tree.items()}
     return tree
 
 

@@ -322,7 +322,9 @@ def hardest_negatives():
     net = _mlp(4, 1)
 
     def loss(x):
-        each = F.binary_cross_entropy_with_logits(net(x).squeeze(1), torch.tensor([1.0, 0, 0, 0, 0, 0]), reduction="none")
+        each = F.binary_cross_entropy_with_logits(
+            net(x).squeeze(1), torch.tensor([1.0, 0, 0, 0, 0, 0]), reduction="none"
+        )
         hardest = each[1:].topk(2).indices
         return each[0] + each[1:][hardest].mean()
 
