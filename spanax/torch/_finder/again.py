@@ -13,7 +13,7 @@ from . import words
 from .guard import Guard
 from .program import Program, Run
 from .record import Step
-from .tensors import floats, is_float, tensors_in
+from .tensors import floats, is_float, is_live, tensors_in
 
 _GROUPS = 12  # lines whose values are moved one by one; of more, all are taken to matter
 _SEEDS, _SPREAD = (0, 1), 2.0  # random values among which rounding, clipping and relus have all their pieces
@@ -55,19 +55,22 @@ def _changes(program: Program, guard: Guard, run: Run, steps: list[Step]) -> boo
     return not same
 
 
-def moved(value: Any) -> Any:
-    """Another value of the same kind."""
+def moved(value: Any, at: int = 0) -> Any:
+    """Another value of the same kind. `at`: its place in a list, so that no two elements are moved alike."""
+    if isinstance(value, list):
+        return [moved(element, number) for number, element in enumerate(value)]
+    if isinstance(value, np.ndarray):
+        return _moved_array(value)
+    return moved_number(value, at)
+
+
+def moved_number(value: Any, at: int) -> Any:
     if isinstance(value, bool | np.bool_):
         return not value
     if isinstance(value, int):
         return value + 1
-    if isinstance(value, float | complex):
-        return value * 1.1 + 0.1
-    if isinstance(value, list):
-        return [moved(element) for element in value]
-    if isinstance(value, np.ndarray):
-        return _moved_array(value)
-    return value
+    # Not the same for all elements: what comes next may subtract their mean and divide by their spread.
+    return value * 1.1 + 0.1 * math.cos(1.7 * at) if isinstance(value, float | complex) else value
 
 
 def _moved_array(array: np.ndarray) -> np.ndarray:
@@ -75,7 +78,10 @@ def _moved_array(array: np.ndarray) -> np.ndarray:
         return ~array
     if np.issubdtype(array.dtype, np.integer):
         return array + np.ones((), array.dtype)
-    return (array * 1.1 + 0.1).astype(array.dtype)
+    if not np.issubdtype(array.dtype, np.inexact):
+        return array
+    noise = np.cos(1.7 * np.arange(array.size)).reshape(array.shape)
+    return (array * 1.1 + 0.1 * noise * (1 + np.abs(array).mean())).astype(array.dtype)
 
 
 # -- operations whose derivative is 0
@@ -102,25 +108,30 @@ def derivative_elsewhere(program: Program, guard: Guard, steps: Iterable[int]) -
 
 def _ratio_or_unknown(func: Callable, args: tuple, kwargs: dict, seed: int) -> float:
     """Any number will do for most operations; some take probabilities only."""
-    generator = torch.Generator().manual_seed(seed)
+    # Not PyTorch's generator: inside of `torch.vmap` it would refuse.
+    generator = np.random.default_rng(seed)
 
     def normal(like: torch.Tensor) -> torch.Tensor:
-        return torch.randn(like.shape, generator=generator) * _SPREAD
+        return _tensor(generator.standard_normal(like.shape) * _SPREAD, like)
 
     def fraction(like: torch.Tensor) -> torch.Tensor:
-        return torch.rand(like.shape, generator=generator)
+        return _tensor(generator.random(like.shape), like)
 
     for draw in (normal, fraction):
         try:
-            return _ratio(func, args, kwargs, draw, generator)
+            return _ratio(func, args, kwargs, draw)
         except (RuntimeError, ValueError):
             continue
     return math.nan  # neither: nothing is said of it
 
 
-def _ratio(func: Callable, args: tuple, kwargs: dict, draw: Callable, generator: torch.Generator) -> float:
+def _tensor(values: Any, like: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(values)).to(like.device, like.dtype)
+
+
+def _ratio(func: Callable, args: tuple, kwargs: dict, draw: Callable[[torch.Tensor], torch.Tensor]) -> float:
     # All of them: what is multiplied by a constant 0 is used all the same.
-    new = {id(t): draw(t).to(t.device, t.dtype).requires_grad_(t.requires_grad) for t in floats((args, kwargs))}
+    new = {id(t): draw(t).requires_grad_(is_live(t)) for t in floats((args, kwargs))}
     at = [x for x in new.values() if x.requires_grad]
     if not at:
         return math.nan
@@ -130,7 +141,7 @@ def _ratio(func: Callable, args: tuple, kwargs: dict, draw: Callable, generator:
         y = next(t for t in tensors_in([func(*args, **kwargs), args]) if is_float(t))
         if not y.requires_grad:
             return 0.0
-        cotangent = torch.randn(y.shape, generator=generator).to(y.device, y.dtype)
+        cotangent = draw(y)
         grads = torch.autograd.grad(y, at, cotangent, allow_unused=True)
     sizes = [0.0 if grad is None or not grad.numel() else float(grad.abs().max()) for grad in grads]
     return min(sizes) / float(cotangent.abs().max())
@@ -151,19 +162,26 @@ def _replaced(tree: Any, new: dict[int, torch.Tensor]) -> Any:
 
 
 def first_not_finite(program: Program, guard: Guard) -> tuple[Step, str] | None:
-    """The first operation that makes NaN, or, if there is none, an infinity, of finite numbers; and which of the two it makes."""
+    """The first operation that makes NaN, or an infinity that NaN comes of; or, without NaN, the first infinity."""
     found: dict[str, Step] = {}
+    of_infinity = False
 
     def look(step: Step, func: Callable, args: tuple, kwargs: dict) -> Any:
+        nonlocal of_infinity
         before = _not_finite((args, kwargs))
         value = func(*args, **kwargs)
         for kind in _not_finite([value, args[:1] if words.is_write(step.name, kwargs) else ()]) - before:
-            found.setdefault(kind, step)
+            if kind == "nan" and "nan" not in found:
+                of_infinity = "inf" in before
+            # What is filled with infinities, as a mask is, is meant to hold them.
+            if kind == "nan" or not words.fills(step.name):
+                found.setdefault(kind, step)
         return value
 
     guard.rewind()
     program.run(guard, look)
-    return next(((found[kind], kind) for kind in ("nan", "inf") if kind in found), None)
+    order = ("inf", "nan") if of_infinity else ("nan", "inf")
+    return next(((found[kind], kind) for kind in order if kind in found), None)
 
 
 def _not_finite(tree: Any) -> set[str]:

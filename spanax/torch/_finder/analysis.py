@@ -97,7 +97,8 @@ class _Passes:
         little = {n for n, crossing in crossings.steps.items() if steps[n].unary and _lets_little_through(crossing)}
         stopped = {n for n, crossing in crossings.steps.items() if crossing.shut and _overwrites(steps[n])}
         elsewhere = derivative_elsewhere(self.program, self.guard, little | stopped)
-        always = {n for n, ratio in elsewhere.items() if ratio == 0}
+        # Where it could not be tried, NaN, a derivative of 0 is taken for the rule.
+        always = {n for n in little if not elsewhere.get(n, 0.0) > 0} | {n for n in stopped if elsewhere.get(n) == 0}
         # A custom function that gives nothing for an argument gives it never.
         always |= {n for n, crossing in crossings.steps.items() if crossing.missing and steps[n].custom}
         here = little - always

@@ -20,6 +20,10 @@ def report_of(program: Program, analysis: Analysis, optimizer: torch.optim.Optim
     return _Description(program, analysis).report(optimizer)
 
 
+def gap_of(program: Program, analysis: Analysis, cut: Cut) -> Gap:
+    return _Description(program, analysis).gap(cut)
+
+
 class _Description:
     def __init__(self, program: Program, analysis: Analysis):
         self.program, self.found = program, analysis
@@ -30,7 +34,7 @@ class _Description:
         self.reaching = {values[n].source for n in analysis.flow.any}
 
     def report(self, optimizer: torch.optim.Optimizer | None) -> GapReport:
-        gaps = [self._gap(cut) for cut in self._of_one_block()]
+        gaps = [self.gap(cut) for cut in self._of_one_block()]
         gaps += self._raised() + self._frozen() + self._left_out(optimizer)
         gaps += self._unheard(gaps) + self._unused()
         per_leaf: dict[str, Verdict] = {self.names[n]: self._verdict(n, gaps) for n in self.trainable}
@@ -69,7 +73,7 @@ class _Description:
         place = self.found.run.record.blocks[block]
         return bool(place.file) or place.line == INFERENCE
 
-    def _gap(self, cut: Cut) -> Gap:
+    def gap(self, cut: Cut) -> Gap:
         step, note = cut.step, ""
         name = words.operation(step.custom or step.name, step.draw, step.dtype)
         if step.block >= 0 and self._is_users(step.block) and not step.draw:

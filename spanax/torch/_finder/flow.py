@@ -6,12 +6,12 @@ because of it, or where a part of the derivative is lost that no other way carri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .backward import LEAF, Crossings
 from .record import Record, Step, Use
-from .words import TESTS
+from .words import TESTS, selects
 
 EXPLICIT = frozenset("detach detach_ data.get requires_grad_ requires_grad.set".split())
 
@@ -162,7 +162,8 @@ class Flow:
                 leaves.add(source)
         return leaves
 
-    def _upstream(self, entering: Iterable[int], stop: Sequence[int] | set[int] = ()) -> set[int]:
+    def _upstream(self, entering: Iterable[int], stop: set[int] | None = None, whole: bool = False) -> set[int]:
+        """The values whose derivative comes to these, as far as `stop`; `whole`: not through an operation that takes a part."""
         front, seen = list(entering), set()
         while front:
             number = front.pop()
@@ -170,8 +171,10 @@ class Flow:
                 continue
             seen.add(number)
             step = self.record.values[number].step
-            if step >= 0 and number not in stop:
+            if step >= 0 and number not in (stop or ()):
                 here = self.record.steps[step]
+                if whole and selects(here.name):
+                    continue
                 front += [use.value for use in here.uses if self.passes(here, use)]
         return seen
 
@@ -195,7 +198,7 @@ class Flow:
         values = self.record.values
         if any(number in self.flowing for number in cut.entering):
             return True
-        upstream = self._upstream(cut.entering, self.flowing)
+        upstream = self._upstream(cut.entering, self.flowing, whole=True)
         around = [number for number in upstream if number in self.flowing]
         return any(values[n].source < 0 for n in around) or not any(values[n].data for n in upstream)
 

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -61,9 +61,10 @@ class Program:
             )
         self.call, self.loss = program, loss
         self.name = getattr(program, "__name__", type(program).__name__)
-        self.modules = _modules(program, loss, args, kwargs)
+        modules = _modules(program, loss, args, kwargs)
+        self.modules = list(modules.values())
         self.args, self.kwargs = args, kwargs
-        self.sources = _parameters(self.modules, parameters)
+        self.sources = _parameters(modules, parameters)
         if not any(source.trainable for source in self.sources):
             self._follow_arguments()
         self.data = [t for t in tensors_in((self.args, self.kwargs)) if all(t is not s.tensor for s in self.sources)]
@@ -156,50 +157,54 @@ def _eagerly() -> Iterator[None]:
 # -- what there is to differentiate by
 
 
-def _modules(program: Any, loss: Any, args: tuple, kwargs: dict) -> list[nn.Module]:
-    """The modules that are called, or that a function holds on to: itself, its object, its closure, its arguments."""
-    found: dict[int, nn.Module] = {}
+def _modules(program: Any, loss: Any, args: tuple, kwargs: dict) -> dict[str, nn.Module]:
+    """The modules that are called, or that a function holds on to, by the names of their variables."""
+    found: dict[str, nn.Module] = {}
     for thing in (program, loss, args, kwargs):
-        for module in _held(thing):
+        for name, module in _held("", thing):
             if not any(module is inner for root in found.values() for inner in root.modules()):
-                found[id(module)] = module
-    return list(found.values())
+                name = name or type(module).__name__
+                found[name if name not in found else f"{name}{len(found)}"] = module
+    return found
 
 
-def _held(thing: Any, depth: int = 3) -> Iterator[nn.Module]:
+def _held(name: str, thing: Any, depth: int = 3) -> Iterator[tuple[str, nn.Module]]:
+    """The modules in a function's object, closure and globals, and in lists and the like, with what each is called."""
     if isinstance(thing, nn.Module):
-        yield thing
-    elif not depth:
+        yield name, thing
         return
-    elif isinstance(thing, functools.partial):
-        yield from _held([thing.func, thing.args, list(thing.keywords.values())], depth)
-    elif isinstance(thing, list | tuple):
-        for element in thing:
-            yield from _held(element, depth - 1)
-    elif isinstance(thing, dict):
-        yield from _held(list(thing.values()), depth - 1)
-    elif callable(thing):
-        yield from _held(_of_function(thing), depth - 1)
+    for inner_name, inner in _inside(thing) if depth else ():
+        yield from _held(inner_name or name, inner, depth - 1)
 
 
-def _of_function(function: Any) -> list[Any]:
-    inner = inspect.unwrap(function)
-    owner = [function.__self__] if getattr(function, "__self__", None) is not None else []
+def _inside(thing: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(thing, functools.partial):
+        return [("", thing.func), *(("", arg) for arg in thing.args), *thing.keywords.items()]
+    if isinstance(thing, list | tuple):
+        return [("", element) for element in thing]
+    if isinstance(thing, dict):
+        return [(str(name), element) for name, element in thing.items()]
+    return _of_function(thing) if callable(thing) else ()
+
+
+def _of_function(function: Any) -> list[tuple[str, Any]]:
+    owner = getattr(function, "__self__", None)
+    found = [("", owner)] if owner is not None else []
     try:
-        used = inspect.getclosurevars(inner)
+        used = inspect.getclosurevars(inspect.unwrap(function))
     except (TypeError, ValueError):  # not a Python function
-        return owner
-    return [*owner, *used.nonlocals.values(), *(v for v in used.globals.values() if isinstance(v, nn.Module))]
+        return found
+    names = {name: value for name, value in used.globals.items() if isinstance(value, nn.Module)}
+    return [*found, *used.nonlocals.items(), *names.items()]
 
 
-def _parameters(modules: list[nn.Module], given: Mapping[str, torch.Tensor] | None) -> list[Source]:
+def _parameters(modules: Mapping[str, nn.Module], given: Mapping[str, torch.Tensor] | None) -> list[Source]:
     if given is not None:
         return _given(given)
     # The names are those of `named_parameters` where there is one module.
-    prefixes = [""] if len(modules) == 1 else [f"{type(module).__name__}." for module in modules]
     return [
-        Source(prefix + name, parameter, parameter.requires_grad)
-        for prefix, module in zip(prefixes, modules, strict=True)
+        Source(name if len(modules) == 1 else f"{variable}.{name}", parameter, parameter.requires_grad)
+        for variable, module in modules.items()
         for name, parameter in module.named_parameters()
     ]
 

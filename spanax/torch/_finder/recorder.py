@@ -20,7 +20,7 @@ from . import words
 from .guard import Guard
 from .places import Place, Site, is_library, line_of, site
 from .record import Record, Step, Use
-from .tensors import floats, is_float, is_followed, is_live, storage_key, tensors_in, version
+from .tensors import floats, is_float, is_followed, is_live, storage_key, tensors_in, unwrapped, version
 
 INFERENCE = -1  # stands for the line of a block of inference mode
 # What a later run does in the place of an operation: (step, function, its args, its kwargs) -> the result.
@@ -57,10 +57,16 @@ class Recorder(TorchFunctionMode):
 
     def _bound(self, tensor: torch.Tensor) -> int:
         entry = self._values.get(id(tensor))
-        return entry[1] if entry is not None and entry[0]() is tensor else -1
+        if entry is not None and entry[0]() is tensor:
+            return entry[1]
+        # Inside of `torch.func` transformations a tensor is wrapped anew on its way in.
+        inner = unwrapped(tensor)
+        return -1 if inner is tensor else self._bound(inner)
 
     def _bind(self, tensor: torch.Tensor, number: int) -> None:
         self._values[id(tensor)] = (weakref.ref(tensor), number)
+        if (inner := unwrapped(tensor)) is not tensor:
+            self._bind(inner, number)
 
     def _claim(self, node: Any, step: int) -> None:
         """A custom function's node is made after its operations were heard."""
@@ -269,8 +275,9 @@ def _is_custom(node: Any) -> bool:
 
 def _sequence(tensor: torch.Tensor) -> int:
     """The number of the node that made a tensor; -1 for leaves and nodes without a number."""
-    node = tensor.grad_fn
-    if node is None or type(node).__name__ == "NotImplemented" or not tensor.requires_grad:
+    inner = unwrapped(tensor)
+    node = inner.grad_fn
+    if node is None or type(node).__name__ == "NotImplemented" or not inner.requires_grad:
         return -1
     return node._sequence_nr()
 

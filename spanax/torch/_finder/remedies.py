@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 _SOFT = "softness=0.1"
-_STE = "y = st.straight_through(hard, soft)  # the value of hard, the derivative of soft"
-_SCORE = "loss = st.surrogate_loss(cost, log_probs)  # cost and log_probs of several samples: [S] and [S, T]"
-_GUMBEL = "z = st.gumbel_softmax(logits, temperature=0.5)  # weights over the choices: biased, little noise"
-_REINMAX = "z = st.reinmax(logits)  # a one-hot draw; little bias"
+_STE = "y = spanax.torch.straight_through(hard, soft)  # the value of hard, the derivative of soft"
+_SCORE = "loss = spanax.torch.surrogate_loss(cost, log_probs)  # cost and log_probs of several samples: [S] and [S, T]"
+_GUMBEL = "z = spanax.torch.gumbel_softmax(logits, temperature=0.5)  # weights over the choices: biased, little noise"
+_REINMAX = "z = spanax.torch.reinmax(logits)  # a one-hot draw; little bias"
 _KEEP = "leave it out: compute with the tensor itself"
-_SMOOTH = "st.smooth(f, sigma=0.1, pairs=16)(x)  # a gradient from values alone"
+_SMOOTH = "spanax.torch.smooth(f, sigma=0.1, pairs=16)(x)  # a gradient from values alone"
 _ROUNDING = {
     "round": "round",
     "floor": "round",
@@ -29,7 +29,7 @@ _HOST = frozenset("item tolist numpy float int index bool tensor as_tensor compl
 
 
 def remedies(operation: str, kind: str, route: str) -> tuple[str, ...]:
-    """For one gap; `st` is `spanax.torch`."""
+    """For one gap; what they name is there after `import spanax.torch`."""
     if kind in ("intended", "piecewise"):
         return ()
     if kind == "saturated":
@@ -38,7 +38,10 @@ def remedies(operation: str, kind: str, route: str) -> tuple[str, ...]:
         return _SCORE, _GUMBEL, _REINMAX
     if operation in _ROUNDING:
         name = _ROUNDING[operation]
-        return f"y = st.{name}(x, via=sx.StraightThrough(sx.Soft(0.1)))  # the exact value, a relaxed derivative", _STE
+        return (
+            f"y = spanax.torch.{name}(x, via=spanax.StraightThrough(spanax.Soft(0.1)))  # the exact value, a relaxed derivative",
+            _STE,
+        )
     return _BY_OPERATION.get(operation) or _of_use(operation, route)
 
 
@@ -60,7 +63,7 @@ _BY_OPERATION = {
         "module.requires_grad_(False), if it is to stay as it is",
     ),
     "comparison": (
-        "y = st.step(x - threshold, via=sx.StraightThrough(sx.Soft(0.1)))  # 0 or 1, with a relaxed derivative",
+        "y = spanax.torch.step(x - threshold, via=spanax.StraightThrough(spanax.Soft(0.1)))  # 0 or 1, with a relaxed derivative",
         "torch.sigmoid((x - threshold) / 0.1)  # relaxed",
     ),
 }
@@ -68,7 +71,7 @@ _BY_OPERATION = {
 
 def _of_use(operation: str, route: str) -> tuple[str, ...]:
     if operation in _CHOICES or route == "index":
-        return _GUMBEL, _REINMAX, f"weights, indices = st.top_k(x, k, {_SOFT})", _SCORE
+        return _GUMBEL, _REINMAX, f"weights, indices = spanax.torch.top_k(x, k, {_SOFT})", _SCORE
     if operation in _COUNTS:
         return "counts = torch.sigmoid((edges[1:, None] - x) / 0.1).sum(-1).diff()  # relaxed", _SMOOTH
     if operation in _HOST:

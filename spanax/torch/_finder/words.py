@@ -26,6 +26,9 @@ _INDEXING = frozenset(
     index_put_ index_reduce nll_loss cross_entropy repeat_interleave split tensor_split narrow roll
     """.split()
 )
+_SELECTING = frozenset(
+    "__getitem__ split split_with_sizes tensor_split chunk unbind narrow select index_select hsplit vsplit dsplit".split()
+)
 _COMPARISONS = frozenset(
     "gt lt ge le eq ne __gt__ __lt__ __ge__ __le__ __eq__ __ne__ greater less greater_equal less_equal".split()
 )
@@ -71,6 +74,16 @@ _FORM = frozenset(
     register_post_accumulate_grad_hook sym_size broadcast_shapes
     """.split()
 )
+
+
+def fills(name: str) -> bool:
+    """Does it write a number that it is given into a tensor?"""
+    return name.startswith(("masked_fill", "fill", "full", "where", "__setitem__", "index_fill"))
+
+
+def selects(name: str) -> bool:
+    """Does it take a part of a tensor? Another part is another value."""
+    return name in _SELECTING
 
 
 def with_values(name: str, args: tuple, kwargs: dict[str, Any]) -> Any:
