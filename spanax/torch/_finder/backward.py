@@ -128,7 +128,7 @@ class Backward:
 
     def _after(self, node: Any, step: int, grad_inputs: Sequence, grad_outputs: Sequence) -> Any:
         if is_zero(grad_outputs):
-            return None
+            return self._stopped_within(node, step)
         crossing = self.found.steps.setdefault(step, Crossing())
         crossing.entered = True
         self._look_for_nan(crossing, step, grad_inputs, grad_outputs)
@@ -146,6 +146,13 @@ class Backward:
                 crossing.open.add(way)
                 crossing.faint = min(crossing.faint, _ratio(grad, grad_outputs))
         return tuple(new.values()) if self._renew else None
+
+    def _stopped_within(self, node: Any, step: int) -> None:
+        """One of the nodes that an operation consists of has stopped the derivative before it came to this one of them."""
+        crossing = self.found.steps.get(step)
+        if crossing is not None and crossing.entered:
+            ways = [self._step_of(following) for following, _ in node.next_functions if following is not None]
+            crossing.shut.update(way for way in ways if way != step)
 
     def _anew(self, edge: tuple[Any, int], grad: torch.Tensor | None) -> torch.Tensor | None:
         """A random derivative in the place of one that is 0 or missing."""
