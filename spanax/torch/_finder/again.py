@@ -133,18 +133,19 @@ def _ratio(func: Callable, args: tuple, kwargs: dict, draw: Callable[[torch.Tens
     # All of them: what is multiplied by a constant 0 is used all the same.
     new = {id(t): draw(t).requires_grad_(is_live(t)) for t in floats((args, kwargs))}
     at = [x for x in new.values() if x.requires_grad]
-    if not at:
-        return math.nan
     with torch.random.fork_rng(), torch.enable_grad():
         # An operation in place may not write into a leaf.
         args, kwargs = _replaced((args, kwargs), {key: x * 1 for key, x in new.items()})
         y = next(t for t in tensors_in([func(*args, **kwargs), args]) if is_float(t))
-        if not y.requires_grad:
-            return 0.0
+        if not at or not y.requires_grad:
+            return 0.0 if at else math.nan
         cotangent = draw(y)
         grads = torch.autograd.grad(y, at, cotangent, allow_unused=True)
-    sizes = [0.0 if grad is None or not grad.numel() else float(grad.abs().max()) for grad in grads]
-    return min(sizes) / float(cotangent.abs().max())
+    return min(map(_largest, grads)) / _largest(cotangent)
+
+
+def _largest(tensor: torch.Tensor | None) -> float:
+    return 0.0 if tensor is None or not tensor.numel() else float(tensor.abs().max())
 
 
 def _replaced(tree: Any, new: dict[int, torch.Tensor]) -> Any:

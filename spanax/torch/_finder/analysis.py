@@ -93,16 +93,28 @@ class _Passes:
 
     def _without_derivative(self, run: Run, crossings: Crossings) -> tuple[set[int], set[int]]:
         """The steps whose derivative is 0 whatever goes in, and those where it is as good as 0 here."""
-        steps = run.record.steps
-        little = {n for n, crossing in crossings.steps.items() if steps[n].unary and _lets_little_through(crossing)}
-        stopped = {n for n, crossing in crossings.steps.items() if crossing.shut and _overwrites(steps[n])}
+        little, stopped, forgotten = self._doubtful(run, crossings)
         elsewhere = derivative_elsewhere(self.program, self.guard, little | stopped)
         # Where it could not be tried, NaN, a derivative of 0 is taken for the rule.
-        always = {n for n in little if not elsewhere.get(n, 0.0) > 0} | {n for n in stopped if elsewhere.get(n) == 0}
-        # A custom function that gives nothing for an argument gives it never.
-        always |= {n for n, crossing in crossings.steps.items() if crossing.missing and steps[n].custom}
+        always = forgotten | {n for n in little if not elsewhere.get(n, 0.0) > 0}
+        always |= {n for n in stopped if elsewhere.get(n) == 0}
         here = little - always
         return always, {n for n in here if _lets_little_through(crossings.steps[n], elsewhere.get(n, 0.0))}
+
+    def _doubtful(self, run: Run, crossings: Crossings) -> tuple[set[int], set[int], set[int]]:
+        """Steps of one value that let next to nothing through; those that may overwrite one of several; and the custom
+        functions that give nothing for an argument, which they do always.
+        """
+        little, stopped, forgotten = set(), set(), set()
+        for number, crossing in crossings.steps.items():
+            step = run.record.steps[number]
+            if step.unary and _lets_little_through(crossing):
+                little.add(number)
+            if crossing.shut and _overwrites(step):
+                stopped.add(number)
+            if crossing.missing and step.custom:
+                forgotten.add(number)
+        return little, stopped, forgotten
 
     def _exits(self, run: Run, tests: bool) -> list[Step]:
         exits = [step for step in run.record.steps if step.exits and (step.name in words.TESTS) == tests]
