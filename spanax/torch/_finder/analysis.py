@@ -103,9 +103,12 @@ class _Passes:
         """The steps whose derivative is 0 whatever goes in, and those where it is as good as 0 here."""
         steps = run.record.steps
         little = {n for n, crossing in crossings.steps.items() if steps[n].unary and _lets_little_through(crossing)}
-        elsewhere = derivative_elsewhere(self.program, self.guard, little)
+        stopped = {n for n, crossing in crossings.steps.items() if crossing.shut and _overwrites(steps[n])}
+        elsewhere = derivative_elsewhere(self.program, self.guard, little | stopped)
         # Where it could not be tried, NaN, a derivative of 0 is taken for the rule.
-        always = {n for n in little if not elsewhere.get(n, 0.0) > 0}
+        always = {n for n in little if not elsewhere.get(n, 0.0) > 0} | {n for n in stopped if elsewhere.get(n) == 0}
+        # A custom function that gives nothing for an argument gives it never.
+        always |= {n for n, crossing in crossings.steps.items() if crossing.missing and steps[n].custom}
         here = little - always
         return always, {n for n in here if _lets_little_through(crossings.steps[n], elsewhere.get(n, 0.0))}
 
@@ -117,7 +120,7 @@ class _Passes:
         return [
             cut
             for cut in flow.cuts()
-            if not cut.killed or cut.step.number in always or (cut.step.unary and cut.starved)
+            if not cut.killed or cut.step.number in always or (cut.starved and (cut.step.unary or cut.step.custom))
         ]
 
     # -- zero here only
@@ -160,6 +163,11 @@ _FAINT = 4 * torch.finfo(torch.float32).eps
 def _lets_little_through(crossing: Crossing, elsewhere: float = 1.0) -> bool:
     """Is its derivative 0, or as good as 0 beside what it is elsewhere?"""
     return not crossing.open or crossing.faint < _FAINT * elsewhere
+
+
+def _overwrites(step: Step) -> bool:
+    """May one of several values that go in be of no use? What a mask or an index leaves out this time is of use at others."""
+    return not step.unary and not step.custom and all(use.role == "value" for use in step.uses)
 
 
 def _kind(grad: torch.Tensor | None) -> str:

@@ -39,6 +39,7 @@ class Crossing:
     entered: bool = False
     open: set[Any] = field(default_factory=set)
     shut: set[Any] = field(default_factory=set)
+    missing: bool = False  # was nothing, not even a 0, given for one of them?
     faint: float = 1.0  # the largest derivative that went out, by the largest one that came in
     spoils: bool = False  # made NaN or an infinity of finite numbers
 
@@ -139,6 +140,7 @@ class Backward:
             if is_zero([grad]):
                 if grad is None or grad.numel():
                     crossing.shut.add(way)
+                    crossing.missing |= grad is None
                     new[number] = self._anew(edge, grad)
             else:
                 crossing.open.add(way)

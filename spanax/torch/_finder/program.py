@@ -96,7 +96,7 @@ class Program:
         for tensor in self.data:
             recorder.add_source(tensor, -1, data=True)
         calls = Calls(recorder.outermost)
-        with _eagerly(), torch.enable_grad(), calls, recorder:
+        with _eagerly(), torch.enable_grad(), calls, recorder, recorder.of_parameters():
             output = self.call(*self.args, **self.kwargs)
             loss = output if self.loss is None else self.loss(output)
             scalar = self._scalar(loss, given=self.loss is not None)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
 import torch
+from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 
@@ -123,6 +126,25 @@ class Recorder(TorchFunctionMode):
             return func(*args, **kwargs)
         return self._step(func, name, args, kwargs, inputs, uses)
 
+    @contextlib.contextmanager
+    def of_parameters(self) -> Iterator[None]:
+        """Hears `nn.Parameter(x)` too, which is no operation to PyTorch, and whose result has forgotten what x was made of."""
+        make = nn.Parameter.__new__
+
+        def heard(cls: type, data: Any = None, requires_grad: bool = True, **options: Any) -> Any:
+            if not isinstance(data, torch.Tensor):
+                return make(cls, data, requires_grad, **options)
+            named = functools.partial(make, cls)
+            named.__name__ = "nn.Parameter"  # pyright: ignore[reportAttributeAccessIssue]
+            return self.__torch_function__(named, (), (data, requires_grad), options)
+
+        owner: Any = nn.Parameter
+        owner.__new__ = staticmethod(heard)
+        try:
+            yield
+        finally:
+            owner.__new__ = staticmethod(make)
+
     def _switch(self, func: Callable, args: tuple) -> Any:
         if args and args[0] is False and torch.is_grad_enabled():
             self._block = len(self.record.blocks)
@@ -153,7 +175,8 @@ class Recorder(TorchFunctionMode):
         """A tensor holds it without a derivative: by memory that it shares, or since its function says that it has none."""
         maker = self.record.values[value].step
         step = self.record.steps[maker] if maker >= 0 else None
-        if step is None or (self._custom is not None and step is self._custom[1]):
+        # Inside of a custom function autograd is off, and what it makes there says nothing of what it returns.
+        if step is None or (step.custom and not torch.is_grad_enabled()):
             return
         if step.enters and value not in step.lost:
             step.lost.append(value)
