@@ -20,8 +20,7 @@ from ..._errors import SpanaxError
 
 # Those that NumPy and JAX both have, and that JAX takes at any precision.
 _PLAIN = frozenset(
-    getattr(torch, name)
-    for name in "float32 float16 complex64 bool uint8 int8 int16 int32 uint16 uint32".split()
+    getattr(torch, name) for name in "float32 float16 complex64 bool uint8 int8 int16 int32 uint16 uint32".split()
 )
 _WIDE_FLOATS = frozenset([torch.float64, torch.complex128])
 _WIDE_INTEGERS = frozenset([torch.int64, torch.uint64])
@@ -29,7 +28,9 @@ _KNOWN = _PLAIN | _WIDE_FLOATS | _WIDE_INTEGERS | {torch.bfloat16}
 _NAMES = {str(dtype).removeprefix("torch.") for dtype in _KNOWN}
 _INT32 = np.iinfo(np.int32)
 # Tensors that stand for a batch of others: no array can be read from one. Asked by private names, where they exist.
-_WRAPPERS = [f for f in [getattr(getattr(torch._C, "_functorch", None), "is_legacy_batchedtensor", None)] if f is not None]
+_WRAPPERS = [
+    f for f in [getattr(getattr(torch._C, "_functorch", None), "is_legacy_batchedtensor", None)] if f is not None
+]
 
 
 def as_array(t: torch.Tensor) -> Any:

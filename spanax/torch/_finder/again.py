@@ -148,8 +148,11 @@ def _ratio(func: Callable, args: tuple, kwargs: dict, draw: Callable[[torch.Tens
             return 0.0
         cotangent = draw(y)
         grads = torch.autograd.grad(y, at, cotangent, allow_unused=True)
-    sizes = [0.0 if grad is None or not grad.numel() else float(grad.abs().max()) for grad in grads]
-    return min(sizes) / float(cotangent.abs().max())
+    return min(map(_size, grads)) / _size(cotangent)
+
+
+def _size(grad: torch.Tensor | None) -> float:
+    return 0.0 if grad is None or not grad.numel() else float(grad.abs().max())
 
 
 def _replaced(tree: Any, new: dict[int, torch.Tensor]) -> Any:
