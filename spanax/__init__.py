@@ -55,7 +55,12 @@ from .gaps import (
     find_jumps as find_jumps,
     hidden_gradient as hidden_gradient,
 )
-from .judge import check_gradient as check_gradient, compare as compare, recommend as recommend
+from .judge import (
+    check_gradient as check_gradient,
+    compare as compare,
+    custom as custom,
+    recommend as recommend,
+)
 from .program import gradient as gradient, lift as lift, value_and_gradient as value_and_gradient
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample

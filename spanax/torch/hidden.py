@@ -16,6 +16,7 @@ from ..gaps.hidden import HiddenGradient, share_of
 from ..gaps.report import Gap
 from ._finder.analysis import analyse
 from ._finder.describe import gap_of
+from ._finder.flow import is_explicit
 from ._finder.moving import Moved
 from ._finder.program import Program
 
@@ -76,7 +77,8 @@ def hidden_gradient(
     - `pairs`: how many pairs of runs for each gap, 4 or more.
     - `seed`: of the noise.
 
-    **Returns:** a `HiddenGap` for each gap that `find_gaps` finds, whatever its kind, the largest hidden slope first.
+    **Returns:** a `HiddenGap` for each gap that `find_gaps` finds, the largest hidden slope first; not for a `detach` that is
+    intended.
 
     **Raises:**
 
@@ -98,6 +100,8 @@ def hidden_gradient(
     found = [
         _measured(gap_of(program, analysis, cut), Moved(program, analysis, cut, sigma, seed), pairs)
         for cut in analysis.cuts
+        # What enters a `detach` that is meant is not followed on purpose: only the user knows what it hides.
+        if not (is_explicit(cut.step) and cut.verdict == "intended")
     ]
     return tuple(sorted(found, key=lambda hidden: -abs(np.nan_to_num(hidden.smoothed - hidden.seen))))
 

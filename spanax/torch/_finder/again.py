@@ -16,6 +16,7 @@ from .record import Step
 from .tensors import floats, is_float, is_live, tensors_in
 
 _GROUPS = 12  # lines whose values are moved one by one; of more, all are taken to matter
+_SMALL = 4  # elements along an axis of what stands for a tensor without numbers
 _SEEDS, _SPREAD = (0, 1), 2.0  # random values among which rounding, clipping and relus have all their pieces
 
 
@@ -112,40 +113,46 @@ def _ratio_or_unknown(func: Callable, args: tuple, kwargs: dict, seed: int) -> f
     generator = np.random.default_rng(seed)
 
     def normal(like: torch.Tensor) -> torch.Tensor:
-        return _tensor(generator.standard_normal(like.shape) * _SPREAD, like)
+        return _tensor(generator.standard_normal(_shape(like)) * _SPREAD, like)
 
     def fraction(like: torch.Tensor) -> torch.Tensor:
-        return _tensor(generator.random(like.shape), like)
+        return _tensor(generator.random(_shape(like)), like)
 
     for draw in (normal, fraction):
         try:
             return _ratio(func, args, kwargs, draw)
-        except (RuntimeError, ValueError):
+        except (RuntimeError, ValueError, IndexError, TypeError):
             continue
     return math.nan  # neither: nothing is said of it
 
 
+def _shape(like: torch.Tensor) -> list[int]:
+    return [min(n, _SMALL) if like.is_meta else n for n in like.shape]
+
+
 def _tensor(values: Any, like: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(np.asarray(values)).to(like.device, like.dtype)
+    return torch.from_numpy(np.asarray(values)).to("cpu" if like.is_meta else like.device, like.dtype)
 
 
 def _ratio(func: Callable, args: tuple, kwargs: dict, draw: Callable[[torch.Tensor], torch.Tensor]) -> float:
     # All of them: what is multiplied by a constant 0 is used all the same.
     new = {id(t): draw(t).requires_grad_(is_live(t)) for t in floats((args, kwargs))}
     at = [x for x in new.values() if x.requires_grad]
+    if not at:
+        return math.nan
     with torch.random.fork_rng(), torch.enable_grad():
         # An operation in place may not write into a leaf.
         args, kwargs = _replaced((args, kwargs), {key: x * 1 for key, x in new.items()})
         y = next(t for t in tensors_in([func(*args, **kwargs), args]) if is_float(t))
-        if not at or not y.requires_grad:
-            return 0.0 if at else math.nan
+        if not y.requires_grad:
+            return 0.0
         cotangent = draw(y)
         grads = torch.autograd.grad(y, at, cotangent, allow_unused=True)
-    return min(map(_largest, grads)) / _largest(cotangent)
+    return min(map(_size, grads)) / _size(cotangent)
 
 
-def _largest(tensor: torch.Tensor | None) -> float:
-    return 0.0 if tensor is None or not tensor.numel() else float(tensor.abs().max())
+def _size(grad: torch.Tensor | None) -> float:
+    return 0.0 if grad is None or not grad.numel() else float(grad.abs().max())
 
 
 def _replaced(tree: Any, new: dict[int, torch.Tensor]) -> Any:

@@ -15,6 +15,7 @@ from .guard import Guard
 from .modules import Still, still, targets
 from .program import Program, Run
 from .record import Step
+from .stopping import without_derivative
 from .tensors import is_zero
 
 
@@ -73,14 +74,22 @@ class _Passes:
             raise SpanaxError(problem, "call it by itself first, with the same arguments", where="") from error
 
     def _back(self, run: Run, renew: bool = True) -> Crossings:
+        if run.loss.is_meta:
+            return self._without_numbers(run)
         leaves = {id(tensor): number for number, tensor in enumerate(self.tensors)}
         wanted = [t for n, t in enumerate(self.tensors) if n in self.trainable and t.requires_grad]
         return Backward(run.record, leaves).go([*run.ends, run.loss], wanted, renew)
 
+    def _without_numbers(self, run: Run) -> Crossings:
+        """No derivative can be looked at: each operation of one tensor is tried with numbers, in a small size."""
+        live = [step.number for step in run.record.steps if step.unary and step.enters and not step.custom]
+        tried = derivative_elsewhere(self.program, self.guard, live)
+        return Crossings({number: Crossing(entered=True) for number, ratio in tried.items() if ratio == 0})
+
     # -- which operations let nothing through
 
     def _flow(self, run: Run, kinds: list[str], crossings: Crossings) -> tuple[Flow, set[int]]:
-        always, faint = self._without_derivative(run, crossings)
+        always, faint = without_derivative(self.program, self.guard, run, crossings)
         alive = {n for n, kind in enumerate(kinds) if kind == "some"}
         names = [source.name for source in self.program.sources]
         twins = targets(names, [tuple(t.shape) for t in self.tensors], self.trainable - alive)
@@ -90,31 +99,6 @@ class _Passes:
         tests = [step for step in self._exits(run, tests=True) if flow.sources(step) - flow.alive]
         flow.come_back(returning(self.program, self.guard, run, tests))
         return flow, always
-
-    def _without_derivative(self, run: Run, crossings: Crossings) -> tuple[set[int], set[int]]:
-        """The steps whose derivative is 0 whatever goes in, and those where it is as good as 0 here."""
-        little, stopped, forgotten = self._doubtful(run, crossings)
-        elsewhere = derivative_elsewhere(self.program, self.guard, little | stopped)
-        # Where it could not be tried, NaN, a derivative of 0 is taken for the rule.
-        always = forgotten | {n for n in little if not elsewhere.get(n, 0.0) > 0}
-        always |= {n for n in stopped if elsewhere.get(n) == 0}
-        here = little - always
-        return always, {n for n in here if _lets_little_through(crossings.steps[n], elsewhere.get(n, 0.0))}
-
-    def _doubtful(self, run: Run, crossings: Crossings) -> tuple[set[int], set[int], set[int]]:
-        """Steps of one value that let next to nothing through; those that may overwrite one of several; and the custom
-        functions that give nothing for an argument, which they do always.
-        """
-        little, stopped, forgotten = set(), set(), set()
-        for number, crossing in crossings.steps.items():
-            step = run.record.steps[number]
-            if step.unary and _lets_little_through(crossing):
-                little.add(number)
-            if crossing.shut and _overwrites(step):
-                stopped.add(number)
-            if crossing.missing and step.custom:
-                forgotten.add(number)
-        return little, stopped, forgotten
 
     def _exits(self, run: Run, tests: bool) -> list[Step]:
         exits = [step for step in run.record.steps if step.exits and (step.name in words.TESTS) == tests]
@@ -159,19 +143,6 @@ class _Passes:
         crossings = self._back(run, renew=False)
         step = run.record.steps[crossings.first_spoilt] if crossings.first_spoilt >= 0 else None
         return step, "derivative", "nan" if any(bool(grad.isnan().any()) for grad in bad) else "inf"
-
-
-_FAINT = 4 * torch.finfo(torch.float32).eps
-
-
-def _lets_little_through(crossing: Crossing, elsewhere: float = 1.0) -> bool:
-    """Is its derivative 0, or as good as 0 beside what it is elsewhere?"""
-    return not crossing.open or crossing.faint < _FAINT * elsewhere
-
-
-def _overwrites(step: Step) -> bool:
-    """May one of several values that go in be of no use? What a mask or an index leaves out this time is of use at others."""
-    return not step.unary and not step.custom and all(use.role == "value" for use in step.uses)
 
 
 def _kind(grad: torch.Tensor | None) -> str:

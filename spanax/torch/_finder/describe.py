@@ -97,7 +97,8 @@ class _Description:
         step, error = self.found.raised
         place = step.place if step else Place("", 0)
         name = words.operation(step.custom or step.name, step.draw, step.dtype) if step else "backward"
-        leaf = tuple(self.names[n] for n in sorted(self.found.flow.sources(step))) if step else ()
+        # Whoever asks for a gradient gets the exception, whichever parameter it is for.
+        leaf = tuple(self.names[n] for n in self.starved)
         return [_described(name, place, "no-rule", "value", leaf, f"{type(error).__name__}: {error}".splitlines()[0])]
 
     def _frozen(self) -> list[Gap]:

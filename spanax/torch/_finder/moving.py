@@ -21,15 +21,15 @@ class Moved:
 
     def __init__(self, program: Program, analysis: Analysis, cut: Cut, sigma: float | None, seed: int):
         self._program, self._guard, self._seed = program, program.guard(), seed
-        values = [analysis.run.record.values[number] for number in cut.entering]
-        # A parameter that enters is moved itself, any other value where it is made.
-        self._sources = {value.source for value in values if value.source >= 0}
-        made = {value.number for value in values if value.step >= 0}
-        steps = {value.step for value in values if value.step >= 0}
-        self._places = {
-            step: [at for at, number in enumerate(analysis.run.record.steps[step].made) if number in made]
-            for step in steps
-        }
+        # A parameter that enters is moved itself, any other value where it is made: at the results of these steps.
+        self._sources: set[int] = set()
+        self._places: dict[int, list[int]] = {}
+        for value in (analysis.run.record.values[number] for number in cut.entering):
+            if value.source >= 0:
+                self._sources.add(value.source)
+            elif value.step >= 0:
+                made = analysis.run.record.steps[value.step].made
+                self._places.setdefault(value.step, []).append(made.index(value.number))
         self._entering: list[torch.Tensor] = []
         self.sigma = float(sigma) if sigma is not None else self._half_of_size()
 
@@ -51,16 +51,18 @@ class Moved:
         return (losses[0] - losses[1]) / (2 * self.sigma), noise, (owns[0] + owns[1]) / 2
 
     def _own(self, loss: torch.Tensor) -> np.ndarray:
+        parts = [_array(grad, tensor) for grad, tensor in zip(self._grads(loss), self._entering, strict=True)]
+        return np.concatenate(parts or [np.zeros(0)])
+
+    def _grads(self, loss: torch.Tensor) -> list[torch.Tensor | None]:
         followed = [tensor for tensor in self._entering if tensor.requires_grad]
-        grads: dict[int, torch.Tensor | None] = {}
-        if loss.requires_grad and followed:
-            try:
-                found = torch.autograd.grad(loss, followed, allow_unused=True)
-                grads = {id(tensor): grad for tensor, grad in zip(followed, found, strict=True)}
-            except RuntimeError:  # no rule: autograd sees nothing
-                grads = {}
-        parts = [grads.get(id(t)) if grads.get(id(t)) is not None else torch.zeros_like(t) for t in self._entering]
-        return np.concatenate([np.asarray(part.detach().cpu().double()).ravel() for part in parts if part is not None])
+        if not loss.requires_grad or not followed:
+            return [None] * len(self._entering)
+        try:
+            found = iter(torch.autograd.grad(loss, followed, allow_unused=True))
+        except RuntimeError:  # no rule: autograd sees nothing
+            found = iter([None] * len(followed))
+        return [next(found) if tensor.requires_grad else None for tensor in self._entering]
 
     def _run(self, generator: np.random.Generator | None, scale: float) -> tuple[torch.Tensor, np.ndarray]:
         self._entering, noises = [], []
@@ -99,6 +101,10 @@ class Moved:
                 self._entering.append(moved)
                 new[id(tensors[at])] = moved
         return _replaced(result, new)
+
+
+def _array(grad: torch.Tensor | None, like: torch.Tensor) -> np.ndarray:
+    return np.zeros(like.numel()) if grad is None else grad.detach().cpu().double().numpy().ravel()
 
 
 def _replaced(tree: Any, new: dict[int, torch.Tensor]) -> Any:

@@ -232,18 +232,18 @@ class Recorder(TorchFunctionMode):
     def _note_results(self, step: Step, outputs: list[torch.Tensor], inputs: list[torch.Tensor]) -> None:
         numbers = [self._note_result(step, tensor) for tensor in outputs]
         if step.enters:
-            self._note_losses(step, numbers, outputs)
+            self._note_cut(step, dict(zip(numbers, outputs, strict=True)))
         if step.cut:
             # Its derivative ends here: what comes before is judged by one that begins here.
             self.ends += [t for t in inputs if t.requires_grad and t.grad_fn is not None]
         self.record.owns_up_to(max(map(_sequence, outputs), default=-1), step.number)
         step.unary = _is_unary(inputs, outputs)
 
-    def _note_losses(self, step: Step, numbers: list[int], outputs: list[torch.Tensor]) -> None:
-        # What a custom function makes inside says nothing of what it returns.
-        lost = [] if step.custom else [k for k, tensor in enumerate(outputs) if not is_followed(tensor)]
-        step.lost += [numbers[k] for k in lost]
-        step.dtype = outputs[lost[0]].dtype if lost else None
+    def _note_cut(self, step: Step, results: dict[int, torch.Tensor]) -> None:
+        # What a custom function does inside is not followed, and what it returns is known when it is used.
+        lost = {} if step.custom else {n: tensor for n, tensor in results.items() if not is_followed(tensor)}
+        step.lost += lost
+        step.dtype = next((tensor.dtype for tensor in lost.values()), None)
         step.cut = bool(lost) or step.raises or step.exits
 
     def _note_result(self, step: Step, tensor: torch.Tensor) -> int:
