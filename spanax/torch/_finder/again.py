@@ -13,7 +13,7 @@ from . import words
 from .guard import Guard
 from .program import Program, Run
 from .record import Step
-from .tensors import floats, is_float, tensors_in
+from .tensors import floats, is_float, is_live, tensors_in
 
 _GROUPS = 12  # lines whose values are moved one by one; of more, all are taken to matter
 _SMALL = 4  # elements along an axis of what stands for a tensor without numbers
@@ -89,7 +89,10 @@ def _moved_array(array: np.ndarray) -> np.ndarray:
 
 
 def derivative_elsewhere(program: Program, guard: Guard, steps: Iterable[int]) -> dict[int, float]:
-    """Of operations of one tensor: the largest derivative at random values, by the largest that came in. 0: its rule is zero."""
+    """Of operations: the largest derivative at random values, by the largest that came in. 0: its rule is zero.
+
+    Of an operation of several tensors, that by the one with the smallest.
+    """
     wanted, found = set(steps), {}
 
     def look(step: Step, func: Callable, args: tuple, kwargs: dict) -> Any:
@@ -108,37 +111,58 @@ def _ratio_or_unknown(func: Callable, args: tuple, kwargs: dict, seed: int) -> f
     """Any number will do for most operations; some take probabilities only."""
     # Not PyTorch's generator: inside of `torch.vmap` it would refuse.
     generator = np.random.default_rng(seed)
-    like = floats((args, kwargs))[0]
-    shape = [min(n, _SMALL) for n in like.shape] if like.is_meta else like.shape
-    for values in (generator.standard_normal(shape) * _SPREAD, generator.random(shape)):
+
+    def normal(like: torch.Tensor) -> torch.Tensor:
+        return _tensor(generator.standard_normal(_shape(like)) * _SPREAD, like)
+
+    def fraction(like: torch.Tensor) -> torch.Tensor:
+        return _tensor(generator.random(_shape(like)), like)
+
+    for draw in (normal, fraction):
         try:
-            return _ratio(func, args, kwargs, torch.from_numpy(np.asarray(values)), generator)
+            return _ratio(func, args, kwargs, draw)
         except (RuntimeError, ValueError, IndexError, TypeError):
             continue
     return math.nan  # neither: nothing is said of it
 
 
-def _ratio(func: Callable, args: tuple, kwargs: dict, values: torch.Tensor, generator: np.random.Generator) -> float:
-    like = floats((args, kwargs))[0]
-    x = values.to("cpu" if like.is_meta else like.device, like.dtype).requires_grad_()
-    # An operation in place may not write into a leaf.
-    args, kwargs = _replaced((args, kwargs), like, x * 1)
+def _shape(like: torch.Tensor) -> list[int]:
+    return [min(n, _SMALL) if like.is_meta else n for n in like.shape]
+
+
+def _tensor(values: Any, like: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(values)).to("cpu" if like.is_meta else like.device, like.dtype)
+
+
+def _ratio(func: Callable, args: tuple, kwargs: dict, draw: Callable[[torch.Tensor], torch.Tensor]) -> float:
+    # All of them: what is multiplied by a constant 0 is used all the same.
+    new = {id(t): draw(t).requires_grad_(is_live(t)) for t in floats((args, kwargs))}
+    at = [x for x in new.values() if x.requires_grad]
+    if not at:
+        return math.nan
     with torch.random.fork_rng(), torch.enable_grad():
+        # An operation in place may not write into a leaf.
+        args, kwargs = _replaced((args, kwargs), {key: x * 1 for key, x in new.items()})
         y = next(t for t in tensors_in([func(*args, **kwargs), args]) if is_float(t))
         if not y.requires_grad:
             return 0.0
-        cotangent = torch.from_numpy(np.asarray(generator.standard_normal(y.shape))).to(y.device, y.dtype)
-        (grad,) = torch.autograd.grad(y, x, cotangent, allow_unused=True)
-    return 0.0 if grad is None or not grad.numel() else float(grad.abs().max() / cotangent.abs().max())
+        cotangent = draw(y)
+        grads = torch.autograd.grad(y, at, cotangent, allow_unused=True)
+    return min(map(_size, grads)) / _size(cotangent)
 
 
-def _replaced(tree: Any, old: torch.Tensor, new: torch.Tensor) -> Any:
-    if tree is old:
-        return new
+def _size(grad: torch.Tensor | None) -> float:
+    return 0.0 if grad is None or not grad.numel() else float(grad.abs().max())
+
+
+def _replaced(tree: Any, new: dict[int, torch.Tensor]) -> Any:
+    if isinstance(tree, torch.Tensor):
+        return new.get(id(tree), tree)
     if isinstance(tree, list | tuple):
-        return type(tree)(_replaced(element, old, new) for element in tree)
+        elements = [_replaced(element, new) for element in tree]
+        return type(tree)(*elements) if hasattr(tree, "_fields") else type(tree)(elements)
     if isinstance(tree, dict):
-        return {name: _replaced(value, old, new) for name, value in tree.items()}
+        return {name: _replaced(value, new) for name, value in tree.items()}
     return tree
 
 

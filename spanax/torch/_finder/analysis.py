@@ -15,6 +15,7 @@ from .guard import Guard
 from .modules import Still, still, targets
 from .program import Program, Run
 from .record import Step
+from .stopping import without_derivative
 from .tensors import is_zero
 
 
@@ -88,7 +89,7 @@ class _Passes:
     # -- which operations let nothing through
 
     def _flow(self, run: Run, kinds: list[str], crossings: Crossings) -> tuple[Flow, set[int]]:
-        always, faint = self._without_derivative(run, crossings)
+        always, faint = without_derivative(self.program, self.guard, run, crossings)
         alive = {n for n, kind in enumerate(kinds) if kind == "some"}
         names = [source.name for source in self.program.sources]
         twins = targets(names, [tuple(t.shape) for t in self.tensors], self.trainable - alive)
@@ -99,16 +100,6 @@ class _Passes:
         flow.come_back(returning(self.program, self.guard, run, tests))
         return flow, always
 
-    def _without_derivative(self, run: Run, crossings: Crossings) -> tuple[set[int], set[int]]:
-        """The steps whose derivative is 0 whatever goes in, and those where it is as good as 0 here."""
-        steps = run.record.steps
-        little = {n for n, crossing in crossings.steps.items() if steps[n].unary and _lets_little_through(crossing)}
-        elsewhere = derivative_elsewhere(self.program, self.guard, little)
-        # Where it could not be tried, NaN, a derivative of 0 is taken for the rule.
-        always = {n for n in little if not elsewhere.get(n, 0.0) > 0}
-        here = little - always
-        return always, {n for n in here if _lets_little_through(crossings.steps[n], elsewhere.get(n, 0.0))}
-
     def _exits(self, run: Run, tests: bool) -> list[Step]:
         exits = [step for step in run.record.steps if step.exits and (step.name in words.TESTS) == tests]
         return [step for step in exits if any(run.record.values[use.value].params for use in step.uses)]
@@ -117,7 +108,7 @@ class _Passes:
         return [
             cut
             for cut in flow.cuts()
-            if not cut.killed or cut.step.number in always or (cut.step.unary and cut.starved)
+            if not cut.killed or cut.step.number in always or (cut.starved and (cut.step.unary or cut.step.custom))
         ]
 
     # -- zero here only
@@ -152,14 +143,6 @@ class _Passes:
         crossings = self._back(run, renew=False)
         step = run.record.steps[crossings.first_spoilt] if crossings.first_spoilt >= 0 else None
         return step, "derivative", "nan" if any(bool(grad.isnan().any()) for grad in bad) else "inf"
-
-
-_FAINT = 4 * torch.finfo(torch.float32).eps
-
-
-def _lets_little_through(crossing: Crossing, elsewhere: float = 1.0) -> bool:
-    """Is its derivative 0, or as good as 0 beside what it is elsewhere?"""
-    return not crossing.open or crossing.faint < _FAINT * elsewhere
 
 
 def _kind(grad: torch.Tensor | None) -> str:

@@ -39,6 +39,7 @@ class Crossing:
     entered: bool = False
     open: set[Any] = field(default_factory=set)
     shut: set[Any] = field(default_factory=set)
+    missing: bool = False  # was nothing, not even a 0, given for one of them?
     faint: float = 1.0  # the largest derivative that went out, by the largest one that came in
     spoils: bool = False  # made NaN or an infinity of finite numbers
 
@@ -127,7 +128,7 @@ class Backward:
 
     def _after(self, node: Any, step: int, grad_inputs: Sequence, grad_outputs: Sequence) -> Any:
         if is_zero(grad_outputs):
-            return None
+            return self._stopped_within(node, step)
         crossing = self.found.steps.setdefault(step, Crossing())
         crossing.entered = True
         self._look_for_nan(crossing, step, grad_inputs, grad_outputs)
@@ -139,11 +140,19 @@ class Backward:
             if is_zero([grad]):
                 if grad is None or grad.numel():
                     crossing.shut.add(way)
+                    crossing.missing |= grad is None
                     new[number] = self._anew(edge, grad)
             else:
                 crossing.open.add(way)
                 crossing.faint = min(crossing.faint, _ratio(grad, grad_outputs))
         return tuple(new.values()) if self._renew else None
+
+    def _stopped_within(self, node: Any, step: int) -> None:
+        """One of the nodes that an operation consists of has stopped the derivative before it came to this one of them."""
+        crossing = self.found.steps.get(step)
+        if crossing is not None and crossing.entered:
+            ways = [self._step_of(following) for following, _ in node.next_functions if following is not None]
+            crossing.shut.update(way for way in ways if way != step)
 
     def _anew(self, edge: tuple[Any, int], grad: torch.Tensor | None) -> torch.Tensor | None:
         """A random derivative in the place of one that is 0 or missing."""

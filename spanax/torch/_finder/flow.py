@@ -127,10 +127,11 @@ class Flow:
         beside = self._reaching(lambda use: True, meant)
         for cut in found:
             if not is_explicit(cut.step):
-                step = cut.step
-                only = step.number not in self.returning and beside.isdisjoint(step.made)
-                cut.verdict = self._judge(cut, is_meant=only)
+                cut.verdict = self._judge(cut, is_meant=self._is_shadowed(cut.step, beside))
         return found
+
+    def _is_shadowed(self, step: Step, beside: set[int]) -> bool:
+        return step.number not in self.returning and beside.isdisjoint(step.made)
 
     def _cut(self, step: Step) -> Cut | None:
         entering = step.enters if step.cut else self._killed(step)

@@ -21,15 +21,15 @@ class Moved:
 
     def __init__(self, program: Program, analysis: Analysis, cut: Cut, sigma: float | None, seed: int):
         self._program, self._guard, self._seed = program, program.guard(), seed
-        values = [analysis.run.record.values[number] for number in cut.entering]
-        # A parameter that enters is moved itself, any other value where it is made.
-        self._sources = {value.source for value in values if value.source >= 0}
-        made = {value.number for value in values if value.step >= 0}
-        steps = {value.step for value in values if value.step >= 0}
-        self._places = {
-            step: [at for at, number in enumerate(analysis.run.record.steps[step].made) if number in made]
-            for step in steps
-        }
+        # A parameter that enters is moved itself, any other value where it is made: at the results of these steps.
+        self._sources: set[int] = set()
+        self._places: dict[int, list[int]] = {}
+        for value in (analysis.run.record.values[number] for number in cut.entering):
+            if value.source >= 0:
+                self._sources.add(value.source)
+            elif value.step >= 0:
+                made = analysis.run.record.steps[value.step].made
+                self._places.setdefault(value.step, []).append(made.index(value.number))
         self._entering: list[torch.Tensor] = []
         self.sigma = float(sigma) if sigma is not None else self._half_of_size()
 

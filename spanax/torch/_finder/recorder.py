@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
 import torch
+from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 
@@ -32,7 +35,7 @@ class Recorder(TorchFunctionMode):
         self.record, self.guard, self.outermost, self.intervene = Record(), guard, outermost, intervene
         self._values: dict[int, tuple[weakref.ref, int]] = {}
         self._written: dict[int, list[int]] = {}  # memory -> values that were written into it, in order
-        self._storages: list[Any] = []  # keeps the numbers of such memory from being used again
+        self._memory: dict[int, tuple[Any, int]] = {}  # memory -> the last value in it
         self._custom: tuple[FrameType, Step] | None = None
         self.ends: list[torch.Tensor] = []
         self._block, self._was_inference = -1, False
@@ -57,11 +60,16 @@ class Recorder(TorchFunctionMode):
         if entry is not None and entry[0]() is tensor:
             return entry[1]
         # Inside of `torch.func` transformations a tensor is wrapped anew on its way in.
-        inner = unwrapped(tensor)
-        return -1 if inner is tensor else self._bound(inner)
+        if (inner := unwrapped(tensor)) is not tensor:
+            return self._bound(inner)
+        # A new tensor with the memory of a known one, as `torch.autograd.Variable` makes it.
+        return self._memory.get(storage_key(tensor), (None, -1))[1] if tensor.grad_fn is None else -1
 
     def _bind(self, tensor: torch.Tensor, number: int) -> None:
         self._values[id(tensor)] = (weakref.ref(tensor), number)
+        if key := storage_key(tensor):
+            # As long as this is held, its number is not given to other memory.
+            self._memory[key] = (StorageWeakRef(tensor.untyped_storage()), number)
         if (inner := unwrapped(tensor)) is not tensor:
             self._bind(inner, number)
 
@@ -112,6 +120,8 @@ class Recorder(TorchFunctionMode):
         name = words.name_of(func)
         if name == "_set_grad_enabled":
             return self._switch(func, args)
+        if name == "backward":
+            self.guard.before_backward()
         kwargs = words.kept_graph(name, args, kwargs)  # the finder goes back through it as well
         if words.gives_no_values(name):
             return func(*args, **kwargs)
@@ -122,6 +132,25 @@ class Recorder(TorchFunctionMode):
         if not uses:
             return func(*args, **kwargs)
         return self._step(func, name, args, kwargs, inputs, uses)
+
+    @contextlib.contextmanager
+    def of_parameters(self) -> Iterator[None]:
+        """Hears `nn.Parameter(x)` too, which is no operation to PyTorch, and whose result has forgotten what x was made of."""
+        make = nn.Parameter.__new__
+
+        def heard(cls: type, data: Any = None, requires_grad: bool = True, **options: Any) -> Any:
+            if not isinstance(data, torch.Tensor):
+                return make(cls, data, requires_grad, **options)
+            named = functools.partial(make, cls)
+            named.__name__ = "nn.Parameter"  # pyright: ignore[reportAttributeAccessIssue]
+            return self.__torch_function__(named, (), (data, requires_grad), options)
+
+        owner: Any = nn.Parameter
+        owner.__new__ = staticmethod(heard)
+        try:
+            yield
+        finally:
+            owner.__new__ = staticmethod(make)
 
     def _switch(self, func: Callable, args: tuple) -> Any:
         if args and args[0] is False and torch.is_grad_enabled():
@@ -153,7 +182,8 @@ class Recorder(TorchFunctionMode):
         """A tensor holds it without a derivative: by memory that it shares, or since its function says that it has none."""
         maker = self.record.values[value].step
         step = self.record.steps[maker] if maker >= 0 else None
-        if step is None or (self._custom is not None and step is self._custom[1]):
+        # Inside of a custom function autograd is off, and what it makes there says nothing of what it returns.
+        if step is None or (step.custom and not torch.is_grad_enabled()):
             return
         if step.enters and value not in step.lost:
             step.lost.append(value)
@@ -204,20 +234,23 @@ class Recorder(TorchFunctionMode):
         for tensor in written:
             if (key := storage_key(tensor)) and key not in self._written:
                 self._written[key] = []
-                self._storages.append(StorageWeakRef(tensor.untyped_storage()))
 
     def _note_results(self, step: Step, outputs: list[torch.Tensor], inputs: list[torch.Tensor]) -> None:
         numbers = [self._note_result(step, tensor) for tensor in outputs]
         if step.enters:
-            lost = [] if step.custom else [k for k, tensor in enumerate(outputs) if not is_followed(tensor)]
-            step.lost += [numbers[k] for k in lost]
-            step.dtype = outputs[lost[0]].dtype if lost else None
-            step.cut = bool(lost) or step.raises or step.exits
+            self._note_cut(step, dict(zip(numbers, outputs, strict=True)))
         if step.cut:
             # Its derivative ends here: what comes before is judged by one that begins here.
             self.ends += [t for t in inputs if t.requires_grad and t.grad_fn is not None]
         self.record.owns_up_to(max(map(_sequence, outputs), default=-1), step.number)
         step.unary = _is_unary(inputs, outputs)
+
+    def _note_cut(self, step: Step, results: dict[int, torch.Tensor]) -> None:
+        # What a custom function does inside is not followed, and what it returns is known when it is used.
+        lost = {} if step.custom else {n: tensor for n, tensor in results.items() if not is_followed(tensor)}
+        step.lost += lost
+        step.dtype = next((tensor.dtype for tensor in lost.values()), None)
+        step.cut = bool(lost) or step.raises or step.exits
 
     def _note_result(self, step: Step, tensor: torch.Tensor) -> int:
         data, params = self.record.depends(step)
