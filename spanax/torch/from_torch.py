@@ -24,8 +24,8 @@ def from_torch(module: torch.nn.Module) -> tuple[Callable[..., Any], dict[str, A
 
     The module runs in PyTorch, on the host, when the JAX program gets there; its derivatives are those of torch.autograd, of
     every order and in both modes. f works under `jit`, `grad` and `vmap` and inside `sx.expectation`, where the module may be
-    what follows a draw. Under `vmap` all indices are one call of the module by `torch.func.vmap`, each as if it were alone. A module
-    that draws random numbers runs once for each index, and so does, with a warning, one that `torch.func.vmap` refuses.
+    what follows a draw. Under `vmap` all indices are one call of the module by `torch.func.vmap`, each as if it were alone. A
+    module that draws random numbers runs once for each index, and so does, with a warning, one that `torch.func.vmap` refuses.
 
     The module itself is left as it is: f runs a copy, made here. Its mode (train or eval), its buffers and the weights that do
     not require a gradient are constants of f, as they are now. A module that updates its buffers when it is called (BatchNorm in

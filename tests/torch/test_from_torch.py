@@ -303,7 +303,7 @@ def test_there_and_back():
     module = network()
     f, params = from_torch(module)
     back = to_torch(lambda params, x: f(params, x) ** 2)
-    weights = {name: w for name, w in module.named_parameters()}
+    weights = dict(module.named_parameters())
     x = torch.from_numpy(X).requires_grad_()
     ours, theirs = back(weights, x), module(x) ** 2
     torch.testing.assert_close(ours, theirs)

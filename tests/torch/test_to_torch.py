@@ -317,7 +317,7 @@ def test_what_cannot_cross():
     for message, x in cases.items():
         with pytest.raises(sx.SpanaxError, match=message):
             f(x)
-    with pytest.raises(sx.SpanaxError, match="on several|tensors on cpu and on meta"):
+    with pytest.raises(sx.SpanaxError, match="tensors on cpu and on meta"):
         to_torch(lambda x, y: x)(torch.ones(2), torch.ones(2, device="meta"))
     with pytest.raises(sx.SpanaxError, match="a result of key"):
         to_torch(lambda x: jax.random.key(0))(torch.ones(2))
@@ -333,7 +333,7 @@ def test_errors_of_the_function_arrive_as_they_are():
         raise sx.SpanaxError("mine", "a remedy")
 
     for x in (of(2), of(2, grad=False)):
-        with pytest.raises(sx.SpanaxError, match="^mine"):
+        with pytest.raises(sx.SpanaxError, match=r"^mine"):
             to_torch(f)(x)
     with pytest.raises(ZeroDivisionError):
         to_torch(lambda x: x / (1 // 0))(of(2))
