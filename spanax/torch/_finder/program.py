@@ -39,6 +39,7 @@ class Run:
     value: int
     calls: Calls
     ends: list[torch.Tensor]
+    is_live: bool  # does autograd follow the loss?
 
 
 class Program:
@@ -100,7 +101,8 @@ class Program:
             output = self.call(*self.args, **self.kwargs)
             loss = output if self.loss is None else self.loss(output)
             scalar = self._scalar(loss, given=self.loss is not None)
-        return Run(recorder.record, scalar, recorder.value_of(scalar), calls, recorder.ends)
+        value = recorder.value_of(scalar)
+        return Run(recorder.record, scalar, value, calls, recorder.ends, scalar.requires_grad)
 
     def _scalar(self, output: Any, given: bool) -> torch.Tensor:
         """The loss: what was given, the output's own, or a fixed random combination of all outputs."""
