@@ -13,3 +13,10 @@ except ModuleNotFoundError as error:
     raise SpanaxError("spanax.torch needs PyTorch", *installing("torch"), where="") from error
 
 del _torch
+
+from .gumbel_softmax import gumbel_softmax as gumbel_softmax  # noqa: E402
+from .reinmax import reinmax as reinmax  # noqa: E402
+from .sample import Sample as Sample, sample as sample  # noqa: E402
+from .steps import clip as clip, round as round, sign as sign, step as step  # noqa: E402
+from .straight_through import straight_through as straight_through  # noqa: E402
+from .surrogate_loss import surrogate_loss as surrogate_loss  # noqa: E402

@@ -1,0 +1,80 @@
+"""A value with a stated first derivative, and an error for a second one, about which nothing is stated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..._errors import SpanaxError
+
+
+def told_once(value: torch.Tensor, at: torch.Tensor, name: str) -> torch.Tensor:
+    """`value`, which depends on `at` in a way that nothing is known of: a derivative with respect to `at` raises."""
+    return _ToldOnce.apply(value, at, name)  # pyright: ignore[reportReturnType]
+
+
+class _ToldOnce(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    # A copy: autograd would take a returned input for a view of it.
+    @staticmethod
+    def forward(value, at, name):
+        return value.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs, output):
+        ctx.name = inputs[2]
+
+    @staticmethod
+    def backward(ctx: Any, *grads):
+        raise _second(ctx.name)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents):
+        raise _second(ctx.name)
+
+
+def _second(name: str) -> SpanaxError:
+    # The line that is run now is autograd's, not the user's.
+    return SpanaxError(
+        f"a second derivative through {name}, which has only a first one",
+        'sample(distribution) and surrogate_loss(cost, log_probs): right at every order with baseline="leave-one-out"',
+        "gumbel_softmax(logits), whose relaxed draw has derivatives of every order",
+        where="",
+    )
+
+
+def along(value: torch.Tensor, slope: torch.Tensor, x: torch.Tensor, name: str) -> torch.Tensor:
+    """The 0-d `value`, whose derivative with respect to x is `slope`, of the shape of x; a second one raises."""
+    return _Along.apply(value, slope.detach(), x, name)  # pyright: ignore[reportReturnType]
+
+
+class _Along(torch.autograd.Function):
+    """The value's own derivative goes on beside it."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(value, slope, x, name):
+        return value.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs, output):
+        _, slope, x, ctx.name = inputs
+        ctx.save_for_backward(slope, x)
+        ctx.save_for_forward(slope, x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads):
+        slope, x = ctx.saved_tensors
+        (g,) = grads
+        return g, None, g.to(slope.dtype) * told_once(slope, x, ctx.name), None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents):
+        slope, x = ctx.saved_tensors
+        d_value, _, d_x, _ = tangents
+        # No tangent is None here, in place of zeros.
+        moved = 0 if d_x is None else (told_once(slope, x, ctx.name) * d_x).sum()
+        return moved if d_value is None else d_value + moved
