@@ -1,19 +1,17 @@
-"""A mixture of 8 experts in PyTorch: which gradient gets the router that sends each image to one or two of them?
+"""A mixture of 8 experts in PyTorch: which gradient reaches the router that sends each image to one or two of them?
 
-Handwritten digits, each turned by 0 to 3 quarters, and 8 experts with two hidden units each: one of them alone is bad at it, but
-if the router sends to each what it can do, they are good. The choice of experts has no derivative. Usually the outputs are
-multiplied by the router's probabilities, and that product is all that the router learns from.
+Handwritten digits, each turned by 0 to 3 quarters, and 8 experts with two hidden units each: one alone is bad at it, several are
+good, if each is sent what it can do. The choice has no derivative. What everybody does is to multiply the experts' outputs by the
+router's probabilities p, and to let it learn from that product.
 
-What would be right? Draw k experts one after the other by the router's probabilities p, without replacement. Let l(S) be the loss
-of the outputs of the set S, mixed by the gates of S. The exact objective is its expectation, sum_S P(S) l(S), enumerated: 8 sets
-for k = 1, 28 for k = 2. Its gradient by the router's parameters is what each way is compared with. The gates are those in use:
-p itself for k = 1 (Switch Transformer), p divided by its sum over S for k = 2 (Mixtral).
+What would be right? Draw k experts one after the other by p, without replacement, and let l(S) be the loss of the set S, mixed by
+its gates: p itself for k = 1 (as Switch Transformer does), p over its sum in S for k = 2 (as Mixtral does). Then
+F = sum_S P(S) l(S), a sum over 8 or 56 draws, has an exact gradient, and each way is compared with that.
 """
 
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,107 +20,64 @@ import spanax.torch as st  # first: where PyTorch is missing, it says how to ins
 
 # isort: split
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
+from torch.distributions import Categorical
 
 from ._shared.run import Run
-from ._torch.digits import DIGIT, Labelled, load, turned
-from ._torch.reproducible import reproducible
-from ._torch.router_picture import picture
-from ._torch.router_result import Outcome, Row, collect, cosine, report_rows
+from ._torch.mixture import EXPERTS, best, costs, follow, gates
+from ._torch.router_result import Cosine, Outcome, Way, collect, report_rows
+from ._torch.router_training import compare_gradients, train
 
-STEPS, QUICK_STEPS = 1500, 400
+STEPS, QUICK_STEPS = 1500, 300
 SEEDS, QUICK_SEEDS = 3, 1
-BATCH, RATE, DRAWS = 128, 5e-3, 4
-EXPERTS, HIDDEN = 8, 2
-BALANCE = 0.3  # of the entropy that keeps all experts in use: without it, every way ends with two or three of them
-REPEATS = 100  # gradients of each way, for its cosine and for that of its mean
+DRAWS = 4
+BALANCE = 0.3  # nats of loss for each nat of entropy that the shares of the experts lack
 
 
-class Mixture(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.router = nn.Linear(DIGIT**2, EXPERTS)
-        self.first = nn.Parameter(torch.randn(EXPERTS, DIGIT**2, HIDDEN) / DIGIT)
-        self.last = nn.Parameter(torch.randn(EXPERTS, HIDDEN, 10) / HIDDEN**0.5)
-        self.shifts = nn.ParameterList([torch.zeros(EXPERTS, 1, HIDDEN), torch.zeros(EXPERTS, 1, 10)])
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The router's scores, (images, experts), and what each expert says, (images, experts, 10)."""
-        pixels = images.flatten(1)
-        hidden = torch.relu(pixels @ self.first + self.shifts[0])
-        return self.router(pixels), (hidden @ self.last + self.shifts[1]).transpose(0, 1)
-
-
-def gates(scores: Tensor, chosen: Tensor, k: int) -> Tensor:
-    """How much each expert counts: 0 unless `chosen`, (..., images, experts), is 1."""
-    p = scores.softmax(-1) * chosen
-    return p if k == 1 else p / p.sum(-1, keepdim=True)
-
-
-def losses(weights: Tensor, says: Tensor, labels: Tensor) -> Tensor:
-    """Of each image, (..., images)."""
-    answers = (weights.unsqueeze(-2) @ says).squeeze(-2)
-    return F.cross_entropy(answers.movedim(-1, 1), labels.expand(answers.shape[:-1]), reduction="none") if answers.dim() > 2 else F.cross_entropy(answers, labels, reduction="none")
-
-
-def best(scores: Tensor, k: int) -> Tensor:
-    """1 for the k experts with the highest scores, 0 for the others."""
-    return torch.zeros_like(scores).scatter(-1, scores.topk(k).indices, 1.0)
-
-
-# What nearly everybody does: the router learns from the gates of the experts it chose, and nothing of all others.
+# As usual: the router learns from the gates of the experts it chose, and nothing of the others.
 def plain(scores: Tensor, says: Tensor, labels: Tensor, k: int) -> Tensor:
-    return losses(gates(scores, best(scores, k), k), says, labels).mean()
+    return costs(gates(scores, best(scores, k), k), says, labels).mean()
 
 
-# Forward the chosen experts, backward the mixture of all (as DenseMixer does): all experts have to be run.
+# Forward the chosen experts, backward the mixture of all (as DenseMixer does), so all have to be run.
 def straight_through(scores: Tensor, says: Tensor, labels: Tensor, k: int) -> Tensor:
     weights = st.straight_through(gates(scores, best(scores, k), k), scores.softmax(-1))
-    return losses(weights, says, labels).mean()
+    return costs(weights, says, labels).mean()
 
 
-# No choice at all: every expert counts by its probability. Another model, that costs 8 experts wherever it is used.
+# No choice at all. It is another model, which has to run 8 experts wherever it is used.
 def dense(scores: Tensor, says: Tensor, labels: Tensor, k: int) -> Tensor:
-    return losses(scores.softmax(-1), says, labels).mean()
+    return costs(scores.softmax(-1), says, labels).mean()
 
 
-# Draw experts, and make those more probable that did better than the other draws of the same image. Unbiased, and the only one
-# of ours that runs no expert but those drawn. The gates' own derivative is kept, and needs no bridge.
+# Draw, and make more probable what did better than the other draws of the same image. Unbiased, and the one of these bridges that
+# runs no expert but those drawn. The slope of the gates is kept: it needs no bridge.
 def score_function(scores: Tensor, says: Tensor, labels: Tensor, k: int) -> Tensor:
     scores = scores.expand(DRAWS, -1, -1)
-    left, chosen, log_probs = scores, torch.zeros_like(scores), []
-    for _ in range(k):
-        expert = torch.distributions.Categorical(logits=left)
-        drawn = expert.sample()
-        log_probs.append(expert.log_prob(drawn))
-        one = F.one_hot(drawn, EXPERTS)
-        chosen, left = chosen + one, left.masked_fill(one == 1, -torch.inf)
-    costs = losses(gates(scores, chosen, k), says, labels)
-    # Each image is an expectation of its own. For both draws one cost, which comes at the end.
-    return torch.func.vmap(st.surrogate_loss, in_dims=1)(costs, torch.stack(log_probs, -1)).mean()
+    chosen, log_probs = follow(scores, k, lambda left, place: Categorical(logits=left).sample())
+    # Each image is an expectation of its own: with a shared one, each draw would pay for all images.
+    by_image = torch.vmap(st.surrogate_loss, in_dims=1)
+    return by_image(costs(gates(scores, chosen, k), says, labels), log_probs).mean()
 
 
+# Hard draws forward, and backward Heun's estimate of what another expert would have cost.
 def reinmax(scores: Tensor, says: Tensor, labels: Tensor, k: int) -> Tensor:
     left, chosen = scores, torch.zeros_like(scores)
     for _ in range(k):
         one = st.reinmax(left)
         chosen, left = chosen + one, left.masked_fill(one == 1, -torch.inf)
-    return losses(gates(scores, chosen, k), says, labels).mean()
+    return costs(gates(scores, chosen, k), says, labels).mean()
 
 
-# The exact objective: nothing is drawn, and all experts are run.
+# F itself: nothing is drawn, and all experts are run.
 def enumerated(scores: Tensor, says: Tensor, labels: Tensor, k: int) -> Tensor:
-    sets = torch.stack([F.one_hot(torch.tensor(s), EXPERTS).sum(0) for s in itertools.combinations(range(EXPERTS), k)])
-    chosen, p = sets[:, None].float(), scores.softmax(-1)
-    total = (p * chosen).sum(-1)
-    product = torch.where(chosen == 1, p, 1.0).prod(-1)
-    # Of two, either comes first: p_i p_j/(1 - p_i) + p_j p_i/(1 - p_j).
-    probability = total if k == 1 else product * (chosen / (1 - p)).sum(-1)
-    return (probability * losses(gates(scores, chosen, k), says, labels)).sum(0).mean()
+    draws = torch.tensor(list(itertools.permutations(range(EXPERTS), k)))
+    scores = scores.expand(len(draws), -1, -1)
+    chosen, log_probs = follow(scores, k, lambda left, place: draws[:, place, None].expand(left.shape[:-1]))
+    return (log_probs.sum(-1).exp() * costs(gates(scores, chosen, k), says, labels)).sum(0).mean()
 
 
-WAYS: dict[str, Callable[[Tensor, Tensor, Tensor, int], Tensor]] = {
+LOSSES = {
     "plain top-k": plain,
     "straight-through": straight_through,
     "dense": dense,
@@ -130,3 +85,63 @@ WAYS: dict[str, Callable[[Tensor, Tensor, Tensor, int], Tensor]] = {
     "ReinMax": reinmax,
     "enumerated": enumerated,
 }
+
+
+@dataclass(frozen=True)
+class Settings:
+    steps: int
+    seeds: int
+    seed: int
+    balance: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """Each way with top-1 and with top-2 (`interrupted`: some of them), and the files written."""
+
+    settings: Settings
+    ways: tuple[Way, ...]
+    interrupted: bool
+    files: tuple[Path, ...]
+
+
+def run(
+    out: str | Path,
+    *,
+    quick: bool = False,
+    steps: int | None = None,
+    seeds: int | None = None,
+    seed: int = 0,
+    balance: float = BALANCE,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Result:
+    """Compares the router's gradients, trains with each of them, and writes torch-router.png and result.json into `out`.
+
+    - `quick`: 300 steps and 1 seed instead of 1,500 and 3; `steps` and `seeds` override both;
+    - `seed`: the first of them: of the split, the initial weights and the draws;
+    - `balance`: the weight of the term that keeps the experts in use; 0 for none;
+    - `on_stage`: called with "seed 0, top-1: gradients", "seed 0, top-1: plain top-k", ..., "drawing".
+
+    Ctrl-C (`KeyboardInterrupt`) ends the work early: what came to its end is reported and drawn, and the result says
+    `interrupted`. torch's generator and its number of threads are afterwards as they were.
+    """
+    usual = (QUICK_STEPS, QUICK_SEEDS) if quick else (STEPS, SEEDS)
+    settings = Settings(usual[0] if steps is None else steps, usual[1] if seeds is None else seeds, seed, balance)
+    this = Run(out, "torch-router", settings, on_stage, needs=("sklearn",), packages=("torch",))
+    cosines: list[Cosine] = []
+    outcomes: list[Outcome] = []
+    with this.until_interrupted():
+        for one, k in itertools.product(range(seed, seed + settings.seeds), (1, 2)):
+            this.stage(f"seed {one}, top-{k}: gradients")
+            cosines += compare_gradients(LOSSES, enumerated, one, k, balance)
+            for name, loss in LOSSES.items():
+                this.stage(f"seed {one}, top-{k}: {name}")
+                outcomes.append(train(name, loss, one, k, settings.steps, balance))
+    ways, files = collect(cosines, outcomes), ()
+    if ways:
+        from ._torch.router_picture import picture
+
+        this.stage("drawing")
+        files = (picture(this.out / "torch-router.png", ways),)
+    report = this.report(ways=report_rows(ways))
+    return Result(settings, ways, this.interrupted, (*files, report))
