@@ -1,0 +1,103 @@
+"""Leaves a program as it was: its weights, buffers, gradients, modes and random generators."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .tensors import storage_key
+
+
+class Guard:
+    """What is to be put back after each run.
+
+    Weights are copied when something is about to write into them, so that a large model costs no copy. Buffers are copied at
+    once: batch normalisation writes into its own without saying so.
+    """
+
+    def __init__(
+        self, modules: Sequence[nn.Module], tensors: Iterable[torch.Tensor], generators: Iterable[torch.Generator]
+    ):
+        self._modules = [m for root in modules for m in root.modules()]
+        self._tables = [(m.training, dict(m._parameters), dict(m._buffers)) for m in self._modules]
+        kept = list({id(t): t for t in [*self._own_tensors(), *tensors]}.values())
+        self._followed = [(t, t.detach(), t.requires_grad, _grad(t)) for t in kept]
+        self._copies: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        grads = [grad for _, _, _, grad in self._followed if grad is not None]
+        self._keys = {*map(storage_key, kept), *map(storage_key, grads)}
+        for buffer in self._buffers():
+            self._copy(buffer)
+        self._generators = [(g, g.get_state()) for g in generators]
+        self._random = _random_states()
+
+    def _own_tensors(self) -> Iterable[torch.Tensor]:
+        for module in self._modules:
+            yield from (p for p in module._parameters.values() if p is not None)
+        yield from self._buffers()
+
+    def _buffers(self) -> Iterable[torch.Tensor]:
+        for module in self._modules:
+            yield from (b for b in module._buffers.values() if b is not None)
+
+    def _copy(self, tensor: torch.Tensor) -> None:
+        key = storage_key(tensor)
+        if key and key not in self._copies and not tensor.is_meta:
+            whole = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(tensor.untyped_storage())
+            self._copies[key] = whole, whole.clone()
+
+    def before_write(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Tensors that are about to be written to: those of the program's own are copied first."""
+        with torch._C.DisableTorchFunction():
+            for tensor in tensors:
+                if (key := storage_key(tensor)) and key in self._keys:
+                    with torch.no_grad():
+                        self._copy(tensor.detach())
+
+    def rewind(self) -> None:
+        """Puts everything back; may be called again."""
+        with torch.no_grad():
+            for whole, copy in self._copies.values():
+                whole.copy_(copy)
+        for module, (training, parameters, buffers) in zip(self._modules, self._tables, strict=True):
+            module.training = training
+            _put_back(module._parameters, parameters)
+            _put_back(module._buffers, buffers)
+        for tensor, memory, requires_grad, grad in self._followed:
+            if storage_key(tensor) != storage_key(memory):
+                tensor.data = memory
+            if tensor.is_leaf:
+                tensor.requires_grad_(requires_grad)
+                if tensor.grad is not grad:
+                    tensor.grad = grad
+        for generator, state in self._generators:
+            generator.set_state(state)
+        _set_random_states(self._random)
+
+
+def _grad(tensor: torch.Tensor) -> torch.Tensor | None:
+    return tensor.grad if tensor.is_leaf else None  # of others PyTorch warns
+
+
+def _put_back(table: dict[str, Any], was: dict[str, Any]) -> None:
+    if table.keys() != was.keys() or any(table[name] is not was[name] for name in was):
+        table.clear()
+        table.update(was)
+
+
+def _random_states() -> tuple:
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return torch.get_rng_state(), devices, np.random.get_state(), random.getstate()
+
+
+def _set_random_states(states: tuple) -> None:
+    cpu, devices, numpy_state, python_state = states
+    torch.set_rng_state(cpu)
+    if devices:
+        torch.cuda.set_rng_state_all(devices)
+    np.random.set_state(numpy_state)
+    random.setstate(python_state)

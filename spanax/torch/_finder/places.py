@@ -1,0 +1,111 @@
+"""Where in the user's code an operation of PyTorch is called, and as part of what."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import sysconfig
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+import numpy
+import torch
+
+from ..._places import SPANAX
+
+# Model libraries such as torchvision are not among them: a line of theirs is the line where a gradient dies.
+_LIBRARIES = (
+    os.path.dirname(torch.__file__) + os.sep,
+    os.path.dirname(numpy.__file__) + os.sep,
+    SPANAX,
+    "<frozen",
+)
+_STDLIB = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib"))
+_SITE = ("site-packages", "dist-packages")  # lie below the standard library's folder, and are not it
+_DISTRIBUTIONS = f"{os.sep}torch{os.sep}distributions{os.sep}"
+_GRAD_MODE = f"{os.sep}torch{os.sep}autograd{os.sep}grad_mode.py"
+_APPLY: CodeType = torch.autograd.Function.apply.__func__.__code__
+# `checkpoint` is one too, and what it runs is the user's own program.
+_LISTENING = os.path.join(os.path.dirname(__file__), "recorder.py")
+
+
+class Place(NamedTuple):
+    """A line of the user's code."""
+
+    file: str
+    line: int
+    function: str = ""
+
+    @property
+    def source(self) -> str:
+        return linecache.getline(self.file, self.line).strip()
+
+
+class Site(NamedTuple):
+    """Where an operation is called. `draw`: of which distribution it is a part; `custom`: the frame of `Function.apply` that it
+    runs in; `in_library`: is there no line of the user's between it and PyTorch's own code?"""
+
+    place: Place
+    draw: str = ""
+    custom: FrameType | None = None
+
+
+NOWHERE = Place("", 0)
+_known: dict[str, bool] = {}
+
+
+def is_library(file: str) -> bool:
+    known = _known.get(file)
+    if known is None:
+        is_standard = file.startswith(_STDLIB) and not any(f"{os.sep}{name}{os.sep}" in file for name in _SITE)
+        known = _known[file] = file.startswith(_LIBRARIES) or is_standard
+    return known
+
+
+def site(outermost: FrameType | None) -> Site:
+    """Of the operation that is being called. Frames from `outermost` on are not looked at."""
+    frame: FrameType | None = sys._getframe(1)
+    draw, inner = "", None
+    while frame is not None and frame is not outermost:
+        file = frame.f_code.co_filename
+        if not is_library(file):
+            inner = frame
+            break
+        if _DISTRIBUTIONS in file and frame.f_code.co_name in ("sample", "sample_n"):
+            draw = type(frame.f_locals.get("self")).__name__
+        frame = frame.f_back
+    # Inside of a custom function's forward autograd is off, so with autograd on there is nothing to look for.
+    custom = None if torch.is_grad_enabled() else _custom(frame, outermost)
+    if custom is not None:
+        return Site(_outside(custom, outermost), draw, custom)
+    return Site(_place(inner), draw)
+
+
+def _place(frame: FrameType | None) -> Place:
+    return NOWHERE if frame is None else Place(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def _custom(frame: FrameType | None, outermost: FrameType | None) -> FrameType | None:
+    """The outermost call of a custom autograd function that is under way."""
+    found = None
+    while frame is not None and frame is not outermost:
+        if frame.f_code is _APPLY:
+            found = frame
+        frame = frame.f_back
+    return found
+
+
+def _outside(frame: FrameType | None, outermost: FrameType | None) -> Place:
+    """The user's line that a frame was called from."""
+    while frame is not None and frame is not outermost:
+        if not is_library(frame.f_code.co_filename):
+            return _place(frame)
+        frame = frame.f_back
+    return NOWHERE
+
+
+def line_of(function: Any) -> Place:
+    """Where a function is defined."""
+    code = getattr(function, "__code__", None)
+    return Place(code.co_filename, code.co_firstlineno, code.co_name) if code else NOWHERE
