@@ -28,8 +28,8 @@ from ._torch.mixture import EXPERTS, best, costs, follow, gates
 from ._torch.router_result import Cosine, Outcome, Way, collect, report_rows
 from ._torch.router_training import compare_gradients, train
 
-STEPS, QUICK_STEPS = 1500, 300
-SEEDS, QUICK_SEEDS = 3, 1
+STEPS, QUICK_STEPS = 1500, 500
+SEEDS, QUICK_SEEDS = 5, 1
 DRAWS = 4
 BALANCE = 0.3  # nats of loss for each nat of entropy that the shares of the experts lack
 
@@ -117,7 +117,7 @@ def run(
 ) -> Result:
     """Compares the router's gradients, trains with each of them, and writes torch-router.png and result.json into `out`.
 
-    - `quick`: 300 steps and 1 seed instead of 1,500 and 3; `steps` and `seeds` override both;
+    - `quick`: 500 steps and 1 seed instead of 1,500 and 5; `steps` and `seeds` override both;
     - `seed`: the first of them: of the split, the initial weights and the draws;
     - `balance`: the weight of the term that keeps the experts in use; 0 for none;
     - `on_stage`: called with "seed 0, top-1: gradients", "seed 0, top-1: plain top-k", ..., "drawing".
@@ -128,16 +128,7 @@ def run(
     usual = (QUICK_STEPS, QUICK_SEEDS) if quick else (STEPS, SEEDS)
     settings = Settings(usual[0] if steps is None else steps, usual[1] if seeds is None else seeds, seed, balance)
     this = Run(out, "torch-router", settings, on_stage, needs=("sklearn",), packages=("torch",))
-    cosines: list[Cosine] = []
-    outcomes: list[Outcome] = []
-    with this.until_interrupted():
-        for one, k in itertools.product(range(seed, seed + settings.seeds), (1, 2)):
-            this.stage(f"seed {one}, top-{k}: gradients")
-            cosines += compare_gradients(LOSSES, enumerated, one, k, balance)
-            for name, loss in LOSSES.items():
-                this.stage(f"seed {one}, top-{k}: {name}")
-                outcomes.append(train(name, loss, one, k, settings.steps, balance))
-    ways, files = collect(cosines, outcomes), ()
+    ways, files = _compare_and_train(this, settings), ()
     if ways:
         from ._torch.router_picture import picture
 
@@ -145,3 +136,17 @@ def run(
         files = (picture(this.out / "torch-router.png", ways),)
     report = this.report(ways=report_rows(ways))
     return Result(settings, ways, this.interrupted, (*files, report))
+
+
+def _compare_and_train(this: Run, settings: Settings) -> tuple[Way, ...]:
+    cosines: list[Cosine] = []
+    outcomes: list[Outcome] = []
+    with this.until_interrupted():
+        # One seed after the other: an early end still compares all ways.
+        for seed, k in itertools.product(range(settings.seed, settings.seed + settings.seeds), (1, 2)):
+            this.stage(f"seed {seed}, top-{k}: gradients")
+            cosines += compare_gradients(LOSSES, enumerated, seed, k, settings.balance)
+            for name, loss in LOSSES.items():
+                this.stage(f"seed {seed}, top-{k}: {name}")
+                outcomes.append(train(name, loss, seed, k, settings.steps, settings.balance))
+    return collect(cosines, outcomes)

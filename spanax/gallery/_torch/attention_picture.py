@@ -4,37 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
-from torch import Tensor
 
+from .attention_result import SCENES, Learner
 from .digits import DIGIT
 
-if TYPE_CHECKING:
-    from .attention_result import Learner
-
-SCENES = 7
 SHOWN = ("no bridge", "score function", "straight-through")  # their glimpses; all ways have a curve
 MARKERS = "os^DvX"  # beside the colours, so that the curves can be told apart without them
 COLOURS = "#f0c000", "#e03030"  # of the two glimpses
-
-
-class Look(NamedTuple):
-    """Some scenes, and the upper left corners (row, column) of the glimpses that a network takes in each."""
-
-    scenes: Float[np.ndarray, "n side side"]
-    corners: Int[np.ndarray, "n glimpses 2"]
-
-    @staticmethod
-    def of(scenes: Tensor, scores: Tensor, stride: int) -> Look:
-        """At the places with the highest scores, which are numbered row by row."""
-        # Scenes of one digit follow each other: of neighbours all would show the same.
-        some = np.linspace(0, len(scenes) - 1, SCENES).astype(int)
-        a_row = round(scores.shape[-1] ** 0.5)
-        places = scores[some].argmax(-1).numpy()
-        return Look(scenes[some].numpy(), stride * np.stack(np.divmod(places, a_row), axis=-1))
 
 
 def picture(path: Path, learners: Sequence[Learner]) -> Path:
@@ -42,9 +20,9 @@ def picture(path: Path, learners: Sequence[Learner]) -> Path:
 
     shown = [learner for learner in learners if learner.name in SHOWN] or learners[:1]
     figure = Figure(figsize=(9, 4.2 + 1.12 * len(shown)), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1.12 * len(shown) + 0.3, 3.9))
-    _looks(above, shown)
-    _curves(below.add_subplot(), learners)
+    grid = figure.add_gridspec(2, 1, height_ratios=(1.12 * len(shown) + 0.3, 3.9))
+    _looks(figure.add_subfigure(grid[0]), shown)
+    _curves(figure.add_subfigure(grid[1]).add_subplot(), learners)
     figure.savefig(path, dpi=150)
     return path
 
@@ -69,13 +47,19 @@ def _curves(ax, learners: Sequence[Learner]) -> None:
     for index, learner in enumerate(learners):
         steps, accuracies = zip(*learner.curve, strict=True)
         seeds = len(learner.outcomes)
-        ends = ", ".join(f"{100 * accuracy:.1f}" for accuracy in learner.accuracies)
+        ends = f"{100 * learner.accuracy:.1f}"
+        if seeds > 1:
+            ends += f" ({100 * min(learner.accuracies):.1f} to {100 * max(learner.accuracies):.1f})"
         line = ax.plot(steps, 100 * np.array(accuracies), color=f"C{index}", linewidth=1.5, markersize=4.5)[0]
-        line.set(marker=MARKERS[index % len(MARKERS)], markevery=max(1, len(steps) // 8), label=f"{learner.name}: {ends}")
+        line.set(
+            marker=MARKERS[index % len(MARKERS)], markevery=max(1, len(steps) // 8), label=f"{learner.name}: {ends}"
+        )
         # A dot for each seed shows how far apart they are.
         ax.plot([steps[-1]] * seeds, [100 * a for a in learner.accuracies], ".", color=f"C{index}", markersize=4)
     ax.axhline(10, color="0.5", linewidth=0.8, linestyle=":")
+    ax.annotate("guessing", (1, 10), (-2, 2), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right",
+                fontsize=9, color="0.4")  # fmt: skip
     ax.set(xlabel="training steps", ylabel="right on held-out digits (%)", ylim=(0, 100))
-    ax.legend(title="at the end, in %, for each seed", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    ax.legend(title="at the end, in % (over the seeds)", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)

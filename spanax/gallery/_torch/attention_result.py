@@ -5,14 +5,34 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from .attention_picture import Look
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+SCENES = 7  # that are shown
+
+
+class Look(NamedTuple):
+    """Some scenes, and the upper left corners (row, column) of the glimpses that a network takes in each."""
+
+    scenes: Float[np.ndarray, "n side side"]
+    corners: Int[np.ndarray, "n glimpses 2"]
+
+    @staticmethod
+    def of(scenes: Tensor, scores: Tensor, stride: int) -> Look:
+        """At the places with the highest scores, which are numbered row by row."""
+        # Scenes of one digit follow each other: of neighbours all would show the same.
+        some = np.linspace(0, len(scenes) - 1, SCENES).astype(int)
+        a_row = round(scores.shape[-1] ** 0.5)
+        places = scores[some].argmax(-1).numpy()
+        return Look(scenes[some].numpy(), stride * np.stack(np.divmod(places, a_row), axis=-1))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One training: pairs of a step and the accuracy after it; the seconds of the steps; and where the network looks."""
+    """One training: pairs of a step and the accuracy after it; the seconds that the steps took; and where the network looks."""
 
     name: str
     seed: int

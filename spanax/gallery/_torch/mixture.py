@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
-from torch.nn import functional as F
+from torch.nn.functional import one_hot
 
 from .digits import DIGIT
 
@@ -51,6 +51,6 @@ def follow(scores: Tensor, k: int, pick: Callable[[Tensor, int], Tensor]) -> tup
     for place in range(k):
         expert = pick(left, place)
         log_probs.append(Categorical(logits=left).log_prob(expert))
-        one = F.one_hot(expert, EXPERTS)
+        one = one_hot(expert, EXPERTS)
         chosen, left = chosen + one, left.masked_fill(one == 1, -torch.inf)
     return chosen, torch.stack(log_probs, -1)

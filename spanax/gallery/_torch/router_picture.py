@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,23 +18,26 @@ def picture(path: Path, ways: Sequence[Way]) -> Path:
 
     by_k = {k: [way for way in ways if way.k == k] for k in sorted({way.k for way in ways})}
     figure = Figure(figsize=(10, 1.1 + 2.9 * len(by_k)), layout="constrained")
-    # All begin at the same accuracy: side by side, the rows can be compared.
-    worst = min(min(one.accuracy for one in way.outcomes) for way in ways)
+    # All begin at the same accuracy, so that the rows can be compared.
+    worst = min(one.accuracy for way in ways for one in way.outcomes)
     for axes, (k, some) in zip(figure.subplots(len(by_k), 3, squeeze=False), by_k.items(), strict=True):
-        _cosines(axes[0], some)
-        _accuracies(axes[1], some, worst)
-        _shares(axes[2], some)
-        axes[0].set_yticks(range(len(some)), [way.name for way in some])
-        axes[0].set_ylabel(f"top-{k}", fontsize=12, fontweight="bold")
-        for ax in axes:
-            ax.set_ylim(len(some) - 0.5, -0.5)
-            ax.spines[["top", "right"]].set_visible(False)
-            ax.tick_params(labelsize=9)
-        for ax in axes[1:]:
-            ax.set_yticks(range(len(some)), [""] * len(some))
+        _row(axes, k, some, worst)
     _entitle(figure, figure.axes[:3], figure.axes[-3:])
     figure.savefig(path, dpi=150)
     return path
+
+
+def _row(axes, k: int, ways: Sequence[Way], worst: float) -> None:
+    """Of one k: three pictures side by side, with a line for each way."""
+    _cosines(axes[0], ways)
+    _accuracies(axes[1], ways, worst)
+    _shares(axes[2], ways)
+    axes[0].set_ylabel(f"top-{k}", fontsize=12, fontweight="bold")
+    for number, ax in enumerate(axes):
+        ax.set_yticks(range(len(ways)), ["" if number else way.name for way in ways])
+        ax.set_ylim(len(ways) - 0.5, -0.5)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.tick_params(labelsize=9)
 
 
 def _cosines(ax, ways: Sequence[Way]) -> None:
@@ -50,7 +54,9 @@ def _cosines(ax, ways: Sequence[Way]) -> None:
 
 def _accuracies(ax, ways: Sequence[Way], worst: float) -> None:
     for row, way in enumerate(ways):
-        ax.plot([100 * one.accuracy for one in way.outcomes], [row] * len(way.outcomes), "o", color="tab:blue", alpha=0.5)
+        ax.plot(
+            [100 * one.accuracy for one in way.outcomes], [row] * len(way.outcomes), "o", color="tab:blue", alpha=0.5
+        )
         ax.plot(100 * way.accuracy, row, "|", color="0", markersize=15, markeredgewidth=2)
         if way.name == "dense":
             ax.plot(100 * way.everyone, row, "D", color="tab:red", markerfacecolor="white")
@@ -63,7 +69,7 @@ def _accuracies(ax, ways: Sequence[Way], worst: float) -> None:
 def _shares(ax, ways: Sequence[Way]) -> None:
     for row, way in enumerate(ways):
         ends = 100 * np.cumsum([0.0, *way.shares])
-        for number, (left, right) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+        for number, (left, right) in enumerate(itertools.pairwise(ends)):
             shade = str(0.35 + 0.35 * (number % 2))  # neighbours are told apart by their shades
             ax.barh(row, right - left, left=left, height=0.6, color=shade, edgecolor="white", linewidth=0.8)
         ax.text(103, row, f"{way.entropy:.2f} bits", va="center", fontsize=8.5)
@@ -73,7 +79,7 @@ def _shares(ax, ways: Sequence[Way]) -> None:
 
 def _entitle(figure, first, last) -> None:
     titles = "cosine with the exact gradient", "right on held-out digits", "images to each expert, entropy"
-    units = "", "%", "% of the images, from the most used expert"
+    units = "", "%", "% of images, the most used first"
     for ax, title in zip(first, titles, strict=True):
         ax.set_title(title, fontsize=10.5)
     for ax, unit in zip(last, units, strict=True):

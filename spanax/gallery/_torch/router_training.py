@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import cosine_similarity
 
 from .digits import Labelled, load, turned
 from .mixture import EXPERTS, Mixture, best, gates
@@ -68,8 +68,10 @@ def compare_gradients(losses: Mapping[str, Loss], exact: Loss, seed: int, k: int
             right = _gradient(mixture, exact, batch, k)
             for name, loss in losses.items():
                 every = torch.stack([_gradient(mixture, loss, batch, k) for _ in range(REPEATS)])
-                single = float(F.cosine_similarity(every, right[None]).mean())
-                found.append(Cosine(name, k, seed, steps, single, float(F.cosine_similarity(every.mean(0), right, dim=0))))
+                single = float(cosine_similarity(every, right[None]).mean())
+                found.append(
+                    Cosine(name, k, seed, steps, single, float(cosine_similarity(every.mean(0), right, dim=0)))
+                )
         return found
 
 
