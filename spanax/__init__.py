@@ -80,12 +80,13 @@ from .surrogate import (
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from . import testing as testing
+    from . import testing as testing, torch as torch
 
 
 def __getattr__(name: str) -> object:
-    if name == "testing":  # imported when it is asked for: programs in production have no use for it
+    # Imported when they are asked for: programs in production have no use for the one, and many have no PyTorch.
+    if name in ("testing", "torch"):
         import importlib
 
-        return importlib.import_module(".testing", __name__)
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

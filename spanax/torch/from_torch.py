@@ -15,7 +15,7 @@ from .._checks import check_key
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from ._crossing.host import avals, cross
-from ._crossing.module import Module, look
+from ._crossing.module import Module, look, modes_of_its_own
 from ._crossing.module_program import Base
 
 
@@ -23,9 +23,9 @@ def from_torch(module: torch.nn.Module) -> tuple[Callable[..., Any], dict[str, A
     """A torch module as a JAX function, `f(params, *args, key=None, **kwargs)`, and its weights.
 
     The module runs in PyTorch, on the host, when the JAX program gets there; its derivatives are those of torch.autograd, of
-    every order and in both modes. f works under `jit`, `grad` and `vmap` and inside `sx.expectation`, where the module may be what
-    follows a draw. Under `vmap` all indices are one call of the module by `torch.func.vmap`, each as if it were alone. A module
-    that draws random numbers runs once for each index, and so does, with a warning, one that `torch.func.vmap` refuses.
+    every order and in both modes. f works under `jit`, `grad` and `vmap` and inside `sx.expectation`, where the module may be
+    what follows a draw. Under `vmap` all indices are one call of the module by `torch.func.vmap`, each as if it were alone. A
+    module that draws random numbers runs once for each index, and so does, with a warning, one that `torch.func.vmap` refuses.
 
     The module itself is left as it is: f runs a copy, made here. Its mode (train or eval), its buffers and the weights that do
     not require a gradient are constants of f, as they are now. A module that updates its buffers when it is called (BatchNorm in
@@ -125,14 +125,15 @@ class _FromTorch:
     def _look(self, place: tuple) -> tuple[Base, Any]:
         """The program for these shapes, and the structure of its result."""
         tree, statics, shapes = place
-        zeros = [_zeros(shape, dtype, self.module.device) for shape, dtype in shapes]
         count = len(self.module.names)
 
         def given(inputs: Sequence[torch.Tensor]) -> tuple[tuple, dict]:
             rest = iter(inputs)
             return jax.tree.unflatten(tree, [next(rest) if s is None else s[1] for s in statics])
 
-        seen = look(self.module, zeros[:count], *given(zeros[count:]))
+        with modes_of_its_own(self.module.device):
+            zeros = [_zeros(shape, dtype, self.module.device) for shape, dtype in shapes]
+            seen = look(self.module, zeros[:count], *given(zeros[count:]))
         ins = [*(x.detach() for x in zeros), *([torch.zeros(2, dtype=torch.int64)] if seen.is_random else [])]
         program = Base(self.module, given, ins, seen)
         avals(program)  # raises for a precision that JAX has not now

@@ -45,8 +45,18 @@ class Call:
         return results if self.program.jit else [y.clone() for y in results]
 
     def value(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        self.form, leaves = opened(self.run(self.program.value, self.fixed, *self.given(tensors)))
+        self.form, leaves = opened(self.run(self._value, tensors))
         return self.tensors(leaves)
+
+    def _value(self, tensors: Sequence[torch.Tensor]) -> Any:
+        return self.program.value(self.fixed, *self.given(tensors))
+
+    def value_and_residuals(self, moving: tuple[int, ...], tensors: Sequence[torch.Tensor]) -> Any:
+        return self.program.value_and_residuals(moving)(self.fixed, *self.given(tensors))
+
+    def pull(self, residuals: Any, saved: Sequence[torch.Tensor], cts: Sequence[torch.Tensor | None]) -> Any:
+        given = [None if ct is None else self.given((ct,))[0] for ct in cts]
+        return self.program.pull(residuals, self.given(saved), given)
 
     def run(self, f: Callable, *args: Any) -> Any:
         """f, in the precision of the forward pass and on the device of its tensors, in whatever thread the backward pass runs."""
@@ -86,16 +96,17 @@ def _present(cts: Sequence[Any], kinds: Sequence[bool]) -> tuple[bool, ...]:
     return tuple(ct is not None for ct, floating in zip(cts, kinds, strict=True) if floating)
 
 
-def _pulled_back(call: Call, moving: tuple[int, ...], kinds: Sequence[bool], tensors: _Tensors, cts: _Tensors):
-    """The cotangents of the arguments `moving`, such that they can be differentiated again."""
-    program = call.program.pullback(moving, _present(cts, kinds))
+def _pulled_back(call: Call, moving: tuple[int, ...], kinds: Sequence[bool], tensors: _Tensors, cts: _Tensors) -> Any:
+    """The gradients of all arguments, such that they can be differentiated again."""
+    present = _present(cts, kinds)
     given = [ct for ct, floating in zip(cts, kinds, strict=True) if floating and ct is not None]
-    return apply(call.of(program), [*tensors, *given])
+    grads = apply(call.of(call.program.pullback(moving, present)), [*tensors, *given])
+    return _filled(call, moving, grads)
 
 
-def _filled(count: int, moving: tuple[int, ...], grads: Sequence[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
+def _filled(call: Call, moving: tuple[int, ...], grads: Sequence[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
     """A gradient for each argument, the call itself first; None for those that have none."""
-    full: list[torch.Tensor | None] = [None] * (1 + count)
+    full: list[torch.Tensor | None] = [None] * (1 + call.program.tensors)
     for i, g in zip(moving, grads, strict=True):
         full[1 + i] = g
     return tuple(full)
@@ -107,8 +118,7 @@ class _Recorded(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: Call, *tensors: torch.Tensor) -> _Tensors:
         ctx.moving = moving = tuple(i for i, needed in enumerate(ctx.needs_input_grad[1:]) if needed)
-        forward = call.program.value_and_residuals(moving)
-        result, residuals = call.run(forward, call.fixed, *call.given(tensors))
+        result, residuals = call.run(call.value_and_residuals, moving, tensors)
         form, leaves = opened(result)
         ctx.call, ctx.residuals, ctx.kinds, call.form = call, residuals, form.floats, form
         outs = tuple(call.tensors(leaves))
@@ -121,25 +131,21 @@ class _Recorded(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cts: torch.Tensor) -> Any:
-        call, moving, count = ctx.call, ctx.moving, ctx.call.program.tensors
-        if all(ct is None for ct in cts):
-            return (None,) * (1 + count)
         # Cotangents that will be differentiated themselves, or that stand for a batch of them under torch.func.vmap.
         if torch.is_grad_enabled() or _is_transformed():
-            return _filled(count, moving, _pulled_back(call, moving, ctx.kinds, ctx.saved_tensors, cts))
+            return _pulled_back(ctx.call, ctx.moving, ctx.kinds, ctx.saved_tensors, cts)
         if ctx.residuals is None:
             raise _gone_backward()
         links, _ = opened(ctx.residuals)
+        call: Call = ctx.call
         # Only now are the saved tensors looked at: PyTorch then raises if one that is needed has been overwritten.
         saved = ctx.saved_tensors if links.needs else ()
-        given = call.given([saved[i] for i in links.needs])
         slopes = [ct for ct, floating in zip(cts, ctx.kinds, strict=True) if floating]
-        cotangents = [None if ct is None else call.given((ct,))[0] for ct in slopes]
-        grads = call.tensors(call.run(call.program.pull, ctx.residuals, given, cotangents))
+        grads = call.tensors(call.run(call.pull, ctx.residuals, [saved[i] for i in links.needs], slopes))
         # As PyTorch does with what it has saved: a loss that is kept for a plot does not keep its whole forward pass.
         if _keeps_graph is not None and not _keeps_graph():
             ctx.residuals = None
-        return _filled(count, moving, grads)
+        return _filled(call, ctx.moving, grads)
 
 
 def _gone_backward() -> SpanaxError:
@@ -168,11 +174,8 @@ class _Transformed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cts: torch.Tensor) -> Any:
-        count = ctx.call.program.tensors
-        if all(ct is None for ct in cts):
-            return (None,) * (1 + count)
         moving = tuple(i for i, needed in enumerate(ctx.needs_input_grad[1:]) if needed)
-        return _filled(count, moving, _pulled_back(ctx.call, moving, ctx.kinds, ctx.saved_tensors, cts))
+        return _pulled_back(ctx.call, moving, ctx.kinds, ctx.saved_tensors, cts)
 
     @staticmethod
     def jvp(ctx: Any, _: None, *tangents: torch.Tensor | None) -> Any:

@@ -18,6 +18,7 @@ from jaxtyping import Array
 from ..._errors import SpanaxError
 from ..._primitives import new_host_primitive, set_batching, set_jvp, set_linear
 from .arrays import Shown
+from .module import modes_of_its_own
 from .module_program import ModuleProgram, is_float
 
 
@@ -51,10 +52,8 @@ def _tangent(y: Array, slopes: Any) -> Any:
 
 def _run(*arrays: np.ndarray, program: ModuleProgram) -> list[np.ndarray]:
     weights = len(program.module.names)
-    tensors = [_tensor(x, program, i < weights) for i, x in enumerate(arrays)]
-    # The caller's modes are no argument of the function.
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(program.module.device.type, enabled=False):
-        outs = program.run(*tensors)
+    with modes_of_its_own(program.module.device):
+        outs = program.run(*(_tensor(x, program, i < weights) for i, x in enumerate(arrays)))
     return [_array(y, like, program) for y, like in zip(outs, avals(program), strict=True)]
 
 
@@ -62,7 +61,8 @@ def _tensor(x: np.ndarray, program: ModuleProgram, is_weight: bool) -> torch.Ten
     is_short = x.dtype == jnp.bfloat16
     if is_short:
         x = x.view(np.int16)
-    # A module may overwrite its inputs, and JAX's memory must not change: they are copied. Weights are read where they are.
+    # A function of the user's may overwrite what it is given, and JAX's memory must not change. Weights, which no module may
+    # overwrite, are read where they are.
     t = torch.from_numpy(np.asarray(Shown(x)) if is_weight and x.size else np.array(x))
     t = t.view(torch.bfloat16) if is_short else t
     # PyTorch's indices are 64-bit integers, which JAX has in x64 mode only.

@@ -31,7 +31,8 @@ class Module:
         # Weights that come as arguments take no memory in the copy. It is its own, because a compiled program may call it
         # while the caller's thread goes on and uses the module.
         empty = {id(w): torch.nn.Parameter(torch.empty_like(w, device="meta")) for w in trained.values()}
-        self._module = _copied(module, empty)
+        with modes_of_its_own(self.device):
+            self._module = _copied(module, empty)
         self._lock = threading.RLock()
 
     def __call__(self, weights: Sequence[torch.Tensor], args: tuple, kwargs: dict) -> Any:
@@ -87,33 +88,26 @@ def look(module: Module, weights: Sequence[torch.Tensor], args: tuple, kwargs: d
     moving = [x for x in (*weights, *_tensors(args), *_tensors(kwargs)) if x.is_floating_point()]
     versions = [w._version for w in weights]
     with torch.enable_grad(), unchanged_generators(module.device) as drawn:
-        for x in moving:
-            x.requires_grad_()
         # A leaf that requires a gradient cannot be overwritten, and a module may do that to its inputs.
-        views = {id(x): x.view_as(x) for x in moving}
-        args, kwargs = (_replaced(tree, views) for tree in (args, kwargs))
-        out = module([views.get(id(w), w) for w in weights], args, kwargs)
+        copies = {id(x): x.requires_grad_().clone() for x in moving}
+        out = module(weights, *(jax.tree.map(lambda x: copies.get(id(x), x), tree) for tree in (args, kwargs)))
         is_random = drawn()
+    # Weights are read where JAX has them: a module that overwrote them would change what JAX takes for constant.
     if [w._version for w in weights] != versions:
         raise SpanaxError(
             f"the torch module {module.title} overwrites its weights when it is called", "a module that does not"
         )
     leaves, tree = jax.tree.flatten(plain(out))
-    for leaf in leaves:
-        if not isinstance(leaf, torch.Tensor):
-            raise SpanaxError(
-                f"the torch module {module.title} returns a {type(leaf).__name__}",
-                "tensors, in tuples, lists and dicts",
-            )
+    strange = [type(leaf).__name__ for leaf in leaves if not isinstance(leaf, torch.Tensor)]
+    if strange:
+        raise SpanaxError(
+            f"the torch module {module.title} returns a {strange[0]}", "tensors, in tuples, lists and dicts"
+        )
     return Look(tree, tuple(y.detach() for y in leaves), is_random, tuple(y.requires_grad for y in leaves))
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
     return [x for x in jax.tree.leaves(tree) if isinstance(x, torch.Tensor)]
-
-
-def _replaced(tree: Any, by: Mapping[int, Any]) -> Any:
-    return jax.tree.map(lambda x: by.get(id(x), x), tree)
 
 
 def plain(out: Any) -> Any:
@@ -125,7 +119,14 @@ def plain(out: Any) -> Any:
     return out
 
 
-# -- random numbers
+# -- what surrounds a call
+
+
+@contextlib.contextmanager
+def modes_of_its_own(device: torch.device) -> Iterator[None]:
+    """The caller's modes are no argument of the function."""
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+        yield
 
 
 @contextlib.contextmanager

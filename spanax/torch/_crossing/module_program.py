@@ -89,7 +89,8 @@ class Base(ModuleProgram):
 
     def call(self, *tensors):
         count = len(self.module.names)
-        inputs = tensors[count : len(tensors) - self.is_random]
+        # The module may overwrite its inputs, which a leaf that requires a gradient does not allow.
+        inputs = [t.clone() for t in tensors[count : len(tensors) - self.is_random]]
         args, kwargs = self._given(inputs)
         return tuple(jax.tree.leaves(plain(self.module(tensors[:count], args, kwargs))))
 
@@ -213,8 +214,7 @@ def _leaves(tensors: Any) -> list[torch.Tensor]:
 def _placed(tensors: Tensors, places: Sequence[int], by: Tensors) -> list[torch.Tensor]:
     full = list(tensors)
     for i, x in zip(places, by, strict=True):
-        # A view: the module may overwrite its inputs, and a leaf cannot be overwritten.
-        full[i] = x.view_as(x)
+        full[i] = x
     return full
 
 
@@ -222,10 +222,7 @@ def _of_moving(inner: ModuleProgram, call: Callable, tensors: Tensors, moving: S
     """The floating-point results as a function of the arguments `moving`, and these."""
 
     def of(*moved):
-        full = list(tensors)
-        for i, x in zip(moving, moved, strict=True):
-            full[i] = x
-        outs = call(*full)
+        outs = call(*_placed(tensors, moving, moved))
         return tuple(outs[i] for i in inner.floats)
 
     return of, [tensors[i] for i in moving]

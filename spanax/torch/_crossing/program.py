@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from ..._jaxprs import is_traced
@@ -214,7 +213,7 @@ def _seen(form: Form, place: int, y: Any) -> Any:
     def jvp(primals, tangents):
         t: Any = tangents[0]
         if isinstance(t, SymbolicZero):
-            return primals[0], np.zeros(t.shape, t.dtype)
+            return primals[0], jnp.zeros_like(primals[0])
         form.alive[place] = True
         return primals[0], t
 

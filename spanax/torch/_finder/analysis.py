@@ -109,7 +109,7 @@ class _Passes:
         flow = Flow(run.record, run.value, run.is_live, crossings, alive, self.trainable, faint, twins)
         flow.come_back(returning(self.program, self.guard, run, self._exits(run, tests=False)))
         # Whether a test matters takes runs, and is asked where a starved parameter decides it.
-        tests = [step for step in self._exits(run, tests=True) if flow.sources(step) - flow.alive]
+        tests = [step for step in self._exits(run, tests=True) if flow.made_of(step) - flow.alive]
         flow.come_back(returning(self.program, self.guard, run, tests))
         return flow, always
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from .tensors import storage_key
 
@@ -58,6 +61,10 @@ class Guard:
                     with torch.no_grad():
                         self._copy(tensor.detach())
 
+    def before_backward(self) -> None:
+        """The program goes back itself, which adds to the gradients that there are."""
+        self.before_write(grad for _, _, _, grad in self._followed if grad is not None)
+
     def rewind(self) -> None:
         """Puts everything back; may be called again."""
         with torch.no_grad():
@@ -83,10 +90,35 @@ def _grad(tensor: torch.Tensor) -> torch.Tensor | None:
     return tensor.grad if tensor.is_leaf else None  # of others PyTorch warns
 
 
-def _put_back(table: dict[str, Any], was: dict[str, Any]) -> None:
-    if table.keys() != was.keys() or any(table[name] is not was[name] for name in was):
+def _put_back(table: Any, was: dict[str, Any]) -> None:
+    # A script module's table is no dictionary, and cannot be changed from Python.
+    if isinstance(table, dict) and (table.keys() != was.keys() or any(table[name] is not was[name] for name in was)):
         table.clear()
         table.update(was)
+
+
+@contextlib.contextmanager
+def idle_optimizers() -> Iterator[None]:
+    """A program that takes a step of its own leaves the weights, and the optimizer's memory, as they are."""
+    emptied: list[tuple[dict[str, Any], list]] = []
+
+    def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        for group in optimizer.param_groups:
+            emptied.append((group, group["params"]))
+            group["params"] = []
+
+    def after(*step: Any) -> None:
+        while emptied:
+            group, parameters = emptied.pop()
+            group["params"] = parameters
+
+    handles = [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]
+    try:
+        yield
+    finally:
+        after()
+        for handle in handles:
+            handle.remove()
 
 
 def _random_states() -> tuple:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils import checkpoint
 
 from ..._errors import SpanaxError
-from .guard import Guard
+from .guard import Guard, idle_optimizers
 from .modules import Calls
 from .record import Record
 from .recorder import Intervention, Recorder
@@ -97,7 +97,7 @@ class Program:
         for tensor in self.data:
             recorder.add_source(tensor, -1, data=True)
         calls = Calls(recorder.outermost)
-        with _eagerly(), torch.enable_grad(), calls, recorder, recorder.of_parameters():
+        with _eagerly(), idle_optimizers(), torch.enable_grad(), calls, recorder, recorder.of_parameters():
             output = self.call(*self.args, **self.kwargs)
             loss = output if self.loss is None else self.loss(output)
             scalar = self._scalar(loss, given=self.loss is not None)

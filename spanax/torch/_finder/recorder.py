@@ -36,7 +36,7 @@ class Recorder(TorchFunctionMode):
         self.outermost: FrameType | None = outermost
         self._values: dict[int, tuple[weakref.ref, int]] = {}
         self._written: dict[int, list[int]] = {}  # memory -> values that were written into it, in order
-        self._storages: list[Any] = []  # keeps the numbers of such memory from being used again
+        self._memory: dict[int, tuple[Any, int]] = {}  # memory -> the last value in it
         self._custom: tuple[FrameType, Step] | None = None
         self.ends: list[torch.Tensor] = []
         self._block, self._was_inference = -1, False
@@ -66,11 +66,16 @@ class Recorder(TorchFunctionMode):
         if entry is not None and entry[0]() is tensor:
             return entry[1]
         # Inside of `torch.func` transformations a tensor is wrapped anew on its way in.
-        inner = unwrapped(tensor)
-        return -1 if inner is tensor else self._bound(inner)
+        if (inner := unwrapped(tensor)) is not tensor:
+            return self._bound(inner)
+        # A new tensor with the memory of a known one, as `torch.autograd.Variable` makes it.
+        return self._memory.get(storage_key(tensor), (None, -1))[1] if tensor.grad_fn is None else -1
 
     def _bind(self, tensor: torch.Tensor, number: int) -> None:
         self._values[id(tensor)] = (weakref.ref(tensor), number)
+        if key := storage_key(tensor):
+            # As long as this is held, its number is not given to other memory.
+            self._memory[key] = (StorageWeakRef(tensor.untyped_storage()), number)
         if (inner := unwrapped(tensor)) is not tensor:
             self._bind(inner, number)
 
@@ -121,6 +126,8 @@ class Recorder(TorchFunctionMode):
         name = words.name_of(func)
         if name == "_set_grad_enabled":
             return self._switch(func, args)
+        if name == "backward":
+            self.guard.before_backward()
         kwargs = words.kept_graph(name, args, kwargs)  # the finder goes back through it as well
         if words.gives_no_values(name):
             return func(*args, **kwargs)
@@ -233,7 +240,6 @@ class Recorder(TorchFunctionMode):
         for tensor in written:
             if (key := storage_key(tensor)) and key not in self._written:
                 self._written[key] = []
-                self._storages.append(StorageWeakRef(tensor.untyped_storage()))
 
     def _note_results(self, step: Step, outputs: list[torch.Tensor], inputs: list[torch.Tensor]) -> None:
         numbers = [self._note_result(step, tensor) for tensor in outputs]
