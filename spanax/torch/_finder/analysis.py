@@ -50,19 +50,32 @@ class _Passes:
 
     def analysis(self) -> Analysis:
         run = self._forward()
-        grads, error = gradients(run, self.tensors)
-        kinds = [_kind(grad) for grad in grads]
+        kinds, not_finite, error = self._gradients(run)
         crossings = self._back(run)
-        not_finite = self._not_finite(run, grads)
+        # The graph of the first run is not needed any more, and further runs make their own.
+        run.loss, run.ends = run.loss.detach(), []
+        if not_finite is None:
+            not_finite = self._not_finite_value(run)
         flow, always = self._flow(run, kinds, crossings)
         cuts = self._cuts(flow, always)
         raised = (run.record.steps[crossings.raised[0]], crossings.raised[1]) if crossings.raised else None
         if error is not None and raised is None:
             raised = (None, error)
-        asleep = self._asleep(run, flow, kinds, cuts)
+        asleep = self._asleep(kinds)
         modules = [found for module in self.program.modules for found in still(module, run.calls)]
-        run.loss = run.loss.detach()
         return Analysis(run, flow, cuts, kinds, raised, always, asleep, not_finite, modules)
+
+    def _gradients(self, run: Run) -> tuple[list[str], tuple[Step | None, str, str] | None, Exception | None]:
+        """Which kind of gradient each source gets; the operation whose derivative is not finite, if one is; what was raised."""
+        grads, error = gradients(run, self.tensors)
+        kinds = [_kind(grad) for grad in grads]
+        bad = [g for g in grads if g is not None and not g.is_meta and not bool(torch.isfinite(g).all())]
+        if not bad or not bool(torch.isfinite(run.loss)):
+            return kinds, None, error
+        makes = "nan" if any(bool(grad.isnan().any()) for grad in bad) else "inf"
+        # Without random derivatives: an infinity may come of the one that there is, and of no other.
+        spoilt = self._back(run, renew=False).first_spoilt
+        return kinds, (run.record.steps[spoilt] if spoilt >= 0 else None, "derivative", makes), error
 
     def _forward(self) -> Run:
         try:
@@ -93,10 +106,10 @@ class _Passes:
         alive = {n for n, kind in enumerate(kinds) if kind == "some"}
         names = [source.name for source in self.program.sources]
         twins = targets(names, [tuple(t.shape) for t in self.tensors], self.trainable - alive)
-        flow = Flow(run.record, run.value, run.loss.requires_grad, crossings, alive, self.trainable, faint, twins)
+        flow = Flow(run.record, run.value, run.is_live, crossings, alive, self.trainable, faint, twins)
         flow.come_back(returning(self.program, self.guard, run, self._exits(run, tests=False)))
         # Whether a test matters takes runs, and is asked where a starved parameter decides it.
-        tests = [step for step in self._exits(run, tests=True) if flow.sources(step) - flow.alive]
+        tests = [step for step in self._exits(run, tests=True) if flow.made_of(step) - flow.alive]
         flow.come_back(returning(self.program, self.guard, run, tests))
         return flow, always
 
@@ -113,7 +126,7 @@ class _Passes:
 
     # -- zero here only
 
-    def _asleep(self, run: Run, flow: Flow, kinds: list[str], cuts: list[Cut]) -> set[int]:
+    def _asleep(self, kinds: list[str]) -> set[int]:
         """Sources whose gradient is 0 at these weights and not at others nearby: behind a gate that begins at 0."""
         zero = {n for n in self.trainable if kinds[n] == "zero"}
         if not zero or self.tensors[0].is_meta:
@@ -129,20 +142,11 @@ class _Passes:
             return set()
         return {n for n in zero if _kind(again[n]) == "some"}
 
-    def _not_finite(self, run: Run, grads: list[torch.Tensor | None]) -> tuple[Step | None, str, str] | None:
-        if run.loss.is_meta:
+    def _not_finite_value(self, run: Run) -> tuple[Step | None, str, str] | None:
+        if run.loss.is_meta or bool(torch.isfinite(run.loss)):
             return None
-        if not bool(torch.isfinite(run.loss)):
-            found = first_not_finite(self.program, self.guard)
-            return (found[0], "value", found[1]) if found else (None, "value", "nan")
-        bad = [grad for grad in grads if grad is not None and not bool(torch.isfinite(grad).all())]
-        return self._spoilt(run, bad) if bad else None
-
-    def _spoilt(self, run: Run, bad: list[torch.Tensor]) -> tuple[Step | None, str, str]:
-        # Without random derivatives: an infinity may come of the one that there is, and of no other.
-        crossings = self._back(run, renew=False)
-        step = run.record.steps[crossings.first_spoilt] if crossings.first_spoilt >= 0 else None
-        return step, "derivative", "nan" if any(bool(grad.isnan().any()) for grad in bad) else "inf"
+        found = first_not_finite(self.program, self.guard)
+        return (found[0], "value", found[1]) if found else (None, "value", "nan")
 
 
 def _kind(grad: torch.Tensor | None) -> str:

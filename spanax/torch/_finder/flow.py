@@ -66,6 +66,18 @@ class Flow:
         """The trainable sources whose derivative enters a step."""
         return self._sources(step.enters)
 
+    def made_of(self, step: Step) -> set[int]:
+        """The trainable sources that its values depend on, derivative or not."""
+        values = self.record.values
+        front, seen = [use.value for use in step.uses], set()
+        while front:
+            number = front.pop()
+            if number not in seen:
+                seen.add(number)
+                maker = values[number].step
+                front += [use.value for use in self.record.steps[maker].uses] if maker >= 0 else []
+        return {values[n].source for n in seen} & self.trainable
+
     # -- what reaches the loss
 
     def _reaching(self, takes, without: frozenset[int] = frozenset()) -> set[int]:

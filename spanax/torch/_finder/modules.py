@@ -20,7 +20,7 @@ class Call(NamedTuple):
 class Calls:
     """A context in which every module's first call is noted."""
 
-    def __init__(self, outermost: FrameType):
+    def __init__(self, outermost: FrameType | None):
         self.first: dict[int, Call] = {}
         self._outermost = outermost
 
@@ -30,6 +30,7 @@ class Calls:
 
     def __exit__(self, *error: Any) -> None:
         self._handle.remove()
+        self._outermost = None  # the frame holds all of the run
 
     def _note(self, module: nn.Module, inputs: Any) -> None:
         if id(module) not in self.first:

@@ -21,6 +21,8 @@ _LIBRARIES = (
     SPANAX,
     "<frozen",
 )
+# The worked problems are programs as a user writes them.
+_PROBLEMS = os.path.join(SPANAX, "gallery") + os.sep
 _STDLIB = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib"))
 _SITE = ("site-packages", "dist-packages")  # lie below the standard library's folder, and are not it
 _DISTRIBUTIONS = f"{os.sep}torch{os.sep}distributions{os.sep}"
@@ -59,7 +61,8 @@ def is_library(file: str) -> bool:
     known = _known.get(file)
     if known is None:
         is_standard = file.startswith(_STDLIB) and not any(f"{os.sep}{name}{os.sep}" in file for name in _SITE)
-        known = _known[file] = file.startswith(_LIBRARIES) or is_standard
+        is_problem = file.startswith(_PROBLEMS)
+        known = _known[file] = is_standard or (file.startswith(_LIBRARIES) and not is_problem)
     return known
 
 

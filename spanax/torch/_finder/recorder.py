@@ -32,13 +32,19 @@ class Recorder(TorchFunctionMode):
 
     def __init__(self, guard: Guard, outermost: FrameType, intervene: Intervention | None = None):
         super().__init__()
-        self.record, self.guard, self.outermost, self.intervene = Record(), guard, outermost, intervene
+        self.record, self.guard, self.intervene = Record(), guard, intervene
+        self.outermost: FrameType | None = outermost
         self._values: dict[int, tuple[weakref.ref, int]] = {}
         self._written: dict[int, list[int]] = {}  # memory -> values that were written into it, in order
         self._memory: dict[int, tuple[Any, int]] = {}  # memory -> the last value in it
         self._custom: tuple[FrameType, Step] | None = None
         self.ends: list[torch.Tensor] = []
         self._block, self._was_inference = -1, False
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        # Frames hold all tensors of the run, and a frame that holds this one would keep them until the next collection.
+        self.outermost, self._custom, self.intervene = None, None, None
 
     # -- sources and results
 
@@ -304,7 +310,7 @@ _BETWEEN = tuple(
 _BETWEEN += (os.path.join("_finder", "recorder.py"),)
 
 
-def _switching(outermost: FrameType) -> Place:
+def _switching(outermost: FrameType | None) -> Place:
     """The line that switches autograd off: the user's own `with`, or the call of a decorated function; none of a library."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame is not outermost:

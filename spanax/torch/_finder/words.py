@@ -70,7 +70,7 @@ def gives_no_values(name: str) -> bool:
 _FORM = frozenset(
     """
     size dim ndimension numel nelement stride storage_offset element_size get_device data_ptr storage untyped_storage
-    result_type promote_types can_cast backward register_hook retain_grad has_names __hash__ __reduce_ex__ __deepcopy__
+    result_type promote_types can_cast backward register_hook retain_grad has_names __hash__
     register_post_accumulate_grad_hook sym_size broadcast_shapes
     """.split()
 )
