@@ -153,11 +153,9 @@ def _check_pair(cost: Any, log_probs: Any) -> tuple[Tensor, Tensor]:
     if isinstance(cost, Tensor) and not cost.is_floating_point() and not cost.is_complex():
         cost = cost.to(log_probs.dtype)
     cost = in_single(check_float("surrogate_loss(cost", cost))
-    shapes = f"cost of shape {list(cost.shape)} and log_probs of shape {list(log_probs.shape)}"
-    fits = {cost.dim(), log_probs.dim()} <= {1, 2} and cost.shape[0] == log_probs.shape[0] > 0
-    if not fits or (cost.dim() == log_probs.dim() == 2 and cost.shape != log_probs.shape):
+    if not _fit(cost.shape, log_probs.shape):
         raise SpanaxError(
-            f"surrogate_loss: {shapes}",
+            f"surrogate_loss: cost of shape {list(cost.shape)} and log_probs of shape {list(log_probs.shape)}",
             "[S] or [S, T] for each, with the same S samples and T steps",
             "log_probs.sum(-1), over what is drawn in one step",
         )
@@ -171,6 +169,12 @@ def _check_pair(cost: Any, log_probs: Any) -> tuple[Tensor, Tensor]:
         )
     dtype = torch.promote_types(cost.dtype, log_probs.dtype)
     return cost.to(dtype), log_probs.to(dtype)
+
+
+def _fit(cost: torch.Size, log_probs: torch.Size) -> bool:
+    if not {len(cost), len(log_probs)} <= {1, 2} or not cost[0] == log_probs[0] > 0:
+        return False
+    return cost == log_probs or len(cost) != len(log_probs)
 
 
 def _may_have_derivative(x: Tensor) -> bool:
