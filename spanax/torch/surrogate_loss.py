@@ -121,17 +121,21 @@ def _baseline(baseline: Any, togo: Tensor, alive: Tensor | None, log_probs: Tens
             "None, for none",
             "a number, or a tensor of values",
         )
+    values = _check_values(baseline, log_probs).detach().to(togo.dtype)
+    # Padded steps have the score 0, which does not make NaN harmless.
+    return values if alive is None else torch.where(alive, values, 0.0)
+
+
+def _check_values(values: Tensor, log_probs: Tensor) -> Tensor:
+    """A tensor for baseline, with an axis of steps."""
     fits = [(), log_probs.shape, log_probs.shape[1:]]
-    if baseline.shape not in fits or baseline.device != log_probs.device:
+    if values.shape not in fits or values.device != log_probs.device:
         raise SpanaxError(
-            f"surrogate_loss: a baseline of shape {list(baseline.shape)} on {baseline.device}, and log_probs have shape "
+            f"surrogate_loss: a baseline of shape {list(values.shape)} on {values.device}, and log_probs have shape "
             f"{list(log_probs.shape)} on {log_probs.device}",
             *(f"shape {list(shape)}" for shape in dict.fromkeys(fits)),
         )
-    values = baseline.detach().to(togo.dtype)
-    values = values[:, None] if log_probs.dim() == 1 and values.dim() == 1 else values
-    # Padded steps have the score 0, which does not make NaN harmless.
-    return values if alive is None else torch.where(alive, values, 0.0)
+    return values[:, None] if log_probs.dim() == 1 and values.dim() == 1 else values
 
 
 def _mean_of_others(togo: Tensor, alive: Tensor | None) -> Tensor:

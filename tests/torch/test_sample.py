@@ -84,8 +84,8 @@ def _pair(p):
 
 @pytest.mark.parametrize("case", range(len(UNBIASED)))
 def test_unbiased(case):
-    # The mean of 10 gradients of 1,000 samples each, within 5 of its standard errors (t with 9 degrees of freedom: one false alarm
-    # in 1,400 for each number, of about 30; the seed is fixed).
+    # The mean of 10 gradients of 1,000 samples each, within 5 of its standard errors (t with 9 degrees of freedom: a false
+    # alarm in 1,400 for each number, of about 30; the seed is fixed).
     distribution, via, cost, expected = UNBIASED[case]
     if isinstance(via, LeaveOneOut):
         via = LeaveOneOut(1000)
