@@ -88,7 +88,7 @@ def soft_sort(
     >>> first = soft_sort(x, 0.5)[0]
     >>> first.backward()
     >>> print(f"{first:.2f}", [f"{g:.2f}" for g in x.grad])
-    0.88 ['0.90', '0.02', '0.09']
+    0.98 ['0.94', '0.00', '0.06']
     """
     x, position = _on_last("soft_sort", x, softness, dim)
     if not isinstance(descending, bool):
@@ -129,7 +129,7 @@ def top_k(
     >>> from spanax.torch import top_k
     >>> values, weights = top_k(torch.tensor([0.1, 0.7, 0.2]), 2, 0.1)
     >>> print([f"{w:.2f}" for w in weights.sum(0)])
-    ['0.25', '0.99', '0.75']
+    ['0.25', '1.00', '0.75']
     """
     x, position = _on_last("top_k", x, softness, dim)
     n = x.shape[-1]

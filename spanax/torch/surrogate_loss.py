@@ -85,8 +85,8 @@ def surrogate_loss(
         cost = torch.where(alive, cost, 0.0) if alive.shape == cost.shape else cost
         log_probs = torch.where(alive, log_probs, 0.0) if alive.shape == log_probs.shape else log_probs
     togo = _cost_to_go(cost, log_probs)
-    ends = alive if alive is not None and togo.shape == alive.shape else None
-    advantage = togo - _baseline(baseline, togo, ends, log_probs)
+    # Where draws have no steps of their own, none of them is padding.
+    advantage = togo - _baseline(baseline, togo, alive if log_probs.dim() == 2 else None, log_probs)
     # log p - detach(log p) is 0 in value. exp of its sum over earlier draws, and expm1, are 1 and 0, with the derivatives of
     # probability ratios: this and a cost-to-go that is not detached make the second derivative right as well.
     score = _steps(log_probs - log_probs.detach())
@@ -111,7 +111,7 @@ def _baseline(baseline: Any, togo: Tensor, alive: Tensor | None, log_probs: Tens
     if baseline is None:
         return 0.0
     if isinstance(baseline, str) and baseline == LEAVE_ONE_OUT:
-        return _mean_of_others(togo, alive)
+        return _mean_of_others(togo, alive if togo.shape == log_probs.shape else None)
     if is_number(baseline):
         return float(baseline)
     if not isinstance(baseline, Tensor):
@@ -195,7 +195,7 @@ def _check_mask(mask: Any, cost: Tensor, log_probs: Tensor) -> Tensor | None:
     if not isinstance(mask, Tensor) or mask.is_floating_point() or mask.is_complex():
         got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise SpanaxError(f"surrogate_loss(mask={got}), which is no tensor of booleans", "mask.bool()")
-    if mask.shape != steps.shape or mask.device != steps.device:
+    if mask.shape != steps.shape or mask.dim() != 2 or mask.device != steps.device:
         raise SpanaxError(
             f"surrogate_loss: a mask of shape {list(mask.shape)} on {mask.device}, for steps of shape {list(steps.shape)} "
             f"on {steps.device}",

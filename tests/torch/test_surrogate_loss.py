@@ -93,6 +93,16 @@ def test_one_draw_and_several_costs_exactly():
     torch.testing.assert_close(gradient, torch.func.grad(expected)(x.detach()))
 
 
+def test_each_shape_with_a_mask_and_a_tensor_for_baseline():
+    mask, values = torch.tensor([[1, 1], [1, 0]]), torch.tensor([[2.0, 3.0], [5.0, torch.nan]])
+    x = torch.zeros(2, requires_grad=True)
+    surrogate_loss(torch.tensor([[1.0, 2.0], [4.0, torch.inf]]), x, values[:, 0], mask).backward()
+    assert x.grad.tolist() == [(3 - 2) / 2, (4 - 5) / 2]
+    x = torch.zeros(2, 2, requires_grad=True)
+    surrogate_loss(torch.tensor([3.0, 4.0]), x, values, mask).backward()
+    assert x.grad.tolist() == [[(3 - 2) / 2, 0], [(4 - 5) / 2, 0]]
+
+
 @pytest.mark.parametrize("baseline", BASELINES[:2])
 def test_second_derivatives_exactly(baseline):
     def estimate(theta, chosen):
@@ -195,6 +205,7 @@ LP = torch.zeros(2, 3, requires_grad=True)
         ((ones(2, 3), LP, [0.0]), "baseline=[0.0]"),
         ((ones(2, 3), LP, None, ones(2, 3)), "mask.bool()"),
         ((ones(2, 3), LP, None, ones(2) > 0), "a mask of shape [2]"),
+        ((ones(2), LP[:, 0], None, ones(2) > 0), "a mask of shape [2]"),
         ((ones(2, 3), LP, None, np.ones((2, 3)) > 0), "no tensor of booleans"),
         ((np.ones((2, 3)), LP), "no tensor"),
         ((ones(2, 3, dtype=torch.complex64), LP), "complex64"),
