@@ -59,7 +59,7 @@ class Gap:
 
     @property
     def place(self) -> str:
-        return f"{os.path.basename(self.file)}:{self.line}"
+        return f"{os.path.basename(self.file)}:{self.line}" if self.file else "no line"
 
 
 @dataclasses.dataclass(frozen=True)

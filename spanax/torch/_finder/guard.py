@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import operator
 import random
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +19,30 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from .tensors import storage_key
 
 
+class Attributes:
+    """An object's attributes, and what the lists, dictionaries and sets among them hold: a module's tables, counters, caches."""
+
+    def __init__(self, attributes: dict[str, Any]):
+        containers = [attributes, *(v for v in attributes.values() if isinstance(v, _CONTAINERS))]
+        self._kept = [(container, copy.copy(container)) for container in containers]
+
+    def put_back(self) -> None:
+        for container, was in self._kept:
+            if not _is_same(container, was):
+                container.clear()
+                getattr(container, "extend" if isinstance(container, list | deque) else "update")(was)
+
+
+_CONTAINERS = (list, dict, set, deque)
+
+
+def _is_same(container: Any, was: Any) -> bool:
+    """With the same things in the same order: by identity, as tensors have no truth."""
+    if isinstance(container, dict):
+        return list(container) == list(was) and all(container[key] is was[key] for key in was)
+    return len(container) == len(was) and all(map(operator.is_, container, was))
+
+
 class Guard:
     """What is to be put back after each run.
 
@@ -24,10 +51,14 @@ class Guard:
     """
 
     def __init__(
-        self, modules: Sequence[nn.Module], tensors: Iterable[torch.Tensor], generators: Iterable[torch.Generator]
+        self,
+        modules: Sequence[nn.Module],
+        owners: Iterable[Any],
+        tensors: Iterable[torch.Tensor],
+        generators: Iterable[torch.Generator],
     ):
         self._modules = [m for root in modules for m in root.modules()]
-        self._tables = [(m.training, dict(m._parameters), dict(m._buffers)) for m in self._modules]
+        self._attributes = [Attributes(vars(thing)) for thing in [*self._modules, *owners]]
         kept = list({id(t): t for t in [*self._own_tensors(), *tensors]}.values())
         self._followed = [(t, t.detach(), t.requires_grad, _grad(t)) for t in kept]
         self._copies: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -41,6 +72,7 @@ class Guard:
     def _own_tensors(self) -> Iterable[torch.Tensor]:
         for module in self._modules:
             yield from (p for p in module._parameters.values() if p is not None)
+            yield from (value for value in vars(module).values() if isinstance(value, torch.Tensor))
         yield from self._buffers()
 
     def _buffers(self) -> Iterable[torch.Tensor]:
@@ -70,10 +102,8 @@ class Guard:
         with torch.no_grad():
             for whole, copy in self._copies.values():
                 whole.copy_(copy)
-        for module, (training, parameters, buffers) in zip(self._modules, self._tables, strict=True):
-            module.training = training
-            _put_back(module._parameters, parameters)
-            _put_back(module._buffers, buffers)
+        for attributes in self._attributes:
+            attributes.put_back()
         for tensor, memory, requires_grad, grad in self._followed:
             if storage_key(tensor) != storage_key(memory):
                 tensor.data = memory
@@ -88,13 +118,6 @@ class Guard:
 
 def _grad(tensor: torch.Tensor) -> torch.Tensor | None:
     return tensor.grad if tensor.is_leaf else None  # of others PyTorch warns
-
-
-def _put_back(table: Any, was: dict[str, Any]) -> None:
-    # A script module's table is no dictionary, and cannot be changed from Python.
-    if isinstance(table, dict) and (table.keys() != was.keys() or any(table[name] is not was[name] for name in was)):
-        table.clear()
-        table.update(was)
 
 
 @contextlib.contextmanager

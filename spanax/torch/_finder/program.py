@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import sys
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -62,8 +63,10 @@ class Program:
             )
         self.call, self.loss = program, loss
         self.name = getattr(program, "__name__", type(program).__name__)
-        modules = _modules(program, loss, args, kwargs)
+        held = _held(program, loss, args, kwargs)
+        modules = _modules(held)
         self.modules = list(modules.values())
+        self._held = [thing for _, thing in held]
         self.args, self.kwargs = args, kwargs
         self.sources = _parameters(modules, parameters)
         if not any(source.trainable for source in self.sources):
@@ -84,7 +87,11 @@ class Program:
 
     def guard(self) -> Guard:
         generators = [x for x in _leaves((self.args, self.kwargs)) if isinstance(x, torch.Generator)]
-        return Guard(self.modules, [*(source.tensor for source in self.sources), *self.data], generators)
+        owners = [thing for thing in self._held if not isinstance(thing, nn.Module | torch.Tensor)]
+        tensors = [thing for thing in self._held if isinstance(thing, torch.Tensor)]
+        return Guard(
+            self.modules, owners, [*(source.tensor for source in self.sources), *self.data, *tensors], generators
+        )
 
     def run(self, guard: Guard, intervene: Intervention | None = None) -> Run:
         """Calls it once, from the same state each time. The caller puts that back when autograd has been gone through."""
@@ -159,24 +166,24 @@ def _eagerly() -> Iterator[None]:
 # -- what there is to differentiate by
 
 
-def _modules(program: Any, loss: Any, args: tuple, kwargs: dict) -> dict[str, nn.Module]:
-    """The modules that are called, or that a function holds on to, by the names of their variables."""
-    found: dict[str, nn.Module] = {}
-    for thing in (program, loss, args, kwargs):
-        for name, module in _held("", thing):
-            if not any(module is inner for root in found.values() for inner in root.modules()):
-                name = name or type(module).__name__
-                found[name if name not in found else f"{name}{len(found)}"] = module
-    return found
+def _held(*things: Any) -> list[tuple[str, Any]]:
+    """The modules and tensors that a program holds on to, and the object whose method it is, with what each is called."""
+    return [found for thing in things for found in _walk("", thing)]
 
 
-def _held(name: str, thing: Any, depth: int = 3) -> Iterator[tuple[str, nn.Module]]:
-    """The modules in a function's object, closure and globals, and in lists and the like, with what each is called."""
-    if isinstance(thing, nn.Module):
+def _walk(name: str, thing: Any, depth: int = 3) -> Iterator[tuple[str, Any]]:
+    if isinstance(thing, nn.Module | torch.Tensor):
         yield name, thing
         return
+    owner = getattr(thing, "__self__", None)
+    if _has_attributes(owner):
+        yield name, owner
     for inner_name, inner in _inside(thing) if depth else ():
-        yield from _held(inner_name or name, inner, depth - 1)
+        yield from _walk(inner_name or name, inner, depth - 1)
+
+
+def _has_attributes(owner: Any) -> bool:
+    return hasattr(owner, "__dict__") and not isinstance(owner, nn.Module | type | types.ModuleType)
 
 
 def _inside(thing: Any) -> Iterable[tuple[str, Any]]:
@@ -191,13 +198,27 @@ def _inside(thing: Any) -> Iterable[tuple[str, Any]]:
 
 def _of_function(function: Any) -> list[tuple[str, Any]]:
     owner = getattr(function, "__self__", None)
-    found = [("", owner)] if owner is not None else []
+    found = [("", owner)] if isinstance(owner, nn.Module) else []
+    # A method's object, and one that is called itself.
+    for thing in (owner, function):
+        if _has_attributes(thing) and not isinstance(thing, types.FunctionType):
+            found += list(vars(thing).items())
     try:
         used = inspect.getclosurevars(inspect.unwrap(function))
     except (TypeError, ValueError):  # not a Python function
         return found
     names = {name: value for name, value in used.globals.items() if isinstance(value, nn.Module)}
     return [*found, *used.nonlocals.items(), *names.items()]
+
+
+def _modules(held: list[tuple[str, Any]]) -> dict[str, nn.Module]:
+    """The modules among them by name, without those that are parts of others."""
+    found: dict[str, nn.Module] = {}
+    for name, module in held:
+        if isinstance(module, nn.Module) and not any(module is m for root in found.values() for m in root.modules()):
+            name = name or type(module).__name__
+            found[name if name not in found else f"{name}{len(found)}"] = module
+    return found
 
 
 def _parameters(modules: Mapping[str, nn.Module], given: Mapping[str, torch.Tensor] | None) -> list[Source]:
