@@ -250,6 +250,7 @@ def test_tensors_without_numbers():
     ("call", "message"),
     [
         (lambda: st.find_gaps(3), "cannot be called"),
+        (lambda: st.find_gaps(nn.LazyLinear(3), X), "no shape yet"),
         (lambda: st.find_gaps(Net(), X, loss=lambda output: output), "of shape .16, 3."),
         (lambda: st.find_gaps(Net(), X, loss=lambda output: 3.0), "loss.output. is float"),
         (lambda: st.find_gaps(lambda: 3), "no parameter and no floating-point argument"),
@@ -266,6 +267,20 @@ def test_wrong_arguments(call, message):
 
 
 # -- exceptions and numbers that are none
+
+
+def test_a_custom_function_that_gives_zeros():
+    class Zeros(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, grad):
+            return torch.zeros_like(grad)
+
+    (gap,) = st.find_gaps(Net(Zeros.apply), X, loss=cross_entropy).alarms
+    assert (gap.operation, gap.kind) == ("Zeros", "zero") and "backward" in gap.remedies[0]
 
 
 def test_a_derivative_that_raises_is_named():

@@ -224,6 +224,8 @@ def _modules(held: list[tuple[str, Any]]) -> dict[str, nn.Module]:
 def _parameters(modules: Mapping[str, nn.Module], given: Mapping[str, torch.Tensor] | None) -> list[Source]:
     if given is not None:
         return _given(given)
+    if any(nn.parameter.is_lazy(p) for module in modules.values() for p in module.parameters()):
+        raise SpanaxError("parameters that have no shape yet (a LazyModule)", "call the model once first: model(*args)")
     # The names are those of `named_parameters` where there is one module.
     return [
         Source(name if len(modules) == 1 else f"{variable}.{name}", parameter, parameter.requires_grad)
