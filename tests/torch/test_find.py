@@ -67,6 +67,14 @@ def test_a_program_without_gaps(dtype):
     assert report.verdict == "alive" and not report.gaps and not report.starved and report.checked
 
 
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, lambda: torch.device("meta")])
+def test_inside_of_a_context_of_the_callers(context):
+    net = Net(round_it)
+    with context():
+        report = st.find_gaps(net, X)
+    assert report.starved == ("first.weight", "first.bias") and len(report.alarms) == 1
+
+
 def test_one_gap_does_not_hide_another():
     deep = nn.Sequential(nn.Linear(4, 4), Net(torch.sign))
 

@@ -136,8 +136,9 @@ class Program:
     def _combined(self, outputs: list[torch.Tensor]) -> torch.Tensor:
         # Not the sum: that of a softmax or of normalised features has no derivative.
         if [w.shape for w in self._weights] != [t.shape for t in outputs]:
-            generator = torch.Generator().manual_seed(0)
-            self._weights = [torch.randn(t.shape, generator=generator).to(t.device, t.real.dtype) for t in outputs]
+            generator = torch.Generator("cpu").manual_seed(0)
+            weights = [torch.randn(t.shape, generator=generator, device="cpu") for t in outputs]
+            self._weights = [w.to(t.device, t.real.dtype) for w, t in zip(weights, outputs, strict=True)]
         parts = [(t.real * w).sum().to(outputs[0].real.dtype) for t, w in zip(outputs, self._weights, strict=True)]
         return functools.reduce(torch.add, parts)
 
