@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import os
 import sys
 import sysconfig
+from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -26,10 +28,6 @@ _PROBLEMS = os.path.join(SPANAX, "gallery") + os.sep
 _STDLIB = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib"))
 _SITE = ("site-packages", "dist-packages")  # lie below the standard library's folder, and are not it
 _DISTRIBUTIONS = f"{os.sep}torch{os.sep}distributions{os.sep}"
-_GRAD_MODE = f"{os.sep}torch{os.sep}autograd{os.sep}grad_mode.py"
-_APPLY: CodeType = torch.autograd.Function.apply.__func__.__code__
-# `checkpoint` is one too, and what it runs is the user's own program.
-_LISTENING = os.path.join(os.path.dirname(__file__), "recorder.py")
 
 
 class Place(NamedTuple):
@@ -45,8 +43,10 @@ class Place(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Where an operation is called. `draw`: of which distribution it is a part; `custom`: the frame of `Function.apply` that it
-    runs in; `in_library`: is there no line of the user's between it and PyTorch's own code?"""
+    """Where an operation is called.
+
+    `draw`: of which distribution it is a part; `custom`: the frame of a custom function's forward that it runs in.
+    """
 
     place: Place
     draw: str = ""
@@ -79,9 +79,9 @@ def site(outermost: FrameType | None) -> Site:
             draw = type(frame.f_locals.get("self")).__name__
         frame = frame.f_back
     # Inside of a custom function's forward autograd is off, so with autograd on there is nothing to look for.
-    custom = None if torch.is_grad_enabled() else _custom(frame, outermost)
+    custom = None if torch.is_grad_enabled() else _custom(sys._getframe(1), outermost)
     if custom is not None:
-        return Site(_outside(custom, outermost), draw, custom)
+        return Site(_outside(custom.f_back, outermost), draw, custom)
     return Site(_place(inner), draw)
 
 
@@ -90,13 +90,37 @@ def _place(frame: FrameType | None) -> Place:
 
 
 def _custom(frame: FrameType | None, outermost: FrameType | None) -> FrameType | None:
-    """The outermost call of a custom autograd function that is under way."""
+    """The outermost forward of a custom autograd function that is under way."""
     found = None
     while frame is not None and frame is not outermost:
-        if frame.f_code is _APPLY:
+        if frame.f_code.co_name == "forward" and name_of_custom(frame.f_code):
             found = frame
         frame = frame.f_back
     return found
+
+
+def name_of_custom(code: CodeType) -> str:
+    """The name of the custom autograd function whose forward a code is; "" for other code."""
+    if code not in _customs:
+        # `apply` itself is no Python in newer versions, and leaves no frame. The classes are asked for when they may be new.
+        _customs.update(
+            {forward: cls.__name__ for cls in _subclasses(torch.autograd.Function) if (forward := _forward(cls))}
+        )
+        _customs.setdefault(code, "")
+    return _customs[code]
+
+
+_customs: dict[CodeType, str] = {}
+
+
+def _subclasses(cls: type) -> Iterator[type]:
+    for inner in cls.__subclasses__():
+        yield inner
+        yield from _subclasses(inner)
+
+
+def _forward(cls: Any) -> CodeType | None:
+    return getattr(inspect.unwrap(cls.forward), "__code__", None)
 
 
 def _outside(frame: FrameType | None, outermost: FrameType | None) -> Place:

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from . import words
 from .guard import Guard
-from .places import Place, Site, is_library, line_of, site
+from .places import Place, Site, is_library, line_of, name_of_custom, site
 from .record import Record, Step, Use
 from .tensors import floats, is_float, is_followed, is_live, storage_key, tensors_in, unwrapped, version
 
@@ -229,7 +229,7 @@ class Recorder(TorchFunctionMode):
             self._custom = None
             return None
         if self._custom is None or self._custom[0] is not where.custom:
-            name = getattr(where.custom.f_locals.get("cls"), "__name__", "custom function")
+            name = name_of_custom(where.custom.f_code)
             self._custom = where.custom, self.record.add_step(name, where.place)
             self._custom[1].custom = name
         step = self._custom[1]
