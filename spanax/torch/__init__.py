@@ -14,10 +14,12 @@ except ModuleNotFoundError as error:
 
 del _torch
 
+from .disarm import disarm as disarm  # noqa: E402
 from .gumbel_softmax import gumbel_softmax as gumbel_softmax  # noqa: E402
 from .order import soft_rank as soft_rank, soft_sort as soft_sort, top_k as top_k  # noqa: E402
 from .reinmax import reinmax as reinmax  # noqa: E402
 from .sample import Sample as Sample, sample as sample  # noqa: E402
+from .smooth import smooth as smooth  # noqa: E402
 from .steps import clip as clip, round as round, sign as sign, step as step  # noqa: E402
 from .straight_through import straight_through as straight_through  # noqa: E402
 from .surrogate_loss import surrogate_loss as surrogate_loss  # noqa: E402
