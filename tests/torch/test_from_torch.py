@@ -152,7 +152,7 @@ def test_several_inputs_and_pytrees():
     close(slope["embed.weight"], jnp.zeros((5, 3)).at[tokens].set(2 * mask[None].astype(jnp.float32)))
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # PyTorch's own, about its vmap
 def test_recurrent_networks_and_sparse_gradients():
     module = nn.LSTM(3, 4)
     f, params = from_torch(module)
