@@ -14,6 +14,7 @@ except ModuleNotFoundError as error:
 
 del _torch
 
+from .compare import compare as compare  # noqa: E402
 from .disarm import disarm as disarm  # noqa: E402
 from .gumbel_softmax import gumbel_softmax as gumbel_softmax  # noqa: E402
 from .order import soft_rank as soft_rank, soft_sort as soft_sort, top_k as top_k  # noqa: E402

@@ -56,8 +56,8 @@ def smooth(
 
     **Raises:**
 
-    - `SpanaxError`: for options that do not fit; and where the result is called or differentiated: an x that holds anything but
-      finite floats, a sigma below 16 times the spacing of floats at x, a result of f that is not one number or requires a
+    - `SpanaxError`: for options that do not fit; and where the result is called or differentiated: an x that holds anything
+      but finite floats, a sigma below 16 times the spacing of floats at x, a result of f that is not one number or requires a
       gradient, an argument besides x that requires one, and a second derivative.
 
     Nesterov and Spokoiny 2017 (Found. Comput. Math. 17, 527), section 2; orthogonal directions: Choromanski et al. 2018
