@@ -55,7 +55,12 @@ from .gaps import (
     find_jumps as find_jumps,
     hidden_gradient as hidden_gradient,
 )
-from .judge import check_gradient as check_gradient, compare as compare, recommend as recommend
+from .judge import (
+    check_gradient as check_gradient,
+    compare as compare,
+    custom as custom,
+    recommend as recommend,
+)
 from .program import gradient as gradient, lift as lift, value_and_gradient as value_and_gradient
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample
@@ -75,12 +80,13 @@ from .surrogate import (
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from . import testing as testing
+    from . import testing as testing, torch as torch
 
 
 def __getattr__(name: str) -> object:
-    if name == "testing":  # imported when it is asked for: programs in production have no use for it
+    # Imported when they are asked for: programs in production have no use for the one, and many have no PyTorch.
+    if name in ("testing", "torch"):
         import importlib
 
-        return importlib.import_module(".testing", __name__)
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

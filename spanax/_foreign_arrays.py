@@ -30,7 +30,12 @@ def _library(cls: type) -> str:
 
 # The library's name, how to convert, and other ways. By DLPack nothing is copied.
 _CONVERT = {
-    "torch": ("PyTorch", "x.detach().cpu().numpy()", "jax.dlpack.from_dlpack(x.detach().contiguous()), without a copy"),
+    "torch": (
+        "PyTorch",
+        "x.detach().cpu().numpy()",
+        "jax.dlpack.from_dlpack(x.detach().contiguous()), without a copy",
+        "spanax.torch.to_torch(f), a function of tensors that autograd goes through",
+    ),
     "tensorflow": ("TensorFlow", "x.numpy()"),
     "cupy": ("CuPy", "jax.dlpack.from_dlpack(x), without a copy", "cupy.asnumpy(x)"),
     "pandas": ("pandas", "x.to_numpy()"),

@@ -29,8 +29,10 @@ from jax.interpreters import partial_eval
 # Frames of this package are not the user's, neither in our messages nor in JAX's own.
 source_info_util.register_exclusion(os.path.dirname(__file__) + os.sep)
 
-# A bridge is an Equinox module, whose methods are called through a wrapper: its frames are not the user's either.
+# A bridge is an Equinox module, whose methods are called through a wrapper: its frames are not the user's either. Neither are
+# those of PyTorch, whose folder is known without importing it.
 _EQUINOX = os.path.dirname(eqx.__file__) + os.sep
+_TORCH = os.path.join(os.path.dirname(os.path.dirname(eqx.__file__)), "torch") + os.sep
 
 # Equations that run one sub-program once, and the parameter that holds it. JAX names it differently for each.
 CALLS = {
@@ -339,9 +341,9 @@ def here() -> str:
 
 
 def _user_line(info: source_info_util.SourceInfo) -> str:
-    # The innermost line comes last. Equinox wraps the methods of its modules: its frames are not the user's.
+    # The innermost line comes last.
     lines = source_info_util.summarize(info, num_frames=16).splitlines()
-    return next((line.strip() for line in reversed(lines) if not line.startswith(_EQUINOX)), "")
+    return next((line.strip() for line in reversed(lines) if not line.startswith((_EQUINOX, _TORCH))), "")
 
 
 class Frame(NamedTuple):

@@ -83,6 +83,7 @@ CALLS = {  # of functions that take a program: what the user writes
     "recommend": lambda x: sx.recommend(g, x, key=KEY),
     "gradient": lambda x: sx.gradient(f, x),
     "value_and_gradient": lambda x: sx.value_and_gradient(f, 1.0, x),
+    "custom": lambda x: sx.custom(f, f)(x),
     "lift": lambda x: sx.lift(f)(x),
     "smooth": lambda x: sx.smooth(f)(x, key=KEY),
     "soften": lambda x: sx.soften(f, 0.1)(x),

@@ -12,6 +12,7 @@ import typer
 from ._calls import FORMS, bind_arguments, check_positions, load_function, load_value, positions, signature_of
 from ._messages import columns, explain_failure, report_errors
 from ._options import FARTHEST, NEAREST, SEEDS, Traceback, between
+from ._torch import MADE, torch_gaps
 
 if TYPE_CHECKING:
     from ..gaps import GapReport, JumpReport
@@ -20,8 +21,10 @@ CUT = 1
 
 
 def find(
-    function: Annotated[str, typer.Argument(metavar="MODULE:FUNCTION", help="Such as package.module:Class.method.")],
-    args: Annotated[str, typer.Option(metavar="MODULE:NAME", help=f"What to call it with: {FORMS}.")],
+    function: Annotated[
+        str | None, typer.Argument(metavar="MODULE:FUNCTION", help="Such as package.module:Class.method.")
+    ] = None,
+    args: Annotated[str | None, typer.Option(metavar="MODULE:NAME", help=f"What to call it with: {FORMS}.")] = None,
     argnums: Annotated[
         tuple, typer.Option(parser=positions, metavar="N,N", help="The arguments to differentiate in, from 0.")
     ] = "0",  # pyright: ignore[reportArgumentType]
@@ -32,14 +35,22 @@ def find(
         float, typer.Option(callback=between(NEAREST, FARTHEST), help="How far from the arguments to look for jumps.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, max=SEEDS, help="Fixes where to look for jumps.")] = 0,
+    torch: Annotated[
+        str | None, typer.Option("--torch", metavar="MODULE:MAKE", help=f"A PyTorch program: {MADE}.")
+    ] = None,
     show_traceback: Traceback = False,
 ) -> None:
-    """Say which lines of a function cut its gradient.
+    """Say which lines of a function, or of a PyTorch program, cut its gradient.
 
     The status is 1 where the gradient is dead, partly cut, or 0 at and around the arguments, or with --nan not finite, and 2
     where the function cannot be looked at.
     What the function's module prints goes to stderr.
     """
+    if torch is not None:
+        _find_in_torch(torch, function or args, as_json, show_traceback)
+        return
+    if function is None or args is None:
+        raise typer.BadParameter("MODULE:FUNCTION and --args, or --torch MODULE:MAKE")
     with report_errors(show_traceback):
         call = _call(function, args, argnums)
         # Both reports before anything is printed: an error in the second leaves no half of an answer.
@@ -47,6 +58,16 @@ def find(
         found = _jumps(call, radius, seed) if jumps else None
     typer.echo(_object(gaps, found) if as_json else _text(gaps, found))
     if gaps.verdict in ("dead", "partial") or gaps.flat or gaps.not_finite:
+        raise typer.Exit(CUT)
+
+
+def _find_in_torch(name: str, other: str | None, as_json: bool, show_traceback: bool) -> None:
+    if other:
+        raise typer.BadParameter(f"--torch names the program and its arguments: {other} is one too many")
+    with report_errors(show_traceback):
+        gaps = torch_gaps(name)
+    typer.echo(_object(gaps, None) if as_json else _text(gaps, None))
+    if gaps.alarms or gaps.flat or gaps.not_finite:
         raise typer.Exit(CUT)
 
 

@@ -15,6 +15,7 @@ from ._messages import end_interrupted, report_errors, show_help
 from ._options import FOLDER, MOST, SEEDS, Traceback, between, even, writable_folder
 from ._progress import show_progress
 from ._renderer_table import print_renderer
+from ._torch_tables import print_torch_attention, print_torch_router
 from ._vae_table import print_vae_table
 
 gallery = typer.Typer()
@@ -22,6 +23,12 @@ gallery = typer.Typer()
 Quick = Annotated[bool, typer.Option("--quick", help="A short run: under a minute on two cores.")]
 Seed = Annotated[int, typer.Option(min=0, max=SEEDS, help="Fixes the initial parameters and the draws.")]
 Out = Annotated[Path, typer.Option(callback=writable_folder, help=FOLDER)]
+Seeds = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="How many seeds.", show_default="3, or 1 with --quick")
+]
+FirstSeed = Annotated[
+    int, typer.Option(min=0, max=SEEDS, help="The first of the seeds: of the split, the weights, the draws.")
+]
 
 
 @gallery.callback(invoke_without_command=True)
@@ -37,10 +44,9 @@ def _run(
 
     `results` names the part of its result that holds something where anything was learnt.
     """
-    run = importlib.import_module(
-        f"..gallery.{problem}", __package__
-    ).run  # here: it imports jax, which --help does not need
     with report_errors(show_traceback):
+        # Here: it imports jax, which --help does not need, or torch, which may not be there.
+        run = importlib.import_module(f"..gallery.{problem}", __package__).run
         result = run(out, on_stage=_show_training, **options)
     show(result)
     _end(result.interrupted, getattr(result, results))
@@ -239,3 +245,50 @@ def calibrate(
     What has been evaluated is kept in the folder: the same command again runs none of it twice, Ctrl-C or not.
     """
     _run("calibrate", print_calibrate, "methods", show_traceback, out, quick=quick, workers=workers, seed=seed)
+
+
+@gallery.command("torch-attention")
+def torch_attention(
+    out: Out = Path("gallery-out/torch-attention"),
+    quick: Quick = False,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST, help="Training steps of each way.", show_default="1,500, or 500 with --quick"),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="How many seeds.", show_default="3, or 1 with --quick")
+    ] = None,
+    seed: FirstSeed = 0,
+    show_traceback: Traceback = False,
+) -> None:
+    """Hard attention in PyTorch: find the dead line, and train where to look in five ways.
+
+    Ctrl-C ends the training early and reports what came to its end.
+    """
+    options = {"quick": quick, "steps": steps, "seeds": seeds, "seed": seed}
+    _run("torch_attention", print_torch_attention, "learners", show_traceback, out, **options)
+
+
+@gallery.command("torch-router")
+def torch_router(
+    out: Out = Path("gallery-out/torch-router"),
+    quick: Quick = False,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST, help="Training steps of each way.", show_default="1,500, or 500 with --quick"),
+    ] = None,
+    balance: Annotated[
+        float, typer.Option(callback=between(0, 100), help="Weight of the term that keeps all experts in use.")
+    ] = 0.3,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="How many seeds.", show_default="5, or 1 with --quick")
+    ] = None,
+    seed: FirstSeed = 0,
+    show_traceback: Traceback = False,
+) -> None:
+    """A mixture of 8 experts in PyTorch: the router's gradient in five ways, beside the exact one.
+
+    Ctrl-C ends the work early and reports what came to its end.
+    """
+    options = {"quick": quick, "steps": steps, "seeds": seeds, "seed": seed, "balance": balance}
+    _run("torch_router", print_torch_router, "ways", show_traceback, out, **options)

@@ -108,7 +108,7 @@ def hidden_gradient(
     # estimate would count as slope, and the smoothed slope would be overstated.
     projected = [slopes.projected(keys[k], halves[k], halves[1 - k]) for k in (0, 1)]
     change, along, own = (np.concatenate([np.asarray(x, float) for x in each]) for each in zip(*projected, strict=True))
-    return _share(change, along, own, float(sigma), analysis.report.function)
+    return share_of(change, along, own, float(sigma), analysis.report.function)
 
 
 class _Slopes:
@@ -164,7 +164,7 @@ class _Slopes:
             return np.zeros(len(keys))
 
 
-def _share(change: np.ndarray, along: np.ndarray, seen: np.ndarray, sigma: float, function: str) -> HiddenGradient:
+def share_of(change: np.ndarray, along: np.ndarray, seen: np.ndarray, sigma: float, function: str) -> HiddenGradient:
     """The smoothed slope by least squares, E[change along] / E[along^2]; the error by the delta method."""
     # Least squares, since the differences are along u and the slope is wanted along v: E[(u.v)^2] = |v|^2.
     square = max(float(np.mean(along**2)), float(np.finfo(float).tiny))

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from .._layout import WIDTH, filled, table
 
 Verdict = Literal["alive", "piecewise", "partial", "dead", "independent"]
-Kind = Literal["zero", "no-rule", "forward-only", "intended", "bridged"]
+Kind = Literal["zero", "no-rule", "forward-only", "saturated", "intended", "piecewise", "bridged", "unused"]
 
 MEANING = {
     "alive": "the gradient flows",
@@ -22,6 +22,8 @@ MEANING = {
     "dead": "the gradient is zero everywhere, or taking it raises",
     "independent": "the result does not depend on the argument",
 }
+
+ALARMING = frozenset(("zero", "no-rule", "forward-only", "saturated"))
 
 FLAT = "0 at and around these arguments"
 NOT_COMPUTED = "the program is long or large, or it holds a while loop, a callback or another effect"
@@ -32,9 +34,11 @@ class Gap:
     """One step without a useful derivative.
 
     `operation`: as the user would say it. `file`, `line`, `source`: the user's line, and its text. `kind`: `zero` (its
-    derivative is 0), `no-rule` (differentiating it raises), `forward-only` (reverse mode raises), `intended` (a
-    stop_gradient), `bridged` (a `sample` site, with its bridge in `via`). `route`: how it reaches the result: value, branch,
-    index, or several of them joined by "+". `leaf`: the leaves of the arguments that it cuts. `remedies`: code to paste.
+    derivative is 0), `no-rule` (differentiating it raises), `forward-only` (reverse mode raises), `saturated` (its derivative is
+    0 here and nearby), `intended` (a stop_gradient, or a cut that the same value also flows around), `piecewise` (it only
+    steers, and nothing learns less by it), `unused` (a parameter that reaches no result; it has no line), `bridged` (a `sample`
+    site, with its bridge in `via`). `route`: how it reaches the result: value, branch, index, or several of them joined by "+".
+    `leaf`: the leaves of the arguments, or the parameters, that it cuts. `remedies`: code to paste.
 
     >>> import jax.numpy as jnp, spanax as sx
     >>> gap = sx.find_gaps(lambda x: jnp.floor(x) * x, 0.7).gaps[0]
@@ -55,7 +59,7 @@ class Gap:
 
     @property
     def place(self) -> str:
-        return f"{os.path.basename(self.file)}:{self.line}"
+        return f"{os.path.basename(self.file)}:{self.line}" if self.file else "no line"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +104,8 @@ class GapReport:
     `dead` (the gradient is zero everywhere, or taking it raises); `independent` (nothing flows from the argument to the
     result). `per_leaf`: the same for each floating-point leaf. `bridged`: the `sample` sites. `checked`: was the gradient
     computed as well? `flat`: the leaves whose gradient flows, but is exactly 0 at and around the given arguments; these are
-    looked for where it was computed, and no argument was given by shape only, and no draw is bridged. `not_finite`: what makes
+    looked for where it was computed, and no argument was given by shape only, and no draw is bridged. `starved`: of a PyTorch
+    program, the parameters whose gradient is None or 0. `not_finite`: what makes
     the value or the derivative NaN or infinite, where that was asked for (`nan=True`).
 
     >>> import jax.numpy as jnp, spanax as sx
@@ -117,6 +122,16 @@ class GapReport:
     function: str
     flat: tuple[str, ...] = ()
     not_finite: NotFinite | None = None
+    starved: tuple[str, ...] = ()
+
+    @property
+    def alarms(self) -> tuple[Gap, ...]:
+        """The gaps by which a leaf gets no gradient, or not the whole: not those that are intended, piecewise or unused."""
+        return tuple(gap for gap in self.gaps if gap.kind in ALARMING and self._is_cut(gap))
+
+    def _is_cut(self, gap: Gap) -> bool:
+        # A comparison in a JAX program has the kind "zero" where it only steers: its leaves are then piecewise.
+        return not gap.leaf or any(self.per_leaf.get(leaf) in ("dead", "partial") for leaf in gap.leaf)
 
     @property
     def _verdict_in_words(self) -> str:

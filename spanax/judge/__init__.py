@@ -3,5 +3,6 @@
 from .check_gradient import GradientCheck as GradientCheck, check_gradient as check_gradient
 from .compare import compare as compare
 from .comparison import Comparison as Comparison
+from .custom import CustomGradient as CustomGradient, custom as custom
 from .recommend import recommend as recommend
 from .rows import Group as Group, Interval as Interval, Row as Row, Truth as Truth

@@ -3,24 +3,18 @@
 `import spanax` does not import it, nor PyTorch.
 """
 
-from .._errors import SpanaxError, installing
-
-try:
-    import torch as _torch
-except ModuleNotFoundError as error:
-    if error.name != "torch":  # it is there, and what it needs is not
-        raise
-    raise SpanaxError("spanax.torch needs PyTorch", *installing("torch"), where="") from error
-
-del _torch
-
-from .compare import compare as compare  # noqa: E402
-from .disarm import disarm as disarm  # noqa: E402
-from .gumbel_softmax import gumbel_softmax as gumbel_softmax  # noqa: E402
-from .order import soft_rank as soft_rank, soft_sort as soft_sort, top_k as top_k  # noqa: E402
-from .reinmax import reinmax as reinmax  # noqa: E402
-from .sample import Sample as Sample, sample as sample  # noqa: E402
-from .smooth import smooth as smooth  # noqa: E402
-from .steps import clip as clip, round as round, sign as sign, step as step  # noqa: E402
-from .straight_through import straight_through as straight_through  # noqa: E402
-from .surrogate_loss import surrogate_loss as surrogate_loss  # noqa: E402
+from . import _installed as _installed  # first: says what is missing
+from .compare import compare as compare
+from .disarm import disarm as disarm
+from .find import assert_alive as assert_alive, find_gaps as find_gaps
+from .from_torch import from_torch as from_torch
+from .gumbel_softmax import gumbel_softmax as gumbel_softmax
+from .hidden import HiddenGap as HiddenGap, hidden_gradient as hidden_gradient
+from .order import soft_rank as soft_rank, soft_sort as soft_sort, top_k as top_k
+from .reinmax import reinmax as reinmax
+from .sample import Sample as Sample, sample as sample
+from .smooth import smooth as smooth
+from .steps import clip as clip, round as round, sign as sign, step as step
+from .straight_through import straight_through as straight_through
+from .surrogate_loss import surrogate_loss as surrogate_loss
+from .to_torch import to_torch as to_torch

@@ -35,9 +35,9 @@ def compare(
 
     `loss(via)` computes the scalar loss anew by one of the `vias`, which may be anything that tells `loss` what to do: a bridge
     for `sample(..., via=via)`, a number of samples, a name. The rows are ranked by the time until the mean of independent
-    gradients has a root mean square error of `accuracy` times the truth's norm. A verdict "biased" is at level 1%; "no bias found"
-    does not prove that there is none: what could be there is below `bias.high`. What happens in fewer than about one in `draws`
-    gradients is not seen. See `spanax.compare` for how the tests work.
+    gradients has a root mean square error of `accuracy` times the truth's norm. A verdict "biased" is at level 1%; "no bias
+    found" does not prove that there is none: what could be there is below `bias.high`. What happens in fewer than about one in
+    `draws` gradients is not seen. See `spanax.compare` for how the tests work.
 
     Each gradient is drawn with torch's global generators seeded anew, in the same way for all candidates; afterwards these are as
     they were. A loss that draws from a generator of its own is not reseeded. No `.grad` is touched. Buffers that the loss

@@ -47,7 +47,7 @@ def smooth(
     - `sigma`: the standard deviation of the noise in units of x: a positive number, or the structure of x with one for each
       tensor;
     - `pairs`: how many pairs of points;
-    - `batched`: whether f takes all points at once, on a new first dimension, and returns a tensor or an array of as many numbers;
+    - `batched`: whether f takes all points at once, on a new first dimension, and returns as many numbers;
     - `generator`: of the directions; None for torch's global one.
 
     **Returns:**

@@ -1,8 +1,9 @@
-"""`spanax gallery pendulum|cartpole|aim|calibrate`, as a user types it."""
+"""`spanax gallery pendulum|cartpole|aim|calibrate|torch-attention|torch-router`, as a user types it."""
 
 import contextlib
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -42,7 +43,9 @@ def test_the_pendulum_prints_a_table_of_80_columns_and_writes_its_files(tmp_path
     assert result.stderr.split() == ["training", "judging", "drawing"]
 
 
-@pytest.mark.parametrize("problem", ["pendulum", "cartpole", "trebuchet", "renderer"])
+@pytest.mark.parametrize(
+    "problem", ["pendulum", "cartpole", "trebuchet", "renderer", "torch-attention", "torch-router"]
+)
 def test_mistakes_are_one_message(problem):
     result = spanax("gallery", problem, "--out", "/dev/null/out")
     assert result.exit_code == 2 and result.stdout == ""
@@ -67,6 +70,48 @@ def test_the_renderer_prints_one_row_for_each_way_and_says_what_was_not_reached(
     assert "error 18.1 at the start, seed 7" in rows[0]
     assert any(row.split() == ["smoothing", "1,034", "2.00", "3.0", "2", "1.50"] for row in rows)
     assert any(row.split() == ["softened", "not", "reached", "3.0", "1", "9.00"] for row in rows)
+
+
+def test_the_attention_prints_the_dead_line_and_one_row_for_each_way(tmp_path):
+    result = spanax("gallery", "torch-attention", "--steps", 1, "--seeds", 2, "--seed", 3, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    rows = table(result)
+    assert max(map(len, rows)) <= 80
+    assert re.match(r"The gradient ends at torch_attention.py:\d+, in argmax:$", rows[0])
+    assert rows[1] == "    places = scores.argmax(-1)" and rows[2].startswith("Starved: where.0.weight, ")
+    assert "1 steps, 2 seeds from 3 on" in result.stdout
+    names = ["no bridge", "score function", "Gumbel-softmax", "straight-through", "ReinMax", "soft attention"]
+    found = [row for row in rows if re.match(rf"  ({'|'.join(names)}) ", row)]
+    assert [row.split("  ")[1] for row in found] == names
+    # Its accuracy, the range over the two seeds, and the seconds.
+    assert all(re.search(r" \d+\.\d +\d+\.\d to \d+\.\d +\d+\.\d +$", row) for row in found)
+    assert result.stderr.splitlines()[:2] == ["finding the gap", "seed 3: no bridge"]
+
+
+def test_the_router_prints_a_table_for_one_and_one_for_two_experts(tmp_path, monkeypatch):
+    monkeypatch.setattr("spanax.gallery._torch.router_training.REPEATS", 2)
+    result = spanax("gallery", "torch-router", "--steps", 1, "--seeds", 1, "--balance", 0, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert max(map(len, table(result))) <= 80
+    for k in (1, 2):
+        assert f"Top-{k} of 8 experts: 1 steps, seed 0\n" in re.sub(" +\n", "\n", result.stdout)
+    rows = [row.split() for row in table(result) if row.startswith("  enumerated")]
+    assert len(rows) == 2 and all(row[1:3] == ["1.00/1.00"] * 2 for row in rows)
+    assert table(result)[2].strip() and "all experts" in result.stdout
+    assert json.loads((tmp_path / "result.json").read_text())["settings"]["balance"] == 0
+    refused = spanax("gallery", "torch-router", "--balance", "nan", "--out", tmp_path)
+    assert refused.exit_code == 2 and "is not between 0 and 100" in refused.stderr
+
+
+@pytest.mark.parametrize("problem", ["torch-attention", "torch-router"])
+@pytest.mark.few(1)
+def test_where_pytorch_is_missing_it_says_what_to_install(tmp_path, problem):
+    script = "import sys; sys.modules['torch'] = None; from spanax.cli import main; main()"
+    command = [sys.executable, "-c", script, "gallery", problem, "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "spanax: spanax.torch needs PyTorch" in done.stderr and "pip install 'spanax[torch]'" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

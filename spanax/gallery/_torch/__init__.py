@@ -1,0 +1,1 @@
+"""What the problems in PyTorch share, and their pictures."""

@@ -1,0 +1,1 @@
+"""A JAX function among tensors, and a torch module among JAX arrays: arrays, programs, derivatives."""

@@ -1,0 +1,197 @@
+"""Going back: the gradient itself, and which operations let no derivative through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.autograd.graph import GradientEdge
+
+from .program import Run
+from .record import Record
+from .tensors import is_zero
+
+LEAF = "leaf"
+_ROUNDS = 3  # a derivative that is missing behind another one that is missing, and so on
+
+
+def gradients(run: Run, tensors: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor | None], Exception | None]:
+    """Of the loss, by the tensors, and what was raised, if something was: then there are none."""
+    wanted = [tensor for tensor in tensors if tensor.requires_grad]
+    if not run.loss.requires_grad or not wanted:
+        return [None] * len(tensors), None
+    try:
+        found = iter(torch.autograd.grad(run.loss, wanted, retain_graph=True, allow_unused=True))
+    except Exception as error:  # whatever a derivative of the user's own may raise
+        return [None] * len(tensors), error
+    return [next(found) if tensor.requires_grad else None for tensor in tensors], None
+
+
+@dataclass
+class Crossing:
+    """What was seen of one step: did a derivative come in from behind, and by which ways did one go out at the front?
+
+    Ways are named by the step, or the leaf, that they lead to.
+    """
+
+    entered: bool = False
+    open: set[Any] = field(default_factory=set)
+    shut: set[Any] = field(default_factory=set)
+    missing: bool = False  # was nothing, not even a 0, given for one of them?
+    faint: float = 1.0  # the largest derivative that went out, by the largest one that came in
+    spoils: bool = False  # made NaN or an infinity of finite numbers
+
+
+@dataclass
+class Crossings:
+    """By step; and which step's derivative raised, with what, if one did."""
+
+    steps: dict[int, Crossing]
+    raised: tuple[int, Exception] | None = None
+    first_spoilt: int = -1
+
+
+class Backward:
+    """Goes back from the loss and from every place where a derivative ends, with random derivatives there.
+
+    So each operation is judged by itself: a derivative that another one has stopped already is made anew at random. Hooks at the
+    nodes of autograd's graph see what comes in and goes out.
+    """
+
+    def __init__(self, record: Record, leaves: dict[int, int]):
+        self._record, self._leaves = record, leaves
+        self.found = Crossings({})
+        self._generator: dict[torch.device, torch.Generator] = {}
+        self._last = -1
+        self._ends: dict[tuple[Any, int], torch.Tensor] = {}
+        self._renew = True
+
+    def go(self, roots: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor], renew: bool = True) -> Crossings:
+        """`renew`: go on with random derivatives where one ends."""
+        self._renew = renew
+        roots = [root for root in roots if root.grad_fn is not None]
+        if not roots or not wanted:
+            return self.found
+        handles = [handle for node in _nodes(roots) for handle in self._listen(node)]
+        cotangents = [self._random(root) if renew else torch.ones_like(root) for root in roots]
+        try:
+            self._pull(roots, wanted, cotangents)
+            self._go_on(wanted)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return self.found
+
+    def _go_on(self, wanted: Sequence[torch.Tensor]) -> None:
+        for _ in range(_ROUNDS):
+            ends, self._ends = self._ends, {}
+            if ends:
+                self._pull([GradientEdge(*end) for end in ends], wanted, list(ends.values()))
+
+    def _pull(self, roots: Sequence, wanted: Sequence[torch.Tensor], cotangents: Sequence[torch.Tensor]) -> None:
+        try:
+            torch.autograd.grad(roots, list(wanted), cotangents, retain_graph=True, allow_unused=True)
+        except Exception as error:  # whatever a derivative of the user's own may raise
+            self.found.raised = self.found.raised or (self._last, error)
+
+    def _random(self, like: torch.Tensor) -> torch.Tensor:
+        if like.is_meta:
+            return torch.empty_like(like)
+        # Its own generator: the user's random numbers stay as they were.
+        generator = self._generator.setdefault(like.device, torch.Generator(like.device).manual_seed(0))
+        return torch.randn(like.shape, dtype=like.dtype, device=like.device, generator=generator)
+
+    def _listen(self, node: Any) -> Iterator[Any]:
+        step = self._step_of(node)
+        if step is None or isinstance(step, tuple):
+            return
+
+        def before(grad_outputs: Sequence[torch.Tensor | None]) -> None:
+            self._last = step
+
+        def after(grad_inputs: Sequence[torch.Tensor | None], grad_outputs: Sequence[torch.Tensor | None]) -> Any:
+            return self._after(node, step, grad_inputs, grad_outputs)
+
+        yield node.register_prehook(before)
+        yield node.register_hook(after)
+
+    def _step_of(self, node: Any) -> Any:
+        """The number of a step, (LEAF, number of the source), or None where neither is known."""
+        if node is None:
+            return None
+        if (leaf := getattr(node, "variable", None)) is not None:
+            return LEAF, self._leaves.get(id(leaf), -1)
+        owner = self._record.owner(node._sequence_nr())
+        return owner if owner >= 0 else None
+
+    def _after(self, node: Any, step: int, grad_inputs: Sequence, grad_outputs: Sequence) -> Any:
+        if is_zero(grad_outputs):
+            return self._stopped_within(node, step)
+        crossing = self.found.steps.setdefault(step, Crossing())
+        crossing.entered = True
+        self._look_for_nan(crossing, step, grad_inputs, grad_outputs)
+        new = dict(enumerate(grad_inputs))
+        for number, (edge, grad) in enumerate(zip(node.next_functions, grad_inputs, strict=False)):
+            way = self._step_of(edge[0])
+            if edge[0] is None or way == step:
+                continue
+            if is_zero([grad]):
+                if grad is None or grad.numel():
+                    crossing.shut.add(way)
+                    crossing.missing |= grad is None
+                    new[number] = self._anew(edge, grad)
+            else:
+                crossing.open.add(way)
+                crossing.faint = min(crossing.faint, _ratio(grad, grad_outputs))
+        return tuple(new.values()) if self._renew else None
+
+    def _stopped_within(self, node: Any, step: int) -> None:
+        """One of the nodes that an operation consists of has stopped the derivative before it came to this one of them."""
+        crossing = self.found.steps.get(step)
+        if crossing is not None and crossing.entered:
+            ways = [self._step_of(following) for following, _ in node.next_functions if following is not None]
+            crossing.shut.update(way for way in ways if way != step)
+
+    def _anew(self, edge: tuple[Any, int], grad: torch.Tensor | None) -> torch.Tensor | None:
+        """A random derivative in the place of one that is 0 or missing."""
+        if grad is not None:
+            return self._random(grad)
+        # Autograd does not let a hook put something in the place of nothing: it is gone on from in a pass of its own.
+        if self._renew and (like := _form(*edge)) is not None:
+            self._ends[edge] = self._random(like)
+        return None
+
+    def _look_for_nan(self, crossing: Crossing, step: int, grad_inputs: Sequence, grad_outputs: Sequence) -> None:
+        if not self._renew and self.found.first_spoilt < 0 and _is_finite(grad_outputs) and not _is_finite(grad_inputs):
+            crossing.spoils, self.found.first_spoilt = True, step
+
+
+def _ratio(grad: torch.Tensor, grad_outputs: Sequence[torch.Tensor | None]) -> float:
+    biggest = max((float(g.abs().max()) for g in grad_outputs if g is not None and g.numel()), default=0.0)
+    return float(grad.abs().max()) / biggest if biggest > 0 else 1.0
+
+
+def _is_finite(grads: Sequence[torch.Tensor | None]) -> bool:
+    return all(grad is None or bool(torch.isfinite(grad).all()) for grad in grads)
+
+
+def _form(node: Any, slot: int) -> torch.Tensor | None:
+    """A tensor like the derivative that is missing."""
+    try:
+        form = node._input_metadata[slot]
+        return torch.empty(form.shape, dtype=form.dtype, device=form.device)
+    except (AttributeError, IndexError, TypeError, RuntimeError):  # PyTorch tells it from 2.5 on, of some nodes
+        return None
+
+
+def _nodes(roots: Sequence[torch.Tensor]) -> list[Any]:
+    seen: dict[int, Any] = {}
+    front: list[Any] = [root.grad_fn for root in roots]
+    while front:
+        node = front.pop()
+        if node is not None and id(node) not in seen:
+            seen[id(node)] = node
+            front += [following for following, _ in node.next_functions]
+    return list(seen.values())

@@ -1,0 +1,235 @@
+"""What follows from a record: which values reach the loss, by which ways, and where a derivative ends that should not.
+
+A cut is an operation that a derivative enters and does not leave. It is an alarm where a trainable parameter learns nothing
+because of it, or where a part of the derivative is lost that no other way carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .backward import LEAF, Crossings
+from .record import Record, Step, Use
+from .words import TESTS, selects
+
+EXPLICIT = frozenset("detach detach_ data.get requires_grad_ requires_grad.set".split())
+
+
+@dataclass
+class Cut:
+    """A step that cuts. `leaves`: the sources whose derivative enters it. `starved`: those of them that get none at all. `route`:
+    how what it makes reaches the loss. `verdict`: "zero", "intended" or "piecewise"."""
+
+    step: Step
+    entering: list[int]
+    leaves: set[int]
+    starved: set[int]
+    route: str
+    verdict: str = "zero"
+    killed: bool = False  # autograd goes through it, and its derivative is 0
+
+
+class Flow:
+    """`loss`: the number of its value. `alive`: the sources with a derivative that is not 0. `returning`: exits whose value comes
+    back and changes the loss, though no tensor carries it. `faint`: steps whose derivative here is as good as 0. `targets`: the
+    parameters of target networks."""
+
+    def __init__(
+        self,
+        record: Record,
+        loss: int,
+        live: bool,
+        crossings: Crossings,
+        alive: set[int],
+        trainable: set[int],
+        faint: Iterable[int] = (),
+        targets: Iterable[int] = (),
+    ):
+        self.record, self.crossings = record, crossings
+        self.trainable, self.faint, self.targets = trainable, set(faint), set(targets)
+        self.returning: set[int] = set()
+        self._loss, self._is_live = loss, live
+        self.come_back(())
+        self.flowing = self._flowing()
+        # A derivative that is as good as 0 somewhere on all its ways is not one, though its last digits arrive.
+        self.alive = alive & {record.values[n].source for n in self.flowing} if self.faint else alive
+
+    def come_back(self, exits: Iterable[int]) -> None:
+        """These exits give values to the host by which the loss changes."""
+        self.returning |= set(exits)
+        self.values = self._reaching(lambda use: use.role == "value")
+        self.indices = self._reaching(lambda use: use.role != "branch")
+        self.any = self._reaching(lambda use: True)
+
+    def sources(self, step: Step) -> set[int]:
+        """The trainable sources whose derivative enters a step."""
+        return self._sources(step.enters)
+
+    def made_of(self, step: Step) -> set[int]:
+        """The trainable sources that its values depend on, derivative or not."""
+        values = self.record.values
+        front, seen = [use.value for use in step.uses], set()
+        while front:
+            number = front.pop()
+            if number not in seen:
+                seen.add(number)
+                maker = values[number].step
+                front += [use.value for use in self.record.steps[maker].uses] if maker >= 0 else []
+        return {values[n].source for n in seen} & self.trainable
+
+    # -- what reaches the loss
+
+    def _reaching(self, takes, without: frozenset[int] = frozenset()) -> set[int]:
+        """The values that the loss depends on, by uses that `takes` says yes to, and not through the steps `without`."""
+        steps, values = self.record.steps, self.record.values
+
+        def uses_of(step: int) -> list[int]:
+            return [use.value for use in steps[step].uses if takes(use)] if step >= 0 and step not in without else []
+
+        front = [self._loss] if self._loss >= 0 else []
+        for number in self.returning:
+            front += uses_of(number)
+        seen: set[int] = set()
+        while front:
+            number = front.pop()
+            if number not in seen:
+                seen.add(number)
+                front += uses_of(values[number].step)
+        return seen
+
+    def passes(self, step: Step, use: Use) -> bool:
+        """Does the derivative of a step's result reach this input?"""
+        if not use.live or step.number in self.faint:
+            return False
+        crossing = self.crossings.steps.get(step.number)
+        if crossing is None or not crossing.entered:
+            return True
+        value = self.record.values[use.value]
+        way = value.step if value.step >= 0 else (LEAF, value.source)
+        if way in crossing.open:
+            return True
+        # A view that was made anew has another node than the one that was recorded: then the step as a whole decides.
+        return bool(crossing.open) and way not in crossing.shut
+
+    def _flowing(self) -> set[int]:
+        """The values whose derivative reaches the loss."""
+        front = [self._loss] if self._loss >= 0 and self._is_live else []
+        seen: set[int] = set()
+        while front:
+            number = front.pop()
+            if number in seen:
+                continue
+            seen.add(number)
+            step = self.record.values[number].step
+            if step >= 0 and not self.record.steps[step].raises:
+                here = self.record.steps[step]
+                front += [use.value for use in here.uses if self.passes(here, use)]
+        return seen
+
+    # -- cuts
+
+    def cuts(self) -> list[Cut]:
+        found = [cut for step in self.record.steps if (cut := self._cut(step)) is not None]
+        explicit = [cut for cut in found if is_explicit(cut.step)]
+        for cut in explicit:
+            cut.verdict = self._judge(cut, is_meant=True)
+        # What only goes into cuts that are meant would have no derivative anyway.
+        meant = frozenset(cut.step.number for cut in explicit if cut.verdict != "zero")
+        beside = self._reaching(lambda use: True, meant)
+        for cut in found:
+            if not is_explicit(cut.step):
+                cut.verdict = self._judge(cut, is_meant=self._is_shadowed(cut.step, beside))
+        return found
+
+    def _is_shadowed(self, step: Step, beside: set[int]) -> bool:
+        return step.number not in self.returning and beside.isdisjoint(step.made)
+
+    def _cut(self, step: Step) -> Cut | None:
+        entering = step.enters if step.cut else self._killed(step)
+        route = self._route(step) if entering else ""
+        leaves = self._sources(entering) if route else set()
+        return Cut(step, entering, leaves, leaves - self.alive, route, killed=not step.cut) if leaves else None
+
+    def _killed(self, step: Step) -> list[int]:
+        """The values whose derivative enters a step that autograd goes through, and is 0 there."""
+        crossing = self.crossings.steps.get(step.number)
+        if crossing is None or not crossing.entered:
+            return []
+        return [use.value for use in step.uses if use.live and not self.passes(step, use)]
+
+    def _route(self, step: Step) -> str:
+        """How the results reach the loss; "" where they do not."""
+        if step.number in self.returning:
+            return "branch" if step.name in TESTS else "value"
+        results = set(step.lost or step.made)
+        reached = (("value", self.values), ("index", self.indices), ("branch", self.any))
+        return next((route for route, numbers in reached if results & numbers), "")
+
+    def _sources(self, entering: Iterable[int]) -> set[int]:
+        """The trainable sources that a derivative comes from, up to where it is cut already."""
+        leaves: set[int] = set()
+        for number in self._upstream(entering):
+            source = self.record.values[number].source
+            if source in self.trainable:
+                leaves.add(source)
+        return leaves
+
+    def _upstream(self, entering: Iterable[int], stop: set[int] | None = None, whole: bool = False) -> set[int]:
+        """The values whose derivative comes to these, as far as `stop`; `whole`: not through an operation that takes a part."""
+        front, seen = list(entering), set()
+        while front:
+            number = front.pop()
+            if number in seen:
+                continue
+            seen.add(number)
+            step = self.record.values[number].step
+            if step >= 0 and number not in (stop or ()):
+                here = self.record.steps[step]
+                if whole and selects(here.name):
+                    continue
+                front += [use.value for use in here.uses if self.passes(here, use)]
+        return seen
+
+    # -- what is meant
+
+    def _judge(self, cut: Cut, is_meant: bool) -> str:
+        if cut.starved and not self._is_target(cut):
+            return "zero"
+        if cut.route != "value":
+            return "piecewise"
+        if is_meant or cut.step.block >= 0 or self._flows_around(cut):
+            return "intended"
+        return "zero"
+
+    def _flows_around(self, cut: Cut) -> bool:
+        """Does the value that enters, or one that it is made of, reach the loss with its derivative by another way?
+
+        A parameter that is also used elsewhere, as in the other steps of a recurrent network, is not such a value, unless the cut
+        depends on nothing but parameters: a mask of small weights.
+        """
+        values = self.record.values
+        if any(number in self.flowing for number in cut.entering):
+            return True
+        upstream = self._upstream(cut.entering, self.flowing, whole=True)
+        around = [number for number in upstream if number in self.flowing]
+        return any(values[n].source < 0 for n in around) or not any(values[n].data for n in upstream)
+
+    def _is_target(self, cut: Cut) -> bool:
+        """Is it a target network: under `no_grad`, nothing enters but its own parameters, and nothing that learns comes after?"""
+        return cut.step.block >= 0 and cut.leaves <= self.targets and not self._learns_after(cut.step)
+
+    def _learns_after(self, step: Step) -> bool:
+        """Does what a step makes go through a layer with parameters on its way to the loss?"""
+        values, after = self.record.values, set(step.made)
+        for later in self.record.steps[step.number + 1 :]:
+            if after.isdisjoint(use.value for use in later.uses) or self.any.isdisjoint(later.made):
+                continue
+            after.update(later.made)
+            if any(values[use.value].source in self.trainable - self.targets for use in later.uses):
+                return True
+        return False
+
+
+def is_explicit(step: Step) -> bool:
+    return step.name in EXPLICIT or (step.block >= 0 and not step.draw)
