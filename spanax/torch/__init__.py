@@ -4,6 +4,7 @@
 """
 
 from . import _installed as _installed  # first: says what is missing
+from .compare import compare as compare
 from .disarm import disarm as disarm
 from .find import assert_alive as assert_alive, find_gaps as find_gaps
 from .from_torch import from_torch as from_torch

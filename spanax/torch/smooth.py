@@ -47,7 +47,7 @@ def smooth(
     - `sigma`: the standard deviation of the noise in units of x: a positive number, or the structure of x with one for each
       tensor;
     - `pairs`: how many pairs of points;
-    - `batched`: whether f takes all points at once, on a new first dimension, and returns a tensor or an array of as many numbers;
+    - `batched`: whether f takes all points at once, on a new first dimension, and returns as many numbers;
     - `generator`: of the directions; None for torch's global one.
 
     **Returns:**
@@ -56,8 +56,8 @@ def smooth(
 
     **Raises:**
 
-    - `SpanaxError`: for options that do not fit; and where the result is called or differentiated: an x that holds anything but
-      finite floats, a sigma below 16 times the spacing of floats at x, a result of f that is not one number or requires a
+    - `SpanaxError`: for options that do not fit; and where the result is called or differentiated: an x that holds anything
+      but finite floats, a sigma below 16 times the spacing of floats at x, a result of f that is not one number or requires a
       gradient, an argument besides x that requires one, and a second derivative.
 
     Nesterov and Spokoiny 2017 (Found. Comput. Math. 17, 527), section 2; orthogonal directions: Choromanski et al. 2018
