@@ -57,15 +57,11 @@ def _avals(x):
 
 
 def _on_host(x):
-    return sort_on_host(np.asarray(x), os.cpu_count() or 1)
-
-
-def sort_on_host(x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`sorted_rows` of a NumPy array of floats, by at most so many threads."""
     # NumPy releases the interpreter while it sorts, so that threads sort in parallel: worth it for many numbers only.
+    x = np.asarray(x)
     rows = x.reshape(-1, x.shape[-1]) if x.size else x.reshape(0, x.shape[-1])
     outs = np.empty_like(rows), np.empty(rows.shape, np.int32), np.empty(rows.shape, np.int32)
-    cores = min(threads, len(rows))
+    cores = min(os.cpu_count() or 1, len(rows))
     if x.size < _WORTH_A_THREAD or cores == 1:
         _sort_rows(rows, *outs)
     else:

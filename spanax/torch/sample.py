@@ -102,8 +102,8 @@ def sample(
         check_whole("sample(samples", samples)
     via = _chosen(via, distribution)
     shape = _sample_shape(via, samples)
-    if generator is not None:
-        check_generator("sample(generator", generator, generator.device)
+    # On which device the distribution draws is known after the draw.
+    check_generator("sample(generator", generator, None)
     if isinstance(via, Pathwise):
         return Sample(*pathwise(distribution, shape, generator))
     if isinstance(via, ScoreFunction | LeaveOneOut):

@@ -85,8 +85,8 @@ def surrogate_loss(
         cost = torch.where(alive, cost, 0.0) if alive.shape == cost.shape else cost
         log_probs = torch.where(alive, log_probs, 0.0) if alive.shape == log_probs.shape else log_probs
     togo = _cost_to_go(cost, log_probs)
-    ends = alive if alive is not None and togo.shape == alive.shape else None
-    advantage = togo - _baseline(baseline, togo, ends, log_probs)
+    # Where draws have no steps of their own, none of them is padding.
+    advantage = togo - _baseline(baseline, togo, alive if log_probs.dim() == 2 else None, log_probs)
     # log p - detach(log p) is 0 in value. exp of its sum over earlier draws, and expm1, are 1 and 0, with the derivatives of
     # probability ratios: this and a cost-to-go that is not detached make the second derivative right as well.
     score = _steps(log_probs - log_probs.detach())
@@ -111,7 +111,7 @@ def _baseline(baseline: Any, togo: Tensor, alive: Tensor | None, log_probs: Tens
     if baseline is None:
         return 0.0
     if isinstance(baseline, str) and baseline == LEAVE_ONE_OUT:
-        return _mean_of_others(togo, alive)
+        return _mean_of_others(togo, alive if togo.shape == log_probs.shape else None)
     if is_number(baseline):
         return float(baseline)
     if not isinstance(baseline, Tensor):
@@ -121,17 +121,21 @@ def _baseline(baseline: Any, togo: Tensor, alive: Tensor | None, log_probs: Tens
             "None, for none",
             "a number, or a tensor of values",
         )
+    values = _check_values(baseline, log_probs).detach().to(togo.dtype)
+    # Padded steps have the score 0, which does not make NaN harmless.
+    return values if alive is None else torch.where(alive, values, 0.0)
+
+
+def _check_values(values: Tensor, log_probs: Tensor) -> Tensor:
+    """A tensor for baseline, with an axis of steps."""
     fits = [(), log_probs.shape, log_probs.shape[1:]]
-    if baseline.shape not in fits or baseline.device != log_probs.device:
+    if values.shape not in fits or values.device != log_probs.device:
         raise SpanaxError(
-            f"surrogate_loss: a baseline of shape {list(baseline.shape)} on {baseline.device}, and log_probs have shape "
+            f"surrogate_loss: a baseline of shape {list(values.shape)} on {values.device}, and log_probs have shape "
             f"{list(log_probs.shape)} on {log_probs.device}",
             *(f"shape {list(shape)}" for shape in dict.fromkeys(fits)),
         )
-    values = baseline.detach().to(togo.dtype)
-    values = values[:, None] if log_probs.dim() == 1 and values.dim() == 1 else values
-    # Padded steps have the score 0, which does not make NaN harmless.
-    return values if alive is None else torch.where(alive, values, 0.0)
+    return values[:, None] if log_probs.dim() == 1 and values.dim() == 1 else values
 
 
 def _mean_of_others(togo: Tensor, alive: Tensor | None) -> Tensor:
@@ -153,11 +157,9 @@ def _check_pair(cost: Any, log_probs: Any) -> tuple[Tensor, Tensor]:
     if isinstance(cost, Tensor) and not cost.is_floating_point() and not cost.is_complex():
         cost = cost.to(log_probs.dtype)
     cost = in_single(check_float("surrogate_loss(cost", cost))
-    shapes = f"cost of shape {list(cost.shape)} and log_probs of shape {list(log_probs.shape)}"
-    fits = {cost.dim(), log_probs.dim()} <= {1, 2} and cost.shape[0] == log_probs.shape[0] > 0
-    if not fits or (cost.dim() == log_probs.dim() == 2 and cost.shape != log_probs.shape):
+    if not _fit(cost.shape, log_probs.shape):
         raise SpanaxError(
-            f"surrogate_loss: {shapes}",
+            f"surrogate_loss: cost of shape {list(cost.shape)} and log_probs of shape {list(log_probs.shape)}",
             "[S] or [S, T] for each, with the same S samples and T steps",
             "log_probs.sum(-1), over what is drawn in one step",
         )
@@ -171,6 +173,12 @@ def _check_pair(cost: Any, log_probs: Any) -> tuple[Tensor, Tensor]:
         )
     dtype = torch.promote_types(cost.dtype, log_probs.dtype)
     return cost.to(dtype), log_probs.to(dtype)
+
+
+def _fit(cost: torch.Size, log_probs: torch.Size) -> bool:
+    if not {len(cost), len(log_probs)} <= {1, 2} or not cost[0] == log_probs[0] > 0:
+        return False
+    return cost == log_probs or len(cost) != len(log_probs)
 
 
 def _may_have_derivative(x: Tensor) -> bool:
@@ -187,7 +195,7 @@ def _check_mask(mask: Any, cost: Tensor, log_probs: Tensor) -> Tensor | None:
     if not isinstance(mask, Tensor) or mask.is_floating_point() or mask.is_complex():
         got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise SpanaxError(f"surrogate_loss(mask={got}), which is no tensor of booleans", "mask.bool()")
-    if mask.shape != steps.shape or mask.device != steps.device:
+    if mask.shape != steps.shape or mask.dim() != 2 or mask.device != steps.device:
         raise SpanaxError(
             f"surrogate_loss: a mask of shape {list(mask.shape)} on {mask.device}, for steps of shape {list(steps.shape)} "
             f"on {steps.device}",

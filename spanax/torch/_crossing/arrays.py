@@ -7,6 +7,7 @@ over by DLPack. On another device both ways are DLPack, whose streams wait for e
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -174,10 +175,15 @@ def device_of(tensors: Sequence[torch.Tensor]) -> torch.device:
 
 def is_beside(device: torch.device) -> bool:
     """Does JAX put what it is given by NumPy where these tensors are?"""
-    if device.type != "cpu":
-        return True  # nothing is given by NumPy
+    if device.type != "cpu" or _is_host_alone():
+        return True
     chosen = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
-    return jax.default_backend() == "cpu" if chosen is None else getattr(chosen, "platform", chosen) == "cpu"
+    return chosen is not None and getattr(chosen, "platform", chosen) == "cpu"
+
+
+@functools.cache
+def _is_host_alone() -> bool:
+    return jax.default_backend() == "cpu"
 
 
 def on_the_host() -> contextlib.AbstractContextManager:

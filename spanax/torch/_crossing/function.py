@@ -27,6 +27,8 @@ class Call:
     `form`: of the result, once there is one.
     """
 
+    __slots__ = "device", "fixed", "form", "program", "wide"
+
     def __init__(self, program: Program, fixed: Sequence[Any], device: torch.device, wide: bool | None = None):
         self.program, self.fixed, self.device = program, fixed, device
         self.wide: bool = jax.config.jax_enable_x64 if wide is None else wide  # pyright: ignore[reportAttributeAccessIssue]
@@ -35,61 +37,58 @@ class Call:
     def of(self, program: Program) -> Call:
         return Call(program, self.fixed, self.device, self.wide)
 
-    def given(self, tensors: Sequence[torch.Tensor]) -> list[Any]:
+    def value(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        self.form, leaves = opened(self.run(self.program.value, self.fixed, tensors))
+        return self.tensors(leaves)
+
+    def run(self, f: Callable, first: Any, *tensors: Sequence[torch.Tensor | None]) -> Any:
+        """`f(first, *arrays)` or, of several lists, `f(first, *lists)`: as precisely as in the forward pass, and on its device.
+
+        The backward pass may run in another thread, where JAX is set otherwise.
+        """
+        same = self.wide == jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+        if same and crossing.is_beside(self.device):
+            return self._run(f, first, tensors)
+        with contextlib.ExitStack() as contexts:
+            contexts.enter_context(jax.enable_x64(self.wide))
+            if not crossing.is_beside(self.device):
+                contexts.enter_context(crossing.on_the_host())
+            return self._run(f, first, tensors)
+
+    def _run(self, f: Callable, first: Any, tensors: Sequence[Sequence[torch.Tensor | None]]) -> Any:
         into = crossing.as_array if self.program.jit else crossing.as_copy
-        return [into(t) for t in tensors]
+        if len(tensors) == 1:
+            return f(first, *[into(t) for t in tensors[0]])  # pyright: ignore[reportArgumentType]
+        return f(first, *[[None if t is None else into(t) for t in each] for each in tensors])
 
     def tensors(self, leaves: Sequence[Any]) -> list[torch.Tensor]:
         results = crossing.as_tensors(leaves, self.device)
         # A compiled function's results are memory that nobody else has. Without jit they may be what JAX keeps.
         return results if self.program.jit else [y.clone() for y in results]
 
-    def value(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        self.form, leaves = opened(self.run(self._value, tensors))
-        return self.tensors(leaves)
-
-    def _value(self, tensors: Sequence[torch.Tensor]) -> Any:
-        return self.program.value(self.fixed, *self.given(tensors))
-
-    def value_and_residuals(self, moving: tuple[int, ...], tensors: Sequence[torch.Tensor]) -> Any:
-        return self.program.value_and_residuals(moving)(self.fixed, *self.given(tensors))
-
-    def pull(self, residuals: Any, saved: Sequence[torch.Tensor], cts: Sequence[torch.Tensor | None]) -> Any:
-        given = [None if ct is None else self.given((ct,))[0] for ct in cts]
-        return self.program.pull(residuals, self.given(saved), given)
-
-    def run(self, f: Callable, *args: Any) -> Any:
-        """f, in the precision of the forward pass and on the device of its tensors, in whatever thread the backward pass runs."""
-        same = self.wide == jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
-        beside = crossing.is_beside(self.device)
-        if same and beside:
-            return f(*args)
-        with contextlib.ExitStack() as contexts:
-            contexts.enter_context(jax.enable_x64(self.wide))
-            if not beside:
-                contexts.enter_context(crossing.on_the_host())
-            return f(*args)
-
 
 def apply(call: Call, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
     """The results of the call's program, with their derivatives."""
     if _is_transformed():
         return _Transformed.apply(call, *tensors)
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        return _Recorded.apply(call, *tensors)
+    if torch.is_grad_enabled():
+        for t in tensors:
+            if t.requires_grad:
+                return _record(call, *tensors)
     return call.value(tensors)
 
 
 # Neither question has a public answer; where a version of PyTorch does not know these names, the general function does.
 _transforms = getattr(torch._C, "_are_functorch_transforms_active", None)
 _keeps_graph = getattr(getattr(torch._C, "_autograd", None), "_get_current_graph_task_keep_graph", None)
+_forward_ad = torch.autograd.forward_ad
 
 
 def _is_transformed() -> bool:
     """Is a transformation of torch.func at work, or forward mode?"""
     if _transforms is None or _transforms():
         return True
-    return getattr(torch.autograd.forward_ad, "_current_level", 0) >= 0
+    return getattr(_forward_ad, "_current_level", 0) >= 0
 
 
 def _present(cts: Sequence[Any], kinds: Sequence[bool]) -> tuple[bool, ...]:
@@ -117,8 +116,8 @@ class _Recorded(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, call: Call, *tensors: torch.Tensor) -> _Tensors:
-        ctx.moving = moving = tuple(i for i, needed in enumerate(ctx.needs_input_grad[1:]) if needed)
-        result, residuals = call.run(call.value_and_residuals, moving, tensors)
+        forward = call.program.value_and_residuals(ctx.needs_input_grad[1:])
+        result, residuals = call.run(forward, call.fixed, tensors)
         form, leaves = opened(result)
         ctx.call, ctx.residuals, ctx.kinds, call.form = call, residuals, form.floats, form
         outs = tuple(call.tensors(leaves))
@@ -131,21 +130,30 @@ class _Recorded(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cts: torch.Tensor) -> Any:
+        call: Call = ctx.call
         # Cotangents that will be differentiated themselves, or that stand for a batch of them under torch.func.vmap.
         if torch.is_grad_enabled() or _is_transformed():
-            return _pulled_back(ctx.call, ctx.moving, ctx.kinds, ctx.saved_tensors, cts)
+            return _pulled_back(call, _moving(ctx), ctx.kinds, ctx.saved_tensors, cts)
         if ctx.residuals is None:
             raise _gone_backward()
         links, _ = opened(ctx.residuals)
-        call: Call = ctx.call
         # Only now are the saved tensors looked at: PyTorch then raises if one that is needed has been overwritten.
-        saved = ctx.saved_tensors if links.needs else ()
+        saved = [ctx.saved_tensors[i] for i in links.needs] if links.needs else ()
         slopes = [ct for ct, floating in zip(cts, ctx.kinds, strict=True) if floating]
-        grads = call.tensors(call.run(call.pull, ctx.residuals, [saved[i] for i in links.needs], slopes))
+        grads = call.tensors(call.run(call.program.pull, ctx.residuals, saved, slopes))
         # As PyTorch does with what it has saved: a loss that is kept for a plot does not keep its whole forward pass.
         if _keeps_graph is not None and not _keeps_graph():
             ctx.residuals = None
-        return _filled(call, ctx.moving, grads)
+        return _filled(call, _moving(ctx), grads)
+
+
+# What `Function.apply` does where no transformation is at work, which is known already.
+_record = super(torch.autograd.Function, _Recorded).apply  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _moving(ctx: Any) -> tuple[int, ...]:
+    """Which of the tensors are differentiated."""
+    return tuple([i for i, needed in enumerate(ctx.needs_input_grad[1:]) if needed])
 
 
 def _gone_backward() -> SpanaxError:
@@ -174,8 +182,7 @@ class _Transformed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cts: torch.Tensor) -> Any:
-        moving = tuple(i for i, needed in enumerate(ctx.needs_input_grad[1:]) if needed)
-        return _pulled_back(ctx.call, moving, ctx.kinds, ctx.saved_tensors, cts)
+        return _pulled_back(ctx.call, _moving(ctx), ctx.kinds, ctx.saved_tensors, cts)
 
     @staticmethod
     def jvp(ctx: Any, _: None, *tangents: torch.Tensor | None) -> Any:

@@ -70,18 +70,20 @@ class Program:
     def __init__(self, run: Callable[..., Result], tensors: int, jit: bool):
         self.run, self.tensors, self.jit = run, tensors, jit
         self.value = self._compiled(run)
-        self._with_residuals: dict[tuple[int, ...], Callable] = {}
+        self._with_residuals: dict[tuple[bool, ...], Callable] = {}
         self._derived: dict[tuple, Program] = {}
         self.pull = self._compiled(_pull)
 
     def _compiled(self, f: Callable) -> Callable:
         return jax.jit(f) if self.jit else f
 
-    def value_and_residuals(self, moving: tuple[int, ...]) -> Callable[..., tuple[Result, Residuals]]:
-        """One forward pass, prepared for cotangents; `moving`: which of the arrays are differentiated."""
-        if moving not in self._with_residuals:
-            self._with_residuals[moving] = self._compiled(functools.partial(self._forward, moving))
-        return self._with_residuals[moving]
+    def value_and_residuals(self, needed: tuple[bool, ...]) -> Callable[..., tuple[Result, Residuals]]:
+        """One forward pass, prepared for cotangents; `needed`: of each array, whether it is differentiated."""
+        found = self._with_residuals.get(needed)
+        if found is None:
+            moving = tuple(i for i, is_needed in enumerate(needed) if is_needed)
+            found = self._with_residuals[needed] = self._compiled(functools.partial(self._forward, moving))
+        return found
 
     def _forward(self, moving: tuple[int, ...], fixed: Fixed, *arrays: Any) -> tuple[Result, Residuals]:
         floats, pullback, others, form = self._vjp(moving, fixed, arrays)

@@ -42,13 +42,13 @@ def check_positive(name: str, value: Any) -> float | torch.Tensor:
     return value
 
 
-def check_generator(name: str, generator: Any, device: torch.device) -> None:
-    """Raises `SpanaxError` unless it is None or a generator of that device."""
+def check_generator(name: str, generator: Any, device: torch.device | None) -> None:
+    """Raises `SpanaxError` unless it is None or a generator, of that device if one is given."""
     if generator is None:
         return
     if not isinstance(generator, torch.Generator):
         raise SpanaxError(as_called(name, repr(generator)), "torch.Generator(device).manual_seed(0)", "None")
-    if generator.device.type != device.type:
+    if device is not None and generator.device.type != device.type:
         raise SpanaxError(
             f"{as_called(name, f'<on {generator.device}>')}, and the tensor is on {device}",
             f"torch.Generator({str(device)!r})",

@@ -1,7 +1,7 @@
 """Soft order statistics in n log n, by sums of exponentials over sorted numbers.
 
-With F the cdf of Laplace noise of scale 1, and u sorted along its last axis, the sums over all pairs that ranks and quantiles need
-consist of
+With F the cdf of Laplace noise of scale 1, and u sorted along its last axis, the sums over all pairs that ranks and quantiles
+need consist of
 
     left_i(w) = sum over j < i of w_j exp(-(u_i - u_j)),      right_i(w) = sum over j > i of w_j exp(-(u_j - u_i)),
 
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
-# exp of half of it is a number of float64, with room for the sum of many.
-_RANGE = 1200.0
+# exp of it is a number of float64, with room for the sum of many.
+FAR = 600.0
 
 
 class Decays:
@@ -28,11 +28,10 @@ class Decays:
         self.up = self.down = None
         # To look at a value waits for a GPU, and a value of a vmap cannot be looked at.
         self.on_host = u.device.type == "cpu" and not is_functorch_wrapped_tensor(u)
-        low, high = u[..., :1], u[..., -1:]
-        if self.on_host and u.dtype == torch.float64 and bool((high - low < _RANGE).all()):
+        if self.on_host and u.dtype == torch.float64 and bool((u[..., [0, -1]].abs() < FAR).all()):
             # exp(-(u_i - u_j)) = exp(-u_i) exp(u_j): running sums, of terms that ascend to the last one, so that nothing is lost.
-            centred = u - (low + high) / 2
-            self.up, self.down = torch.exp(centred), torch.exp(-centred)
+            self.up = torch.exp(u)
+            self.down = self.up.reciprocal()
 
     def left(self, w: Tensor | None = None) -> Tensor:
         """With the weights w; None for ones."""

@@ -1,7 +1,7 @@
 """Soft order statistics of the rows of a tensor, along the last axis, with derivatives of every order and in every mode.
 
-Each entry is replaced by Laplace noise around it; `laplace.py` has the sums over all pairs. Infinities stay where they are and have
-no derivative; a NaN makes its whole row NaN.
+Each entry is replaced by Laplace noise around it; `laplace.py` has the sums over all pairs. Infinities stay where they are and
+have no derivative; a NaN makes its whole row NaN.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
-from ..._math.sorting import sort_on_host
 from .checks import in_single
 from .kernels import KERNELS
 from .laplace import quantiles, ranks
+from .sorting import order_of_rows
 
 SCALE = math.sqrt(0.5)  # of Laplace noise of standard deviation 1
 
@@ -40,8 +40,10 @@ def order_of(x: Tensor) -> Order:
     x = x.detach()
     # NumPy sorts several times as fast as torch on a CPU.
     if is_plain(x):
-        _, by, places = sort_on_host(in_single(x).numpy(), torch.get_num_threads())
-        return Order(torch.from_numpy(by).long(), torch.from_numpy(places).long())
+        flat = in_single(x).reshape(-1, x.shape[-1])
+        by = torch.from_numpy(order_of_rows(flat.numpy())).reshape(x.shape)
+        places = torch.empty_like(by).scatter_(-1, by, torch.arange(x.shape[-1]).expand(x.shape))
+        return Order(by, places)
     by = torch.sort(x, dim=-1, stable=True).indices
     return Order(by, torch.argsort(by, dim=-1))
 
