@@ -71,7 +71,7 @@ class _Passes:
         """Which kind of gradient each source gets; the operation whose derivative is not finite, if one is; what was raised."""
         grads, error = gradients(run, self.tensors)
         kinds = [_kind(grad) for grad in grads]
-        bad = [g for g in grads if g is not None and not g.is_meta and not bool(torch.isfinite(g).all())]
+        bad = [grad for grad in grads if grad is not None and not _is_finite(grad)]
         if not bad or not bool(torch.isfinite(run.loss)):
             return kinds, None, error
         makes = "nan" if any(bool(grad.isnan().any()) for grad in bad) else "inf"
@@ -149,6 +149,10 @@ class _Passes:
             return None
         found = first_not_finite(self.program, self.guard)
         return (found[0], "value", found[1]) if found else (None, "value", "nan")
+
+
+def _is_finite(grad: torch.Tensor) -> bool:
+    return grad.is_meta or bool(torch.isfinite(grad).all())
 
 
 def _kind(grad: torch.Tensor | None) -> str:
