@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -36,12 +39,24 @@ class Analysis:
 
 def analyse(program: Program) -> Analysis:
     # Whatever the caller has switched off: a program is looked at as it is trained.
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), _without_collections():
         guard = program.guard()
         try:
             return _Passes(program, guard).analysis()
         finally:
             guard.rewind()
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Python's search for cycles would go through all that is recorded again and again, and take half of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Passes:
