@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -36,12 +39,24 @@ class Analysis:
 
 def analyse(program: Program) -> Analysis:
     # Whatever the caller has switched off: a program is looked at as it is trained.
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), _without_collections():
         guard = program.guard()
         try:
             return _Passes(program, guard).analysis()
         finally:
             guard.rewind()
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Python's search for cycles would go through all that is recorded again and again, and take half of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Passes:
@@ -71,7 +86,7 @@ class _Passes:
         """Which kind of gradient each source gets; the operation whose derivative is not finite, if one is; what was raised."""
         grads, error = gradients(run, self.tensors)
         kinds = [_kind(grad) for grad in grads]
-        bad = [g for g in grads if g is not None and not g.is_meta and not bool(torch.isfinite(g).all())]
+        bad = [grad for grad in grads if grad is not None and not _is_finite(grad)]
         if not bad or not bool(torch.isfinite(run.loss)):
             return kinds, None, error
         makes = "nan" if any(bool(grad.isnan().any()) for grad in bad) else "inf"
@@ -149,6 +164,10 @@ class _Passes:
             return None
         found = first_not_finite(self.program, self.guard)
         return (found[0], "value", found[1]) if found else (None, "value", "nan")
+
+
+def _is_finite(grad: torch.Tensor) -> bool:
+    return grad.is_meta or bool(torch.isfinite(grad).all())
 
 
 def _kind(grad: torch.Tensor | None) -> str:
