@@ -61,6 +61,10 @@ def from_torch(module: torch.nn.Module) -> tuple[Callable[..., Any], dict[str, A
     """
     if not isinstance(module, torch.nn.Module):
         raise SpanaxError(f"from_torch({type(module).__name__}), which is not a torch.nn.Module", "a torch.nn.Module")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise SpanaxError(
+            "from_torch of a scripted module, whose weights cannot be replaced", "the module before torch.jit"
+        )
     params = {name: _array(name, w) for name, w in module.named_parameters() if w.requires_grad}
     within = _FromTorch(Module(module))
 

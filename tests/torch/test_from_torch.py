@@ -268,6 +268,7 @@ def test_errors():
         "do not fit: tuple": lambda: f((), x),
         r"0.weight has the shape \(2, 8, 3\)": lambda: f(jax.tree.map(lambda w: jnp.stack([w, w]), params), x),
         "an array of PyTorch": lambda: f(params, torch.ones(3)),
+        "overwrites its weights": lambda: from_torch(Halving())[0]({"w": jnp.ones(3)}, x),
         "not a torch.nn.Module": lambda: from_torch(lambda x: x),
         "weight is float64": lambda: from_torch(nn.Linear(1, 1).double()),
         "returns float64": lambda: from_torch(Doubles())[0]({}, x),
@@ -278,6 +279,16 @@ def test_errors():
             call()
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         f(params, x[:, :2])
+
+
+class Halving(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        with torch.no_grad():
+            return x * self.w.mul_(0.5)
 
 
 class Doubles(nn.Module):
