@@ -31,7 +31,7 @@ def print_torch_attention(result: torch_attention.Result) -> None:
         settings = result.settings
         heads = "trained by", "right\n(%)", "over the\nseeds", "seconds\na seed"
         seeds = _seeds([learner.outcomes for learner in result.learners])
-        title = f"Two glimpses of a scene: {settings.steps:,} steps, {seeds}"
+        title = f"Two glimpses: {settings.steps:,} steps, {seeds}"
         show_rows(where, title, heads, [_attention_row(learner) for learner in result.learners])
         show_text(
             where,

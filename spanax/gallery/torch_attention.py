@@ -180,7 +180,7 @@ def find(seed: int) -> GapReport:
 # What was learnt (figures in docs/torch-attention.md):
 # - Nothing complains about a dead choice: the loss falls, because the rest learns to make do with glimpses that miss. `find_gaps`
 #   names the line before the first step.
-# - Any of the bridges is worth three times the accuracy of none. Which one matters less: they end within a few percent of each
-#   other and of soft attention, which reads every place, always.
-# - The biased ones compare a place with all others, so in training they read all 25. The score function reads only the 8 it has
-#   drawn, which is what counts where a look is expensive, and is the only one that is right whatever follows the choice.
+# - Any of the bridges is worth nearly three times the accuracy of none. Which one matters less: they end within a few percent of
+#   each other, and of soft attention, which reads every place, always.
+# - The biased ones ask what another place would have given, so they need all 25. The score function needs no more than the 8 it
+#   has drawn, and is noisier: it is for looks that are expensive, or followed by something without a derivative.

@@ -14,6 +14,7 @@ from jaxtyping import Array
 from .._checks import check_key
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
+from .._jaxprs import computed_now
 from ._crossing.host import avals, cross
 from ._crossing.module import Module, look, modes_of_its_own
 from ._crossing.module_program import Base
@@ -131,7 +132,8 @@ class _FromTorch:
             rest = iter(inputs)
             return jax.tree.unflatten(tree, [next(rest) if s is None else s[1] for s in statics])
 
-        with modes_of_its_own(self.module.device):
+        # The module may hold JAX functions of its own: what is traced around this call must not swallow them.
+        with modes_of_its_own(self.module.device), computed_now():
             zeros = [_zeros(shape, dtype, self.module.device) for shape, dtype in shapes]
             seen = look(self.module, zeros[:count], *given(zeros[count:]))
         ins = [*(x.detach() for x in zeros), *([torch.zeros(2, dtype=torch.int64)] if seen.is_random else [])]

@@ -14,6 +14,7 @@ import torch
 
 from .._errors import SpanaxError, warn
 from .._functions import takes_key
+from .._jaxprs import is_traced
 from ._crossing.arrays import device_of
 from ._crossing.function import Call, apply
 from ._crossing.program import Program, Result, result
@@ -108,7 +109,7 @@ class _Crossing:
         if not kwargs and all([isinstance(x, torch.Tensor) for x in args]):  # noqa: C419, a generator costs more
             key, tensors, fixed = len(args), list(args), ()
         else:
-            kwargs, generator = _without_generator(kwargs)
+            kwargs, generator = _generator_of(kwargs)
             leaves, tree = jax.tree.flatten((args, kwargs))
             tensors, fixed, kinds = _sorted(leaves)
             key = (tree, kinds, generator is None)
@@ -128,8 +129,8 @@ class _Crossing:
         _, _, kinds = _sorted(leaves)
         if len(self._plans) == _MANY:
             warn(
-                f"to_torch has compiled {getattr(self.f, '__name__', 'a function')} {_MANY} times, for different Python values "
-                "among its arguments",
+                f"to_torch has compiled {getattr(self.f, '__name__', 'a function')} {_MANY} times, for different numbers, "
+                "strings or structures among its arguments",
                 "torch.as_tensor(value), for what changes from call to call",
             )
         draws_key = has_generator or takes_key(self.f, *jax.tree.unflatten(tree, list(map(_shape, leaves))))
@@ -168,6 +169,11 @@ def _sorted(leaves: Sequence[Any]) -> tuple[list[torch.Tensor], list[Any], tuple
 
 
 def _constant(leaf: Any) -> Any:
+    if is_traced(leaf):
+        raise SpanaxError(
+            "an array that JAX traces, given to a function of tensors",
+            "the JAX function itself, inside of jit and grad",
+        )
     if isinstance(leaf, jax.Array):
         return leaf
     if leaf.dtype in (np.float64, np.complex128) and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
@@ -211,10 +217,12 @@ def _shape(leaf: Any) -> Any:
 # -- keys
 
 
-def _without_generator(kwargs: dict) -> tuple[dict, torch.Generator | None]:
-    if not isinstance(kwargs.get("key"), torch.Generator):
+def _generator_of(kwargs: dict) -> tuple[dict, torch.Generator | None]:
+    """The arguments without a `key` from which one has to be made, and the generator that makes it; None: the default one."""
+    key = kwargs.get("key", kwargs)
+    if key is not None and not isinstance(key, torch.Generator):
         return kwargs, None
-    return {name: value for name, value in kwargs.items() if name != "key"}, kwargs["key"]
+    return {name: value for name, value in kwargs.items() if name != "key"}, key
 
 
 def _words(generator: torch.Generator | None) -> torch.Tensor:
@@ -246,5 +254,5 @@ def _result(out: Any) -> Result:
             tensors = [full[i] for i in range(len(leaves))]
         return jax.tree.unflatten(tree, tensors)
 
-    is_one = jax.tree_util.treedef_is_leaf(tree) and not others
+    is_one = jax.tree_util.treedef_is_leaf(tree) and len(places) == 1
     return result(operator.itemgetter(0) if is_one else build, [jnp.asarray(leaves[i]) for i in places])

@@ -67,6 +67,14 @@ def test_a_program_without_gaps(dtype):
     assert report.verdict == "alive" and not report.gaps and not report.starved and report.checked
 
 
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, lambda: torch.device("meta")])
+def test_inside_of_a_context_of_the_callers(context):
+    net = Net(round_it)
+    with context():
+        report = st.find_gaps(net, X)
+    assert report.starved == ("first.weight", "first.bias") and len(report.alarms) == 1
+
+
 def test_one_gap_does_not_hide_another():
     deep = nn.Sequential(nn.Linear(4, 4), Net(torch.sign))
 
@@ -250,6 +258,7 @@ def test_tensors_without_numbers():
     ("call", "message"),
     [
         (lambda: st.find_gaps(3), "cannot be called"),
+        (lambda: st.find_gaps(nn.LazyLinear(3), X), "no shape yet"),
         (lambda: st.find_gaps(Net(), X, loss=lambda output: output), "of shape .16, 3."),
         (lambda: st.find_gaps(Net(), X, loss=lambda output: 3.0), "loss.output. is float"),
         (lambda: st.find_gaps(lambda: 3), "no parameter and no floating-point argument"),
@@ -266,6 +275,20 @@ def test_wrong_arguments(call, message):
 
 
 # -- exceptions and numbers that are none
+
+
+def test_a_custom_function_that_gives_zeros():
+    class Zeros(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, grad):
+            return torch.zeros_like(grad)
+
+    (gap,) = st.find_gaps(Net(Zeros.apply), X, loss=cross_entropy).alarms
+    assert (gap.operation, gap.kind) == ("Zeros", "zero") and "backward" in gap.remedies[0]
 
 
 def test_a_derivative_that_raises_is_named():

@@ -56,9 +56,12 @@ TRANSFORMED = {
     "vmap of hessian": lambda f: jax.vmap(jax.hessian(total(f), 1), (None, 0)),
     "scan": lambda f: jax.grad(lambda p, x: jax.lax.scan(lambda c, x: (c + total(f)(p, x), None), 0.0 * x.sum(), x)[0]),
 }
+LONG = ("third", "vmap of hessian", "jacrev of jacfwd", "vmap of jvp")
 
 
-@pytest.mark.parametrize("name", TRANSFORMED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in TRANSFORMED]
+)
 def test_transformations(name):
     f, params = from_torch(network())
     x = jnp.asarray(X.T if name == "vmap, another axis" else X)
@@ -147,6 +150,22 @@ def test_several_inputs_and_pytrees():
     assert out["top"].dtype == jnp.int32 and set(out) == {"x", "parts", "top"}
     slope = jax.grad(lambda p: f(p, tokens, extra, mask=mask)["x"].sum())(params)
     close(slope["embed.weight"], jnp.zeros((5, 3)).at[tokens].set(2 * mask[None].astype(jnp.float32)))
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # PyTorch's own, about its vmap
+def test_recurrent_networks_and_sparse_gradients():
+    module = nn.LSTM(3, 4)
+    f, params = from_torch(module)
+    x = jnp.asarray(X.reshape(2, 2, 3))
+    loss = lambda p, x: sum(jnp.sum(y**2) for y in jax.tree.leaves(f(p, x)))
+    out, (h, c) = module(torch.from_numpy(np.array(x)))
+    ((out**2).sum() + (h**2).sum() + (c**2).sum()).backward()
+    close(jax.jit(jax.grad(loss))(params, x), {name: w.grad.numpy() for name, w in module.named_parameters()})
+    with pytest.warns(sx.SpanaxWarning, match="once for each of 2 indices"):
+        rows = jax.vmap(jax.grad(loss), (None, 0))(params, jnp.stack([x, 2 * x]))
+    close(jax.tree.map(lambda g: g[1], rows), jax.grad(loss)(params, 2 * x))
+    f, params = from_torch(nn.Embedding(3, 2, sparse=True))
+    assert jax.grad(lambda p: f(p, jnp.array([0, 0])).sum())(params)["weight"].tolist() == [[2, 2], [0, 0], [0, 0]]
 
 
 def test_bfloat16_and_empty_inputs():
@@ -309,3 +328,30 @@ def test_there_and_back():
     torch.testing.assert_close(ours, theirs)
     given = [x, *weights.values()]
     torch.testing.assert_close(torch.autograd.grad(ours.sum(), given), torch.autograd.grad(theirs.sum(), given))
+
+
+def test_a_module_with_a_jax_function_inside():
+    class Inner(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w, self.f = nn.Parameter(torch.ones(3)), to_torch(jnp.sin)
+
+        def forward(self, x):
+            return self.f(x * self.w)
+
+    f, params = from_torch(Inner())
+    slope = jax.jit(jax.vmap(jax.grad(lambda p, x: f(p, x).sum()), (None, 0)))(params, jnp.asarray(X))
+    close(slope["w"], np.cos(X) * X)
+
+
+def test_a_policy_in_a_rollout():
+    torch.manual_seed(0)
+    policy, params = from_torch(nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)))
+    start = jnp.array([0.5, 0.1])
+
+    def earned(policy):
+        return lambda params: sx.control.rollout(
+            sx.control.Pendulum(), lambda o: policy(params, o), start, 10
+        ).rewards.sum()
+
+    close(jax.jit(jax.grad(earned(policy)))(params), jax.grad(earned(same))(params), 1e-4)

@@ -124,6 +124,13 @@ def test_results_that_nothing_moves_require_no_gradient():
     torch.testing.assert_close(x.grad, x.cos().detach())
 
 
+def test_results_without_arrays_and_calls_without_tensors():
+    x = of(3)
+    assert to_torch(lambda x: None)(x) is None and to_torch(lambda x: {"a": None})(x) == {"a": None}
+    assert to_torch(lambda: jnp.ones(2))().tolist() == [1, 1]
+    torch.testing.assert_close(gradients(to_torch(lambda a, b: a @ b)(x, x), x, None)[0], (2 * x).detach())
+
+
 def test_one_of_several_results_is_used():
     f = to_torch(lambda x, w: (x * w, w**2, jnp.sum(x)))
     x, w = of(3), of(3, seed=1)
@@ -319,6 +326,8 @@ def test_what_cannot_cross():
             f(x)
     with pytest.raises(sx.SpanaxError, match="tensors on cpu and on meta"):
         to_torch(lambda x, y: x)(torch.ones(2), torch.ones(2, device="meta"))
+    with pytest.raises(sx.SpanaxError, match="an array that JAX traces"):
+        jax.jit(f)(jnp.ones(2))
     with pytest.raises(sx.SpanaxError, match="a result of key"):
         to_torch(lambda x: jax.random.key(0))(torch.ones(2))
     for bad in (3, torch.nn.Linear(1, 1)):

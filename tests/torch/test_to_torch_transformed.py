@@ -133,6 +133,12 @@ def test_a_generator_or_a_key_may_be_given():
     f, x, state = to_torch(noise), torch.zeros(3), torch.get_rng_state()
     draws = [f(x, key=torch.Generator().manual_seed(5)) for _ in range(2)]
     assert torch.equal(*draws)
+    optional = to_torch(lambda x, key=None: noise(x, key=key))
+    torch.manual_seed(0)
+    drawn = optional(x, key=None)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, optional(x))
+    torch.set_rng_state(state)
     key = jax.random.key(3)
     np.testing.assert_allclose(f(x, key=key).numpy(), jax.random.normal(key, (3,)), rtol=1e-6)
     assert torch.equal(state, torch.get_rng_state())

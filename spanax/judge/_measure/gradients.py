@@ -1,9 +1,9 @@
-"""The gradient of one program, compiled once."""
+"""The gradient of one program: compiled once, or computed outside of JAX."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -52,8 +52,42 @@ class Gradient:
         """The gradients from the start-th on as float64 vectors; so many are in memory at once."""
         # All are started before the first is read: dispatch is asynchronous.
         running = [self(key, i) for i in range(start, stop)]
-        found = np.empty((stop - start, self.arguments.size))
-        for row, leaves in zip(found, running, strict=True):
-            for part, leaf in zip(self.arguments.parts, leaves, strict=True):
-                row[part] = np.asarray(leaf).ravel()
-        return found
+        return _as_rows(running, self.arguments)
+
+
+class HostGradient:
+    """The same of a gradient that is computed outside of JAX: `function(seed)` returns its leaves."""
+
+    def __init__(self, function: Callable[[int], Sequence[np.ndarray]], arguments: Arguments):
+        self.function, self.arguments = function, arguments
+        self.__name__ = getattr(function, "__name__", "the function given")  # what a report calls it
+        self._last: tuple[Any, int] = (None, 0)
+
+    def __call__(self, key: Key[Array, ""], i: int) -> Sequence[np.ndarray]:
+        # To read a key takes longer than many a gradient: that of the call before is remembered.
+        if self._last[0] is not key:
+            self._last = key, int(np.asarray(jax.random.key_data(key)).ravel()[-1])
+        # Odd multipliers: no two draws of a key have one seed.
+        return self.function((self._last[1] * 0x9E3779B1 + i * 0x85EBCA6B) % 2**32)
+
+    @functools.cached_property
+    def is_random(self) -> bool:
+        """By its values, since there is no program to look at: gradients that differ seldom are taken for alike."""
+        rows = self.rows(jax.random.key(0), 0, 20)
+        return bool(np.any(rows != rows[0]))
+
+    def rows(self, key: Key[Array, ""], start: int, stop: int) -> Float[np.ndarray, "rows size"]:
+        return _as_rows([self(key, i) for i in range(start, stop)], self.arguments)
+
+
+def gradient_of(function: Any, arguments: Arguments) -> Any:
+    """A `Gradient`, or the `HostGradient` that it is."""
+    return function if isinstance(function, HostGradient) else Gradient(function, arguments)
+
+
+def _as_rows(gradients: Sequence[Sequence[Any]], arguments: Arguments) -> Float[np.ndarray, "rows size"]:
+    found = np.empty((len(gradients), arguments.size))
+    for row, leaves in zip(found, gradients, strict=True):
+        for part, leaf in zip(arguments.parts, leaves, strict=True):
+            row[part] = np.asarray(leaf).ravel()
+    return found

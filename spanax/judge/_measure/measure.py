@@ -20,7 +20,7 @@ from ..comparison import Comparison
 from ..rows import Truth
 from .arguments import Arguments
 from .candidates import Candidate, error_line
-from .gradients import Gradient
+from .gradients import Gradient, gradient_of
 from .moments import Moments, moments
 from .statistics import Bias, bias, rounding_of
 from .timing import medians
@@ -94,7 +94,7 @@ def _pilots(
     """Those candidates that run, and a warning for each that does not; raises the last one's error where none does."""
     fit, unfit, last = [], [], None
     for candidate in given:
-        gradient = Gradient(candidate.function, arguments)
+        gradient = gradient_of(candidate.function, arguments)
         try:
             # While the candidate is traced, its sites say which bridges they really use: a bridge inside a function
             # of the user's counts too.

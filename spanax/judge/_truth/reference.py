@@ -13,7 +13,7 @@ from ..._jaxprs import defined
 from ...bridges import Bridge, Enumerate
 from ...gaps.find import find_gaps
 from .._measure.candidates import short
-from .._measure.gradients import Gradient
+from .._measure.gradients import Gradient, gradient_of
 from .._measure.sites import bridge_at
 from .._measure.statistics import Reference
 from .exact import exact
@@ -36,7 +36,7 @@ def find_truth(truth: Any, problem: Problem, tried: Sequence[WorkingCandidate]) 
     # A function first: it is run like a candidate, with more draws.
     if callable(truth) and not isinstance(truth, eqx.Module):  # a gradient may be a module, and that be callable
         name = getattr(truth, "__name__", "the function given")
-        reference = problem.mean_of_draws(Gradient(truth, problem.arguments))
+        reference = problem.mean_of_draws(gradient_of(truth, problem.arguments))
         return answer("given", f"the derivative of {name}{of_draws(reference)}, taken as right", reference, problem)
     reference = Reference(problem.arguments.as_vector(truth, problem.where), None)
     return answer("given", "the gradient that was given, taken as right", reference, problem)

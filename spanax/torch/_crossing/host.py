@@ -76,6 +76,7 @@ def _array(y: torch.Tensor, like: jax.core.ShapedArray, program: ModuleProgram) 
             "its inputs",
             "a module whose result has one shape for each shape of its inputs",
         )
+    y = y.to_dense() if y.layout != torch.strided else y  # such as the gradient of a sparse embedding
     y = y.detach().cpu().resolve_conj().resolve_neg().contiguous()
     if y.dtype == torch.bfloat16:
         return y.view(torch.int16).numpy().view(jnp.bfloat16)

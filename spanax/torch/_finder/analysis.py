@@ -38,12 +38,13 @@ class Analysis:
 
 
 def analyse(program: Program) -> Analysis:
-    guard = program.guard()
-    try:
-        with _without_collections():
+    # Whatever the caller has switched off: a program is looked at as it is trained.
+    with torch.inference_mode(False), torch.enable_grad(), _without_collections():
+        guard = program.guard()
+        try:
             return _Passes(program, guard).analysis()
-    finally:
-        guard.rewind()
+        finally:
+            guard.rewind()
 
 
 @contextlib.contextmanager
@@ -173,7 +174,7 @@ def _kind(grad: torch.Tensor | None) -> str:
 
 def _nudge(tensor: torch.Tensor, seed: int) -> None:
     """Moves it by 1% of its size; what is 0 throughout by a hundredth."""
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(tensor.shape, generator=generator).to(tensor.device, tensor.dtype)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    noise = torch.randn(tensor.shape, generator=generator, device="cpu").to(tensor.device, tensor.dtype)
     size = float(tensor.abs().mean()) if tensor.numel() else 0.0
     tensor.add_(noise * (0.01 * (size or 1.0)))

@@ -82,12 +82,13 @@ class _Description:
             note = f"autograd is off from {place.file}:{place.line} on" if place.file else ""
         kind = self._kind(cut)
         leaf = tuple(self.names[n] for n in sorted(cut.starved or cut.leaves))
-        return _described(name, step.place, kind, cut.route, leaf, note)
+        return _described(name, step.place, kind, cut.route, leaf, note, bool(step.custom))
 
     def _kind(self, cut: Cut) -> str:
         if cut.step.raises:
             return "no-rule"
-        if cut.killed and cut.step.number not in self.found.always_zero and cut.verdict == "zero":
+        here_only = cut.step.number not in self.found.always_zero and not cut.step.custom
+        if cut.killed and here_only and cut.verdict == "zero":
             return "intended" if cut.starved and cut.starved <= self.found.asleep else "saturated"
         return cut.verdict
 
@@ -99,7 +100,8 @@ class _Description:
         name = words.operation(step.custom or step.name, step.draw, step.dtype) if step else "backward"
         # Whoever asks for a gradient gets the exception, whichever parameter it is for.
         leaf = tuple(self.names[n] for n in self.starved)
-        return [_described(name, place, "no-rule", "value", leaf, f"{type(error).__name__}: {error}".splitlines()[0])]
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        return [_described(name, place, "no-rule", "value", leaf, what, bool(step and step.custom))]
 
     def _frozen(self) -> list[Gap]:
         gaps = []
@@ -161,8 +163,10 @@ class _Description:
         return NotFinite(of, makes, name, place.file, place.line, place.source, (), help_, place.function)
 
 
-def _described(name: str, place: Place, kind: str, route: str, leaf: tuple[str, ...], note: str) -> Gap:
-    code = remedies.remedies(name, kind, route)
+def _described(
+    name: str, place: Place, kind: str, route: str, leaf: tuple[str, ...], note: str, custom: bool = False
+) -> Gap:
+    code = remedies.remedies(name, kind, route, custom)
     return Gap(name, place.file, place.line, place.source, kind, route, leaf, code, note=note)  # pyright: ignore[reportArgumentType]
 
 

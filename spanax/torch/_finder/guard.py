@@ -107,10 +107,10 @@ class Guard:
         for tensor, memory, requires_grad, grad in self._followed:
             if storage_key(tensor) != storage_key(memory):
                 tensor.data = memory
-            if tensor.is_leaf:
+            if tensor.is_leaf and tensor.requires_grad != requires_grad:
                 tensor.requires_grad_(requires_grad)
-                if tensor.grad is not grad:
-                    tensor.grad = grad
+            if tensor.is_leaf and tensor.grad is not grad:
+                tensor.grad = grad
         for generator, state in self._generators:
             generator.set_state(state)
         _set_random_states(self._random)

@@ -136,8 +136,9 @@ class Program:
     def _combined(self, outputs: list[torch.Tensor]) -> torch.Tensor:
         # Not the sum: that of a softmax or of normalised features has no derivative.
         if [w.shape for w in self._weights] != [t.shape for t in outputs]:
-            generator = torch.Generator().manual_seed(0)
-            self._weights = [torch.randn(t.shape, generator=generator).to(t.device, t.real.dtype) for t in outputs]
+            generator = torch.Generator("cpu").manual_seed(0)
+            weights = [torch.randn(t.shape, generator=generator, device="cpu") for t in outputs]
+            self._weights = [w.to(t.device, t.real.dtype) for w, t in zip(weights, outputs, strict=True)]
         parts = [(t.real * w).sum().to(outputs[0].real.dtype) for t, w in zip(outputs, self._weights, strict=True)]
         return functools.reduce(torch.add, parts)
 
@@ -224,6 +225,8 @@ def _modules(held: list[tuple[str, Any]]) -> dict[str, nn.Module]:
 def _parameters(modules: Mapping[str, nn.Module], given: Mapping[str, torch.Tensor] | None) -> list[Source]:
     if given is not None:
         return _given(given)
+    if any(nn.parameter.is_lazy(p) for module in modules.values() for p in module.parameters()):
+        raise SpanaxError("parameters that have no shape yet (a LazyModule)", "call the model once first: model(*args)")
     # The names are those of `named_parameters` where there is one module.
     return [
         Source(name if len(modules) == 1 else f"{variable}.{name}", parameter, parameter.requires_grad)

@@ -9,6 +9,11 @@ _GUMBEL = "z = spanax.torch.gumbel_softmax(logits, temperature=0.5)  # weights o
 _REINMAX = "z = spanax.torch.reinmax(logits)  # a one-hot draw; little bias"
 _KEEP = "leave it out: compute with the tensor itself"
 _SMOOTH = "spanax.torch.smooth(f, sigma=0.1, pairs=16)(x)  # a gradient from values alone"
+_CUSTOM = (
+    "return from backward a derivative for every tensor argument of forward",
+    "torch.autograd.gradcheck(Function.apply, inputs)  # in float64: compares it with differences",
+)
+_UNUSED = ("use it in what the loss is computed from, or remove it", "parameter.requires_grad_(False)")
 _ROUNDING = {
     "round": "round",
     "floor": "round",
@@ -28,10 +33,12 @@ _COUNTS = frozenset("histc bincount unique count_nonzero histogram".split())
 _HOST = frozenset("item tolist numpy float int index bool tensor as_tensor complex equal allclose dlpack".split())
 
 
-def remedies(operation: str, kind: str, route: str) -> tuple[str, ...]:
-    """For one gap; what they name is there after `import spanax.torch`."""
+def remedies(operation: str, kind: str, route: str, custom: bool = False) -> tuple[str, ...]:
+    """For one gap; what they name is there after `import spanax.torch`. `custom`: the operation is an autograd.Function."""
     if kind in ("intended", "piecewise"):
         return ()
+    if custom or kind == "unused":
+        return _CUSTOM if custom else _UNUSED
     if kind == "saturated":
         return _of_saturation(operation)
     if operation.endswith(" draw"):

@@ -46,13 +46,14 @@ def _second(name: str) -> SpanaxError:
 
 
 def along(value: torch.Tensor, slope: torch.Tensor, x: torch.Tensor, name: str) -> torch.Tensor:
-    """The 0-d `value`, whose derivative with respect to x is `slope`, of the shape of x; a second one raises."""
+    """`value`, whose derivative with respect to x is `slope`, of the shape of x; a second one raises.
+
+    The shape of the value is that of the leading dimensions of x: element i depends on x[i]. Its own derivative goes on.
+    """
     return _Along.apply(value, slope.detach(), x, name)  # pyright: ignore[reportReturnType]
 
 
 class _Along(torch.autograd.Function):
-    """The value's own derivative goes on beside it."""
-
     generate_vmap_rule = True
 
     @staticmethod
@@ -61,7 +62,8 @@ class _Along(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs, output):
-        _, slope, x, ctx.name = inputs
+        value, slope, x, ctx.name = inputs
+        ctx.own = range(value.dim(), x.dim())  # the dimensions of x that one value depends on
         ctx.save_for_backward(slope, x)
         ctx.save_for_forward(slope, x)
 
@@ -69,12 +71,12 @@ class _Along(torch.autograd.Function):
     def backward(ctx: Any, *grads):
         slope, x = ctx.saved_tensors
         (g,) = grads
-        return g, None, g.to(slope.dtype) * told_once(slope, x, ctx.name), None
+        d_x = g.reshape(g.shape + (1,) * len(ctx.own)) * told_once(slope, x, ctx.name)
+        return g, None, d_x.to(x.dtype), None
 
     @staticmethod
     def jvp(ctx: Any, *tangents):
         slope, x = ctx.saved_tensors
         d_value, _, d_x, _ = tangents
-        # No tangent is None here, in place of zeros.
-        moved = 0 if d_x is None else (told_once(slope, x, ctx.name) * d_x).sum()
-        return moved if d_value is None else d_value + moved
+        moved = told_once(slope, x, ctx.name) * d_x
+        return d_value + (moved.sum(tuple(ctx.own)) if ctx.own else moved).to(d_value.dtype)
