@@ -137,6 +137,7 @@ class _Crossing:
         tensors = kinds.count(_TENSOR) + draws_key
         statics = [None if kind in (_TENSOR, _FIXED) else leaf for kind, leaf in zip(kinds, leaves, strict=True)]
 
+        # It keeps no tensor and no array of the first call: only what is static.
         def run(fixed: Sequence[Any], *arrays: Any) -> Result:
             given = {_TENSOR: iter(arrays), _FIXED: iter(fixed)}
             full = [next(given[k]) if k in (_TENSOR, _FIXED) else leaf for k, leaf in zip(kinds, statics, strict=True)]
@@ -233,6 +234,7 @@ def _words(generator: torch.Generator | None) -> torch.Tensor:
 
 
 def _key(words: Any) -> Any:
+    # Of 64 bits: keys of 32 would meet again after some ten thousand calls.
     words = jax.lax.bitcast_convert_type(jnp.asarray(words), jnp.uint32)
     return jax.random.fold_in(jax.random.key(words[0]), words[1])
 
