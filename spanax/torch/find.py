@@ -84,9 +84,15 @@ def assert_alive(
 ) -> None:
     """Fails unless every parameter gets its whole gradient: for test suites.
 
-    **Arguments:** as those of `find_gaps`, and
+    **Arguments:** as those of `find_gaps`, and `allow`
 
-    - `model`, `*args`, `loss`, `parameters`, `optimizer`, `kwargs`, `**keywords`: the program and how it is called.
+    - `model`: a `torch.nn.Module`, or a function.
+    - `*args`: what it is called with.
+    - `loss`: a function from its output to one number.
+    - `parameters`: what to differentiate by, by name.
+    - `optimizer`: fails too where it does not hold a parameter that requires a gradient.
+    - `kwargs`: the program's keyword arguments whose names are options here, such as `{"loss": ...}`.
+    - `**keywords`: its other keyword arguments.
     - `allow`: names of parameters that may get none, as patterns: `["head.*"]`.
 
     **Raises:**

@@ -72,10 +72,15 @@ def hidden_gradient(
 
     **Arguments:**
 
-    - `model`, `*args`, `loss`, `parameters`, `kwargs`, `**keywords`: as those of `find_gaps`.
+    - `model`: a `torch.nn.Module`, or a function.
+    - `*args`: what it is called with.
+    - `loss`: a function from its output to one number; as in `find_gaps` if there is none.
+    - `parameters`: what to differentiate by, by name.
     - `sigma`: the standard deviation of the noise, in the units of v; by default half of the root mean square of v.
     - `pairs`: how many pairs of runs for each gap, 4 or more.
     - `seed`: of the noise.
+    - `kwargs`: the program's keyword arguments whose names are options here, such as `{"loss": ...}`.
+    - `**keywords`: its other keyword arguments.
 
     **Returns:** a `HiddenGap` for each gap that `find_gaps` finds, the largest hidden slope first; not for a `detach` that is
     intended.

@@ -31,7 +31,7 @@ def to_torch(jax_function: Callable[..., Any], *, jit: bool = True) -> Callable[
     the one that JAX gives it, unbiased for whatever it promises. An output that no tensor moves (an argmax, a round, a constant)
     does not require a gradient, so that a loss of it alone raises in `backward` instead of having a gradient of 0.
 
-    On a CPU tensors are read and results are handed over without a copy, on a GPU by DLPack, without waiting. What a backward
+    On a CPU tensors are read and large results are handed over without a copy, on a GPU by DLPack, without waiting. What a backward
     pass needs is kept from the one forward pass; under `torch.func` the forward pass is run again. A tensor that is overwritten
     in place before `backward`, and that the derivative needs, raises, as in PyTorch; results may be overwritten freely.
 

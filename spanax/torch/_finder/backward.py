@@ -67,6 +67,10 @@ class _Node:
     outside: list[_End]
     is_entry: bool = False
 
+    @property
+    def listens(self) -> bool:
+        return bool(self.outside) or self.is_entry
+
 
 class Backward:
     """Goes back from the loss and from every place where a derivative ends, with random derivatives there.
@@ -91,10 +95,10 @@ class Backward:
         if not roots or not wanted:
             return self.found
         self._nodes = self._graph(roots)
-        listening = self._nodes if not renew else [node for node in self._nodes if node.outside or node.is_entry]
+        listening = [node for node in self._nodes if node.listens or not renew]
         handles = [node.node.register_hook(functools.partial(self._after, node)) for node in listening]
         try:
-            self._pull(roots, wanted, [self._random(root) if renew else torch.ones_like(root) for root in roots])
+            self._pull(roots, wanted, list(map(self._random if renew else torch.ones_like, roots)))
             self._go_on(wanted)
         finally:
             _remove(handles)
