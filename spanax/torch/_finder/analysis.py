@@ -86,8 +86,8 @@ class _Passes:
         """Which kind of gradient each source gets; the operation whose derivative is not finite, if one is; what was raised."""
         grads, error = gradients(run, self.tensors)
         kinds = [_kind(grad) for grad in grads]
-        bad = [grad for grad in grads if grad is not None and not _is_finite(grad)]
-        if not bad or not bool(torch.isfinite(run.loss)):
+        bad = [grad for grad in grads if grad is not None and _is_spoilt(grad)]
+        if not bad or _is_spoilt(run.loss):
             return kinds, None, error
         makes = "nan" if any(bool(grad.isnan().any()) for grad in bad) else "inf"
         # Without random derivatives: an infinity may come of the one that there is, and of no other.
@@ -160,14 +160,15 @@ class _Passes:
         return {n for n in zero if _kind(again[n]) == "some"}
 
     def _not_finite_value(self, run: Run) -> tuple[Step | None, str, str] | None:
-        if run.loss.is_meta or bool(torch.isfinite(run.loss)):
+        if not _is_spoilt(run.loss):
             return None
         found = first_not_finite(self.program, self.guard)
         return (found[0], "value", found[1]) if found else (None, "value", "nan")
 
 
-def _is_finite(grad: torch.Tensor) -> bool:
-    return grad.is_meta or bool(torch.isfinite(grad).all())
+def _is_spoilt(tensor: torch.Tensor) -> bool:
+    """Does it hold NaN or an infinity?"""
+    return not tensor.is_meta and not bool(torch.isfinite(tensor).all())
 
 
 def _kind(grad: torch.Tensor | None) -> str:
