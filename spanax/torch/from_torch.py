@@ -41,7 +41,7 @@ def from_torch(module: torch.nn.Module) -> tuple[Callable[..., Any], dict[str, A
     - `module`: on one device. Its inputs are arrays in any pytrees, of floats, integers or booleans; what is no array (numbers,
       strings, None) reaches it as it is. 32-bit integers arrive as int64, the type of PyTorch's indices. It returns tensors, in
       tuples, lists and mappings (which become dicts), whose shapes depend on the shapes of its inputs only. To learn those, it
-      is run once on zeros.
+      is run once on numbers between 0 and 1 (integers are 0).
 
     **Returns:**
 
@@ -138,9 +138,10 @@ class _FromTorch:
 
         # The module may hold JAX functions of its own: what is traced around this call must not swallow them.
         with modes_of_its_own(self.module.device), computed_now():
-            zeros = [_zeros(shape, dtype, self.module.device) for shape, dtype in shapes]
-            seen = look(self.module, zeros[:count], *given(zeros[count:]))
-        ins = [*(x.detach() for x in zeros), *([torch.zeros(2, dtype=torch.int64)] if seen.is_random else [])]
+            generator = torch.Generator().manual_seed(0)
+            examples = [_example(shape, dtype, generator).to(self.module.device) for shape, dtype in shapes]
+            seen = look(self.module, examples[:count], *given(examples[count:]))
+        ins = [*(x.detach() for x in examples), *([torch.zeros(2, dtype=torch.int64)] if seen.is_random else [])]
         program = Base(self.module, given, ins, seen)
         avals(program)  # raises for a precision that JAX has not now
         return program, seen.tree
@@ -162,6 +163,9 @@ def _is_array(x: Any) -> bool:
     return isinstance(x, jax.Array | np.ndarray)
 
 
-def _zeros(shape: tuple[int, ...], dtype: Any, device: torch.device) -> torch.Tensor:
+def _example(shape: tuple[int, ...], dtype: Any, generator: torch.Generator) -> torch.Tensor:
+    """Numbers that most programs take: probabilities, of full rank, positive; the index 0."""
     name = "int64" if dtype == jnp.int32 else str(dtype)
-    return torch.zeros(shape, dtype=getattr(torch, name), device=device)
+    if jnp.issubdtype(dtype, jnp.inexact):
+        return torch.rand(shape, generator=generator).to(getattr(torch, name))
+    return torch.zeros(shape, dtype=getattr(torch, name))

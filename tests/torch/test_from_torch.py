@@ -168,6 +168,22 @@ def test_recurrent_networks_and_sparse_gradients():
     assert jax.grad(lambda p: f(p, jnp.array([0, 0])).sum())(params)["weight"].tolist() == [[2, 2], [0, 0], [0, 0]]
 
 
+class Solve(nn.Module):
+    """It fails for zeros, and for what is no probability."""
+
+    def forward(self, x):
+        entropy = torch.distributions.Bernoulli(probs=x).entropy()
+        return torch.linalg.solve(x, entropy)
+
+
+def test_a_module_that_takes_some_numbers_only():
+    f, params = from_torch(Solve())
+    x = jnp.asarray(np.random.default_rng(0).uniform(size=(3, 3)), jnp.float32)
+    entropy = lambda x: -x * jnp.log(x) - (1 - x) * jnp.log(1 - x)
+    slope = jax.jit(jax.grad(lambda x: f(params, x).sum()))(x)
+    close(slope, jax.grad(lambda x: jnp.linalg.solve(x, entropy(x)).sum())(x), 1e-3, 1e-3)
+
+
 def test_bfloat16_and_empty_inputs():
     f, params = from_torch(nn.Linear(3, 2).bfloat16())
     x = jnp.ones((2, 3), jnp.bfloat16)
