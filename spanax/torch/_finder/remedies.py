@@ -36,16 +36,20 @@ def remedies(operation: str, kind: str, route: str, custom: bool = False) -> tup
         return _of_saturation(operation)
     if operation.endswith(" draw"):
         return _of_a_draw(operation.removesuffix(" draw"))
+    if operation in _NEAR or operation in _RELAXED:
+        return _of_a_step(operation)
+    return _BY_OPERATION.get(operation) or _of_use(operation, route)
+
+
+def _of_a_step(operation: str) -> tuple[str, ...]:
     if operation in _NEAR:
         call = f"torch.nn.functional.{operation}" if operation == "hardshrink" else f"torch.{operation}"
-        return (f"y = spanax.torch.straight_through({call}(x), x)  # the exact value, with the slope 1", _SMOOTH)
-    if operation in _RELAXED:
-        name = _RELAXED[operation]
-        return (
-            f"y = spanax.torch.{name}(x, via=spanax.StraightThrough(spanax.Soft(0.1)))  # the exact value, a relaxed derivative",
-            _STE,
-        )
-    return _BY_OPERATION.get(operation) or _of_use(operation, route)
+        return f"y = spanax.torch.straight_through({call}(x), x)  # the exact value, with the slope 1", _SMOOTH
+    name = _RELAXED[operation]
+    return (
+        f"y = spanax.torch.{name}(x, via=spanax.StraightThrough(spanax.Soft(0.1)))  # the exact value, a relaxed derivative",
+        _STE,
+    )
 
 
 def _of_a_draw(family: str) -> tuple[str, ...]:
