@@ -202,6 +202,8 @@ class Recorder(TorchFunctionMode):
         result = self.intervene(step, func, args, kwargs) if self.intervene else func(*args, **kwargs)
         result = _without_rule(step, result)
         written = [tensor for tensor, was in zip(inputs, before, strict=True) if _is_another(was, _state(tensor))]
+        if name == "data.set":  # which leaves no trace in the tensor
+            written = inputs[:1]
         self._note_writes(written)
         made = [t for t in tensors_in(result) if all(t is not old for old in inputs)]
         self._note_results(step, made + written, inputs)
@@ -299,7 +301,9 @@ def _sequence(tensor: torch.Tensor) -> int:
 
 
 def _is_unary(inputs: list[torch.Tensor], outputs: list[torch.Tensor]) -> bool:
-    return len(inputs) == 1 and len(outputs) == 1 and len(floats(inputs)) == 1 and inputs[0].shape == outputs[0].shape
+    if len(inputs) != 1 or len(outputs) != 1 or not floats(inputs) or inputs[0].is_nested or outputs[0].is_nested:
+        return False
+    return inputs[0].shape == outputs[0].shape
 
 
 # Between a `with`, or the call of a decorated method, and the switch. What else of PyTorch's switches does so for itself.
