@@ -114,8 +114,8 @@ class Flow:
             return True
         value = self.record.values[use.value]
         way = value.step if value.step >= 0 else (LEAF, value.source)
-        # A custom function has derivatives for its arguments only, and not for parameters that its forward uses besides.
-        if way in crossing.open or (step.custom and value.step < 0):
+        # A custom function's derivative goes to its arguments, and not to what its forward got hold of by itself.
+        if way in crossing.open or step.custom:
             return way in crossing.open
         # A view that was made anew has another node than the one that was recorded: then the step as a whole decides.
         return bool(crossing.open) and way not in crossing.shut

@@ -84,6 +84,20 @@ class Recorder(TorchFunctionMode):
         if step >= 0 and _is_custom(node):
             self.record.owns(node._sequence_nr(), step)
             self.record.steps[step].custom = node._forward_cls.__name__
+            self._add_untouched(node, self.record.steps[step])
+
+    def _add_untouched(self, node: Any, step: Step) -> None:
+        """The arguments of a custom function that its forward does nothing with: its derivative may go to them all the same."""
+        makers = {self._maker(use.value) for use in step.uses}
+        for following, _ in node.next_functions:
+            number = -1 if following is None else self._of_node(following, step)
+            if number is not None and number >= 0 and self._maker(number) not in makers | {(step.number, -1)}:
+                step.uses.append(Use(number, True, "value"))
+                makers.add(self._maker(number))
+
+    def _maker(self, number: int) -> tuple[int, int]:
+        value = self.record.values[number]
+        return value.step, value.source
 
     def _heard_nothing(self, tensor: torch.Tensor) -> int:
         """A tensor that came of no operation heard, as of compiled code: what autograd knows of it."""
