@@ -56,7 +56,7 @@ def from_torch(module: torch.nn.Module) -> tuple[Callable[..., Any], dict[str, A
     >>> from spanax.torch import from_torch
     >>> f, params = from_torch(torch.nn.Linear(2, 1))
     >>> slope = jax.jit(jax.grad(lambda params, x: f(params, x).sum()))(params, jnp.array([1.0, 2.0]))
-    >>> print(slope["weight"], float(slope["bias"][0]))
+    >>> print(slope["weight"], slope["bias"].item())
     [[1. 2.]] 1.0
     """
     if not isinstance(module, torch.nn.Module):
