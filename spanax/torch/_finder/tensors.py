@@ -40,18 +40,12 @@ def _elements(tree: Any) -> Iterable[Any]:
 
 def is_live(tensor: torch.Tensor) -> bool:
     """Does autograd follow it? Inside of `torch.func` transformations too, where tensors are wrapped."""
-    if tensor.requires_grad:
-        return True
-    inner = unwrapped(tensor)
-    return inner is not tensor and inner.requires_grad
+    return tensor.requires_grad or unwrapped(tensor).requires_grad
 
 
 def is_followed(tensor: torch.Tensor) -> bool:
     """Does autograd follow it to what it was made of? A leaf, such as a new `nn.Parameter`, is where that ends."""
-    if not is_live(tensor):
-        return False
-    inner = unwrapped(tensor)
-    return inner.grad_fn is not None or tensor.grad_fn is not None
+    return is_live(tensor) and (tensor.grad_fn is not None or unwrapped(tensor).grad_fn is not None)
 
 
 def unwrapped(tensor: torch.Tensor) -> torch.Tensor:
