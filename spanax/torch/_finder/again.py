@@ -13,7 +13,7 @@ from . import words
 from .guard import Guard
 from .program import Program, Run
 from .record import Step
-from .tensors import floats, is_float, is_live, tensors_in
+from .tensors import floats, is_float, is_live, numbers, tensors_in
 
 _GROUPS = 12  # lines whose values are moved one by one; of more, all are taken to matter
 _SMALL = 4  # elements along an axis of what stands for a tensor without numbers
@@ -209,4 +209,4 @@ def _not_finite(tree: Any) -> set[str]:
     """Which of "nan" and "inf" there are among the numbers."""
     tensors = floats(tree)
     tests = {"nan": torch.isnan, "inf": torch.isinf}
-    return {kind for kind, test in tests.items() if any(bool(test(t).any()) for t in tensors)}
+    return {kind for kind, test in tests.items() if any(bool(test(numbers(t)).any()) for t in tensors)}

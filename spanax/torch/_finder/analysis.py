@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ from .modules import Still, still, targets
 from .program import Program, Run
 from .record import Step
 from .stopping import without_derivative
-from .tensors import is_zero
+from .tensors import is_finite, is_zero, numbers
 
 
 @dataclass
@@ -37,9 +38,13 @@ class Analysis:
     still: list[Still] = field(default_factory=list)
 
 
+# What a run changes and puts back, generators of random numbers and what is patched in PyTorch, is all threads' own.
+_ALONE = threading.RLock()
+
+
 def analyse(program: Program) -> Analysis:
     # Whatever the caller has switched off: a program is looked at as it is trained.
-    with torch.inference_mode(False), torch.enable_grad(), _without_collections():
+    with _ALONE, torch.inference_mode(False), torch.enable_grad(), _without_collections():
         guard = program.guard()
         try:
             return _Passes(program, guard).analysis()
@@ -89,7 +94,7 @@ class _Passes:
         bad = [grad for grad in grads if grad is not None and _is_spoilt(grad)]
         if not bad or _is_spoilt(run.loss):
             return kinds, None, error
-        makes = "nan" if any(bool(grad.isnan().any()) for grad in bad) else "inf"
+        makes = "nan" if any(bool(numbers(grad).isnan().any()) for grad in bad) else "inf"
         # Without random derivatives: an infinity may come of the one that there is, and of no other.
         spoilt = self._back(run, renew=False).first_spoilt
         return kinds, (run.record.steps[spoilt] if spoilt >= 0 else None, "derivative", makes), error
@@ -168,7 +173,7 @@ class _Passes:
 
 def _is_spoilt(tensor: torch.Tensor) -> bool:
     """Does it hold NaN or an infinity?"""
-    return not tensor.is_meta and not bool(torch.isfinite(tensor).all())
+    return not tensor.is_meta and not is_finite(tensor)
 
 
 def _kind(grad: torch.Tensor | None) -> str:

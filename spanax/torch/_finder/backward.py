@@ -13,7 +13,7 @@ from torch.autograd.graph import GradientEdge
 
 from .program import Run
 from .record import Record
-from .tensors import is_zero
+from .tensors import is_finite, is_zero, numbers
 
 LEAF = "leaf"
 _ROUNDS = 3  # a derivative that is missing behind another one that is missing, and so on
@@ -223,12 +223,17 @@ def _remove(handles: Sequence[Any]) -> None:
 
 
 def _ratio(grad: torch.Tensor, grad_outputs: Sequence[torch.Tensor | None]) -> float:
-    biggest = max((float(g.abs().max()) for g in grad_outputs if g is not None and g.numel()), default=0.0)
-    return float(grad.abs().max()) / biggest if biggest > 0 else 1.0
+    biggest = max((_largest(g) for g in grad_outputs if g is not None), default=0.0)
+    return _largest(grad) / biggest if biggest > 0 else 1.0
+
+
+def _largest(grad: torch.Tensor) -> float:
+    stored = numbers(grad)
+    return float(stored.abs().max()) if stored.numel() else 0.0
 
 
 def _is_finite(grads: Sequence[torch.Tensor | None]) -> bool:
-    return all(grad is None or bool(torch.isfinite(grad).all()) for grad in grads)
+    return all(grad is None or is_finite(grad) for grad in grads)
 
 
 def _form(node: Any, slot: int) -> torch.Tensor | None:

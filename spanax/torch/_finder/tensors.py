@@ -76,6 +76,18 @@ def floats(tree: Any) -> list[torch.Tensor]:
     return [tensor for tensor in tensors_in(tree) if is_float(tensor)]
 
 
+def numbers(tensor: torch.Tensor) -> torch.Tensor:
+    """All that it holds, in a dense tensor: of a sparse one, what it stores."""
+    if tensor.layout is torch.strided:
+        return tensor
+    # Few operations take sparse tensors, and of one that is not coalesced an element is a sum.
+    return tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor.to_dense()
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    return bool(torch.isfinite(numbers(tensor)).all())
+
+
 def is_zero(tensors: Iterable[torch.Tensor | None]) -> bool:
     """Are all of them missing or 0? NaN is not 0."""
-    return all(tensor is None or tensor.numel() == 0 or not bool(tensor.ne(0).any()) for tensor in tensors)
+    return all(tensor is None or tensor.numel() == 0 or not bool(numbers(tensor).ne(0).any()) for tensor in tensors)
