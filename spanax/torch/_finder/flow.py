@@ -49,6 +49,7 @@ class Flow:
         self.record, self.crossings = record, crossings
         self.trainable, self.faint, self.targets = trainable, set(faint), set(targets)
         self.returning: set[int] = set()
+        self.here_only(set(), set())
         self._loss, self._is_live = loss, live
         self.come_back(())
         self.flowing = self._flowing()
@@ -61,6 +62,10 @@ class Flow:
         self.values = self._reaching(lambda use: use.role == "value")
         self.indices = self._reaching(lambda use: use.role != "branch")
         self.any = self._reaching(lambda use: True)
+
+    def here_only(self, always: set[int], zero: set[int]) -> None:
+        """`always`: the steps whose derivative is 0 whatever goes in; `zero`: the sources with a derivative, which is 0."""
+        self._always, self._zero = always, zero
 
     def sources(self, step: Step) -> set[int]:
         """The trainable sources whose derivative enters a step."""
@@ -131,6 +136,7 @@ class Flow:
 
     def cuts(self) -> list[Cut]:
         found = [cut for step in self.record.steps if (cut := self._cut(step)) is not None]
+        self._excuse(found)
         explicit = [cut for cut in found if is_explicit(cut.step)]
         for cut in explicit:
             cut.verdict = self._judge(cut, is_meant=True)
@@ -144,6 +150,17 @@ class Flow:
 
     def _is_shadowed(self, step: Step, beside: set[int]) -> bool:
         return step.number not in self.returning and beside.isdisjoint(step.made)
+
+    def _excuse(self, found: list[Cut]) -> None:
+        """A cut does not starve sources whose derivative goes around it, and is 0 there for what went into other operations.
+
+        So with what a computed index or mask might have selected, and has not this time.
+        """
+        here = [cut.starved for cut in found if cut.killed and cut.step.number not in self._always]
+        flat = self._zero & set().union(*here)
+        for cut in found:
+            if not cut.killed:
+                cut.starved -= flat if cut.route == "value" else self._zero
 
     def _cut(self, step: Step) -> Cut | None:
         entering = step.enters if step.cut else self._killed(step)
