@@ -129,6 +129,7 @@ class _Passes:
         names = [source.name for source in self.program.sources]
         twins = targets(names, [tuple(t.shape) for t in self.tensors], self.trainable - alive)
         flow = Flow(run.record, run.value, run.is_live, crossings, alive, zero, self.trainable, faint, twins)
+        flow.always = always
         flow.come_back(returning(self.program, self.guard, run, self._exits(run, tests=False)))
         # Whether a test matters takes runs, and is asked where a starved parameter decides it.
         tests = [step for step in self._exits(run, tests=True) if flow.made_of(step) - flow.alive]

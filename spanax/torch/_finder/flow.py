@@ -53,6 +53,8 @@ class Flow:
         self.record, self.crossings = record, crossings
         self.trainable, self.faint, self.targets = trainable, set(faint), set(targets)
         self.returning: set[int] = set()
+        self.zero = set(zero)
+        self.always: set[int] = set()  # the steps whose derivative is 0 whatever goes in
         self._loss, self._is_live = loss, live
         self.come_back(())
         self.flowing = self._flowing()
@@ -60,7 +62,7 @@ class Flow:
         reached = {record.values[n].source for n in self.flowing}
         self.alive = alive & reached if self.faint else alive
         # One whose gradient is 0 though no operation stops it, as where two terms cancel, is starved by no cut.
-        self.fed = self.alive | (reached & set(zero))
+        self.fed = self.alive | (reached & self.zero)
 
     def come_back(self, exits: Iterable[int]) -> None:
         """These exits give values to the host by which the loss changes."""
@@ -139,6 +141,7 @@ class Flow:
 
     def cuts(self) -> list[Cut]:
         found = [cut for step in self.record.steps if (cut := self._cut(step)) is not None]
+        self._excuse(found)
         explicit = [cut for cut in found if is_explicit(cut.step)]
         for cut in explicit:
             cut.verdict = self._judge(cut, is_meant=True)
@@ -152,6 +155,17 @@ class Flow:
 
     def _is_shadowed(self, step: Step, beside: set[int]) -> bool:
         return step.number not in self.returning and beside.isdisjoint(step.made)
+
+    def _excuse(self, found: list[Cut]) -> None:
+        """A cut does not starve sources whose derivative goes around it, and is 0 there for what went into other operations.
+
+        So with what a computed index or mask might have selected, and has not this time.
+        """
+        here = [cut.starved for cut in found if cut.killed and cut.step.number not in self.always]
+        flat = self.zero & set().union(*here)
+        for cut in found:
+            if not cut.killed:
+                cut.starved -= flat if cut.route == "value" else self.zero
 
     def _cut(self, step: Step) -> Cut | None:
         entering = step.enters if step.cut else self._killed(step)

@@ -7,7 +7,7 @@ import functools
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -178,9 +178,8 @@ class Recorder(TorchFunctionMode):
             self.record.blocks.append(_switching(self.outermost))
         return func(*args)
 
-    def _uses(self, inputs: Iterable[torch.Tensor], name: str) -> list[Use]:
+    def _uses(self, inputs: list[torch.Tensor], name: str) -> list[Use]:
         """The inputs that depend on a source, each once, with what was written into their memory since."""
-        inputs = list(inputs)
         uses: dict[tuple[int, bool], Use] = {}
         for tensor in inputs:
             number = self.value_of(tensor)
@@ -219,7 +218,8 @@ class Recorder(TorchFunctionMode):
         if name == "data.set":  # which leaves no trace in the tensor
             written = inputs[:1]
         self._note_writes(written)
-        made = [t for t in tensors_in(result) if all(t is not old for old in inputs)]
+        old = set(map(id, inputs))
+        made = [tensor for tensor in tensors_in(result) if id(tensor) not in old]
         self._note_results(step, made + written, inputs)
         return result
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+_FEW = 256
 _MOST = 10_000  # elements of a list that are looked at: a longer one holds numbers
 
 
@@ -40,18 +41,12 @@ def _elements(tree: Any) -> Iterable[Any]:
 
 def is_live(tensor: torch.Tensor) -> bool:
     """Does autograd follow it? Inside of `torch.func` transformations too, where tensors are wrapped."""
-    if tensor.requires_grad:
-        return True
-    inner = unwrapped(tensor)
-    return inner is not tensor and inner.requires_grad
+    return tensor.requires_grad or unwrapped(tensor).requires_grad
 
 
 def is_followed(tensor: torch.Tensor) -> bool:
     """Does autograd follow it to what it was made of? A leaf, such as a new `nn.Parameter`, is where that ends."""
-    if not is_live(tensor):
-        return False
-    inner = unwrapped(tensor)
-    return inner.grad_fn is not None or tensor.grad_fn is not None
+    return is_live(tensor) and (tensor.grad_fn is not None or unwrapped(tensor).grad_fn is not None)
 
 
 def unwrapped(tensor: torch.Tensor) -> torch.Tensor:
@@ -96,4 +91,10 @@ def is_finite(tensor: torch.Tensor) -> bool:
 
 def is_zero(tensors: Iterable[torch.Tensor | None]) -> bool:
     """Are all of them missing or 0? NaN is not 0."""
-    return all(tensor is None or tensor.numel() == 0 or not bool(numbers(tensor).ne(0).any()) for tensor in tensors)
+    return not any(tensor is not None and tensor.numel() and _has_some(numbers(tensor)) for tensor in tensors)
+
+
+def _has_some(tensor: torch.Tensor) -> bool:
+    # A large derivative that is not 0 shows it at once.
+    large = tensor.numel() > _FEW and tensor.layout == torch.strided and tensor.is_contiguous()
+    return (large and bool(tensor.view(-1)[:_FEW].ne(0).any())) or bool(tensor.ne(0).any())
