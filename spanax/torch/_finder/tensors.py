@@ -80,6 +80,11 @@ def is_finite(tensor: torch.Tensor) -> bool:
     return bool(torch.isfinite(numbers(tensor)).all())
 
 
+def largest(tensor: torch.Tensor) -> float:
+    stored = numbers(tensor)
+    return float(stored.abs().max()) if stored.numel() else 0.0
+
+
 def is_zero(tensors: Iterable[torch.Tensor | None]) -> bool:
     """Are all of them missing or 0? NaN is not 0."""
     return all(tensor is None or tensor.numel() == 0 or not bool(numbers(tensor).ne(0).any()) for tensor in tensors)
