@@ -104,6 +104,7 @@ class _FromTorch:
         statics = tuple(None if _is_array(x) else (type(x), x) for x in leaves)
         shapes = tuple((x.shape, x.dtype) for x in (*weights, *arrays))
         place = tree, statics, shapes
+        # JAX tells programs apart by identity: a new one would be compiled again.
         if place not in self._programs:
             self._programs[place] = self._look(place)
         program, result = self._programs[place]
@@ -118,6 +119,7 @@ class _FromTorch:
                 f"the weights of the torch module {self.module.title} do not fit: {got}",
                 "params as from_torch gave them",
             )
+        # In the module's order: a dict that has been through JAX comes back sorted by name.
         weights = [jnp.asarray(params[name]) for name in names]
         for name, w in zip(names, weights, strict=True):
             if w.shape != self.module.shapes[name]:

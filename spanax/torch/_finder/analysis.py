@@ -91,8 +91,8 @@ class _Passes:
         """Which kind of gradient each source gets; the operation whose derivative is not finite, if one is; what was raised."""
         grads, error = gradients(run, self.tensors)
         kinds = [_kind(grad) for grad in grads]
-        bad = [grad for grad in grads if grad is not None and not _is_finite(grad)]
-        if not bad or not bool(torch.isfinite(run.loss)):
+        bad = [grad for grad in grads if grad is not None and _is_spoilt(grad)]
+        if not bad or _is_spoilt(run.loss):
             return kinds, None, error
         makes = "nan" if any(bool(numbers(grad).isnan().any()) for grad in bad) else "inf"
         # Without random derivatives: an infinity may come of the one that there is, and of no other.
@@ -167,14 +167,15 @@ class _Passes:
         return {n for n in zero if (grad := again[n]) is not None and largest(grad) > least}
 
     def _not_finite_value(self, run: Run) -> tuple[Step | None, str, str] | None:
-        if run.loss.is_meta or bool(torch.isfinite(run.loss)):
+        if not _is_spoilt(run.loss):
             return None
         found = first_not_finite(self.program, self.guard)
         return (found[0], "value", found[1]) if found else (None, "value", "nan")
 
 
-def _is_finite(grad: torch.Tensor) -> bool:
-    return grad.is_meta or is_finite(grad)
+def _is_spoilt(tensor: torch.Tensor) -> bool:
+    """Does it hold NaN or an infinity?"""
+    return not tensor.is_meta and not is_finite(tensor)
 
 
 def _kind(grad: torch.Tensor | None) -> str:

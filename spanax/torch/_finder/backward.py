@@ -60,12 +60,16 @@ _End = tuple[int, tuple[Any, int], Any]  # which of a node's edges, the edge, an
 
 @dataclass(slots=True)
 class _Node:
-    """A node of autograd's graph, the step that it belongs to, and its edges to other steps. `listens`: does it need a hook?"""
+    """A node of autograd's graph, the step that it belongs to, and its edges to other steps. `is_entry`: does one lead to it?"""
 
     node: Any
     step: Any
     outside: list[_End]
-    listens: bool = False
+    is_entry: bool = False
+
+    @property
+    def listens(self) -> bool:
+        return bool(self.outside) or self.is_entry
 
 
 class Backward:
@@ -91,37 +95,34 @@ class Backward:
         if not roots or not wanted:
             return self.found
         self._nodes = self._graph(roots)
-        handles = [
-            n.node.register_hook(functools.partial(self._after, n)) for n in self._nodes if n.listens or not renew
-        ]
-        cotangents = [self._random(root) if renew else torch.ones_like(root) for root in roots]
+        listening = [node for node in self._nodes if node.listens or not renew]
+        handles = [node.node.register_hook(functools.partial(self._after, node)) for node in listening]
         try:
-            self._pull(roots, wanted, cotangents)
+            self._pull(roots, wanted, list(map(self._random if renew else torch.ones_like, roots)))
             self._go_on(wanted)
         finally:
-            for handle in handles:
-                handle.remove()
+            _remove(handles)
         return self.found
 
     def _graph(self, roots: Sequence[torch.Tensor]) -> list[_Node]:
-        """The nodes of steps, each with its edges to other steps. Those with such an edge listen, and those at the end of one."""
+        """The nodes that belong to steps."""
         found: dict[int, _Node] = {}
-        ends = {id(root.grad_fn) for root in roots}
         front: list[Any] = [root.grad_fn for root in roots]
+        ends = set(map(id, front))
         while front:
             node = front.pop()
-            if id(node) in found:
-                continue
-            step, edges = self._step_of(node), node.next_functions
-            ways = [(edge, self._step_of(edge[0])) for edge in edges]
-            outside = [(k, edge, way) for k, (edge, way) in enumerate(ways) if edge[0] is not None and way != step]
-            ends.update(id(edge[0]) for _, edge, _ in outside)
-            found[id(node)] = _Node(node, step, outside)
-            front += [following for following, _ in edges if following is not None]
-        nodes = [node for node in found.values() if isinstance(node.step, int)]
-        for node in nodes:
-            node.listens = bool(node.outside) or id(node.node) in ends
-        return nodes
+            if id(node) not in found:
+                found[id(node)] = new = self._node(node)
+                ends.update(id(edge[0]) for _, edge, _ in new.outside)
+                front += [following for following, _ in node.next_functions if following is not None]
+        for key in ends:
+            found[key].is_entry = True
+        return [node for node in found.values() if isinstance(node.step, int)]
+
+    def _node(self, node: Any) -> _Node:
+        step = self._step_of(node)
+        ways = [(k, edge, self._step_of(edge[0])) for k, edge in enumerate(node.next_functions) if edge[0] is not None]
+        return _Node(node, step, [end for end in ways if end[2] != step])
 
     def _go_on(self, wanted: Sequence[torch.Tensor]) -> None:
         for _ in range(_ROUNDS):
@@ -150,8 +151,7 @@ class Backward:
             with contextlib.suppress(Exception):
                 go()
         finally:
-            for handle in handles:
-                handle.remove()
+            _remove(handles)
         return self._last
 
     def _random(self, like: torch.Tensor) -> torch.Tensor:
@@ -215,6 +215,11 @@ class Backward:
     def _look_for_nan(self, crossing: Crossing, step: int, grad_inputs: Sequence, grad_outputs: Sequence) -> None:
         if not self._renew and self.found.first_spoilt < 0 and _is_finite(grad_outputs) and not _is_finite(grad_inputs):
             crossing.spoils, self.found.first_spoilt = True, step
+
+
+def _remove(handles: Sequence[Any]) -> None:
+    for handle in handles:
+        handle.remove()
 
 
 def _ratio(grad: torch.Tensor, grad_outputs: Sequence[torch.Tensor | None]) -> float:

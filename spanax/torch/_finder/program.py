@@ -41,6 +41,7 @@ class Run:
     calls: Calls
     ends: list[torch.Tensor]
     is_live: bool  # does autograd follow the loss?
+    repeats: bool | None = None  # is the loss the same when it is run again, if that is known?
 
 
 class Program:

@@ -131,7 +131,7 @@ class Recorder(TorchFunctionMode):
         kwargs = words.kept_graph(name, args, kwargs)  # the finder goes back through it as well
         if words.gives_no_values(name):
             return func(*args, **kwargs)
-        inputs = list(tensors_in(words.with_values(name, args, kwargs)))
+        inputs = tensors_in(words.with_values(name, args, kwargs))
         if words.is_write(name, kwargs):
             self.guard.before_write(inputs)
         uses = self._uses(inputs, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -11,17 +11,31 @@ import torch
 _MOST = 10_000  # elements of a list that are looked at: a longer one holds numbers
 
 
-def tensors_in(tree: Any, depth: int = 6) -> Iterator[torch.Tensor]:
+_PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device, torch.Size, slice))
+
+
+def tensors_in(tree: Any, depth: int = 6) -> list[torch.Tensor]:
     """The tensors in nested lists, tuples, mappings and records."""
+    found: list[torch.Tensor] = []
+    _gather(tree, depth, found)
+    return found
+
+
+def _gather(tree: Any, depth: int, found: list[torch.Tensor]) -> None:
     if isinstance(tree, torch.Tensor):
-        yield tree
-    elif depth and isinstance(tree, list | tuple | set | frozenset):
-        for element in itertools.islice(tree, _MOST):
-            yield from tensors_in(element, depth - 1)
-    elif depth and isinstance(tree, Mapping):
-        yield from tensors_in(list(tree.values()), depth - 1)
-    elif depth and hasattr(tree, "__dataclass_fields__"):
-        yield from tensors_in([getattr(tree, name, None) for name in tree.__dataclass_fields__], depth - 1)
+        found.append(tree)
+    elif depth and type(tree) not in _PLAIN:
+        for element in _elements(tree):
+            if type(element) not in _PLAIN:
+                _gather(element, depth - 1, found)
+
+
+def _elements(tree: Any) -> Iterable[Any]:
+    if isinstance(tree, list | tuple | set | frozenset):
+        return tree if len(tree) <= _MOST else itertools.islice(tree, _MOST)
+    if isinstance(tree, Mapping):
+        return list(tree.values())
+    return [getattr(tree, name, None) for name in getattr(tree, "__dataclass_fields__", ())]
 
 
 def is_live(tensor: torch.Tensor) -> bool:
