@@ -19,7 +19,7 @@ from .modules import Still, still, targets
 from .program import Program, Run
 from .record import Step
 from .stopping import without_derivative
-from .tensors import is_zero
+from .tensors import dense, is_zero
 
 
 @dataclass
@@ -89,7 +89,7 @@ class _Passes:
         bad = [grad for grad in grads if grad is not None and not _is_finite(grad)]
         if not bad or not bool(torch.isfinite(run.loss)):
             return kinds, None, error
-        makes = "nan" if any(bool(grad.isnan().any()) for grad in bad) else "inf"
+        makes = "nan" if any(bool(dense(grad).isnan().any()) for grad in bad) else "inf"
         # Without random derivatives: an infinity may come of the one that there is, and of no other.
         spoilt = self._back(run, renew=False).first_spoilt
         return kinds, (run.record.steps[spoilt] if spoilt >= 0 else None, "derivative", makes), error
@@ -167,7 +167,7 @@ class _Passes:
 
 
 def _is_finite(grad: torch.Tensor) -> bool:
-    return grad.is_meta or bool(torch.isfinite(grad).all())
+    return grad.is_meta or bool(torch.isfinite(dense(grad)).all())
 
 
 def _kind(grad: torch.Tensor | None) -> str:

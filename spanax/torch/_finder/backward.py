@@ -13,7 +13,7 @@ from torch.autograd.graph import GradientEdge
 
 from .program import Run
 from .record import Record
-from .tensors import is_zero
+from .tensors import dense, is_zero
 
 LEAF = "leaf"
 _ROUNDS = 3  # a derivative that is missing behind another one that is missing, and so on
@@ -218,12 +218,12 @@ class Backward:
 
 
 def _ratio(grad: torch.Tensor, grad_outputs: Sequence[torch.Tensor | None]) -> float:
-    biggest = max((float(g.abs().max()) for g in grad_outputs if g is not None and g.numel()), default=0.0)
-    return float(grad.abs().max()) / biggest if biggest > 0 else 1.0
+    biggest = max((float(dense(g).abs().max()) for g in grad_outputs if g is not None and g.numel()), default=0.0)
+    return float(dense(grad).abs().max()) / biggest if biggest > 0 else 1.0
 
 
 def _is_finite(grads: Sequence[torch.Tensor | None]) -> bool:
-    return all(grad is None or bool(torch.isfinite(grad).all()) for grad in grads)
+    return all(grad is None or bool(torch.isfinite(dense(grad)).all()) for grad in grads)
 
 
 def _form(node: Any, slot: int) -> torch.Tensor | None:

@@ -313,7 +313,13 @@ def _sequence(tensor: torch.Tensor) -> int:
 
 
 def _is_unary(inputs: list[torch.Tensor], outputs: list[torch.Tensor]) -> bool:
-    return len(inputs) == 1 and len(outputs) == 1 and len(floats(inputs)) == 1 and inputs[0].shape == outputs[0].shape
+    return len(inputs) == 1 and len(outputs) == 1 and len(floats(inputs)) == 1 and _same_shape(inputs[0], outputs[0])
+
+
+def _same_shape(one: torch.Tensor, other: torch.Tensor) -> bool:
+    if one.is_nested or other.is_nested:  # some of these have no shape to ask for
+        return False
+    return one.shape == other.shape
 
 
 # Between a `with`, or the call of a decorated method, and the switch. What else of PyTorch's switches does so for itself.

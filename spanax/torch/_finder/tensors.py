@@ -70,9 +70,9 @@ def floats(tree: Any) -> list[torch.Tensor]:
 
 def is_zero(tensors: Iterable[torch.Tensor | None]) -> bool:
     """Are all of them missing or 0? NaN is not 0."""
-    return all(tensor is None or tensor.numel() == 0 or not bool(_numbers(tensor).ne(0).any()) for tensor in tensors)
+    return all(tensor is None or tensor.numel() == 0 or not bool(dense(tensor).ne(0).any()) for tensor in tensors)
 
 
-def _numbers(tensor: torch.Tensor) -> torch.Tensor:
-    """Those of a sparse tensor that are written down, as of an embedding's gradient."""
+def dense(tensor: torch.Tensor) -> torch.Tensor:
+    """A sparse tensor, as of an embedding's gradient, written out: few questions have an answer for its layout."""
     return tensor if tensor.layout == torch.strided else tensor.detach().to_dense()
