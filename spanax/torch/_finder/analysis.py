@@ -163,15 +163,19 @@ class _Passes:
             again, _ = gradients(self.program.run(self.guard), self.tensors)
         except Exception:  # other weights may take the program where it fails
             return set()
-        # What is left of a sum that is 0 but for rounding is no gradient.
-        least = 10 * max((_noise(grad) for grad in again if grad is not None), default=0.0)
-        return {n for n in zero if (grad := again[n]) is not None and largest(grad) > least}
+        return zero & _above_rounding(again)
 
     def _not_finite_value(self, run: Run) -> tuple[Step | None, str, str] | None:
         if not _is_spoilt(run.loss):
             return None
         found = first_not_finite(self.program, self.guard)
         return (found[0], "value", found[1]) if found else (None, "value", "nan")
+
+
+def _above_rounding(grads: list[torch.Tensor | None]) -> set[int]:
+    """Which gradients are more than what is left of a sum that is 0 but for rounding."""
+    least = 10 * max((_noise(grad) for grad in grads if grad is not None), default=0.0)
+    return {n for n, grad in enumerate(grads) if grad is not None and largest(grad) > least}
 
 
 def _is_spoilt(tensor: torch.Tensor) -> bool:
