@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+from torch.overrides import handle_torch_function, has_torch_function
 
 from .._errors import SpanaxError, warn
 from .._functions import takes_key
@@ -85,9 +86,21 @@ def to_torch(jax_function: Callable[..., Any], *, jit: bool = True) -> Callable[
     # torch.compile would trace into JAX, and not come out again.
     @torch.compiler.disable
     def on_tensors(*args: Any, **kwargs: Any) -> Any:
+        # To who listens to PyTorch, such as `find_gaps`, this is one operation, as PyTorch's own are.
+        if has_torch_function(args):
+            return handle_torch_function(one, _tensors_of(args, kwargs), *args, **kwargs)
         return crossing.call(args, kwargs)
 
+    def one(*args: Any, **kwargs: Any) -> Any:
+        return crossing.call(args, kwargs)
+
+    # A name that is none of PyTorch's, whatever the function is called.
+    one.__name__ = f"to_torch({getattr(jax_function, '__name__', type(jax_function).__name__)})"
     return functools.update_wrapper(on_tensors, jax_function) if hasattr(jax_function, "__name__") else on_tensors
+
+
+def _tensors_of(args: tuple, kwargs: dict) -> list[torch.Tensor]:
+    return [leaf for leaf in jax.tree.leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
 
 
 class _Plan:

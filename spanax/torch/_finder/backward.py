@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,8 +95,7 @@ class Backward:
         if not roots or not wanted:
             return self.found
         self._nodes = self._graph(roots)
-        listening = [node for node in self._nodes if node.listens or not renew]
-        handles = [node.node.register_hook(functools.partial(self._after, node)) for node in listening]
+        handles = self._listen(renew)
         try:
             self._pull(roots, wanted, list(map(self._random if renew else torch.ones_like, roots)))
             self._go_on(wanted)
@@ -104,20 +103,25 @@ class Backward:
             _remove(handles)
         return self.found
 
+    def _listen(self, renew: bool) -> list[Any]:
+        listening = [node for node in self._nodes if node.listens or not renew]
+        return [node.node.register_hook(functools.partial(self._after, node)) for node in listening]
+
     def _graph(self, roots: Sequence[torch.Tensor]) -> list[_Node]:
         """The nodes that belong to steps."""
-        found: dict[int, _Node] = {}
         front: list[Any] = [root.grad_fn for root in roots]
         ends = set(map(id, front))
+        found: dict[int, _Node] = {}
         while front:
             node = front.pop()
             if id(node) not in found:
-                found[id(node)] = new = self._node(node)
-                ends.update(id(edge[0]) for _, edge, _ in new.outside)
-                front += [following for following, _ in node.next_functions if following is not None]
+                found[id(node)] = self._node(node)
+                front += _before(node)
+        for node in found.values():
+            ends.update(id(edge[0]) for _, edge, _ in node.outside)
         for key in ends:
             found[key].is_entry = True
-        return [node for node in found.values() if isinstance(node.step, int)]
+        return _of_steps(found.values())
 
     def _node(self, node: Any) -> _Node:
         step = self._step_of(node)
@@ -220,6 +224,14 @@ class Backward:
 def _remove(handles: Sequence[Any]) -> None:
     for handle in handles:
         handle.remove()
+
+
+def _before(node: Any) -> list[Any]:
+    return [following for following, _ in node.next_functions if following is not None]
+
+
+def _of_steps(nodes: Iterable[_Node]) -> list[_Node]:
+    return [node for node in nodes if isinstance(node.step, int)]
 
 
 def _ratio(grad: torch.Tensor, grad_outputs: Sequence[torch.Tensor | None]) -> float:

@@ -13,7 +13,8 @@ from .backward import LEAF, Crossings
 from .record import Record, Step, Use
 from .words import TESTS, selects
 
-EXPLICIT = frozenset("detach detach_ data.get requires_grad_ requires_grad.set".split())
+# `torch.autograd.grad` is among them: whoever wants to differentiate its result says `create_graph=True`.
+EXPLICIT = frozenset("detach detach_ data.get requires_grad_ requires_grad.set grad".split())
 
 
 @dataclass
@@ -31,9 +32,11 @@ class Cut:
 
 
 class Flow:
-    """`loss`: the number of its value. `alive`: the sources with a derivative that is not 0. `returning`: exits whose value comes
-    back and changes the loss, though no tensor carries it. `faint`: steps whose derivative here is as good as 0. `targets`: the
-    parameters of target networks."""
+    """`loss`: the number of its value. `alive`: the sources with a derivative that is not 0; `zero`: with one that is.
+
+    `faint`: steps whose derivative here is as good as 0. `targets`: the parameters of target networks. `returning`: exits whose
+    value comes back and changes the loss, though no tensor carries it.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Flow:
         live: bool,
         crossings: Crossings,
         alive: set[int],
+        zero: Iterable[int],
         trainable: set[int],
         faint: Iterable[int] = (),
         targets: Iterable[int] = (),
@@ -49,12 +53,16 @@ class Flow:
         self.record, self.crossings = record, crossings
         self.trainable, self.faint, self.targets = trainable, set(faint), set(targets)
         self.returning: set[int] = set()
-        self.here_only(set(), set())
+        self.always: set[int] = set()  # steps whose derivative is 0 whatever goes in
+        self._zero = set(zero)
         self._loss, self._is_live = loss, live
         self.come_back(())
         self.flowing = self._flowing()
         # A derivative that is as good as 0 somewhere on all its ways is not one, though its last digits arrive.
-        self.alive = alive & {record.values[n].source for n in self.flowing} if self.faint else alive
+        reached = {record.values[n].source for n in self.flowing}
+        self.alive = alive & reached if self.faint else alive
+        # One whose gradient is 0 though no operation stops it, as where two terms cancel, is starved by no cut.
+        self.fed = self.alive | (reached & self._zero)
 
     def come_back(self, exits: Iterable[int]) -> None:
         """These exits give values to the host by which the loss changes."""
@@ -62,10 +70,6 @@ class Flow:
         self.values = self._reaching(lambda use: use.role == "value")
         self.indices = self._reaching(lambda use: use.role != "branch")
         self.any = self._reaching(lambda use: True)
-
-    def here_only(self, always: set[int], zero: set[int]) -> None:
-        """`always`: the steps whose derivative is 0 whatever goes in; `zero`: the sources with a derivative, which is 0."""
-        self._always, self._zero = always, zero
 
     def sources(self, step: Step) -> set[int]:
         """The trainable sources whose derivative enters a step."""
@@ -112,8 +116,9 @@ class Flow:
             return True
         value = self.record.values[use.value]
         way = value.step if value.step >= 0 else (LEAF, value.source)
-        if way in crossing.open:
-            return True
+        # A custom function's derivative goes to its arguments, and not to what its forward got hold of by itself.
+        if way in crossing.open or step.custom:
+            return way in crossing.open
         # A view that was made anew has another node than the one that was recorded: then the step as a whole decides.
         return bool(crossing.open) and way not in crossing.shut
 
@@ -156,7 +161,7 @@ class Flow:
 
         So with what a computed index or mask might have selected, and has not this time.
         """
-        here = [cut.starved for cut in found if cut.killed and cut.step.number not in self._always]
+        here = [cut.starved for cut in found if cut.killed and cut.step.number not in self.always]
         flat = self._zero & set().union(*here)
         for cut in found:
             if not cut.killed:
@@ -166,7 +171,7 @@ class Flow:
         entering = step.enters if step.cut else self._killed(step)
         route = self._route(step) if entering else ""
         leaves = self._sources(entering) if route else set()
-        return Cut(step, entering, leaves, leaves - self.alive, route, killed=not step.cut) if leaves else None
+        return Cut(step, entering, leaves, leaves - self.fed, route, killed=not step.cut) if leaves else None
 
     def _killed(self, step: Step) -> list[int]:
         """The values whose derivative enters a step that autograd goes through, and is 0 there."""
@@ -178,10 +183,16 @@ class Flow:
     def _route(self, step: Step) -> str:
         """How the results reach the loss; "" where they do not."""
         if step.number in self.returning:
-            return "branch" if step.name in TESTS else "value"
+            return self._route_of_exit(step)
         results = set(step.lost or step.made)
         reached = (("value", self.values), ("index", self.indices), ("branch", self.any))
         return next((route for route, numbers in reached if results & numbers), "")
+
+    def _route_of_exit(self, step: Step) -> str:
+        if step.name in TESTS:
+            return "branch"
+        # A whole number that comes back chooses, if a derivative is whole without it: what it starves is an alarm all the same.
+        return "value" if any(self.record.values[use.value].floating for use in step.uses) else "index"
 
     def _sources(self, entering: Iterable[int]) -> set[int]:
         """The trainable sources that a derivative comes from, up to where it is cut already."""

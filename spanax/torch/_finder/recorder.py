@@ -84,6 +84,20 @@ class Recorder(TorchFunctionMode):
         if step >= 0 and _is_custom(node):
             self.record.owns(node._sequence_nr(), step)
             self.record.steps[step].custom = node._forward_cls.__name__
+            self._add_untouched(node, self.record.steps[step])
+
+    def _add_untouched(self, node: Any, step: Step) -> None:
+        """The arguments of a custom function that its forward does nothing with: its derivative may go to them all the same."""
+        makers = {self._maker(use.value) for use in step.uses}
+        for following, _ in node.next_functions:
+            number = -1 if following is None else self._of_node(following, step)
+            if number is not None and number >= 0 and self._maker(number) not in makers | {(step.number, -1)}:
+                step.uses.append(Use(number, True, "value"))
+                makers.add(self._maker(number))
+
+    def _maker(self, number: int) -> tuple[int, int]:
+        value = self.record.values[number]
+        return value.step, value.source
 
     def _heard_nothing(self, tensor: torch.Tensor) -> int:
         """A tensor that came of no operation heard, as of compiled code: what autograd knows of it."""
@@ -201,6 +215,8 @@ class Recorder(TorchFunctionMode):
         result = self.intervene(step, func, args, kwargs) if self.intervene else func(*args, **kwargs)
         result = _without_rule(step, result)
         written = [tensor for tensor, was in zip(inputs, before, strict=True) if _is_another(was, _state(tensor))]
+        if name == "data.set":  # which leaves no trace in the tensor
+            written = inputs[:1]
         self._note_writes(written)
         old = set(map(id, inputs))
         made = [tensor for tensor in tensors_in(result) if id(tensor) not in old]
@@ -299,7 +315,9 @@ def _sequence(tensor: torch.Tensor) -> int:
 
 
 def _is_unary(inputs: list[torch.Tensor], outputs: list[torch.Tensor]) -> bool:
-    return len(inputs) == 1 and len(outputs) == 1 and len(floats(inputs)) == 1 and inputs[0].shape == outputs[0].shape
+    if len(inputs) != 1 or len(outputs) != 1 or not floats(inputs) or inputs[0].is_nested or outputs[0].is_nested:
+        return False
+    return inputs[0].shape == outputs[0].shape
 
 
 # Between a `with`, or the call of a decorated method, and the switch. What else of PyTorch's switches does so for itself.
