@@ -6,11 +6,12 @@ because of it, or where a part of the derivative is lost that no other way carri
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .backward import LEAF, Crossings
-from .record import Record, Step, Use
+from .record import Record, Step, Use, Value
 from .words import TESTS, selects
 
 # `torch.autograd.grad` is among them: whoever wants to differentiate its result says `create_graph=True`.
@@ -196,28 +197,42 @@ class Flow:
 
     def _sources(self, entering: Iterable[int]) -> set[int]:
         """The trainable sources that a derivative comes from, up to where it is cut already."""
-        leaves: set[int] = set()
-        for number in self._upstream(entering):
-            source = self.record.values[number].source
-            if source in self.trainable:
-                leaves.add(source)
-        return leaves
+        found = 0
+        for number in entering:
+            found |= self._origins[number]
+        return {source for source in self.trainable if found >> source & 1}
 
-    def _upstream(self, entering: Iterable[int], stop: set[int] | None = None, whole: bool = False) -> set[int]:
-        """The values whose derivative comes to these, as far as `stop`; `whole`: not through an operation that takes a part."""
-        front, seen = list(entering), set()
-        while front:
-            number = front.pop()
-            if number in seen:
-                continue
-            seen.add(number)
-            step = self.record.values[number].step
-            if step >= 0 and number not in (stop or ()):
-                here = self.record.steps[step]
-                if whole and selects(here.name):
-                    continue
-                front += [use.value for use in here.uses if self.passes(here, use)]
-        return seen
+    @functools.cached_property
+    def _origins(self) -> list[int]:
+        """Of each value, its trainable sources, one bit each."""
+        # In order and once for all cuts: a loop may have thousands of them.
+        bits: list[int] = []
+        for value in self.record.values:
+            own = 1 << value.source if value.source in self.trainable else 0
+            bits.append(self._joined(value, bits, own))
+        return bits
+
+    @functools.cached_property
+    def _around(self) -> list[int]:
+        """Of each value: does one that it is made of reach the loss (bit 0: no parameter), and do these depend on data (bit 1)?
+
+        A value that reaches the loss stands for what it is made of, and a part of a value is another value.
+        """
+        bits: list[int] = []
+        for value in self.record.values:
+            own = 2 * value.data + (value.number in self.flowing and value.source < 0)
+            ends = value.number in self.flowing or (value.step >= 0 and selects(self.record.steps[value.step].name))
+            bits.append(own if ends else self._joined(value, bits, own))
+        return bits
+
+    def _joined(self, value: Value, bits: list[int], own: int) -> int:
+        """The bits of a value and of those whose derivative comes to it."""
+        if value.step >= 0:
+            here = self.record.steps[value.step]
+            for use in here.uses:
+                if use.value < value.number and self.passes(here, use):
+                    own |= bits[use.value]
+        return own
 
     # -- what is meant
 
@@ -236,12 +251,10 @@ class Flow:
         A parameter that is also used elsewhere, as in the other steps of a recurrent network, is not such a value, unless the cut
         depends on nothing but parameters: a mask of small weights.
         """
-        values = self.record.values
         if any(number in self.flowing for number in cut.entering):
             return True
-        upstream = self._upstream(cut.entering, self.flowing, whole=True)
-        around = [number for number in upstream if number in self.flowing]
-        return any(values[n].source < 0 for n in around) or not any(values[n].data for n in upstream)
+        bits = [self._around[number] for number in cut.entering]
+        return any(bit & 1 for bit in bits) or not any(bit & 2 for bit in bits)
 
     def _is_target(self, cut: Cut) -> bool:
         """Is it a target network: under `no_grad`, nothing enters but its own parameters, and nothing that learns comes after?"""
