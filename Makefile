@@ -2,7 +2,7 @@
 # make test   the tests, some of every kind for every part, in some 15 minutes    (PYTEST_ARGS="-x tests/gallery" narrows them)
 # make test-all   the tests that make test leaves out: more of the same kinds, in another 20
 # make mutants    plants faults in the package, and runs the tests of their parts: all have to be caught
-# make test-newest   both with the newest Python of Debian and the newest JAX, in a chroot: as root, with debootstrap
+# make test-newest   both with the newest Python of Debian, JAX and PyTorch, in a chroot: as root, with debootstrap
 # make fuzz   1,000 random programs against exact enumeration, under 15 minutes (FUZZ_ARGS="--seed 7 --count 200" for others)
 # make lint   ruff, pyright, and how hard the code is to enter (.ci/house.py)
 # make docs   the documentation, into site/

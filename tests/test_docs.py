@@ -90,6 +90,8 @@ def test_reference_is_complete():
     for module in (sx, sx.control, sx.bridges, sx.gaps, sx.judge, sx.surrogate):
         assert named >= public(module), module.__name__
     assert "check_bridge" in named
+    # Its names are also names of JAX functions: the whole ones are looked for.
+    assert {f"torch.{name}" for name in public(sx.torch)} <= set(IN_REFERENCE)
 
 
 def test_reference_names_what_exists():

@@ -37,9 +37,10 @@ def costs(builder: Builder, rounds: int) -> Costs:
 
 
 def seconds(run: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+    """Of one core's time, which other programs on the machine do not lengthen much."""
+    start = time.process_time()
     run()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def _memory(builder: Builder) -> float:

@@ -86,6 +86,7 @@ class CustomGradient:
         refuse_foreign(args, kwargs)
         args, kwargs = _positional(self.forward, args, kwargs)
         arguments = _Arguments.of(args)
+        # backward returns nothing for keywords: a derivative by one would be a silent 0.
         guarded = jax.tree.map(lambda x: _undifferentiated(x) if _is_array(x) else x, kwargs)
         return self._with_gradient(arguments, guarded)(*arguments.arrays)
 
@@ -106,6 +107,7 @@ class CustomGradient:
         argnums = sorted({path[0].idx for path, leaf in paths if is_float(path[1:], leaf)})
         if not argnums:
             raise SpanaxError(f"{_name(self)}.check: no argument holds a floating-point number", "an array of floats")
+        # The weights are the same in all evaluations: they are part of the function that is checked.
         for_weights, for_check = jax.random.split(key)
 
         @functools.wraps(self.forward)
@@ -119,6 +121,7 @@ class CustomGradient:
 
     def _with_gradient(self, arguments: _Arguments, kwargs: dict) -> Callable[..., Any]:
         """A function of the arrays among the arguments."""
+        # Made for each call: what is no array is part of the function, since JAX would take it for an operand.
         where = here()
 
         def value(*arrays):
@@ -133,6 +136,7 @@ class CustomGradient:
             arrays, y = residuals
             # A number of Python's that is differentiated comes back as one, and has a cotangent all the same.
             args = arguments.filled([jnp.asarray(x) for x in arrays])
+            # JAX's cotangent of an integer is an array of no type, with which no formula can do anything.
             ct = jax.tree.map(lambda c: None if c.dtype == float0 else c, ct)
             return _cotangents(self, arguments, args, self.backward(*args, y, ct, **kwargs), where)
 
@@ -226,6 +230,7 @@ def _leaf(f: CustomGradient, name: str, x: Any, g: Any, where: str) -> Any:
         return None
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         return np.zeros(x.shape, float0)
+    # Nobody has asked for a zero: a forgotten argument would have one silently.
     if g is None:
         raise _wrong(f, f"None for {name}, a float", f"jnp.zeros_like({name}), if its derivative is 0", where)
     array = jnp.asarray(g)

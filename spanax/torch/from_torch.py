@@ -41,7 +41,7 @@ def from_torch(module: torch.nn.Module) -> tuple[Callable[..., Any], dict[str, A
     - `module`: on one device. Its inputs are arrays in any pytrees, of floats, integers or booleans; what is no array (numbers,
       strings, None) reaches it as it is. 32-bit integers arrive as int64, the type of PyTorch's indices. It returns tensors, in
       tuples, lists and mappings (which become dicts), whose shapes depend on the shapes of its inputs only. To learn those, it
-      is run once on zeros.
+      is run once on numbers between 0 and 1 (integers are 0).
 
     **Returns:**
 
@@ -56,11 +56,15 @@ def from_torch(module: torch.nn.Module) -> tuple[Callable[..., Any], dict[str, A
     >>> from spanax.torch import from_torch
     >>> f, params = from_torch(torch.nn.Linear(2, 1))
     >>> slope = jax.jit(jax.grad(lambda params, x: f(params, x).sum()))(params, jnp.array([1.0, 2.0]))
-    >>> print(slope["weight"], slope["bias"])
-    [[1. 2.]] [1.]
+    >>> print(slope["weight"], slope["bias"].item())
+    [[1. 2.]] 1.0
     """
     if not isinstance(module, torch.nn.Module):
         raise SpanaxError(f"from_torch({type(module).__name__}), which is not a torch.nn.Module", "a torch.nn.Module")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise SpanaxError(
+            "from_torch of a scripted module, whose weights cannot be replaced", "the module before torch.jit"
+        )
     params = {name: _array(name, w) for name, w in module.named_parameters() if w.requires_grad}
     within = _FromTorch(Module(module))
 
@@ -100,6 +104,7 @@ class _FromTorch:
         statics = tuple(None if _is_array(x) else (type(x), x) for x in leaves)
         shapes = tuple((x.shape, x.dtype) for x in (*weights, *arrays))
         place = tree, statics, shapes
+        # JAX tells programs apart by identity: a new one would be compiled again.
         if place not in self._programs:
             self._programs[place] = self._look(place)
         program, result = self._programs[place]
@@ -114,6 +119,7 @@ class _FromTorch:
                 f"the weights of the torch module {self.module.title} do not fit: {got}",
                 "params as from_torch gave them",
             )
+        # In the module's order: a dict that has been through JAX comes back sorted by name.
         weights = [jnp.asarray(params[name]) for name in names]
         for name, w in zip(names, weights, strict=True):
             if w.shape != self.module.shapes[name]:
@@ -134,9 +140,10 @@ class _FromTorch:
 
         # The module may hold JAX functions of its own: what is traced around this call must not swallow them.
         with modes_of_its_own(self.module.device), computed_now():
-            zeros = [_zeros(shape, dtype, self.module.device) for shape, dtype in shapes]
-            seen = look(self.module, zeros[:count], *given(zeros[count:]))
-        ins = [*(x.detach() for x in zeros), *([torch.zeros(2, dtype=torch.int64)] if seen.is_random else [])]
+            generator = torch.Generator().manual_seed(0)
+            examples = [_example(shape, dtype, generator).to(self.module.device) for shape, dtype in shapes]
+            seen = look(self.module, examples[:count], *given(examples[count:]))
+        ins = [*(x.detach() for x in examples), *([torch.zeros(2, dtype=torch.int64)] if seen.is_random else [])]
         program = Base(self.module, given, ins, seen)
         avals(program)  # raises for a precision that JAX has not now
         return program, seen.tree
@@ -158,6 +165,9 @@ def _is_array(x: Any) -> bool:
     return isinstance(x, jax.Array | np.ndarray)
 
 
-def _zeros(shape: tuple[int, ...], dtype: Any, device: torch.device) -> torch.Tensor:
+def _example(shape: tuple[int, ...], dtype: Any, generator: torch.Generator) -> torch.Tensor:
+    """Numbers that most programs take: probabilities, of full rank, positive; the index 0."""
     name = "int64" if dtype == jnp.int32 else str(dtype)
-    return torch.zeros(shape, dtype=getattr(torch, name), device=device)
+    if jnp.issubdtype(dtype, jnp.inexact):
+        return torch.rand(shape, generator=generator).to(getattr(torch, name))
+    return torch.zeros(shape, dtype=getattr(torch, name))

@@ -30,7 +30,7 @@ class HiddenGap:
 
     >>> import torch, spanax.torch as st
     >>> layer = torch.nn.Linear(3, 1)
-    >>> (hidden,) = st.hidden_gradient(lambda x: layer(x).round().sum(), torch.randn(50, 3))
+    >>> (hidden,) = st.hidden_gradient(lambda x: layer(x).round().sum(), 3 * torch.randn(8, 3), sigma=1.0)
     >>> hidden.gap.operation, hidden.share, hidden.seen
     ('round', 1.0, 0.0)
     """
@@ -72,10 +72,15 @@ def hidden_gradient(
 
     **Arguments:**
 
-    - `model`, `*args`, `loss`, `parameters`, `kwargs`, `**keywords`: as those of `find_gaps`.
+    - `model`: a `torch.nn.Module`, or a function.
+    - `*args`: what it is called with.
+    - `loss`: a function from its output to one number; as in `find_gaps` if there is none.
+    - `parameters`: what to differentiate by, by name.
     - `sigma`: the standard deviation of the noise, in the units of v; by default half of the root mean square of v.
     - `pairs`: how many pairs of runs for each gap, 4 or more.
     - `seed`: of the noise.
+    - `kwargs`: the program's keyword arguments whose names are options here, such as `{"loss": ...}`.
+    - `**keywords`: its other keyword arguments.
 
     **Returns:** a `HiddenGap` for each gap that `find_gaps` finds, the largest hidden slope first; not for a `detach` that is
     intended.
@@ -85,8 +90,8 @@ def hidden_gradient(
     - `SpanaxError`: as `find_gaps`; sigma is not positive, pairs is below 4.
 
     >>> import torch, spanax.torch as st
-    >>> layer = torch.nn.Linear(3, 8)
-    >>> hidden = st.hidden_gradient(lambda x: (layer(x) > 0).float().mean(), torch.randn(50, 3))
+    >>> layer = torch.nn.Linear(3, 1)
+    >>> hidden = st.hidden_gradient(lambda x: (layer(x) > 0).float().mean(), torch.randn(8, 3))
     >>> hidden[0].gap.operation, hidden[0].share
     ('comparison', 1.0)
     """

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+from torch.overrides import handle_torch_function, has_torch_function
 
 from .._errors import SpanaxError, warn
 from .._functions import takes_key
@@ -31,9 +32,10 @@ def to_torch(jax_function: Callable[..., Any], *, jit: bool = True) -> Callable[
     the one that JAX gives it, unbiased for whatever it promises. An output that no tensor moves (an argmax, a round, a constant)
     does not require a gradient, so that a loss of it alone raises in `backward` instead of having a gradient of 0.
 
-    On a CPU tensors are read and results are handed over without a copy, on a GPU by DLPack, without waiting. What a backward
-    pass needs is kept from the one forward pass; under `torch.func` the forward pass is run again. A tensor that is overwritten
-    in place before `backward`, and that the derivative needs, raises, as in PyTorch; results may be overwritten freely.
+    On a CPU tensors are read and large results are handed over without a copy, on a GPU by DLPack, without waiting. What a
+    backward pass needs is kept from the one forward pass; under `torch.func` the forward pass is run again. A tensor that is
+    overwritten in place before `backward`, and that the derivative needs, raises, as in PyTorch; results may be overwritten
+    freely.
 
     - Tensors may be anywhere in the arguments: in tuples, lists, dicts, and classes that are pytrees of JAX. Arrays of JAX or
       NumPy among them are constants. All else (numbers, strings, None) is static: the function is compiled again for each new
@@ -84,9 +86,21 @@ def to_torch(jax_function: Callable[..., Any], *, jit: bool = True) -> Callable[
     # torch.compile would trace into JAX, and not come out again.
     @torch.compiler.disable
     def on_tensors(*args: Any, **kwargs: Any) -> Any:
+        # To who listens to PyTorch, such as `find_gaps`, this is one operation, as PyTorch's own are.
+        if has_torch_function(args):
+            return handle_torch_function(one, _tensors_of(args, kwargs), *args, **kwargs)
         return crossing.call(args, kwargs)
 
+    def one(*args: Any, **kwargs: Any) -> Any:
+        return crossing.call(args, kwargs)
+
+    # A name that is none of PyTorch's, whatever the function is called.
+    one.__name__ = f"to_torch({getattr(jax_function, '__name__', type(jax_function).__name__)})"
     return functools.update_wrapper(on_tensors, jax_function) if hasattr(jax_function, "__name__") else on_tensors
+
+
+def _tensors_of(args: tuple, kwargs: dict) -> list[torch.Tensor]:
+    return [leaf for leaf in jax.tree.leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
 
 
 class _Plan:
@@ -137,6 +151,7 @@ class _Crossing:
         tensors = kinds.count(_TENSOR) + draws_key
         statics = [None if kind in (_TENSOR, _FIXED) else leaf for kind, leaf in zip(kinds, leaves, strict=True)]
 
+        # It keeps no tensor and no array of the first call: only what is static.
         def run(fixed: Sequence[Any], *arrays: Any) -> Result:
             given = {_TENSOR: iter(arrays), _FIXED: iter(fixed)}
             full = [next(given[k]) if k in (_TENSOR, _FIXED) else leaf for k, leaf in zip(kinds, statics, strict=True)]
@@ -233,6 +248,7 @@ def _words(generator: torch.Generator | None) -> torch.Tensor:
 
 
 def _key(words: Any) -> Any:
+    # Of 64 bits: keys of 32 would meet again after some ten thousand calls.
     words = jax.lax.bitcast_convert_type(jnp.asarray(words), jnp.uint32)
     return jax.random.fold_in(jax.random.key(words[0]), words[1])
 

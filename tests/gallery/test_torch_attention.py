@@ -27,6 +27,13 @@ def own_state():
         yield
 
 
+@pytest.fixture
+def default_dtype():
+    before = torch.get_default_dtype()
+    yield
+    torch.set_default_dtype(before)
+
+
 def some(count=8, seed=0):
     with reproducible(seed):
         return scattered(load(seed)[0].batch(count))
@@ -130,6 +137,14 @@ def test_a_training_is_that_of_its_seed_and_leaves_the_state_alone():
     assert one.curve == other.curve and np.array_equal(one.look.scenes, other.look.scenes)
     assert not np.array_equal(one.look.scenes, third.look.scenes)
     assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == threads
+
+
+def test_it_does_not_matter_what_the_caller_has_set(default_dtype):
+    one = train("ReinMax", Reader, LOSSES["ReinMax"], 1, 2, soft=False)
+    torch.set_default_dtype(torch.float64)
+    with torch.inference_mode(), torch.device("meta"):
+        other = train("ReinMax", Reader, LOSSES["ReinMax"], 1, 2, soft=False)
+    assert one.curve == other.curve and torch.get_default_dtype() == torch.float64
 
 
 def test_glimpses_are_shown_where_the_scores_are_highest():

@@ -152,6 +152,7 @@ def test_several_inputs_and_pytrees():
     close(slope["embed.weight"], jnp.zeros((5, 3)).at[tokens].set(2 * mask[None].astype(jnp.float32)))
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # PyTorch's own, about its vmap
 def test_recurrent_networks_and_sparse_gradients():
     module = nn.LSTM(3, 4)
     f, params = from_torch(module)
@@ -165,6 +166,22 @@ def test_recurrent_networks_and_sparse_gradients():
     close(jax.tree.map(lambda g: g[1], rows), jax.grad(loss)(params, 2 * x))
     f, params = from_torch(nn.Embedding(3, 2, sparse=True))
     assert jax.grad(lambda p: f(p, jnp.array([0, 0])).sum())(params)["weight"].tolist() == [[2, 2], [0, 0], [0, 0]]
+
+
+class Solve(nn.Module):
+    """It fails for zeros, and for what is no probability."""
+
+    def forward(self, x):
+        entropy = torch.distributions.Bernoulli(probs=x).entropy()
+        return torch.linalg.solve(x, entropy)
+
+
+def test_a_module_that_takes_some_numbers_only():
+    f, params = from_torch(Solve())
+    x = jnp.asarray(np.random.default_rng(0).uniform(size=(3, 3)), jnp.float32)
+    entropy = lambda x: -x * jnp.log(x) - (1 - x) * jnp.log(1 - x)
+    slope = jax.jit(jax.grad(lambda x: f(params, x).sum()))(x)
+    close(slope, jax.grad(lambda x: jnp.linalg.solve(x, entropy(x)).sum())(x), 1e-3, 1e-3)
 
 
 def test_bfloat16_and_empty_inputs():
@@ -267,6 +284,7 @@ def test_errors():
         "do not fit: tuple": lambda: f((), x),
         r"0.weight has the shape \(2, 8, 3\)": lambda: f(jax.tree.map(lambda w: jnp.stack([w, w]), params), x),
         "an array of PyTorch": lambda: f(params, torch.ones(3)),
+        "overwrites its weights": lambda: from_torch(Halving())[0]({"w": jnp.ones(3)}, x),
         "not a torch.nn.Module": lambda: from_torch(lambda x: x),
         "weight is float64": lambda: from_torch(nn.Linear(1, 1).double()),
         "returns float64": lambda: from_torch(Doubles())[0]({}, x),
@@ -277,6 +295,16 @@ def test_errors():
             call()
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         f(params, x[:, :2])
+
+
+class Halving(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        with torch.no_grad():
+            return x * self.w.mul_(0.5)
 
 
 class Doubles(nn.Module):

@@ -32,7 +32,7 @@ def starved_by_hand(program):
         loss.backward()
     except (RuntimeError, NotImplementedError):
         return None
-    return {name for name, t in leaves.items() if t.grad is None or not bool(t.grad.ne(0).any())}
+    return {name for name, t in leaves.items() if t.grad is None or not bool(t.grad.to_dense().ne(0).any())}
 
 
 def lines_of(report):

@@ -214,6 +214,22 @@ def test_the_backward_pass_is_as_precise_as_the_forward_pass():
     torch.testing.assert_close(x.grad, (x.cos() * x + x.sin()).detach(), rtol=1e-14, atol=0)
 
 
+def test_tensors_on_the_host_stay_there_whatever_jax_prefers(monkeypatch):
+    from spanax.torch._crossing import arrays
+
+    asked = []
+    monkeypatch.setattr(arrays, "_is_host_alone", lambda: False)  # as if there were a GPU
+    on_the_host = arrays.on_the_host
+    monkeypatch.setattr(arrays, "on_the_host", lambda: asked.append(1) or on_the_host())
+    x = of(3)
+    to_torch(lambda x: jnp.sum(jnp.sin(x)))(x).backward()
+    torch.testing.assert_close(x.grad, x.cos().detach())
+    assert len(asked) == 2  # forward and backward
+    with jax.default_device(jax.devices("cpu")[0]):
+        to_torch(lambda x: x)(x)
+    assert len(asked) == 2
+
+
 def views():
     base, z = of(4, 6, grad=False), of(3, 4, dtype=torch.complex64, grad=False)
     z = z + 1j * of(3, 4, seed=5, grad=False)

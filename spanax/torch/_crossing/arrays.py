@@ -28,6 +28,7 @@ _WIDE_INTEGERS = frozenset([torch.int64, torch.uint64])
 _KNOWN = _PLAIN | _WIDE_FLOATS | _WIDE_INTEGERS | {torch.bfloat16}
 _NAMES = {str(dtype).removeprefix("torch.") for dtype in _KNOWN}
 _INT32 = np.iinfo(np.int32)
+_FEW = 2**16  # bytes
 # Tensors that stand for a batch of others: no array can be read from one. Asked by private names, where they exist.
 _WRAPPERS = [
     f for f in [getattr(getattr(torch._C, "_functorch", None), "is_legacy_batchedtensor", None)] if f is not None
@@ -134,7 +135,9 @@ def as_tensors(arrays: Sequence[jax.Array], device: torch.device) -> list[torch.
 def _as_tensor(y: jax.Array) -> torch.Tensor:
     # NumPy waits for what still computes, and without Python's lock: it may need Python to go on.
     try:
-        return torch.from_numpy(np.asarray(Shown(np.asarray(y))))
+        x = np.asarray(y)
+        # To copy a few numbers takes less than to arrange that they need not be copied.
+        return torch.from_numpy(x.copy() if x.nbytes <= _FEW else np.asarray(Shown(x)))
     except (TypeError, ValueError):
         _check_dtypes([y])
     return torch.from_numpy(np.asarray(Shown(np.asarray(y).view(np.int16)))).view(torch.bfloat16)

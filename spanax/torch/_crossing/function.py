@@ -97,6 +97,7 @@ def _present(cts: Sequence[Any], kinds: Sequence[bool]) -> tuple[bool, ...]:
 
 def _pulled_back(call: Call, moving: tuple[int, ...], kinds: Sequence[bool], tensors: _Tensors, cts: _Tensors) -> Any:
     """The gradients of all arguments, such that they can be differentiated again."""
+    # A result that was not used has no cotangent: a program of its own knows that it is 0 without being given zeros.
     present = _present(cts, kinds)
     given = [ct for ct, floating in zip(cts, kinds, strict=True) if floating and ct is not None]
     grads = apply(call.of(call.program.pullback(moving, present)), [*tensors, *given])
@@ -193,6 +194,7 @@ class _Transformed(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple, call: Call, *tensors: torch.Tensor) -> tuple[_Tensors, tuple]:
+        # `apply` again: there may be further transformations outside of this one.
         inner = call.of(call.program.mapped(tuple(in_dims[1:]), info.batch_size))
         outs = tuple(apply(inner, tensors))
         call.form = inner.form

@@ -98,12 +98,15 @@ def look(module: Module, weights: Sequence[torch.Tensor], args: tuple, kwargs: d
             f"the torch module {module.title} overwrites its weights when it is called", "a module that does not"
         )
     leaves, tree = jax.tree.flatten(plain(out))
-    strange = [type(leaf).__name__ for leaf in leaves if not isinstance(leaf, torch.Tensor)]
-    if strange:
-        raise SpanaxError(
-            f"the torch module {module.title} returns a {strange[0]}", "tensors, in tuples, lists and dicts"
-        )
+    _check_results(leaves, module)
     return Look(tree, tuple(y.detach() for y in leaves), is_random, tuple(y.requires_grad for y in leaves))
+
+
+def _check_results(leaves: Sequence[Any], module: Module) -> None:
+    for leaf in leaves:
+        if not isinstance(leaf, torch.Tensor):
+            problem = f"the torch module {module.title} returns a {type(leaf).__name__}"
+            raise SpanaxError(problem, "tensors, in tuples, lists and dicts")
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:

@@ -120,6 +120,7 @@ class _Pullback(ModuleProgram):
 
     def run(self, *tensors):
         primals, cts = self._split(tensors)
+        # An outer derivative looks through this one only if a graph of it is kept, which costs memory otherwise.
         again = any(t.requires_grad for t in tensors)
         with torch.enable_grad():
             moved = _leaves(primals[i] for i in self.moving)
@@ -174,6 +175,7 @@ class _Mapped(ModuleProgram):
         return torch.func.vmap(self.inner.call, in_dims)(*tensors)
 
     def run(self, *tensors):
+        # Tried at first, and remembered if it fails: no list says what PyTorch's vmap knows.
         if not self._one_by_one and any(self.which):
             try:
                 with torch.no_grad():
@@ -194,6 +196,7 @@ class _Mapped(ModuleProgram):
         return [t[i] if m else t for t, m in zip(tensors, self.which, strict=True)]
 
     def transposed(self):
+        # All tangents are mapped, and so are all cotangents: none has to be summed over the axis.
         back, linear = self.inner.transposed(), self.inner.linear
         return back.mapped((*self.which[linear:], *(True for _ in self.outs)), self.size)
 
@@ -203,6 +206,7 @@ def is_float(t: torch.Tensor) -> bool:
 
 
 def _wider(t: torch.Tensor, size: int) -> torch.Tensor:
+    # A shape and a dtype, without memory.
     return t.new_empty((), device="meta").expand(size, *t.shape)
 
 
@@ -230,6 +234,7 @@ def _of_moving(inner: ModuleProgram, call: Callable, tensors: Tensors, moving: S
 
 def _gradients(outs: Tensors, moved: Tensors, cts: Tensors, again: bool) -> tuple[torch.Tensor, ...]:
     """0 where nothing leads from one to the other."""
+    # autograd refuses results that do not require a gradient, where JAX takes a zero.
     pairs = [(y, ct) for y, ct in zip(outs, cts, strict=True) if y.requires_grad]
     if not pairs:
         return tuple(map(torch.zeros_like, moved))

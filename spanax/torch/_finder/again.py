@@ -13,7 +13,7 @@ from . import words
 from .guard import Guard
 from .program import Program, Run
 from .record import Step
-from .tensors import floats, is_float, is_live, tensors_in
+from .tensors import floats, is_float, is_live, numbers, tensors_in
 
 _GROUPS = 12  # lines whose values are moved one by one; of more, all are taken to matter
 _SMALL = 4  # elements along an axis of what stands for a tensor without numbers
@@ -27,7 +27,7 @@ def returning(program: Program, guard: Guard, run: Run, exits: Iterable[Step]) -
     """Which of the exits give a value that comes back: the loss changes where it is moved. What does not come back is a log."""
     steps = list(exits)
     # The second question: a loss that is another one in every run says nothing.
-    if not steps or not _changes(program, guard, run, steps) or _changes(program, guard, run, []):
+    if not steps or not _changes(program, guard, run, steps) or not _repeats(program, guard, run):
         return set()
     groups: dict[tuple[str, int], list[Step]] = {}
     for step in steps:
@@ -36,6 +36,12 @@ def returning(program: Program, guard: Guard, run: Run, exits: Iterable[Step]) -
     if 1 < len(groups) <= _GROUPS:
         mattering = [group for group in mattering if _changes(program, guard, run, group)]
     return {step.number for group in mattering for step in group}
+
+
+def _repeats(program: Program, guard: Guard, run: Run) -> bool:
+    if run.repeats is None:
+        run.repeats = not _changes(program, guard, run, [])
+    return run.repeats
 
 
 def _changes(program: Program, guard: Guard, run: Run, steps: list[Step]) -> bool:
@@ -52,8 +58,11 @@ def _changes(program: Program, guard: Guard, run: Run, steps: list[Step]) -> boo
     except Exception:
         # It is used, though not for a number: an index that there is none for. A test that raises is a check of arguments.
         return any(step.name not in words.TESTS for step in steps)
-    same = torch.equal(loss.detach(), run.loss.detach()) or bool(loss.isnan() & run.loss.isnan())
-    return not same
+    return not _is_same(loss, run.loss)
+
+
+def _is_same(loss: torch.Tensor, other: torch.Tensor) -> bool:
+    return torch.equal(loss.detach(), other.detach()) or bool(loss.isnan() & other.isnan())
 
 
 def moved(value: Any, at: int = 0) -> Any:
@@ -88,7 +97,9 @@ def _moved_array(array: np.ndarray) -> np.ndarray:
 # -- operations whose derivative is 0
 
 
-def derivative_elsewhere(program: Program, guard: Guard, steps: Iterable[int]) -> dict[int, float]:
+def derivative_elsewhere(
+    program: Program, guard: Guard, steps: Iterable[int], run: Run | None = None
+) -> dict[int, float]:
     """Of operations: the largest derivative at random values, by the largest that came in. 0: its rule is zero.
 
     Of an operation of several tensors, that by the one with the smallest.
@@ -103,7 +114,9 @@ def derivative_elsewhere(program: Program, guard: Guard, steps: Iterable[int]) -
 
     if wanted:
         guard.rewind()
-        program.run(guard, look)
+        loss = program.run(guard, look).loss
+        if run is not None and not loss.is_meta:
+            run.repeats = _is_same(loss, run.loss)
     return found
 
 
@@ -196,4 +209,4 @@ def _not_finite(tree: Any) -> set[str]:
     """Which of "nan" and "inf" there are among the numbers."""
     tensors = floats(tree)
     tests = {"nan": torch.isnan, "inf": torch.isinf}
-    return {kind for kind, test in tests.items() if any(bool(test(t).any()) for t in tensors)}
+    return {kind for kind, test in tests.items() if any(bool(test(numbers(t)).any()) for t in tensors)}

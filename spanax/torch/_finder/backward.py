@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +13,7 @@ from torch.autograd.graph import GradientEdge
 
 from .program import Run
 from .record import Record
-from .tensors import is_zero
+from .tensors import is_finite, is_zero, largest
 
 LEAF = "leaf"
 _ROUNDS = 3  # a derivative that is missing behind another one that is missing, and so on
@@ -53,11 +55,28 @@ class Crossings:
     first_spoilt: int = -1
 
 
+_End = tuple[int, tuple[Any, int], Any]  # which of a node's edges, the edge, and the way that it is
+
+
+@dataclass(slots=True)
+class _Node:
+    """A node of autograd's graph, the step that it belongs to, and its edges to other steps. `is_entry`: does one lead to it?"""
+
+    node: Any
+    step: Any
+    outside: list[_End]
+    is_entry: bool = False
+
+    @property
+    def listens(self) -> bool:
+        return bool(self.outside) or self.is_entry
+
+
 class Backward:
     """Goes back from the loss and from every place where a derivative ends, with random derivatives there.
 
     So each operation is judged by itself: a derivative that another one has stopped already is made anew at random. Hooks at the
-    nodes of autograd's graph see what comes in and goes out.
+    nodes of autograd's graph see what comes in and goes out. Of the several nodes of an operation, those inside need none.
     """
 
     def __init__(self, record: Record, leaves: dict[int, int]):
@@ -67,6 +86,7 @@ class Backward:
         self._last = -1
         self._ends: dict[tuple[Any, int], torch.Tensor] = {}
         self._renew = True
+        self._nodes: list[_Node] = []
 
     def go(self, roots: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor], renew: bool = True) -> Crossings:
         """`renew`: go on with random derivatives where one ends."""
@@ -74,15 +94,39 @@ class Backward:
         roots = [root for root in roots if root.grad_fn is not None]
         if not roots or not wanted:
             return self.found
-        handles = [handle for node in _nodes(roots) for handle in self._listen(node)]
-        cotangents = [self._random(root) if renew else torch.ones_like(root) for root in roots]
+        self._nodes = self._graph(roots)
+        handles = self._listen(renew)
         try:
-            self._pull(roots, wanted, cotangents)
+            self._pull(roots, wanted, list(map(self._random if renew else torch.ones_like, roots)))
             self._go_on(wanted)
         finally:
-            for handle in handles:
-                handle.remove()
+            _remove(handles)
         return self.found
+
+    def _listen(self, renew: bool) -> list[Any]:
+        listening = [node for node in self._nodes if node.listens or not renew]
+        return [node.node.register_hook(functools.partial(self._after, node)) for node in listening]
+
+    def _graph(self, roots: Sequence[torch.Tensor]) -> list[_Node]:
+        """The nodes that belong to steps."""
+        front: list[Any] = [root.grad_fn for root in roots]
+        ends = set(map(id, front))
+        found: dict[int, _Node] = {}
+        while front:
+            node = front.pop()
+            if id(node) not in found:
+                found[id(node)] = self._node(node)
+                front += _before(node)
+        for node in found.values():
+            ends.update(id(edge[0]) for _, edge, _ in node.outside)
+        for key in ends:
+            found[key].is_entry = True
+        return _of_steps(found.values())
+
+    def _node(self, node: Any) -> _Node:
+        step = self._step_of(node)
+        ways = [(k, edge, self._step_of(edge[0])) for k, edge in enumerate(node.next_functions) if edge[0] is not None]
+        return _Node(node, step, [end for end in ways if end[2] != step])
 
     def _go_on(self, wanted: Sequence[torch.Tensor]) -> None:
         for _ in range(_ROUNDS):
@@ -91,31 +135,36 @@ class Backward:
                 self._pull([GradientEdge(*end) for end in ends], wanted, list(ends.values()))
 
     def _pull(self, roots: Sequence, wanted: Sequence[torch.Tensor], cotangents: Sequence[torch.Tensor]) -> None:
-        try:
+        def go() -> None:
             torch.autograd.grad(roots, list(wanted), cotangents, retain_graph=True, allow_unused=True)
+
+        try:
+            go()
         except Exception as error:  # whatever a derivative of the user's own may raise
-            self.found.raised = self.found.raised or (self._last, error)
+            if self.found.raised is None:
+                self.found.raised = self._culprit(go), error
+
+    def _culprit(self, go: Callable[[], None]) -> int:
+        """The step whose derivative raises: the last one that begins."""
+
+        def note(step: int, grad_outputs: Sequence[torch.Tensor | None]) -> None:
+            self._last = step
+
+        handles = [n.node.register_prehook(functools.partial(note, n.step)) for n in self._nodes]
+        try:
+            with contextlib.suppress(Exception):
+                go()
+        finally:
+            _remove(handles)
+        return self._last
 
     def _random(self, like: torch.Tensor) -> torch.Tensor:
         if like.is_meta:
             return torch.empty_like(like)
         # Its own generator: the user's random numbers stay as they were.
-        generator = self._generator.setdefault(like.device, torch.Generator(like.device).manual_seed(0))
-        return torch.randn(like.shape, dtype=like.dtype, device=like.device, generator=generator)
-
-    def _listen(self, node: Any) -> Iterator[Any]:
-        step = self._step_of(node)
-        if step is None or isinstance(step, tuple):
-            return
-
-        def before(grad_outputs: Sequence[torch.Tensor | None]) -> None:
-            self._last = step
-
-        def after(grad_inputs: Sequence[torch.Tensor | None], grad_outputs: Sequence[torch.Tensor | None]) -> Any:
-            return self._after(node, step, grad_inputs, grad_outputs)
-
-        yield node.register_prehook(before)
-        yield node.register_hook(after)
+        if like.device not in self._generator:
+            self._generator[like.device] = torch.Generator(like.device).manual_seed(0)
+        return torch.randn(like.shape, dtype=like.dtype, device=like.device, generator=self._generator[like.device])
 
     def _step_of(self, node: Any) -> Any:
         """The number of a step, (LEAF, number of the source), or None where neither is known."""
@@ -126,33 +175,37 @@ class Backward:
         owner = self._record.owner(node._sequence_nr())
         return owner if owner >= 0 else None
 
-    def _after(self, node: Any, step: int, grad_inputs: Sequence, grad_outputs: Sequence) -> Any:
-        if is_zero(grad_outputs):
-            return self._stopped_within(node, step)
-        crossing = self.found.steps.setdefault(step, Crossing())
+    def _after(self, node: _Node, grad_inputs: Sequence, grad_outputs: Sequence) -> Any:
+        stopped = [end for end in node.outside if is_zero([grad_inputs[end[0]]])]
+        # A derivative that goes out has come in: then there is no need to look.
+        if len(stopped) == len(node.outside) and is_zero(grad_outputs):
+            return self._stopped_within(node)
+        crossing = self.found.steps.setdefault(node.step, Crossing())
         crossing.entered = True
-        self._look_for_nan(crossing, step, grad_inputs, grad_outputs)
-        new = dict(enumerate(grad_inputs))
-        for number, (edge, grad) in enumerate(zip(node.next_functions, grad_inputs, strict=False)):
-            way = self._step_of(edge[0])
-            if edge[0] is None or way == step:
-                continue
-            if is_zero([grad]):
-                if grad is None or grad.numel():
-                    crossing.shut.add(way)
-                    crossing.missing |= grad is None
-                    new[number] = self._anew(edge, grad)
-            else:
-                crossing.open.add(way)
-                crossing.faint = min(crossing.faint, _ratio(grad, grad_outputs))
-        return tuple(new.values()) if self._renew else None
+        self._look_for_nan(crossing, node.step, grad_inputs, grad_outputs)
+        for end in node.outside:
+            if end not in stopped:
+                crossing.open.add(end[2])
+                if self._record.steps[node.step].unary:
+                    crossing.faint = min(crossing.faint, _ratio(grad_inputs[end[0]], grad_outputs))
+        return self._gone_on(crossing, stopped, grad_inputs) if stopped else None
 
-    def _stopped_within(self, node: Any, step: int) -> None:
+    def _gone_on(self, crossing: Crossing, stopped: list[_End], grad_inputs: Sequence) -> tuple | None:
+        """The derivatives that go out, with random ones in the place of those that are 0."""
+        new = list(grad_inputs)
+        for number, edge, way in stopped:
+            grad = grad_inputs[number]
+            if grad is None or grad.numel():
+                crossing.shut.add(way)
+                crossing.missing |= grad is None
+                new[number] = self._anew(edge, grad)
+        return tuple(new) if self._renew else None
+
+    def _stopped_within(self, node: _Node) -> None:
         """One of the nodes that an operation consists of has stopped the derivative before it came to this one of them."""
-        crossing = self.found.steps.get(step)
+        crossing = self.found.steps.get(node.step)
         if crossing is not None and crossing.entered:
-            ways = [self._step_of(following) for following, _ in node.next_functions if following is not None]
-            crossing.shut.update(way for way in ways if way != step)
+            crossing.shut.update(way for _, _, way in node.outside)
 
     def _anew(self, edge: tuple[Any, int], grad: torch.Tensor | None) -> torch.Tensor | None:
         """A random derivative in the place of one that is 0 or missing."""
@@ -168,13 +221,26 @@ class Backward:
             crossing.spoils, self.found.first_spoilt = True, step
 
 
+def _remove(handles: Sequence[Any]) -> None:
+    for handle in handles:
+        handle.remove()
+
+
+def _before(node: Any) -> list[Any]:
+    return [following for following, _ in node.next_functions if following is not None]
+
+
+def _of_steps(nodes: Iterable[_Node]) -> list[_Node]:
+    return [node for node in nodes if isinstance(node.step, int)]
+
+
 def _ratio(grad: torch.Tensor, grad_outputs: Sequence[torch.Tensor | None]) -> float:
-    biggest = max((float(g.abs().max()) for g in grad_outputs if g is not None and g.numel()), default=0.0)
-    return float(grad.abs().max()) / biggest if biggest > 0 else 1.0
+    biggest = max((largest(g) for g in grad_outputs if g is not None), default=0.0)
+    return largest(grad) / biggest if biggest > 0 else 1.0
 
 
 def _is_finite(grads: Sequence[torch.Tensor | None]) -> bool:
-    return all(grad is None or bool(torch.isfinite(grad).all()) for grad in grads)
+    return all(grad is None or is_finite(grad) for grad in grads)
 
 
 def _form(node: Any, slot: int) -> torch.Tensor | None:
@@ -184,14 +250,3 @@ def _form(node: Any, slot: int) -> torch.Tensor | None:
         return torch.empty(form.shape, dtype=form.dtype, device=form.device)
     except (AttributeError, IndexError, TypeError, RuntimeError):  # PyTorch tells it from 2.5 on, of some nodes
         return None
-
-
-def _nodes(roots: Sequence[torch.Tensor]) -> list[Any]:
-    seen: dict[int, Any] = {}
-    front: list[Any] = [root.grad_fn for root in roots]
-    while front:
-        node = front.pop()
-        if node is not None and id(node) not in seen:
-            seen[id(node)] = node
-            front += [following for following, _ in node.next_functions]
-    return list(seen.values())

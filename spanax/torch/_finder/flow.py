@@ -13,7 +13,8 @@ from .backward import LEAF, Crossings
 from .record import Record, Step, Use
 from .words import TESTS, selects
 
-EXPLICIT = frozenset("detach detach_ data.get requires_grad_ requires_grad.set".split())
+# `torch.autograd.grad` is among them: whoever wants to differentiate its result says `create_graph=True`.
+EXPLICIT = frozenset("detach detach_ data.get requires_grad_ requires_grad.set grad".split())
 
 
 @dataclass
@@ -31,9 +32,11 @@ class Cut:
 
 
 class Flow:
-    """`loss`: the number of its value. `alive`: the sources with a derivative that is not 0. `returning`: exits whose value comes
-    back and changes the loss, though no tensor carries it. `faint`: steps whose derivative here is as good as 0. `targets`: the
-    parameters of target networks."""
+    """`loss`: the number of its value. `alive`: the sources with a derivative that is not 0; `zero`: with one that is.
+
+    `faint`: steps whose derivative here is as good as 0. `targets`: the parameters of target networks. `returning`: exits whose
+    value comes back and changes the loss, though no tensor carries it.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Flow:
         live: bool,
         crossings: Crossings,
         alive: set[int],
+        zero: Iterable[int],
         trainable: set[int],
         faint: Iterable[int] = (),
         targets: Iterable[int] = (),
@@ -49,11 +53,16 @@ class Flow:
         self.record, self.crossings = record, crossings
         self.trainable, self.faint, self.targets = trainable, set(faint), set(targets)
         self.returning: set[int] = set()
+        self.zero = set(zero)
+        self.always: set[int] = set()  # the steps whose derivative is 0 whatever goes in
         self._loss, self._is_live = loss, live
         self.come_back(())
         self.flowing = self._flowing()
         # A derivative that is as good as 0 somewhere on all its ways is not one, though its last digits arrive.
-        self.alive = alive & {record.values[n].source for n in self.flowing} if self.faint else alive
+        reached = {record.values[n].source for n in self.flowing}
+        self.alive = alive & reached if self.faint else alive
+        # One whose gradient is 0 though no operation stops it, as where two terms cancel, is starved by no cut.
+        self.fed = self.alive | (reached & self.zero)
 
     def come_back(self, exits: Iterable[int]) -> None:
         """These exits give values to the host by which the loss changes."""
@@ -107,8 +116,9 @@ class Flow:
             return True
         value = self.record.values[use.value]
         way = value.step if value.step >= 0 else (LEAF, value.source)
-        if way in crossing.open:
-            return True
+        # A custom function's derivative goes to its arguments, and not to what its forward got hold of by itself.
+        if way in crossing.open or step.custom:
+            return way in crossing.open
         # A view that was made anew has another node than the one that was recorded: then the step as a whole decides.
         return bool(crossing.open) and way not in crossing.shut
 
@@ -131,6 +141,7 @@ class Flow:
 
     def cuts(self) -> list[Cut]:
         found = [cut for step in self.record.steps if (cut := self._cut(step)) is not None]
+        self._excuse(found)
         explicit = [cut for cut in found if is_explicit(cut.step)]
         for cut in explicit:
             cut.verdict = self._judge(cut, is_meant=True)
@@ -145,11 +156,22 @@ class Flow:
     def _is_shadowed(self, step: Step, beside: set[int]) -> bool:
         return step.number not in self.returning and beside.isdisjoint(step.made)
 
+    def _excuse(self, found: list[Cut]) -> None:
+        """A cut does not starve sources whose derivative goes around it, and is 0 there for what went into other operations.
+
+        So with what a computed index or mask might have selected, and has not this time.
+        """
+        here = [cut.starved for cut in found if cut.killed and cut.step.number not in self.always]
+        flat = self.zero & set().union(*here)
+        for cut in found:
+            if not cut.killed:
+                cut.starved -= flat if cut.route == "value" else self.zero
+
     def _cut(self, step: Step) -> Cut | None:
         entering = step.enters if step.cut else self._killed(step)
         route = self._route(step) if entering else ""
         leaves = self._sources(entering) if route else set()
-        return Cut(step, entering, leaves, leaves - self.alive, route, killed=not step.cut) if leaves else None
+        return Cut(step, entering, leaves, leaves - self.fed, route, killed=not step.cut) if leaves else None
 
     def _killed(self, step: Step) -> list[int]:
         """The values whose derivative enters a step that autograd goes through, and is 0 there."""
@@ -161,10 +183,16 @@ class Flow:
     def _route(self, step: Step) -> str:
         """How the results reach the loss; "" where they do not."""
         if step.number in self.returning:
-            return "branch" if step.name in TESTS else "value"
+            return self._route_of_exit(step)
         results = set(step.lost or step.made)
         reached = (("value", self.values), ("index", self.indices), ("branch", self.any))
         return next((route for route, numbers in reached if results & numbers), "")
+
+    def _route_of_exit(self, step: Step) -> str:
+        if step.name in TESTS:
+            return "branch"
+        # A whole number that comes back chooses, if a derivative is whole without it: what it starves is an alarm all the same.
+        return "value" if any(self.record.values[use.value].floating for use in step.uses) else "index"
 
     def _sources(self, entering: Iterable[int]) -> set[int]:
         """The trainable sources that a derivative comes from, up to where it is cut already."""

@@ -7,7 +7,7 @@ import functools
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -84,6 +84,20 @@ class Recorder(TorchFunctionMode):
         if step >= 0 and _is_custom(node):
             self.record.owns(node._sequence_nr(), step)
             self.record.steps[step].custom = node._forward_cls.__name__
+            self._add_untouched(node, self.record.steps[step])
+
+    def _add_untouched(self, node: Any, step: Step) -> None:
+        """The arguments of a custom function that its forward does nothing with: its derivative may go to them all the same."""
+        makers = {self._maker(use.value) for use in step.uses}
+        for following, _ in node.next_functions:
+            number = -1 if following is None else self._of_node(following, step)
+            if number is not None and number >= 0 and self._maker(number) not in makers | {(step.number, -1)}:
+                step.uses.append(Use(number, True, "value"))
+                makers.add(self._maker(number))
+
+    def _maker(self, number: int) -> tuple[int, int]:
+        value = self.record.values[number]
+        return value.step, value.source
 
     def _heard_nothing(self, tensor: torch.Tensor) -> int:
         """A tensor that came of no operation heard, as of compiled code: what autograd knows of it."""
@@ -131,7 +145,7 @@ class Recorder(TorchFunctionMode):
         kwargs = words.kept_graph(name, args, kwargs)  # the finder goes back through it as well
         if words.gives_no_values(name):
             return func(*args, **kwargs)
-        inputs = list(tensors_in(words.with_values(name, args, kwargs)))
+        inputs = tensors_in(words.with_values(name, args, kwargs))
         if words.is_write(name, kwargs):
             self.guard.before_write(inputs)
         uses = self._uses(inputs, name)
@@ -164,9 +178,8 @@ class Recorder(TorchFunctionMode):
             self.record.blocks.append(_switching(self.outermost))
         return func(*args)
 
-    def _uses(self, inputs: Iterable[torch.Tensor], name: str) -> list[Use]:
+    def _uses(self, inputs: list[torch.Tensor], name: str) -> list[Use]:
         """The inputs that depend on a source, each once, with what was written into their memory since."""
-        inputs = list(inputs)
         uses: dict[tuple[int, bool], Use] = {}
         for tensor in inputs:
             number = self.value_of(tensor)
@@ -202,8 +215,11 @@ class Recorder(TorchFunctionMode):
         result = self.intervene(step, func, args, kwargs) if self.intervene else func(*args, **kwargs)
         result = _without_rule(step, result)
         written = [tensor for tensor, was in zip(inputs, before, strict=True) if _is_another(was, _state(tensor))]
+        if name == "data.set":  # which leaves no trace in the tensor
+            written = inputs[:1]
         self._note_writes(written)
-        made = [t for t in tensors_in(result) if all(t is not old for old in inputs)]
+        old = set(map(id, inputs))
+        made = [tensor for tensor in tensors_in(result) if id(tensor) not in old]
         self._note_results(step, made + written, inputs)
         return result
 
@@ -299,7 +315,9 @@ def _sequence(tensor: torch.Tensor) -> int:
 
 
 def _is_unary(inputs: list[torch.Tensor], outputs: list[torch.Tensor]) -> bool:
-    return len(inputs) == 1 and len(outputs) == 1 and len(floats(inputs)) == 1 and inputs[0].shape == outputs[0].shape
+    if len(inputs) != 1 or len(outputs) != 1 or not floats(inputs) or inputs[0].is_nested or outputs[0].is_nested:
+        return False
+    return inputs[0].shape == outputs[0].shape
 
 
 # Between a `with`, or the call of a decorated method, and the switch. What else of PyTorch's switches does so for itself.
