@@ -49,8 +49,10 @@ class Decays:
     def _recurrence(self, u: Tensor, w: Tensor) -> Tensor:
         """For any u: y_i = decay_i (y_(i-1) + w_(i-1)), and y_0 = 0."""
         nothing = torch.zeros_like(u[..., :1])
-        # 0 in place of NaN, whose rows are marked elsewhere.
-        decay = torch.cat([nothing, torch.exp(u[..., :-1] - u[..., 1:]).nan_to_num(0.0)], -1)
+        # 0 in place of what is too small to count, since the processor is slow with denormal numbers, and in place of NaN, whose
+        # rows are marked elsewhere.
+        decay = torch.exp(u[..., :-1] - u[..., 1:])
+        decay = torch.cat([nothing, torch.where(decay > 1e-30, decay, 0.0)], -1)
         terms = decay * torch.cat([torch.zeros_like(w[..., :1]), w[..., :-1]], -1)
         # LAPACK takes all rows as one: what is not finite in one would spread to the others.
         if self.on_host and terms.dtype == torch.float64 and terms.numel() > 2 and bool(torch.isfinite(terms).all()):
