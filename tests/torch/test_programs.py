@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from spanax.torch.find import find_gaps
-from tests.torch.programs import clean_losses, clean_models, decisions, values, wiring
+from tests.torch.programs import clean_losses, clean_models, combined, decisions, values, wiring
 
-GAPS = values.PROGRAMS + decisions.PROGRAMS + wiring.PROGRAMS
-CLEAN = clean_losses.PROGRAMS + clean_models.PROGRAMS
+GAPS = values.PROGRAMS + decisions.PROGRAMS + wiring.PROGRAMS + combined.GAPS
+CLEAN = clean_losses.PROGRAMS + clean_models.PROGRAMS + combined.CLEAN
 
 # What PyTorch has to say of these programs is what they are here for.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -68,6 +68,13 @@ def test_alarm_names_what_is_starved(program):
     if report.alarms and set(report.starved) & set(run.leaves()):
         named = {name for gap in report.alarms for name in gap.leaf}
         assert named & set(report.starved)
+
+
+def test_layer_of_the_same_form_is_no_target_network():
+    torch.manual_seed(0)
+    report = find_gaps(combined.two_gaps_of_layers_alike(), torch.randn(6, 4), loss=lambda out: (out**2).mean())
+    named = {name for gap in report.alarms for name in gap.leaf}
+    assert named == {f"{layer}.{what}" for layer in ("first", "second") for what in ("weight", "bias")}
 
 
 def test_programs_run_as_they_are():

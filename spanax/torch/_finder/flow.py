@@ -7,7 +7,8 @@ because of it, or where a part of the derivative is lost that no other way carri
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .backward import LEAF, Crossings
@@ -78,15 +79,36 @@ class Flow:
 
     def made_of(self, step: Step) -> set[int]:
         """The trainable sources that its values depend on, derivative or not."""
-        values = self.record.values
-        front, seen = [use.value for use in step.uses], set()
-        while front:
-            number = front.pop()
-            if number not in seen:
-                seen.add(number)
-                maker = values[number].step
-                front += [use.value for use in self.record.steps[maker].uses] if maker >= 0 else []
-        return {values[n].source for n in seen} & self.trainable
+        return self._named(self._dependences, [use.value for use in step.uses])
+
+    # The sources of all values are found in one pass, as the bits of a number: a loop has as many cuts as rounds.
+
+    @functools.cached_property
+    def _dependences(self) -> list[int]:
+        return self._sources_of_all(lambda step, use: True)
+
+    @functools.cached_property
+    def _derivatives(self) -> list[int]:
+        return self._sources_of_all(self.passes)
+
+    def _sources_of_all(self, takes: Callable[[Step, Use], bool]) -> list[int]:
+        found: list[int] = []
+        of_step: dict[int, int] = {}
+        for value in self.record.values:
+            bits = 1 << value.source if value.source in self.trainable else 0
+            if value.step >= 0:
+                step = self.record.steps[value.step]
+                # What a custom function makes goes into it again: of one that is made first, all uses are not known yet.
+                if value.step not in of_step or step.custom:
+                    ways = [found[use.value] for use in step.uses if use.value < value.number and takes(step, use)]
+                    of_step[value.step] = functools.reduce(operator.or_, ways, 0)
+                bits |= of_step[value.step]
+            found.append(bits)
+        return found
+
+    def _named(self, bits_of: list[int], numbers: Iterable[int]) -> set[int]:
+        bits = functools.reduce(operator.or_, (bits_of[number] for number in numbers), 0)
+        return {source for source in self.trainable if bits >> source & 1}
 
     # -- what reaches the loss
 
@@ -197,20 +219,7 @@ class Flow:
 
     def _sources(self, entering: Iterable[int]) -> set[int]:
         """The trainable sources that a derivative comes from, up to where it is cut already."""
-        found = 0
-        for number in entering:
-            found |= self._origins[number]
-        return {source for source in self.trainable if found >> source & 1}
-
-    @functools.cached_property
-    def _origins(self) -> list[int]:
-        """Of each value, its trainable sources, one bit each."""
-        # In order and once for all cuts: a loop may have thousands of them.
-        bits: list[int] = []
-        for value in self.record.values:
-            own = 1 << value.source if value.source in self.trainable else 0
-            bits.append(self._joined(value, bits, own))
-        return bits
+        return self._named(self._derivatives, entering)
 
     @functools.cached_property
     def _around(self) -> list[int]:
@@ -267,7 +276,9 @@ class Flow:
             if after.isdisjoint(use.value for use in later.uses) or self.any.isdisjoint(later.made):
                 continue
             after.update(later.made)
-            if any(values[use.value].source in self.trainable - self.targets for use in later.uses):
+            # A part of the target network itself is under the same cover; what is not learns, or should.
+            learning = self.trainable - self.targets if later.block >= 0 else self.trainable
+            if any(values[use.value].source in learning for use in later.uses):
                 return True
         return False
 
