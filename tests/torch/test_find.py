@@ -320,6 +320,28 @@ def test_the_first_operation_that_makes_nan():
 # -- for tests
 
 
+def test_behind_a_gate_that_begins_at_zero_nothing_is_wrong():
+    class Adapted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.base, self.down, self.up = nn.Linear(4, 4), nn.Linear(4, 2, bias=False), nn.Linear(2, 4, bias=False)
+            nn.init.zeros_(self.up.weight)
+
+        def forward(self, x):
+            return (self.base(x) + self.up(self.down(x))).square().mean()
+
+    report = st.find_gaps(Adapted(), X)
+    assert report.starved == report.asleep == ("down.weight",) and not report.alarms and not report.flat
+    assert "not after a step: down.weight" in str(report)
+    st.assert_alive(Adapted(), X)
+    # What is 0 nearby as well is behind no such gate.
+    dead = Net(lambda h: (h.register_hook(lambda slope: 0 * slope), h)[1])
+    report = st.find_gaps(dead, X, loss=cross_entropy)
+    assert report.starved == report.flat == ("first.weight", "first.bias") and report.asleep == ()
+    with pytest.raises(sx.SpanaxError, match=r"first\.weight, first\.bias"):
+        st.assert_alive(dead, X, loss=cross_entropy)
+
+
 def test_assert_alive():
     st.assert_alive(Net(), X, loss=cross_entropy)
     with pytest.raises(sx.SpanaxError, match=r"no whole gradient reaches first\.weight, first\.bias"):

@@ -20,7 +20,7 @@ from .modules import Still, still, targets
 from .program import Program, Run
 from .record import Step
 from .stopping import without_derivative
-from .tensors import is_finite, is_zero, numbers
+from .tensors import is_finite, is_zero, largest, numbers
 
 
 @dataclass
@@ -163,13 +163,19 @@ class _Passes:
             again, _ = gradients(self.program.run(self.guard), self.tensors)
         except Exception:  # other weights may take the program where it fails
             return set()
-        return {n for n in zero if _kind(again[n]) == "some"}
+        return zero & _above_rounding(again)
 
     def _not_finite_value(self, run: Run) -> tuple[Step | None, str, str] | None:
         if not _is_spoilt(run.loss):
             return None
         found = first_not_finite(self.program, self.guard)
         return (found[0], "value", found[1]) if found else (None, "value", "nan")
+
+
+def _above_rounding(grads: list[torch.Tensor | None]) -> set[int]:
+    """Which gradients are more than what is left of a sum that is 0 but for rounding."""
+    least = 10 * max((_noise(grad) for grad in grads if grad is not None), default=0.0)
+    return {n for n, grad in enumerate(grads) if grad is not None and largest(grad) > least}
 
 
 def _is_spoilt(tensor: torch.Tensor) -> bool:
@@ -181,6 +187,11 @@ def _kind(grad: torch.Tensor | None) -> str:
     if grad is None:
         return "none"
     return "zero" if not grad.is_meta and is_zero([grad]) else "some"
+
+
+def _noise(grad: torch.Tensor) -> float:
+    """How large a gradient may be by rounding alone, beside this one."""
+    return torch.finfo(grad.dtype).eps * largest(grad)
 
 
 def _nudge(tensor: torch.Tensor, seed: int) -> None:

@@ -13,7 +13,7 @@ from torch.autograd.graph import GradientEdge
 
 from .program import Run
 from .record import Record
-from .tensors import is_finite, is_zero, numbers
+from .tensors import is_finite, is_zero, largest
 
 LEAF = "leaf"
 _ROUNDS = 3  # a derivative that is missing behind another one that is missing, and so on
@@ -235,13 +235,8 @@ def _of_steps(nodes: Iterable[_Node]) -> list[_Node]:
 
 
 def _ratio(grad: torch.Tensor, grad_outputs: Sequence[torch.Tensor | None]) -> float:
-    biggest = max((_largest(g) for g in grad_outputs if g is not None), default=0.0)
-    return _largest(grad) / biggest if biggest > 0 else 1.0
-
-
-def _largest(grad: torch.Tensor) -> float:
-    stored = numbers(grad)
-    return float(stored.abs().max()) if stored.numel() else 0.0
+    biggest = max((largest(g) for g in grad_outputs if g is not None), default=0.0)
+    return largest(grad) / biggest if biggest > 0 else 1.0
 
 
 def _is_finite(grads: Sequence[torch.Tensor | None]) -> bool:

@@ -53,8 +53,8 @@ class Flow:
         self.record, self.crossings = record, crossings
         self.trainable, self.faint, self.targets = trainable, set(faint), set(targets)
         self.returning: set[int] = set()
-        self.always: set[int] = set()  # steps whose derivative is 0 whatever goes in
-        self._zero = set(zero)
+        self.zero = set(zero)
+        self.always: set[int] = set()  # the steps whose derivative is 0 whatever goes in
         self._loss, self._is_live = loss, live
         self.come_back(())
         self.flowing = self._flowing()
@@ -62,7 +62,7 @@ class Flow:
         reached = {record.values[n].source for n in self.flowing}
         self.alive = alive & reached if self.faint else alive
         # One whose gradient is 0 though no operation stops it, as where two terms cancel, is starved by no cut.
-        self.fed = self.alive | (reached & self._zero)
+        self.fed = self.alive | (reached & self.zero)
 
     def come_back(self, exits: Iterable[int]) -> None:
         """These exits give values to the host by which the loss changes."""
@@ -162,10 +162,10 @@ class Flow:
         So with what a computed index or mask might have selected, and has not this time.
         """
         here = [cut.starved for cut in found if cut.killed and cut.step.number not in self.always]
-        flat = self._zero & set().union(*here)
+        flat = self.zero & set().union(*here)
         for cut in found:
             if not cut.killed:
-                cut.starved -= flat if cut.route == "value" else self._zero
+                cut.starved -= flat if cut.route == "value" else self.zero
 
     def _cut(self, step: Step) -> Cut | None:
         entering = step.enters if step.cut else self._killed(step)

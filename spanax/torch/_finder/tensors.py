@@ -89,6 +89,11 @@ def is_finite(tensor: torch.Tensor) -> bool:
     return bool(torch.isfinite(numbers(tensor)).all())
 
 
+def largest(tensor: torch.Tensor) -> float:
+    stored = numbers(tensor)
+    return float(stored.abs().max()) if stored.numel() else 0.0
+
+
 def is_zero(tensors: Iterable[torch.Tensor | None]) -> bool:
     """Are all of them missing or 0? NaN is not 0."""
     return not any(tensor is not None and tensor.numel() and _has_some(numbers(tensor)) for tensor in tensors)
