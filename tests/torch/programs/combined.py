@@ -100,6 +100,35 @@ def rounds_with_a_gap_each():
     return Run(Net(), (rows(),), square)
 
 
+@gap
+def weights_set_by_another_network():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.maker, self.layer, self.last = nn.Linear(3, 8), nn.Linear(4, 2), nn.Linear(2, 1)
+
+        def forward(self, z, x):
+            self.layer.weight.data = self.maker(z).view(2, 4)  # GAP
+            return self.last(self.layer(x))
+
+    return Run(Net(), (torch.randn(3), rows()), square)
+
+
+@clean
+def moving_average_by_data():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.student, self.teacher = nn.Linear(4, 3), nn.Linear(4, 3).requires_grad_(False)
+
+        def forward(self, x):
+            for mine, its in zip(self.student.parameters(), self.teacher.parameters(), strict=True):
+                its.data = 0.9 * its.data + 0.1 * mine.data
+            return self.student(x) - self.teacher(x)
+
+    return Run(Net(), (rows(),), square)
+
+
 @clean
 def straight_through_of_ours():
     return between(lambda h: straight_through(h.round(), h))
