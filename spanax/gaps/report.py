@@ -26,6 +26,7 @@ MEANING = {
 ALARMING = frozenset(("zero", "no-rule", "forward-only", "saturated"))
 
 FLAT = "0 at and around these arguments"
+ASLEEP = "0 at these weights, and not after a step"
 NOT_COMPUTED = "the program is long or large, or it holds a while loop, a callback or another effect"
 
 
@@ -129,6 +130,12 @@ class GapReport:
         """The gaps by which a leaf gets no gradient, or not the whole: not those that are intended, piecewise or unused."""
         return tuple(gap for gap in self.gaps if gap.kind in ALARMING and self._is_cut(gap))
 
+    @property
+    def asleep(self) -> tuple[str, ...]:
+        """Those of the starved parameters that get a gradient as soon as others have moved: behind a gate that begins at 0."""
+        awake = ("alive", "piecewise")
+        return tuple(n for n in self.starved if n not in self.flat and self.per_leaf.get(n) in awake)
+
     def _is_cut(self, gap: Gap) -> bool:
         # A comparison in a JAX program has the kind "zero" where it only steers: its leaves are then piecewise.
         return not gap.leaf or any(self.per_leaf.get(leaf) in ("dead", "partial") for leaf in gap.leaf)
@@ -161,6 +168,8 @@ class GapReport:
         # In the order of MEANING: from alive to independent.
         by_verdict = ((v, [leaf for leaf, verdict in self.per_leaf.items() if verdict == v]) for v in verdicts)
         texts = [f"{verdict}: {', '.join(leaves)}" for verdict, leaves in by_verdict if leaves]
+        if self.asleep:
+            texts.append(f"{ASLEEP}: {', '.join(self.asleep)}")
         return [*texts, f"{FLAT}: {', '.join(self.flat)}"] if self.flat and len(self.per_leaf) > 1 else texts
 
     def _doubts_in_words(self) -> list[str]:

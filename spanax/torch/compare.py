@@ -78,8 +78,10 @@ def compare(
     ...     z, log_prob = sample(torch.distributions.Bernoulli(logits=logit), via=via, samples=4)
     ...     return surrogate_loss((z - 0.25) ** 3, log_prob)
     >>> found = compare(loss, [LeaveOneOut(4), StraightThrough()], parameters=[logit], draws=200)
-    >>> [(row.label, row.verdict) for row in found.rows]
-    [('LeaveOneOut(samples=4)', 'no bias found'), ('StraightThrough()', 'biased')]
+    >>> for row in found.rows:
+    ...     print(f"{row.label}: {row.verdict}")
+    LeaveOneOut(samples=4): no bias found
+    StraightThrough(): biased
     """
     check_whole("compare(draws", draws, LEAST)
     check_positive("compare(accuracy", accuracy)

@@ -97,7 +97,8 @@ def assert_alive(
 
     **Raises:**
 
-    - `SpanaxError`: an alarm, a starved parameter, NaN; the message holds the report.
+    - `SpanaxError`: an alarm, a starved parameter (but not one that is `asleep`, behind a gate that begins at 0), NaN; the
+      message holds the report.
 
     >>> import torch, spanax.torch as st
     >>> st.assert_alive(torch.nn.Linear(3, 2), torch.ones(5, 3))
@@ -110,7 +111,8 @@ def assert_alive(
     def is_allowed(name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in patterns)
 
-    cut = [name for gap in report.alarms for name in gap.leaf] + list(report.starved)
+    cut = [name for gap in report.alarms for name in gap.leaf]
+    cut += [name for name in report.starved if name not in report.asleep]
     if bad := [name for name in dict.fromkeys(cut) if not is_allowed(name)]:
         raise SpanaxError(f"no whole gradient reaches {', '.join(bad)}\n{report}", where="")
     if report.not_finite is not None:

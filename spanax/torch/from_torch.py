@@ -56,8 +56,8 @@ def from_torch(module: torch.nn.Module) -> tuple[Callable[..., Any], dict[str, A
     >>> from spanax.torch import from_torch
     >>> f, params = from_torch(torch.nn.Linear(2, 1))
     >>> slope = jax.jit(jax.grad(lambda params, x: f(params, x).sum()))(params, jnp.array([1.0, 2.0]))
-    >>> print(slope["weight"], slope["bias"])
-    [[1. 2.]] [1.]
+    >>> print(slope["weight"], slope["bias"].item())
+    [[1. 2.]] 1.0
     """
     if not isinstance(module, torch.nn.Module):
         raise SpanaxError(f"from_torch({type(module).__name__}), which is not a torch.nn.Module", "a torch.nn.Module")

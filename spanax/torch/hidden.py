@@ -30,7 +30,7 @@ class HiddenGap:
 
     >>> import torch, spanax.torch as st
     >>> layer = torch.nn.Linear(3, 1)
-    >>> (hidden,) = st.hidden_gradient(lambda x: layer(x).round().sum(), torch.randn(50, 3))
+    >>> (hidden,) = st.hidden_gradient(lambda x: layer(x).round().sum(), 3 * torch.randn(8, 3), sigma=1.0)
     >>> hidden.gap.operation, hidden.share, hidden.seen
     ('round', 1.0, 0.0)
     """
@@ -90,8 +90,8 @@ def hidden_gradient(
     - `SpanaxError`: as `find_gaps`; sigma is not positive, pairs is below 4.
 
     >>> import torch, spanax.torch as st
-    >>> layer = torch.nn.Linear(3, 8)
-    >>> hidden = st.hidden_gradient(lambda x: (layer(x) > 0).float().mean(), torch.randn(50, 3))
+    >>> layer = torch.nn.Linear(3, 1)
+    >>> hidden = st.hidden_gradient(lambda x: (layer(x) > 0).float().mean(), torch.randn(8, 3))
     >>> hidden[0].gap.operation, hidden[0].share
     ('comparison', 1.0)
     """

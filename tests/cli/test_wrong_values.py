@@ -68,6 +68,7 @@ TEXTS = {
     "vias": NAMES[1:] + OF_VALUES,
     "via": BRIDGES,
     "argnums": POSITIONS,
+    "torch": NAMES + OF_FUNCTIONS,
 }
 # What each command is given besides: right values, so that one is wrong only.
 BESIDES = {
@@ -123,8 +124,9 @@ def wrong(option):
 
 def cases():
     for path, known in commands():
-        besides = BESIDES.get(path[0], {})
         for option in known:
+            # It takes the place of the function and its arguments.
+            besides = {} if option.name == "torch" else BESIDES.get(path[0], {})
             for value in wrong(option):
                 given = {**{f"--{name}": text for name, text in besides.items()}, option.words: value}
                 first = [text for name, text in given.items() if name == "--function"]

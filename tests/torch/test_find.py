@@ -4,6 +4,7 @@ import copy
 import json
 import random
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -319,6 +320,28 @@ def test_the_first_operation_that_makes_nan():
 # -- for tests
 
 
+def test_behind_a_gate_that_begins_at_zero_nothing_is_wrong():
+    class Adapted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.base, self.down, self.up = nn.Linear(4, 4), nn.Linear(4, 2, bias=False), nn.Linear(2, 4, bias=False)
+            nn.init.zeros_(self.up.weight)
+
+        def forward(self, x):
+            return (self.base(x) + self.up(self.down(x))).square().mean()
+
+    report = st.find_gaps(Adapted(), X)
+    assert report.starved == report.asleep == ("down.weight",) and not report.alarms and not report.flat
+    assert "not after a step: down.weight" in str(report)
+    st.assert_alive(Adapted(), X)
+    # What is 0 nearby as well is behind no such gate.
+    dead = Net(lambda h: (h.register_hook(lambda slope: 0 * slope), h)[1])
+    report = st.find_gaps(dead, X, loss=cross_entropy)
+    assert report.starved == report.flat == ("first.weight", "first.bias") and report.asleep == ()
+    with pytest.raises(sx.SpanaxError, match=r"first\.weight, first\.bias"):
+        st.assert_alive(dead, X, loss=cross_entropy)
+
+
 def test_assert_alive():
     st.assert_alive(Net(), X, loss=cross_entropy)
     with pytest.raises(sx.SpanaxError, match=r"no whole gradient reaches first\.weight, first\.bias"):
@@ -351,6 +374,52 @@ def test_what_a_remedy_names_is_there():
                     for name in re.findall(r"spanax\.([A-Z]\w+)", text):
                         assert hasattr(sx, name), text
     assert words.operation("__setitem__", "", None) == "assignment to elements"
+
+
+@pytest.mark.parametrize("name", ["floor", "ceil", "trunc", "hardshrink"])
+def test_what_is_pasted_for_a_step_keeps_its_value(name):
+    """Rounding in the place of a floor would be another program."""
+    (first, *_) = remedies.remedies(name, "zero", "value")
+    x = torch.tensor([-1.7, -0.4, 0.6, 2.5], requires_grad=True)
+    hard = getattr(torch, name, None) or getattr(F, name)
+    scope = {"torch": torch, "spanax": sx, "x": x}
+    exec(first, scope)
+    assert torch.equal(scope["y"], hard(x)) and scope["y"].requires_grad
+
+
+def test_a_remedy_for_a_draw_is_one_that_its_distribution_has():
+    for family, first in (
+        ("Normal", "rsample"),
+        ("Gamma", "rsample"),
+        ("Poisson", "surrogate_loss"),
+        ("Bernoulli", "surrogate"),
+    ):
+        texts = remedies.remedies(f"{family} draw", "zero", "value")
+        assert first in texts[0] and "gumbel" not in str(texts)
+    assert "gumbel" in str(remedies.remedies("Categorical draw", "zero", "value"))
+
+
+def test_threads_and_programs_that_ask_themselves_do_not_disturb_each_other():
+    layer, wrong = nn.Linear(4, 2), []
+
+    def ask(round_it):
+        for _ in range(4):
+            found = st.find_gaps(lambda x: (layer(x).round() if round_it else layer(x).sin()).sum(), X)
+            if (found.verdict == "dead") != round_it:
+                wrong.append(found)
+
+    threads = [threading.Thread(target=ask, args=(bool(number % 2),)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    def itself(x):
+        st.find_gaps(layer, x)
+        return layer(x).round().sum()
+
+    assert not wrong and st.find_gaps(itself, X).verdict == "dead"
+    assert "apply" not in vars(torch.utils.checkpoint.CheckpointFunction)
 
 
 # -- what a gap hides

@@ -67,12 +67,20 @@ def compare_gradients(losses: Mapping[str, Loss], exact: Loss, seed: int, k: int
                 _descend(mixture, exact, digits, k, steps, balance)
             right = _gradient(mixture, exact, batch, k)
             for name, loss in losses.items():
-                every = torch.stack([_gradient(mixture, loss, batch, k) for _ in range(REPEATS)])
+                every = _repeated(mixture, loss, batch, k)
                 single = float(cosine_similarity(every, right[None]).mean())
                 found.append(
                     Cosine(name, k, seed, steps, single, float(cosine_similarity(every.mean(0), right, dim=0)))
                 )
         return found
+
+
+def _repeated(mixture: Mixture, loss: Loss, batch: Labelled, k: int) -> Tensor:
+    """Gradients of one batch, (repeats, parameters): one of them where nothing is drawn."""
+    first, *others = (_gradient(mixture, loss, batch, k) for _ in range(2))
+    if not torch.equal(first, others[0]):
+        others += [_gradient(mixture, loss, batch, k) for _ in range(REPEATS - 2)]
+    return torch.stack([first, *others])
 
 
 def _gradient(mixture: Mixture, loss: Loss, batch: Labelled, k: int) -> Tensor:

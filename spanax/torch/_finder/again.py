@@ -13,8 +13,9 @@ from . import words
 from .guard import Guard
 from .program import Program, Run
 from .record import Step
-from .tensors import floats, is_float, is_live, tensors_in
+from .tensors import floats, is_float, is_live, numbers, tensors_in
 
+_SCALES = (0.1, 3.0)  # by which values that leave to the host are moved
 _GROUPS = 12  # lines whose values are moved one by one; of more, all are taken to matter
 _SMALL = 4  # elements along an axis of what stands for a tensor without numbers
 _SEEDS, _SPREAD = (0, 1), 2.0  # random values among which rounding, clipping and relus have all their pieces
@@ -26,25 +27,37 @@ _SEEDS, _SPREAD = (0, 1), 2.0  # random values among which rounding, clipping an
 def returning(program: Program, guard: Guard, run: Run, exits: Iterable[Step]) -> set[int]:
     """Which of the exits give a value that comes back: the loss changes where it is moved. What does not come back is a log."""
     steps = list(exits)
-    # The second question: a loss that is another one in every run says nothing.
-    if not steps or not _changes(program, guard, run, steps) or _changes(program, guard, run, []):
+    # A little, and if nothing comes of it by far: what comes next may round it. A loss that is another one in every run says
+    # nothing.
+    scale = next((scale for scale in _SCALES if steps and _changes(program, guard, run, steps, scale)), None)
+    if scale is None or not _repeats(program, guard, run):
         return set()
+    groups = _by_line(steps)
+    if 1 < len(groups) <= _GROUPS:
+        groups = [group for group in groups if _changes(program, guard, run, group, scale)]
+    return {step.number for group in groups for step in group}
+
+
+def _by_line(steps: Iterable[Step]) -> list[list[Step]]:
     groups: dict[tuple[str, int], list[Step]] = {}
     for step in steps:
         groups.setdefault((step.place.file, step.place.line), []).append(step)
-    mattering = list(groups.values())
-    if 1 < len(groups) <= _GROUPS:
-        mattering = [group for group in mattering if _changes(program, guard, run, group)]
-    return {step.number for group in mattering for step in group}
+    return list(groups.values())
 
 
-def _changes(program: Program, guard: Guard, run: Run, steps: list[Step]) -> bool:
+def _repeats(program: Program, guard: Guard, run: Run) -> bool:
+    if run.repeats is None:
+        run.repeats = not _changes(program, guard, run, [], 0.0)
+    return run.repeats
+
+
+def _changes(program: Program, guard: Guard, run: Run, steps: list[Step], scale: float) -> bool:
     """Is the loss another one with the values of these exits moved? With none moved: is it another one in every run?"""
     numbers = {step.number for step in steps}
 
     def move(step: Step, func: Callable, args: tuple, kwargs: dict) -> Any:
         value = func(*args, **kwargs)
-        return moved(value) if step.number in numbers and step.exits else value
+        return moved(value, scale) if step.number in numbers and step.exits else value
 
     guard.rewind()
     try:
@@ -52,29 +65,32 @@ def _changes(program: Program, guard: Guard, run: Run, steps: list[Step]) -> boo
     except Exception:
         # It is used, though not for a number: an index that there is none for. A test that raises is a check of arguments.
         return any(step.name not in words.TESTS for step in steps)
-    same = torch.equal(loss.detach(), run.loss.detach()) or bool(loss.isnan() & run.loss.isnan())
-    return not same
+    return not _is_same(loss, run.loss)
 
 
-def moved(value: Any, at: int = 0) -> Any:
+def _is_same(loss: torch.Tensor, other: torch.Tensor) -> bool:
+    return torch.equal(loss.detach(), other.detach()) or bool(loss.isnan() & other.isnan())
+
+
+def moved(value: Any, scale: float, at: int = 0) -> Any:
     """Another value of the same kind. `at`: its place in a list, so that no two elements are moved alike."""
     if isinstance(value, list):
-        return [moved(element, number) for number, element in enumerate(value)]
+        return [moved(element, scale, number) for number, element in enumerate(value)]
     if isinstance(value, np.ndarray):
-        return _moved_array(value)
-    return moved_number(value, at)
+        return _moved_array(value, scale)
+    return moved_number(value, scale, at)
 
 
-def moved_number(value: Any, at: int) -> Any:
+def moved_number(value: Any, scale: float, at: int) -> Any:
     if isinstance(value, bool | np.bool_):
         return not value
     if isinstance(value, int):
         return value + 1
     # Not the same for all elements: what comes next may subtract their mean and divide by their spread.
-    return value * 1.1 + 0.1 * math.cos(1.7 * at) if isinstance(value, float | complex) else value
+    return value * (1 + scale) + scale * math.cos(1.7 * at) if isinstance(value, float | complex) else value
 
 
-def _moved_array(array: np.ndarray) -> np.ndarray:
+def _moved_array(array: np.ndarray, scale: float) -> np.ndarray:
     if array.dtype == bool:
         return ~array
     if np.issubdtype(array.dtype, np.integer):
@@ -82,13 +98,15 @@ def _moved_array(array: np.ndarray) -> np.ndarray:
     if not np.issubdtype(array.dtype, np.inexact):
         return array
     noise = np.cos(1.7 * np.arange(array.size)).reshape(array.shape)
-    return (array * 1.1 + 0.1 * noise * (1 + np.abs(array).mean())).astype(array.dtype)
+    return (array * (1 + scale) + scale * noise * (1 + np.abs(array).mean())).astype(array.dtype)
 
 
 # -- operations whose derivative is 0
 
 
-def derivative_elsewhere(program: Program, guard: Guard, steps: Iterable[int]) -> dict[int, float]:
+def derivative_elsewhere(
+    program: Program, guard: Guard, steps: Iterable[int], run: Run | None = None
+) -> dict[int, float]:
     """Of operations: the largest derivative at random values, by the largest that came in. 0: its rule is zero.
 
     Of an operation of several tensors, that by the one with the smallest.
@@ -103,7 +121,9 @@ def derivative_elsewhere(program: Program, guard: Guard, steps: Iterable[int]) -
 
     if wanted:
         guard.rewind()
-        program.run(guard, look)
+        loss = program.run(guard, look).loss
+        if run is not None and not loss.is_meta:
+            run.repeats = _is_same(loss, run.loss)
     return found
 
 
@@ -196,4 +216,4 @@ def _not_finite(tree: Any) -> set[str]:
     """Which of "nan" and "inf" there are among the numbers."""
     tensors = floats(tree)
     tests = {"nan": torch.isnan, "inf": torch.isinf}
-    return {kind for kind, test in tests.items() if any(bool(test(t).any()) for t in tensors)}
+    return {kind for kind, test in tests.items() if any(bool(test(numbers(t)).any()) for t in tensors)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ from .modules import Still, still, targets
 from .program import Program, Run
 from .record import Step
 from .stopping import without_derivative
-from .tensors import dense, is_zero
+from .tensors import is_finite, is_zero, largest, numbers
 
 
 @dataclass
@@ -37,9 +38,13 @@ class Analysis:
     still: list[Still] = field(default_factory=list)
 
 
+# What a run changes and puts back, generators of random numbers and what is patched in PyTorch, is all threads' own.
+_ALONE = threading.RLock()
+
+
 def analyse(program: Program) -> Analysis:
     # Whatever the caller has switched off: a program is looked at as it is trained.
-    with torch.inference_mode(False), torch.enable_grad(), _without_collections():
+    with _ALONE, torch.inference_mode(False), torch.enable_grad(), _without_collections():
         guard = program.guard()
         try:
             return _Passes(program, guard).analysis()
@@ -86,10 +91,10 @@ class _Passes:
         """Which kind of gradient each source gets; the operation whose derivative is not finite, if one is; what was raised."""
         grads, error = gradients(run, self.tensors)
         kinds = [_kind(grad) for grad in grads]
-        bad = [grad for grad in grads if grad is not None and not _is_finite(grad)]
-        if not bad or not bool(torch.isfinite(run.loss)):
+        bad = [grad for grad in grads if grad is not None and _is_spoilt(grad)]
+        if not bad or _is_spoilt(run.loss):
             return kinds, None, error
-        makes = "nan" if any(bool(dense(grad).isnan().any()) for grad in bad) else "inf"
+        makes = "nan" if any(bool(numbers(grad).isnan().any()) for grad in bad) else "inf"
         # Without random derivatives: an infinity may come of the one that there is, and of no other.
         spoilt = self._back(run, renew=False).first_spoilt
         return kinds, (run.record.steps[spoilt] if spoilt >= 0 else None, "derivative", makes), error
@@ -120,10 +125,11 @@ class _Passes:
 
     def _flow(self, run: Run, kinds: list[str], crossings: Crossings) -> tuple[Flow, set[int]]:
         always, faint = without_derivative(self.program, self.guard, run, crossings)
-        alive = {n for n, kind in enumerate(kinds) if kind == "some"}
+        alive, zero = ({n for n, kind in enumerate(kinds) if kind == wanted} for wanted in ("some", "zero"))
         names = [source.name for source in self.program.sources]
         twins = targets(names, [tuple(t.shape) for t in self.tensors], self.trainable - alive)
-        flow = Flow(run.record, run.value, run.is_live, crossings, alive, self.trainable, faint, twins)
+        flow = Flow(run.record, run.value, run.is_live, crossings, alive, zero, self.trainable, faint, twins)
+        flow.always = always
         flow.come_back(returning(self.program, self.guard, run, self._exits(run, tests=False)))
         # Whether a test matters takes runs, and is asked where a starved parameter decides it.
         tests = [step for step in self._exits(run, tests=True) if flow.made_of(step) - flow.alive]
@@ -157,23 +163,35 @@ class _Passes:
             again, _ = gradients(self.program.run(self.guard), self.tensors)
         except Exception:  # other weights may take the program where it fails
             return set()
-        return {n for n in zero if _kind(again[n]) == "some"}
+        return zero & _above_rounding(again)
 
     def _not_finite_value(self, run: Run) -> tuple[Step | None, str, str] | None:
-        if run.loss.is_meta or bool(torch.isfinite(run.loss)):
+        if not _is_spoilt(run.loss):
             return None
         found = first_not_finite(self.program, self.guard)
         return (found[0], "value", found[1]) if found else (None, "value", "nan")
 
 
-def _is_finite(grad: torch.Tensor) -> bool:
-    return grad.is_meta or bool(torch.isfinite(dense(grad)).all())
+def _above_rounding(grads: list[torch.Tensor | None]) -> set[int]:
+    """Which gradients are more than what is left of a sum that is 0 but for rounding."""
+    least = 10 * max((_noise(grad) for grad in grads if grad is not None), default=0.0)
+    return {n for n, grad in enumerate(grads) if grad is not None and largest(grad) > least}
+
+
+def _is_spoilt(tensor: torch.Tensor) -> bool:
+    """Does it hold NaN or an infinity?"""
+    return not tensor.is_meta and not is_finite(tensor)
 
 
 def _kind(grad: torch.Tensor | None) -> str:
     if grad is None:
         return "none"
     return "zero" if not grad.is_meta and is_zero([grad]) else "some"
+
+
+def _noise(grad: torch.Tensor) -> float:
+    """How large a gradient may be by rounding alone, beside this one."""
+    return torch.finfo(grad.dtype).eps * largest(grad)
 
 
 def _nudge(tensor: torch.Tensor, seed: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.autograd.graph import GradientEdge
 
 from .program import Run
 from .record import Record
-from .tensors import dense, is_zero
+from .tensors import is_finite, is_zero, largest
 
 LEAF = "leaf"
 _ROUNDS = 3  # a derivative that is missing behind another one that is missing, and so on
@@ -60,12 +60,16 @@ _End = tuple[int, tuple[Any, int], Any]  # which of a node's edges, the edge, an
 
 @dataclass(slots=True)
 class _Node:
-    """A node of autograd's graph, the step that it belongs to, and its edges to other steps. `listens`: does it need a hook?"""
+    """A node of autograd's graph, the step that it belongs to, and its edges to other steps. `is_entry`: does one lead to it?"""
 
     node: Any
     step: Any
     outside: list[_End]
-    listens: bool = False
+    is_entry: bool = False
+
+    @property
+    def listens(self) -> bool:
+        return bool(self.outside) or self.is_entry
 
 
 class Backward:
@@ -91,37 +95,38 @@ class Backward:
         if not roots or not wanted:
             return self.found
         self._nodes = self._graph(roots)
-        handles = [
-            n.node.register_hook(functools.partial(self._after, n)) for n in self._nodes if n.listens or not renew
-        ]
-        cotangents = [self._random(root) if renew else torch.ones_like(root) for root in roots]
+        handles = self._listen(renew)
         try:
-            self._pull(roots, wanted, cotangents)
+            self._pull(roots, wanted, list(map(self._random if renew else torch.ones_like, roots)))
             self._go_on(wanted)
         finally:
-            for handle in handles:
-                handle.remove()
+            _remove(handles)
         return self.found
 
+    def _listen(self, renew: bool) -> list[Any]:
+        listening = [node for node in self._nodes if node.listens or not renew]
+        return [node.node.register_hook(functools.partial(self._after, node)) for node in listening]
+
     def _graph(self, roots: Sequence[torch.Tensor]) -> list[_Node]:
-        """The nodes of steps, each with its edges to other steps. Those with such an edge listen, and those at the end of one."""
-        found: dict[int, _Node] = {}
-        ends = {id(root.grad_fn) for root in roots}
+        """The nodes that belong to steps."""
         front: list[Any] = [root.grad_fn for root in roots]
+        ends = set(map(id, front))
+        found: dict[int, _Node] = {}
         while front:
             node = front.pop()
-            if id(node) in found:
-                continue
-            step, edges = self._step_of(node), node.next_functions
-            ways = [(edge, self._step_of(edge[0])) for edge in edges]
-            outside = [(k, edge, way) for k, (edge, way) in enumerate(ways) if edge[0] is not None and way != step]
-            ends.update(id(edge[0]) for _, edge, _ in outside)
-            found[id(node)] = _Node(node, step, outside)
-            front += [following for following, _ in edges if following is not None]
-        nodes = [node for node in found.values() if isinstance(node.step, int)]
-        for node in nodes:
-            node.listens = bool(node.outside) or id(node.node) in ends
-        return nodes
+            if id(node) not in found:
+                found[id(node)] = self._node(node)
+                front += _before(node)
+        for node in found.values():
+            ends.update(id(edge[0]) for _, edge, _ in node.outside)
+        for key in ends:
+            found[key].is_entry = True
+        return _of_steps(found.values())
+
+    def _node(self, node: Any) -> _Node:
+        step = self._step_of(node)
+        ways = [(k, edge, self._step_of(edge[0])) for k, edge in enumerate(node.next_functions) if edge[0] is not None]
+        return _Node(node, step, [end for end in ways if end[2] != step])
 
     def _go_on(self, wanted: Sequence[torch.Tensor]) -> None:
         for _ in range(_ROUNDS):
@@ -150,8 +155,7 @@ class Backward:
             with contextlib.suppress(Exception):
                 go()
         finally:
-            for handle in handles:
-                handle.remove()
+            _remove(handles)
         return self._last
 
     def _random(self, like: torch.Tensor) -> torch.Tensor:
@@ -217,13 +221,26 @@ class Backward:
             crossing.spoils, self.found.first_spoilt = True, step
 
 
+def _remove(handles: Sequence[Any]) -> None:
+    for handle in handles:
+        handle.remove()
+
+
+def _before(node: Any) -> list[Any]:
+    return [following for following, _ in node.next_functions if following is not None]
+
+
+def _of_steps(nodes: Iterable[_Node]) -> list[_Node]:
+    return [node for node in nodes if isinstance(node.step, int)]
+
+
 def _ratio(grad: torch.Tensor, grad_outputs: Sequence[torch.Tensor | None]) -> float:
-    biggest = max((float(dense(g).abs().max()) for g in grad_outputs if g is not None and g.numel()), default=0.0)
-    return float(dense(grad).abs().max()) / biggest if biggest > 0 else 1.0
+    biggest = max((largest(g) for g in grad_outputs if g is not None), default=0.0)
+    return largest(grad) / biggest if biggest > 0 else 1.0
 
 
 def _is_finite(grads: Sequence[torch.Tensor | None]) -> bool:
-    return all(grad is None or bool(torch.isfinite(dense(grad)).all()) for grad in grads)
+    return all(grad is None or is_finite(grad) for grad in grads)
 
 
 def _form(node: Any, slot: int) -> torch.Tensor | None:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .backward import LEAF, Crossings
-from .record import Record, Step, Use
+from .record import Record, Step, Use, Value
 from .words import TESTS, selects
 
-EXPLICIT = frozenset("detach detach_ data.get requires_grad_ requires_grad.set".split())
+# `torch.autograd.grad` is among them: whoever wants to differentiate its result says `create_graph=True`.
+EXPLICIT = frozenset("detach detach_ data.get requires_grad_ requires_grad.set grad".split())
 
 
 @dataclass
@@ -33,9 +34,11 @@ class Cut:
 
 
 class Flow:
-    """`loss`: the number of its value. `alive`: the sources with a derivative that is not 0. `returning`: exits whose value comes
-    back and changes the loss, though no tensor carries it. `faint`: steps whose derivative here is as good as 0. `targets`: the
-    parameters of target networks."""
+    """`loss`: the number of its value. `alive`: the sources with a derivative that is not 0; `zero`: with one that is.
+
+    `faint`: steps whose derivative here is as good as 0. `targets`: the parameters of target networks. `returning`: exits whose
+    value comes back and changes the loss, though no tensor carries it.
+    """
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class Flow:
         live: bool,
         crossings: Crossings,
         alive: set[int],
+        zero: Iterable[int],
         trainable: set[int],
         faint: Iterable[int] = (),
         targets: Iterable[int] = (),
@@ -51,11 +55,16 @@ class Flow:
         self.record, self.crossings = record, crossings
         self.trainable, self.faint, self.targets = trainable, set(faint), set(targets)
         self.returning: set[int] = set()
+        self.zero = set(zero)
+        self.always: set[int] = set()  # the steps whose derivative is 0 whatever goes in
         self._loss, self._is_live = loss, live
         self.come_back(())
         self.flowing = self._flowing()
         # A derivative that is as good as 0 somewhere on all its ways is not one, though its last digits arrive.
-        self.alive = alive & {record.values[n].source for n in self.flowing} if self.faint else alive
+        reached = {record.values[n].source for n in self.flowing}
+        self.alive = alive & reached if self.faint else alive
+        # One whose gradient is 0 though no operation stops it, as where two terms cancel, is starved by no cut.
+        self.fed = self.alive | (reached & self.zero)
 
     def come_back(self, exits: Iterable[int]) -> None:
         """These exits give values to the host by which the loss changes."""
@@ -155,6 +164,7 @@ class Flow:
 
     def cuts(self) -> list[Cut]:
         found = [cut for step in self.record.steps if (cut := self._cut(step)) is not None]
+        self._excuse(found)
         explicit = [cut for cut in found if is_explicit(cut.step)]
         for cut in explicit:
             cut.verdict = self._judge(cut, is_meant=True)
@@ -169,11 +179,22 @@ class Flow:
     def _is_shadowed(self, step: Step, beside: set[int]) -> bool:
         return step.number not in self.returning and beside.isdisjoint(step.made)
 
+    def _excuse(self, found: list[Cut]) -> None:
+        """A cut does not starve sources whose derivative goes around it, and is 0 there for what went into other operations.
+
+        So with what a computed index or mask might have selected, and has not this time.
+        """
+        here = [cut.starved for cut in found if cut.killed and cut.step.number not in self.always]
+        flat = self.zero & set().union(*here)
+        for cut in found:
+            if not cut.killed:
+                cut.starved -= flat if cut.route == "value" else self.zero
+
     def _cut(self, step: Step) -> Cut | None:
         entering = step.enters if step.cut else self._killed(step)
         route = self._route(step) if entering else ""
         leaves = self._sources(entering) if route else set()
-        return Cut(step, entering, leaves, leaves - self.alive, route, killed=not step.cut) if leaves else None
+        return Cut(step, entering, leaves, leaves - self.fed, route, killed=not step.cut) if leaves else None
 
     def _killed(self, step: Step) -> list[int]:
         """The values whose derivative enters a step that autograd goes through, and is 0 there."""
@@ -185,30 +206,42 @@ class Flow:
     def _route(self, step: Step) -> str:
         """How the results reach the loss; "" where they do not."""
         if step.number in self.returning:
-            return "branch" if step.name in TESTS else "value"
+            return self._route_of_exit(step)
         results = set(step.lost or step.made)
         reached = (("value", self.values), ("index", self.indices), ("branch", self.any))
         return next((route for route, numbers in reached if results & numbers), "")
+
+    def _route_of_exit(self, step: Step) -> str:
+        if step.name in TESTS:
+            return "branch"
+        # A whole number that comes back chooses, if a derivative is whole without it: what it starves is an alarm all the same.
+        return "value" if any(self.record.values[use.value].floating for use in step.uses) else "index"
 
     def _sources(self, entering: Iterable[int]) -> set[int]:
         """The trainable sources that a derivative comes from, up to where it is cut already."""
         return self._named(self._derivatives, entering)
 
-    def _upstream(self, entering: Iterable[int], stop: set[int] | None = None, whole: bool = False) -> set[int]:
-        """The values whose derivative comes to these, as far as `stop`; `whole`: not through an operation that takes a part."""
-        front, seen = list(entering), set()
-        while front:
-            number = front.pop()
-            if number in seen:
-                continue
-            seen.add(number)
-            step = self.record.values[number].step
-            if step >= 0 and number not in (stop or ()):
-                here = self.record.steps[step]
-                if whole and selects(here.name):
-                    continue
-                front += [use.value for use in here.uses if self.passes(here, use)]
-        return seen
+    @functools.cached_property
+    def _around(self) -> list[int]:
+        """Of each value: does one that it is made of reach the loss (bit 0: no parameter), and do these depend on data (bit 1)?
+
+        A value that reaches the loss stands for what it is made of, and a part of a value is another value.
+        """
+        bits: list[int] = []
+        for value in self.record.values:
+            own = 2 * value.data + (value.number in self.flowing and value.source < 0)
+            ends = value.number in self.flowing or (value.step >= 0 and selects(self.record.steps[value.step].name))
+            bits.append(own if ends else self._joined(value, bits, own))
+        return bits
+
+    def _joined(self, value: Value, bits: list[int], own: int) -> int:
+        """The bits of a value and of those whose derivative comes to it."""
+        if value.step >= 0:
+            here = self.record.steps[value.step]
+            for use in here.uses:
+                if use.value < value.number and self.passes(here, use):
+                    own |= bits[use.value]
+        return own
 
     # -- what is meant
 
@@ -227,12 +260,10 @@ class Flow:
         A parameter that is also used elsewhere, as in the other steps of a recurrent network, is not such a value, unless the cut
         depends on nothing but parameters: a mask of small weights.
         """
-        values = self.record.values
         if any(number in self.flowing for number in cut.entering):
             return True
-        upstream = self._upstream(cut.entering, self.flowing, whole=True)
-        around = [number for number in upstream if number in self.flowing]
-        return any(values[n].source < 0 for n in around) or not any(values[n].data for n in upstream)
+        bits = [self._around[number] for number in cut.entering]
+        return any(bit & 1 for bit in bits) or not any(bit & 2 for bit in bits)
 
     def _is_target(self, cut: Cut) -> bool:
         """Is it a target network: under `no_grad`, nothing enters but its own parameters, and nothing that learns comes after?"""

@@ -93,7 +93,7 @@ class Moved:
             self._guard.rewind()
 
     def _with_noise(self, result: Any, places: list[int], noise_like: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-        tensors = list(tensors_in(result))
+        tensors = tensors_in(result)
         new = {}
         for at in places:
             if at < len(tensors):

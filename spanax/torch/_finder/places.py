@@ -75,7 +75,7 @@ def site(outermost: FrameType | None) -> Site:
         if not is_library(file):
             inner = frame
             break
-        if _DISTRIBUTIONS in file and frame.f_code.co_name in ("sample", "sample_n"):
+        if frame.f_code.co_name in ("sample", "sample_n") and _DISTRIBUTIONS in file:
             draw = type(frame.f_locals.get("self")).__name__
         frame = frame.f_back
     # Inside of a custom function's forward autograd is off, so with autograd on there is nothing to look for.

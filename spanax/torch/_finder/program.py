@@ -41,6 +41,7 @@ class Run:
     calls: Calls
     ends: list[torch.Tensor]
     is_live: bool  # does autograd follow the loss?
+    repeats: bool | None = None  # is the loss the same when it is run again, if that is known?
 
 
 class Program:
@@ -153,15 +154,19 @@ def _eagerly() -> Iterator[None]:
         with contextlib.nullcontext() if takes else torch.no_grad():
             return function(*args)
 
-    # The class is looked up at each call.
+    # The class is looked up at each call. A program may ask the finder itself: then it is another's run that comes back.
     kind: Any = checkpoint.CheckpointFunction
+    outer = vars(kind).get("apply")
     kind.apply = run_at_once
     try:
         # Asking imports the compiler, which takes seconds; if nobody has imported it, nothing is compiled.
         with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext():
             yield
     finally:
-        del kind.apply
+        if outer is None:
+            del kind.apply
+        else:
+            kind.apply = outer
 
 
 # -- what there is to differentiate by

@@ -7,7 +7,7 @@ import functools
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -145,7 +145,7 @@ class Recorder(TorchFunctionMode):
         kwargs = words.kept_graph(name, args, kwargs)  # the finder goes back through it as well
         if words.gives_no_values(name):
             return func(*args, **kwargs)
-        inputs = list(tensors_in(words.with_values(name, args, kwargs)))
+        inputs = tensors_in(words.with_values(name, args, kwargs))
         if words.is_write(name, kwargs):
             self.guard.before_write(inputs)
         uses = self._uses(inputs, name)
@@ -178,9 +178,8 @@ class Recorder(TorchFunctionMode):
             self.record.blocks.append(_switching(self.outermost))
         return func(*args)
 
-    def _uses(self, inputs: Iterable[torch.Tensor], name: str) -> list[Use]:
+    def _uses(self, inputs: list[torch.Tensor], name: str) -> list[Use]:
         """The inputs that depend on a source, each once, with what was written into their memory since."""
-        inputs = list(inputs)
         uses: dict[tuple[int, bool], Use] = {}
         for tensor in inputs:
             number = self.value_of(tensor)
@@ -216,10 +215,11 @@ class Recorder(TorchFunctionMode):
         result = self.intervene(step, func, args, kwargs) if self.intervene else func(*args, **kwargs)
         result = _without_rule(step, result)
         written = [tensor for tensor, was in zip(inputs, before, strict=True) if _is_another(was, _state(tensor))]
-        if name == "data.set":  # gives it other memory, and no count of writes tells it
-            written = [args[0]]
+        if name == "data.set":  # which leaves no trace in the tensor
+            written = inputs[:1]
         self._note_writes(written)
-        made = [t for t in tensors_in(result) if all(t is not old for old in inputs)]
+        old = set(map(id, inputs))
+        made = [tensor for tensor in tensors_in(result) if id(tensor) not in old]
         self._note_results(step, made + written, inputs)
         return result
 
@@ -315,13 +315,9 @@ def _sequence(tensor: torch.Tensor) -> int:
 
 
 def _is_unary(inputs: list[torch.Tensor], outputs: list[torch.Tensor]) -> bool:
-    return len(inputs) == 1 and len(outputs) == 1 and len(floats(inputs)) == 1 and _same_shape(inputs[0], outputs[0])
-
-
-def _same_shape(one: torch.Tensor, other: torch.Tensor) -> bool:
-    if one.is_nested or other.is_nested:  # some of these have no shape to ask for
+    if len(inputs) != 1 or len(outputs) != 1 or not floats(inputs) or inputs[0].is_nested or outputs[0].is_nested:
         return False
-    return one.shape == other.shape
+    return inputs[0].shape == outputs[0].shape
 
 
 # Between a `with`, or the call of a decorated method, and the switch. What else of PyTorch's switches does so for itself.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 _SOFT = "softness=0.1"
 _STE = "y = spanax.torch.straight_through(hard, soft)  # the value of hard, the derivative of soft"
 _SCORE = "loss = spanax.torch.surrogate_loss(cost, log_probs)  # cost and log_probs of several samples: [S] and [S, T]"
@@ -14,18 +16,9 @@ _CUSTOM = (
     "torch.autograd.gradcheck(Function.apply, inputs)  # in float64: compares it with differences",
 )
 _UNUSED = ("use it in what the loss is computed from, or remove it", "parameter.requires_grad_(False)")
-_ROUNDING = {
-    "round": "round",
-    "floor": "round",
-    "ceil": "round",
-    "trunc": "round",
-    "fix": "round",
-    "rint": "round",
-    "sign": "sign",
-    "sgn": "sign",
-    "heaviside": "step",
-    "hardshrink": "step",
-}
+_RELAXED = {"round": "round", "sign": "sign", "sgn": "sign", "heaviside": "step"}
+# Near enough to what goes in that its slope is 1: what is pasted keeps the value that the program has.
+_NEAR = frozenset("floor ceil trunc fix hardshrink".split())
 _CHOICES = frozenset(
     "argmax argmin argsort topk sort max min kthvalue mode one_hot searchsorted bucketize multinomial".split()
 )
@@ -42,14 +35,31 @@ def remedies(operation: str, kind: str, route: str, custom: bool = False) -> tup
     if kind == "saturated":
         return _of_saturation(operation)
     if operation.endswith(" draw"):
-        return _SCORE, _GUMBEL, _REINMAX
-    if operation in _ROUNDING:
-        name = _ROUNDING[operation]
-        return (
-            f"y = spanax.torch.{name}(x, via=spanax.StraightThrough(spanax.Soft(0.1)))  # the exact value, a relaxed derivative",
-            _STE,
-        )
+        return _of_a_draw(operation.removesuffix(" draw"))
+    if operation in _NEAR or operation in _RELAXED:
+        return _of_a_step(operation)
     return _BY_OPERATION.get(operation) or _of_use(operation, route)
+
+
+def _of_a_step(operation: str) -> tuple[str, ...]:
+    if operation in _NEAR:
+        call = f"torch.nn.functional.{operation}" if operation == "hardshrink" else f"torch.{operation}"
+        return f"y = spanax.torch.straight_through({call}(x), x)  # the exact value, with the slope 1", _SMOOTH
+    name = _RELAXED[operation]
+    return (
+        f"y = spanax.torch.{name}(x, via=spanax.StraightThrough(spanax.Soft(0.1)))  # the exact value, a relaxed derivative",
+        _STE,
+    )
+
+
+def _of_a_draw(family: str) -> tuple[str, ...]:
+    """By what the distribution has: categories, or a derivative of its own."""
+    if family in ("Categorical", "OneHotCategorical", "multinomial"):
+        return _SCORE, _GUMBEL, _REINMAX
+    kind = getattr(torch.distributions, family, None)
+    if kind is not None and kind.has_rsample:
+        return "z = distribution.rsample()  # the draw's own derivative", _SCORE
+    return (_SCORE,)
 
 
 _BY_OPERATION = {
@@ -80,7 +90,7 @@ def _of_use(operation: str, route: str) -> tuple[str, ...]:
     if operation in _CHOICES or route == "index":
         return _GUMBEL, _REINMAX, f"weights, indices = spanax.torch.top_k(x, k, {_SOFT})", _SCORE
     if operation in _COUNTS:
-        return "counts = torch.sigmoid((edges[1:, None] - x) / 0.1).sum(-1).diff()  # relaxed", _SMOOTH
+        return "counts = torch.sigmoid((edges[:, None] - x) / 0.1).sum(-1).diff()  # relaxed", _SMOOTH
     if operation in _HOST:
         return "stay in torch: the same computation on tensors", _SMOOTH
     if operation.startswith("cast to"):

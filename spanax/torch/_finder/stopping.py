@@ -23,7 +23,7 @@ def without_derivative(program: Program, guard: Guard, run: Run, crossings: Cros
         return {n for n, crossing in crossings.steps.items() if holds(run.record.steps[n], crossing)}
 
     little, stopped = where(_lets_little_through), where(_overwrites)
-    elsewhere = derivative_elsewhere(program, guard, little | stopped)
+    elsewhere = derivative_elsewhere(program, guard, little | stopped, run)
     # Where it could not be tried, a derivative of 0 is taken for the rule.
     unknown = {n for n in little if math.isnan(elsewhere.get(n, math.nan))}
     always = where(_gives_nothing) | unknown | {n for n, ratio in elsewhere.items() if ratio == 0}

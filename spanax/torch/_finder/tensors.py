@@ -3,41 +3,50 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 
+_FEW = 256
 _MOST = 10_000  # elements of a list that are looked at: a longer one holds numbers
 
 
-def tensors_in(tree: Any, depth: int = 6) -> Iterator[torch.Tensor]:
+_PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device, torch.Size, slice))
+
+
+def tensors_in(tree: Any, depth: int = 6) -> list[torch.Tensor]:
     """The tensors in nested lists, tuples, mappings and records."""
+    found: list[torch.Tensor] = []
+    _gather(tree, depth, found)
+    return found
+
+
+def _gather(tree: Any, depth: int, found: list[torch.Tensor]) -> None:
     if isinstance(tree, torch.Tensor):
-        yield tree
-    elif depth and isinstance(tree, list | tuple | set | frozenset):
-        for element in itertools.islice(tree, _MOST):
-            yield from tensors_in(element, depth - 1)
-    elif depth and isinstance(tree, Mapping):
-        yield from tensors_in(list(tree.values()), depth - 1)
-    elif depth and hasattr(tree, "__dataclass_fields__"):
-        yield from tensors_in([getattr(tree, name, None) for name in tree.__dataclass_fields__], depth - 1)
+        found.append(tree)
+    elif depth and type(tree) not in _PLAIN:
+        for element in _elements(tree):
+            if type(element) not in _PLAIN:
+                _gather(element, depth - 1, found)
+
+
+def _elements(tree: Any) -> Iterable[Any]:
+    if isinstance(tree, list | tuple | set | frozenset):
+        return tree if len(tree) <= _MOST else itertools.islice(tree, _MOST)
+    if isinstance(tree, Mapping):
+        return list(tree.values())
+    return [getattr(tree, name, None) for name in getattr(tree, "__dataclass_fields__", ())]
 
 
 def is_live(tensor: torch.Tensor) -> bool:
     """Does autograd follow it? Inside of `torch.func` transformations too, where tensors are wrapped."""
-    if tensor.requires_grad:
-        return True
-    inner = unwrapped(tensor)
-    return inner is not tensor and inner.requires_grad
+    return tensor.requires_grad or unwrapped(tensor).requires_grad
 
 
 def is_followed(tensor: torch.Tensor) -> bool:
     """Does autograd follow it to what it was made of? A leaf, such as a new `nn.Parameter`, is where that ends."""
-    if not is_live(tensor):
-        return False
-    inner = unwrapped(tensor)
-    return inner.grad_fn is not None or tensor.grad_fn is not None
+    return is_live(tensor) and (tensor.grad_fn is not None or unwrapped(tensor).grad_fn is not None)
 
 
 def unwrapped(tensor: torch.Tensor) -> torch.Tensor:
@@ -68,11 +77,29 @@ def floats(tree: Any) -> list[torch.Tensor]:
     return [tensor for tensor in tensors_in(tree) if is_float(tensor)]
 
 
+def numbers(tensor: torch.Tensor) -> torch.Tensor:
+    """All that it holds, in a dense tensor: of a sparse one, what it stores."""
+    if tensor.layout is torch.strided:
+        return tensor
+    # Few operations take sparse tensors, and of one that is not coalesced an element is a sum.
+    return tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor.to_dense()
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    return bool(torch.isfinite(numbers(tensor)).all())
+
+
+def largest(tensor: torch.Tensor) -> float:
+    stored = numbers(tensor)
+    return float(stored.abs().max()) if stored.numel() else 0.0
+
+
 def is_zero(tensors: Iterable[torch.Tensor | None]) -> bool:
     """Are all of them missing or 0? NaN is not 0."""
-    return all(tensor is None or tensor.numel() == 0 or not bool(dense(tensor).ne(0).any()) for tensor in tensors)
+    return not any(tensor is not None and tensor.numel() and _has_some(numbers(tensor)) for tensor in tensors)
 
 
-def dense(tensor: torch.Tensor) -> torch.Tensor:
-    """A sparse tensor, as of an embedding's gradient, written out: few questions have an answer for its layout."""
-    return tensor if tensor.layout == torch.strided else tensor.detach().to_dense()
+def _has_some(tensor: torch.Tensor) -> bool:
+    # A large derivative that is not 0 shows it at once.
+    large = tensor.numel() > _FEW and tensor.layout == torch.strided and tensor.is_contiguous()
+    return (large and bool(tensor.view(-1)[:_FEW].ne(0).any())) or bool(tensor.ne(0).any())

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
@@ -36,30 +37,47 @@ class Decays:
     def left(self, w: Tensor | None = None) -> Tensor:
         """With the weights w; None for ones."""
         if self.up is None or self.down is None:
-            return self._by_doubling(self.u, torch.ones_like(self.u) if w is None else w)
+            return self._recurrence(self.u, torch.ones_like(self.u) if w is None else w)
         return _less(self.down * (self.up if w is None else self.up * w).cumsum(-1), w)
 
     def right(self, w: Tensor | None = None) -> Tensor:
         if self.up is None or self.down is None:
             ones = torch.ones_like(self.u) if w is None else w
-            return self._by_doubling(-self.u.flip(-1), ones.flip(-1)).flip(-1)
+            return self._recurrence(-self.u.flip(-1), ones.flip(-1)).flip(-1)
         return _less(self.up * (self.down if w is None else self.down * w).flip(-1).cumsum(-1).flip(-1), w)
 
-    def _by_doubling(self, u: Tensor, w: Tensor) -> Tensor:
-        """For any u: y_i = d_i (y_(i-1) + w_(i-1)), by composing 1, 2, 4, ... of these maps."""
-        nothing = torch.zeros_like(w[..., :1])
+    def _recurrence(self, u: Tensor, w: Tensor) -> Tensor:
+        """For any u: y_i = decay_i (y_(i-1) + w_(i-1)), and y_0 = 0."""
+        nothing = torch.zeros_like(u[..., :1])
+        # 0 in place of what is too small to count, since the processor is slow with denormal numbers, and in place of NaN, whose
+        # rows are marked elsewhere.
         decay = torch.exp(u[..., :-1] - u[..., 1:])
-        y = torch.cat([nothing, decay * w[..., :-1]], -1)
-        decay = torch.cat([torch.zeros_like(nothing), decay], -1)
-        reach = 1
-        while reach < u.shape[-1]:
-            y = torch.cat([y[..., :reach], torch.addcmul(y[..., reach:], decay[..., reach:], y[..., :-reach])], -1)
-            decay = torch.cat([torch.zeros_like(decay[..., :reach]), decay[..., reach:] * decay[..., :-reach]], -1)
-            reach *= 2
-            # What is further away than that does not count.
-            if self.on_host and not bool((decay > 1e-30).any()):
-                break
-        return y
+        decay = torch.cat([nothing, torch.where(decay > 1e-30, decay, 0.0)], -1)
+        terms = decay * torch.cat([torch.zeros_like(w[..., :1]), w[..., :-1]], -1)
+        # LAPACK takes all rows as one: what is not finite in one would spread to the others.
+        if self.on_host and terms.dtype == torch.float64 and terms.numel() > 2 and bool(torch.isfinite(terms).all()):
+            return _one_by_one(decay, terms)
+        return _by_doubling(decay, terms)
+
+
+def _one_by_one(decay: Tensor, terms: Tensor) -> Tensor:
+    """y_i = decay_i y_(i-1) + terms_i, as the triangular part of a factored tridiagonal system: a compiled loop of one pass."""
+    from scipy.linalg.lapack import dgttrs  # pyright: ignore[reportAttributeAccessIssue]
+
+    n = terms.numel()
+    below, none = -decay.reshape(-1)[1:].numpy(), np.zeros(n - 1)
+    y, _ = dgttrs(below, np.ones(n), none, none[1:], np.arange(1, n + 1, dtype=np.int32), terms.reshape(-1).numpy())
+    return torch.from_numpy(y).reshape(terms.shape)
+
+
+def _by_doubling(decay: Tensor, terms: Tensor) -> Tensor:
+    """The same by composing 1, 2, 4, ... of these maps."""
+    y, reach = terms, 1
+    while reach < terms.shape[-1]:
+        y = torch.cat([y[..., :reach], torch.addcmul(y[..., reach:], decay[..., reach:], y[..., :-reach])], -1)
+        decay = torch.cat([torch.zeros_like(decay[..., :reach]), decay[..., reach:] * decay[..., :-reach]], -1)
+        reach *= 2
+    return y
 
 
 def _less(total: Tensor, own: Tensor | None) -> Tensor:

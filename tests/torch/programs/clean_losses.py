@@ -332,6 +332,21 @@ def hardest_negatives():
 
 
 @clean
+def levels_that_no_hard_negative_is_from():
+    near, far = nn.Linear(4, 3), nn.Linear(4, 3)
+
+    def loss(x):
+        logits = torch.cat([near(x), far(x) - 5])
+        each = F.binary_cross_entropy_with_logits(logits, torch.zeros(12, 3), reduction="none").sum(-1)
+        mined = each.clone()
+        mined[0] = -torch.inf
+        ranks = mined.sort(descending=True)[1].sort()[1]
+        return each[0] + each[ranks < 2].sum()
+
+    return Run(loss, (rows(),), parameters=_named(near=near, far=far))
+
+
+@clean
 def triplets_mined_under_no_grad():
     net = _mlp(4, 3)
 

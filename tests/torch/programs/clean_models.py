@@ -537,3 +537,32 @@ def clip_model_with_a_clamped_temperature():
         return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
 
     return Run(loss, (rows(), rows()), parameters=_named(image=image, text=text) | {"log_scale": log_scale})
+
+
+@clean
+def embedding_with_sparse_gradients():
+    class Bag(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Embedding(20, 8, sparse=True)
+            self.out = nn.Linear(8, 1)
+
+        def forward(self, words):
+            return self.out(self.table(words).mean(1))
+
+    return Run(Bag(), (torch.randint(20, (12, 3)),), square)
+
+
+@clean
+def graph_with_learned_weights_of_its_edges():
+    class Graph(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weigh, self.out = nn.Linear(8, 1), nn.Linear(4, 2)
+
+        def forward(self, x, edges):
+            weights = self.weigh(torch.cat([x[edges[0]], x[edges[1]]], 1))[:, 0]
+            adjacency = torch.sparse_coo_tensor(edges, weights, (len(x), len(x)), check_invariants=False)
+            return torch.sparse.mm(adjacency, self.out(x))
+
+    return Run(Graph(), (rows(12), torch.randint(12, (2, 40))), square)
