@@ -27,14 +27,19 @@ _SEEDS, _SPREAD = (0, 1), 2.0  # random values among which rounding, clipping an
 def returning(program: Program, guard: Guard, run: Run, exits: Iterable[Step]) -> set[int]:
     """Which of the exits give a value that comes back: the loss changes where it is moved. What does not come back is a log."""
     steps = list(exits)
-    # A little, and if nothing comes of it by far: what comes next may round it. A loss that is another one in every run says
-    # nothing.
-    scale = next((scale for scale in _SCALES if steps and _changes(program, guard, run, steps, scale)), None)
+    # A little, and if nothing comes of it by far: what comes next may round it.
+    scales = [scale for scale in _SCALES if steps]
+    scale = next((scale for scale in scales if _changes(program, guard, run, steps, scale)), None)
+    # A loss that is another one in every run says nothing.
     if scale is None or not _repeats(program, guard, run):
         return set()
     groups = _by_line(steps)
     if 1 < len(groups) <= _GROUPS:
         groups = [group for group in groups if _changes(program, guard, run, group, scale)]
+    return _numbers(groups)
+
+
+def _numbers(groups: Iterable[Iterable[Step]]) -> set[int]:
     return {step.number for group in groups for step in group}
 
 
