@@ -27,16 +27,16 @@ _SEEDS, _SPREAD = (0, 1), 2.0  # random values among which rounding, clipping an
 def returning(program: Program, guard: Guard, run: Run, exits: Iterable[Step]) -> set[int]:
     """Which of the exits give a value that comes back: the loss changes where it is moved. What does not come back is a log."""
     steps = list(exits)
-    # A little, and if nothing comes of it by far: what comes next may round it.
-    scales = [scale for scale in _SCALES if steps]
-    scale = next((scale for scale in scales if _changes(program, guard, run, steps, scale)), None)
+
+    def matters(group: list[Step]) -> bool:
+        # A little, and if nothing comes of it by far: what comes next may round it, and in one line more than in another.
+        return bool(group) and any(_changes(program, guard, run, group, scale) for scale in _SCALES)
+
     # A loss that is another one in every run says nothing.
-    if scale is None or not _repeats(program, guard, run):
+    if not matters(steps) or not _repeats(program, guard, run):
         return set()
     groups = _by_line(steps)
-    if 1 < len(groups) <= _GROUPS:
-        groups = [group for group in groups if _changes(program, guard, run, group, scale)]
-    return _numbers(groups)
+    return _numbers(filter(matters, groups) if 1 < len(groups) <= _GROUPS else groups)
 
 
 def _numbers(groups: Iterable[Iterable[Step]]) -> set[int]:
