@@ -174,6 +174,19 @@ def test_a_function_of_tensors():
     assert report.per_leaf == {"x": "dead", "y": "alive"}
 
 
+def test_whole_numbers_that_come_back_only_choose():
+    net, gate = Net(), nn.Linear(4, 1)
+
+    def program(x):
+        score = gate(x)
+        first = (score > 0).sum().item()
+        best = score.argmax().item()
+        return net(x[:first]).sum() + 2 * net(x[first:]).sum() + score[best].sum() + score.square().mean()
+
+    report = st.find_gaps(program, X)
+    assert not report.alarms and {gap.kind for gap in report.gaps} == {"piecewise"}
+
+
 def test_named_parameters_of_a_function():
     w, b = torch.randn(4, 3), torch.zeros(3)
     report = st.find_gaps(lambda x: (x @ w).sign() + b, X, parameters={"w": w, "b": b})

@@ -120,8 +120,9 @@ class Flow:
             return [use.value for use in steps[step].uses if takes(use)] if step >= 0 and step not in without else []
 
         front = [self._loss] if self._loss >= 0 else []
-        for number in self.returning:
-            front += uses_of(number)
+        for number in self.returning - without:
+            role = self._route_of_exit(steps[number])
+            front += [use.value for use in steps[number].uses if takes(use._replace(role=role))]
         seen: set[int] = set()
         while front:
             number = front.pop()
