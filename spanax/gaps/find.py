@@ -20,7 +20,7 @@ from ._analysis.operations import operation
 from ._analysis.remedies import remedies
 from ._analysis.traced import Traced, trace
 from .not_finite import in_program
-from .report import Gap, GapReport, Verdict
+from .report import Gap, GapReport, Verdict, overall
 
 
 def find_gaps(
@@ -100,7 +100,7 @@ def analyse(f: Callable, args: tuple, kwargs: dict, argnums: int | Sequence[int]
     if slopes:
         verdicts = ["dead" if i in slopes.nowhere else v for i, v in enumerate(verdicts)]
     report = GapReport(
-        verdict=_overall(verdicts),
+        verdict=overall(verdicts),
         per_leaf=dict(zip(program.names, verdicts, strict=True)),
         gaps=tuple(_merge([_describe(cut, routes, program) for cut, routes in found])),
         bridged=tuple(_describe_site(*site, program) for _, site in sorted(finder.sites.items())),
@@ -173,16 +173,6 @@ def _verdict(leaf: int, finder: Finder, found: list[tuple[Cut, dict[str, int]]])
     if "value" in routes:
         return "partial"
     return "piecewise" if routes else "alive"
-
-
-def _overall(verdicts: Sequence[Verdict]) -> Verdict:
-    # An argument that nothing depends on is not a cut, unless all are like that.
-    kinds = set(verdicts) - {"independent"}
-    if not kinds:
-        return "independent"
-    if "dead" in kinds and len(kinds) > 1:
-        return "partial"
-    return next(v for v in ("dead", "partial", "piecewise", "alive") if v in kinds)
 
 
 # -- descriptions

@@ -30,6 +30,17 @@ ASLEEP = "0 at these weights, and not after a step"
 NOT_COMPUTED = "the program is long or large, or it holds a while loop, a callback or another effect"
 
 
+def overall(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict on a program, of those on its leaves."""
+    # An argument that nothing depends on is not a cut, unless all are like that.
+    kinds = set(verdicts) - {"independent"}
+    if not kinds:
+        return "independent"
+    if "dead" in kinds and len(kinds) > 1:
+        return "partial"
+    return next(v for v in ("dead", "partial", "piecewise", "alive") if v in kinds)
+
+
 @dataclasses.dataclass(frozen=True)
 class Gap:
     """One step without a useful derivative.

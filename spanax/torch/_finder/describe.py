@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from ...gaps.report import ALARMING, Gap, GapReport, NotFinite, Verdict
+from ...gaps.report import ALARMING, Gap, GapReport, NotFinite, Verdict, overall
 from . import remedies, words
 from .analysis import Analysis
 from .flow import Cut
@@ -39,7 +39,7 @@ class _Description:
         gaps += self._unheard(gaps) + self._unused()
         per_leaf: dict[str, Verdict] = {self.names[n]: self._verdict(n, gaps) for n in self.trainable}
         return GapReport(
-            verdict=_overall(list(per_leaf.values())),
+            verdict=overall(list(per_leaf.values())),
             per_leaf=per_leaf,
             gaps=tuple(_merged(gaps)),
             bridged=(),
@@ -180,12 +180,3 @@ def _merged(gaps: Sequence[Gap]) -> list[Gap]:
             gap = replace(old, route=routes, leaf=tuple(dict.fromkeys([*old.leaf, *gap.leaf])))
         merged[key] = gap
     return list(merged.values())
-
-
-def _overall(verdicts: Sequence[Verdict]) -> Verdict:
-    kinds = set(verdicts) - {"independent"}
-    if not kinds:
-        return "independent"
-    if "dead" in kinds and len(kinds) > 1:
-        return "partial"
-    return next(v for v in ("dead", "partial", "piecewise", "alive") if v in kinds)

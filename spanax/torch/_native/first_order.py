@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
 
 from ..._errors import SpanaxError
+from .raising import raising
 
 
 def told_once(value: torch.Tensor, at: torch.Tensor, name: str) -> torch.Tensor:
-    """`value`, which depends on `at` in a way that nothing is known of: a derivative with respect to `at` raises."""
-    return _ToldOnce.apply(value, at, name)  # pyright: ignore[reportReturnType]
-
-
-class _ToldOnce(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    # A copy: autograd would take a returned input for a view of it.
-    @staticmethod
-    def forward(value, at, name):
-        return value.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs, output):
-        ctx.name = inputs[2]
-
-    @staticmethod
-    def backward(ctx: Any, *grads):
-        raise _second(ctx.name)
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents):
-        raise _second(ctx.name)
+    """`value`, a first derivative: one with respect to `at` would be a second, and raises."""
+    return raising(value, at, functools.partial(_second, name))
 
 
 def _second(name: str) -> SpanaxError:

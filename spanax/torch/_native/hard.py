@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from ...bridges import Soft, StraightThrough
 from ..straight_through import straight_through
 from .checks import in_single
 from .kernels import KERNELS, Kernel
+from .raising import raising
 
 Via = Soft | StraightThrough | None
 Formula = Callable[[Kernel, Tensor, float], Tensor]
@@ -32,7 +34,7 @@ def crossed(
     Without a bridge it has torch's derivative if it `has_derivative`, and otherwise one that raises.
     """
     if via is None:
-        return hard(x) if has_derivative else _Undifferentiated.apply(hard(x.detach()), x, name)  # pyright: ignore[reportReturnType]
+        return hard(x) if has_derivative else raising(hard(x.detach()), x, functools.partial(_zero, name))
     if isinstance(via, Soft):
         return _relaxed(name, x, via, soft)
     if not isinstance(via, StraightThrough) or not isinstance(via.of, Soft | None):
@@ -49,28 +51,6 @@ def _relaxed(name: str, x: Tensor, via: Soft, soft: Formula) -> Tensor:
     if not is_number(softness):
         raise SpanaxError(f"{name}(via={via!r})", "Soft(0.1), one positive number of Python")
     return soft(KERNELS[via.kernel or "logistic"], in_single(x), softness).to(x.dtype)
-
-
-class _Undifferentiated(torch.autograd.Function):
-    """A value whose derivative raises: torch's would be a silent 0."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(value, x, name):
-        return value.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs, output):
-        ctx.name = inputs[2]
-
-    @staticmethod
-    def backward(ctx: Any, *grads):
-        raise _zero(ctx.name)
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents):
-        raise _zero(ctx.name)
 
 
 def _zero(name: str) -> SpanaxError:
