@@ -13,7 +13,7 @@ import sys
 import spanax as sx
 
 SPACES = ("hard", "control")
-NEEDS_AN_EXTRA = {"spanax.control.to_gymnasium"}
+NEEDS_AN_EXTRA = {"spanax.control.from_gymnasium", "spanax.control.to_gymnasium"}
 
 
 def check(problem, holds):

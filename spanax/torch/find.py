@@ -68,6 +68,8 @@ def find_gaps(
     >>> report.verdict, [(gap.operation, gap.kind, gap.leaf) for gap in report.gaps]
     ('dead', [('round', 'zero', ('weight', 'bias'))])
     """
+    if optimizer is not None and not hasattr(optimizer, "param_groups"):
+        raise SpanaxError(f"optimizer={optimizer!r}", "optimizer=torch.optim.Adam(model.parameters())")
     program = Program(model, args, join_keywords(keywords, kwargs), loss, parameters)
     return report_of(program, analyse(program), optimizer)
 
@@ -103,6 +105,8 @@ def assert_alive(
     >>> import torch, spanax.torch as st
     >>> st.assert_alive(torch.nn.Linear(3, 2), torch.ones(5, 3))
     """
+    if isinstance(allow, str):  # its letters would be patterns
+        raise SpanaxError(f"allow={allow!r}", f"allow=[{allow!r}]")
     report = find_gaps(
         model, *args, loss=loss, parameters=parameters, optimizer=optimizer, kwargs=join_keywords(keywords, kwargs)
     )

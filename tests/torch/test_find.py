@@ -76,6 +76,25 @@ def test_inside_of_a_context_of_the_callers(context):
     assert report.starved == ("first.weight", "first.bias") and len(report.alarms) == 1
 
 
+@pytest.mark.parametrize(
+    "bridge",
+    [
+        lambda h: st.round(h, via=sx.StraightThrough()),
+        lambda h: st.step(h, via=sx.Soft(0.1)),
+        lambda h: st.clip(h, -1, 1),
+        st.gumbel_softmax,
+        st.reinmax,
+        lambda h: st.soft_rank(h, 0.1),
+        lambda h: st.soft_sort(h, 0.1),
+    ],
+)
+def test_what_a_bridge_does_inside_is_not_listed(bridge):
+    report = st.find_gaps(Net(bridge), X, loss=cross_entropy)
+    assert report.verdict == "alive" and not report.gaps
+    # Without a bridge it raises, which is the user's to see.
+    assert st.find_gaps(Net(st.round), X, loss=cross_entropy).alarms
+
+
 def test_one_gap_does_not_hide_another():
     deep = nn.Sequential(nn.Linear(4, 4), Net(torch.sign))
 
@@ -273,6 +292,10 @@ def test_tensors_without_numbers():
     [
         (lambda: st.find_gaps(3), "cannot be called"),
         (lambda: st.find_gaps(nn.LazyLinear(3), X), "no shape yet"),
+        (lambda: st.find_gaps(Net(), X, loss=3), "loss=3"),
+        (lambda: st.find_gaps(Net(), X, parameters=[X]), "parameters=list"),
+        (lambda: st.find_gaps(Net(), X, optimizer=3), "optimizer=3"),
+        (lambda: st.assert_alive(Net(), X, allow="first.*"), "allow="),
         (lambda: st.find_gaps(Net(), X, loss=lambda output: output), "of shape .16, 3."),
         (lambda: st.find_gaps(Net(), X, loss=lambda output: 3.0), "loss.output. is float"),
         (lambda: st.find_gaps(lambda: 3), "no parameter and no floating-point argument"),

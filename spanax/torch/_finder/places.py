@@ -23,6 +23,8 @@ _LIBRARIES = (
     SPANAX,
     "<frozen",
 )
+_LISTENING = os.path.dirname(__file__) + os.sep
+_BRIDGES = os.path.join(SPANAX, "torch") + os.sep
 # The worked problems are programs as a user writes them.
 _PROBLEMS = os.path.join(SPANAX, "gallery") + os.sep
 _STDLIB = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib"))
@@ -45,12 +47,14 @@ class Place(NamedTuple):
 class Site(NamedTuple):
     """Where an operation is called.
 
-    `draw`: of which distribution it is a part; `custom`: the frame of a custom function's forward that it runs in.
+    `draw`: of which distribution it is a part; `custom`: the frame of a custom function's forward that it runs in; `own`: is it
+    a part of a bridge of ours?
     """
 
     place: Place
     draw: str = ""
     custom: FrameType | None = None
+    own: bool = False
 
 
 NOWHERE = Place("", 0)
@@ -69,20 +73,25 @@ def is_library(file: str) -> bool:
 def site(outermost: FrameType | None) -> Site:
     """Of the operation that is being called. Frames from `outermost` on are not looked at."""
     frame: FrameType | None = sys._getframe(1)
-    draw, inner = "", None
+    draw, inner, own = "", None, False
     while frame is not None and frame is not outermost:
         file = frame.f_code.co_filename
         if not is_library(file):
             inner = frame
             break
+        own = own or _is_bridge(file)
         if frame.f_code.co_name in ("sample", "sample_n") and _DISTRIBUTIONS in file:
             draw = type(frame.f_locals.get("self")).__name__
         frame = frame.f_back
     # Inside of a custom function's forward autograd is off, so with autograd on there is nothing to look for.
     custom = None if torch.is_grad_enabled() else _custom(sys._getframe(1), outermost)
     if custom is not None:
-        return Site(_outside(custom.f_back, outermost), draw, custom)
-    return Site(_place(inner), draw)
+        return Site(_outside(custom.f_back, outermost), draw, custom, own)
+    return Site(_place(inner), draw, own=own)
+
+
+def _is_bridge(file: str) -> bool:
+    return file.startswith(_BRIDGES) and not file.startswith(_LISTENING)
 
 
 def _place(frame: FrameType | None) -> Place:

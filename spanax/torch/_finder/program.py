@@ -62,6 +62,8 @@ class Program:
             raise SpanaxError(
                 f"find_gaps of {type(program).__name__}, which cannot be called", "a torch.nn.Module, or a function"
             )
+        if loss is not None and not callable(loss):
+            raise SpanaxError(f"loss={loss!r}", "loss=lambda output: ..., a function from the output to one number")
         self.call, self.loss = program, loss
         self.name = getattr(program, "__name__", type(program).__name__)
         held = _held(program, loss, args, kwargs)
@@ -241,6 +243,8 @@ def _parameters(modules: Mapping[str, nn.Module], given: Mapping[str, torch.Tens
 
 
 def _given(parameters: Mapping[str, torch.Tensor]) -> list[Source]:
+    if not isinstance(parameters, Mapping):
+        raise SpanaxError(f"parameters={type(parameters).__name__}", "parameters=dict(model.named_parameters())")
     if wrong := [str(name) for name, t in parameters.items() if not isinstance(t, torch.Tensor)]:
         raise SpanaxError(f"parameters: {', '.join(wrong)}: not a tensor", "parameters=dict(model.named_parameters())")
     # Plain tensors are to be differentiated by, unless others among them say that they are: these are frozen.

@@ -51,6 +51,7 @@ class Step:
     exits: bool = False
     custom: str = ""  # the name of a custom autograd function
     raises: bool = False  # does its derivative raise?
+    own: bool = False  # is it a part of a bridge of ours?
     unary: bool = False  # one tensor in, one of the same shape out
 
     @property

@@ -227,7 +227,7 @@ class Recorder(TorchFunctionMode):
         step = self.record.add_step(name, where.place, where.draw)
         step.uses = uses
         step.block = self._current_block()
-        step.exits = name in words.EXITS
+        step.exits, step.own = name in words.EXITS, where.own
         return step
 
     def _current_block(self) -> int:
@@ -247,7 +247,7 @@ class Recorder(TorchFunctionMode):
         if self._custom is None or self._custom[0] is not where.custom:
             name = name_of_custom(where.custom.f_code)
             self._custom = where.custom, self.record.add_step(name, where.place)
-            self._custom[1].custom = name
+            self._custom[1].custom, self._custom[1].own = name, where.own
         step = self._custom[1]
         step.uses += [use for use in uses if use.value not in step.made and use not in step.uses]
         return step
