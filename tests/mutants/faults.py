@@ -242,7 +242,7 @@ FAULTS = [
     ),
     Fault(
         "a dead leaf is hidden by a live one",
-        "gaps/find.py",
+        "gaps/report.py",
         'if "dead" in kinds and len(kinds) > 1:',
         'if "dead" in kinds and len(kinds) > 9:',
         "gaps/test_report.py",
