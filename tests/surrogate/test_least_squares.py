@@ -219,7 +219,7 @@ def test_the_first_point_fails(x64):
         sx.least_squares(lambda x: jnp.log(x - 2.0) * jnp.ones(3), 1.0)
 
 
-def test_other_errors_are_not_taken_for_failed_steps(x64):
+def test_other_errors_are_not_taken_for_failed_steps(x64, tmp_path):
     """As the one of a store that is full, in the middle of a fit."""
     calls = []
 
@@ -231,7 +231,7 @@ def test_other_errors_are_not_taken_for_failed_steps(x64):
             return super().ledger(*args)
 
     with pytest.raises(sx.SpanaxError, match="the disk is full"):
-        sx.least_squares(decay, START, via=STEP, store=Store(":memory:", version="1"), name="decay")
+        sx.least_squares(decay, START, via=STEP, store=Store(tmp_path / "runs.db", version="1"), name="decay")
 
 
 def test_no_more_steps(x64):
