@@ -3,6 +3,7 @@
 from . import trebuchet as trebuchet
 from .bptt import BPTT as BPTT
 from .env import Box as Box, Discrete as Discrete, Env as Env
+from .event import Event as Event, event as event
 from .evaluate import evaluate as evaluate
 from .gym.from_gymnasium import GymnasiumEnv as GymnasiumEnv, GymState as GymState, from_gymnasium as from_gymnasium
 from .gym.to_gymnasium import to_gymnasium as to_gymnasium
