@@ -75,7 +75,7 @@ def solve(problem: Problem, check: Callable[[Flags], None]) -> tuple[Scalar, Sta
         problem = eqx.combine(arrays, static)
         found, flags = _locate(problem)
         check(flags)
-        return _time(problem, flags, found.before, found.length), found.ahead, flags
+        return problem.motion.time(found.before, found.length * _part(flags)), found.ahead, flags
 
     @solution.defjvp
     def _(primals, tangents):
@@ -91,18 +91,19 @@ def solve(problem: Problem, check: Callable[[Flags], None]) -> tuple[Scalar, Sta
                 lambda p, length: eqx.combine(p[0], static).value(p[1], before, length),
                 lambda p, length: eqx.combine(p[0], static).rate(p[1], before, length),
             )
-            # Where it did not fire, the end lies after a step of no length.
-            length = jnp.where(flags.fired, root((arrays, state), found.length), jnp.zeros_like(found.length))
-            time = _time(problem, flags, before, length)
-            return time, problem.motion.advance(state, before, length), flags
+            length = root((arrays, state), found.length) * _part(flags)
+            return problem.motion.time(before, length), problem.motion.advance(state, before, length), flags
 
         return jax.jvp(differentiable, primals, tangents)
 
     return solution(arrays)
 
 
-def _time(problem: Problem, flags: Flags, before: Array, length: Scalar) -> Scalar:
-    return jnp.where(flags.fired, problem.motion.time(before, length), problem.most * problem.motion.length)
+def _part(flags: Flags) -> Array:
+    """Of the last step: all of it up to an event, none where all steps are done, NaN otherwise."""
+    # A factor, because `where` would stop a NaN on its way back to the parameters, and leave a derivative of 0.
+    other = jnp.where(flags.grazing | flags.unsound, jnp.nan, 0.0)
+    return jnp.where(flags.fired, 1.0, other).astype(flags.time.dtype)
 
 
 def _locate(problem: Problem) -> tuple[Found, Flags]:
