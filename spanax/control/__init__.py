@@ -6,7 +6,11 @@ from .evaluate import evaluate as evaluate
 from .gym.from_gymnasium import GymnasiumEnv as GymnasiumEnv, GymState as GymState, from_gymnasium as from_gymnasium
 from .gym.to_gymnasium import to_gymnasium as to_gymnasium
 from .methods.bptt import BPTT as BPTT
+from .methods.choice import Choice as Choice
 from .methods.policy_gradient import PolicyGradient as PolicyGradient
+from .policies.choice import ChoicePolicy as ChoicePolicy
+from .policies.loading import load_policy as load_policy
+from .policies.mirrored import mirrored as mirrored
 from .policies.mlp import MLPPolicy as MLPPolicy
 from .problems.cartpole import CartPole as CartPole
 from .problems.pendulum import Pendulum as Pendulum

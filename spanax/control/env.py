@@ -126,6 +126,14 @@ class Env(eqx.Module):
     def reward(self, state: State, action: Array, next_state: State) -> Float[Array, ""]:
         """The reward of the step from `state` to `next_state` by `action`."""
 
+    def loss(self, state: State, action: Array, next_state: State) -> Float[Array, ""]:
+        """What methods that use the derivative of the simulation minimise: -reward, or what has a better derivative than it.
+
+        An environment whose reward is a step (1 while all is well) says here, smoothly, what has to be done. `train(loss=...)`
+        replaces it; methods that need values alone (`PolicyGradient`) follow the reward.
+        """
+        return -self.reward(state, action, next_state)
+
     def done(self, state: State) -> Bool[Array, ""]:
         """Whether the episode ends in this state, by the environment's rules. A time limit is not one of them."""
         # By default no rule ends an episode.
@@ -144,6 +152,11 @@ class Env(eqx.Module):
     @property
     def max_steps(self) -> int | None:
         """Steps of an episode that no rule ends; None if it may be endless."""
+        return None
+
+    @property
+    def mirror(self) -> Any:
+        """The mirror image of an observation, as `control.mirrored` takes it, of a symmetric problem; None: it is not stated."""
         return None
 
     @property

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from ..._errors import SpanaxError
 from ..._functions import with_key
 from ...stochastic.sampling import sample
-from ..env import Box, Discrete, step_env
+from ..env import Box, Discrete, Env, step_env
 from ..rollout import is_drawn
 from .method import Task
 
@@ -115,10 +115,14 @@ class Contract:
                 "a state of the same structure, shapes and dtypes",
             )
         moved = (self.state, action, arrived)
-        self._scalar(f"{name}.reward", kind if self.loss is None else None, env.reward, *moved)
+        # A reward needs a derivative where it is what the environment minimises.
+        own = type(env).loss is not Env.loss
+        self._scalar(f"{name}.reward", kind if self.loss is None and not own else None, env.reward, *moved)
         self._scalar(f"{name}.done", jnp.bool_, env.done, arrived)
         if self.loss is not None:
             self._scalar("the loss", kind, self.loss, *moved)
+        elif own and kind is not None:
+            self._scalar(f"{name}.loss", kind, env.loss, *moved)
 
     def _scalar(self, name: str, kind: Any, method: Callable[..., Any], *args: Any) -> None:
         out = self._ask(name, method, *args)

@@ -82,6 +82,11 @@ class Pendulum(Env):
     def max_steps(self) -> int:
         return 200
 
+    @property
+    def mirror(self) -> list[float]:
+        """Of the angle's cosine, sine and the velocity: the same motion the other way round."""
+        return [1.0, -1.0, -1.0]
+
 
 def _wrap_angle(angle: Float[Array, ""]) -> Float[Array, ""]:
     """The angle in [-pi, pi)."""
