@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +27,8 @@ class Trajectory(NamedTuple):
 
     - `states`, `observations`: before each step; `actions`, `rewards`: of each step;
     - `alive`: whether the episode was still going on. After its end the state stays the same, and rewards are 0;
-    - `final`: the state after the last step.
+    - `final`: the state after the last step;
+    - `terminated`, `truncated`: whether the step ended the episode, by a rule or only by a time limit (see `TimeLimit`).
 
     >>> import jax.numpy as jnp
     >>> from spanax import control
@@ -40,6 +43,17 @@ class Trajectory(NamedTuple):
     rewards: Float[Array, " steps"]
     alive: Bool[Array, " steps"]
     final: State
+    terminated: Bool[Array, " steps"] | None = None
+    truncated: Bool[Array, " steps"] | None = None
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Draws observations, actions and rewards of one episode against steps into a file (needs `spanax[plots]`).
+
+        What comes after the end of the episode is on grey. `SpanaxError` for a batch, and for a file that cannot be written.
+        """
+        from .showing._plot import plot_trajectory
+
+        plot_trajectory(self, Path(path))
 
 
 def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Array, ""] | None = None) -> Trajectory:
