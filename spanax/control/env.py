@@ -110,6 +110,7 @@ class Env(eqx.Module):
     """
 
     black_box: ClassVar[bool] = False  # True where a step has no derivative at all
+    resets_itself: ClassVar[bool] = False  # True where a step from the end of an episode begins the next one
 
     @abc.abstractmethod
     def reset(self, key: Key[Array, ""]) -> State:
@@ -128,7 +129,10 @@ class Env(eqx.Module):
         """The reward of the step from `state` to `next_state` by `action`."""
 
     def done(self, state: State) -> Bool[Array, ""]:
-        """Whether the episode ends in this state, by the environment's rules. A time limit is not one of them."""
+        """Whether the episode ends in this state, by the environment's rules. A time limit is not one of them.
+
+        Of a `TimeLimit`, and of what came from Gymnasium, it is any end: `terminated` and `truncated` tell which.
+        """
         # By default no rule ends an episode.
         return jnp.zeros((), bool)
 

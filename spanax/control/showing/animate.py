@@ -16,9 +16,9 @@ from ..env import Env
 from ..rollout import Trajectory
 from .canvas import Picture, new_figure, pixels
 from .film import ffmpeg, write_gif, write_mp4
+from .steps import FPS
 
 SMALLEST = 240  # pixels of width, below which a picture is enlarged
-FPS = 20.0  # of an environment that does not say how long its steps are
 
 
 def animate(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -36,6 +37,15 @@ def pixels(figure: Figure) -> Picture:
     canvas.draw()
     # A copy: the buffer is the canvas's, and the next frame is drawn into it.
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def tiled(pictures: Sequence[Picture]) -> Picture:
+    """Pictures of one size, row by row, nearly as many rows as columns."""
+    columns = math.ceil(math.sqrt(len(pictures)))
+    # What is left of the last row is white.
+    blank = [np.full_like(pictures[0], 255)] * (-len(pictures) % columns)
+    full = [*pictures, *blank]
+    return np.concatenate([np.concatenate(full[i : i + columns], 1) for i in range(0, len(full), columns)])
 
 
 def drawn(figure: Figure, change: Callable[[int], None], frames: int) -> Iterator[Picture]:

@@ -9,9 +9,10 @@ from .canvas import Picture, new_figure, pixels
 
 def draw(x: float, angle: float, push: float, long: float, side: float) -> Picture:
     """The cart at `x` m, its pole at `angle` rad from upright, `long` m; `push`: -1 to 1; `side`: where the rail ends."""
+    figure = new_figure(5.4, 2.5)
+    # Not before: `new_figure` says what to install.
     from matplotlib.patches import FancyArrowPatch, Rectangle
 
-    figure = new_figure(5.4, 2.5)
     ax = figure.add_axes((0.01, 0.01, 0.98, 0.98))
     # Room for a cart that has just left the rail; an unstable one may be anywhere.
     ax.set(xlim=(-side - 0.5, side + 0.5), ylim=(-0.65, long + 0.85), aspect="equal")

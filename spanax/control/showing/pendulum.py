@@ -11,9 +11,10 @@ from .canvas import Picture, new_figure, pixels
 
 def draw(angle: float, turn: float) -> Picture:
     """The rod at `angle` from upright, in rad against the clock; `turn`: the torque, in units of the strongest."""
+    figure = new_figure(3.6, 3.5)
+    # Not before: `new_figure` says what to install.
     from matplotlib.patches import FancyArrowPatch
 
-    figure = new_figure(3.6, 3.5)
     ax = figure.add_axes((0.01, 0.01, 0.98, 0.98))
     ax.set(xlim=(-1.3, 1.3), ylim=(-1.26, 1.26), aspect="equal")
     ax.axis("off")

@@ -12,6 +12,7 @@ import numpy as np
 from ..._errors import SpanaxError
 from .canvas import Picture
 
+FPS = 20.0  # pictures a second, of an environment that does not say how long its steps are
 _REMEDY = "render(self, state, action=None) -> NumPy array of uint8, [height, width, 3]"
 
 
