@@ -14,6 +14,7 @@ from .problems.cartpole import CartPole as CartPole
 from .problems.pendulum import Pendulum as Pendulum
 from .result import Result as Result, TrainingError as TrainingError
 from .rollout import Trajectory as Trajectory, rollout as rollout
+from .showing.animate import animate as animate
 from .train import train as train
 from .trebuchet.aim import aim as aim, reach as reach
 from .trebuchet.env import Trebuchet as Trebuchet, shoot as shoot, throw as throw
