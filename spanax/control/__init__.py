@@ -7,6 +7,7 @@ from .gym.from_gymnasium import GymnasiumEnv as GymnasiumEnv, GymState as GymSta
 from .gym.to_gymnasium import to_gymnasium as to_gymnasium
 from .methods.bptt import BPTT as BPTT
 from .methods.policy_gradient import PolicyGradient as PolicyGradient
+from .mpc import MPC as MPC, Plan as Plan
 from .policies.mlp import MLPPolicy as MLPPolicy
 from .problems.cartpole import CartPole as CartPole
 from .problems.pendulum import Pendulum as Pendulum
