@@ -9,6 +9,7 @@ from .gym.to_gymnasium import to_gymnasium as to_gymnasium
 from .methods.bptt import BPTT as BPTT
 from .methods.policy_gradient import PolicyGradient as PolicyGradient
 from .methods.shac import SHAC as SHAC
+from .mpc import MPC as MPC, Plan as Plan
 from .policies.mlp import MLPPolicy as MLPPolicy
 from .problems.cartpole import CartPole as CartPole
 from .problems.pendulum import Pendulum as Pendulum

@@ -95,6 +95,10 @@ class TimeLimit(_Wrapper):
     def observe(self, state):
         return self.env.observe(state.state)
 
+    def state_from(self, observation):
+        """With the steps counted from 0: an observation does not tell them."""
+        return Timed(self.env.state_from(observation), jnp.zeros((), jnp.int32))
+
     def reward(self, state, action, next_state):
         return self.env.reward(state.state, action, next_state.state)
 
@@ -140,6 +144,9 @@ class Batched(_Wrapper):
 
     def observe(self, state):
         return jax.vmap(self.env.observe)(state)
+
+    def state_from(self, observation):
+        return jax.vmap(self.env.state_from)(observation)
 
     def reward(self, state, action, next_state):
         return jax.vmap(self.env.reward)(state, action, next_state)
