@@ -1,13 +1,13 @@
 """Environments, differentiable or not, and training in them."""
 
 from . import trebuchet as trebuchet
-from .bptt import BPTT as BPTT
 from .env import Box as Box, Discrete as Discrete, Env as Env
 from .evaluate import evaluate as evaluate
 from .gym.from_gymnasium import GymnasiumEnv as GymnasiumEnv, GymState as GymState, from_gymnasium as from_gymnasium
 from .gym.to_gymnasium import to_gymnasium as to_gymnasium
-from .policies import MLPPolicy as MLPPolicy
-from .policy_gradient import PolicyGradient as PolicyGradient
+from .methods.bptt import BPTT as BPTT
+from .methods.policy_gradient import PolicyGradient as PolicyGradient
+from .policies.mlp import MLPPolicy as MLPPolicy
 from .problems.cartpole import CartPole as CartPole
 from .problems.pendulum import Pendulum as Pendulum
 from .result import Result as Result, TrainingError as TrainingError

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import inspect
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
@@ -83,6 +85,9 @@ class Env(eqx.Module):
     A state is any pytree of arrays. All methods are of one environment: `jax.vmap`, or `Batched`, makes many. They work under
     jit, and their derivatives are those of the simulation; a step without one is for the environment to bridge.
 
+    A step may draw: it then has a keyword `key`, `step(state, action, *, key)`, and `stochastic` is True. What it draws with
+    `sx.sample` crosses by its bridge; a draw of `jax.random.normal` or `uniform` is pathwise noise.
+
     Numbers that describe the simulated object (a mass, a length) are fields, so that they can be differentiated, replaced
     (`eqx.tree_at`) and identified.
 
@@ -141,7 +146,32 @@ class Env(eqx.Module):
         """Steps of an episode that no rule ends; None if it may be endless."""
         return None
 
+    @property
+    def stochastic(self) -> bool:
+        """Does a step draw? It does where `step` has a parameter `key`."""
+        return "key" in inspect.signature(type(self).step).parameters
+
     @contextlib.contextmanager
     def own_errors(self) -> Iterator[None]:
         """Around a compiled program: an error of the environment arrives as itself, and not as one of JAX's."""
         yield
+
+
+def step_env(env: Env, state: State, action: Array, key: Key[Array, ""] | None) -> State:
+    """`env.step`, with the key if it draws; raises `SpanaxError` where it draws and there is none."""
+    if not env.stochastic:
+        return env.step(state, action)
+    if key is None:
+        raise SpanaxError(f"{type(env).__name__}.step draws, and there is no key", "key=jax.random.key(0)")
+    # `stochastic` says that it takes one.
+    step: Any = env.step
+    return step(state, action, key=key)
+
+
+def split_key(env: Env, key: Any) -> tuple[Any, Any]:
+    """The key of a step, or None, in two: the policy's, and the environment's."""
+    # Without draws of its own the environment leaves the policy the whole key: adding a stochastic one changes no other run.
+    if key is None or not env.stochastic:
+        return key, None
+    acting, moving = jax.random.split(key)
+    return acting, moving

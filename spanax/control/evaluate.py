@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .env import Env, State
-from .rollout import Policy, rollout
+from .rollout import Policy, play
 
 
 def evaluate(
@@ -26,7 +26,7 @@ def evaluate(
     - `policy`: `policy(observation) -> action`; one that can draw is called without a key, and does not;
     - `starts`: states with a leading axis, as `jax.vmap(env.reset)` gives them, or how many to reset with `key`. States in
       float64 are simulated in float64;
-    - `key`: for a number of starts.
+    - `key`: for a number of starts, and for the draws of a stochastic environment.
 
     **Returns:**
 
@@ -34,7 +34,8 @@ def evaluate(
 
     **Raises:**
 
-    - `SpanaxError` for an environment without `max_steps`, and where a number of starts comes without a key.
+    - `SpanaxError` for an environment without `max_steps`, and where a number of starts, or a stochastic environment, comes
+      without a key.
 
     >>> import jax
     >>> from spanax import control
@@ -50,29 +51,48 @@ def evaluate(
             "control.TimeLimit(env, 200)",
         )
     if not isinstance(starts, int):
-        return _returns_from(env, policy, starts)
+        return _returns_from(env, policy, starts, _moving_keys(env, key, len(jax.tree.leaves(starts)[0])))
     if starts < 1 or key is None:
         raise SpanaxError(f"evaluate(starts={starts!r}, key={key!r})", "100 starts, with a key", "start states")
     # A Gymnasium environment has so many copies; others run all episodes at once.
     together = min(starts, getattr(env, "n", starts))
     # Rounded up to whole groups of one compiled shape; what is too many is cut off.
-    keys = jax.random.split(key, -(-starts // together) * together).reshape(-1, together)
-    return np.concatenate([_returns(env, policy, some) for some in keys])[:starts]
+    total = -(-starts // together) * together
+    resets, moving = jax.random.split(key, total).reshape(-1, together), _moving_keys(env, key, total)
+    # None for each group, where no step draws.
+    groups = [None] * len(resets) if moving is None else moving.reshape(-1, together)
+    return np.concatenate([_returns(env, policy, *keys) for keys in zip(resets, groups, strict=True)])[:starts]
 
 
-def _returns(env: Env, policy: Any, keys: Key[Array, " n"]) -> Float[np.ndarray, " n"]:
-    return _returns_from(env, policy, jax.vmap(env.reset)(keys))
+def _moving_keys(env: Env, key: Key[Array, ""] | None, n: int) -> Key[Array, " n"] | None:
+    """Keys for the steps of n episodes; None where no step draws."""
+    if not env.stochastic:
+        return None
+    if key is None:
+        raise SpanaxError(f"a step of {type(env).__name__} draws, and evaluate has no key", "evaluate(..., key=key)")
+    # Another stream than that of the resets.
+    return jax.random.split(jax.random.fold_in(key, 1), n)
 
 
-def _returns_from(env: Env, policy: Any, states: State) -> Float[np.ndarray, " n"]:
+def _returns(env: Env, policy: Any, resets: Key[Array, " n"], moving: Key[Array, " n"] | None):
+    return _returns_from(env, policy, jax.vmap(env.reset)(resets), moving)
+
+
+def _returns_from(env: Env, policy: Any, states: State, moving: Key[Array, " n"] | None) -> Float[np.ndarray, " n"]:
     # Converted inside: the computation is asynchronous, and its error arrives with the numbers.
     with env.own_errors():
-        return np.asarray(_play(env, policy, states))
+        return np.asarray(_play(env, policy, states, moving))
 
 
 @eqx.filter_jit
-def _play(env: Env, policy: Any, states: State) -> Float[Array, " n"]:
+def _play(env: Env, policy: Any, states: State, moving: Key[Array, " n"] | None) -> Float[Array, " n"]:
     steps = env.max_steps
     assert steps is not None
+
+    def earned(state, key):
+        keys = None if key is None else jax.random.split(key, steps)
+        # The policy gets no key, so that it does what it thinks best.
+        return play(env, policy, state, steps, lambda key: (None, key), keys).rewards.sum()
+
     # Compiled once for an environment's and a policy's structure: their numbers are arguments.
-    return jax.vmap(lambda state: rollout(env, policy, state, steps).rewards.sum())(states)
+    return jax.vmap(earned)(states, moving)

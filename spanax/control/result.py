@@ -14,10 +14,10 @@ from jaxtyping import Float, Int
 
 from .._errors import SpanaxError
 from .._sealed_file import UnfitError, dtypes_of, read_arrays, read_sealed, seal, write_arrays
-from ._portable import with_arrays
 from ._training.gradient_cosine import gradient_cosine
 from ._training.html import training_html
 from ._training.updates import Log, Progress, Training
+from .policies._portable import with_arrays
 
 FORMAT = b"spanax.result.1\n"
 # In the order of the file.

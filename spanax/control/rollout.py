@@ -14,7 +14,7 @@ from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._functions import takes_key, with_key
 from .._jaxprs import here
-from .env import Discrete, Env, State
+from .env import Discrete, Env, State, split_key, step_env
 from .wrappers import where
 
 Policy = Callable[..., Array]
@@ -55,7 +55,7 @@ def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Arra
       `key`; or, behind `**kwargs`, it raises without one);
     - `state`: the state to start from;
     - `steps`: how many steps at most;
-    - `key`: each step gets a key of its own from it; without one the policy gets None.
+    - `key`: each step gets a key of its own from it; without one the policy gets None. A stochastic environment needs one.
 
     **Returns:**
 
@@ -63,7 +63,8 @@ def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Arra
 
     **Raises:**
 
-    - `SpanaxError` for a policy whose actions have another shape than the environment's `action_space`.
+    - `SpanaxError` for a policy whose actions have another shape than the environment's `action_space`, and for a stochastic
+      environment without a key.
 
     >>> import jax, jax.numpy as jnp
     >>> from spanax import control
@@ -73,14 +74,22 @@ def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Arra
     2.437
     """
     refuse_foreign(env, policy, state)
-    policy_at = as_action_function(policy, env)
     # `scan` takes None for nothing to iterate over.
     keys = None if key is None else jax.random.split(key, steps)
+    return play(env, policy, state, steps, lambda key: split_key(env, key), keys)
+
+
+def play(
+    env: Env, policy: Policy, state: State, steps: int, keys_of: Callable[[Any], tuple[Any, Any]], keys: Any
+) -> Trajectory:
+    """`rollout`, where `keys_of` makes of each step's key the policy's and the environment's; either may be None."""
+    policy_at = as_action_function(policy, env)
 
     def one(state, key):
+        acting, moving = keys_of(key)
         observation = env.observe(state)
-        action = policy_at(observation, key)
-        moved = advance(env, state, action)
+        action = policy_at(observation, acting)
+        moved = advance(env, state, action, moving)
         return moved.state, (state, observation, action, moved.reward, moved.alive)
 
     # All states are returned: reverse mode keeps them anyway.
@@ -95,10 +104,10 @@ class Moved(NamedTuple):
     alive: Bool[Array, ""]
 
 
-def advance(env: Env, state: State, action: Array) -> Moved:
+def advance(env: Env, state: State, action: Array, key: Key[Array, ""] | None = None) -> Moved:
     """One step of an episode that may be over: then the state stays the same, and the reward is 0."""
     alive = ~env.done(state)
-    arrived = env.step(state, action)
+    arrived = step_env(env, state, action, key)
     reward = env.reward(state, action, arrived)
     return Moved(where(alive, arrived, state), jnp.where(alive, reward, 0), alive)
 

@@ -69,7 +69,7 @@ def train(
     - `updates`: how many, by default 300.
     - `batch`: each update is from so many episodes, or windows of them, at once: by default 32 with `BPTT`, 16 with
       `PolicyGradient` (no more than a Gymnasium environment has).
-    - `optimizer`: one of optax, which minimises; None: Adam at 3e-3 after clipping to a norm of 1.
+    - `optimizer`: one of optax, which minimises; None: the method's own, by default Adam at 3e-3 after clipping to a norm of 1.
     - `loss`: `loss(state, action, next_state) -> scalar`, if given, is minimised in the place of -reward.
     - `progress`: on a terminal, a line on stderr shows progress (False: none).
     - `checkpoint`: a path, where the training is written every few seconds and at the end, however it ends; where the file
@@ -105,7 +105,7 @@ def train(
     batch = min(via.batch, getattr(env, "n", via.batch)) if batch is None else batch
     check_whole("train(updates", updates, 1, "an integer, 1 or more", "None: the method's own")
     check_whole("train(batch", batch, 1, "an integer, 1 or more", "None: the method's own")
-    training, first = _start(env, policy, via, key, batch, optimizer or _default_optimizer(), loss)
+    training, first = _start(env, policy, via, key, batch, optimizer or via.optimizer(updates, policy), loss)
     return _Run(training, first, updates, None if checkpoint is None else Path(checkpoint), progress).result()
 
 
@@ -120,12 +120,6 @@ def _check(env: Any, via: Any, loss: Any, progress: Any) -> None:
         )
     if loss is not None and not callable(loss):
         raise SpanaxError(f"train(loss={loss!r})", "loss(state, action, next_state) -> scalar")
-
-
-def _default_optimizer() -> optax.GradientTransformation:
-    import optax
-
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(3e-3))
 
 
 def _start(

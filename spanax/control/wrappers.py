@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key
 
 from .._checks import check_whole
-from .env import Env, State
+from .env import Env, State, step_env
 
 
 # A wrapper passes on what it does not change. It is not a subclass of what it wraps: any environment will do.
@@ -19,6 +19,10 @@ class _Wrapper(Env):
     @property
     def black_box(self):
         return self.env.black_box
+
+    @property
+    def stochastic(self):
+        return self.env.stochastic
 
     @property
     def action_space(self):
@@ -75,8 +79,8 @@ class TimeLimit(_Wrapper):
     def reset(self, key):
         return Timed(self.env.reset(key), jnp.zeros((), jnp.int32))
 
-    def step(self, state, action):
-        return Timed(self.env.step(state.state, action), state.steps + 1)
+    def step(self, state, action, *, key=None):
+        return Timed(step_env(self.env, state.state, action, key), state.steps + 1)
 
     def observe(self, state):
         return self.env.observe(state.state)
@@ -110,8 +114,10 @@ class Batched(_Wrapper):
     def reset(self, key):
         return jax.vmap(self.env.reset)(jax.random.split(key, self.n))
 
-    def step(self, state, action):
-        return jax.vmap(self.env.step)(state, action)
+    def step(self, state, action, *, key=None):
+        # Without a key `split` has nothing to split, and vmap no axis for it.
+        keys = None if key is None else jax.random.split(key, self.n)
+        return jax.vmap(lambda state, action, key: step_env(self.env, state, action, key))(state, action, keys)
 
     def observe(self, state):
         return jax.vmap(self.env.observe)(state)
@@ -159,8 +165,8 @@ class AutoReset(_Wrapper):
         state = self.env.reset(first)
         return Resetting(state, state, jnp.zeros((), bool), others)
 
-    def step(self, state, action):
-        arrived = self.env.step(state.state, action)
+    def step(self, state, action, *, key=None):
+        arrived = step_env(self.env, state.state, action, key)
         ended = self.env.done(arrived)
         # The key of resets is part of the state: the whole sequence of episodes is a function of the first key.
         now, others = jax.random.split(state.key)

@@ -17,7 +17,7 @@ import pytest
 import spanax as sx
 from spanax import SpanaxError, control
 from spanax._sealed_file import UnfitError, read_arrays, unseal
-from spanax.control.policies import FORMAT
+from spanax.control.policies.mlp import FORMAT
 from spanax.control.result import FORMAT as RESULT_FORMAT
 
 from .envs import Coins, Line

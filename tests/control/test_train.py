@@ -24,7 +24,7 @@ import spanax as sx
 from spanax import SpanaxError, control
 from spanax._fingerprint import differences, entries
 from spanax.control._training.checkpoint import load
-from spanax.control.train import _default_optimizer, _fingerprint, _start
+from spanax.control.train import _fingerprint, _start
 
 from .envs import Coins, Line
 
@@ -145,7 +145,7 @@ def written(tmp_path_factory):
     key = jax.random.key(0)
     train(key, updates=5, checkpoint=path)
     via = control.BPTT(horizon=3)
-    training, first = _start(Line(), Gain(jnp.array(0.5)), via, key, 4, _default_optimizer(), None)
+    training, first = _start(Line(), Gain(jnp.array(0.5)), via, key, 4, via.optimizer(5, None), None)
     log = jax.eval_shape(training.updates, first, jnp.zeros((), jnp.int32))[1]
     of = _fingerprint(training, first)
     return path.read_bytes(), lambda path: load(path, first, log, of)

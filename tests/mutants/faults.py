@@ -249,14 +249,14 @@ FAULTS = [
     ),
     Fault(
         "windows of truncated backpropagation begin anew",
-        "control/bptt.py",
+        "control/methods/bptt.py",
         "if self.truncate else self._begin(task, begin)",
         "if self.truncate and False else self._begin(task, begin)",
         "control/test_bptt.py",
     ),
     Fault(
         "discounted by one step too many",
-        "control/policy_gradient.py",
+        "control/methods/policy_gradient.py",
         "jnp.asarray(self.discount, float) ** t",
         "jnp.asarray(self.discount, float) ** (t + 1)",
         "control/test_policy_gradient.py",

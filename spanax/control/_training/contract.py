@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from ..._errors import SpanaxError
 from ..._functions import with_key
 from ...stochastic.sampling import sample
-from ..env import Box, Discrete
+from ..env import Box, Discrete, step_env
 from ..rollout import is_drawn
 from .method import Task
 
@@ -100,7 +100,13 @@ class Contract:
         """A step by this action, and its reward: a number of this kind, if its derivative is needed, else a real one."""
         # `scan` needs a state of one type; a weak dtype, or a field that becomes a float, would be promoted without a word.
         env, name = self.env, self.name
-        arrived = self._ask(f"{name}.step, with an action {_describe(action)},", env.step, self.state, action)
+        arrived = self._ask(
+            f"{name}.step, with an action {_describe(action)},",
+            lambda state, action, key: step_env(env, state, action, key),
+            self.state,
+            action,
+            self.key,
+        )
         before, after = jax.tree.structure(self.state), jax.tree.structure(arrived)
         pairs = [] if before != after else zip(jax.tree.leaves(self.state), jax.tree.leaves(arrived), strict=True)
         if before != after or any((a.shape, a.dtype) != (b.shape, b.dtype) for a, b in pairs):

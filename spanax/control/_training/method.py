@@ -45,6 +45,13 @@ class Method(eqx.Module):
     updates: ClassVar[int] = 300
     batch: ClassVar[int] = 16
 
+    def optimizer(self, updates: int, policy: Policy) -> Any:
+        """What is used where the user gives no optimizer, for so many updates: a `GradientTransformation` of optax."""
+        # optax takes as long to import as the rest of the library.
+        import optax
+
+        return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(3e-3))
+
     @abc.abstractmethod
     def check(self, task: Task, policy: Policy) -> None:
         """Raises `SpanaxError` where the method does not fit the environment or the policy."""

@@ -16,7 +16,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from ..._errors import SpanaxError
-from ..env import Box, Discrete, Env
+from ..env import Box, Discrete, Env, step_env
 
 
 class Exported(gymnasium.Env):
@@ -49,13 +49,17 @@ class Exported(gymnasium.Env):
     def step(self, action: Any):
         if self.state is None or self.over:
             raise SpanaxError("a step, but the episode is over or has not begun", "reset()")
-        self.state, *seen = _step(self.env, self.state, self._check_action(action))
+        self.state, *seen = _step(self.env, self.state, self._check_action(action), self._seed())
         # NumPy and Python values: other libraries do not know JAX's arrays.
         observation, reward, terminated = map(np.array, seen)
         self.steps += 1
         truncated = self.limit is not None and self.steps >= self.limit
         self.over = bool(terminated) or truncated
         return observation, float(reward), bool(terminated), truncated, {}
+
+    def _seed(self) -> np.uint32 | None:
+        # Only where a step draws: of other environments the sequence of starts depends on nothing but the resets.
+        return self.np_random.integers(2**32, dtype=np.uint32) if self.env.stochastic else None
 
     def _check_action(self, action: Any) -> np.ndarray:
         # A Box action out of bounds is the environment's own matter; one of another shape would broadcast, an integer out
@@ -87,6 +91,6 @@ def _reset(env: Env, seed: np.uint32):
 
 
 @eqx.filter_jit
-def _step(env: Env, state: Any, action: Any):
-    after = env.step(state, action)
+def _step(env: Env, state: Any, action: Any, seed: np.uint32 | None):
+    after = step_env(env, state, action, None if seed is None else jax.random.key(seed))
     return after, env.observe(after), env.reward(state, action, after), env.done(after)

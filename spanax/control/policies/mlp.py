@@ -14,14 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._errors import SpanaxError
-from .._sealed_file import UnfitError, dtypes_of, read_arrays, read_sealed, seal, write_arrays
-from ..bridges import Drawing, Step, StraightThrough
-from ..hard.choice import argmax
-from ..hard.comparisons import greater
-from ..stochastic.sampling import sample
+from ..._errors import SpanaxError
+from ..._sealed_file import UnfitError, dtypes_of, read_arrays, read_sealed, seal, write_arrays
+from ...bridges import Drawing, Step, StraightThrough
+from ...hard.choice import argmax
+from ...hard.comparisons import greater
+from ...stochastic.sampling import sample
+from ..env import Box, Discrete, Env
 from ._portable import MLP, arrays_of, bridge_of, describe_bridge, function_of, name_of, with_arrays
-from .env import Box, Discrete, Env
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution

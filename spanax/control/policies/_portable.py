@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from .._errors import SpanaxError
-from ..bridges import (
+from ..._errors import SpanaxError
+from ...bridges import (
     Componentwise,
     DisARM,
     Enumerate,

@@ -15,14 +15,15 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Key
 
-from .._errors import SpanaxError
-from ..bridges import ScoreFunction
-from ..stochastic.expectation import expectation
-from ..stochastic.sampling import cost, sample
-from ._training.contract import Contract
-from ._training.critic import Critic
-from ._training.method import Method, Seen, Task
-from .wrappers import where
+from ..._errors import SpanaxError
+from ...bridges import ScoreFunction
+from ...stochastic.expectation import expectation
+from ...stochastic.sampling import cost, sample
+from .._training.contract import Contract
+from .._training.critic import Critic
+from .._training.method import Method, Seen, Task
+from ..env import split_key, step_env
+from ..wrappers import where
 
 
 class _Episode(NamedTuple):
@@ -124,10 +125,11 @@ class PolicyGradient(Method):
     def _episode(self, task: Task, policy: Any, critic: Critic | None, key: Key[Array, ""]) -> tuple[Array, _Episode]:
         env, limit = task.env, task.env.max_steps
         assert limit is not None
-        first, acting = jax.random.split(key)
+        first, going = jax.random.split(key)
 
         def one(state, now):
             t, key = now
+            acting, moving = split_key(env, key)
             observation = env.observe(state)
             alive = ~env.done(state)
             distribution = _where_alive(alive, policy.distribution(observation))
@@ -135,8 +137,8 @@ class PolicyGradient(Method):
             weight = jnp.asarray(self.discount, float) ** t
             # In the units of the objective: per step of the episode, and discounted as what it stands for.
             expected = None if critic is None else weight * critic(observation, t / limit) / limit
-            action = sample(key, distribution, via=self._bridge(expected), name="action")
-            arrived = env.step(state, action)
+            action = sample(acting, distribution, via=self._bridge(expected), name="action")
+            arrived = step_env(env, state, action, moving)
             reward = env.reward(state, action, arrived)
             spent = jnp.asarray(task.cost(state, action, arrived, reward), float)
             # Recorded at its step, so that only draws before it are credited with it.
@@ -149,7 +151,7 @@ class PolicyGradient(Method):
             )
             return where(alive, arrived, state), seen
 
-        _, episode = lax.scan(one, env.reset(first), (jnp.arange(limit, dtype=float), jax.random.split(acting, limit)))
+        _, episode = lax.scan(one, env.reset(first), (jnp.arange(limit, dtype=float), jax.random.split(going, limit)))
         return jnp.zeros((), float), episode
 
     def _bridge(self, expected: Float[Array, ""] | None) -> ScoreFunction:

@@ -15,15 +15,15 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from .._checks import check_whole
-from .._errors import SpanaxError
-from ..stochastic.expectation import expectation
-from ..stochastic.sampling import cost
-from ._training.contract import Contract
-from ._training.method import Method, Seen, Task
-from .env import State
-from .rollout import as_action_function, is_drawn
-from .wrappers import where
+from ..._checks import check_whole
+from ..._errors import SpanaxError
+from ...stochastic.expectation import expectation
+from ...stochastic.sampling import cost
+from .._training.contract import Contract
+from .._training.method import Method, Seen, Task
+from ..env import State, split_key, step_env
+from ..rollout import as_action_function, is_drawn
+from ..wrappers import where
 
 
 class Episode(NamedTuple):
@@ -149,7 +149,7 @@ class BPTT(Method):
         return mean, window, episode.steps == 0
 
     def _mean_cost(self, task: Task, policy: Any, episode: Episode, key: Key[Array, ""]) -> tuple[Array, _Window]:
-        if not is_drawn(policy, task.env):
+        if not (is_drawn(policy, task.env) or task.env.stochastic):
             total, window = self._window(task, policy, episode, None, records_costs=False)
             return total, window
         # The aux of one replicate: it has a leading axis of length 1.
@@ -170,7 +170,8 @@ class BPTT(Method):
 
         def one(carry, key):
             episode, total = carry
-            moved, spent = _step_episode(task, episode, policy_at(env.observe(episode.state), key))
+            acting, moving = split_key(env, key)
+            moved, spent = _step_episode(task, episode, policy_at(env.observe(episode.state), acting), moving)
             if records_costs:
                 cost(spent / horizon)
             return (moved, total + spent), ~episode.over
@@ -181,11 +182,13 @@ class BPTT(Method):
         return (zero if records_costs else total / horizon), _Window(episode, jnp.sum(alive, dtype=jnp.int32))
 
 
-def _step_episode(task: Task, episode: Episode, action: Array) -> tuple[Episode, Float[Array, ""]]:
+def _step_episode(
+    task: Task, episode: Episode, action: Array, key: Key[Array, ""] | None
+) -> tuple[Episode, Float[Array, ""]]:
     """One step, and its cost: 0 once the episode is over."""
     # The step is computed all the same, and thrown away: in a batch some episodes end before others. It must be finite.
     env, alive = task.env, ~episode.over
-    arrived = env.step(episode.state, action)
+    arrived = step_env(env, episode.state, action, key)
     reward = env.reward(episode.state, action, arrived)
     spent = jnp.where(alive, jnp.asarray(task.cost(episode.state, action, arrived, reward), float), 0)
     # Counted only while it is alive: a finished episode waits for the end of the window.

@@ -1,0 +1,1 @@
+"""The methods of training: what `train(via=...)` takes, one a file."""

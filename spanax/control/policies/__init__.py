@@ -1,0 +1,1 @@
+"""Policies to start with. Any callable Equinox module is one."""
