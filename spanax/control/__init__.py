@@ -6,6 +6,7 @@ from .evaluate import evaluate as evaluate
 from .gym.from_gymnasium import GymnasiumEnv as GymnasiumEnv, GymState as GymState, from_gymnasium as from_gymnasium
 from .gym.to_gymnasium import to_gymnasium as to_gymnasium
 from .methods.bptt import BPTT as BPTT
+from .methods.mixed import Mixed as Mixed
 from .methods.policy_gradient import PolicyGradient as PolicyGradient
 from .policies.mlp import MLPPolicy as MLPPolicy
 from .problems.cartpole import CartPole as CartPole
