@@ -162,6 +162,15 @@ class Env(eqx.Module):
         """Steps of an episode that no rule ends; None if it may be endless."""
         return None
 
+    def state_from(self, observation: Float[Array, "*shape"]) -> State:
+        """The state in which `observe` gives this observation; raises `SpanaxError` where an observation does not tell it."""
+        name = type(self).__name__
+        raise SpanaxError(
+            f"{name} has no state_from: an observation does not tell the state",
+            "a method state_from(observation) -> state of the environment, if it does",
+            "what takes the state itself, such as control.MPC(env).act(state)",
+        )
+
     @property
     def render_fps(self) -> float | None:
         """Steps of a second, for films and clocks; None if it is not said how long a step takes."""

@@ -95,6 +95,10 @@ class TimeLimit(_Wrapper):
     def observe(self, state):
         return self.env.observe(state.state)
 
+    def state_from(self, observation):
+        """With the steps counted from 0: an observation does not tell them."""
+        return Timed(self.env.state_from(observation), jnp.zeros((), jnp.int32))
+
     def reward(self, state, action, next_state):
         return self.env.reward(state.state, action, next_state.state)
 
@@ -140,6 +144,9 @@ class Batched(_Wrapper):
 
     def observe(self, state):
         return jax.vmap(self.env.observe)(state)
+
+    def state_from(self, observation):
+        return jax.vmap(self.env.state_from)(observation)
 
     def reward(self, state, action, next_state):
         return jax.vmap(self.env.reward)(state, action, next_state)
@@ -233,3 +240,9 @@ class AutoReset(_Wrapper):
 def where(condition: Bool[Array, ""], one: State, other: State) -> State:
     """One state or the other, leaf by leaf."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
+
+
+def is_terminated(env: Env, state: State) -> Bool[Array, ""]:
+    """Did a rule of the environment end the episode, and not only the time?"""
+    truncated = getattr(env, "truncated", None)
+    return env.done(state) if truncated is None else env.done(state) & ~truncated(state)

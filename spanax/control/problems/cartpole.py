@@ -72,6 +72,9 @@ class CartPole(Env):
     def observe(self, state: Float[Array, " 4"]) -> Float[Array, " 4"]:
         return state
 
+    def state_from(self, observation: Float[Array, " 4"]) -> Float[Array, " 4"]:
+        return observation
+
     def reward(self, state: Float[Array, " 4"], action: Array, next_state: Float[Array, " 4"]) -> Float[Array, ""]:
         # A constant 1 would train nothing, and no error would say so.
         return without_derivative(

@@ -62,6 +62,11 @@ class Pendulum(Env):
         # The angle itself would jump at each turn.
         return jnp.stack([jnp.cos(angle), jnp.sin(angle), velocity])
 
+    def state_from(self, observation: Float[Array, " 3"]) -> Float[Array, " 2"]:
+        """The angle in [-pi, pi]."""
+        cosine, sine, velocity = observation
+        return jnp.stack([jnp.arctan2(sine, cosine), velocity])
+
     def reward(
         self, state: Float[Array, " 2"], action: Float[Array, " 1"], next_state: Float[Array, " 2"]
     ) -> Float[Array, ""]:

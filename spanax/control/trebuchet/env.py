@@ -198,6 +198,11 @@ class Trebuchet(Env):
     def observe(self, state: Shot) -> Float[Array, " 2"]:
         return jnp.stack([state.wind, state.target])
 
+    def state_from(self, observation: Float[Array, " 2"]) -> Shot:
+        """The state before the throw."""
+        wind, target = observation
+        return Shot(wind, target, jnp.zeros_like(target))
+
     def reward(self, state: Shot, action: Float[Array, " 2"], next_state: Shot) -> Float[Array, ""]:
         return -jnp.abs(next_state.distance - next_state.target)
 
