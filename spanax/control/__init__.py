@@ -1,9 +1,10 @@
 """Environments, differentiable or not, and training in them."""
 
 from . import trebuchet as trebuchet
+from .callbacks import CSVLog as CSVLog, TensorBoard as TensorBoard
 from .env import Box as Box, Discrete as Discrete, Env as Env
-from .event import Event as Event, event as event
 from .evaluate import evaluate as evaluate
+from .event import Event as Event, event as event
 from .gym.from_gymnasium import GymnasiumEnv as GymnasiumEnv, GymState as GymState, from_gymnasium as from_gymnasium
 from .gym.to_gymnasium import to_gymnasium as to_gymnasium
 from .methods.bptt import BPTT as BPTT
