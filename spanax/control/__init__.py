@@ -1,6 +1,7 @@
 """Environments, differentiable or not, and training in them."""
 
 from . import trebuchet as trebuchet
+from .callbacks import CSVLog as CSVLog, TensorBoard as TensorBoard
 from .env import Box as Box, Discrete as Discrete, Env as Env
 from .evaluate import evaluate as evaluate
 from .event import Event as Event, event as event
