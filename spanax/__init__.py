@@ -60,6 +60,7 @@ from .judge import (
     compare as compare,
     custom as custom,
     recommend as recommend,
+    trust as trust,
 )
 from .control import event as event
 from .program import gradient as gradient, lift as lift, value_and_gradient as value_and_gradient
