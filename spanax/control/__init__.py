@@ -11,6 +11,8 @@ from .methods.bptt import BPTT as BPTT
 from .methods.policy_gradient import PolicyGradient as PolicyGradient
 from .methods.shac import SHAC as SHAC
 from .mpc import MPC as MPC, Plan as Plan
+from .mujoco.from_mujoco import MujocoEnv as MujocoEnv, MujocoState as MujocoState, from_mujoco as from_mujoco
+from .mujoco.from_playground import PlaygroundEnv as PlaygroundEnv, from_playground as from_playground
 from .policies.mlp import MLPPolicy as MLPPolicy
 from .problems.cartpole import CartPole as CartPole
 from .problems.pendulum import Pendulum as Pendulum
