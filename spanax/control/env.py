@@ -128,6 +128,14 @@ class Env(eqx.Module):
     def reward(self, state: State, action: Array, next_state: State) -> Float[Array, ""]:
         """The reward of the step from `state` to `next_state` by `action`."""
 
+    def loss(self, state: State, action: Array, next_state: State) -> Float[Array, ""]:
+        """What methods that use the derivative of the simulation minimise: -reward, or what has a better derivative than it.
+
+        An environment whose reward is a step (1 while all is well) says here, smoothly, what has to be done. `train(loss=...)`
+        replaces it; methods that need values alone (`PolicyGradient`) follow the reward.
+        """
+        return -self.reward(state, action, next_state)
+
     def done(self, state: State) -> Bool[Array, ""]:
         """Whether the episode ends in this state, by the environment's rules. A time limit is not one of them.
 
@@ -187,6 +195,11 @@ class Env(eqx.Module):
     def frames(self, trajectory: Any, every: int = 1) -> Iterator[tuple[UInt8[np.ndarray, "height width 3"], str]]:
         """The pictures of an episode, `every` so many steps and of its end, each with its time: what `animate` shows."""
         return frames_of(self, trajectory, every)
+
+    @property
+    def mirror(self) -> Any:
+        """The mirror image of an observation, as `control.mirrored` takes it, of a symmetric problem; None: it is not stated."""
+        return None
 
     @property
     def stochastic(self) -> bool:

@@ -72,7 +72,8 @@ def train(
     - `batch`: each update is from so many episodes, or windows of them, at once: by default 32 with `BPTT`, 16 with
       `PolicyGradient` (no more than a Gymnasium environment has).
     - `optimizer`: one of optax, which minimises; None: the method's own, by default Adam at 3e-3 after clipping to a norm of 1.
-    - `loss`: `loss(state, action, next_state) -> scalar`, if given, is minimised in the place of -reward.
+    - `loss`: `loss(state, action, next_state) -> scalar`, if given, is minimised in the place of `env.loss`, which is -reward
+      where an environment does not state another (methods that need values alone, such as `PolicyGradient`: of -reward).
     - `progress`: on a terminal, a line on stderr shows progress (False: none).
     - `checkpoint`: a path, where the training is written every few seconds and at the end, however it ends; where the file
       exists, training continues from it, to `updates` in all, as if it had never stopped. It has to be a file of the same
@@ -146,7 +147,7 @@ def _start(
     if not jax.tree.leaves(arrays):
         raise SpanaxError("the policy has no floating-point arrays that could be trained", "an Equinox module")
     # Two streams: where episodes start must not depend on the updates' draws.
-    task, (begin, go) = Task(env, batch, loss), jax.random.split(key)
+    task, (begin, go) = Task(env, batch, loss, via.by_derivative), jax.random.split(key)
     via.check(task, policy)
     carry = via.start(task, policy, begin)
     training = Training(task, via, optimizer, static, go, jnp.asarray(LARGEST, float))

@@ -27,6 +27,10 @@ class _Wrapper(Env):
         return self.env.stochastic
 
     @property
+    def mirror(self):
+        return self.env.mirror
+
+    @property
     def action_space(self):
         return self.env.action_space
 
@@ -102,6 +106,9 @@ class TimeLimit(_Wrapper):
     def reward(self, state, action, next_state):
         return self.env.reward(state.state, action, next_state.state)
 
+    def loss(self, state, action, next_state):
+        return self.env.loss(state.state, action, next_state.state)
+
     def done(self, state):
         return self.env.done(state.state) | (state.steps >= self.steps)
 
@@ -150,6 +157,9 @@ class Batched(_Wrapper):
 
     def reward(self, state, action, next_state):
         return jax.vmap(self.env.reward)(state, action, next_state)
+
+    def loss(self, state, action, next_state):
+        return jax.vmap(self.env.loss)(state, action, next_state)
 
     def done(self, state):
         return jax.vmap(self.env.done)(state)
@@ -225,6 +235,9 @@ class AutoReset(_Wrapper):
 
     def reward(self, state, action, next_state):
         return self.env.reward(state.state, action, next_state.arrived)
+
+    def loss(self, state, action, next_state):
+        return self.env.loss(state.state, action, next_state.arrived)
 
     def done(self, state):
         return state.ended
