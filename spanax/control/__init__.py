@@ -13,6 +13,8 @@ from .methods.mixed import Mixed as Mixed
 from .methods.policy_gradient import PolicyGradient as PolicyGradient
 from .methods.shac import SHAC as SHAC
 from .mpc import MPC as MPC, Plan as Plan
+from .mujoco.from_mujoco import MujocoEnv as MujocoEnv, MujocoState as MujocoState, from_mujoco as from_mujoco
+from .mujoco.from_playground import PlaygroundEnv as PlaygroundEnv, from_playground as from_playground
 from .policies.choice import ChoicePolicy as ChoicePolicy
 from .policies.loading import load_policy as load_policy
 from .policies.mirrored import mirrored as mirrored
