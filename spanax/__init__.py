@@ -60,7 +60,9 @@ from .judge import (
     compare as compare,
     custom as custom,
     recommend as recommend,
+    trust as trust,
 )
+from .control import event as event
 from .program import gradient as gradient, lift as lift, value_and_gradient as value_and_gradient
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample

@@ -6,6 +6,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
@@ -92,7 +93,12 @@ def _play(env: Env, policy: Any, states: State, moving: Key[Array, " n"] | None)
     def earned(state, key):
         keys = None if key is None else jax.random.split(key, steps)
         # The policy gets no key, so that it does what it thinks best.
-        return play(env, policy, state, steps, lambda key: (None, key), keys).rewards.sum()
+        played = play(env, policy, state, steps, lambda key: (None, key), keys)
+        if not env.resets_itself:
+            return played.rewards.sum()
+        # The first episode only: an end before this step is the end of another one.
+        ends = (played.terminated | played.truncated).astype(jnp.int32)
+        return jnp.where(jnp.cumsum(ends) - ends == 0, played.rewards, 0).sum()
 
     # Compiled once for an environment's and a policy's structure: their numbers are arguments.
     return jax.vmap(earned)(states, moving)

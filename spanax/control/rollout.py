@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +27,8 @@ class Trajectory(NamedTuple):
 
     - `states`, `observations`: before each step; `actions`, `rewards`: of each step;
     - `alive`: whether the episode was still going on. After its end the state stays the same, and rewards are 0;
-    - `final`: the state after the last step.
+    - `final`: the state after the last step;
+    - `terminated`, `truncated`: whether the step ended the episode, by a rule or only by a time limit (see `TimeLimit`).
 
     >>> import jax.numpy as jnp
     >>> from spanax import control
@@ -40,10 +43,21 @@ class Trajectory(NamedTuple):
     rewards: Float[Array, " steps"]
     alive: Bool[Array, " steps"]
     final: State
+    terminated: Bool[Array, " steps"] | None = None
+    truncated: Bool[Array, " steps"] | None = None
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Draws observations, actions and rewards of one episode against steps into a file (needs `spanax[plots]`).
+
+        What comes after the end of the episode is on grey. `SpanaxError` for a batch, and for a file that cannot be written.
+        """
+        from .showing._plot import plot_trajectory
+
+        plot_trajectory(self, Path(path))
 
 
 def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Array, ""] | None = None) -> Trajectory:
-    """One episode from `state`, of `steps` steps or until the environment is done.
+    """One episode from `state`, of `steps` steps or until the environment is done (of an `AutoReset`, one after the other).
 
     A pure function: it works under jit, vmap and grad, and the derivative of what it returns is that of the simulation, as far as
     environment and policy have one. In reverse mode the memory grows with the steps.
@@ -90,11 +104,12 @@ def play(
         observation = env.observe(state)
         action = policy_at(observation, acting)
         moved = advance(env, state, action, moving)
-        return moved.state, (state, observation, action, moved.reward, moved.alive)
+        ends = moved.alive & env.terminated(moved.state), moved.alive & env.truncated(moved.state)
+        return moved.state, (state, observation, action, moved.reward, moved.alive, *ends)
 
     # All states are returned: reverse mode keeps them anyway.
-    final, (states, observations, actions, rewards, alive) = lax.scan(one, state, keys, steps)
-    return Trajectory(states, observations, actions, rewards, alive, final)
+    final, (states, observations, actions, rewards, alive, *ends) = lax.scan(one, state, keys, steps)
+    return Trajectory(states, observations, actions, rewards, alive, final, *ends)
 
 
 # What training and rollouts share: nothing that happens after the end may count.
@@ -106,7 +121,8 @@ class Moved(NamedTuple):
 
 def advance(env: Env, state: State, action: Array, key: Key[Array, ""] | None = None) -> Moved:
     """One step of an episode that may be over: then the state stays the same, and the reward is 0."""
-    alive = ~env.done(state)
+    # Where an environment resets itself, the next step is the first one of a new episode.
+    alive = ~env.done(state) | env.resets_itself
     arrived = step_env(env, state, action, key)
     reward = env.reward(state, action, arrived)
     return Moved(where(alive, arrived, state), jnp.where(alive, reward, 0), alive)

@@ -53,7 +53,7 @@ def test_pictures_are_written(tiny):
     result, out, _ = tiny
     assert result.files == tuple(out / name for name in ("cartpole.png", "cartpole.gif", "result.json"))
     check_picture(out / "cartpole.png")
-    check_motion(out / "cartpole.gif", frames=200, seconds=8)
+    check_motion(out / "cartpole.gif", frames=201, seconds=8.04)
 
 
 @pytest.mark.slow

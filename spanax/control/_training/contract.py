@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from ..._errors import SpanaxError
 from ..._functions import with_key
 from ...stochastic.sampling import sample
-from ..env import Box, Discrete, step_env
+from ..env import Box, Discrete, Env, step_env
 from ..rollout import is_drawn
 from .method import Task
 
@@ -71,8 +71,8 @@ class Contract:
             )
         self._check_step(action, jnp.floating)
 
-    def check_distribution(self, policy: Any) -> None:
-        """What the policy draws from, where its derivative is that of the probabilities."""
+    def check_distribution(self, policy: Any, *, reparametrised: bool = False) -> None:
+        """What the policy draws from, where its derivative is that of the probabilities, or that of the draws as well."""
         what = f"the policy's distribution, with one observation {_describe(self.observation)},"
         distribution = self._ask(what, policy.distribution, self.observation)
         space = self.env.action_space
@@ -91,10 +91,16 @@ class Contract:
                 *independent,
                 f"a numpyro distribution of batch_shape [] and event_shape {list(space.shape)}, of ONE action",
             )
+        if reparametrised and not distribution.has_rsample:
+            self._refuse(
+                f"the policy draws from a {type(distribution).__name__}, whose draws have no derivative",
+                "control.PolicyGradient()",
+                "a distribution of continuous actions, such as numpyro's Normal",
+            )
         drawn = self._ask(
             "the policy's distribution", lambda d, key: sample(key, d, name="action"), distribution, self.key
         )
-        self._check_step(drawn, None)
+        self._check_step(drawn, jnp.floating if reparametrised else None)
 
     def _check_step(self, action: Any, kind: Any) -> None:
         """A step by this action, and its reward: a number of this kind, if its derivative is needed, else a real one."""
@@ -115,10 +121,14 @@ class Contract:
                 "a state of the same structure, shapes and dtypes",
             )
         moved = (self.state, action, arrived)
-        self._scalar(f"{name}.reward", kind if self.loss is None else None, env.reward, *moved)
+        # A reward needs a derivative where it is what the environment minimises.
+        own = type(env).loss is not Env.loss
+        self._scalar(f"{name}.reward", kind if self.loss is None and not own else None, env.reward, *moved)
         self._scalar(f"{name}.done", jnp.bool_, env.done, arrived)
         if self.loss is not None:
             self._scalar("the loss", kind, self.loss, *moved)
+        elif own and kind is not None:
+            self._scalar(f"{name}.loss", kind, env.loss, *moved)
 
     def _scalar(self, name: str, kind: Any, method: Callable[..., Any], *args: Any) -> None:
         out = self._ask(name, method, *args)

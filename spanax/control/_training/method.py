@@ -34,9 +34,13 @@ class Task(eqx.Module):
     batch: int = eqx.field(static=True)
     # Static: a function, compared by itself.
     loss: Any = eqx.field(static=True)
+    # Is it minimised by its derivative? Then the environment may have a better one than that of its reward.
+    by_derivative: bool = eqx.field(default=True, static=True)
 
     def cost(self, state: Any, action: Array, next_state: Any, reward: Array) -> Float[Array, ""]:
-        return -reward if self.loss is None else self.loss(state, action, next_state)
+        if self.loss is not None:
+            return self.loss(state, action, next_state)
+        return self.env.loss(state, action, next_state) if self.by_derivative else -reward
 
 
 class Method(eqx.Module):
@@ -44,6 +48,8 @@ class Method(eqx.Module):
 
     updates: ClassVar[int] = 300
     batch: ClassVar[int] = 16
+    # Does it use the derivative of the simulation? Then it minimises `env.loss` where the user gives no loss, else -reward.
+    by_derivative: ClassVar[bool] = True
 
     def optimizer(self, updates: int, policy: Policy) -> Any:
         """What is used where the user gives no optimizer, for so many updates: a `GradientTransformation` of optax."""

@@ -1,0 +1,110 @@
+"""From first plans to the best one: Newton steps with damping and a line search, for several plans at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from ..wrappers import where
+from .problem import Inputs, Problem, Rolled
+from .riccati import Law, newton_law
+
+# Shares of a step that are tried, all at once.
+SHARES = (1.0, 0.6, 0.3, 0.1, 0.03, 0.005)
+LEAST_DAMPING, FIRST_DAMPING, MOST_DAMPING = 1e-6, 1e-3, 1e4
+# A relative gain below which the motion's own second derivatives are used: before, they mislead more often than they help.
+NEAR = 1e-2
+# A relative gain below which Newton's own steps are left to finish, and at most how many they are.
+SETTLED, POLISHING = 1e-5, 20
+
+
+class Searched(NamedTuple):
+    """Where a search is: the motion of its plan, and the iterations so far. `exact`: with the motion's own curvature."""
+
+    rolled: Rolled
+    damping: Float[Array, ""]
+    exact: Bool[Array, ""]
+    settled: Bool[Array, ""]
+    iterations: Int[Array, ""]
+
+
+def search(problem: Problem, inputs: Inputs, actions: Float[Array, "T m"], iterations: int) -> Searched:
+    """Near a local minimum, from a first plan: at most `iterations` damped steps, until they gain next to nothing."""
+
+    def one(at: Searched):
+        law = _law(problem, inputs, at.rolled, at.exact.astype(actions.dtype), at.damping)
+        rolled = _line_search(problem, inputs, at.rolled, law)
+        gain = at.rolled.cost - rolled.cost
+        better = gain > 0
+        size = jnp.abs(at.rolled.cost)
+        damping = jnp.where(better, at.damping / 5, jnp.maximum(at.damping, FIRST_DAMPING) * 5)
+        damping = jnp.where(damping < LEAST_DAMPING, 0, damping)
+        settled = at.exact & jnp.where(better, gain < SETTLED * size, damping > MOST_DAMPING)
+        exact = at.exact | ~better | (gain < NEAR * size)
+        return Searched(where(better, rolled, at.rolled), damping, exact, settled, at.iterations + 1)
+
+    no = jnp.zeros((), bool)
+    damping = jnp.asarray(FIRST_DAMPING, actions.dtype)
+    first = Searched(problem.play(inputs, actions), damping, no, no, jnp.zeros((), jnp.int32))
+    return lax.while_loop(lambda at: (at.iterations < iterations) & ~at.settled, one, first)
+
+
+class Polished(NamedTuple):
+    """The end of it: the motion, the length of the last Newton step, how many there were, and whether it is a minimum."""
+
+    rolled: Rolled
+    distance: Float[Array, ""]
+    iterations: Int[Array, ""]
+
+
+def polish(problem: Problem, inputs: Inputs, rolled: Rolled, tolerance: Float[Array, ""]) -> Polished:
+    """Newton's own steps, without damping, for as long as they become shorter; infinitely far where the cost bends down.
+
+    Costs say nothing here: close to the minimum their differences are rounding. The length of a step is the distance.
+    """
+
+    def look(rolled):
+        law = _law(problem, inputs, rolled, 1.0, jnp.zeros((), rolled.cost.dtype))
+        return law, jnp.where(law.convex, jnp.max(jnp.abs(law.change)), jnp.inf)
+
+    def more(carry):
+        at, _, shrinks = carry
+        return shrinks & (at.iterations < POLISHING) & (at.distance > tolerance)
+
+    def one(carry):
+        at, law, _ = carry
+        moved = _take(problem, inputs, at.rolled, law, 1.0)
+        following, distance = look(moved)
+        shrinks = distance < at.distance
+        closer = Polished(moved, distance, at.iterations + 1)
+        return where(shrinks, closer, at), where(shrinks, following, law), shrinks
+
+    law, distance = look(rolled)
+    first = Polished(rolled, distance, jnp.zeros((), jnp.int32))
+    return lax.while_loop(more, one, (first, law, jnp.isfinite(distance)))[0]
+
+
+def _law(problem: Problem, inputs: Inputs, rolled: Rolled, curvature: Array | float, damping: Array) -> Law:
+    expansion = problem.expand(inputs, rolled, curvature)
+    return newton_law(expansion, problem.low - rolled.actions, problem.high - rolled.actions, damping)
+
+
+def _line_search(problem: Problem, inputs: Inputs, rolled: Rolled, law: Law) -> Rolled:
+    """The best of several shares of the step."""
+    shares = jnp.array(SHARES, rolled.cost.dtype)
+    tried = jax.vmap(lambda share: _take(problem, inputs, rolled, law, share))(shares)
+    costs = jnp.where(jnp.isnan(tried.cost), jnp.inf, tried.cost)
+    return jax.tree.map(lambda x: x[jnp.argmin(costs)], tried)
+
+
+def _take(problem: Problem, inputs: Inputs, rolled: Rolled, law: Law, share: Array | float) -> Rolled:
+    def act(vector, at):
+        nominal, action, low, high, change, gain = at
+        return jnp.clip(action + share * change + gain @ (vector - nominal), low, high)
+
+    more = rolled.vectors, rolled.actions, problem.low, problem.high, law.change, law.gain
+    return problem.roll(inputs, act, more)
