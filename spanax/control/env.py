@@ -217,10 +217,17 @@ def step_env(env: Env, state: State, action: Array, key: Key[Array, ""] | None) 
     if not env.stochastic:
         return env.step(state, action)
     if key is None:
-        raise SpanaxError(f"{type(env).__name__}.step draws, and there is no key", "key=jax.random.key(0)")
+        raise SpanaxError(f"{type(innermost(env)).__name__}.step draws, and there is no key", "key=jax.random.key(0)")
     # `stochastic` says that it takes one.
     step: Any = env.step
     return step(state, action, key=key)
+
+
+def innermost(env: Any) -> Any:
+    """What the wrappers are around."""
+    while isinstance(getattr(env, "env", None), Env):
+        env = env.env
+    return env
 
 
 def split_key(env: Env, key: Any) -> tuple[Any, Any]:

@@ -33,7 +33,7 @@ class Result:
     - `env_steps`, `episodes`: all steps of the environment, and all episodes that began; `steps_so_far`: steps after each update;
     - `compile_seconds`: tracing and compiling; `run_seconds`: the updates, since the first one, of resumed trainings as well;
     - `objectives`, `gradient_norms`: for each update, what was minimised and the gradient's Euclidean norm;
-    - `interrupted`: Ctrl-C ended it early.
+    - `interrupted`: Ctrl-C, or a callback, ended it early.
 
     >>> import jax
     >>> from spanax import control

@@ -74,8 +74,8 @@ class Contract:
             )
         self._check_step(action, jnp.floating)
 
-    def check_distribution(self, policy: Any) -> None:
-        """What the policy draws from, where its derivative is that of the probabilities."""
+    def check_distribution(self, policy: Any, *, reparametrised: bool = False) -> None:
+        """What the policy draws from, where its derivative is that of the probabilities, or that of the draws as well."""
         self._check_mirror(policy)
         what = f"the policy's distribution, with one observation {_describe(self.observation)},"
         distribution = self._ask(what, policy.distribution, self.observation)
@@ -95,10 +95,16 @@ class Contract:
                 *independent,
                 f"a numpyro distribution of batch_shape [] and event_shape {list(space.shape)}, of ONE action",
             )
+        if reparametrised and not distribution.has_rsample:
+            self._refuse(
+                f"the policy draws from a {type(distribution).__name__}, whose draws have no derivative",
+                "control.PolicyGradient()",
+                "a distribution of continuous actions, such as numpyro's Normal",
+            )
         drawn = self._ask(
             "the policy's distribution", lambda d, key: sample(key, d, name="action"), distribution, self.key
         )
-        self._check_step(drawn, None)
+        self._check_step(drawn, jnp.floating if reparametrised else None)
 
     def _check_mirror(self, policy: Any) -> None:
         """A mirror that is not the environment's would hold for no state: the policy would be trained to be wrong."""

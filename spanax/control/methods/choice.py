@@ -11,7 +11,6 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpyro.distributions as dist
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
@@ -210,6 +209,9 @@ class Choice(Method):
         self, task: Task, policy: ChoicePolicy, memory: _Memory, motion: int, key: Key[Array, ""]
     ) -> Float[Array, ""]:
         """The expected cost of the choice less the weighted entropy, in units of the mean difference between heads."""
+        # Lazily: it takes as long to import as the rest of the library.
+        import numpyro.distributions as dist
+
         rows_key, draws_key = jax.random.split(key)
         # Only rows that have been written; before the first look nobody asks.
         looks = jnp.minimum((memory.update - motion) // self.fits + 1, self.rows)

@@ -15,7 +15,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 from jaxtyping import Array, Float, Int, Key
 
 from ..._checks import check_whole
@@ -119,6 +118,9 @@ class ChoicePolicy(eqx.Module):
         """The action of the best head; with a `key`, of one that is drawn."""
         logits = self.logits(observation)
         if key is not None:
+            # Lazily: it takes as long to import as the rest of the library.
+            import numpyro.distributions as dist
+
             drawn = sample(key, dist.Categorical(logits=logits), via=self.via, name="choice")
             return self.head(observation, drawn) if drawn.shape == () else self._mixed(observation, drawn)
         best = jnp.argmax(logits)
