@@ -9,6 +9,7 @@ from .gym.from_gymnasium import GymnasiumEnv as GymnasiumEnv, GymState as GymSta
 from .gym.to_gymnasium import to_gymnasium as to_gymnasium
 from .methods.bptt import BPTT as BPTT
 from .methods.choice import Choice as Choice
+from .methods.learned_model import LearnedModel as LearnedModel
 from .methods.mixed import Mixed as Mixed
 from .methods.policy_gradient import PolicyGradient as PolicyGradient
 from .methods.shac import SHAC as SHAC

@@ -19,7 +19,7 @@ from ...stochastic.expectation import expectation
 from ...stochastic.sampling import cost
 from ..env import State, split_key, step_env
 from ..rollout import as_action_function, is_drawn
-from ..wrappers import is_terminated, where
+from ..wrappers import where
 from .method import Seen, Task
 from .outliers import copies
 
@@ -171,7 +171,7 @@ class Windows(eqx.Module):
                 cost(weighed / self.horizon)
             alive, last = ~episode.over, moved.over & ~episode.over
             steps = Steps(
-                seen, env.observe(moved.state), spent, alive, last, last & is_terminated(env, moved.state)
+                seen, env.observe(moved.state), spent, alive, last, last & env.terminated(moved.state)
             )
             return (moved, total + weighed, jnp.where(alive, self.discount * weight, weight)), steps
 
@@ -180,7 +180,7 @@ class Windows(eqx.Module):
         (after, total, weight), steps = lax.scan(one, (episode, zero, zero + 1), keys, self.horizon)
         if self.terminal is not None:
             # Of the state where the window stops, also where only the time is over: there it could have gone on.
-            ahead = jnp.where(is_terminated(env, after.state), 0, weight * self.terminal(env.observe(after.state)))
+            ahead = jnp.where(env.terminated(after.state), 0, weight * self.terminal(env.observe(after.state)))
             total = total + ahead
             if records_costs:
                 cost(ahead / self.horizon)
