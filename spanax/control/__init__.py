@@ -9,10 +9,13 @@ from .gym.from_gymnasium import GymnasiumEnv as GymnasiumEnv, GymState as GymSta
 from .gym.to_gymnasium import to_gymnasium as to_gymnasium
 from .methods.bptt import BPTT as BPTT
 from .methods.choice import Choice as Choice
+from .methods.learned_model import LearnedModel as LearnedModel
 from .methods.mixed import Mixed as Mixed
 from .methods.policy_gradient import PolicyGradient as PolicyGradient
 from .methods.shac import SHAC as SHAC
 from .mpc import MPC as MPC, Plan as Plan
+from .mujoco.from_mujoco import MujocoEnv as MujocoEnv, MujocoState as MujocoState, from_mujoco as from_mujoco
+from .mujoco.from_playground import PlaygroundEnv as PlaygroundEnv, from_playground as from_playground
 from .policies.choice import ChoicePolicy as ChoicePolicy
 from .policies.loading import load_policy as load_policy
 from .policies.mirrored import mirrored as mirrored

@@ -45,19 +45,18 @@ def agrees(estimates, exact):
     return np.all(np.abs(estimates.mean(0) - exact) <= 5 * error) and np.all(error < 0.05 * np.abs(exact).max())
 
 
-@pytest.mark.few(2)
 @pytest.mark.parametrize("ends", [False, True])
-@pytest.mark.parametrize("via", [sx.ScoreFunction(), sx.LeaveOneOut(2), sx.Enumerate()], ids=lambda v: type(v).__name__)
-def test_bptt_is_the_gradient_of_the_enumerated_chain(x64, via, ends):
-    method = control.BPTT(horizon=4, truncate=False)
-    exact = jax.grad(lambda w: -exact_return(w, ends, 4) / 4)(jnp.asarray(WEIGHTS))
-    assert agrees(gradients(method, Slip(via, ends), 4000, batch=2), exact)
-
-
-@pytest.mark.parametrize("ends", [False, True])
-def test_the_draw_of_a_step_crosses_by_the_score_function_by_default(x64, ends):
+def test_bptt_is_the_gradient_of_the_enumerated_chain(x64, ends):
+    """By the score function, which is the draw's own where it names no bridge."""
     exact = jax.grad(lambda w: -exact_return(w, ends, 4) / 4)(jnp.asarray(WEIGHTS))
     assert agrees(gradients(control.BPTT(horizon=4, truncate=False), Slip(None, ends), 8000, batch=2), exact)
+
+
+@pytest.mark.parametrize("via", [sx.LeaveOneOut(2), sx.Enumerate(), sx.DisARM()], ids=lambda via: type(via).__name__)
+def test_a_bridge_that_runs_the_rest_again_is_refused(via, key):
+    """The rest of an episode is in the middle of a loop."""
+    with pytest.raises(SpanaxError, match=rf"{type(via).__name__}(.|\n)*'slip'(.|\n)*ScoreFunction"):
+        control.train(Slip(via), Table(jnp.zeros(4)), via=control.BPTT(horizon=4), key=key, updates=1, progress=False)
 
 
 def test_its_bridge_can_be_named_in_the_method(x64):

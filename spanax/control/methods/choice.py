@@ -11,7 +11,6 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpyro.distributions as dist
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
@@ -109,9 +108,9 @@ class Choice(Method):
     longest: int = eqx.field(default=20, static=True)
     chain: int = eqx.field(default=6, static=True)
     explore: float = 0.2
-    rows: int = eqx.field(default=128, static=True)
+    rows: int = eqx.field(default=512, static=True)
     fits: int = eqx.field(default=4, static=True)
-    entropy: tuple[float, float] = (0.5, 0.05)
+    entropy: tuple[float, float] = (1.0, 0.03)
     via: Any = None
 
     @property
@@ -179,13 +178,15 @@ class Choice(Method):
         # What is found out is a number: the gate's gradient is that of its choice alone.
         still = jax.tree.map(lambda x: lax.stop_gradient(x) if eqx.is_array(x) else x, policy)
         found = lax.cond(looks, lambda m: self._look(task, still, m, motion, looking), lambda m: m, carry)
-        value = self._gate_cost(task, policy, found, motion, fitting)
-        if motion:
-            value = lax.cond(
-                carry.update < motion,
-                lambda: self._motion_cost(task, policy, fitting),
-                lambda: self._gate_cost(task, policy, found, motion, fitting),
-            )
+
+        def gate():
+            return self._gate_cost(task, policy, found, motion, fitting)
+
+        def moving():
+            return self._motion_cost(task, policy, fitting)
+
+        # Without networks there is no motion to train, and none to compile.
+        value = lax.cond(carry.update < motion, moving, gate) if motion else gate()
         plans = task.batch * (self._holds(task) * policy.heads * self._horizon(task) + _STRIDE)
         moved = jnp.where(carry.update < motion, len(policy.networks) * task.batch * self.window, looks * plans)
         zero = jnp.zeros((), jnp.int32)
@@ -208,6 +209,9 @@ class Choice(Method):
         self, task: Task, policy: ChoicePolicy, memory: _Memory, motion: int, key: Key[Array, ""]
     ) -> Float[Array, ""]:
         """The expected cost of the choice less the weighted entropy, in units of the mean difference between heads."""
+        # Lazily: it takes as long to import as the rest of the library.
+        import numpyro.distributions as dist
+
         rows_key, draws_key = jax.random.split(key)
         # Only rows that have been written; before the first look nobody asks.
         looks = jnp.minimum((memory.update - motion) // self.fits + 1, self.rows)
