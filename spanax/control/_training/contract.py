@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from ..._errors import SpanaxError
 from ..._functions import with_key
 from ...stochastic.sampling import sample
+from .._fit import refuse_misfit
 from ..env import Box, Discrete, Env, step_env
 from ..rollout import is_drawn
 from .method import Task
@@ -45,6 +46,7 @@ class Contract:
 
     def check_action(self, policy: Any) -> None:
         """What the policy does, where its derivative is that of the action."""
+        refuse_misfit(self.env, policy, f"train(via={self.method}): ")
         drawn, space = is_drawn(policy, self.env), self.env.action_space
         action = self._ask(
             f"the policy, with one observation {_describe(self.observation)},",
@@ -73,6 +75,7 @@ class Contract:
 
     def check_distribution(self, policy: Any, *, reparametrised: bool = False) -> None:
         """What the policy draws from, where its derivative is that of the probabilities, or that of the draws as well."""
+        refuse_misfit(self.env, policy, f"train(via={self.method}): ")
         what = f"the policy's distribution, with one observation {_describe(self.observation)},"
         distribution = self._ask(what, policy.distribution, self.observation)
         space = self.env.action_space
