@@ -12,35 +12,76 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.custom_batching import custom_vmap
 from jax.custom_derivatives import SymbolicZero, zero_from_primal
+
+from ._primitives import new_primitive, set_batching
 
 Function = Callable[..., tuple[Any, Any]]
 
 
-def by_forward_mode(f: Function, check: Callable[[Any], None]) -> Function:
+def by_forward_mode(f: Function, count: int, check: Callable[[Any], None]) -> Function:
     """`f`, compiled, and differentiable in forward and reverse mode, to any order, at the cost of forward mode.
 
-    `f(*numbers) -> (y, aux)` takes floating-point scalars of one dtype; y is a pytree of floating-point arrays, aux one of
+    `f(*numbers) -> (y, aux)` takes `count` floating-point scalars of one dtype; y is a pytree of floating-point arrays, aux one of
     anything else, without a derivative. Its Jacobian is computed forwards together with its value, for those numbers only
     that are differentiated, so that reverse mode needs no state of any loop, may cross a `while_loop`, and compiles fast.
     `check(aux)` sees the aux of every evaluation, traced or not, and may raise.
     """
-    return _differentiable(f, jax.vmap(f), check)
 
 
-def _differentiable(f: Function, batched: Function, check: Callable[[Any], None]) -> Function:
+    @functools.cache
+    def outline(dtype):
+        return jax.eval_shape(f, *(jax.ShapeDtypeStruct((), dtype) for _ in range(count)))
+
+    return _differentiable(f, jax.vmap(f), outline, check)
+
+
+class _Program:
+    """`one(*numbers) -> (y, aux)`; `many`, the same with a leading axis on all numbers and results; `outline(*numbers)`, shapes and
+    dtypes of one's results.
+    """
+
+    def __init__(self, one: Function, many: Function, outline: Function):
+        self.one, self.many, self.outline = one, many, outline
+        self.compiled = jax.jit(self._bind)
+
+    def _bind(self, *numbers):
+        tree = jax.tree.structure(self.outline(numbers[0].dtype))
+        return jax.tree.unflatten(tree, _run_p.bind(*numbers, program=self, size=None))
+
+
+def _run(*numbers, program: _Program, size: int | None):
+    return jax.tree.leaves((program.one if size is None else program.many)(*numbers))
+
+
+def _shapes(*numbers, program: _Program, size: int | None):
+    leaves = jax.tree.leaves(program.outline(numbers[0].dtype))
+    front = () if size is None else (size,)
+    return [jax.core.ShapedArray((*front, *x.shape), x.dtype) for x in leaves]
+
+
+# A primitive, because `jax.custom_batching.custom_vmap` would trace the whole program once more without its axis, to know its shapes.
+_run_p = new_primitive("spanax_by_forward_mode", _run, _shapes)
+
+
+def _batch(numbers, dims, *, program, size):
+    """All numbers get the axis, which lies inside that of the columns (see `_with_columns`); several become one."""
+    mapped = next(x.shape[d] for x, d in zip(numbers, dims, strict=True) if d is not None)
+    fronts = [
+        jnp.broadcast_to(x, (mapped, *x.shape)) if d is None else jnp.moveaxis(x, d, 0)
+        for x, d in zip(numbers, dims, strict=True)
+    ]
+    flat = [x.reshape(-1) for x in fronts]
+    out = _run_p.bind(*flat, program=program, size=flat[0].size)
+    return [x.reshape(*fronts[0].shape, *x.shape[1:]) for x in out], [0] * len(out)
+
+
+set_batching(_run_p, _batch)
+
+
+def _differentiable(f: Function, batched: Function, outline: Function, check: Callable[[Any], None]) -> Function:
     """`batched` is f with a leading axis on all numbers and results."""
-
-    # A vmap from outside would put its axis outside that of the columns (see `_with_columns`): `batched` has it inside.
-    mapped = custom_vmap(lambda *numbers: f(*numbers))
-
-    @mapped.def_vmap
-    def _(size, are_batched, *numbers):
-        out = batched(*(x if b else jnp.broadcast_to(x, size) for x, b in zip(numbers, are_batched, strict=True)))
-        return out, jax.tree.map(lambda _: True, out)
-
-    compiled = jax.jit(mapped)
+    compiled = _Program(f, batched, outline).compiled
 
     @jax.custom_jvp
     def value(*numbers):
@@ -58,7 +99,11 @@ def _differentiable(f: Function, batched: Function, check: Callable[[Any], None]
             (y, columns), aux = many(*numbers)
             return (y, jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), columns)), aux
 
-        return _differentiable(one, rows_first, check)
+        def with_rows(dtype):
+            y, aux = outline(dtype)
+            return (y, jax.tree.map(lambda x: jax.ShapeDtypeStruct((len(moving), *x.shape), x.dtype), y)), aux
+
+        return _differentiable(one, rows_first, with_rows, check)
 
     def jvp(numbers, tangents):
         moving = tuple(i for i, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero))

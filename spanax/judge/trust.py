@@ -222,7 +222,7 @@ def trust(
             "sx.find_gaps(step, ..., nan=True), which names the operation",
             where=where,
         )
-    both = mix(found.chords, found.flagged, scales, found.rounding)
+    both = mix(found.chords, found.flagged | found.steep, scales, found.rounding)
     outputs = tuple(_output(program, found, both, o) for o in range(len(program.output_names)))
     flagged = tuple(output.name for output in outputs if output.flagged)
     return Trust(
@@ -276,6 +276,6 @@ def _why(step: Step, found: Found, both: Mix, o: int) -> str:
     if found.not_finite[o]:
         return "nan"
     if not found.flagged[o]:
-        noisy = not found.still[o] and both.spread[o] > _NOISY
+        noisy = found.steep[o] or (not found.still[o] and both.spread[o] > _NOISY)
         return "noisy" if noisy else "still" if found.still[o] else "right"
     return "dead" if found.dead[o] else "jump" if found.jumps[o] else "wrong"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array, jvp, lax
 
 from .._event.integrators import Step
 from .._event.moment import moment
 from .._event.search import search
+from .._event.once import once
 from .machine import Scalar
 
 
@@ -48,15 +50,13 @@ class Phase(NamedTuple):
             record=record,
         )
 
-        def value(p, length):
-            return self.event(p[0], self._ahead(p, length))[0]
-
-        def rate(p, length):
-            return jvp(lambda length: value(p, length), (length,), (jnp.ones_like(length),))[1]
-
-        last = numbers, found.state
-        length = moment(value, rate)(last, found.length)
-        return Path(self._ahead(last, length), found.fired, found.before + 1, found.passed)
+        x = found.ahead
+        f = self.slope(lax.stop_gradient(numbers), lax.stop_gradient(x))
+        c = self.event(numbers, x)[0]
+        cl = jvp(lambda x: self.event(lax.stop_gradient(numbers), x)[0], (lax.stop_gradient(x),), (f,))[1]
+        d = once(-(c - lax.stop_gradient(c)) / lax.stop_gradient(cl))
+        x = jax.tree.map(lambda x, f: x + d * f, x, f)
+        return Path(x, found.fired, found.before + 1, found.passed)
 
     def _ahead(self, p: tuple[Any, Any], length: Scalar) -> Any:
         numbers, state = p

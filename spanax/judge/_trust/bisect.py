@@ -106,5 +106,5 @@ def _verdict(seen: list[Interval], output: int, chord: int, rounding: np.ndarray
     certified = jumps | ((last >= LEAST) & (growth >= 0.5) & (growth <= 4))
     released = np.zeros(len(last), bool)
     # The halves were chosen for one output: of the others nothing may be missing here, and much elsewhere.
-    released[output] = not certified[output] and (last[output] >= LEAST or last[output] == len(seen) - 1)
+    released[output] = not certified[output] and last[output] >= 1 and (growth[output] < 0.5 or last[output] >= LEAST)
     return Followed(certified, jumps, released, seen[-1], chord, missing[-1])

@@ -54,6 +54,12 @@ class Chords(NamedTuple):
     def change(self) -> Float[np.ndarray, "n m"]:
         return self.after.outputs - self.before.outputs
 
+    @property
+    def range(self) -> Float[np.ndarray, " m"]:
+        """How far the values at all points are apart."""
+        values = np.concatenate([self.before.outputs, self.inside.outputs, self.after.outputs])
+        return values.max(0) - values.min(0)
+
     def along(self, values: Values) -> Float[np.ndarray, "n k m"]:
         """Slopes along the chords at points of them, k of each."""
         assert values.slopes is not None

@@ -25,6 +25,7 @@ RESERVE = HALVINGS + 4  # evaluations that are kept for following, where that ca
 class Found(NamedTuple):
     """Of each of m outputs: is its analytic derivative `flagged`; its p-value; which have NaN, jump, or are dead.
 
+    `steep`: the chords' slopes do not show what changes, and yet the search found the derivative right.
     `places`: of outputs that are flagged, the lines behind it; `points`: of those that jump, where.
     """
 
@@ -32,6 +33,7 @@ class Found(NamedTuple):
     rounding: Float[np.ndarray, " m"]
     p_values: Float[np.ndarray, " m"]
     flagged: np.ndarray
+    steep: np.ndarray
     not_finite: np.ndarray
     jumps: np.ndarray
     dead: np.ndarray
@@ -46,10 +48,10 @@ def examine(step: Step, sigma: Float[np.ndarray, " d"], probes: int, key: Key) -
     count = max((probes - (RESERVE if follows else 0)) // EVALUATIONS, 2)
     chords = draw_chords(step, sigma, count, key)
     rounding, m = rounding_of(step, chords), len(step.output_names)
-    still = np.max(np.abs(chords.change), axis=0) <= rounding
+    still = chords.range <= rounding
     nothing = np.zeros(m, bool)
     if step.jacobian is None:
-        return Found(chords, rounding, np.full(m, np.nan), ~nothing, nothing, nothing, nothing, still, {}, {})
+        return Found(chords, rounding, np.full(m, np.nan), ~nothing, nothing, nothing, nothing, nothing, still, {}, {})
     not_finite = _has_not_finite(chords)
     tested = test_chords(chords, rounding)
     significant = tested.p_values * m < LEVEL
@@ -57,9 +59,9 @@ def examine(step: Step, sigma: Float[np.ndarray, " d"], probes: int, key: Key) -
     flagged, jumps, followed = significant, nothing, {}
     if follows:
         flagged, jumps, followed = _follow_all(step, chords, tested, significant, rounding, probes - step.evaluations)
-    flagged = flagged | not_finite
+    flagged, steep = flagged | not_finite, significant & ~flagged
     places, points = _places(step, chords, flagged & ~not_finite, followed, key)
-    return Found(chords, rounding, tested.p_values, flagged, not_finite, jumps, dead, still, places, points)
+    return Found(chords, rounding, tested.p_values, flagged, steep, not_finite, jumps, dead, still, places, points)
 
 
 def _has_not_finite(chords: Chords) -> np.ndarray:

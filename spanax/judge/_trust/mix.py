@@ -18,6 +18,9 @@ from jaxtyping import Float
 from .chords import Chords
 
 
+_APART = 3.0  # standard errors between the two: then the analytic one is not used
+
+
 class Mix(NamedTuple):
     """For each of m outputs: derivatives by d inputs, their standard errors, and the weight of the analytic one.
 
@@ -35,7 +38,7 @@ class Mix(NamedTuple):
     ratio: Float[np.ndarray, " m"]
 
 
-def mix(chords: Chords, flagged: np.ndarray, sigma: Float[np.ndarray, " d"], rounding: np.ndarray) -> Mix:
+def mix(chords: Chords, untrusted: np.ndarray, sigma: Float[np.ndarray, " d"], rounding: np.ndarray) -> Mix:
     zeroth, zeroth_errors = _zeroth_order(chords)
     if chords.before.slopes is None or chords.after.slopes is None:
         none = np.full_like(zeroth, np.nan)
@@ -51,8 +54,12 @@ def mix(chords: Chords, flagged: np.ndarray, sigma: Float[np.ndarray, " d"], rou
         # Without any variance, of a linear step, the analytic one: the other has the rounding of differences.
         weights = np.where(variances[0] > 0, variances[1] / (variances[0] + variances[1]), 1.0)
     # A fit through as many unknowns as chords has no residual to tell its variance.
-    weights = np.where(np.isfinite(weights) & (n > len(sigma) + 1), weights, 1.0)
-    weights = np.where(flagged, 0.0, weights)
+    fitted = n > len(sigma) + 1
+    weights = np.where(np.isfinite(weights) & fitted, weights, 1.0)
+    # Few points may all have missed the steep part of a slope, and then differ little from each other.
+    apart = np.sum(((analytic - zeroth) * sigma) ** 2, axis=1) > _APART**2 * (variances[0] + variances[1])
+    beyond = np.max(np.abs((analytic - zeroth) * sigma), axis=1) > rounding
+    weights = np.where(untrusted | (fitted & apart & beyond), 0.0, weights)
     derivative = np.where(weights[:, None] > 0, weights[:, None] * analytic, 0.0) + (1 - weights[:, None]) * zeroth
     size = np.linalg.norm(zeroth * sigma, axis=1)
     with np.errstate(all="ignore"):
