@@ -90,7 +90,7 @@ def test_r2_is_that_of_its_definition(learned):
     predict = jax.vmap(jax.vmap(model.predict, (None, 0, 0)), (0, None, None))
     found = predict(jnp.arange(2), data.rows.observations, data.rows.actions)
     truth = np.asarray(data.rows.arrived - data.rows.observations)[chosen, 0]
-    error = np.asarray(found.observation - data.rows.arrived)[:, chosen, 0]
+    error = (np.asarray(found.observation) - np.asarray(data.rows.arrived))[:, chosen, 0]
     r2 = model.r2(data.rows, jnp.asarray(chosen))
     np.testing.assert_allclose(r2[0], 1 - np.mean(error**2) / np.var(truth), rtol=1e-4)
     assert np.all(np.asarray(r2) > [0.99, 0.98, 0.5])
@@ -131,13 +131,21 @@ def test_a_known_reward_takes_the_place_of_the_learned_one(learned):
     np.testing.assert_allclose(after.reward, 7 * after.observation[0] + 0.5, rtol=1e-6)
 
 
-def train(updates=None, env=None, key=jax.random.key(5), **settings):
+def train(updates=None, env=None, **settings):
     """A line of 6 steps, 4 episodes, of which 2 are random."""
     given = {"episodes": 4, "initial": 2, "every": 20, **SMALL, **settings.pop("via", {})}
     way = control.LearnedModel(control.BPTT(3, truncate=False), **given)
     start = Gain(jnp.array([0.0]))
     return control.train(
-        env or Line(), start, via=way, key=key, updates=updates, batch=4, optimizer=optax.adam(0.03), progress=False, **settings
+        env or Line(),
+        start,
+        via=way,
+        key=jax.random.key(5),
+        updates=updates,
+        batch=4,
+        optimizer=optax.adam(0.03),
+        progress=False,
+        **settings,
     )
 
 
@@ -167,7 +175,11 @@ def test_it_goes_on_from_a_checkpoint_as_if_it_had_never_stopped(tmp_path):
 def test_a_black_box_of_gymnasium(key):
     env = control.from_gymnasium("CartPole-v1", n=1, max_steps=30)
     way = control.LearnedModel(
-        control.BPTT(5, truncate=False), episodes=3, every=2, **SMALL, reward=lambda seen, action, after: -(after[2] ** 2)
+        control.BPTT(5, truncate=False),
+        episodes=3,
+        every=2,
+        **SMALL,
+        reward=lambda seen, action, after: -(after[2] ** 2),
     )
     policy = control.MLPPolicy(env, key=key, width=8, via=sx.StraightThrough(sx.Soft(0.5)))
     result = control.train(env, policy, via=way, key=key, batch=4, progress=False)

@@ -1,7 +1,7 @@
 """An ensemble of networks that predict one step: the change of the observation, the reward, and whether a rule ends the episode.
 
-Chua et al. 2018 (PETS, arXiv:1805.12114), without the variances: each member predicts means. Inputs and outputs are standardised by
-what has been seen. Members differ by their first weights and by the batches that they draw.
+Chua et al. 2018 (PETS, arXiv:1805.12114), without the variances: each member predicts means. Inputs and outputs are
+standardised by what has been seen. Members differ by their first weights and by the batches that they draw.
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ class Ensemble(eqx.Module):
         units = Units(*(jnp.full((n,), x, float) for n in (inputs, outputs) for x in (0.0, 1.0)))
         return Ensemble(weights, units, static, members)
 
-    def predict(
-        self, member: Int[Array, ""], observation: Float[Array, " d"], action: Float[Array, " a"]
-    ) -> Predicted:
+    def predict(self, member: Int[Array, ""], observation: Float[Array, " d"], action: Float[Array, " a"]) -> Predicted:
         weights = jax.tree.map(lambda x: x[member], self.weights)
         change, log_odds = self._outputs(weights, self.units, jnp.concatenate([observation, action]))
         change = self.units.output_mean + self.units.output_std * change
