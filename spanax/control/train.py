@@ -66,9 +66,10 @@ def train(
 
     - `env`: a `control.Env`.
     - `policy`: any callable Equinox module, `policy(observation) -> action`; its floating-point arrays are trained.
-    - `via`: the method, which says how the gradient is estimated: `BPTT`, `PolicyGradient`.
+    - `via`: the method, which says how the gradient is estimated: `BPTT`, `SHAC`, `Choice`, `Mixed`, `PolicyGradient`; or
+      `LearnedModel`, which trains by one of these in a model of the environment.
     - `key`: for resets and draws.
-    - `updates`: how many, by default 300.
+    - `updates`: how many, by default as many as suit the method, 300 with `BPTT`.
     - `batch`: each update is from so many episodes, or windows of them, at once: by default 32 with `BPTT`, 16 with
       `PolicyGradient` (no more than a Gymnasium environment has).
     - `optimizer`: one of optax, which minimises; None: the method's own, by default Adam at 3e-3 after clipping to a norm of 1.

@@ -62,6 +62,7 @@ class BPTT(Method):
             raise SpanaxError(
                 "BPTT needs the derivative of the environment, and this one is a black box",
                 "via=control.PolicyGradient()",
+                "via=control.LearnedModel(): the derivative of a model that is fitted to a few episodes",
             )
         if task.env.max_steps is None and (self.truncate or self.horizon is None):
             raise SpanaxError(
