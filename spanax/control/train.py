@@ -80,8 +80,8 @@ def train(
       exists, training continues from it, to `updates` in all, as if it had never stopped. It has to be a file of the same
       training: environment, policy with its first values, method, optimizer, loss, batch, key and precision are compared, code
       and constants of the user's among them; only `updates` may differ (a default optimizer whose rate falls with them, as
-      that of `SHAC` and `Choice` does, goes on at the rate of the longer training). A file that is damaged, foreign or of another training
-      is refused and kept.
+      that of `SHAC` and `Choice` does, goes on at the rate of the longer training). A file that is damaged, foreign or of
+      another training is refused and kept.
     - `callback`: `callback(step, metrics, policy)`, or a list of such, is called for each update in order: `step` counts from 1;
       `metrics` has the floats "return" (the mean of the episodes that ended, NaN where none did), "objective" and
       "gradient_norm" of the update, and "env_steps", "episodes" and "seconds" until then. Updates run in pieces of about half a

@@ -125,7 +125,7 @@ def test_an_update_that_cannot_be_used_is_told_too():
     told = []
     with pytest.raises(control.TrainingError):
         control.train(
-            Line(), Gain(jnp.array(jnp.nan)), via=control.BPTT(horizon=3, truncate=True), key=jax.random.key(0), updates=3, batch=2,
+            Line(), Gain(jnp.array(jnp.nan)), via=control.BPTT(horizon=3), key=jax.random.key(0), updates=3, batch=2,
             progress=False, callback=lambda step, metrics, policy: told.append(metrics["objective"]),
         )  # fmt: skip
     assert len(told) == 1 and np.isnan(told[0])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax.numpy as jnp
 
 from ..._checks import check_whole
 from ..._errors import SpanaxError
