@@ -98,10 +98,12 @@ CALLS = {  # of functions that take a program: what the user writes
     "least_squares": lambda x: sx.least_squares(lambda a: a, x),
     "fit_surrogate": lambda x: sx.fit_surrogate(f, (x, 1.0), key=KEY, evaluations=99),
     "scipy_objective": lambda x: sx.scipy_objective(f, like=x),
+    "mirrored": lambda x: control.mirrored(POLICY, observation=x),
     "aim": lambda x: control.aim(x, 0.0),
     "reach": lambda x: control.reach(x),
     "shoot": lambda x: control.shoot(0.0, x, 200.0),
     "throw": lambda x: control.throw(x, 45.0, 200.0),
+    "animate": lambda x: control.animate(ENV, control.rollout(ENV, POLICY, jnp.zeros(2), 2)._replace(rewards=x), "a.gif"),
     "train": lambda x: control.train(ENV, (POLICY, x), via=control.BPTT(), key=KEY),
 }
 MORE = {
@@ -118,10 +120,13 @@ MORE = {
 NOT_OF_NUMBERS = {
     "command",
     "load_surrogate",
+    "load_policy",
     "quasi_newton",
     "processes",
     "ray_executor",
     "to_gymnasium",
+    "from_mujoco",
+    "from_playground",
     "from_gymnasium",
 }
 

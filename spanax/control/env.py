@@ -128,6 +128,14 @@ class Env(eqx.Module):
     def reward(self, state: State, action: Array, next_state: State) -> Float[Array, ""]:
         """The reward of the step from `state` to `next_state` by `action`."""
 
+    def loss(self, state: State, action: Array, next_state: State) -> Float[Array, ""]:
+        """What methods that use the derivative of the simulation minimise: -reward, or what has a better derivative than it.
+
+        An environment whose reward is a step (1 while all is well) says here, smoothly, what has to be done. `train(loss=...)`
+        replaces it; methods that need values alone (`PolicyGradient`) follow the reward.
+        """
+        return -self.reward(state, action, next_state)
+
     def done(self, state: State) -> Bool[Array, ""]:
         """Whether the episode ends in this state, by the environment's rules. A time limit is not one of them.
 
@@ -189,6 +197,11 @@ class Env(eqx.Module):
         return frames_of(self, trajectory, every)
 
     @property
+    def mirror(self) -> Any:
+        """The mirror image of an observation, as `control.mirrored` takes it, of a symmetric problem; None: it is not stated."""
+        return None
+
+    @property
     def stochastic(self) -> bool:
         """Does a step draw? It does where `step` has a parameter `key`."""
         return "key" in inspect.signature(type(self).step).parameters
@@ -204,10 +217,17 @@ def step_env(env: Env, state: State, action: Array, key: Key[Array, ""] | None) 
     if not env.stochastic:
         return env.step(state, action)
     if key is None:
-        raise SpanaxError(f"{type(env).__name__}.step draws, and there is no key", "key=jax.random.key(0)")
+        raise SpanaxError(f"{type(innermost(env)).__name__}.step draws, and there is no key", "key=jax.random.key(0)")
     # `stochastic` says that it takes one.
     step: Any = env.step
     return step(state, action, key=key)
+
+
+def innermost(env: Any) -> Any:
+    """What the wrappers are around."""
+    while isinstance(getattr(env, "env", None), Env):
+        env = env.env
+    return env
 
 
 def split_key(env: Env, key: Any) -> tuple[Any, Any]:

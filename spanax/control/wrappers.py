@@ -27,6 +27,10 @@ class _Wrapper(Env):
         return self.env.stochastic
 
     @property
+    def mirror(self):
+        return self.env.mirror
+
+    @property
     def action_space(self):
         return self.env.action_space
 
@@ -102,6 +106,9 @@ class TimeLimit(_Wrapper):
     def reward(self, state, action, next_state):
         return self.env.reward(state.state, action, next_state.state)
 
+    def loss(self, state, action, next_state):
+        return self.env.loss(state.state, action, next_state.state)
+
     def done(self, state):
         return self.env.done(state.state) | (state.steps >= self.steps)
 
@@ -150,6 +157,9 @@ class Batched(_Wrapper):
 
     def reward(self, state, action, next_state):
         return jax.vmap(self.env.reward)(state, action, next_state)
+
+    def loss(self, state, action, next_state):
+        return jax.vmap(self.env.loss)(state, action, next_state)
 
     def done(self, state):
         return jax.vmap(self.env.done)(state)
@@ -226,6 +236,9 @@ class AutoReset(_Wrapper):
     def reward(self, state, action, next_state):
         return self.env.reward(state.state, action, next_state.arrived)
 
+    def loss(self, state, action, next_state):
+        return self.env.loss(state.state, action, next_state.arrived)
+
     def done(self, state):
         return state.ended
 
@@ -240,9 +253,3 @@ class AutoReset(_Wrapper):
 def where(condition: Bool[Array, ""], one: State, other: State) -> State:
     """One state or the other, leaf by leaf."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
-
-
-def is_terminated(env: Env, state: State) -> Bool[Array, ""]:
-    """Did a rule of the environment end the episode, and not only the time?"""
-    truncated = getattr(env, "truncated", None)
-    return env.done(state) if truncated is None else env.done(state) & ~truncated(state)

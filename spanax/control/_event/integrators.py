@@ -25,8 +25,8 @@ def euler(slope: Slope, state: State, length: Scalar) -> State:
     return _along(state, slope(state), length)
 
 
-# Of each stage: how far along the last slope it lies, and its weight.
-_STAGES = ((0.0, 1 / 6), (1 / 2, 1 / 3), (1 / 2, 1 / 3), (1.0, 1 / 6))
+# Of each stage: how far along its slope the next one lies, and its weight.
+_STAGES = ((1 / 2, 1 / 6), (1 / 2, 1 / 3), (1.0, 1 / 3), (0.0, 1 / 6))
 
 
 def rk4(slope: Slope, state: State, length: Scalar) -> State:
@@ -34,13 +34,12 @@ def rk4(slope: Slope, state: State, length: Scalar) -> State:
     # The stages are a loop: written out, XLA takes minutes over long equations of motion, four times in each step.
 
     def stage(carry, coefficients):
-        last, total = carry
+        there, total = carry
         reach, weight = coefficients
-        last = slope(_along(state, last, reach * length))
-        return (last, _along(total, last, weight * length)), None
+        rate = slope(there)
+        return (_along(state, rate, reach * length), _along(total, rate, weight * length)), None
 
-    still = jax.tree.map(jnp.zeros_like, state)
-    (_, end), _ = lax.scan(stage, (still, state), jnp.asarray(_STAGES, length.dtype))
+    (_, end), _ = lax.scan(stage, (state, state), jnp.asarray(_STAGES, length.dtype))
     return end
 
 

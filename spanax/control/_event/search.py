@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from .integrators import Scalar, State
+from .once import once
 
 # (state, steps before it, length) -> the state after a step of that length
 Advance = Callable[[State, Array, Scalar], State]
@@ -71,8 +72,9 @@ def search(
     def go(carry: _Carry) -> _Carry:
         last, x, (a, at_a, b, at_b) = carry.found, carry.following, carry.bracket
         ahead = advance(last.state, last.before, x)
-        # Whether to continue has no derivative.
+        # Where to go on has no derivative: neither by the state, nor by what the condition depends on.
         at_x, sound = condition(lax.stop_gradient(ahead), last.before, x)
+        at_x = lax.stop_gradient(once(at_x))
         sound &= ~jnp.isnan(at_x)
         # While there is no bracket, b is the start of the step.
         crossed = jnp.where(last.fired, (at_x > 0) != (at_b > 0), (at_b > 0) & (at_x <= 0))
@@ -98,7 +100,10 @@ def search(
         located = fired & ((jnp.abs(following - b) <= close) | (carry.trials >= _MOST_TRIALS))
         return _Carry(found, (a, at_a, b, at_x), following, carry.trials + jnp.where(fired, 1, 0), given_up | located | ~sound)
 
-    zero, none = jnp.zeros_like(length), jnp.zeros((), int)
+    # Batched where the state is: JAX would find out by tracing the loop again, and the loops inside it again each time.
+    some = lax.stop_gradient(jax.tree.leaves(start)[0].reshape(-1)[:1].reshape(()))
+    length, zero = (jnp.where(some == some, x, x) for x in (length, jnp.zeros_like(length)))
+    none = jnp.where(some == some, 0, 0)
     first, value = (zero, zero) if at_start is None else (length, at_start)
     found = Found(start, first, start, none, none != 0, (value, value), passed)
     carry = _Carry(found, (zero, zero, zero, value), first, none, none != 0)

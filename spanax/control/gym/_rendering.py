@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..._errors import SpanaxError
-from ..env import Env
+from ..env import Env, innermost
 from ..showing.window import has_display, why_no_window
 
 MODES = (None, "rgb_array", "human")
@@ -19,9 +19,7 @@ def modes_of(env: Env) -> list[str]:
 
 
 def has_drawing(env: Any) -> bool:
-    while hasattr(env, "env"):
-        env = env.env
-    return type(env).render is not Env.render
+    return type(innermost(env)).render is not Env.render
 
 
 def check_mode(env: Env, mode: Any, modes: list[str]) -> None:

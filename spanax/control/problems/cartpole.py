@@ -31,7 +31,8 @@ class CartPole(Env):
     in it: its derivative is that of the force, which is linear in the action, and a number in between means a smaller force. It
     is not checked that the number is one of these.
 
-    The reward has a derivative of zero wherever it has one; reverse mode through it raises `SpanaxError`.
+    The reward has a derivative of zero wherever it has one; reverse mode through it raises `SpanaxError`. `BPTT` minimises `loss`
+    instead, which says how to catch a pole.
 
     Barto, Sutton and Anderson 1983, in the frictionless form of Florian 2007, equations 23 and 24; `length` is half the pole's.
 
@@ -85,6 +86,12 @@ class CartPole(Env):
             "via=PolicyGradient(), which needs values alone",
         )
 
+    def loss(self, state: Float[Array, " 4"], action: Array, next_state: Float[Array, " 4"]) -> Float[Array, ""]:
+        """How far the pole is from leaning against the cart's place and motion, and from not turning: how a pole is caught."""
+        # The reward says when it has fallen, and nothing of how to prevent it.
+        place, velocity, angle, rate = next_state
+        return (angle + 0.05 * place + 0.1 * velocity + 0.2 * rate) ** 2
+
     def done(self, state: Float[Array, " 4"]) -> Bool[Array, ""]:
         return (jnp.abs(state[0]) > self.x_threshold) | (jnp.abs(state[2]) > self.theta_threshold_radians)
 
@@ -102,6 +109,11 @@ class CartPole(Env):
     @property
     def max_steps(self) -> int:
         return 500
+
+    @property
+    def mirror(self) -> float:
+        """Left and right are the same problem."""
+        return -1.0
 
     @property
     def render_fps(self) -> float:

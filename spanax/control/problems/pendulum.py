@@ -91,6 +91,11 @@ class Pendulum(Env):
         return 200
 
     @property
+    def mirror(self) -> list[float]:
+        """Of the angle's cosine, sine and the velocity: the same motion the other way round."""
+        return [1.0, -1.0, -1.0]
+
+    @property
     def render_fps(self) -> float:
         return 1 / float(self.dt)
 

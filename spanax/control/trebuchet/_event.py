@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax import Array, jvp, lax
+from jax import Array, lax
 
 from .._event.integrators import Step
-from .._event.moment import moment
+from .._event.moment import landing
 from .._event.search import search
 from .machine import Scalar
 
@@ -41,23 +41,18 @@ class Phase(NamedTuple):
         # When to give up does not depend on the parameters.
         end = lax.stop_gradient(state.time) + self.longest
         found = search(
-            lambda state, _, length: self._ahead((numbers, state), length),
+            lambda state, _, length: self._ahead(numbers, state, length),
             lambda state, *_: self.event(numbers, state),
             *(state, whole, self.most),
             is_late=lambda state: state.time >= end,
             record=record,
         )
 
-        def value(p, length):
-            return self.event(p[0], self._ahead(p, length))[0]
+        at_event = landing(self._ahead, self._value)(numbers, found.state, found.length, found.ahead)
+        return Path(at_event, found.fired, found.before + 1, found.passed)
 
-        def rate(p, length):
-            return jvp(lambda length: value(p, length), (length,), (jnp.ones_like(length),))[1]
+    def _value(self, numbers: Any, state: Any) -> Scalar:
+        return self.event(numbers, state)[0]
 
-        last = numbers, found.state
-        length = moment(value, rate)(last, found.length)
-        return Path(self._ahead(last, length), found.fired, found.before + 1, found.passed)
-
-    def _ahead(self, p: tuple[Any, Any], length: Scalar) -> Any:
-        numbers, state = p
+    def _ahead(self, numbers: Any, state: Any, length: Scalar) -> Any:
         return self.step(lambda state: self.slope(numbers, state), state, length)
