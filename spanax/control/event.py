@@ -78,10 +78,11 @@ def event(
     - `flow`: `flow(state, t)`, the state a time t later; smooth, also at t = 0. With `step=`, the derivative by time instead,
       `slope(state)`, or `slope(t, state)`, where t counts from the start.
     - `condition`: `condition(state)`, a smooth number that is 0 at the event and crosses zero there.
-    - `state`: a pytree of arrays and numbers, at least one of them a float. With `step=`, leaves that are not floats are constant.
+    - `state`: a pytree of arrays and numbers, at least one of them a float. With `step=`, leaves that are not floats stay.
     - `within`: the longest time, a number of Python.
     - `reset`: `reset(state)` is the state after the event.
-    - `step`: the longest step of the Runge-Kutta method of fourth order; the event is at the end of a shorter one. Reverse mode computes all of the `within / step` steps and keeps their states.
+    - `step`: the longest step of the Runge-Kutta method of fourth order; the event is at the end of a shorter one. A derivative
+      computes all of the `within / step` steps, and reverse mode keeps their states.
     - `checks`: how many times the sign of the condition is looked at within `within`, equally spaced; with `step=` once a step.
       The first change is taken. Two crossings between two looks are not seen, so that the event found may not be the first:
       `within / checks`, or `step`, should be below half the shortest time between two crossings.
