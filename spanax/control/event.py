@@ -128,6 +128,10 @@ def event(
     return Event(time, _after(reset, before, flags.fired, required), before, flags.fired, flags.grazing)
 
 
+# A lifted program's own functions are lifted before they come here, even those defined outside of it.
+event.calls_the_program = True  # pyright: ignore[reportFunctionMemberAccess]
+
+
 def _steps(within: float, step: float | None, checks: int) -> int:
     check_whole("event(checks", checks)
     if step is None:

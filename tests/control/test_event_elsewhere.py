@@ -122,6 +122,27 @@ def test_in_a_lifted_program():
     np.testing.assert_allclose(got, want, rtol=1e-4)
 
 
+def _fall(state, t):
+    return np.array([state[0] + state[1] * t - G * t**2 / 2, state[1] - G * np.sin(np.pi / 2) * t])
+
+
+def _above(state):
+    return np.exp(state[0]) - 1
+
+
+def _landing(height):
+    """NumPy's functions, defined outside of the program, and a branch on the time of the event."""
+    there = sx.event(_fall, _above, np.array([height, 0.0]), within=5.0)
+    if there.time > 1.0:
+        return 2 * there.time
+    return there.time
+
+
+def test_functions_from_outside_of_a_lifted_program():
+    np.testing.assert_allclose(sx.gradient(_landing, 10.0), np.sqrt(2 / (G * 10)), rtol=1e-5)
+    np.testing.assert_allclose(sx.gradient(_landing, 1.0), np.sqrt(2 / G) / 2, rtol=1e-5)
+
+
 # -- wrong arguments, before anything is computed
 
 
