@@ -94,6 +94,7 @@ CALLS = {  # of functions that take a program: what the user writes
     "blackbox": lambda x: BOX(x),
     "rollout": lambda x: control.rollout(ENV, POLICY, x, 3),
     "evaluate": lambda x: control.evaluate(ENV, POLICY, x),
+    "event": lambda x: control.event(lambda s, t: s - t, lambda s: s, x, within=1.0),
     "descend": lambda x: sx.descend(f, x, optimizer=optax.sgd(0.1), steps=1, key=KEY),
     "least_squares": lambda x: sx.least_squares(lambda a: a, x),
     "fit_surrogate": lambda x: sx.fit_surrogate(f, (x, 1.0), key=KEY, evaluations=99),
