@@ -98,6 +98,7 @@ CALLS = {  # of functions that take a program: what the user writes
     "least_squares": lambda x: sx.least_squares(lambda a: a, x),
     "fit_surrogate": lambda x: sx.fit_surrogate(f, (x, 1.0), key=KEY, evaluations=99),
     "scipy_objective": lambda x: sx.scipy_objective(f, like=x),
+    "mirrored": lambda x: control.mirrored(POLICY, observation=x),
     "aim": lambda x: control.aim(x, 0.0),
     "reach": lambda x: control.reach(x),
     "shoot": lambda x: control.shoot(0.0, x, 200.0),
@@ -119,6 +120,7 @@ MORE = {
 NOT_OF_NUMBERS = {
     "command",
     "load_surrogate",
+    "load_policy",
     "quasi_newton",
     "processes",
     "ray_executor",

@@ -1,14 +1,18 @@
 """Environments, differentiable or not, and training in them."""
 
 from . import trebuchet as trebuchet
+from .corrected import Corrected as Corrected
 from .callbacks import CSVLog as CSVLog, TensorBoard as TensorBoard
 from .env import Box as Box, Discrete as Discrete, Env as Env
 from .evaluate import evaluate as evaluate
 from .event import Event as Event, event as event
 from .gym.from_gymnasium import GymnasiumEnv as GymnasiumEnv, GymState as GymState, from_gymnasium as from_gymnasium
 from .gym.to_gymnasium import to_gymnasium as to_gymnasium
+from .identified import Identified as Identified
+from .identify import identify as identify
 from .methods.bptt import BPTT as BPTT
 from .methods.choice import Choice as Choice
+from .methods.learned_model import LearnedModel as LearnedModel
 from .methods.mixed import Mixed as Mixed
 from .methods.policy_gradient import PolicyGradient as PolicyGradient
 from .methods.shac import SHAC as SHAC

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
-from .._checks import check_whole
+from .._checks import check_key, check_whole
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import is_traced
@@ -20,6 +20,7 @@ from ._mpc.implicit import solution
 from ._mpc.problem import Inputs, Objective, Problem
 from ._mpc.search import polish, search
 from ._mpc.starts import first_plans, middle_and_half
+from ._mpc.value import learn_value
 from .env import Box, Discrete, Env, State
 
 Cost = Callable[[State], Float[Array, ""]]
@@ -138,11 +139,46 @@ class MPC(eqx.Module):
 
     def with_env(self, env: Env) -> MPC:
         """The same controller with another model."""
-        options = {"loss": self.loss, "terminal": self.terminal, "starts": self.starts, "relax": self.relax}
-        return MPC(env, self.horizon, self.iterations, **options)
+        return self._with(env=env)
+
+    def with_terminal(self, terminal: Cost | None) -> MPC:
+        """The same controller with another terminal cost."""
+        return self._with(terminal=terminal)
+
+    def with_learnt_terminal(self, *, key: Key[Array, ""], sweeps: int = 8, plans: int = 512) -> MPC:
+        """The same controller with a terminal cost that is learnt from its own plans: what a state still costs.
+
+        In each sweep, plans start from `env.reset` and from states that earlier plans came through, with the terminal cost so far,
+        and a small network (the least of four, so that it may have ridges) is fitted to what is still to come at each of their
+        states. After k sweeps it is the cost of about k horizons more, without a discount: the cost has to vanish where the
+        motion can stay. Lowrey and others 2019, "Plan online, learn offline" (arXiv:1811.01848).
+
+        **Arguments:**
+
+        - `key`: for resets, the network's first weights and its training;
+        - `sweeps`, `plans`: how many sweeps, of so many plans.
+
+        **Raises:** `SpanaxError` for numbers that are not positive whole numbers.
+        """
+        check_key(key)
+        check_whole("with_learnt_terminal(sweeps", sweeps)
+        check_whole("with_learnt_terminal(plans", plans, 2)
+        return self.with_terminal(learn_value(self, key, sweeps, plans))
+
+    def cost(self, state: State, action: Array, next_state: State) -> Float[Array, ""]:
+        """What a plan sums up: `loss`, or -reward."""
+        if self.loss is None:
+            return -self.env.reward(state, action, next_state)
+        return self.loss(state, action, next_state)
+
+    def _with(self, **changed: Any) -> MPC:
+        kept = {"loss": self.loss, "terminal": self.terminal, "starts": self.starts, "relax": self.relax}
+        options = {"env": self.env, "horizon": self.horizon, "iterations": self.iterations, **kept, **changed}
+        return MPC(**options)
 
     @property
-    def _box(self) -> Box:
+    def box(self) -> Box:
+        """The actions that are planned: `env.action_space`, or 0 to 1."""
         space = self.env.action_space
         return Box(0.0, 1.0) if isinstance(space, Discrete) else space
 
@@ -150,29 +186,27 @@ class MPC(eqx.Module):
         return Objective(self.env, self.loss, self.terminal)
 
     def _check_state(self, state: State) -> None:
+        usual = jax.eval_shape(lambda: self.env.reset(jax.random.key(0)))
+        if jax.tree.map(jnp.shape, state) != jax.tree.map(jnp.shape, usual):
+            raise SpanaxError(
+                f"MPC: the state has the shapes {jax.tree.map(jnp.shape, state)}, those of {type(self.env).__name__} have "
+                f"{jax.tree.map(jnp.shape, usual)}",
+                "one state, as env.reset gives it; jax.vmap for several",
+                "mpc(observation), which takes an observation",
+            )
         if not any(jnp.issubdtype(x.dtype, jnp.floating) for x in jax.tree.leaves(state)):
             raise SpanaxError("MPC: the state has no floating-point array", "jnp.array([3.14, 0.0]), a state of floats")
-        action, objective = jnp.zeros(self._box.shape), self._objective()
-        arrived, cost = jax.eval_shape(objective.step, state, action)
+        action, objective = jnp.zeros(self.box.shape), self._objective()
+        cost = jax.eval_shape(objective.step, state, action)[1]
         end = jax.eval_shape(lambda state: jnp.asarray(objective.end(state)), state)
-        names = ("the reward" if self.loss is None else "the loss", cost), ("the terminal cost", end)
-        for name, out in names:
-            if getattr(out, "shape", None) != ():
-                raise SpanaxError(f"MPC: {name} has shape {getattr(out, 'shape', out)}", "one number, of shape []")
-        before, after = jax.eval_shape(lambda x: x, state), arrived
-        if jax.tree.structure(before) != jax.tree.structure(after) or any(
-            (a.shape, a.dtype) != (b.shape, b.dtype)
-            for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
-        ):
-            raise SpanaxError(
-                f"MPC: a step makes a state like {after} of one like {before}",
-                "one state, as env.reset gives it; jax.vmap for several",
-            )
+        for name, out in ("the reward" if self.loss is None else "the loss", cost), ("the terminal cost", end):
+            if jnp.shape(out) != ():
+                raise SpanaxError(f"MPC: {name} has shape {list(jnp.shape(out))}", "one number, of shape []")
 
 
 @eqx.filter_jit
 def _plan(mpc: MPC, state: State, before: Array | None) -> Plan:
-    box = mpc._box
+    box = mpc.box
     problem = Problem(mpc._objective(), state, box, mpc.horizon)
     inputs = problem.inputs
     # The search is not differentiated: the derivative is that of what it finds.

@@ -112,7 +112,8 @@ def train(
     _check(env, via, loss, progress)
     callbacks = Callbacks(callback)
     updates = via.updates if updates is None else updates
-    batch = min(via.batch, getattr(env, "n", via.batch)) if batch is None else batch
+    most = getattr(env, "n", via.batch) if via.plays else via.batch
+    batch = min(via.batch, most) if batch is None else batch
     check_whole("train(updates", updates, 1, "an integer, 1 or more", "None: the method's own")
     check_whole("train(batch", batch, 1, "an integer, 1 or more", "None: the method's own")
     training, first = _start(env, policy, via, key, batch, optimizer or via.optimizer(updates, policy), loss)
@@ -228,7 +229,17 @@ class _Run:
             raise TrainingError(result, *problem, "error.result: what was learned")
         if not usable:
             raise self._unusable_gradient(result)
+        if not interrupted:
+            self._judge(result)
         return result
+
+    def _judge(self, result: Result) -> None:
+        """Raises, or warns, where the method finds that what it has learned from is not what it took it for."""
+        verdict = self.training.method.verdict(result.metrics)
+        if verdict is not None and verdict.fatal:
+            raise TrainingError(result, verdict.problem, *verdict.remedies, "error.result: what was learned")
+        if verdict is not None:
+            warn(verdict.problem, *verdict.remedies)
 
     def _line(self) -> contextlib.AbstractContextManager[Callable[..., None]]:
         if self.shows:

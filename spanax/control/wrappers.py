@@ -253,9 +253,3 @@ class AutoReset(_Wrapper):
 def where(condition: Bool[Array, ""], one: State, other: State) -> State:
     """One state or the other, leaf by leaf."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
-
-
-def is_terminated(env: Env, state: State) -> Bool[Array, ""]:
-    """Did a rule of the environment end the episode, and not only the time?"""
-    truncated = getattr(env, "truncated", None)
-    return env.done(state) if truncated is None else env.done(state) & ~truncated(state)

@@ -14,6 +14,7 @@ from ..._foreign_arrays import refuse_foreign
 from ..._jaxprs import is_traced
 from ..env import Discrete, Env
 from ..rollout import Trajectory
+from .floats import is_float
 
 _WHAT = "a Trajectory of control.rollout, or a list of them"
 
@@ -50,7 +51,9 @@ def _as_list(env: Env, data: Any) -> list[Trajectory]:
         raise SpanaxError(f"identify(data={type(data).__name__})", _WHAT)
     refuse_foreign(several)
     if any(is_traced(x) for x in jax.tree.leaves(several)):
-        raise SpanaxError("identify inside jax.jit, jax.vmap or jax.grad", "a call outside: it fits by a loop of the host")
+        raise SpanaxError(
+            "identify inside jax.jit, jax.vmap or jax.grad", "a call outside: it fits by a loop of the host"
+        )
     # On the host: it cuts and counts, and GymState has leaves that no arithmetic is for.
     return [part for trajectory in several for part in _unstack(env, trajectory)]
 
@@ -62,7 +65,9 @@ def _unstack(env: Env, trajectory: Trajectory) -> list[Trajectory]:
     flags = trajectory.alive if trajectory.alive is not None else trajectory.rewards
     lead = np.ndim(trajectory.actions) - len(env.action_space.shape) if flags is None else np.ndim(flags)
     if lead not in (1, 2):
-        raise SpanaxError(f"a trajectory whose arrays have {lead} leading axes", "one axis of steps, or two: episodes and steps")
+        raise SpanaxError(
+            f"a trajectory whose arrays have {lead} leading axes", "one axis of steps, or two: episodes and steps"
+        )
     if lead == 1:
         return [trajectory]
     return [jax.tree.map(lambda x: x[i], trajectory) for i in range(len(trajectory.actions))]
@@ -74,9 +79,11 @@ def _episode(env: Env, trajectory: Trajectory, example: Any) -> Episode:
     states = _states(trajectory, example, len(actions))
     if trajectory.observations is None:
         if states is None:
-            raise SpanaxError("the states of the data are not states of the environment", f"states like {example}", "observations")
+            raise SpanaxError(
+                "the states of the data are not states of the environment", f"states like {example}", "observations"
+            )
         rows = len(jax.tree.leaves(states)[0])
-        measured = np.concatenate([np.reshape(x, (rows, -1)) for x in jax.tree.leaves(states) if _is_float(x)], -1)
+        measured = np.concatenate([np.reshape(x, (rows, -1)) for x in jax.tree.leaves(states) if is_float(x)], -1)
     else:
         measured = _observations(env, trajectory, len(actions))
     # The observation after the last step is not part of a trajectory; its final state is.
@@ -122,11 +129,9 @@ def _states(trajectory: Trajectory, example: Any, steps: int) -> Any:
     if jax.tree.structure(states) != jax.tree.structure(example):
         return None
     if trajectory.final is not None and jax.tree.structure(trajectory.final) == jax.tree.structure(example):
-        states = jax.tree.map(lambda x, last: jnp.concatenate([jnp.asarray(x), jnp.asarray(last)[None]]), states, trajectory.final)
+        states = jax.tree.map(
+            lambda x, last: jnp.concatenate([jnp.asarray(x), jnp.asarray(last)[None]]), states, trajectory.final
+        )
     pairs = zip(jax.tree.leaves(states), jax.tree.leaves(example), strict=True)
     fits = all(jnp.shape(x) in ((steps, *jnp.shape(e)), (steps + 1, *jnp.shape(e))) for x, e in pairs)
     return states if fits else None
-
-
-def _is_float(x: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(x), jnp.floating)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from ..._checks import is_number
 from ..._errors import SpanaxError
 from ..env import Env
+from .floats import is_float
 
 
 class Parameters:
@@ -30,7 +31,9 @@ class Parameters:
         self.shapes = tuple(np.shape(value) for value in self.values)
         self.vector = np.concatenate([np.ravel(np.asarray(value, np.float64)) for value in self.values])
         if not np.all(np.isfinite(self.vector)):
-            raise SpanaxError(f"the environment starts from {self.by_name(self.vector)}", "finite numbers to start from")
+            raise SpanaxError(
+                f"the environment starts from {self.by_name(self.vector)}", "finite numbers to start from"
+            )
         self.labels = [label for name, shape in zip(names, self.shapes, strict=True) for label in _labels(name, shape)]
 
     def put_alike(self, vector: Float[np.ndarray, " p"]) -> Env:
@@ -40,15 +43,22 @@ class Parameters:
         return _replace(self.env, self.names, [_like(old, new) for old, new in parts])
 
     def by_name(self, vector: Float[np.ndarray, " p"]) -> dict[str, Any]:
-        parts = [float(part) if part.shape == () else part for part in _split(np.asarray(vector, np.float64), self.shapes)]
+        parts = [
+            float(part) if part.shape == () else part for part in _split(np.asarray(vector, np.float64), self.shapes)
+        ]
         return dict(zip(self.names, parts, strict=True))
 
     def bounds(self, bounds: Any) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
         """Lower and upper bounds of the vector, from a dictionary of (low, high) by name."""
         given = {} if bounds is None else bounds
         if not isinstance(given, Mapping) or not set(given) <= set(self.names):
-            raise SpanaxError(f"identify(bounds={bounds!r})", 'a pair for some of `parameters`: bounds={"m": (0.1, 10.0)}')
-        pairs = [_bounds_of(name, given.get(name, (-np.inf, np.inf)), value) for name, value in zip(self.names, self.values, strict=True)]
+            raise SpanaxError(
+                f"identify(bounds={bounds!r})", 'a pair for some of `parameters`: bounds={"m": (0.1, 10.0)}'
+            )
+        pairs = [
+            _bounds_of(name, given.get(name, (-np.inf, np.inf)), value)
+            for name, value in zip(self.names, self.values, strict=True)
+        ]
         low, high = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
         return low, high
 
@@ -82,7 +92,7 @@ def _value(env: Env, name: Any) -> Any:
         _refuse(env, f"{type(env).__name__} has no field {name!r} that could be identified")
     value = getattr(owner, last)
     # A field that was given as `m=1` holds an integer, and is a number all the same.
-    if not (is_number(value) or eqx.is_inexact_array_like(value)):
+    if not (is_number(value) or is_float(value)):
         _refuse(env, f"{type(env).__name__}.{name} is {value!r}, which is not a number or an array of floats")
     return value
 
@@ -100,7 +110,7 @@ def _names_of(owner: Any, prefix: str = "") -> list[str]:
             continue
         if isinstance(value, eqx.Module):
             names += _names_of(value, f"{prefix}{field.name}.")
-        elif is_number(value) or eqx.is_inexact_array_like(value):
+        elif is_number(value) or is_float(value):
             names.append(prefix + field.name)
     return names
 
@@ -119,11 +129,14 @@ def _bounds_of(name: str, pair: Any, value: Any) -> tuple[np.ndarray, np.ndarray
     try:
         low, high = (np.ravel(np.broadcast_to(np.asarray(side, np.float64), np.shape(value))) for side in pair)
     except (TypeError, ValueError):
-        raise SpanaxError(f"identify(bounds={{{name!r}: {pair!r}}})", "a pair (low, high), numbers or arrays of the field's shape") from None
+        raise SpanaxError(
+            f"identify(bounds={{{name!r}: {pair!r}}})", "a pair (low, high), numbers or arrays of the field's shape"
+        ) from None
     start = np.ravel(np.asarray(value, np.float64))
     # The fit starts from the field's value, and stays between the bounds from there on.
     if not (np.all(low < high) and np.all(low <= start) and np.all(start <= high)):
         raise SpanaxError(
-            f"identify(bounds={{{name!r}: {pair!r}}}) with {name} = {value!r}", "low < high, and the environment's value between them"
+            f"identify(bounds={{{name!r}: {pair!r}}}) with {name} = {value!r}",
+            "low < high, and the environment's value between them",
         )
     return low, high

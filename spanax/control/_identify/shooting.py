@@ -18,13 +18,9 @@ from jaxtyping import Array, Float
 
 from ..env import Env, State, step_env
 from ..wrappers import where
+from .floats import as_floats, is_float
 from .parameters import put
 from .windows import Windows
-
-
-def as_floats(tree: Any, dtype: Any) -> Any:
-    """Its floating-point leaves in one dtype, as arrays."""
-    return jax.tree.map(lambda x: jnp.asarray(x, dtype) if eqx.is_inexact_array_like(x) else jnp.asarray(x), tree)
 
 
 class Simulator(eqx.Module):
@@ -40,11 +36,11 @@ class Simulator(eqx.Module):
 
     def split(self, state: State) -> tuple[Float[Array, " n"], Any]:
         """The floats of a state, as a vector, and the rest of it."""
-        floats, others = eqx.partition(as_floats(state, self.dtype), eqx.is_inexact_array)
+        floats, others = eqx.partition(as_floats(state, self.dtype), is_float)
         return ravel_pytree(floats)[0], others
 
     def join(self, vector: Float[Array, " n"], others: Any) -> State:
-        floats, _ = eqx.partition(as_floats(self.example, self.dtype), eqx.is_inexact_array)
+        floats, _ = eqx.partition(as_floats(self.example, self.dtype), is_float)
         return eqx.combine(ravel_pytree(floats)[1](vector), others)
 
     def measure(self, vector: Float[Array, " n"], others: Any) -> Float[Array, " channels"]:
@@ -53,13 +49,16 @@ class Simulator(eqx.Module):
     def _seen(self, state: State) -> Float[Array, " channels"]:
         return self.split(state)[0] if self.by_states else jnp.ravel(jnp.asarray(self.env.observe(state), self.dtype))
 
+    def step(self, state: State, action: Array) -> State:
+        return as_floats(step_env(self.env, state, action, None), self.dtype)
+
     def run(self, vector: Array, others: Any, actions: Array, valid: Array) -> Float[Array, "K channels"]:
         """Measurements along one window: after its last valid row the state stays."""
 
         def one(state, step):
             action, goes_on = step
             # Padding is not simulated further: a state that explodes there would make a derivative NaN.
-            after = where(goes_on, as_floats(step_env(self.env, state, action, None), self.dtype), state)
+            after = where(goes_on, self.step(state, action), state)
             return after, self._seen(after)
 
         first = self.join(vector, others)
@@ -84,16 +83,24 @@ class Model(eqx.Module):
 class Problem:
     """Least squares over windows: the errors of a model by its vector and by the first state of each window.
 
-    An error is prediction - measurement, [W, K, channels], and zero where nothing was measured.
+    An error is prediction - measurement, [W, K, channels], and zero where a measurement is not `counted` [W, K].
     """
 
-    def __init__(self, model: Model, windows: Windows, others: Any):
+    def __init__(self, model: Model, windows: Windows, others: Any, counted: np.ndarray):
         dtype = model.simulator.dtype
         floats = lambda x: jnp.asarray(x, dtype) if np.issubdtype(x.dtype, np.floating) else jnp.asarray(x)
-        self.model, self.windows, self.dtype = model, windows, dtype
+        self.model, self.windows, self.others, self.counted, self.dtype = model, windows, others, counted, dtype
         self._rows = (others, floats(windows.actions), floats(windows.measured), jnp.asarray(windows.valid))
 
-    def errors(self, theta: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    def counting(self, counted: np.ndarray) -> Problem:
+        """The same windows, of which other measurements count: no program is compiled anew for them."""
+        return Problem(self.model, self.windows, self.others, counted)
+
+    def of(self, model: Model) -> Problem:
+        """The same windows under another model."""
+        return Problem(model, self.windows, self.others, self.counted)
+
+    def errors(self, theta: np.ndarray, vectors: np.ndarray) -> Float[np.ndarray, "W K channels"]:
         return np.asarray(_errors(self.model, *self._arguments(theta, vectors)), np.float64)
 
     def linear(self, theta: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -101,24 +108,29 @@ class Problem:
         value, by_theta, by_state = _slopes(self.model, *self._arguments(theta, vectors))
         return np.asarray(value, np.float64), np.asarray(by_theta, np.float64), np.asarray(by_state, np.float64)
 
+    def rows(self, counted: np.ndarray) -> tuple:
+        """What `error` takes of each window beside its first state."""
+        return jnp.asarray(counted), *self._rows
+
     def _arguments(self, theta: np.ndarray, vectors: np.ndarray) -> tuple:
-        return jnp.asarray(theta, self.dtype), jnp.asarray(vectors, self.dtype), *self._rows
+        return jnp.asarray(theta, self.dtype), jnp.asarray(vectors, self.dtype), *self.rows(self.counted)
 
 
-def _error(model: Model, theta, vector, others, actions, measured, valid):
-    return jnp.where(valid[:, None], model.at(theta).run(vector, others, actions, valid) - measured, 0)
+def error(simulator: Simulator, vector, counted, others, actions, measured, valid) -> Float[Array, "K channels"]:
+    """Of one window."""
+    return jnp.where(counted[:, None], simulator.run(vector, others, actions, valid) - measured, 0)
 
 
 # Compiled once for a model's structure and the windows' shapes: the data are arguments.
 @eqx.filter_jit
 def _errors(model: Model, theta, vectors, *rows):
-    return jax.vmap(lambda vector, *row: _error(model, theta, vector, *row))(vectors, *rows)
+    return jax.vmap(lambda vector, *row: error(model.at(theta), vector, *row))(vectors, *rows)
 
 
 @eqx.filter_jit
 def _slopes(model: Model, theta, vectors, *rows):
     def one(vector, *row):
-        of = lambda theta, vector: (_error(model, theta, vector, *row),) * 2
+        of = lambda theta, vector: (error(model.at(theta), vector, *row),) * 2
         (by_theta, by_state), value = jax.jacfwd(of, (0, 1), has_aux=True)(theta, vector)
         return value, by_theta, by_state
 

@@ -39,20 +39,24 @@ class Equations(NamedTuple):
     inverse: Float[np.ndarray, "W n n"]  # of the states' own blocks
     cross: Float[np.ndarray, "W n p"]
     own: Float[np.ndarray, "W n"]
+    alone: Float[np.ndarray, " p"]  # each parameter's own curvature, if the states were known
 
     def states(self, step: Float[np.ndarray, " p"]) -> Float[np.ndarray, "W n"]:
         """The states' step that belongs to this one of the parameters."""
         return -np.einsum("wij,wj->wi", self.inverse, self.own + self.cross @ step)
 
 
-def equations(problem: Problem, point: Point, weights: Float[np.ndarray, " channels"], damping: float = 0.0) -> Equations:
+def equations(
+    problem: Problem, point: Point, weights: Float[np.ndarray, " channels"], damping: float = 0.0
+) -> Equations:
     """`weights`: of the errors' channels. `damping`: relative to each unknown's own curvature, as Marquardt has it."""
     value, by_theta, by_state = problem.linear(point.theta, point.states)
     return reduce(*(flatten(x, weights) for x in (value[..., None], by_theta, by_state)), damping)
 
 
 def flatten(x: np.ndarray, weights: np.ndarray) -> Float[np.ndarray, "W rows unknowns"]:
-    return (x * weights[:, None]).reshape(x.shape[0], -1, x.shape[-1])
+    # Sizes are written out: without parameters an array is empty, and -1 would be ambiguous.
+    return (x * weights[:, None]).reshape(x.shape[0], x.shape[1] * x.shape[2], x.shape[3])
 
 
 def reduce(value: np.ndarray, by_theta: np.ndarray, by_state: np.ndarray, damping: float = 0.0) -> Equations:
@@ -66,7 +70,7 @@ def reduce(value: np.ndarray, by_theta: np.ndarray, by_state: np.ndarray, dampin
     full = np.einsum("wri,wrj->ij", by_theta, by_theta)
     info = full - np.einsum("wip,wij,wjq->pq", cross, inverse, cross) + damping * np.diag(np.diag(full))
     slope = np.einsum("wri,wr->i", by_theta, value[..., 0]) - np.einsum("wip,wij,wj->p", cross, inverse, rest)
-    return Equations(info, slope, inverse, cross, rest)
+    return Equations(info, slope, inverse, cross, rest, np.diag(full).copy())
 
 
 def cost_at(problem: Problem, theta: np.ndarray, states: np.ndarray, weights: np.ndarray) -> float:
@@ -108,5 +112,9 @@ def _step(system: Equations, theta: np.ndarray, bounds: Bounds) -> np.ndarray:
     if len(free):
         info = system.info[np.ix_(free, free)]
         scale = np.sqrt(np.maximum(np.diag(info), np.finfo(float).tiny))
-        step[free] = -np.linalg.pinv(info / np.outer(scale, scale), rcond=1e-14, hermitian=True) @ (system.slope[free] / scale) / scale
+        step[free] = (
+            -np.linalg.pinv(info / np.outer(scale, scale), rcond=1e-14, hermitian=True)
+            @ (system.slope[free] / scale)
+            / scale
+        )
     return step

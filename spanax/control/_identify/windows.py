@@ -6,6 +6,7 @@ the two observations is larger than what the parameter does between them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -32,13 +33,6 @@ class Windows(NamedTuple):
     def __len__(self) -> int:
         return len(self.measured)
 
-    def take(self, which: np.ndarray) -> Windows:
-        return jax.tree.map(lambda x: x[which], self)
-
-    def until(self, rows: int) -> Windows:
-        """The same windows, of which only the first rows are measured."""
-        return self._replace(valid=self.valid & (np.arange(self.valid.shape[1]) < rows))
-
 
 def default_length(episodes: list[Episode]) -> int:
     """Steps of a window."""
@@ -47,26 +41,28 @@ def default_length(episodes: list[Episode]) -> int:
     return max(2, min(most, sum(rows) // FEWEST)) - 1
 
 
-def cut(episodes: list[Episode], steps: int) -> Windows:
-    """Windows of at most `steps` steps. No measurement is in two of them, so that their noise is independent."""
-    pieces = [piece for episode in episodes for piece in _pieces(episode, steps + 1)]
-    if not pieces:
-        raise SpanaxError("the data have no episode with two measurements", "longer episodes")
+def cut(episodes: list[Episode], steps: int) -> list[Episode]:
+    """Pieces of at most `steps` steps. No measurement is in two of them, so that their noise is independent."""
+    return [piece for episode in episodes for piece in _pieces(episode, steps + 1)]
+
+
+def stack(pieces: list[Episode]) -> Windows:
     measured, actions, states = zip(*pieces, strict=True)
     most = max(map(len, measured))
     valid = np.array([np.arange(most) < len(rows) for rows in measured])
-    guesses = None if states[0] is None else jax.tree.map(lambda *parts: np.stack(parts), *states)
+    firsts = [None if of is None else jax.tree.map(lambda x: _row(x, 0), of) for of in states]
+    guesses = None if any(first is None for first in firsts) else jax.tree.map(lambda *parts: np.stack(parts), *firsts)
     return Windows(_padded(measured, most), valid, _padded(actions, most - 1), guesses)
 
 
-def _pieces(episode: Episode, most: int):
+def _pieces(episode: Episode, most: int) -> Iterator[Episode]:
     rows = len(episode.measured)
     # As even as possible: a rest of two or three rows would say nothing.
     edges = np.linspace(0, rows, -(-rows // most) + 1).round().astype(int)
     for start, end in zip(edges[:-1], edges[1:], strict=True):
         if end - start > 1:
-            states = None if episode.states is None else jax.tree.map(lambda x, at=start: _row(x, at), episode.states)
-            yield episode.measured[start:end], episode.actions[start : end - 1], states
+            states = jax.tree.map(lambda x, which=slice(start, end): x[which], episode.states)
+            yield Episode(episode.measured[start:end], episode.actions[start : end - 1], states)
 
 
 def _row(x: Any, at: int) -> Any:
@@ -80,12 +76,11 @@ def _padded(parts: tuple[np.ndarray, ...], most: int) -> np.ndarray:
     return np.stack([np.concatenate([part, np.repeat(part[-1:], most - len(part), 0)]) for part in parts])
 
 
-def split(windows: Windows) -> tuple[Windows, Windows]:
-    """Those that are fitted, and every fifth, which is held out."""
-    count = len(windows)
+def held_out(count: int) -> Bool[np.ndarray, " W"]:
+    """Which of so many windows are held out: every fifth, and one at least."""
     if count < 2:
         raise SpanaxError("the data are one window, and one more has to be held out", "more data", "a shorter `window`")
     held = np.arange(count) % HELD_OUT == HELD_OUT // 2
-    if count <= HELD_OUT // 2:
-        held[-1] = True
-    return windows.take(np.flatnonzero(~held)), windows.take(np.flatnonzero(held))
+    # Of two windows the second: the first is where the motion begins.
+    held[-1] |= not held.any()
+    return held

@@ -13,7 +13,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 ITERATIONS = 20
-STEPS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
+STEPS = tuple(0.4**k for k in range(12))
 
 
 class Solved(NamedTuple):
@@ -54,7 +54,7 @@ def _positive(hess: Array, damping: Array) -> tuple[Array, Array]:
     values, vectors = jnp.linalg.eigh(hess)
     size = jnp.abs(values)
     size = size + damping * (1 + jnp.max(size)) + jnp.finfo(hess.dtype).eps * jnp.max(size)
-    return (vectors * size) @ vectors.T, values[0] > 0
+    return (vectors * size[None, :]) @ vectors.T, values[0] > 0
 
 
 def _minimise(hess: Array, slope: Array, low: Array, high: Array) -> Array:
@@ -69,7 +69,7 @@ def _minimise(hess: Array, slope: Array, low: Array, high: Array) -> Array:
         k, v, _ = carry
         at = slope + hess @ v
         step = -_solve(hess, _is_free(v, at, low, high), at[:, None])[:, 0]
-        tries = jnp.clip(v + jnp.array(STEPS, v.dtype)[:, None] * step, low, high)
+        tries = jnp.clip(v[None] + jnp.array(STEPS, v.dtype)[:, None] * step[None], low[None], high[None])
         values = jax.vmap(value)(tries)
         best = jnp.argmin(values)
         better = values[best] < value(v)

@@ -71,6 +71,7 @@ class Callbacks:
                     "env_steps": float(self.told.env_steps),
                     "episodes": float(self.told.episodes),
                     "seconds": float(seconds),
+                    **{name: float(rows[i]) for name, rows in log.metrics.items()},
                 },
             )
 

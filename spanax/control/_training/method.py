@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from ..env import Env
@@ -25,6 +28,19 @@ class Seen(NamedTuple):
     episodes: Int[Array, ""]
     ended: Int[Array, ""]
     earned: Float[Array, ""]
+
+    @classmethod
+    def nothing(cls) -> Seen:
+        zero = jnp.zeros((), jnp.int32)
+        return cls(zero, zero, zero, jnp.zeros((), float))
+
+
+class Verdict(NamedTuple):
+    """What makes a training doubtful, or, if `fatal`, worthless; and what helps."""
+
+    fatal: bool
+    problem: str
+    remedies: tuple[str, ...]
 
 
 class Task(eqx.Module):
@@ -50,6 +66,8 @@ class Method(eqx.Module):
     batch: ClassVar[int] = 16
     # Does it use the derivative of the simulation? Then it minimises `env.loss` where the user gives no loss, else -reward.
     by_derivative: ClassVar[bool] = True
+    # Are the `batch` episodes those of the environment itself, of which Gymnasium has so many copies?
+    plays: ClassVar[bool] = True
 
     def optimizer(self, updates: int, policy: Policy) -> Any:
         """What is used where the user gives no optimizer, for so many updates: a `GradientTransformation` of optax."""
@@ -65,6 +83,18 @@ class Method(eqx.Module):
     @abc.abstractmethod
     def start(self, task: Task, policy: Policy, key: Key[Array, ""]) -> Carry:
         """The carry of the first update."""
+
+    def prepare(self, task: Task, policy: Policy, carry: Carry, key: Key[Array, ""]) -> tuple[Carry, Seen]:
+        """Before each gradient, without a derivative: what the method collects and learns for itself."""
+        return carry, Seen.nothing()
+
+    def metrics(self, carry: Carry) -> dict[str, Float[Array, ""]]:
+        """Numbers of the method's own after each update, by name: for callbacks and `Result.metrics`."""
+        return {}
+
+    def verdict(self, metrics: Mapping[str, Float[np.ndarray, " updates"]]) -> Verdict | None:
+        """What is wrong with a training that is over, by its metrics; None: nothing."""
+        return None
 
     @abc.abstractmethod
     def objective(

@@ -19,8 +19,9 @@ from ...stochastic.expectation import expectation
 from ...stochastic.sampling import cost
 from ..env import State, split_key, step_env
 from ..rollout import as_action_function, is_drawn
-from ..wrappers import is_terminated, where
+from ..wrappers import where
 from .method import Seen, Task
+from .outliers import copies
 
 
 class Episode(NamedTuple):
@@ -62,7 +63,9 @@ class Windows(eqx.Module):
     - `horizon`: steps of a window; `goes_on`: the next one starts where the last one stopped, else at a fresh reset;
     - `via`: bridges for draws by name, as in `expectation`;
     - `discount`: the cost of step t counts discount^t;
-    - `terminal`: the cost, of an observation, that is still to come where the window stops and no rule ended the episode.
+    - `terminal`: the cost, of an observation, that is still to come where the window stops and no rule ended the episode;
+    - `restarts`: an episode is given up after a random number of windows, for those that know what would come after;
+    - `outliers`: of a window whose gradient is longer than so many times the median of the batch's, only so much is taken.
     """
 
     task: Task
@@ -71,6 +74,8 @@ class Windows(eqx.Module):
     via: Mapping[str, Any] | None = None
     discount: float = 1.0
     terminal: Callable[[Array], Float[Array, ""]] | None = None
+    restarts: bool = eqx.field(default=False, static=True)
+    outliers: float | None = eqx.field(default=None, static=True)
 
     @property
     def limit(self) -> int:
@@ -80,22 +85,32 @@ class Windows(eqx.Module):
         assert limit is not None
         return min(limit, self.task.env.max_steps or limit)
 
+    @property
+    def windows(self) -> int:
+        """Of an episode."""
+        return -(-self.limit // self.horizon)
+
     def first(self, key: Key[Array, ""]) -> Episode:
         """The episodes that the first windows start from."""
         episodes = jax.vmap(self._begin)(jax.random.split(key, self.task.batch))
-        # Every update starts anew, or a window is an episode: there is nothing to spread.
-        if not self.goes_on or self.horizon >= self.limit:
+        # Every update starts anew, or a window is an episode, or they are spread already: there is nothing to spread.
+        if not self.goes_on or self.horizon >= self.limit or self.restarts:
             return episodes
         # In step, all episodes would see early states in one update and late ones in another, and the policy would follow.
-        windows = -(-self.limit // self.horizon)
-        spread = jnp.arange(self.task.batch, dtype=jnp.int32) * windows // self.task.batch
+        spread = jnp.arange(self.task.batch, dtype=jnp.int32) * self.windows // self.task.batch
         return episodes._replace(limit=episodes.limit - self.horizon * spread)
 
     def play(self, policy: Any, episodes: Episode, key: Key[Array, ""]) -> tuple[Float[Array, ""], Played]:
         """The mean over the batch of a window's cost, by its number of steps, which can be differentiated; and what was played."""
         # Episodes are independent, so each has draws of its own.
         keys = jax.random.split(key, self.task.batch)
-        means, after, steps, began = jax.vmap(lambda episode, key: self._from(policy, episode, key))(episodes, keys)
+        if self.outliers is None:
+            means, after, steps, began = jax.vmap(lambda episode, key: self._from(policy, episode, key))(episodes, keys)
+        else:
+            arrays, static = eqx.partition(policy, eqx.is_inexact_array)
+            means, after, steps, began = jax.vmap(
+                lambda arrays, episode, key: self._from(eqx.combine(arrays, static), episode, key)
+            )(copies(arrays, self.task.batch, self.outliers), episodes, keys)
         # The cut of truncation: the next window starts from numbers, not from what this policy did.
         after, steps = lax.stop_gradient((after, steps))
         # Counted are the episodes that had their full length, or that a rule of the environment ended.
@@ -109,8 +124,14 @@ class Windows(eqx.Module):
         return jnp.mean(means), Played(after, steps, seen)
 
     def _begin(self, key: Key[Array, ""]) -> Episode:
-        state, zero = self.task.env.reset(key), jnp.zeros((), jnp.int32)
-        return Episode(state, zero, jnp.zeros((), float), zero + self.limit, self.task.env.done(state))
+        limit = jnp.asarray(self.limit, jnp.int32)
+        if self.restarts:
+            key, other = jax.random.split(key)
+            # As many of one window as of two or three, or of four to seven: starts count, and late states are met.
+            windows = jnp.exp(jax.random.uniform(other, (), float) * jnp.log(jnp.asarray(self.windows + 1, float)))
+            limit = jnp.minimum(limit, self.horizon * windows.astype(jnp.int32))
+        state, zero = self.task.env.reset(key), jnp.zeros((), float)
+        return Episode(state, jnp.zeros((), jnp.int32), zero, limit, self.task.env.done(state))
 
     def _from(
         self, policy: Any, episode: Episode, key: Key[Array, ""]
@@ -150,7 +171,7 @@ class Windows(eqx.Module):
                 cost(weighed / self.horizon)
             alive, last = ~episode.over, moved.over & ~episode.over
             steps = Steps(
-                seen, env.observe(moved.state), spent, alive, last, last & is_terminated(env, moved.state)
+                seen, env.observe(moved.state), spent, alive, last, last & env.terminated(moved.state)
             )
             return (moved, total + weighed, jnp.where(alive, self.discount * weight, weight)), steps
 
@@ -159,7 +180,7 @@ class Windows(eqx.Module):
         (after, total, weight), steps = lax.scan(one, (episode, zero, zero + 1), keys, self.horizon)
         if self.terminal is not None:
             # Of the state where the window stops, also where only the time is over: there it could have gone on.
-            ahead = jnp.where(is_terminated(env, after.state), 0, weight * self.terminal(env.observe(after.state)))
+            ahead = jnp.where(env.terminated(after.state), 0, weight * self.terminal(env.observe(after.state)))
             total = total + ahead
             if records_costs:
                 cost(ahead / self.horizon)

@@ -94,7 +94,7 @@ class SHAC(Method):
         import optax
 
         return optax.chain(
-            optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(1e-2, updates, alpha=0.05))
+            optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(1e-2, updates, alpha=0.05), 0.7, 0.95)
         )
 
     def check(self, task, policy):
@@ -122,7 +122,7 @@ class SHAC(Method):
         return value, (_Carry(played.episodes, learned), played.seen)
 
     def _windows(self, task: Task, value: StateValue | None) -> Windows:
-        return Windows(task, self.horizon, True, self.via, self.discount, value)
+        return Windows(task, self.horizon, True, self.via, self.discount, value, restarts=True, outliers=10.0)
 
     def _fitting(self) -> Fitting:
         return Fitting(self.discount, self.trace, self.rate, self.iterations, self.kept)

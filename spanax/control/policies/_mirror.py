@@ -36,6 +36,28 @@ class Mirror(eqx.Module):
         out, other = function(x), function(image)
         return (out + of.astype(out.dtype) @ other) / 2
 
+    def with_heads(self, constants: np.ndarray, networks: int, space: Box | Discrete) -> Mirror:
+        """And which head is the mirror image of which: a network its own, a constant another constant, or itself."""
+        rows = constants.reshape(len(constants), int(np.prod(space.shape)))
+        same = np.all(np.isclose(self._images(rows, space)[:, None], rows[None]), -1)
+        if not np.array_equal(same.sum(1), np.ones(len(rows))):
+            raise SpanaxError(
+                f"the mirror image of a constant head is not another one: {constants.tolist()}",
+                "constants in pairs, as ChoicePolicy(env, heads=3, key=key) has them",
+                "ChoicePolicy(..., symmetric=False)",
+            )
+        heads = np.eye(networks + len(rows))
+        heads[networks:, networks:] = same
+        return Mirror(self.observation, self.output, heads)
+
+    def _images(self, constants: np.ndarray, space: Box | Discrete) -> np.ndarray:
+        if isinstance(space, Box):
+            middle = ((space.high + space.low) / 2).reshape(-1)
+            return middle + (constants - middle) @ self.output.T
+        if space.n == 2:
+            return 1 - constants if self.output[0, 0] < 0 else constants
+        return np.argmax(self.output, 1)[:, None]
+
 
 def mirror_of(observation: Any, action: Any, size: int, space: Box | Discrete) -> Mirror:
     """From what a user says of observations of `size` numbers and of actions; raises `SpanaxError` for what is not a mirror."""

@@ -15,7 +15,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 from jaxtyping import Array, Float, Int, Key
 
 from ..._checks import check_whole
@@ -26,7 +25,7 @@ from ...bridges import Drawing
 from ...stochastic.sampling import sample
 from ..env import Box, Discrete, Env
 from ._file import Given, describe_mirror, describe_space, describe_via, mirror_like, space_of, write
-from ._mirror import Mirror
+from ._mirror import Mirror, mirror_of
 from ._portable import MLP, name_of, pickled, unpickled
 
 
@@ -51,11 +50,13 @@ class ChoicePolicy(eqx.Module):
       `gate_activation`: of the gate;
     - `scale`: a number, or one for each element of an observation, by which observations are multiplied first. None: 2 over the
       largest bound of the `observation_space`, at most 1, and 1 where it has none;
-    - `via`: a bridge for the draw of a head, with a key. None: the score function.
+    - `via`: a bridge for the draw of a head, with a key. None: the score function;
+    - `symmetric`: where the environment states its mirror image (`env.mirror`), as `Pendulum` does, the policy is `mirrored`.
 
     **Raises:**
 
-    - `SpanaxError` for actions without bounds, heads of a `Discrete` that are not its actions, and constants outside the box.
+    - `SpanaxError` for actions without bounds, heads of a `Discrete` that are not its actions, constants outside the box, and
+      constants of a symmetric policy whose mirror images are not among them.
       The choice by `policy(observation)` jumps: its derivative with respect to the gate raises `SpanaxError` as well, so that
       `BPTT` cannot leave the gate out without a word.
 
@@ -89,18 +90,22 @@ class ChoicePolicy(eqx.Module):
         gate_activation: Callable[[Array], Array] = jax.nn.relu,
         scale: Any = None,
         via: Any = None,
+        symmetric: bool = True,
     ):
-        self.space, self.via, self.mirror = env.action_space, via, None
+        self.space, self.via = env.action_space, via
         heads = (self.space.n if isinstance(self.space, Discrete) else 3) if heads is None else heads
         check_whole("ChoicePolicy(heads", heads, 2)
         _check(self.space, via)
         self.constants = _constants(self.space, heads, constants)
-        (size,) = env.observation_space.shape or (1,)
+        size = int(np.prod(env.observation_space.shape))
         self.scale = np.broadcast_to(
             _scale(env.observation_space) if scale is None else np.asarray(scale, float), (size,)
         )
         outputs, keys = int(np.prod(self.space.shape)), jax.random.split(key, heads)
         networks = range(heads - len(self.constants))
+        known = symmetric and env.mirror is not None
+        there = mirror_of(env.mirror, None, size, self.space) if known else None
+        self.mirror = there and there.with_heads(self.constants, len(networks), self.space)
         self.networks = tuple(_network(size, outputs, width, depth, activation, keys[1 + i]) for i in networks)
         self.gate = _network(size, heads, width, depth, gate_activation, keys[0])
 
@@ -113,6 +118,9 @@ class ChoicePolicy(eqx.Module):
         """The action of the best head; with a `key`, of one that is drawn."""
         logits = self.logits(observation)
         if key is not None:
+            # Lazily: it takes as long to import as the rest of the library.
+            import numpyro.distributions as dist
+
             drawn = sample(key, dist.Categorical(logits=logits), via=self.via, name="choice")
             return self.head(observation, drawn) if drawn.shape == () else self._mixed(observation, drawn)
         best = jnp.argmax(logits)

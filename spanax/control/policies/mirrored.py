@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
-import numpy as np
 
 from ..._errors import SpanaxError
-from ..env import Box, Env
-from ._mirror import Mirror, mirror_of
+from ..._foreign_arrays import refuse_foreign
+from ..env import Env
+from ._mirror import mirror_of
 from .choice import ChoicePolicy
 from .mlp import MLPPolicy
 
@@ -46,6 +46,7 @@ def mirrored(policy: Any, env: Env | None = None, *, observation: Any = None, ac
     >>> bool(policy(jnp.array([0.6, 0.8, 1.0])) == -policy(jnp.array([0.6, -0.8, -1.0])))
     True
     """
+    refuse_foreign(observation, action)
     if not isinstance(policy, MLPPolicy | ChoicePolicy):
         raise SpanaxError(
             f"mirrored({type(policy).__name__}): what decides its action is not known",
@@ -56,26 +57,5 @@ def mirrored(policy: Any, env: Env | None = None, *, observation: Any = None, ac
         observation = env.mirror
     mirror = mirror_of(observation, action, policy.scale.size, policy.space)
     if isinstance(policy, ChoicePolicy):
-        mirror = _with_heads(mirror, policy)
+        mirror = mirror.with_heads(policy.constants, len(policy.networks), policy.space)
     return eqx.tree_at(lambda p: p.mirror, policy, mirror, is_leaf=lambda x: x is None)
-
-
-def _with_heads(mirror: Mirror, policy: ChoicePolicy) -> Mirror:
-    """And which head is the mirror image of which: a network its own, a constant another constant, or itself."""
-    constants, space = policy.constants.reshape(len(policy.constants), -1), policy.space
-    if isinstance(space, Box):
-        middle = ((space.high + space.low) / 2).reshape(-1)
-        images = middle + (constants - middle) @ mirror.output.T
-    else:
-        order = np.argmax(mirror.output, 1) if space.n > 2 else [1, 0] if mirror.output[0, 0] < 0 else [0, 1]
-        images = constants[np.asarray(order)]
-    same = np.all(np.isclose(images[:, None], constants[None]), -1)
-    if not np.array_equal(same.sum(1), np.ones(len(constants))):
-        raise SpanaxError(
-            f"mirrored: the mirror image of a constant head is not another one: {policy.constants.tolist()}",
-            "constants in pairs: control.ChoicePolicy(env, heads=3, key=key)",
-        )
-    networks = len(policy.networks)
-    heads = np.eye(policy.heads)
-    heads[networks:, networks:] = same
-    return eqx.tree_at(lambda m: m.heads, mirror, heads, is_leaf=lambda x: x is None)

@@ -128,7 +128,7 @@ def _program(integrator: str, record: bool) -> Callable[..., tuple[Any, Any]]:
         return distance(phases), ((inputs, events_fired(phases)), None)
 
     # A loop whose length depends on its numbers has no reverse mode, and 15 numbers have a cheap forward mode.
-    return by_forward_mode(run, _check)
+    return by_forward_mode(run, 3 + structure.num_leaves, _check)
 
 
 def _check(aux: Any) -> None:

@@ -1,7 +1,7 @@
-"""An ensemble of networks that predict one step: the change of the observation, the reward, and whether a rule ends it.
+"""An ensemble of networks that predict one step: the change of the observation, the reward, and whether a rule ends the episode.
 
-Chua et al. 2018 (PETS, arXiv:1805.12114), without their variances: each member predicts means. Inputs and outputs are standardised by
-what has been seen. A member differs from the others by its first weights and by the batches that it draws.
+Chua et al. 2018 (PETS, arXiv:1805.12114), without the variances: each member predicts means. Inputs and outputs are standardised by
+what has been seen. Members differ by their first weights and by the batches that they draw.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ...._optimizer import apply_update
-from .transitions import HELD_OUT, Transitions
+from .transitions import Rows, Transitions
 
 BATCH = 256
-FIRST_RATE, LAST_RATE = 3e-3, 1e-4
+FIRST_RATE, LAST_RATE = 3e-3, 1e-4  # of Adam, within one fit
 
 
-class Scale(NamedTuple):
+class Units(NamedTuple):
     """Means and standard deviations of what goes in and of what comes out."""
 
     input_mean: Float[Array, " i"]
@@ -30,89 +30,99 @@ class Scale(NamedTuple):
     output_std: Float[Array, " o"]
 
 
+class Predicted(NamedTuple):
+    """Of one step, by one member; `log_odds`: that a rule ends the episode with it."""
+
+    observation: Float[Array, " d"]
+    reward: Float[Array, ""]
+    log_odds: Float[Array, ""]
+
+
 class Ensemble(eqx.Module):
-    weights: Any  # of the networks, with a leading axis
-    scale: Scale
-    static: Any = eqx.field(static=True)
+    """`predict(member, observation, action)`."""
+
+    weights: Any  # with a leading axis
+    units: Units
+    static: Any = eqx.field(static=True)  # the rest of a network
     members: int = eqx.field(static=True)
 
     @staticmethod
-    def new(key: Key[Array, ""], size: int, action: int, members: int, width: int, depth: int) -> Ensemble:
-        networks = eqx.filter_vmap(
-            lambda k: eqx.nn.MLP(size + action, size + 2, width, depth, jax.nn.swish, key=k)
-        )(jax.random.split(key, members))
-        weights, static = eqx.partition(networks, eqx.is_array)
-        zeros, ones = (jnp.full((n,), x, float) for x in (0.0, 1.0) for n in (size + action,)), None
-        i, o = size + action, size + 1
-        scale = Scale(jnp.zeros((i,), float), jnp.ones((i,), float), jnp.zeros((o,), float), jnp.ones((o,), float))
-        return Ensemble(weights, scale, static, members)
+    def new(sizes: tuple[int, int], members: int, width: int, depth: int, key: Key[Array, ""]) -> Ensemble:
+        """`sizes`: of observations and actions."""
+        inputs, outputs = sum(sizes), sizes[0] + 1
 
-    def predict(self, member: Int[Array, ""], observation: Float[Array, " d"], action: Float[Array, " a"]):
-        """The next observation, the reward, and the log-odds that a rule ends the episode there, by one member."""
+        def network(key):
+            return eqx.nn.MLP(inputs, outputs + 1, width, depth, jax.nn.swish, key=key)
+
+        weights, static = eqx.partition(eqx.filter_vmap(network)(jax.random.split(key, members)), eqx.is_array)
+        units = Units(*(jnp.full((n,), x, float) for n in (inputs, outputs) for x in (0.0, 1.0)))
+        return Ensemble(weights, units, static, members)
+
+    def predict(
+        self, member: Int[Array, ""], observation: Float[Array, " d"], action: Float[Array, " a"]
+    ) -> Predicted:
         weights = jax.tree.map(lambda x: x[member], self.weights)
-        out, logit = self._outputs(weights, self.scale, jnp.concatenate([observation, action]))
-        out = self.scale.output_mean + self.scale.output_std * out
-        return observation + out[:-1], out[-1], logit
+        change, log_odds = self._outputs(weights, self.units, jnp.concatenate([observation, action]))
+        change = self.units.output_mean + self.units.output_std * change
+        return Predicted(observation + change[:-1], change[-1], log_odds)
 
-    def _outputs(self, weights, scale, x):
-        network = eqx.combine(weights, self.static)
-        out = network((x - scale.input_mean) / scale.input_std)
+    def _outputs(
+        self, weights: Any, units: Units, x: Float[Array, " i"]
+    ) -> tuple[Float[Array, " o"], Float[Array, ""]]:
+        out = eqx.combine(weights, self.static)((x - units.input_mean) / units.input_std)
         return out[:-1], out[-1]
 
     def fit(self, data: Transitions, steps: int, key: Key[Array, ""]) -> Ensemble:
+        """After so many steps of Adam for each member, from where it stands, with a rate that falls."""
         import optax
 
-        inputs, outputs = rows_of(data)
-        scale = scale_of(inputs, outputs, data.is_known())
-        targets = (outputs - scale.output_mean) / scale.output_std
-        ended = data.ended.astype(float)
+        units = _units(data)
+        inputs, ended = data.rows.inputs, data.rows.ended.astype(float)
+        goals = (data.rows.outputs - units.output_mean) / units.output_std
         optimizer = optax.adam(optax.cosine_decay_schedule(FIRST_RATE, steps, LAST_RATE / FIRST_RATE))
 
-        def loss(weights, which):
-            out, logit = jax.vmap(lambda x: self._outputs(weights, scale, x))(inputs[which])
-            error = jnp.mean(jnp.sum((out - targets[which]) ** 2, axis=1))
-            return error + jnp.mean(jax.nn.softplus(logit) - ended[which] * logit)
-
-        # Rows that are fitted to: all but each HELD_OUT-th
-        count = data.kept - data.kept // HELD_OUT
+        def error(weights, places):
+            out, log_odds = jax.vmap(lambda x: self._outputs(weights, units, x))(inputs[places])
+            # The squared error of what is continuous, the log-loss of what happens or does not.
+            squares = jnp.sum((out - goals[places]) ** 2, axis=1)
+            return jnp.mean(squares + jax.nn.softplus(log_odds) - ended[places] * log_odds)
 
         def one(carry, key):
             weights, memory = carry
-            r = jax.random.randint(key, (self.members, BATCH), 0, count)
-            which = r + r // (HELD_OUT - 1)
-            gradient = jax.vmap(jax.grad(loss))(weights, which)
-            return apply_update(optimizer, gradient, memory, weights)[:2], None
+            drawn = jax.random.randint(key, (self.members, BATCH), 0, data.fitted_count)
+            gradient = jax.vmap(jax.grad(error))(weights, data.fitted(drawn))
+            return apply_update(optimizer, gradient, memory, weights), None
 
         (weights, _), _ = lax.scan(one, (self.weights, optimizer.init(self.weights)), jax.random.split(key, steps))
-        return Ensemble(weights, scale, self.static, self.members)
+        return Ensemble(weights, units, self.static, self.members)
 
-    def r2(self, data: Transitions, rows: Bool[Array, " rows"]):
-        """The share of the variance that a member predicts, over some rows: of each change, the reward, and the end."""
-        inputs, outputs = rows_of(data)
+    def r2(self, rows: Rows, chosen: Bool[Array, " rows"]) -> Float[Array, " o+1"]:
+        """The share of the variance that a member predicts, of each change, the reward, and the end; NaN where none varies."""
 
         def predicted(weights):
-            out, logit = jax.vmap(lambda x: self._outputs(weights, self.scale, x))(inputs)
-            return jnp.concatenate([self.scale.output_mean + self.scale.output_std * out, jax.nn.sigmoid(logit)[:, None]], 1)
+            out, log_odds = jax.vmap(lambda x: self._outputs(weights, self.units, x))(rows.inputs)
+            out = self.units.output_mean + self.units.output_std * out
+            return jnp.concatenate([out, jax.nn.sigmoid(log_odds)[:, None]], axis=1)
 
-        truth = jnp.concatenate([outputs, data.ended.astype(float)[:, None]], 1)
+        truth = jnp.concatenate([rows.outputs, rows.ended.astype(float)[:, None]], axis=1)
+        # One member makes an imagined episode, so its error counts, and not the smaller one of their mean.
         errors = jnp.mean((jax.vmap(predicted)(self.weights) - truth) ** 2, axis=0)
-        n = jnp.maximum(jnp.sum(rows, dtype=float), 1)
-        mean = jnp.sum(jnp.where(rows[:, None], truth, 0), 0) / n
-        variance = jnp.sum(jnp.where(rows[:, None], (truth - mean) ** 2, 0), 0) / n
-        return 1 - jnp.sum(jnp.where(rows[:, None], errors, 0), 0) / n / variance
+        mean, variance = _moments(truth, chosen)
+        error, _ = _moments(errors, chosen)
+        varies = variance > 1e-10 * (mean**2 + 1e-10)
+        return jnp.where(varies, 1 - error / jnp.where(varies, variance, 1), jnp.nan)
 
 
-def rows_of(data: Transitions) -> tuple[Float[Array, "rows i"], Float[Array, "rows o"]]:
-    inputs = jnp.concatenate([data.observations, data.actions], 1)
-    return inputs, jnp.concatenate([data.arrived - data.observations, data.rewards[:, None]], 1)
+def _units(data: Transitions) -> Units:
+    known = jnp.arange(data.room, dtype=jnp.int32) < data.kept
+    moments = [_moments(x, known) for x in (data.rows.inputs, data.rows.outputs)]
+    # What never changes is predicted as it is.
+    (m, v), (n, w) = ((mean, jnp.where(variance > 1e-16, jnp.sqrt(variance), 1.0)) for mean, variance in moments)
+    return Units(m, v, n, w)
 
 
-def scale_of(inputs, outputs, known) -> Scale:
-    def moments(x):
-        n = jnp.maximum(jnp.sum(known, dtype=float), 1)
-        mean = jnp.sum(jnp.where(known[:, None], x, 0), 0) / n
-        std = jnp.sqrt(jnp.sum(jnp.where(known[:, None], (x - mean) ** 2, 0), 0) / n)
-        # What never changes is predicted as it is
-        return mean, jnp.where(std > 1e-8, std, 1)
-
-    return Scale(*moments(inputs), *moments(outputs))
+def _moments(x: Float[Array, "rows k"], chosen: Bool[Array, " rows"]) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
+    """Mean and variance of the chosen rows."""
+    n = jnp.maximum(jnp.sum(chosen, dtype=x.dtype), 1)
+    mean = jnp.sum(jnp.where(chosen[:, None], x, 0), axis=0) / n
+    return mean, jnp.sum(jnp.where(chosen[:, None], (x - mean) ** 2, 0), axis=0) / n

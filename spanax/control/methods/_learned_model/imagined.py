@@ -1,4 +1,4 @@
-"""The learned model as an environment: differentiable, and a start for every state that was seen."""
+"""The learned model as an environment: differentiable, with a start at every state that was seen."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ...env import Env
 from .ensemble import Ensemble
-from .transitions import encode
+from .transitions import Transitions, encode
 
 
 class ImaginedState(NamedTuple):
+    """What a policy would see, the reward of the step that led there, whether a rule ended the episode, and whose dream it is."""
+
     observation: Float[Array, "*shape"]
     reward: Float[Array, ""]
     over: Bool[Array, ""]
@@ -23,10 +25,11 @@ class ImaginedState(NamedTuple):
 
 
 class Imagined(Env):
+    """An episode starts at an observation that was seen, and follows one member of the ensemble."""
+
     env: Env
     model: Ensemble
-    starts: Float[Array, "rows d"]
-    kept: Int[Array, ""]
+    data: Transitions
     rewards: Callable[..., Any] | None = eqx.field(static=True)
 
     @property
@@ -42,22 +45,19 @@ class Imagined(Env):
         return self.env.max_steps
 
     def reset(self, key):
-        row, member = jax.random.split(key)
-        which = jax.random.randint(row, (), 0, jnp.maximum(self.kept, 1))
-        return ImaginedState(
-            self.starts[which].reshape(self.observation_space.shape),
-            jnp.zeros((), float),
-            jnp.zeros((), bool),
-            jax.random.randint(member, (), 0, self.model.members),
-        )
+        place, member = jax.random.split(key)
+        row = jax.random.randint(place, (), 0, jnp.maximum(self.data.kept, 1))
+        seen = self.data.rows.observations[row].reshape(self.observation_space.shape)
+        who = jax.random.randint(member, (), 0, self.model.members)
+        return ImaginedState(seen, jnp.zeros((), seen.dtype), jnp.zeros((), bool), who)
 
     def step(self, state, action):
         flat = state.observation.reshape(-1)
-        arrived, reward, logit = self.model.predict(state.member, flat, encode(self.action_space, action))
-        arrived = arrived.reshape(state.observation.shape)
+        predicted = self.model.predict(state.member, flat, encode(self.action_space, action))
+        arrived, reward = predicted.observation.reshape(state.observation.shape), predicted.reward
         if self.rewards is not None:
-            reward = self.rewards(state.observation, action, arrived)
-        return ImaginedState(arrived, jnp.asarray(reward, float), logit > 0, state.member)
+            reward = jnp.asarray(self.rewards(state.observation, action, arrived), arrived.dtype)
+        return ImaginedState(arrived, reward, predicted.log_odds > 0, state.member)
 
     def observe(self, state):
         return state.observation
