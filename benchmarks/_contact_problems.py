@@ -14,40 +14,38 @@ _DT = 0.05
 
 
 class WallBall(control.Env):
-    """A ball in the plane is thrown at a wall at x = 1.8, bounces, and is to arrive at a point in front of it 2 s after the start.
+    """A ball in the plane is thrown at a wall at x = 1.8, bounces, and is to arrive at a given point in front of it after 2 s.
 
-    The state is x, y, their velocities, and the share of time that has passed. The ball is held for the first 10 of 40 steps, by
-    a force of up to 0.8 each way. The velocity is reversed at the first step that ends behind the wall, so that the time of
-    impact is one of the grid: the derivative through the bounce has the wrong sign along x, and is right along y (Hu et al. 2020,
-    arXiv:1910.00935).
+    The state is x, y, their velocities, the share of time that has passed, and the point. The ball is held for the first 10 of
+    40 steps, by a force of up to 0.8 along x and 2 along y. The velocity is reversed at the first step that ends behind the wall, so
+    that the time of impact is one of the grid: the derivative through the bounce has the wrong sign along x, and is right along y
+    (Hu et al. 2020, arXiv:1910.00935).
     """
 
-    action_space = control.Box([-0.8, -0.8], [0.8, 0.8])
-    observation_space = control.Box([-np.inf] * 5, [np.inf] * 5)
-    target_x: float = 0.6
-    target_y: float = 0.5
+    action_space = control.Box([-0.8, -2.0], [0.8, 2.0])
+    observation_space = control.Box([-np.inf] * 7, [np.inf] * 7)
 
     @property
     def max_steps(self):
         return STEPS
 
     def reset(self, key):
-        x, y = jax.random.uniform(key, (2,), minval=-0.05, maxval=0.05)
-        return jnp.stack([x, y, 1.2 + 0 * x, 0 * x, 0 * x])
+        x, y = jax.random.uniform(key, (2,), minval=-1.0, maxval=1.0)
+        return jnp.stack([0 * x, 0 * x, 1.2 + 0 * x, 0 * x, 0 * x, 0.7 + 0.3 * x, 0.8 * y])
 
     def step(self, state, action):
-        x, y, u, v, t = state
+        x, y, u, v, t, *point = state
         held = jnp.where(t < 10 / STEPS - 1e-3, _DT, 0.0)
         u, v = u + held * action[0], v + held * action[1]
         x, y = x + _DT * u, y + _DT * v
-        return jnp.stack([x, y, jnp.where(x > 1.8, -u, u), v, t + 1 / STEPS])
+        return jnp.stack([x, y, jnp.where(x > 1.8, -u, u), v, t + 1 / STEPS, *point])
 
     def observe(self, state):
         return state
 
     def reward(self, state, action, next_state):
-        x, y, _, _, t = next_state
-        miss = (x - self.target_x) ** 2 + (y - self.target_y) ** 2
+        x, y, _, _, t, to_x, to_y = next_state
+        miss = (x - to_x) ** 2 + (y - to_y) ** 2
         # Where it arrives is what counts; forces cost a little.
         return -STEPS * jnp.where(t > 1 - 0.5 / STEPS, miss, 0.0) - 0.01 * jnp.sum(action**2)
 
@@ -93,4 +91,4 @@ class BlockPush(control.Env):
 
 def start(env: control.Env) -> Float[Array, " 5"]:
     """The middle of the starts."""
-    return jnp.asarray([0.0, 0.0, 1.2, 0.0, 0.0] if isinstance(env, WallBall) else [0.0, 0.4, 0.0, 0.0, 0.0])
+    return jnp.asarray([0.0, 0.0, 1.2, 0.0, 0.0, 0.7, 0.3] if isinstance(env, WallBall) else [0.0, 0.4, 0.0, 0.0, 0.0])

@@ -103,6 +103,7 @@ CALLS = {  # of functions that take a program: what the user writes
     "reach": lambda x: control.reach(x),
     "shoot": lambda x: control.shoot(0.0, x, 200.0),
     "throw": lambda x: control.throw(x, 45.0, 200.0),
+    "animate": lambda x: control.animate(ENV, control.rollout(ENV, POLICY, jnp.zeros(2), 2)._replace(rewards=x), "a.gif"),
     "train": lambda x: control.train(ENV, (POLICY, x), via=control.BPTT(), key=KEY),
 }
 MORE = {
@@ -124,6 +125,8 @@ NOT_OF_NUMBERS = {
     "processes",
     "ray_executor",
     "to_gymnasium",
+    "from_mujoco",
+    "from_playground",
     "from_gymnasium",
 }
 

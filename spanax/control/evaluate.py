@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
+from ._fit import refuse_misfit
 from .env import Env, State
 from .rollout import Policy, play
 
@@ -35,8 +36,8 @@ def evaluate(
 
     **Raises:**
 
-    - `SpanaxError` for an environment without `max_steps`, and where a number of starts, or a stochastic environment, comes
-      without a key.
+    - `SpanaxError` for a policy that was made for other actions or observations (by their shapes), for an environment without
+      `max_steps`, and where a number of starts, or a stochastic environment, comes without a key.
 
     >>> import jax
     >>> from spanax import control
@@ -46,6 +47,7 @@ def evaluate(
     (3,)
     """
     refuse_foreign(env, policy, starts)
+    refuse_misfit(env, policy, "evaluate: ")
     if env.max_steps is None:
         raise SpanaxError(
             "the environment has no number of steps (max_steps) of an episode",
@@ -81,8 +83,14 @@ def _returns(env: Env, policy: Any, resets: Key[Array, " n"], moving: Key[Array,
 
 def _returns_from(env: Env, policy: Any, states: State, moving: Key[Array, " n"] | None) -> Float[np.ndarray, " n"]:
     # Converted inside: the computation is asynchronous, and its error arrives with the numbers.
-    with env.own_errors():
-        return np.asarray(_play(env, policy, states, moving))
+    try:
+        with env.own_errors():
+            return np.asarray(_play(env, policy, states, moving))
+    except SpanaxError as error:
+        # So deep in compiled calls, the line of the user's was out of sight.
+        if error.where or type(error) is not SpanaxError:
+            raise
+        raise SpanaxError(error.problem, *error.remedies) from error
 
 
 @eqx.filter_jit

@@ -16,7 +16,8 @@ from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._functions import takes_key, with_key
 from .._jaxprs import here
-from .env import Discrete, Env, State, split_key, step_env
+from ._fit import refuse_misfit
+from .env import Discrete, Env, State, innermost, split_key, step_env
 from .wrappers import where
 
 Policy = Callable[..., Array]
@@ -77,7 +78,7 @@ def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Arra
 
     **Raises:**
 
-    - `SpanaxError` for a policy whose actions have another shape than the environment's `action_space`, and for a stochastic
+    - `SpanaxError` for a policy that was made for other actions or observations (by their shapes), and for a stochastic
       environment without a key.
 
     >>> import jax, jax.numpy as jnp
@@ -139,9 +140,20 @@ def as_action_function(policy: Policy, env: Env) -> Callable[[Array, Any], Array
     """`policy` as a function of observation and key, whose actions fit the environment."""
     # The place of the call now: `act` is traced inside loops of ours, where there may be no line of the user's.
     space, place = env.action_space, here()
+    refuse_misfit(env, policy)
 
     def act(observation, key):
-        action = jnp.asarray(policy(observation, **with_key(policy, key, (observation,), {})))
+        try:
+            action = jnp.asarray(policy(observation, **with_key(policy, key, (observation,), {})))
+        # Shapes that do not fit: JAX names neither the policy nor the environment.
+        except (TypeError, ValueError) as error:
+            first = next(iter(str(error).splitlines()), "")
+            raise SpanaxError(
+                f"the policy, with one observation {observation.dtype}{list(observation.shape)} of "
+                f"{type(innermost(env)).__name__}, raises {type(error).__name__}: {first}",
+                "a policy that was made for this environment",
+                where=place,
+            ) from error
         # Of discrete actions a bridge may draw one-hot weights.
         if action.shape != space.shape and not (isinstance(space, Discrete) and action.shape == (space.n,)):
             raise SpanaxError(

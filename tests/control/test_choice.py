@@ -69,9 +69,7 @@ class Fork(Line):
 )
 def test_constants_are_opposite_corners_and_one_head_at_least_is_a_network(env, heads, constants, key):
     policy = control.ChoicePolicy(env, heads, key=key, width=4)
-    np.testing.assert_array_equal(
-        policy.constants.reshape(len(constants), -1), np.reshape(constants, (len(constants), -1))
-    )
+    np.testing.assert_array_equal(policy.constants, np.reshape(constants, policy.constants.shape))
     if isinstance(env.action_space, control.Box):
         assert policy.heads == (heads or 3) and len(policy.networks) == policy.heads - len(constants) >= 1
 

@@ -37,7 +37,7 @@ def test_a_continuous_action_is_the_opposite_of_its_mirror_image(key):
     policy = control.mirrored(control.MLPPolicy(PENDULUM, key=key), PENDULUM)
     actions, images = jax.vmap(policy)(observations()), jax.vmap(policy)(observations() * TURNED[None])
     np.testing.assert_array_equal(actions, -images)
-    assert jnp.std(actions) > 0.01
+    assert jnp.std(actions) > 0.001
     # What is drawn from moves with it, and its width stays.
     one, other = policy.distribution(observations()[0]), policy.distribution(observations()[0] * TURNED)
     np.testing.assert_array_equal(one.base_dist.loc, -other.base_dist.loc)

@@ -72,9 +72,9 @@ def search(
     def go(carry: _Carry) -> _Carry:
         last, x, (a, at_a, b, at_b) = carry.found, carry.following, carry.bracket
         ahead = advance(last.state, last.before, x)
-        # Whether to continue has no derivative.
+        # Where to go on has no derivative: neither by the state, nor by what the condition depends on.
         at_x, sound = condition(lax.stop_gradient(ahead), last.before, x)
-        at_x = once(at_x)
+        at_x = lax.stop_gradient(once(at_x))
         sound &= ~jnp.isnan(at_x)
         # While there is no bracket, b is the start of the step.
         crossed = jnp.where(last.fired, (at_x > 0) != (at_b > 0), (at_b > 0) & (at_x <= 0))

@@ -16,6 +16,7 @@ import numpy as np
 from ..._errors import SpanaxError
 from ..._functions import with_key
 from ...stochastic.sampling import sample
+from .._fit import refuse_misfit
 from ..env import Box, Discrete, Env, step_env
 from ..policies._mirror import Mirror, mirror_of
 from ..rollout import is_drawn
@@ -47,6 +48,7 @@ class Contract:
 
     def check_action(self, policy: Any) -> None:
         """What the policy does, where its derivative is that of the action."""
+        refuse_misfit(self.env, policy, f"train(via={self.method}): ")
         self._check_mirror(policy)
         drawn, space = is_drawn(policy, self.env), self.env.action_space
         action = self._ask(
@@ -76,6 +78,7 @@ class Contract:
 
     def check_distribution(self, policy: Any, *, reparametrised: bool = False) -> None:
         """What the policy draws from, where its derivative is that of the probabilities, or that of the draws as well."""
+        refuse_misfit(self.env, policy, f"train(via={self.method}): ")
         self._check_mirror(policy)
         what = f"the policy's distribution, with one observation {_describe(self.observation)},"
         distribution = self._ask(what, policy.distribution, self.observation)

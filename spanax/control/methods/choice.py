@@ -6,6 +6,7 @@ out by trying it, and the gate is trained by the expectation over its choice, wh
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -135,7 +136,7 @@ class Choice(Method):
         import optax
 
         # The gate's rate falls with its own updates: it begins when the motion has ended.
-        motion = min(self.motion if policy.networks else 0, updates)
+        motion = min(self._motion(policy), updates)
 
         def falling(updates):
             return optax.cosine_decay_schedule(_RATE, max(updates, 1), 0.05)
@@ -145,6 +146,10 @@ class Choice(Method):
 
         gate = _after(motion, adam(falling(updates - motion)))
         return optax.multi_transform({"networks": adam(falling(motion)), "gate": gate}, _part_of)
+
+    def _motion(self, policy: Any) -> int:
+        """The updates of the networks, if there are any; a policy of another class is refused later, in words."""
+        return self.motion if getattr(policy, "networks", ()) else 0
 
     def check(self, task, policy):
         if not isinstance(policy, ChoicePolicy):
@@ -172,7 +177,7 @@ class Choice(Method):
         )
 
     def objective(self, task, policy, carry, key):
-        motion = self.motion if policy.networks else 0
+        motion = self._motion(policy)
         looks = (carry.update >= motion) & ((carry.update - motion) % self.fits == 0)
         looking, fitting = jax.random.split(key)
         # What is found out is a number: the gate's gradient is that of its choice alone.
@@ -188,7 +193,9 @@ class Choice(Method):
         # Without networks there is no motion to train, and none to compile.
         value = lax.cond(carry.update < motion, moving, gate) if motion else gate()
         plans = task.batch * (self._holds(task) * policy.heads * self._horizon(task) + _STRIDE)
-        moved = jnp.where(carry.update < motion, len(policy.networks) * task.batch * self.window, looks * plans)
+        moved = jnp.where(
+            carry.update < motion, len(policy.networks) * task.batch * self.window, looks * jnp.int32(plans)
+        )
         zero = jnp.zeros((), jnp.int32)
         return value, (found._replace(update=carry.update + 1), Seen(moved, zero, zero, jnp.zeros((), float)))
 
@@ -218,7 +225,7 @@ class Choice(Method):
         rows = jax.random.randint(rows_key, (_MINIBATCH,), 0, jnp.maximum(looks, 1) * task.batch)
         costs = memory.costs.reshape(-1, policy.heads)
         observations = memory.observations.reshape(-1, *memory.observations.shape[2:])[rows]
-        unit = jnp.sum(jnp.max(costs, 1)) / jnp.maximum(looks * task.batch, 1) + 1e-12
+        unit = jnp.sum(jnp.max(costs, 1)) / jnp.asarray(jnp.maximum(looks * task.batch, 1), float) + 1e-12
         bridge = Enumerate() if self.via is None else self.via
 
         def cost(policy, observation, costs, *, key):
@@ -232,7 +239,7 @@ class Choice(Method):
         expected = jax.vmap(of)(observations, costs[rows] / unit, jax.random.split(draws_key, _MINIBATCH))
         log = jax.nn.log_softmax(jax.vmap(policy.logits)(observations))
         first, last = self.entropy
-        passed = jnp.clip((memory.update - motion) / self.choice, 0.0, 1.0)
+        passed = jnp.clip(jnp.asarray(memory.update - motion, float) / self.choice, 0.0, 1.0)
         return jnp.mean(expected) + first * (last / first) ** passed * jnp.mean(jnp.sum(jnp.exp(log) * log, -1))
 
     def _look(self, task: Task, policy: ChoicePolicy, memory: _Memory, motion: int, key: Key[Array, ""]) -> _Memory:
@@ -241,7 +248,7 @@ class Choice(Method):
         fresh, lengths, noise, drawing, exploring, random, stride = jax.random.split(key, 7)
         look = (memory.update - motion) // self.fits
         # A few chains begin at each look, so that a batch has states of all ages.
-        begins = memory.over | ((look + jnp.arange(n)) % self.chain == 0)
+        begins = memory.over | ((look + jnp.arange(n, dtype=jnp.int32)) % self.chain == 0)
 
         def begin(begins, reset, state):
             return where(begins, reset, state)
@@ -274,8 +281,8 @@ class Choice(Method):
     def _lengths(self, task: Task, key: Key[Array, ""]) -> Int[Array, "batch holds"]:
         """How long heads are held: from 1 to `longest`, each in a part of its own of the logarithmic scale."""
         holds = self._holds(task)
-        parts = (jax.random.uniform(key, (task.batch, holds)) + jnp.arange(holds)) / holds
-        return jnp.floor(jnp.exp(parts * jnp.log(self.longest + 1.0))).astype(jnp.int32)
+        parts = (jax.random.uniform(key, (task.batch, holds)) + jnp.arange(holds, dtype=float)[None]) / holds
+        return jnp.floor(jnp.exp(parts * math.log(self.longest + 1))).astype(int)
 
     def _costs(
         self, task: Task, policy: ChoicePolicy, state: State, holds: Int[Array, " holds"], key: Key[Array, ""]

@@ -17,6 +17,7 @@ arXiv:1611.02247).
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -28,10 +29,11 @@ from jaxtyping import Array, Bool, Float, Key
 from ..._checks import check_whole
 from ..._errors import SpanaxError
 from .._training.contract import Contract
+from .._training.critic import Critic
 from .._training.method import Method, Seen, Task
 from ..rollout import step_env
 from ..wrappers import where
-from ._mixing import Memory, Parts
+from ._mixing import Memory, Parts, predictions, swapped
 
 
 class _Episode(NamedTuple):
@@ -42,6 +44,11 @@ class _Episode(NamedTuple):
     costs: Float[Array, " steps"]
     rewards: Float[Array, " steps"]
     alive: Bool[Array, " steps"]
+
+
+class _Carry(NamedTuple):
+    memory: Memory
+    critic: Critic
 
 
 class Mixed(Method):
@@ -73,12 +80,12 @@ class Mixed(Method):
 
     >>> from spanax import control
     >>> control.Mixed(horizon=30).memory
-    20
+    100
     """
 
     batch: ClassVar[int] = 32
     horizon: int | None = eqx.field(default=None, static=True)
-    memory: int = eqx.field(default=20, static=True)
+    memory: int = eqx.field(default=100, static=True)
 
     def __check_init__(self):
         if self.horizon is not None:
@@ -103,8 +110,8 @@ class Mixed(Method):
                 "control.TimeLimit(env, 200)",
                 "Mixed(horizon=40)",
             )
-        if task.batch < 2:
-            raise SpanaxError("Mixed with batch=1 cannot tell a variance", "batch=8, or more")
+        if task.batch % 2 or task.batch < 4:
+            raise SpanaxError(f"Mixed plays pairs of episodes, two of them at least, and batch={task.batch}", "batch=16")
         Contract(task, "Mixed").check_distribution(policy, reparametrised=True)
 
     def start(self, task, policy, key):
@@ -112,47 +119,48 @@ class Mixed(Method):
         state = jax.eval_shape(lambda: task.env.reset(jax.random.key(0)))
         leaves = jax.eval_shape(lambda s: _leaves(policy.distribution(task.env.observe(s)))[0], state)
         steps = self._steps(task)
-        # The first stands for the action itself.
-        leaves = [jax.ShapeDtypeStruct(task.env.action_space.shape, jax.dtypes.canonicalize_dtype(float)), *leaves]
         stacked = [jax.ShapeDtypeStruct((steps, *leaf.shape), leaf.dtype) for leaf in leaves]
-        return Memory.new(stacked, steps, task.env.action_space.shape)
+        return _Carry(Memory.new(stacked, steps, math.prod(task.env.action_space.shape)), Critic.new(task.env, key))
 
     def objective(self, task, policy, carry, key):
         """The mean over the batch, whose derivative is the mix; the memory that is returned has learned from it."""
         fixed = jax.tree.map(lambda x: lax.stop_gradient(x) if eqx.is_inexact_array(x) else x, policy)
-        keys = jax.random.split(key, task.batch)
+        keys = _keys(key, task.batch)
         nothing = jnp.zeros((self._steps(task), *task.env.action_space.shape), float)
 
-        def one(key):
+        def one(reset, key):
             # The derivative by a number added to each action: all that the action does, through later observations as well.
-            play = lambda moves: self._play(task, fixed, moves, key)
-            slopes, episode = jax.grad(play, has_aux=True)(nothing)
+            slopes, episode = jax.grad(lambda moves: self._play(task, fixed, moves, reset, key), has_aux=True)(nothing)
             return episode, slopes
 
-        episodes, slopes = jax.vmap(one)(keys)
-        parts = self._parts(fixed, carry, episodes, slopes, keys)
-        mixed = carry.mixed(parts)
-        value = jnp.mean(episodes.costs.mean(1))
-        surrogate = self._paired(policy, episodes, lax.stop_gradient(mixed[1:]))
+        episodes, slopes = jax.vmap(one)(*keys)
+        togo = jnp.flip(jnp.cumsum(jnp.flip(episodes.costs, 1), axis=1), 1)
+        parts = self._parts(fixed, carry, episodes, slopes, togo, keys[1])
+        value = jnp.mean(episodes.costs)
+        surrogate = self._paired(policy, episodes, lax.stop_gradient(carry.memory.mixed(parts)))
         seen = Seen(
             jnp.sum(episodes.alive, dtype=jnp.int32),
             jnp.asarray(task.batch, jnp.int32),
             jnp.asarray(task.batch, jnp.int32),
             jnp.sum(episodes.rewards),
         )
+        after = _Carry(
+            carry.memory.after(parts, self.memory), carry.critic.fit(episodes.observations, togo, episodes.alive)
+        )
         # The value of the objective, and the derivative of the pairing: that of its estimates by the policy.
-        memory = carry.after(parts, mixed[0], self.memory)
-        return lax.stop_gradient(value - surrogate) + surrogate, (lax.stop_gradient(memory), seen)
+        return lax.stop_gradient(value - surrogate) + surrogate, (lax.stop_gradient(after), seen)
 
     def _steps(self, task: Task) -> int:
         limit = self.horizon or task.env.max_steps
         assert limit is not None
         return min(limit, task.env.max_steps or limit)
 
-    def _play(self, task: Task, policy: Any, moves: Array, key: Key[Array, ""]) -> tuple[Float[Array, ""], _Episode]:
+    def _play(
+        self, task: Task, policy: Any, moves: Array, reset: Key[Array, ""], key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], _Episode]:
         """One episode, with `moves` added to its actions: the mean cost, and its steps."""
         env, steps = task.env, self._steps(task)
-        first, draws, others = _streams(key, steps)
+        draws, others = _streams(key, steps)
 
         def one(state, now):
             move, draw, other = now
@@ -166,35 +174,38 @@ class Mixed(Method):
             earned = jnp.where(alive, jnp.asarray(reward, float), 0)
             return where(alive, arrived, state), _Episode(observation, action, spent, earned, alive)
 
-        _, episode = lax.scan(one, env.reset(first), (moves, draws, others))
+        _, episode = lax.scan(one, env.reset(reset), (moves, draws, others))
         return jnp.mean(episode.costs), lax.stop_gradient(episode)
 
-    def _parts(self, policy: Any, memory: Memory, episodes: _Episode, slopes: Array, keys: Array) -> Parts:
+    def _parts(
+        self, policy: Any, carry: _Carry, episodes: _Episode, slopes: Array, togo: Array, keys: Key[Array, " batch"]
+    ) -> Parts:
         """Both estimates of every episode, step and parameter of the distribution."""
-        steps = episodes.costs.shape[1]
-        draws = jax.vmap(lambda key: _streams(key, steps)[1])(keys)
+        batch, steps = togo.shape
+        draws = jax.vmap(lambda key: _streams(key, steps)[0])(keys)
         noise = episodes.actions - _over(policy, episodes.observations, lambda d: d.mean)
-        noise = jnp.where(_like(episodes.alive, noise), noise, 0)
-        togo = jnp.flip(jnp.cumsum(jnp.flip(episodes.costs, 1), axis=1), 1) / steps
-        residual, guide = memory.residuals(togo, noise, episodes.alive)
+        noise = jnp.where(_like(episodes.alive, noise), noise, 0).reshape(batch, steps, -1).astype(togo.dtype)
+        # What the other of the pair knows does not depend on this one's draws. A slope that is not a number guides nobody.
+        guide = swapped(jnp.where(jnp.isfinite(slopes), slopes, 0).reshape(noise.shape))
+        later, earlier = predictions(guide, noise)
+        passed = jnp.linspace(0.0, 1.0, steps, endpoint=False)
+        expected = jax.vmap(jax.vmap(carry.critic), (0, None))(episodes.observations, passed)
+        rest = jnp.where(episodes.alive, togo - expected, 0) / steps
+        residual, share = carry.memory.residuals(rest, later, earlier, episodes.alive)
+        own = (share * guide).reshape(slopes.shape)
 
-        def at(observation, action, draw, slope, residual, guide, alive):
+        def at(observation, action, draw, slope, residual, own, alive):
             leaves, build = _leaves(policy.distribution(observation))
             analytic = jax.vjp(lambda x: build(x).rsample(draw), leaves)[1](slope.astype(action.dtype))[0]
             score = jax.grad(lambda x: jnp.sum(build(x).log_prob(action)))(leaves)
-            mean = jax.vjp(lambda x: build(x).mean, leaves)[1](guide.astype(action.dtype))[0]
+            mean = jax.vjp(lambda x: build(x).mean, leaves)[1](own.astype(action.dtype))[0]
             values = [jnp.where(alive, s * residual.astype(s.dtype) + m, 0) for s, m in zip(score, mean, strict=True)]
-            # Of a number added to the action, as if the draw were normal: this is for the guide, and not for the policy.
-            spread = jnp.asarray(build(leaves).variance, float)
-            shift = jnp.where(alive, guide + (action - build(leaves).mean) / spread * residual, 0)
-            return [slope, *analytic], [shift, *values]
+            return analytic, values
 
-        per_step = jax.vmap(at, (0, 0, 0, 0, 0, 0, 0))
-        guides = jnp.broadcast_to(guide, noise.shape)
-        analytic, score = jax.vmap(per_step)(
-            episodes.observations, episodes.actions, draws, slopes, residual, guides, episodes.alive
+        analytic, score = jax.vmap(jax.vmap(at))(
+            episodes.observations, episodes.actions, draws, slopes, residual, own, episodes.alive
         )
-        return Parts(analytic, score, togo[:, 0], noise)
+        return Parts(analytic, score, rest, later, earlier)
 
     def _paired(self, policy: Any, episodes: _Episode, mixed: list[Array]) -> Float[Array, ""]:
         """The mean over episodes of the sum of the distributions' parameters times their gradients."""
@@ -203,10 +214,16 @@ class Mixed(Method):
         return jnp.asarray(sum(products), float) / episodes.costs.shape[0]
 
 
-def _streams(key: Key[Array, ""], steps: int) -> tuple[Array, Array, Array]:
-    """Keys of the reset, of the draws of actions, and of the environment's steps."""
-    first, draws, others = jax.random.split(key, 3)
-    return first, jax.random.split(draws, steps), jax.random.split(others, steps)
+def _keys(key: Key[Array, ""], batch: int) -> tuple[Key[Array, " batch"], Key[Array, " batch"]]:
+    """Of the resets, the same for both of a pair, and of all else that is drawn."""
+    first, second = jax.random.split(key)
+    return jnp.repeat(jax.random.split(first, batch // 2), 2), jax.random.split(second, batch)
+
+
+def _streams(key: Key[Array, ""], steps: int) -> tuple[Array, Array]:
+    """Keys of the draws of actions, and of the environment's steps."""
+    draws, others = jax.random.split(key)
+    return jax.random.split(draws, steps), jax.random.split(others, steps)
 
 
 def _leaves(distribution: Any) -> tuple[list[Array], Any]:

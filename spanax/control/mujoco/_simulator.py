@@ -1,12 +1,17 @@
 """A MuJoCo model as a function from one state to the next, and its derivative.
 
-MJX solves for contact forces by a `while_loop`, which reverse mode cannot cross (google-deepmind/mujoco, issue 2259), unless the
-model allows one iteration only. Here a step is differentiated by a forward-mode Jacobian with respect to its few numbers
-(positions, velocities, activations, controls), which crosses the loop; reverse mode uses that.
+MJX solves for contact forces by a `while_loop`, which reverse mode cannot cross (google-deepmind/mujoco, issue 2259). Here a step
+is differentiated by a Jacobian in forward mode with respect to its few numbers (positions, velocities, activations, controls),
+which crosses the loop; reverse mode uses that.
+
+The solver starts anew in each step. MJX's derivative is that of its iterations: started from the last step's accelerations, as
+MuJoCo does by default, they have little left to do, and their derivative is not that of the forces (20 times too large where a
+body rests at a limit). Started from the accelerations without constraints, Newton's iterations converge with their derivatives.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 from collections.abc import Callable
@@ -29,18 +34,16 @@ if TYPE_CHECKING:
 class MujocoState(NamedTuple):
     """The state of a `MujocoEnv`: what MuJoCo integrates, and no more.
 
-    - `qpos`, `qvel`: generalised positions and velocities; `act`: activations of actuators that have some;
-    - `warmstart`: the accelerations that the next step's solver starts from.
+    - `qpos`, `qvel`: generalised positions and velocities; `act`: activations of actuators that have some.
 
     >>> from spanax import control
     >>> control.MujocoState._fields
-    ('qpos', 'qvel', 'act', 'warmstart')
+    ('qpos', 'qvel', 'act')
     """
 
     qpos: Float[Array, " nq"]
     qvel: Float[Array, " nv"]
     act: Float[Array, " na"]
-    warmstart: Float[Array, " nv"]
 
 
 class Simulator:
@@ -72,7 +75,7 @@ class Simulator:
     def start(self) -> MujocoState:
         """The model's own pose, at rest."""
         m, zeros = self.model, functools.partial(jnp.zeros, dtype=float)
-        return MujocoState(jnp.asarray(m.qpos0, float), zeros(m.nv), zeros(m.na), zeros(m.nv))
+        return MujocoState(jnp.asarray(m.qpos0, float), zeros(m.nv), zeros(m.na))
 
     def step(self, state: MujocoState, control: Float[Array, " nu"]) -> MujocoState:
         numbers = [x for part in (*state, control) for x in part]
@@ -87,25 +90,28 @@ class Simulator:
         return mjx.com_vel(model, mjx.com_pos(model, mjx.kinematics(model, data)))
 
     def _data(self, state: MujocoState) -> Any:
-        fields = {"qpos": state.qpos, "qvel": state.qvel, "act": state.act, "qacc_warmstart": state.warmstart}
-        return self._empty(_dtype()).replace(**fields)
+        return self._empty(_dtype()).replace(**state._asdict())
 
     def _make_program(self, dtype: np.dtype) -> Callable[..., Any]:
         m, model = self.model, self._device_model(dtype)
-        sizes = np.cumsum([m.nq, m.nv, m.na, m.nv])
+        sizes = np.cumsum([m.nq, m.nv, m.na])
 
         def run(*numbers):
             *parts, control = jnp.split(jnp.stack(numbers), sizes)
             data = self._data(MujocoState(*parts)).replace(ctrl=control)
             data = lax.fori_loop(0, self.frame_skip, lambda _, d: self.mjx.step(model, d), data)
-            return MujocoState(data.qpos, data.qvel, data.act, data.qacc_warmstart), None
+            return MujocoState(data.qpos, data.qvel, data.act), None
 
         return by_forward_mode(run, lambda aux: None)
 
     def _make_model(self, dtype: np.dtype) -> Any:
+        model = copy.copy(self.model)
+        model.opt.disableflags |= self.mujoco.mjtDisableBit.mjDSBL_WARMSTART
+        # Conjugate gradients find the same forces, but their derivatives lag behind.
+        model.opt.solver = self.mujoco.mjtSolver.mjSOL_NEWTON
         # Outside of a trace that may be going on: what is kept must not be one of its values.
         with jax.ensure_compile_time_eval():
-            return self.mjx.put_model(self.model, impl="jax")
+            return self.mjx.put_model(model, impl="jax")
 
     def _make_data(self, dtype: np.dtype) -> Any:
         with jax.ensure_compile_time_eval():

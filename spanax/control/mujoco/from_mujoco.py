@@ -124,10 +124,10 @@ def from_mujoco(
 ) -> MujocoEnv:
     """A MuJoCo model as an environment, simulated in JAX by MJX: it has a derivative, for `BPTT` and the others.
 
-    The derivative of a step is that of MJX's own program, with all iterations of the solver that the model asks for: a Jacobian in
-    forward mode by positions, velocities and controls, which reverse mode uses as well (MJX's solver by itself has no reverse mode).
-    Contacts are soft in MuJoCo, so a derivative exists, but it can be far from what a perturbation of useful size does: ask
-    `sx.trust`. Compiling takes seconds to a minute.
+    The derivative of a step is a Jacobian in forward mode by positions, velocities, activations and controls, which reverse mode
+    uses as well: MJX's solver by itself has no reverse mode, and where it starts from the last step's answer a wrong derivative,
+    so here it starts anew in each step. Contacts are soft in MuJoCo, so a derivative exists, but it can be far from what a
+    perturbation of useful size does: ask `sx.trust`. Compiling takes from some seconds to minutes, longer for many joints.
 
     **Arguments:**
 

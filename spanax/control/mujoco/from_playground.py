@@ -88,8 +88,11 @@ def from_playground(
     - `observation`: of observations in a dictionary, which one the policy sees ("state"); None: all of them in one vector.
     - `max_steps`: of an episode; None: the configuration's `episode_length`, else 1000.
     - `iterations`: of the solver of an MJX model. Reverse mode, so `BPTT`, cannot cross MJX's solver unless it has exactly one
-      iteration (google-deepmind/mujoco, issue 2259): 1 makes a copy of the environment with one, less exact where bodies touch.
-      None: as the environment has it. (`from_mujoco` has the derivative with any number.)
+      iteration (google-deepmind/mujoco, issue 2259): 1 is less exact where bodies touch. None: as the environment has it.
+      (`from_mujoco` has the derivative with any number.)
+
+    A copy of an environment with an MJX model is used, whose solver starts anew in each step: started from the last step's answer,
+    as MuJoCo does by default, its derivative is wrong where bodies touch.
 
     Actions are between -1 and 1, as theirs are. Load Playground's environments with `config_overrides={"impl": "jax"}`: others
     have no derivative.
@@ -128,8 +131,7 @@ def from_playground(
             f"{type(env).__name__} has no {', '.join(missing)}",
             "an environment of MuJoCo Playground or Brax: reset(rng) -> State, step(State, action) -> State, action_size",
         )
-    if iterations is not None:
-        env = _with_iterations(env, iterations)
+    env = _with_fresh_solver(env, iterations)
     length = getattr(getattr(env, "_config", None), "episode_length", None)
     steps = max_steps if max_steps is not None else int(length or 1000)
     check_whole("from_playground(max_steps", steps)
@@ -138,14 +140,21 @@ def from_playground(
     return found
 
 
-def _with_iterations(env: Any, iterations: int) -> Any:
-    check_whole("from_playground(iterations", iterations)
+def _with_fresh_solver(env: Any, iterations: int | None) -> Any:
+    if iterations is not None:
+        check_whole("from_playground(iterations", iterations)
     model = getattr(env, "_mjx_model", None)
-    if model is None:
+    if model is None and iterations is not None:
         raise SpanaxError(f"iterations={iterations}, and {type(env).__name__} has no MJX model", "iterations=None")
+    if model is None:
+        return env
+    from mujoco import mjx
+
+    changed = {"opt.disableflags": model.opt.disableflags | mjx.DisableBit.WARMSTART}
+    changed |= {} if iterations is None else {"opt.iterations": iterations}
     # A copy: the environment that was given may be used elsewhere.
     env = copy.copy(env)
-    env._mjx_model = model.tree_replace({"opt.iterations": iterations})
+    env._mjx_model = model.tree_replace(changed)
     return env
 
 

@@ -38,7 +38,7 @@ class Mirror(eqx.Module):
 
     def with_heads(self, constants: np.ndarray, networks: int, space: Box | Discrete) -> Mirror:
         """And which head is the mirror image of which: a network its own, a constant another constant, or itself."""
-        rows = constants.reshape(len(constants), -1)
+        rows = constants.reshape(len(constants), int(np.prod(space.shape)))
         same = np.all(np.isclose(self._images(rows, space)[:, None], rows[None]), -1)
         if not np.array_equal(same.sum(1), np.ones(len(rows))):
             raise SpanaxError(

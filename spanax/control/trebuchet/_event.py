@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jax import Array, jvp, lax
+from jax import Array, lax
 
 from .._event.integrators import Step
-from .._event.moment import moment
+from .._event.moment import landing
 from .._event.search import search
-from .._event.once import once
 from .machine import Scalar
 
 
@@ -43,21 +41,18 @@ class Phase(NamedTuple):
         # When to give up does not depend on the parameters.
         end = lax.stop_gradient(state.time) + self.longest
         found = search(
-            lambda state, _, length: self._ahead((numbers, state), length),
+            lambda state, _, length: self._ahead(numbers, state, length),
             lambda state, *_: self.event(numbers, state),
             *(state, whole, self.most),
             is_late=lambda state: state.time >= end,
             record=record,
         )
 
-        x = found.ahead
-        f = self.slope(lax.stop_gradient(numbers), lax.stop_gradient(x))
-        c = self.event(numbers, x)[0]
-        cl = jvp(lambda x: self.event(lax.stop_gradient(numbers), x)[0], (lax.stop_gradient(x),), (f,))[1]
-        d = once(-(c - lax.stop_gradient(c)) / lax.stop_gradient(cl))
-        x = jax.tree.map(lambda x, f: x + d * f, x, f)
-        return Path(x, found.fired, found.before + 1, found.passed)
+        at_event = landing(self._ahead, self._value)(numbers, found.state, found.length, found.ahead)
+        return Path(at_event, found.fired, found.before + 1, found.passed)
 
-    def _ahead(self, p: tuple[Any, Any], length: Scalar) -> Any:
-        numbers, state = p
+    def _value(self, numbers: Any, state: Any) -> Scalar:
+        return self.event(numbers, state)[0]
+
+    def _ahead(self, numbers: Any, state: Any, length: Scalar) -> Any:
         return self.step(lambda state: self.slope(numbers, state), state, length)
