@@ -14,7 +14,7 @@ from spanax.control._training.method import Method
 from .envs import Line
 
 _train = sys.modules[control.train.__module__]
-WAYS = {control.BPTT: control.BPTT(horizon=3), control.PolicyGradient: control.PolicyGradient()}
+WAYS = {control.BPTT: control.BPTT(horizon=3, truncate=True), control.PolicyGradient: control.PolicyGradient()}
 WAYS |= {control.SHAC: control.SHAC(horizon=3), control.LearnedModel: control.LearnedModel(episodes=2)}
 
 
@@ -128,7 +128,10 @@ def test_a_reward_without_a_derivative_is_none_to_simulate_by(monkeypatch):
             return (next_state > 0).astype(jnp.int32)
 
     refused(
-        r"Counting.reward returns int32\[\](.|\n)*a derivative", control.BPTT(horizon=3), monkeypatch, env=Counting()
+        r"Counting.reward returns int32\[\](.|\n)*a derivative",
+        control.BPTT(horizon=3, truncate=True),
+        monkeypatch,
+        env=Counting(),
     )
     found = control.train(
         Counting(),
