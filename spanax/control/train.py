@@ -118,7 +118,7 @@ def train(
     batch = min(via.batch, most) if batch is None else batch
     check_whole("train(updates", updates, 1, "an integer, 1 or more", "None: the method's own")
     check_whole("train(batch", batch, 1, "an integer, 1 or more", "None: the method's own")
-    training, first = _start(env, policy, via, key, batch, optimizer or via.optimizer(updates, policy), loss)
+    training, first = _start(env, policy, via, key, batch, optimizer, loss, updates)
     path = None if checkpoint is None else Path(checkpoint)
     # A default may fall with the number of updates, which alone may differ where a training is continued.
     named = optimizer or via.optimizer(via.updates, policy)
@@ -144,8 +144,9 @@ def _start(
     via: Method,
     key: Key[Array, ""],
     batch: int,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformation | None,
     loss: Any,
+    updates: int = 1,
 ) -> tuple[Training, Progress]:
     # NumPy arrays, such as the scale of an `MLPPolicy`, are constants.
     arrays, static = eqx.partition(policy, lambda x: eqx.is_inexact_array(x) and isinstance(x, jax.Array))
@@ -154,6 +155,8 @@ def _start(
     # Two streams: where episodes start must not depend on the updates' draws.
     task, (begin, go) = Task(env, batch, loss, via.by_derivative), jax.random.split(key)
     via.check(task, policy)
+    # A method's own is made for policies that it has checked.
+    optimizer = via.optimizer(updates, policy) if optimizer is None else optimizer
     carry = via.start(task, policy, begin)
     training = Training(task, via, optimizer, static, go, jnp.asarray(LARGEST, float))
     return training, Progress(arrays, optimizer.init(arrays), carry, jnp.zeros((), jnp.int32))

@@ -15,6 +15,7 @@ from .envs import Line
 
 _train = sys.modules[control.train.__module__]
 WAYS = {control.BPTT: control.BPTT(horizon=3, truncate=True), control.PolicyGradient: control.PolicyGradient()}
+WAYS |= {control.SHAC: control.SHAC(horizon=3), control.LearnedModel: control.LearnedModel(episodes=2)}
 
 
 def test_every_way_of_training_is_here():
@@ -174,7 +175,7 @@ def test_updates_and_batch_by_default(way, monkeypatch):
 
     monkeypatch.setattr(_train, "_Run", Run)
     control.train(Line(), Gain(jnp.array(0.5)), via=way, key=jax.random.key(0))
-    assert seen == ({"updates": 500, "batch": 32} if isinstance(way, control.BPTT) else {"updates": 300, "batch": 16})
+    assert seen == {"updates": way.updates, "batch": way.batch}
 
 
 # -- a policy that was made for another environment

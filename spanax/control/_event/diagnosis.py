@@ -32,7 +32,8 @@ def refuse(flags: Flags, within: float, direction: str, required: bool) -> None:
     if required:
         crosses = {"both": "does not cross", "falling": "does not fall through", "rising": "does not rise through"}
         raise SpanaxError(
-            f"the condition {crosses[direction]} zero within {within:g}: it is {at_start:.6g} at the start, {at_end:.6g} at the end",
+            f"the condition {crosses[direction]} zero within {within:g}: it is {at_start:.6g} at the start and {at_end:.6g} at"
+            " the end",
             "a larger within=",
             "more checks=, or a smaller step=, where it crosses twice between two of them",
             "required=False: then the state at the end, where it does not cross",

@@ -52,8 +52,8 @@ def landing(
     """A function `(parameters, state, length, ahead) -> ahead`, where `ahead` is the event's state, and is what
     step(parameters, state, length) returns: by the length at which value(parameters, ahead) stays 0.
 
-    The same rule as `moment`'s, in forward mode only, and cheaper to compile: the tangent of `ahead` at a fixed length is taken as
-    it comes, so that the first derivative has only one by the length to compute.
+    The same rule as `moment`'s, in forward mode only, and cheaper to compile: the tangent of `ahead` at a fixed length is taken
+    as it comes, so that the first derivative has only one by the length to compute.
     """
 
     @jax.custom_jvp
