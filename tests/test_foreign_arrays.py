@@ -58,6 +58,7 @@ if "torch" in sys.modules:
 KEY = jax.random.key(0)
 ENV, POLICY = control.Pendulum(), control.MLPPolicy(control.Pendulum(), key=KEY, width=2)
 STILL = lambda x: x
+TRAJECTORY = control.Trajectory(None, jnp.ones((3, 3)), jnp.ones((3, 1)), jnp.ones(3), jnp.ones(3, bool), None)
 
 
 def f(x, *others):
@@ -104,7 +105,10 @@ CALLS = {  # of functions that take a program: what the user writes
     "reach": lambda x: control.reach(x),
     "shoot": lambda x: control.shoot(0.0, x, 200.0),
     "throw": lambda x: control.throw(x, 45.0, 200.0),
-    "animate": lambda x: control.animate(ENV, control.rollout(ENV, POLICY, jnp.zeros(2), 2)._replace(rewards=x), "a.gif"),
+    "animate": lambda x: control.animate(
+        ENV, control.rollout(ENV, POLICY, jnp.zeros(2), 2)._replace(rewards=x), "a.gif"
+    ),
+    "identify": lambda x: control.identify(ENV, [TRAJECTORY._replace(actions=x)], parameters=["m"], key=KEY),
     "train": lambda x: control.train(ENV, (POLICY, x), via=control.BPTT(), key=KEY),
 }
 MORE = {

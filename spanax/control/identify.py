@@ -61,7 +61,7 @@ def identify(
       observation and the action one after the other, and returns what is added to the state (its floating-point numbers, in
       the order of its leaves) after each step. Parameters come first, and then stay. The residual is trained through the
       simulation, over the same windows, with a decay of its weights, and stopped where a quarter of the windows that are
-      not fitted by it are predicted best. It is kept if it lowers the held-out error by two standard errors, and left out, with a
+      not fitted by it are predicted best. It is kept if it lowers the held-out error by a standard error, and left out, with a
       `SpanaxWarning`, if not.
     - `key`: for the network's weights, and for a search.
     - `bounds`: by name, (low, high).

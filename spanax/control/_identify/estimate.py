@@ -12,7 +12,7 @@ from .shooting import Problem
 from .solve import Bounds, Equations, Point, cost_at, equations, minimise
 
 # Rounds of fitting with the noise as it was found, and the change of it that is too small for another.
-_ROUNDS, _SETTLED = 8, 0.01
+_ROUNDS, _SETTLED = 20, 1e-4
 # A direction in which the errors change by less than this part of what they would if the parameters were independent.
 _FLAT = {"float32": 1e-3, "float64": 1e-7}
 

@@ -30,7 +30,7 @@ _UPDATES, _RATE, _DECAY = 1000, 3e-3, 1e-3
 # Of the windows that are fitted, every fourth is for stopping early.
 _STOPPING = 4
 # By so many standard errors a residual has to lower the held-out error.
-_LOWERS = 2.0
+_LOWERS = 1.0
 
 
 class ResidualNetwork(eqx.Module):
@@ -167,8 +167,10 @@ def _train(
     def losses(weights, shift):
         env = Corrected(simulator.env, eqx.combine(weights, static))
         corrected = eqx.tree_at(lambda s: s.env, simulator, env)
-        found = jax.vmap(lambda vector, *row: error(corrected, vector, *row))(jnp.einsum("wij,wj->wi", unit, shift) + states, *rows)
-        return jnp.sum((found * weight) ** 2, (1, 2))
+        found = jax.vmap(lambda vector, *row: error(corrected, vector, *row))(
+            jnp.einsum("wij,wj->wi", unit, shift) + states, *rows
+        )
+        return jnp.sum((found * weight[None, None]) ** 2, (1, 2))
 
     def objective(trained):
         weights, shift = trained

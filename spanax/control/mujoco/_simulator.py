@@ -102,7 +102,7 @@ class Simulator:
             data = lax.fori_loop(0, self.frame_skip, lambda _, d: self.mjx.step(model, d), data)
             return MujocoState(data.qpos, data.qvel, data.act), None
 
-        return by_forward_mode(run, lambda aux: None)
+        return by_forward_mode(run, m.nq + m.nv + m.na + m.nu, lambda aux: None)
 
     def _make_model(self, dtype: np.dtype) -> Any:
         model = copy.copy(self.model)

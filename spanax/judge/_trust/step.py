@@ -43,6 +43,8 @@ class Step:
         self.at, self.f, self.evaluations = at, f, 0
         self.paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(canonical((args, kwargs)))[0]]
         self.function = getattr(f, "__qualname__", None) or type(f).__name__
+        if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in at.flat):
+            raise SpanaxError("trust: arguments that are given by shape only cannot be moved", "arrays", where=where)
         self.leaves = [np.asarray(leaf) for leaf in at.leaves]
         self.x = _flat(self.leaves)
         self.input_names = _names(at.names, [np.shape(x) for x in self.leaves])

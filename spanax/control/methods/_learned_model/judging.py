@@ -17,7 +17,7 @@ _SCORE = "via=control.PolicyGradient(), which needs no model"
 
 
 def metrics_of(held_out: Float[Array, " o+1"], new: Float[Array, " o+1"], given: bool) -> dict[str, Float[Array, ""]]:
-    """`held_out`, `new`: the shares of variance predicted of each change, the reward, and the end; `given`: a reward is not learned."""
+    """`held_out`, `new`: R^2 of each change, the reward, and the end; `given`: a reward that is not learned."""
     none = jnp.full((), jnp.nan)
     return {
         "model_r2": jnp.nanmean(held_out[:-2]),
