@@ -16,7 +16,7 @@ import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,9 +26,6 @@ from jaxtyping import Array, Float
 
 from ..._errors import SpanaxError, installing
 from ..._forward_mode import by_forward_mode
-
-if TYPE_CHECKING:
-    import mujoco
 
 
 class MujocoState(NamedTuple):
@@ -127,7 +124,7 @@ def _packages() -> tuple[Any, Any]:
     return mujoco, mjx
 
 
-def _load(mujoco: Any, model: Any) -> mujoco.MjModel:
+def _load(mujoco: Any, model: Any) -> Any:
     if isinstance(model, mujoco.MjModel):
         return model
     try:
