@@ -11,9 +11,11 @@ body rests at a limit). Started from the accelerations without constraints, Newt
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import hashlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -118,7 +120,10 @@ class Simulator:
 def _packages() -> tuple[Any, Any]:
     try:
         import mujoco
-        from mujoco import mjx
+
+        # On import it prints that its GPU version is not there, into what a program may write its results to.
+        with contextlib.redirect_stdout(io.StringIO()):
+            from mujoco import mjx
     except ImportError as error:
         raise SpanaxError("MuJoCo in JAX (mujoco, mujoco-mjx) is not installed", *installing("mujoco")) from error
     return mujoco, mjx
