@@ -134,7 +134,9 @@ def speed(repeats: int) -> None:
         }
         if importlib.util.find_spec("mpc") is not None and importlib.util.find_spec("torch") is not None:
             calls["mpc.pytorch"] = torch_action()
-            print(f"mpc.pytorch's gradient: {calls['mpc.pytorch']():.6g} (of a sum that differs in its first and last term)")
+            print(
+                f"mpc.pytorch's gradient: {calls['mpc.pytorch']():.6g} (of a sum that differs in its first and last term)"
+            )
         seconds = _timing.interleaved(calls, repeats=repeats)
         rows = [[name, *_timing.times(seconds, name, "MPC", 1e-3)] for name in calls]
         _timing.table(["gradient by the mass", *_timing.times_head("ms")], rows)

@@ -49,6 +49,7 @@ from .bridges import (
     StraightThrough as StraightThrough,
     Surrogate as Surrogate,
 )
+from .control import event as event
 from .gaps import (
     assert_alive as assert_alive,
     find_gaps as find_gaps,
@@ -60,6 +61,7 @@ from .judge import (
     compare as compare,
     custom as custom,
     recommend as recommend,
+    trust as trust,
 )
 from .program import gradient as gradient, lift as lift, value_and_gradient as value_and_gradient
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften

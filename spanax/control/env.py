@@ -12,10 +12,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Key, UInt8
 
 from .._checks import check_whole
 from .._errors import SpanaxError
+from .showing.steps import frames_of, refuse_undrawn
 
 State = Any  # a pytree of arrays
 
@@ -109,6 +110,7 @@ class Env(eqx.Module):
     """
 
     black_box: ClassVar[bool] = False  # True where a step has no derivative at all
+    resets_itself: ClassVar[bool] = False  # True where a step from the end of an episode begins the next one
 
     @abc.abstractmethod
     def reset(self, key: Key[Array, ""]) -> State:
@@ -126,10 +128,32 @@ class Env(eqx.Module):
     def reward(self, state: State, action: Array, next_state: State) -> Float[Array, ""]:
         """The reward of the step from `state` to `next_state` by `action`."""
 
+    def loss(self, state: State, action: Array, next_state: State) -> Float[Array, ""]:
+        """What methods that use the derivative of the simulation minimise: -reward, or what has a better derivative than it.
+
+        An environment whose reward is a step (1 while all is well) says here, smoothly, what has to be done. `train(loss=...)`
+        replaces it; methods that need values alone (`PolicyGradient`) follow the reward.
+        """
+        return -self.reward(state, action, next_state)
+
     def done(self, state: State) -> Bool[Array, ""]:
-        """Whether the episode ends in this state, by the environment's rules. A time limit is not one of them."""
+        """Whether the episode ends in this state, by the environment's rules. A time limit is not one of them.
+
+        Of a `TimeLimit`, and of what came from Gymnasium, it is any end: `terminated` and `truncated` tell which.
+        """
         # By default no rule ends an episode.
         return jnp.zeros((), bool)
+
+    def truncated(self, state: State) -> Bool[Array, ""]:
+        """Whether only a time limit ended the episode in this state: it could have gone on, and has a value beyond the end.
+
+        An environment by itself has none: a `TimeLimit` around it does, and what came from Gymnasium.
+        """
+        return jnp.zeros((), bool)
+
+    def terminated(self, state: State) -> Bool[Array, ""]:
+        """Whether a rule ended the episode in this state: `done`, and not `truncated`."""
+        return self.done(state) & ~self.truncated(state)
 
     @property
     @abc.abstractmethod
@@ -156,6 +180,28 @@ class Env(eqx.Module):
         )
 
     @property
+    def render_fps(self) -> float | None:
+        """Steps of a second, for films and clocks; None if it is not said how long a step takes."""
+        return None
+
+    def render(self, state: State, action: Any = None) -> UInt8[np.ndarray, "height width 3"]:
+        """A picture of one state, in RGB; `action`: the one to show with it.
+
+        `Pendulum`, `CartPole` and `Trebuchet` have drawings, by matplotlib (`pip install 'spanax[plots]'`). For one of your own,
+        define this method; it need not take an action. `SpanaxError` without a drawing, for a batch of states, and under jit.
+        """
+        refuse_undrawn(self)
+
+    def frames(self, trajectory: Any, every: int = 1) -> Iterator[tuple[UInt8[np.ndarray, "height width 3"], str]]:
+        """The pictures of an episode, `every` so many steps and of its end, each with its time: what `animate` shows."""
+        return frames_of(self, trajectory, every)
+
+    @property
+    def mirror(self) -> Any:
+        """The mirror image of an observation, as `control.mirrored` takes it, of a symmetric problem; None: it is not stated."""
+        return None
+
+    @property
     def stochastic(self) -> bool:
         """Does a step draw? It does where `step` has a parameter `key`."""
         return "key" in inspect.signature(type(self).step).parameters
@@ -171,10 +217,17 @@ def step_env(env: Env, state: State, action: Array, key: Key[Array, ""] | None) 
     if not env.stochastic:
         return env.step(state, action)
     if key is None:
-        raise SpanaxError(f"{type(env).__name__}.step draws, and there is no key", "key=jax.random.key(0)")
+        raise SpanaxError(f"{type(innermost(env)).__name__}.step draws, and there is no key", "key=jax.random.key(0)")
     # `stochastic` says that it takes one.
     step: Any = env.step
     return step(state, action, key=key)
+
+
+def innermost(env: Any) -> Any:
+    """What the wrappers are around."""
+    while isinstance(getattr(env, "env", None), Env):
+        env = env.env
+    return env
 
 
 def split_key(env: Env, key: Any) -> tuple[Any, Any]:

@@ -6,11 +6,13 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
+from ._fit import refuse_misfit
 from .env import Env, State
 from .rollout import Policy, play
 
@@ -34,8 +36,8 @@ def evaluate(
 
     **Raises:**
 
-    - `SpanaxError` for an environment without `max_steps`, and where a number of starts, or a stochastic environment, comes
-      without a key.
+    - `SpanaxError` for a policy that was made for other actions or observations (by their shapes), for an environment without
+      `max_steps`, and where a number of starts, or a stochastic environment, comes without a key.
 
     >>> import jax
     >>> from spanax import control
@@ -45,6 +47,7 @@ def evaluate(
     (3,)
     """
     refuse_foreign(env, policy, starts)
+    refuse_misfit(env, policy, "evaluate: ")
     if env.max_steps is None:
         raise SpanaxError(
             "the environment has no number of steps (max_steps) of an episode",
@@ -80,8 +83,14 @@ def _returns(env: Env, policy: Any, resets: Key[Array, " n"], moving: Key[Array,
 
 def _returns_from(env: Env, policy: Any, states: State, moving: Key[Array, " n"] | None) -> Float[np.ndarray, " n"]:
     # Converted inside: the computation is asynchronous, and its error arrives with the numbers.
-    with env.own_errors():
-        return np.asarray(_play(env, policy, states, moving))
+    try:
+        with env.own_errors():
+            return np.asarray(_play(env, policy, states, moving))
+    except SpanaxError as error:
+        # So deep in compiled calls, the line of the user's was out of sight.
+        if error.where or type(error) is not SpanaxError:
+            raise
+        raise SpanaxError(error.problem, *error.remedies) from error
 
 
 @eqx.filter_jit
@@ -92,7 +101,12 @@ def _play(env: Env, policy: Any, states: State, moving: Key[Array, " n"] | None)
     def earned(state, key):
         keys = None if key is None else jax.random.split(key, steps)
         # The policy gets no key, so that it does what it thinks best.
-        return play(env, policy, state, steps, lambda key: (None, key), keys).rewards.sum()
+        played = play(env, policy, state, steps, lambda key: (None, key), keys)
+        if not env.resets_itself:
+            return played.rewards.sum()
+        # The first episode only: an end before this step is the end of another one.
+        ends = (played.terminated | played.truncated).astype(jnp.int32)
+        return jnp.where(jnp.cumsum(ends) - ends == 0, played.rewards, 0).sum()
 
     # Compiled once for an environment's and a policy's structure: their numbers are arguments.
     return jax.vmap(earned)(states, moving)

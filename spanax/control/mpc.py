@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -23,6 +23,8 @@ from ._mpc.search import polish, search
 from ._mpc.starts import first_plans, middle_and_half
 from ._mpc.value import learn_value
 from .env import Box, Discrete, Env, State
+from .identify import identify
+from .rollout import Trajectory
 
 Cost = Callable[[State], Float[Array, ""]]
 Loss = Callable[[State, Array, State], Float[Array, ""]]
@@ -147,6 +149,20 @@ class MPC(eqx.Module):
     def with_env(self, env: Env) -> MPC:
         """The same controller with another model."""
         return self._with(env=env)
+
+    def refined(
+        self,
+        data: Trajectory | Sequence[Trajectory],
+        *,
+        parameters: Sequence[str],
+        residual: Any = None,
+        key: Key[Array, ""],
+    ) -> MPC:
+        """The same controller, whose model is fitted to what was observed, between two steps or two episodes.
+
+        The arguments are those of `control.identify`, which also tells how sure it is of what it found.
+        """
+        return self.with_env(identify(self.env, data, parameters=parameters, residual=residual, key=key).env)
 
     def with_terminal(self, terminal: Cost | None) -> MPC:
         """The same controller with another terminal cost."""

@@ -33,7 +33,8 @@ class Result:
     - `env_steps`, `episodes`: all steps of the environment, and all episodes that began; `steps_so_far`: steps after each update;
     - `compile_seconds`: tracing and compiling; `run_seconds`: the updates, since the first one, of resumed trainings as well;
     - `objectives`, `gradient_norms`: for each update, what was minimised and the gradient's Euclidean norm;
-    - `interrupted`: Ctrl-C ended it early.
+    - `metrics`: for each update, what the method itself reports, by name (`LearnedModel`: how well its model predicts);
+    - `interrupted`: Ctrl-C, or a callback, ended it early.
 
     >>> import jax
     >>> from spanax import control
@@ -54,6 +55,7 @@ class Result:
     compile_seconds: float
     run_seconds: float
     interrupted: bool
+    metrics: dict[str, Float[np.ndarray, " updates"]]
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class Result:
         with np.errstate(invalid="ignore"):
             self.returns = np.where(seen.ended > 0, seen.earned / np.maximum(seen.ended, 1), np.nan)
         self.objectives, self.gradient_norms = np.asarray(log.objectives), np.asarray(log.norms)
+        self.metrics = {name: np.asarray(rows) for name, rows in log.metrics.items()}
         # The log counts in 32 bits, each update by itself; a long training has more steps than those hold.
         self.steps_so_far = np.cumsum(seen.steps, dtype=np.int64)
         self.env_steps, self.episodes = int(np.sum(seen.steps, dtype=np.int64)), int(np.sum(seen.episodes))
@@ -133,10 +136,10 @@ class Result:
 
         **Raises:** `SpanaxError` where the file cannot be written; a file that was there is kept then.
         """
-        curves = [getattr(self, name) for name in _CURVES]
+        curves = [*(getattr(self, name) for name in _CURVES), *self.metrics.values()]
         weights = _trained_arrays(self.policy)
         head = {name: getattr(self, name) for name in _COUNTS}
-        head |= {"curves": dtypes_of(curves), "policy": dtypes_of(weights)}
+        head |= {"curves": dtypes_of(curves), "metrics": list(self.metrics), "policy": dtypes_of(weights)}
         # Only what has been measured: to ask would compile and run a program.
         if "gradient_cosine" in self.__dict__:
             head["gradient_cosine"] = self.gradient_cosine
@@ -179,7 +182,10 @@ class Result:
         arrays, static = eqx.partition(policy, _is_trained)
         result.policy = eqx.combine(with_arrays(arrays, weights), static)
         measured = {"gradient_cosine": head["gradient_cosine"]} if "gradient_cosine" in head else {}
-        vars(result).update({name: head[name] for name in _COUNTS} | dict(zip(_CURVES, curves, strict=True)) | measured)
+        # Files of earlier versions have no metrics.
+        named = dict(zip([*_CURVES, *head.get("metrics", [])], curves, strict=True))
+        result.metrics = {name: named.pop(name) for name in head.get("metrics", [])}
+        vars(result).update({name: head[name] for name in _COUNTS} | named | measured)
         return result
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +16,8 @@ from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._functions import takes_key, with_key
 from .._jaxprs import here
-from .env import Discrete, Env, State, split_key, step_env
+from ._fit import refuse_misfit
+from .env import Discrete, Env, State, innermost, split_key, step_env
 from .wrappers import where
 
 Policy = Callable[..., Array]
@@ -25,7 +28,8 @@ class Trajectory(NamedTuple):
 
     - `states`, `observations`: before each step; `actions`, `rewards`: of each step;
     - `alive`: whether the episode was still going on. After its end the state stays the same, and rewards are 0;
-    - `final`: the state after the last step.
+    - `final`: the state after the last step;
+    - `terminated`, `truncated`: whether the step ended the episode, by a rule or only by a time limit (see `TimeLimit`).
 
     >>> import jax.numpy as jnp
     >>> from spanax import control
@@ -40,10 +44,21 @@ class Trajectory(NamedTuple):
     rewards: Float[Array, " steps"]
     alive: Bool[Array, " steps"]
     final: State
+    terminated: Bool[Array, " steps"] | None = None
+    truncated: Bool[Array, " steps"] | None = None
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Draws observations, actions and rewards of one episode against steps into a file (needs `spanax[plots]`).
+
+        What comes after the end of the episode is on grey. `SpanaxError` for a batch, and for a file that cannot be written.
+        """
+        from .showing._plot import plot_trajectory
+
+        plot_trajectory(self, Path(path))
 
 
 def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Array, ""] | None = None) -> Trajectory:
-    """One episode from `state`, of `steps` steps or until the environment is done.
+    """One episode from `state`, of `steps` steps or until the environment is done (of an `AutoReset`, one after the other).
 
     A pure function: it works under jit, vmap and grad, and the derivative of what it returns is that of the simulation, as far as
     environment and policy have one. In reverse mode the memory grows with the steps.
@@ -63,7 +78,7 @@ def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Arra
 
     **Raises:**
 
-    - `SpanaxError` for a policy whose actions have another shape than the environment's `action_space`, and for a stochastic
+    - `SpanaxError` for a policy that was made for other actions or observations (by their shapes), and for a stochastic
       environment without a key.
 
     >>> import jax, jax.numpy as jnp
@@ -90,11 +105,12 @@ def play(
         observation = env.observe(state)
         action = policy_at(observation, acting)
         moved = advance(env, state, action, moving)
-        return moved.state, (state, observation, action, moved.reward, moved.alive)
+        ends = moved.alive & env.terminated(moved.state), moved.alive & env.truncated(moved.state)
+        return moved.state, (state, observation, action, moved.reward, moved.alive, *ends)
 
     # All states are returned: reverse mode keeps them anyway.
-    final, (states, observations, actions, rewards, alive) = lax.scan(one, state, keys, steps)
-    return Trajectory(states, observations, actions, rewards, alive, final)
+    final, (states, observations, actions, rewards, alive, *ends) = lax.scan(one, state, keys, steps)
+    return Trajectory(states, observations, actions, rewards, alive, final, *ends)
 
 
 # What training and rollouts share: nothing that happens after the end may count.
@@ -106,7 +122,8 @@ class Moved(NamedTuple):
 
 def advance(env: Env, state: State, action: Array, key: Key[Array, ""] | None = None) -> Moved:
     """One step of an episode that may be over: then the state stays the same, and the reward is 0."""
-    alive = ~env.done(state)
+    # Where an environment resets itself, the next step is the first one of a new episode.
+    alive = ~env.done(state) | env.resets_itself
     arrived = step_env(env, state, action, key)
     reward = env.reward(state, action, arrived)
     return Moved(where(alive, arrived, state), jnp.where(alive, reward, 0), alive)
@@ -123,9 +140,20 @@ def as_action_function(policy: Policy, env: Env) -> Callable[[Array, Any], Array
     """`policy` as a function of observation and key, whose actions fit the environment."""
     # The place of the call now: `act` is traced inside loops of ours, where there may be no line of the user's.
     space, place = env.action_space, here()
+    refuse_misfit(env, policy)
 
     def act(observation, key):
-        action = jnp.asarray(policy(observation, **with_key(policy, key, (observation,), {})))
+        try:
+            action = jnp.asarray(policy(observation, **with_key(policy, key, (observation,), {})))
+        # Shapes that do not fit: JAX names neither the policy nor the environment.
+        except (TypeError, ValueError) as error:
+            first = next(iter(str(error).splitlines()), "")
+            raise SpanaxError(
+                f"the policy, with one observation {observation.dtype}{list(observation.shape)} of "
+                f"{type(innermost(env)).__name__}, raises {type(error).__name__}: {first}",
+                "a policy that was made for this environment",
+                where=place,
+            ) from error
         # Of discrete actions a bridge may draw one-hot weights.
         if action.shape != space.shape and not (isinstance(space, Discrete) and action.shape == (space.n,)):
             raise SpanaxError(

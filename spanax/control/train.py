@@ -8,10 +8,11 @@ the update.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from .._errors import SpanaxError, warn
 from .._fingerprint import Entries, entries
 from .._foreign_arrays import refuse_foreign
 from .._progress import progress as progress_line
+from ._training.callbacks import Callbacks
 from ._training.checkpoint import Standing, checksum, load, make_folder, save, updates_of
 from ._training.method import Method, Task
 from ._training.updates import ROWS, Progress, Training
@@ -55,6 +57,7 @@ def train(
     loss: Callable[[Any, Array, Any], Float[Array, ""]] | None = None,
     progress: bool = True,
     checkpoint: str | os.PathLike[str] | None = None,
+    callback: Callable[[int, dict[str, float], Any], Any] | Sequence[Callable[..., Any]] | None = None,
 ) -> Result:
     """Trains a policy in an environment.
 
@@ -66,17 +69,25 @@ def train(
     - `policy`: any callable Equinox module, `policy(observation) -> action`; its floating-point arrays are trained.
     - `via`: the method, which says how the gradient is estimated: `BPTT`, `PolicyGradient`.
     - `key`: for resets and draws.
-    - `updates`: how many, by default 300.
-    - `batch`: each update is from so many episodes, or windows of them, at once: by default 32 with `BPTT`, 16 with
-      `PolicyGradient` (no more than a Gymnasium environment has).
+    - `updates`: how many; None: the method's own number.
+    - `batch`: each update is from so many episodes, or windows of them, at once; None: the method's own number (no more than a
+      Gymnasium environment has).
     - `optimizer`: one of optax, which minimises; None: the method's own, by default Adam at 3e-3 after clipping to a norm of 1.
-    - `loss`: `loss(state, action, next_state) -> scalar`, if given, is minimised in the place of -reward.
+    - `loss`: `loss(state, action, next_state) -> scalar`, if given, is minimised in the place of `env.loss`, which is -reward
+      where an environment does not state another (methods that need values alone, such as `PolicyGradient`: of -reward).
     - `progress`: on a terminal, a line on stderr shows progress (False: none).
     - `checkpoint`: a path, where the training is written every few seconds and at the end, however it ends; where the file
       exists, training continues from it, to `updates` in all, as if it had never stopped. It has to be a file of the same
       training: environment, policy with its first values, method, optimizer, loss, batch, key and precision are compared, code
-      and constants of the user's among them; only `updates` may differ. A file that is damaged, foreign or of another training
-      is refused and kept.
+      and constants of the user's among them; only `updates` may differ (a default optimizer whose rate falls with them, as
+      that of `SHAC` and `Choice` does, goes on at the rate of the longer training). A file that is damaged, foreign or of
+      another training is refused and kept.
+    - `callback`: `callback(step, metrics, policy)`, or a list of such, is called for each update in order: `step` counts from 1;
+      `metrics` has the floats "return" (the mean of the episodes that ended, NaN where none did), "objective" and
+      "gradient_norm" of the update, and "env_steps", "episodes" and "seconds" until then. Updates run in pieces of about half a
+      second: the calls come after each piece, with the `policy` (and the seconds) of its end. One that returns False ends the
+      training after the piece, and the result says `interrupted`. Where one raises, what was learned is in the checkpoint, and
+      the error goes on. `CSVLog` and `TensorBoard` are ready ones. It is not compared with the checkpoint's.
 
     **Returns:**
 
@@ -101,12 +112,17 @@ def train(
     check_key(key)
     refuse_foreign(env, policy)
     _check(env, via, loss, progress)
+    callbacks = Callbacks(callback)
     updates = via.updates if updates is None else updates
-    batch = min(via.batch, getattr(env, "n", via.batch)) if batch is None else batch
+    most = getattr(env, "n", via.batch) if via.plays else via.batch
+    batch = min(via.batch, most) if batch is None else batch
     check_whole("train(updates", updates, 1, "an integer, 1 or more", "None: the method's own")
     check_whole("train(batch", batch, 1, "an integer, 1 or more", "None: the method's own")
-    training, first = _start(env, policy, via, key, batch, optimizer or via.optimizer(updates, policy), loss)
-    return _Run(training, first, updates, None if checkpoint is None else Path(checkpoint), progress).result()
+    training, first = _start(env, policy, via, key, batch, optimizer, loss, updates)
+    path = None if checkpoint is None else Path(checkpoint)
+    # A default may fall with the number of updates, which alone may differ where a training is continued.
+    named = optimizer or via.optimizer(via.updates, policy)
+    return _Run(training, first, updates, path, progress, callbacks, named).result()
 
 
 def _check(env: Any, via: Any, loss: Any, progress: Any) -> None:
@@ -128,16 +144,19 @@ def _start(
     via: Method,
     key: Key[Array, ""],
     batch: int,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformation | None,
     loss: Any,
+    updates: int = 1,
 ) -> tuple[Training, Progress]:
     # NumPy arrays, such as the scale of an `MLPPolicy`, are constants.
     arrays, static = eqx.partition(policy, lambda x: eqx.is_inexact_array(x) and isinstance(x, jax.Array))
     if not jax.tree.leaves(arrays):
         raise SpanaxError("the policy has no floating-point arrays that could be trained", "an Equinox module")
     # Two streams: where episodes start must not depend on the updates' draws.
-    task, (begin, go) = Task(env, batch, loss), jax.random.split(key)
+    task, (begin, go) = Task(env, batch, loss, via.by_derivative), jax.random.split(key)
     via.check(task, policy)
+    # A method's own is made for policies that it has checked.
+    optimizer = via.optimizer(updates, policy) if optimizer is None else optimizer
     carry = via.start(task, policy, begin)
     training = Training(task, via, optimizer, static, go, jnp.asarray(LARGEST, float))
     return training, Progress(arrays, optimizer.init(arrays), carry, jnp.zeros((), jnp.int32))
@@ -163,22 +182,39 @@ def _fingerprint(training: Training, first: Progress) -> Entries:
 class _Run:
     """One training, piece by piece."""
 
-    def __init__(self, training: Training, first: Progress, updates: int, path: Path | None, shows: bool):
+    def __init__(
+        self,
+        training: Training,
+        first: Progress,
+        updates: int,
+        path: Path | None,
+        shows: bool,
+        callbacks: Callbacks,
+        named: Any,
+    ):
         self.training, self.first, self.updates, self.path, self.shows = training, first, updates, path, shows
+        self.callbacks, self.stopped = callbacks, False
         # Only to know the shapes of a row: nothing is computed.
         log = jax.eval_shape(training.updates, first, jnp.zeros((), jnp.int32))[1]
         empty = jax.tree.map(lambda x: np.zeros((0, *x.shape[1:]), x.dtype), log)
         self.standing = Standing(first, empty, 0.0)
-        self.fingerprint, self.last = {} if path is None else _fingerprint(training, first), None
+        self.fingerprint, self.last = {}, None
         if path is not None:
+            self.fingerprint = _fingerprint(dataclasses.replace(training, optimizer=named), first)
             make_folder(path)
             # Before anything is compiled: a file that does not fit is refused at once.
             if path.exists():
                 self.standing = load(path, first, log, self.fingerprint)
                 self.last = checksum(path)
+        # A log that cannot be written is refused before the wait.
+        callbacks.begin(self.standing.log, self.standing.seconds)
         # Compiled here, and not at the first call, so that the two times can be reported separately.
         start = time.perf_counter()
-        self.compiled = _compile(training, first)
+        try:
+            self.compiled = _compile(training, first)
+        except BaseException:
+            callbacks.end()
+            raise
         self.compile_seconds = time.perf_counter() - start
         self.saved = time.perf_counter()
 
@@ -187,6 +223,7 @@ class _Run:
         try:
             with self._line() as advance:
                 usable = self._updates(advance)
+            interrupted = self.stopped
         # Ctrl-C is a normal end: what was learned until the last piece is returned.
         except KeyboardInterrupt:
             interrupted = True
@@ -194,12 +231,24 @@ class _Run:
         except BaseException:
             self._save()
             raise
+        finally:
+            self.callbacks.end()
         result, problem = self._build_result(interrupted), self._problem_of_saving()
         if problem and usable:
             raise TrainingError(result, *problem, "error.result: what was learned")
         if not usable:
             raise self._unusable_gradient(result)
+        if not interrupted:
+            self._judge(result)
         return result
+
+    def _judge(self, result: Result) -> None:
+        """Raises, or warns, where the method finds that what it has learned from is not what it took it for."""
+        verdict = self.training.method.verdict(result.metrics)
+        if verdict is not None and verdict.fatal:
+            raise TrainingError(result, verdict.problem, *verdict.remedies, "error.result: what was learned")
+        if verdict is not None:
+            warn(verdict.problem, *verdict.remedies)
 
     def _line(self) -> contextlib.AbstractContextManager[Callable[..., None]]:
         if self.shows:
@@ -217,9 +266,11 @@ class _Run:
         while self.updates_made < self.updates:
             start = time.perf_counter()
             before = self.updates_made
-            if not self._piece(min(count, self.updates - before)):
-                return False
+            usable = self._piece(min(count, self.updates - before))
             seconds = time.perf_counter() - start
+            self.stopped = not self.callbacks.report(self.standing.log, self._policy(), self.standing.seconds)
+            if self.stopped or not usable:
+                return usable
             # A first piece of one update also measures how fast they are.
             count = max(1, min(ROWS, int(PIECE * count / max(seconds, 1e-6))))
             advance(self.updates_made - before)
@@ -266,12 +317,14 @@ class _Run:
             return problem, "room on the disk, and the rights to write there"
         return None
 
+    def _policy(self) -> Any:
+        return eqx.combine(self.standing.progress.arrays, self.training.static)
+
     def _build_result(self, interrupted: bool) -> Result:
-        policy = eqx.combine(self.standing.progress.arrays, self.training.static)
         return Result(
             self.training,
             self.first,
-            policy,
+            self._policy(),
             self.standing.log,
             self.compile_seconds,
             self.standing.seconds,

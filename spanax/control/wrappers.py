@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,8 @@ from jaxtyping import Array, Bool, Int, Key
 
 from .._checks import check_whole
 from .env import Env, State, step_env
+from .showing.canvas import Picture, refuse_traced, tiled
+from .showing.steps import picture_of
 
 
 # A wrapper passes on what it does not change. It is not a subclass of what it wraps: any environment will do.
@@ -25,6 +27,10 @@ class _Wrapper(Env):
         return self.env.stochastic
 
     @property
+    def mirror(self):
+        return self.env.mirror
+
+    @property
     def action_space(self):
         return self.env.action_space
 
@@ -35,6 +41,14 @@ class _Wrapper(Env):
     @property
     def max_steps(self):
         return self.env.max_steps
+
+    @property
+    def resets_itself(self):
+        return self.env.resets_itself
+
+    @property
+    def render_fps(self):
+        return self.env.render_fps
 
     def own_errors(self):
         return self.env.own_errors()
@@ -92,12 +106,24 @@ class TimeLimit(_Wrapper):
     def reward(self, state, action, next_state):
         return self.env.reward(state.state, action, next_state.state)
 
+    def loss(self, state, action, next_state):
+        return self.env.loss(state.state, action, next_state.state)
+
     def done(self, state):
         return self.env.done(state.state) | (state.steps >= self.steps)
 
     def truncated(self, state: Timed) -> Bool[Array, ""]:
         """Is the time over, and no rule ended the episode?"""
-        return (state.steps >= self.steps) & ~self.env.done(state.state)
+        # Inside there may be another limit, which is `done` there.
+        return self.env.truncated(state.state) | ((state.steps >= self.steps) & ~self.env.done(state.state))
+
+    def render(self, state: Timed, action: Any = None) -> Picture:
+        return picture_of(self.env, state.state, action)
+
+    def frames(self, trajectory, every=1):
+        # An environment may draw an episode as a whole, from its own states.
+        inner = trajectory._replace(states=trajectory.states.state, final=trajectory.final.state)
+        return self.env.frames(inner, every)
 
 
 class Batched(_Wrapper):
@@ -132,8 +158,24 @@ class Batched(_Wrapper):
     def reward(self, state, action, next_state):
         return jax.vmap(self.env.reward)(state, action, next_state)
 
+    def loss(self, state, action, next_state):
+        return jax.vmap(self.env.loss)(state, action, next_state)
+
     def done(self, state):
         return jax.vmap(self.env.done)(state)
+
+    def truncated(self, state):
+        return jax.vmap(self.env.truncated)(state)
+
+    def terminated(self, state):
+        return jax.vmap(self.env.terminated)(state)
+
+    def render(self, state: State, action: Any = None) -> Picture:
+        """All of them, side by side in rows."""
+        refuse_traced(self, (state, action))
+        state, action = jax.device_get((state, action))
+        rows = [jax.tree.map(lambda x: x[i], (state, action)) for i in range(self.n)]  # noqa: B023  it is called at once
+        return tiled([picture_of(self.env, *row) for row in rows])
 
 
 class Resetting(NamedTuple):
@@ -154,8 +196,9 @@ class AutoReset(_Wrapper):
     """A step that ends an episode continues with the first state of the next one, in the same step.
 
     `observe` gives the new episode's first observation, `terminal_observation` the one that the step arrived at; the reward is
-    that of the step, and `done` says that it ended an episode. Put a `TimeLimit` inside, and `Batched` outside. It is not for
-    Gymnasium environments, which it would reset at every step.
+    that of the step, and `done` (`terminated`, `truncated`) says that it ended an episode. Put a `TimeLimit` inside, `Batched`
+    outside. `rollout` goes on through the episodes; `evaluate`, and training, play one. It is not for Gymnasium environments,
+    which it would reset at every step.
 
     >>> import jax
     >>> from spanax import control
@@ -166,6 +209,7 @@ class AutoReset(_Wrapper):
     """
 
     env: Env
+    resets_itself = True
 
     def reset(self, key):
         first, others = jax.random.split(key)
@@ -192,8 +236,18 @@ class AutoReset(_Wrapper):
     def reward(self, state, action, next_state):
         return self.env.reward(state.state, action, next_state.arrived)
 
+    def loss(self, state, action, next_state):
+        return self.env.loss(state.state, action, next_state.arrived)
+
     def done(self, state):
         return state.ended
+
+    def truncated(self, state: Resetting) -> Bool[Array, ""]:
+        """Did the last step end an episode, by a time limit only?"""
+        return state.ended & self.env.truncated(state.arrived)
+
+    def render(self, state: Resetting, action: Any = None) -> Picture:
+        return picture_of(self.env, state.state, action)
 
 
 def where(condition: Bool[Array, ""], one: State, other: State) -> State:

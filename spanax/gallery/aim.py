@@ -104,8 +104,9 @@ def _tries(settings: Settings) -> tuple[Try, ...]:
 
 
 def _draw(out: Path, settings: Settings, tries: tuple[Try, ...]) -> tuple[Path, Path]:
-    from ._throws.pictures import approach, motion
-    from ._throws.scene import scene
+    from ..control.showing.throw import scene
+    from ._throws.film import write_throw
+    from ._throws.pictures import approach
 
     still, moving = out / "aim.png", out / "aim.gif"
     # Each throw again, with all its positions: aiming itself keeps the landing only.
@@ -113,9 +114,8 @@ def _draw(out: Path, settings: Settings, tries: tuple[Try, ...]) -> tuple[Path, 
     labels = [f"{one.iteration}: {one.angle:.2f}°, {one.weight:.1f} lb, {one.distance:.3f} m" for one in tries]
     approach(still, scenes, labels, target=settings.target, wind=settings.wind)
     last = tries[-1]
-    notes = f"release at {last.angle:.1f}°", f"counterweight {last.weight:.0f} lb"
     title = "A throw aimed by its gradient"
-    motion(moving, scenes[-1], target=settings.target, wind=settings.wind, title=title, notes=notes)
+    write_throw(moving, settings.target, settings.wind, (last.angle, last.weight), title)
     return still, moving
 
 

@@ -11,13 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
-
-import spanax as sx
 
 from .. import control
 from ..control.rollout import Policy
@@ -30,33 +25,6 @@ UPDATES, GRADIENT_UPDATES, QUICK_GRADIENT_UPDATES = 150, 100, 70
 HORIZON, BATCH, RATE, GRADIENT_RATE = 4, 16, 3e-2, 1e-2
 STARTS = np.random.default_rng(0).uniform(-0.05, 0.05, (100, 4))
 UNITS = np.array([2.4, 2.0, 0.21, 2.0])  # of an observation: about the largest that a pole which stays up has
-
-
-class Mirrored(eqx.Module):
-    """The sign of a small network that starts at 0; of the mirror image of a state it says the opposite, as the problem is."""
-
-    network: eqx.nn.MLP
-
-    def __init__(self, key: Key[Array, ""]):
-        network = eqx.nn.MLP(4, 1, 32, 1, jnp.tanh, key=key)
-        # From 0 there is no first preference for a side that would have to be unlearnt.
-        self.network = eqx.tree_at(
-            lambda n: (n.layers[-1].weight, n.layers[-1].bias), network, replace_fn=jnp.zeros_like
-        )
-
-    def __call__(self, observation: Float[Array, " 4"]) -> Float[Array, ""]:
-        x = observation / UNITS.astype(observation.dtype)
-        # Odd by construction: half of the states need not be visited.
-        logit = self.network(x) - self.network(-x)
-        # Forward a hard push to the left or right; backward the derivative of a sigmoid.
-        return sx.hard.greater(logit[0] / 2, 0.0, via=sx.StraightThrough(sx.Soft(0.5)))
-
-
-def lean(state: Float[Array, " 4"], action: Array, after: Float[Array, " 4"]) -> Float[Array, ""]:
-    """The pole is to lean against the cart's place and motion, and not to turn: smooth, unlike the reward."""
-    # A reward of 1 while the pole stands has no derivative in the state; this cost has one everywhere.
-    place, velocity, angle, rate = after
-    return (angle + 0.05 * place + 0.1 * velocity + 0.2 * rate) ** 2
 
 
 @dataclass(frozen=True)
@@ -144,14 +112,18 @@ def _through_the_simulator(settings: Settings) -> tuple[Any, int, control.Result
     import optax
 
     first, rest = jax.random.split(jax.random.key(settings.seed))
-    via = control.BPTT(horizon=HORIZON)
+    # Window after window of whole episodes: what comes later than a window is learned from the states it leads to.
+    via = control.BPTT(horizon=HORIZON, truncate=True)
     # Its rate falls to 0, so that the last updates settle rather than wander.
     optimizer = optax.adam(optax.cosine_decay_schedule(RATE, settings.updates), eps=EPS)
+    env = control.CartPole()
+    # Its own mirror image, as the problem is: half of the states need not be visited. The loss is the environment's own, which
+    # says how to catch a pole.
+    policy = control.mirrored(control.MLPPolicy(env, key=first, width=32, depth=1, scale=1 / UNITS), env)
     trained = control.train(
-        control.CartPole(),
-        Mirrored(first),
+        env,
+        policy,
         via=via,
-        loss=lean,
         optimizer=optimizer,
         key=rest,
         updates=settings.updates,

@@ -13,11 +13,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from .. import control
 from ..control.rollout import Policy
-from ..control.trebuchet.env import Trebuchet, throw
+from ..control.trebuchet.env import Trebuchet
 from ._shared.run import Run
 from ._throws.aimer import BATCH, reach, train
 from .trained import Training, figures
@@ -115,16 +115,10 @@ def _summarize(missed: Float[np.ndarray, " cases"]) -> Misses:
 
 
 def _draw(out: Path, policy: Policy, winds: np.ndarray, targets: np.ndarray, missed: np.ndarray) -> tuple[Path, Path]:
-    from ._throws.pictures import misses, motion
-    from ._throws.scene import scene
+    from ._throws.film import write_throw
+    from ._throws.pictures import misses
 
     still, moving = out / "trebuchet.png", out / "trebuchet.gif"
     misses(still, winds, targets, missed)
-    angle, weight = policy(jnp.array([WIND, TARGET]))
-    thrown = scene(throw(WIND, angle, weight))
-    motion(moving, thrown, target=TARGET, wind=WIND, title="A throw aimed by a network", notes=_notes(angle, weight))
+    write_throw(moving, TARGET, WIND, policy(jnp.array([WIND, TARGET])), "A throw aimed by a network")
     return still, moving
-
-
-def _notes(angle: Array, weight: Array) -> tuple[str, str]:
-    return f"release at {float(angle):.1f}°", f"counterweight {float(weight):.0f} lb"

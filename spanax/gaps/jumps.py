@@ -19,8 +19,8 @@ from .._functions import at_many_points, join_keywords, with_key
 from .._jaxprs import evaluate_jaxpr
 from .._layout import WIDTH, filled, table
 from .._math.directions import gaussian, moved, norm
-from ._analysis.record import Recorder
 from .find import Analysis, analyse
+from .flips import Flips
 from .report import Gap, finite
 
 POINTS = 129  # a line
@@ -194,10 +194,8 @@ class _Search:
         self.run = jax.jit(functools.partial(at_many_points, self.results))
         # Vmapped over as many points as memory allows.
         self.at_once = max(1, NUMBERS // max(1, sum(x.size for x in start)))
-        # A loop that only forward mode crosses has values like any other program: it is no candidate for a jump.
-        watched = [cut for cut, _ in analysis.found if cut.kind != "forward-only"]
-        self.recorder = Recorder(analysis.program.closed, watched)
-        self.records = jax.jit(lambda line, t: self.recorder(*self.point(line, t)))
+        self.flips = Flips(analysis)
+        self.records = jax.jit(lambda line, t: self.flips.records(*self.point(line, t)))
         size = max(float(jnp.max(jnp.abs(x), initial=0.0)) for x in start) + radius
         self.step = 4 * float(jnp.finfo(self.dtype).eps) * size  # so far apart, the arguments surely differ
 
@@ -286,8 +284,7 @@ class _Search:
         # A little outside the interval, so that both ends are surely on their own side of the jump.
         ends = (low - self.step, high + self.step)
         before, after = (self.records(line, jnp.asarray(t, self.dtype)) for t in ends)
-        changed = {where for where in before if not np.array_equal(before[where], after[where], equal_nan=True)}
-        gaps = self.analysis.gaps_that(changed)
+        gaps = self.flips.between(before, after)
         point = tuple(np.asarray(x) for x in self.point(line, jnp.asarray(low, self.dtype)))
         return Jump(size, low, line, point, gaps[0] if gaps else None, gaps)
 

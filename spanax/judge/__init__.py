@@ -6,3 +6,4 @@ from .comparison import Comparison as Comparison
 from .custom import CustomGradient as CustomGradient, custom as custom
 from .recommend import recommend as recommend
 from .rows import Group as Group, Interval as Interval, Row as Row, Truth as Truth
+from .trust import OutputTrust as OutputTrust, Trust as Trust, trust as trust

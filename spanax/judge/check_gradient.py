@@ -16,6 +16,7 @@ from .._jaxprs import here
 from ._differences.differences import Differences, choose_steps, measure_differences
 from ._differences.lines import Lines, lines
 from ._differences.objective import Objective
+from ._measure.skewed import standard_errors
 from ._numbers import join_names
 
 LEVEL = 0.01
@@ -239,7 +240,7 @@ def _verdict(
     finite = np.all(np.isfinite(found.slopes), axis=1)
     with np.errstate(all="ignore"):
         differences = found.slopes - found.changes
-        errors = _standard_errors(differences)
+        errors = standard_errors(differences)
         p_values = _p_values(differences.mean(0), errors, tolerances, extremes, n)
     return GradientCheck(
         min(1.0, len(along.names) * float(np.min(p_values))) if np.all(finite) else 0.0,
@@ -255,17 +256,6 @@ def _verdict(
         along.of_leaves,
         extremes,
     )
-
-
-def _standard_errors(differences: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
-    """Of the means; of skewed ones as if the mean were 0, where that is more (Johnson 1978, as in `compare`)."""
-    n, mean = len(differences), differences.mean(0)
-    apart = differences - mean
-    variance = np.sum(apart**2, axis=0) / max(n - 1, 1)
-    # Johnson: a skewed sample has a small mean and a small variance by the same chance; the variance is raised to
-    # where it would be if the mean were 0.
-    lean = np.divide(np.mean(apart**3, axis=0), variance, out=np.zeros_like(variance), where=variance > 0)
-    return np.sqrt((variance + np.maximum(-lean * mean, 0.0)) / n)
 
 
 def _p_values(difference, standard_error, tolerance, extreme, draws: int) -> Float[np.ndarray, " k"]:

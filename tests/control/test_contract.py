@@ -14,11 +14,14 @@ from spanax.control._training.method import Method
 from .envs import Line
 
 _train = sys.modules[control.train.__module__]
-WAYS = {control.BPTT: control.BPTT(horizon=3), control.PolicyGradient: control.PolicyGradient()}
+WAYS = {control.BPTT: control.BPTT(horizon=3, truncate=True), control.PolicyGradient: control.PolicyGradient()}
+WAYS |= {control.SHAC: control.SHAC(horizon=3), control.LearnedModel: control.LearnedModel(episodes=2)}
 
 
 def test_every_way_of_training_is_here():
-    assert {c for c in vars(control).values() if isinstance(c, type) and issubclass(c, Method)} == set(WAYS)
+    methods = {c for c in vars(control).values() if isinstance(c, type) and issubclass(c, Method)}
+    # A choice trains policies of one class alone: see test_choice.py.
+    assert methods - {control.Choice} == set(WAYS)
 
 
 class Gain(eqx.Module):
@@ -125,7 +128,10 @@ def test_a_reward_without_a_derivative_is_none_to_simulate_by(monkeypatch):
             return (next_state > 0).astype(jnp.int32)
 
     refused(
-        r"Counting.reward returns int32\[\](.|\n)*a derivative", control.BPTT(horizon=3), monkeypatch, env=Counting()
+        r"Counting.reward returns int32\[\](.|\n)*a derivative",
+        control.BPTT(horizon=3, truncate=True),
+        monkeypatch,
+        env=Counting(),
     )
     found = control.train(
         Counting(),
@@ -169,4 +175,75 @@ def test_updates_and_batch_by_default(way, monkeypatch):
 
     monkeypatch.setattr(_train, "_Run", Run)
     control.train(Line(), Gain(jnp.array(0.5)), via=way, key=jax.random.key(0))
-    assert seen == {"updates": 300, "batch": 32 if isinstance(way, control.BPTT) else 16}
+    assert seen == {"updates": way.updates, "batch": way.batch}
+
+
+# -- a policy that was made for another environment
+
+
+class Plain(eqx.Module):
+    """For observations of three numbers; it says nothing of its actions."""
+
+    w: jax.Array
+
+    def __call__(self, observation):
+        return self.w @ observation
+
+    def distribution(self, observation):
+        return dist.Normal(self(observation), 1.0).to_event(1)
+
+
+class Three(Line):
+    @property
+    def action_space(self):
+        return control.Discrete(3)
+
+
+class Two(Three):
+    @property
+    def action_space(self):
+        return control.Discrete(2)
+
+
+def mlp(env):
+    return control.MLPPolicy(env, key=jax.random.key(0), width=4)
+
+
+STRANGERS = {
+    "three actions for two": (
+        Two(),
+        mlp(Three()),
+        r"made for the actions Discrete\(3\), and those of Two are Discrete",
+    ),
+    "a box for a choice": (control.CartPole(), mlp(control.Pendulum()), r"made for the actions Box(.|\n)*CartPole"),
+    "a choice for a box": (control.Pendulum(), mlp(control.CartPole()), r"made for the actions Discrete\(2\)"),
+    "two numbers for one": (Line(), mlp(control.Trebuchet()), r"made for the actions Box\(\[5.0, 60.0\]"),
+    "other observations": (control.Pendulum(), mlp(Line()), r"one observation float32\[3\]"),
+    "of one's own": (Line(), Plain(jnp.ones((1, 3))), r"one observation float32\[1\].* raises TypeError"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=lambda way: type(way).__name__)
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_policy_for_another_environment_is_refused_in_training(name, way, monkeypatch):
+    env, policy, message = STRANGERS[name]
+    refused(f"via={type(way).__name__}.*{message}", way, monkeypatch, env=env, policy=policy)
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_policy_for_another_environment_is_refused_in_rollouts(name, key):
+    env, policy, message = STRANGERS[name]
+    calls = [
+        lambda: control.rollout(env, policy, env.reset(key), 3),
+        lambda: control.evaluate(env, policy, 2, key=key),
+        lambda: control.evaluate(control.TimeLimit(env, 3), policy, 2, key=key),
+    ]
+    for call in calls:
+        with pytest.raises(SpanaxError, match=message) as error:
+            call()
+        assert "test_contract.py" in error.value.where
+
+
+def test_another_bound_is_no_other_space(key):
+    strong = control.Pendulum(max_torque=3.0)
+    assert control.rollout(strong, mlp(control.Pendulum()), strong.reset(key), 2).actions.shape == (2, 1)

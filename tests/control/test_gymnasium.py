@@ -200,3 +200,45 @@ def test_gaps_are_found_in_it(key):
     env = control.from_gymnasium("Pendulum-v1", n=1)
     state = env.reset(key)
     assert sx.find_gaps(lambda a: env.step(state, a).reward, jnp.ones((1,))).verdict == "dead"
+
+
+# -- pictures, and how an episode ended
+
+
+def test_it_draws_the_state_that_it_is_in(key):
+    class Painted(Misbehaving):
+        metadata: ClassVar[dict] = {"render_modes": ["rgb_array"], "render_fps": 12}
+        render_mode = "rgb_array"
+
+        def render(self):
+            return np.full((4, 4, 3), self.steps)
+
+    env = control.from_gymnasium(Painted, n=1, max_steps=9)
+    first = env.reset(key)
+    after = env.step(first, jnp.array(0))
+    assert env.render_fps == 12
+    np.testing.assert_array_equal(env.render(after), np.full((4, 4, 3), 1, np.uint8))
+    with pytest.raises(SpanaxError, match="no longer in the state to be drawn"):
+        env.render(first)
+    silent = control.from_gymnasium("CartPole-v1", n=1)
+    with pytest.raises(SpanaxError, match=r'render_mode="rgb_array"'):
+        silent.render(silent.reset(key))
+
+
+def test_how_an_episode_ended(key):
+    """By a rule, by time, or both at once: then there is nothing beyond, and it is not truncated."""
+
+    class Ending(Misbehaving):
+        ends: ClassVar[tuple] = ()
+
+        def step(self, action):
+            seen, reward, *_ = super().step(action)
+            return seen, reward, *(self.ends if self.steps == 3 else (False, False)), {}
+
+    for ends in ((True, False), (False, True), (True, True)):
+        env = control.from_gymnasium(type("Ending", (Ending,), {"ends": ends}), n=1, max_steps=5)
+        found = control.rollout(env, lambda o: jnp.zeros((), int), env.reset(key), 5)
+        np.testing.assert_array_equal(found.alive, [True] * 3 + [False] * 2)
+        np.testing.assert_array_equal(found.terminated, [False, False, ends[0], False, False])
+        np.testing.assert_array_equal(found.truncated, [False, False, ends == (False, True), False, False])
+        assert (found.final.terminated, found.final.truncated) == ends

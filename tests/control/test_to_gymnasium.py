@@ -244,3 +244,93 @@ except sx.SpanaxError as error:
 """
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "pip install 'spanax[gym]'" in out.stdout
+
+
+# -- pictures
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """Invisible ones; and afterwards the backend that was there."""
+    import matplotlib
+    from matplotlib import pyplot
+
+    before = matplotlib.get_backend()
+    pyplot.switch_backend("module://tests.control.window_backend")
+    yield pyplot
+    pyplot.close("all")
+    pyplot.switch_backend(before)
+
+
+@every
+def test_gymnasiums_checker_says_nothing_of_its_pictures(name):
+    env = to_gymnasium(ENVS[name], render_mode=None if name == "drift" else "rgb_array")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_env(env, skip_render_check=False)
+    said = {str(warning.message) for warning in caught}
+    assert not [x for x in said if "render" in x and "render_modes" not in x]
+    assert ("rgb_array" in env.metadata["render_modes"]) == (name != "drift")
+
+
+def test_the_picture_is_that_of_the_environment():
+    ours = to_gymnasium(Pendulum(), render_mode="rgb_array")
+    ours.reset(seed=0)
+    action = np.ones(1, np.float32)
+    ours.step(action)
+    np.testing.assert_array_equal(ours.render(), Pendulum().render(ours.state, action))
+    assert ours.metadata["render_fps"] == 20 and to_gymnasium(CartPole()).metadata["render_fps"] == 50
+    made = gymnasium.make(ours.spec, render_mode="rgb_array")
+    made.reset(seed=0)
+    np.testing.assert_array_equal(made.render(), Pendulum().render(made.unwrapped.state))
+
+
+def test_gymnasium_records_a_video(tmp_path):
+    ours = gymnasium.wrappers.RenderCollection(to_gymnasium(TimeLimit(CartPole(), 3), render_mode="rgb_array"))
+    ours.reset(seed=0)
+    for _ in range(3):
+        ours.step(1)
+    assert len(ours.render()) == 4
+
+
+def test_a_window_shows_each_step(windows):
+    from . import window_backend
+
+    ours = to_gymnasium(TimeLimit(CartPole(), 3), render_mode="human")
+    assert ours.metadata["render_modes"] == ["human", "rgb_array"]
+    window_backend.seconds.clear()
+    ours.reset(seed=0)
+    for _ in range(3):
+        ours.step(1)
+    assert len(window_backend.seconds) == 4 and ours.render() is None
+    assert all(0 < seconds <= 0.02 for seconds in window_backend.seconds)  # of 50 pictures a second
+    assert len(windows.get_fignums()) == 1
+    ours.close()
+    assert not windows.get_fignums()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of bounds
+        check_env(to_gymnasium(CartPole()))  # it opens a window of its own
+
+
+def test_no_window_without_a_display(monkeypatch):
+    from matplotlib import pyplot
+
+    pyplot.switch_backend("agg")
+    with pytest.raises(sx.SpanaxError, match=r"(?s)no display.*rgb_array.*animate"):
+        to_gymnasium(CartPole(), render_mode="human")
+    assert to_gymnasium(CartPole()).metadata["render_modes"] == ["rgb_array"]
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: to_gymnasium(CartPole(), render_mode="ansi"), "render_mode='ansi'"),
+        (lambda: to_gymnasium(Drift(), render_mode="rgb_array"), r"Drift has no drawing.*render\(self"),
+        (lambda: to_gymnasium(TimeLimit(Drift(), 3), render_mode="human"), "Drift has no drawing"),
+        (lambda: to_gymnasium(CartPole()).render(), "without a render_mode"),
+        (lambda: to_gymnasium(CartPole(), render_mode="rgb_array").render(), "no episode has begun"),
+    ],
+)
+def test_pictures_that_it_refuses(make, match):
+    with pytest.raises(sx.SpanaxError, match=f"(?s){match}"):
+        make()

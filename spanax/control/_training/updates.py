@@ -36,6 +36,7 @@ class Log(NamedTuple):
     seen: Seen
     norms: Float[Array, " rows"]
     objectives: Float[Array, " rows"]
+    metrics: dict[str, Float[Array, " rows"]]  # the method's own
 
 
 class Training(eqx.Module):
@@ -48,17 +49,25 @@ class Training(eqx.Module):
     key: Key[Array, ""]
     largest: Float[Array, ""]  # a gradient of a greater norm ends the training
 
+    def prepared(self, progress: Progress) -> tuple[Carry, Seen]:
+        """The carry that the next gradient is taken at."""
+        # A stream of its own, which no update's number leads to: what a method prepares changes no other draw.
+        key = jax.random.fold_in(jax.random.fold_in(self.key, 2**31 - 1), progress.done)
+        policy = eqx.combine(lax.stop_gradient(progress.arrays), self.static)
+        return self.method.prepare(self.task, policy, progress.carry, key)
+
     def gradient(self, progress: Progress) -> tuple[Float[Array, ""], Carry, Seen, Any]:
         """The objective and its derivative with respect to the policy's arrays, for the next update."""
         # By the update's number, and not split from a key that is carried: a resumed training has the same draws.
         key = jax.random.fold_in(self.key, progress.done)
+        prepared, before = self.prepared(progress)
 
         def objective(arrays):
             policy = eqx.combine(arrays, self.static)
-            return self.method.objective(self.task, policy, progress.carry, key)
+            return self.method.objective(self.task, policy, prepared, key)
 
         (value, (carry, seen)), gradient = jax.value_and_grad(objective, has_aux=True)(progress.arrays)
-        return value, carry, seen, gradient
+        return value, carry, jax.tree.map(jnp.add, before, seen), gradient
 
     def update(self, progress: Progress) -> tuple[Progress, Log, Bool[Array, ""]]:
         """One update; not made where its gradient cannot be used."""
@@ -70,7 +79,7 @@ class Training(eqx.Module):
         after = Progress(arrays, memory, carry, progress.done + 1)
         # The update that cannot be used is not made: what was learned before it stays.
         chosen = jax.tree.map(lambda new, old: jnp.where(usable, new, old), after, progress)
-        return chosen, Log(seen, norm, value), usable
+        return chosen, Log(seen, norm, value, self.method.metrics(carry)), usable
 
     def updates(
         self, progress: Progress, count: Int[Array, ""]

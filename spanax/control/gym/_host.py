@@ -23,7 +23,8 @@ class Stepped(NamedTuple):
     tickets: np.ndarray
     observations: np.ndarray
     rewards: np.ndarray
-    over: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
 
 
 class Host:
@@ -71,6 +72,27 @@ class Host:
             )
         return self._within_time(lambda: self._step(slots, tickets, going, actions))
 
+    @property
+    def render_fps(self) -> float | None:
+        return (getattr(self.envs[0], "metadata", None) or {}).get("render_fps")
+
+    def render(self, slot: int, ticket: int) -> np.ndarray:
+        """What the environment draws, if this is the state that it is in."""
+        mode = getattr(self.envs[slot], "render_mode", None)
+        if mode != "rgb_array":
+            remedy = 'control.from_gymnasium(id, render_mode="rgb_array")'
+            raise self._failure(f"{self.name} draws no picture: it was made with render_mode={mode!r}", remedy)
+        if self.tickets[slot] != ticket:
+            raise self._failure(
+                f"{self.name} is no longer in the state to be drawn: a black box cannot go back",
+                "env.render(state) after each step, before the next one",
+                "gymnasium.wrappers.RecordVideo, in a function that makes one: from_gymnasium(make)",
+            )
+        # In the thread that made its window or its context.
+        return self._within_time(
+            lambda: np.asarray(self._name_failures("render()", lambda: self.envs[slot].render()), np.uint8)
+        )
+
     def _reset(self, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         slots = np.arange(len(seeds), dtype=np.int32)
         observations = [self._begin(slot, int(seed)) for slot, seed in enumerate(seeds)]
@@ -85,7 +107,9 @@ class Host:
 
     def _step(self, slots: np.ndarray, tickets: np.ndarray, going: np.ndarray, actions: np.ndarray) -> Stepped:
         n = len(slots)
-        rows = Stepped(tickets.copy(), np.zeros((n, *self.spaces.observation.shape)), np.zeros(n), np.ones(n, bool))
+        # Of those that are not stepped nothing is read: their episodes are over, however they ended.
+        seen = np.zeros((n, *self.spaces.observation.shape))
+        rows = Stepped(tickets.copy(), seen, np.zeros(n), np.ones(n, bool), np.zeros(n, bool))
         for i in going:
             slot, action = int(slots[i]), self.spaces.action_of(actions[i])
             what = f"step({action!r})"
@@ -94,7 +118,7 @@ class Host:
             )
             rows.observations[i] = self._sound(what, seen, reward)
             rows.tickets[i] = self._issue(slot)
-            rows.rewards[i], rows.over[i] = reward, terminated or truncated
+            rows.rewards[i], rows.terminated[i], rows.truncated[i] = reward, terminated, truncated
         return rows
 
     def _issue(self, slot: int) -> int:

@@ -19,25 +19,32 @@ from ..._errors import SpanaxError, installing
 from ..._jaxprs import here
 from ..._primitives import new_host_primitive, set_batching, undifferentiated
 from ..env import Env
+from ..showing.canvas import Picture, refuse_traced
 from ._host import Host
 from ._spaces import Spaces
 
 
 class GymState(NamedTuple):
-    """What is known of the state of a Gymnasium environment: the last observation and reward, and whether its episode is over.
+    """What is known of the state of a Gymnasium environment: the last observation and reward, and whether its episode is over:
+    `terminated` by a rule, `truncated` by a time limit, or both.
 
     `slot` and `ticket` say which of the copies it is, and after how many changes.
 
     >>> from spanax import control
     >>> control.GymState._fields
-    ('slot', 'ticket', 'observation', 'reward', 'over')
+    ('slot', 'ticket', 'observation', 'reward', 'terminated', 'truncated')
     """
 
     slot: Int[Array, ""]
     ticket: Int[Array, ""]
     observation: Float[Array, "*shape"]
     reward: Float[Array, ""]
-    over: Bool[Array, ""]
+    terminated: Bool[Array, ""]
+    truncated: Bool[Array, ""]
+
+    @property
+    def over(self) -> Bool[Array, ""]:
+        return self.terminated | self.truncated
 
 
 class GymnasiumEnv(Env):
@@ -70,7 +77,8 @@ class GymnasiumEnv(Env):
         # Gymnasium takes seeds below 2^31.
         seed = jax.random.bits(key, (1,), jnp.uint32) >> 1
         slot, ticket, observation = (x[0] for x in _reset_p.bind(seed, host=self.host, dtype=_default_float()))
-        return GymState(slot, ticket, observation, jnp.zeros((), float), jnp.zeros((), bool))
+        goes_on = jnp.zeros((), bool)
+        return GymState(slot, ticket, observation, jnp.zeros((), float), goes_on, goes_on)
 
     def step(self, state, action):
         action = undifferentiated(
@@ -81,8 +89,8 @@ class GymnasiumEnv(Env):
         )
         # A row each: vmap folds its axis into that of the rows.
         rows = (x[None] for x in (state.slot, state.ticket, state.over, action))
-        ticket, observation, reward, over = (x[0] for x in _step_p.bind(*rows, host=self.host, dtype=_default_float()))
-        return GymState(state.slot, ticket, observation, reward, over)
+        ticket, *seen = (x[0] for x in _step_p.bind(*rows, host=self.host, dtype=_default_float()))
+        return GymState(state.slot, ticket, *seen)
 
     def observe(self, state):
         return state.observation
@@ -93,6 +101,19 @@ class GymnasiumEnv(Env):
     # By a rule or by time: the host does not step a state that is over.
     def done(self, state):
         return state.over
+
+    def truncated(self, state):
+        # Where a rule ends it in the same step, there is no value beyond.
+        return state.truncated & ~state.terminated
+
+    @property
+    def render_fps(self):
+        return self.host.render_fps
+
+    def render(self, state: GymState, action: Any = None) -> Picture:
+        """What the environment itself draws, of the state that it is in; made with `render_mode="rgb_array"`."""
+        refuse_traced(self, state)
+        return self.host.render(int(state.slot), int(state.ticket))
 
     @contextlib.contextmanager
     def own_errors(self) -> Iterator[None]:
@@ -121,7 +142,8 @@ def from_gymnasium(
 
     Up to `n` episodes run at once (under vmap), stepped one after the other in one thread. `step` follows the episode that
     `reset` began: a black box cannot go back, so stepping a state that it is no longer in raises, and `AutoReset` cannot
-    wrap it. Both ends, by a rule or by time, are `done`. Actions outside the box are clipped, observations come in JAX's
+    wrap it. Both ends, by a rule or by time, are `done`; `terminated` and `truncated` tell which. `render` shows the state that
+    it is in, if it is made with `render_mode="rgb_array"`. Actions outside the box are clipped, observations come in JAX's
     default precision.
 
     **Arguments:**
@@ -214,12 +236,19 @@ def _reset_avals(seeds, *, host: Host, dtype: np.dtype):
 
 def _run_step(slots, tickets, over, actions, *, host: Host, dtype: np.dtype):
     rows = host.step(slots, tickets, over, actions)
-    return [rows.tickets, rows.observations.astype(dtype), rows.rewards.astype(dtype), rows.over]
+    return [
+        rows.tickets,
+        rows.observations.astype(dtype),
+        rows.rewards.astype(dtype),
+        rows.terminated,
+        rows.truncated,
+    ]
 
 
 def _step_avals(slots, tickets, over, actions, *, host: Host, dtype: np.dtype):
     n, of = slots.shape[0], jax.core.ShapedArray
-    return [of((n,), np.int32), of((n, *host.spaces.observation.shape), dtype), of((n,), dtype), of((n,), bool)]
+    ends = [of((n,), bool)] * 2
+    return [of((n,), np.int32), of((n, *host.spaces.observation.shape), dtype), of((n,), dtype), *ends]
 
 
 def _fold_rows(primitive: Any) -> Callable[..., Any]:

@@ -12,17 +12,19 @@ if TYPE_CHECKING:
     import gymnasium
 
 
-def to_gymnasium(env: Env, *, seed: int | None = None) -> gymnasium.Env[Any, Any]:
+def to_gymnasium(env: Env, *, seed: int | None = None, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
     """An environment as a `gymnasium.Env`, so that any reinforcement-learning library can train in it.
 
     Observations and actions of a `Box` are NumPy arrays in JAX's default precision, of a `Discrete` integers. An episode is
-    `terminated` where `env.done` says so and `truncated` once it has `env.max_steps` steps, or those of a `TimeLimit` around it.
-    A step is one compiled call, shared by all environments of the same kind.
+    `terminated` where a rule ends it (`env.done`) and `truncated` once it has `env.max_steps` steps, or those of a `TimeLimit`
+    around it. A step is one compiled call, shared by all environments of the same kind.
 
     **Arguments:**
 
     - `env`: a `control.Env`; a `TimeLimit` around it sets the limit.
     - `seed`: (None: a fresh one) it, and later `reset(seed=...)`, begins a sequence of starts, which `reset()` continues.
+    - `render_mode`: "rgb_array": `render()` returns the picture that `env.render` draws. "human": each step is shown in a window
+      of matplotlib's, as fast as it happens. None: no pictures.
 
     **Returns:**
 
@@ -31,7 +33,8 @@ def to_gymnasium(env: Env, *, seed: int | None = None) -> gymnasium.Env[Any, Any
 
     **Raises:**
 
-    - `SpanaxError` where gymnasium is not installed and for `Batched` and `AutoReset`, which libraries do themselves; later
+    - `SpanaxError` where gymnasium is not installed, for `Batched` and `AutoReset`, which libraries do themselves, for a
+      `render_mode` of an environment without a drawing, and for "human" where no window can be opened; later
       for a step without a reset or after the end of an episode, and for an action of another shape or beyond a `Discrete`.
 
     >>> from spanax import control
@@ -59,4 +62,4 @@ def to_gymnasium(env: Env, *, seed: int | None = None) -> gymnasium.Env[Any, Any
         from ._env import Exported
     except ImportError as error:
         raise SpanaxError("gymnasium is not installed", *installing("gym")) from error
-    return Exported(rules, limit, seed)
+    return Exported(rules, limit, seed, render_mode)

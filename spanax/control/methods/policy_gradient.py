@@ -7,7 +7,7 @@ assembles the estimate.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -68,6 +68,7 @@ class PolicyGradient(Method):
     0.0
     """
 
+    by_derivative: ClassVar[bool] = False
     baseline: Literal["critic", "leave-one-out"] | None = eqx.field(default="critic", static=True)
     discount: float = 1.0
     entropy: float = 0.0

@@ -74,6 +74,33 @@ class MLP(NamedTuple):
         return with_arrays(self.skeleton(), self.weights)
 
 
+def pickled(policy: Any) -> dict[str, Any]:
+    """The fields of a policy, for `unpickled`: a compiled activation does not pickle, so networks go as what makes them."""
+    fields = {field.name: getattr(policy, field.name) for field in dataclasses.fields(policy)}
+
+    def is_network(x):
+        return isinstance(x, eqx.nn.MLP)
+
+    return {name: jax.tree.map(_made, value, is_leaf=is_network) for name, value in fields.items()}
+
+
+def _made(x: Any) -> Any:
+    return (MLP.of(x) or x) if isinstance(x, eqx.nn.MLP) else x
+
+
+def unpickled(kind: type, fields: dict[str, Any]) -> Any:
+    # As Equinox itself makes modules of leaves: the constructor would draw new weights.
+    policy = object.__new__(kind)
+
+    def is_made(x):
+        return isinstance(x, MLP)
+
+    for name, value in fields.items():
+        again = jax.tree.map(lambda x: x.network() if isinstance(x, MLP) else x, value, is_leaf=is_made)
+        object.__setattr__(policy, name, again)
+    return policy
+
+
 def _is_array(x: Any) -> bool:
     return eqx.is_array(x) or isinstance(x, jax.ShapeDtypeStruct | np.ndarray)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -15,19 +13,30 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from ..._errors import SpanaxError
-from ..._sealed_file import UnfitError, dtypes_of, read_arrays, read_sealed, seal, write_arrays
-from ...bridges import Drawing, Step, StraightThrough
+from ..._sealed_file import UnfitError
+from ...bridges import Drawing, Soft, Step, StraightThrough
 from ...hard.choice import argmax
 from ...hard.comparisons import greater
 from ...stochastic.sampling import sample
 from ..env import Box, Discrete, Env
-from ._portable import MLP, arrays_of, bridge_of, describe_bridge, function_of, name_of, with_arrays
+from ._file import (
+    FORMAT as FORMAT,
+    Given,
+    describe_mirror,
+    describe_space,
+    describe_via,
+    mirror_like,
+    read,
+    space_of,
+    write,
+)
+from ._mirror import Mirror
+from ._portable import MLP, name_of, pickled, unpickled
+from ._scale import scale_of
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution
 
-
-FORMAT = b"spanax.policy.1\n"
 _WHAT = "a file that MLPPolicy.save wrote"
 
 
@@ -36,10 +45,11 @@ class MLPPolicy(eqx.Module):
 
     - Continuous actions (`Box`, bounded): `policy(observation)` is the centre of the box plus its half-width times tanh of the
       network's output. `distribution(observation)`: normal around that, independently, its standard deviations learned;
-    - discrete actions (`Discrete(n)`): the network gives logits (for n = 2 one, of action 1). With `via=None` or a bridge for
-      draws, `policy(observation, key=key)` is a draw named "action", differentiated by `via`, and without a key the likeliest
-      action. With a bridge for hard operations, such as `StraightThrough(Soft(0.5))`, it is always the likeliest action, and its
-      derivative the bridge's.
+    - discrete actions (`Discrete(n)`): the network gives logits (for n = 2 one, of action 1). With a bridge for hard operations
+      it is always the likeliest action, and its derivative the bridge's. With a bridge for draws, `policy(observation, key=key)`
+      is a draw named "action", differentiated by `via`, and without a key the likeliest action. None: of two actions
+      `StraightThrough(Soft(0.5))` (biased, and exact in its value); of more a draw, by the score function (unbiased, and for
+      environments that take integers). `distribution(observation)`: what `PolicyGradient` draws from, whatever `via` is.
 
     Of n = 2 an action is a float, 0 or 1; of more an integer, or where the bridge makes weights of it (`GumbelSoftmax`,
     `StraightThrough`) one weight for each action.
@@ -50,7 +60,8 @@ class MLPPolicy(eqx.Module):
     - `key`: for the first weights. The last layer starts at a tenth of the usual size, so that all actions are near the middle;
     - `width`, `depth`: of the hidden layers, and how many there are; `activation`: between them;
     - `via`: the bridge of discrete actions, see above;
-    - `scale`: a number, or one for each element of an observation, by which observations are multiplied first.
+    - `scale`: a number, or one for each element of an observation, by which observations are multiplied first. None: 2 over the
+      largest bound of the `observation_space`, at most 1, and 1 where it has none.
 
     **Raises:**
 
@@ -70,6 +81,7 @@ class MLPPolicy(eqx.Module):
     log_std: Float[Array, "*shape"]
     space: Box | Discrete = eqx.field(static=True)
     via: Any
+    mirror: Mirror | None
 
     def __init__(
         self,
@@ -80,23 +92,20 @@ class MLPPolicy(eqx.Module):
         depth: int = 2,
         activation: Callable[[Array], Array] = jax.nn.tanh,
         via: Any = None,
-        scale: Any = 1.0,
+        scale: Any = None,
     ):
-        self.space, self.via = env.action_space, via
-        (size,) = env.observation_space.shape or (1,)
+        self.space, self.via, self.mirror = env.action_space, via, None
         # NumPy, so that it is a constant and no parameter: `train` changes arrays of JAX.
-        self.scale = np.broadcast_to(np.asarray(scale, float), (size,))
+        self.scale = scale_of(env.observation_space, scale)
         # exp(-0.5), 0.6 of the half-width: wide enough to explore, with most draws inside the box.
         self.log_std = jnp.full(self.space.shape, -0.5) if isinstance(self.space, Box) else jnp.zeros(())
         _check(self.space, via)
         # An action at the edge of the box has no derivative by tanh, so the first policy stays away from there.
-        network = eqx.nn.MLP(size, self._outputs, width, depth, activation, key=key)
+        network = eqx.nn.MLP(self.scale.size, self._outputs, width, depth, activation, key=key)
         self.network = eqx.tree_at(lambda n: n.layers[-1].weight, network, 0.1 * network.layers[-1].weight)
 
     def __reduce__(self):
-        # A compiled activation does not pickle: the network goes as its sizes, the activation's name and its weights.
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return _unpickle, (type(self), fields | {"network": MLP.of(self.network) or self.network})
+        return unpickled, (type(self), pickled(self))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the policy to a file, without pickle; `MLPPolicy.load` reads it.
@@ -115,19 +124,14 @@ class MLPPolicy(eqx.Module):
                 "pickle.dumps(policy)",
                 "equinox.tree_serialise_leaves(path, policy), which saves its numbers",
             )
-        arrays = arrays_of(self)
         head = {
             "sizes": network.sizes,
             "activation": name_of(self.network.activation),
-            "via": _describe_via(self.via),
-            "dtypes": dtypes_of(arrays),
-            **_describe_space(self.space),
+            "via": describe_via(self.via),
+            "mirror": describe_mirror(self.mirror),
+            **describe_space(self.space),
         }
-        try:
-            seal(Path(path), FORMAT, head, write_arrays(arrays))
-        except OSError as error:
-            problem = f"the policy cannot be written to {os.fspath(path)!r}: {error.strerror or error}"
-            raise SpanaxError(problem, "a folder that exists, is writable, and has room") from error
+        write(path, head, self)
 
     @staticmethod
     def load(
@@ -149,19 +153,7 @@ class MLPPolicy(eqx.Module):
         >>> bool((again.network.layers[0].weight == policy.network.layers[0].weight).all())
         True
         """
-        try:
-            head, rest = read_sealed(Path(path), FORMAT, _WHAT)
-            skeleton, arrays = _skeleton(head, activation, via), read_arrays(rest, head["dtypes"])
-            if [x.shape for x in arrays_of(skeleton)] != [x.shape for x in arrays]:
-                raise UnfitError("its arrays have other shapes than its sizes say", "the `via` that it was saved with")
-        # A head with a right checksum that no version of this class has written.
-        except (KeyError, TypeError, ValueError) as error:
-            problem = f"no policy can be loaded from {os.fspath(path)!r}: {type(error).__name__}: {error}"
-            raise SpanaxError(problem, "the version of Spanax that wrote it") from error
-        except UnfitError as error:
-            problem = f"no policy can be loaded from {os.fspath(path)!r}: {error.why}"
-            raise SpanaxError(problem, *error.remedies) from None
-        return with_arrays(skeleton, arrays)
+        return read(path, _WHAT, {"MLPPolicy": skeleton}, Given("MLPPolicy.load", activation, via))
 
     @property
     def _outputs(self) -> int:
@@ -174,12 +166,14 @@ class MLPPolicy(eqx.Module):
         out = self._out(observation)
         if isinstance(self.space, Box):
             return self._mean(out)
-        if key is not None and not _is_hard(self.via):
-            return sample(key, self.distribution(observation), via=self.via, name="action")
+        # Of two actions alone: of more the bridge would make weights, which not every environment takes.
+        via = StraightThrough(Soft(0.5)) if self.via is None and self.space.n == 2 else self.via
+        if key is not None and not _is_hard(via):
+            return sample(key, self.distribution(observation), via=via, name="action")
         if self.space.n == 2:
             # One logit is enough for two actions.
-            return greater(out[0], jnp.zeros((), out.dtype), via=self.via if _is_hard(self.via) else None)
-        return argmax(out, via=self.via) if _is_hard(self.via) else jnp.argmax(out)
+            return greater(out[0], jnp.zeros((), out.dtype), via=via if _is_hard(via) else None)
+        return argmax(out, via=via) if _is_hard(via) else jnp.argmax(out)
 
     def distribution(self, observation: Float[Array, "*shape"]) -> Distribution | Any:
         """What actions are drawn from."""
@@ -195,7 +189,10 @@ class MLPPolicy(eqx.Module):
     def _out(self, observation: Array) -> Float[Array, " outputs"]:
         x = jnp.reshape(observation, (-1,))
         # In the observation's dtype: a float64 scale would promote a float32 network.
-        return self.network(x * self.scale.astype(x.dtype))
+        scale = self.scale.astype(x.dtype)
+        if self.mirror is None:
+            return self.network(x * scale)
+        return self.mirror.average(lambda x: self.network(x * scale), x, self.mirror.output)
 
     def _mean(self, out: Array) -> Array:
         assert isinstance(self.space, Box)
@@ -205,58 +202,27 @@ class MLPPolicy(eqx.Module):
         return centre + _half(self.space, out.dtype) * jnp.tanh(out).reshape(self.space.shape)
 
 
-def _unpickle(kind: type[MLPPolicy], fields: dict[str, Any]) -> MLPPolicy:
-    # As Equinox itself makes modules of leaves: the constructor would draw new weights.
-    policy = object.__new__(kind)
-    for name, value in fields.items():
-        object.__setattr__(policy, name, value.network() if isinstance(value, MLP) else value)
-    return policy
-
-
-def _describe_space(space: Box | Discrete) -> dict[str, Any]:
-    return {"n": space.n} if isinstance(space, Discrete) else {"low": space.low.tolist(), "high": space.high.tolist()}
-
-
-def _describe_via(via: Any) -> Any:
-    try:
-        return describe_bridge(via)
-    except TypeError:
-        return {"repr": repr(via)}
-
-
-def _skeleton(head: dict[str, Any], activation: Any, via: Any) -> MLPPolicy:
+def skeleton(head: dict[str, Any], given: Given) -> MLPPolicy:
     """A policy like the one that was saved, without its numbers."""
-    if activation is None:
-        activation = function_of(head["activation"] or "")
-    if activation is None:
-        raise UnfitError("its activation is not in the file", "MLPPolicy.load(path, activation=...)")
+    activation = given.activation(head["activation"])
     size, outputs, width, depth = head["sizes"]
-    space = Discrete(head["n"]) if "n" in head else Box(head["low"], head["high"])
-    policy = _unpickle(
+    space = space_of(head)
+    policy = unpickled(
         MLPPolicy,
         {
             "network": MLP((size, outputs, width, depth), activation, ()).skeleton(),
             "scale": np.zeros(size),
             "log_std": jax.ShapeDtypeStruct(space.shape, float),
             "space": space,
-            "via": _bridge_in(head["via"]) if via is None else via,
+            "via": given.via(head["via"]),
+            # Files of earlier versions know of no mirror.
+            "mirror": mirror_like(head.get("mirror")),
         },
     )
     _check(space, policy.via)
     if policy._outputs != outputs:
         raise UnfitError("its network does not fit its actions", "the version of Spanax that wrote it")
     return policy
-
-
-def _bridge_in(description: Any) -> Any:
-    # A policy with another derivative than the one that was saved would train otherwise: it is asked for.
-    if isinstance(description, dict) and "repr" in description:
-        raise UnfitError(f"its bridge is not in the file, {description['repr']}", "MLPPolicy.load(path, via=...)")
-    try:
-        return bridge_of(description)
-    except (TypeError, KeyError, SpanaxError) as error:
-        why = f"its bridge is not one of this version of spanax.bridges ({error})"
-        raise UnfitError(why, "MLPPolicy.load(path, via=...)") from error
 
 
 def _half(box: Box, dtype: Any) -> Array:

@@ -6,6 +6,7 @@ Barto, Sutton and Anderson 1983 (IEEE Trans. Syst. Man Cybern. 13, 834), as Gymn
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..._errors import SpanaxError
 from ..._primitives import without_derivative
 from ..env import Box, Discrete, Env
+from ..showing.canvas import Picture, numbers
 
 
 class CartPole(Env):
@@ -29,7 +31,8 @@ class CartPole(Env):
     in it: its derivative is that of the force, which is linear in the action, and a number in between means a smaller force. It
     is not checked that the number is one of these.
 
-    The reward has a derivative of zero wherever it has one; reverse mode through it raises `SpanaxError`.
+    The reward has a derivative of zero wherever it has one; reverse mode through it raises `SpanaxError`. `BPTT` minimises `loss`
+    instead, which says how to catch a pole.
 
     Barto, Sutton and Anderson 1983, in the frictionless form of Florian 2007, equations 23 and 24; `length` is half the pole's.
 
@@ -83,6 +86,12 @@ class CartPole(Env):
             "via=PolicyGradient(), which needs values alone",
         )
 
+    def loss(self, state: Float[Array, " 4"], action: Array, next_state: Float[Array, " 4"]) -> Float[Array, ""]:
+        """How far the pole is from leaning against the cart's place and motion, and from not turning: how a pole is caught."""
+        # The reward says when it has fallen, and nothing of how to prevent it.
+        place, velocity, angle, rate = next_state
+        return (angle + 0.05 * place + 0.1 * velocity + 0.2 * rate) ** 2
+
     def done(self, state: Float[Array, " 4"]) -> Bool[Array, ""]:
         return (jnp.abs(state[0]) > self.x_threshold) | (jnp.abs(state[2]) > self.theta_threshold_radians)
 
@@ -100,6 +109,29 @@ class CartPole(Env):
     @property
     def max_steps(self) -> int:
         return 500
+
+    @property
+    def mirror(self) -> float:
+        """Left and right are the same problem."""
+        return -1.0
+
+    @property
+    def render_fps(self) -> float:
+        return 1 / float(self.tau)
+
+    def render(self, state: Float[Array, " 4"], action: Any = None) -> Picture:
+        """The cart on its rail, its pole, and an arrow for the push; an action between 0 and 1 is a smaller one."""
+        from ..showing.cartpole import draw
+
+        x, _, angle, _ = numbers(self, state, 4)
+        push = 0.0 if action is None else 2 * _chosen(action) - 1
+        return draw(float(x), float(angle), push, 2 * float(self.length), float(self.x_threshold))
+
+
+def _chosen(action: Any) -> float:
+    """The action as a number; of weights of two, as bridges make them, that of pushing to the right."""
+    weights = np.asarray(action, float)
+    return float(weights[1] if weights.shape == (2,) else weights)
 
 
 def _number(action: Array, dtype: jnp.dtype) -> Float[Array, ""]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
 from ..env import Box, Env
+from ..showing.canvas import Picture, numbers
 
 
 class Pendulum(Env):
@@ -86,6 +89,24 @@ class Pendulum(Env):
     @property
     def max_steps(self) -> int:
         return 200
+
+    @property
+    def mirror(self) -> list[float]:
+        """Of the angle's cosine, sine and the velocity: the same motion the other way round."""
+        return [1.0, -1.0, -1.0]
+
+    @property
+    def render_fps(self) -> float:
+        return 1 / float(self.dt)
+
+    def render(self, state: Float[Array, " 2"], action: Any = None) -> Picture:
+        """The rod, and an arrow for the torque, which is as long as it is strong."""
+        from ..showing.pendulum import draw
+
+        angle, _ = numbers(self, state, 2)
+        torque = 0.0 if action is None else float(numbers(self, action, 1)[0])
+        limit = float(self.max_torque)
+        return draw(float(angle), float(np.clip(torque / limit, -1, 1)))
 
 
 def _wrap_angle(angle: Float[Array, ""]) -> Float[Array, ""]:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .._event.once import once
 from ._sincos import sincos
 from .machine import Body, Scalar
 
@@ -67,7 +68,7 @@ def _sliding_rates(body: Body, s: Swing, at: _Angles) -> Swing:
     m11 += m * b**2 * (1 - 2 * reach * at.cos_sling + reach**2)
     r1 += b * e * m * (at.sin_sling * (s.arm_rate + s.sling_rate) ** 2 + at.cos_sling * bend)
     r1 += b * m * reach * (b * at.sin_sling * s.arm_rate**2 - e * bend)
-    arm = (r1 - r2 * m12 / m22) / (m11 - m12**2 / m22)
+    arm = once((r1 - r2 * m12 / m22) / (m11 - m12**2 / m22))
     weight = (r2 - m12 * arm) / m22
     sling = -bend - (1 + b * reach / e) * arm
     return Swing(jnp.ones_like(arm), s.arm_rate, s.weight_rate, s.sling_rate, arm, weight, sling)
@@ -85,7 +86,7 @@ def hanging_rates(body: Body, s: Swing) -> Swing:
     r1 -= b * e * m * at.sin_sling * (s.arm_rate**2 - (s.arm_rate + s.sling_rate) ** 2)
     r3 = e * m * (g * at.sin_sling_up - b * at.sin_sling * s.arm_rate**2)
     # Hanger and sling are coupled to the arm only, not to each other: both are eliminated.
-    arm = (r1 - r2 * m12 / m22 - r3 * m13 / m33) / (m11 - m12**2 / m22 - m13**2 / m33)
+    arm = once((r1 - r2 * m12 / m22 - r3 * m13 / m33) / (m11 - m12**2 / m22 - m13**2 / m33))
     weight, sling = (r2 - m12 * arm) / m22, (r3 - m13 * arm) / m33
     return Swing(jnp.ones_like(arm), s.arm_rate, s.weight_rate, s.sling_rate, arm, weight, sling)
 

@@ -5,16 +5,15 @@ The projectile slides until the sling lifts it, hangs until it moves in the dire
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from .._event.integrators import Step, euler, rk4
 from . import _motion as motion
-from ._event import Path, until
-from ._integrators import EULER, RK4, Method
+from ._event import Path, Phase
 from ._sincos import sincos
 from .machine import Body, Machine, Scalar, body
 
@@ -26,7 +25,7 @@ class Integrator(NamedTuple):
     when the hanger swings through the arm's line, the arm's acceleration turns round within a hundredth of a second.
     """
 
-    method: Method
+    step: Step
     swing: float
     flight: float
     pace: float | None
@@ -34,7 +33,7 @@ class Integrator(NamedTuple):
 
 # Euler is the published program. RK4: over 300 throws (wind N(0, 5), 5 to 85 degrees, 60 to 500 lb) the distance differs by
 # 0.08 mm from that with steps 20 times as short, by 0.4 mm at most; without `pace` that takes steps of 1/400 s.
-INTEGRATORS = {"rk4": Integrator(RK4, 1 / 60, 1 / 10, 5.0), "euler": Integrator(EULER, 1 / 60, 1 / 60, None)}
+INTEGRATORS = {"rk4": Integrator(rk4, 1 / 60, 1 / 10, 5.0), "euler": Integrator(euler, 1 / 60, 1 / 60, None)}
 
 # Seconds: sliding and hanging each, as published, and in the air.
 LONGEST_SWING, LONGEST_FLIGHT = 1.0, 10.0
@@ -53,35 +52,36 @@ def simulate(
     machine: Machine, wind: Scalar, angle: Scalar, weight: Scalar, integrator: Integrator, record: bool
 ) -> Phases:
     """`wind` in m/s, `angle` in degrees, `weight` in pounds, all of one dtype with the machine."""
-    method, swing, flight, pace = integrator
+    step, swing, flight, pace = integrator
     it = body(machine, weight)
     # Rows for the record: the seconds of a phase, and what the hanger's turns cost in shorter steps.
     most = 1 + round((LONGEST_SWING + (MOST_TURNS / pace if pace else 0)) / swing)
 
-    def swung(event: Callable, slope: Callable, state: motion.Swing) -> Path:
-        slope = _slow_down(functools.partial(slope, it), pace)
-        return until(event, method, slope, state, swing, LONGEST_SWING, most, record)
+    def swung(slope: Callable, event: Callable) -> Phase:
+        slowed = _slow_down(lambda numbers, state: slope(numbers[0], state), pace)
+        return Phase(step, slowed, lambda numbers, state: event(*numbers, state), swing, LONGEST_SWING, most)
 
-    slide = swung(functools.partial(motion.lift_event, it), motion.sliding_rates, motion.start(it))
+    slide = swung(motion.sliding_rates, motion.lift_event).until((it,), motion.start(it), record)
     sin, cos = sincos(jnp.deg2rad(fold_angle(angle)))
-    hang = swung(functools.partial(motion.release_event, it, (cos, sin)), motion.hanging_rates, slide.state)
+    hang = swung(motion.hanging_rates, motion.release_event).until((it, (cos, sin)), slide.state, record)
     # The projectile leaves the sling where it is, with the velocity that it has.
     off = motion.Flight(hang.state.time, *motion.position(it, hang.state), *motion.velocity(it, hang.state))
-    fly = until(
-        *(functools.partial(motion.landing_event, it), method, functools.partial(motion.flight_rates, it, wind), off),
-        *(flight, LONGEST_FLIGHT, 1 + round(LONGEST_FLIGHT / flight), record),
+    air = Phase(
+        *(step, lambda numbers, state: motion.flight_rates(*numbers, state)),
+        lambda numbers, state: motion.landing_event(numbers[0], state),
+        *(flight, LONGEST_FLIGHT, 1 + round(LONGEST_FLIGHT / flight)),
     )
-    return Phases(it, slide, hang, fly)
+    return Phases(it, slide, hang, air.until((it, wind), off, record))
 
 
 def _slow_down(slope: Callable, pace: float | None) -> Callable:
     if pace is None:
         return slope
 
-    def slowed(state: motion.Swing) -> motion.Swing:
+    def slowed(numbers: Any, state: motion.Swing) -> motion.Swing:
         # Time itself is one of the states, so a slower clock changes the steps and nothing else.
         rate = 1 / jnp.sqrt(1 + (state.weight_rate / pace) ** 2)
-        return jax.tree.map(lambda dy: rate * dy, slope(state))
+        return jax.tree.map(lambda dy: rate * dy, slope(numbers, state))
 
     return slowed
 

@@ -11,6 +11,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from .._event.once import once
 from .machine import Scalar
 
 
@@ -39,7 +40,7 @@ def _sincos(x):
     quarter = turns - 4 * jnp.floor(turns / 4)  # 0, 1, 2 or 3
     odd, upside_down = (quarter == 1) | (quarter == 3), quarter >= 2
     first, second = jnp.where(odd, cos, sin), jnp.where(odd, sin, cos)
-    return jnp.where(upside_down, -first, first), jnp.where(upside_down ^ odd, -second, second)
+    return once(jnp.where(upside_down, -first, first)), once(jnp.where(upside_down ^ odd, -second, second))
 
 
 # The derivative of the series would be a series that ends one term earlier: exact to fewer digits than the cosine itself.

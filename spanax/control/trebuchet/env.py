@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+import itertools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +17,13 @@ from ..._foreign_arrays import refuse_foreign
 from ..._forward_mode import by_forward_mode
 from ..._jaxprs import is_traced
 from ..env import Box, Env
+from ..showing.canvas import Picture, refuse_traced
 from ._phases import INTEGRATORS, LONGEST_FLIGHT, LONGEST_SWING, simulate
 from .machine import Machine
 from .record import Throw, distance, events_fired, throw_fields
+
+if TYPE_CHECKING:
+    from ..showing.throw import ThrowDrawing
 
 Number = float | Float[Array, ""]
 Integration = Literal["rk4", "euler"]
@@ -123,7 +128,7 @@ def _program(integrator: str, record: bool) -> Callable[..., tuple[Any, Any]]:
         return distance(phases), ((inputs, events_fired(phases)), None)
 
     # A loop whose length depends on its numbers has no reverse mode, and 15 numbers have a cheap forward mode.
-    return by_forward_mode(run, _check)
+    return by_forward_mode(run, 3 + structure.num_leaves, _check)
 
 
 def _check(aux: Any) -> None:
@@ -212,3 +217,28 @@ class Trebuchet(Env):
     @property
     def max_steps(self) -> int:
         return 1
+
+    def render(self, state: Shot, action: Any = None) -> Picture:
+        """The machine and the flight at the landing; without an action, the machine ready to throw (for 45 degrees, 200 lb)."""
+        drawing = self._drawing(state, (45.0, 200.0) if action is None else action)
+        return drawing.at(0 if action is None else len(drawing.scene.time) - 1)
+
+    def frames(self, trajectory: Any, every: int = 1) -> Iterator[tuple[Picture, str]]:
+        """The whole throw: the machine slowly, then the flight."""
+        states, action = jax.device_get((trajectory.states, trajectory.actions[0]))
+        film = self._drawing(jax.tree.map(lambda x: x[0], states), action).film()
+        return itertools.islice(film, 0, None, every)
+
+    @property
+    def render_fps(self) -> float:
+        """Pictures a second: a film slows down the machine, and hurries the flight."""
+        return 25.0
+
+    def _drawing(self, state: Shot, action: Any) -> ThrowDrawing:
+        from ..showing.throw import ThrowDrawing, scene
+
+        refuse_traced(self, (state, action))
+        angle, weight = (float(x) for x in action)
+        notes = f"release at {angle:.1f}°", f"counterweight {weight:.0f} lb"
+        thrown = scene(throw(float(state.wind), angle, weight, machine=self.machine))
+        return ThrowDrawing(thrown, target=float(state.target), wind=float(state.wind), notes=notes)

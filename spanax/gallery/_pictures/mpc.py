@@ -23,10 +23,17 @@ def picture(path: Path, played: Any, other: np.ndarray, masses: tuple[float, ...
     for number in range(0, len(angles), 5):
         ahead = np.degrees(played.plans[number])
         label = "plans, 1.5 s ahead" if number == 0 else None
-        top.plot(seconds[number] + dt * np.arange(len(ahead)), ahead, "-", color="tab:red", alpha=0.35, lw=1, label=label)
+        top.plot(
+            seconds[number] + dt * np.arange(len(ahead)), ahead, "-", color="tab:red", alpha=0.35, lw=1, label=label
+        )
     top.plot(seconds, angles, "-", color="0", linewidth=2, label="what happened")
     top.plot(seconds, np.degrees(other), "--", color="0.55", linewidth=1.5, label="policy by BPTT")
-    top.set(xlabel="time (s)", ylabel="angle from upright (°)", xlim=(0, seconds[-1]), yticks=_half_turns(angles, np.degrees(other)))
+    top.set(
+        xlabel="time (s)",
+        ylabel="angle from upright (°)",
+        xlim=(0, seconds[-1]),
+        yticks=_half_turns(angles, np.degrees(other)),
+    )
     top.legend(loc="upper right", frameon=False, fontsize=9)
     left.step(seconds, torques, where="post", color="0", linewidth=1.5)
     left.set(xlabel="time (s)", ylabel="torque (N m)", title="Torque")

@@ -9,7 +9,6 @@ import numpy as np
 
 from ... import control
 from ...control.rollout import Policy
-from .._shared.motion import write_gif
 from ..trained import Training
 
 STEPS = 120  # of the 200 of an episode: it stands long before
@@ -73,39 +72,9 @@ def _curve(ax, training: Training, horizon: int) -> None:
 
 def motion(path: Path, env: control.Pendulum, policy: Policy) -> None:
     """The rod from hanging still, with an arrow for the motor's torque."""
-    from matplotlib.figure import Figure
-    from matplotlib.patches import FancyArrowPatch
-
-    ((angles,), (torques,)) = _swings(env, policy, np.radians([179.0]))
-    figure = Figure(figsize=(3.6, 3.9), dpi=100)
-    ax = figure.add_axes((0.02, 0.02, 0.96, 0.88))
-    ax.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal")
-    ax.axis("off")
-    figure.text(0.05, 0.93, "Pendulum by BPTT", fontsize=12)
-    clock = figure.text(0.95, 0.93, "", fontsize=12, ha="right", family="monospace")
-    ax.plot(0, 1.0, "_", color="0.6", markersize=26, zorder=0)
-    (rod,) = ax.plot([], [], "-", color="0.15", linewidth=11, solid_capstyle="round")
-    ax.plot(0, 0, "o", color="white", markersize=5, zorder=3)
-    arrow = FancyArrowPatch(
-        (0, 0), (0, 0), mutation_scale=18, color="tab:red", linewidth=2.5, arrowstyle="-|>", zorder=4
-    )
-    ax.add_patch(arrow)
-    name = ax.text(0, 0, "torque", color="tab:red", fontsize=10, ha="center", va="center", zorder=5)
-
-    def change(number):
-        rod.set_data([0, -np.sin(angles[number])], [0, np.cos(angles[number])])
-        # In units of the strongest torque, which is what the motor lacks.
-        turn = torques[number] / env.max_torque
-        # Around the pivot, from the right (or the left) side over the top: a positive torque turns against the clock.
-        ends = 0.42 * np.array([[np.sin(a), np.cos(a)] for a in (1.2 * turn, -1.2 * turn)])
-        arrow.set_visible(abs(turn) > 0.08)
-        # The name stands on the side of the pivot where the rod is not.
-        name.set_position((0, 0.62 if np.cos(angles[number]) < 0 else -0.3))
-        arrow.set_positions(*map(tuple, ends))
-        arrow.set_connectionstyle("arc3", rad=0.55 * turn)
-        clock.set_text(f"{number * env.dt:.1f} s")
-
-    write_gif(path, figure, change, STEPS, env.dt)
+    start = np.array([np.radians(179.0), 0.0], np.float32)
+    swing = jax.jit(lambda state: control.rollout(env, policy, state, STEPS))(start)
+    control.animate(env, swing, path, title="Pendulum by BPTT")
 
 
 def _swings(env: control.Pendulum, policy: Policy, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

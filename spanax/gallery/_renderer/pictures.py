@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._shared.motion import write_gif
+from ...control.showing.canvas import drawn
+from ...control.showing.film import write_gif
 from .fits import TARGET, Fit
 from .raster import Rasteriser
 
@@ -77,7 +78,7 @@ def motion(path: Path, rasterise: Rasteriser, target: np.ndarray, fits: Sequence
             picture.set_data(_rows(rasterise(_at(fit, at))))
             note.set_text(f"{fit.evaluations[at]:,} renders, error {fit.errors[at]:.1f}")
 
-    write_gif(path, figure, change, FRAMES + REST, SHOWN)
+    write_gif(path, drawn(figure, change, FRAMES + REST), SHOWN)
 
 
 def _show(ax, image: np.ndarray, title: str):

@@ -1,30 +1,14 @@
-"""The trebuchet's pictures: by how much it misses, and one throw as a GIF: the machine slowly, then the flight."""
+"""The trebuchet's pictures: by how much it misses, and how it comes closer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from .._shared.motion import write_gif
-
-SWING, FLIGHT, SHOWN = 0.012, 0.08, 0.04  # seconds of the throw that a frame stands for, and for which it is shown
-REST = 25  # frames at the end
-
-
-class Scene(NamedTuple):
-    """One throw, frame by frame; positions in metres from the pivot, except that heights are from the ground."""
-
-    time: Float[np.ndarray, " frames"]
-    projectile: Float[np.ndarray, "frames 2"]
-    tip: Float[np.ndarray, "frames 2"]  # of the long arm, where the sling is
-    short: Float[np.ndarray, "frames 2"]
-    weight: Float[np.ndarray, "frames 2"]
-    pivot: Float[np.ndarray, " 2"]
-    released: int  # the first frame of the flight
+from ...control.showing.throw import Scene, wind_arrow
 
 
 def misses(
@@ -80,7 +64,7 @@ def approach(path: Path, scenes: Sequence[Scene], labels: Sequence[str], *, targ
     ax.plot([target, target], [0, 0.1 * highest], color="0", linewidth=2)
     ax.plot(target, 0.1 * highest, ">", color="0", markersize=9)
     ax.axhline(0, color="0.4", linewidth=1)
-    arrow(ax, wind, (0.9, 0.88), 0.12)
+    wind_arrow(ax, wind, (0.9, 0.88), 0.12)
     ax.text(0.9, 0.92, f"wind {wind:+.1f} m/s", transform=ax.transAxes, ha="center")
     # To the right of the flag, and with room there: the flights come down on its left.
     ax.annotate("target", (target, 0.1 * highest), (9, 0), textcoords="offset points", va="center", fontsize=9)
@@ -93,102 +77,3 @@ def approach(path: Path, scenes: Sequence[Scene], labels: Sequence[str], *, targ
     )
     ax.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
-
-
-def motion(path: Path, scene: Scene, *, target: float, wind: float, title: str, notes: Sequence[str]) -> None:
-    """Above the machine, below the whole flight with the target."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 5.2), dpi=100)
-    figure.text(0.03, 0.945, title, fontsize=12)
-    clock = figure.text(0.97, 0.945, "", fontsize=12, ha="right", family="monospace")
-    machine = _Machine(figure.add_axes((0.02, 0.44, 0.46, 0.49)), scene)
-    landing = _write_settings(figure.add_axes((0.52, 0.45, 0.46, 0.45)), target, wind, scene, notes)
-    flight = _Flight(figure.add_axes((0.07, 0.1, 0.9, 0.32)), scene, target)
-
-    def change(number):
-        # The last frames stand still, so that the landing can be read before the film begins again.
-        number = min(number, len(scene.time) - 1)
-        landing.set_visible(number == len(scene.time) - 1)  # not before the projectile is there
-        machine.show(number)
-        flight.show(number)
-        clock.set_text(f"{scene.time[number]:.2f} s")
-
-    write_gif(path, figure, change, len(scene.time) + REST, SHOWN)
-
-
-def arrow(ax, wind: float, at: tuple[float, float], width: float) -> None:
-    """The wind, in coordinates of the axes: `width` long at 10 m/s, and never so short that its head is all of it."""
-    from matplotlib.patches import FancyArrowPatch
-
-    if not wind:
-        return
-    long = width * np.sign(wind) * np.clip(abs(wind) / 10, 0.4, 1)
-    ends = (at[0] - long / 2, at[1]), (at[0] + long / 2, at[1])
-    ax.add_patch(
-        FancyArrowPatch(
-            *ends, transform=ax.transAxes, mutation_scale=16, color="tab:blue", linewidth=2, arrowstyle="-|>"
-        )
-    )
-
-
-class _Machine:
-    def __init__(self, ax, scene: Scene):
-        self.scene = scene
-        ax.set(xlim=(-3.2, 3.2), ylim=(-0.3, 4.9), aspect="equal", anchor="SW")
-        ax.axis("off")
-        ax.axhline(0, color="0.4", linewidth=1.5, zorder=0)
-        x, y = scene.pivot
-        ax.plot([x - 0.7, x, x + 0.7], [0, y, 0], color="0.6", linewidth=3, zorder=1)
-        (self.arm,) = ax.plot([], [], color="0.15", linewidth=5, solid_capstyle="round", zorder=2)
-        (self.sling,) = ax.plot([], [], color="0.4", linewidth=1.2, zorder=2)
-        (self.hanger,) = ax.plot([], [], color="0.4", linewidth=1.5, zorder=1)
-        (self.weight,) = ax.plot([], [], "s", color="0.45", markersize=21, zorder=3)
-        (self.ball,) = ax.plot([], [], "o", color="tab:red", markersize=7, zorder=4)
-
-    def show(self, number):
-        s = self.scene
-        ball, tip, short, weight = (x[number] for x in (s.projectile, s.tip, s.short, s.weight))
-        self.arm.set_data(*_line(tip, short))
-        self.hanger.set_data(*_line(short, weight))
-        self.weight.set_data(*_line(weight))
-        self.ball.set_data(*_line(ball))
-        self.sling.set_data(*(_line(tip, ball) if number < s.released else ([], [])))
-
-
-def _write_settings(ax, target: float, wind: float, scene: Scene, notes: Sequence[str]):
-    """What the throw is asked for and how the machine is set; returns the text of where it lands."""
-    ax.axis("off")
-    landed = float(scene.projectile[-1, 0])
-    lines = (f"wind {wind:+.1f} m/s", f"target {target:.2f} m", *notes, f"landed at {landed:.2f} m")
-    texts = [ax.text(0.0, 0.92 - 0.17 * number, line, fontsize=11) for number, line in enumerate(lines)]
-    arrow(ax, wind, (0.72, 0.95), 0.5)
-    ax.text(0.72, 0.83, "wind", transform=ax.transAxes, ha="center", va="top", fontsize=9, color="tab:blue")
-    return texts[-1]
-
-
-class _Flight:
-    def __init__(self, ax, scene: Scene, target: float):
-        self.ax, self.scene = ax, scene
-        farthest = max(target, float(scene.projectile[:, 0].max())) * 1.15
-        highest = float(scene.projectile[:, 1].max())
-        ax.set(xlim=(-6, farthest), ylim=(0, 1.25 * highest), xlabel="distance (m)")
-        for side in ("top", "right", "left"):
-            ax.spines[side].set_visible(False)
-        ax.set_yticks([])
-        ax.plot([target, target], [0, 0.18 * highest], color="0.1", linewidth=2)
-        ax.plot(target, 0.18 * highest, ">", color="0.1", markersize=9)
-        ax.annotate("target", (target, 0.18 * highest), (9, 0), textcoords="offset points", va="center", fontsize=9)
-        ax.plot(scene.pivot[0], 0.03 * highest, "^", color="0.45", markersize=9)
-        (self.path,) = ax.plot([], [], "--", color="0.55", linewidth=1.2)
-        (self.ball,) = ax.plot([], [], "o", color="tab:red", markersize=6, clip_on=False)
-
-    def show(self, number):
-        ball = self.scene.projectile
-        self.path.set_data(*ball[self.scene.released : number + 1].T)
-        self.ball.set_data(*_line(ball[number]))
-
-
-def _line(*points: np.ndarray) -> np.ndarray:
-    """All x, all y."""
-    return np.stack(points, axis=1)

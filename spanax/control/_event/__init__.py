@@ -1,0 +1,1 @@
+"""Events: a motion until a condition crosses zero, and the derivative of the moment at which it does."""

@@ -1,0 +1,1 @@
+"""The pieces of `LearnedModel`: what was seen, the networks that predict it, and the environment that they make."""

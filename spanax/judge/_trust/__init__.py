@@ -1,0 +1,1 @@
+"""What `trust` is made of."""
