@@ -91,9 +91,7 @@ def main():
         rows.append([name, f"{rate:.2f}", *_timing.times(seconds, name, peer, 1e-3)])
     _timing.table(["program", "10^6 steps/s", *_timing.times_head("ms")], rows)
     for what in (f"{STEPS} steps", f"gradient of {HORIZON} steps"):
-        _timing.verdict(
-            f"{what}, time by gymnax's", _timing.ratio(seconds, f"{what}, Spanax", f"{what}, gymnax"), TARGET
-        )
+        _timing.verdict(f"{what}, time by gymnax's", _timing.ratio(seconds, f"{what}, Spanax", f"{what}, gymnax"), TARGET)
 
 
 if __name__ == "__main__":

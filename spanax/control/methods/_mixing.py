@@ -101,9 +101,7 @@ class Memory(NamedTuple):
         # From a plain mean over the first updates to a moving one.
         seen = self.seen + 1
         recent, keep = 1 / jnp.minimum(seen, _RECENT), jnp.asarray(1 - 1 / memory, float)
-        moments = [
-            _after(m, a, s, recent, keep) for m, a, s in zip(self.moments, parts.analytic, parts.score, strict=True)
-        ]
+        moments = [_after(m, a, s, recent, keep) for m, a, s in zip(self.moments, parts.analytic, parts.score, strict=True)]
         rest = parts.rest[..., None] - jnp.sum(_share(self.later) * parts.later, axis=2, keepdims=True)
         return Memory(
             moments,

@@ -111,9 +111,7 @@ class Mixed(Method):
                 "Mixed(horizon=40)",
             )
         if task.batch % 2 or task.batch < 4:
-            raise SpanaxError(
-                f"Mixed plays pairs of episodes, two of them at least, and batch={task.batch}", "batch=16"
-            )
+            raise SpanaxError(f"Mixed plays pairs of episodes, two of them at least, and batch={task.batch}", "batch=16")
         Contract(task, "Mixed").check_distribution(policy, reparametrised=True)
 
     def start(self, task, policy, key):
