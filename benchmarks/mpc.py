@@ -1,8 +1,8 @@
 """MPC: regret of the swing-up, its gradient beside differences, and its speed beside an unrolled search and mpc.pytorch.
 
-Peers: the same Newton steps in a `scan` of fixed length that reverse mode goes back through (what one writes without an implicit
-derivative), with as many steps as it needs for the same accuracy; and mpc.pytorch (`pip install mpc`), where it is installed, with
-its own pendulum's equations put in by autograd.
+Peers: the same search in a `scan` of fixed length that reverse mode goes back through (what one writes without an implicit
+derivative), with as many steps as it needs for the same accuracy; and mpc.pytorch (`pip install mpc`), where it is installed,
+with the pendulum's equations in PyTorch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks import _timing
 from benchmarks._pendulum_optimum import OPTIMUM, STARTS
 from spanax import control
 from spanax.control._mpc.problem import Problem
-from spanax.control._mpc.riccati import newton_law
+from spanax.control._mpc.search import begin, improve
 from spanax.gallery.mpc import Settings, learn, play
 
 HORIZON, STATE, MASS = 30, (0.3, -0.2), 1.0
@@ -48,24 +48,13 @@ def action_implicit(mass: Any) -> Any:
 
 
 def action_unrolled(mass: Any, steps: int) -> Any:
-    """The same by a fixed number of Newton steps that the derivative goes back through."""
-    mpc = control.MPC(model(mass), HORIZON, loss=_loss)
-    problem = Problem(mpc._objective(), jnp.array(STATE), mpc.box, HORIZON)
-
-    def step(actions, _):
-        rolled = problem.play(problem.inputs, actions)
-        expansion = problem.expand(problem.inputs, rolled, 1.0)
-        law = newton_law(expansion, problem.low - actions, problem.high - actions, jnp.zeros(()))
-
-        def act(vector, at):
-            nominal, action, low, high, change, gain = at
-            return jnp.clip(action + change + gain @ (vector - nominal), low, high)
-
-        more = rolled.vectors, actions, problem.low, problem.high, law.change, law.gain
-        return problem.roll(problem.inputs, act, more).actions, None
-
-    actions = lax.scan(step, jnp.zeros((HORIZON, 1)), None, steps)[0]
-    return actions.sum()
+    """The same, by a fixed number of steps of the same search, all of which the derivative goes back through."""
+    objective = control.MPC(model(mass), HORIZON, loss=_loss)._objective()
+    problem = Problem(objective, jnp.array(STATE), control.Pendulum().action_space, HORIZON)
+    inputs = problem.inputs
+    first = begin(problem, inputs, jnp.zeros((HORIZON, 1)))
+    last = lax.scan(lambda at, _: (improve(problem, inputs, at), None), first, None, steps)[0]
+    return last.rolled.actions.sum()
 
 
 def _loss(state: Any, action: Any, after: Any) -> Any:
@@ -121,7 +110,7 @@ def speed(repeats: int) -> None:
         implicit = jax.jit(jax.grad(action_implicit))
         ours = abs(float(implicit(MASS)) / truth - 1)
         # As many steps as come as close as ours, or to where differences end.
-        for steps in (4, 6, 8, 12, 16, 24):
+        for steps in (8, 10, 12, 14, 17, 20):
             unrolled = jax.jit(jax.grad(functools.partial(action_unrolled, steps=steps)))
             error = abs(float(unrolled(MASS)) / truth - 1)
             _timing.stage(f"unrolled, {steps} steps: relative error {error:.1e}")
