@@ -94,7 +94,8 @@ class SHAC(Method):
         import optax
 
         return optax.chain(
-            optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(1e-2, updates, alpha=0.05), 0.7, 0.95)
+            optax.clip_by_global_norm(1.0),
+            optax.adam(optax.cosine_decay_schedule(1e-2, updates, alpha=0.05), 0.7, 0.95),
         )
 
     def check(self, task, policy):

@@ -58,9 +58,7 @@ class Ensemble(eqx.Module):
         units = Units(*(jnp.full((n,), x, float) for n in (inputs, outputs) for x in (0.0, 1.0)))
         return Ensemble(weights, units, static, members)
 
-    def predict(
-        self, member: Int[Array, ""], observation: Float[Array, " d"], action: Float[Array, " a"]
-    ) -> Predicted:
+    def predict(self, member: Int[Array, ""], observation: Float[Array, " d"], action: Float[Array, " a"]) -> Predicted:
         weights = jax.tree.map(lambda x: x[member], self.weights)
         change, log_odds = self._outputs(weights, self.units, jnp.concatenate([observation, action]))
         change = self.units.output_mean + self.units.output_std * change
