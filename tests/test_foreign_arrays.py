@@ -95,6 +95,7 @@ CALLS = {  # of functions that take a program: what the user writes
     "blackbox": lambda x: BOX(x),
     "rollout": lambda x: control.rollout(ENV, POLICY, x, 3),
     "evaluate": lambda x: control.evaluate(ENV, POLICY, x),
+    "MPC": lambda x: control.MPC(ENV, 2).act(x),
     "event": lambda x: control.event(lambda s, t: s - t, lambda s: s, x, within=1.0),
     "descend": lambda x: sx.descend(f, x, optimizer=optax.sgd(0.1), steps=1, key=KEY),
     "least_squares": lambda x: sx.least_squares(lambda a: a, x),
