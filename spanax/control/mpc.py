@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
@@ -23,6 +22,8 @@ from ._mpc.search import polish, search
 from ._mpc.starts import first_plans, middle_and_half
 from ._mpc.value import learn_value
 from .env import Box, Discrete, Env, State
+from .identify import identify
+from .rollout import Trajectory
 
 Cost = Callable[[State], Float[Array, ""]]
 Loss = Callable[[State, Array, State], Float[Array, ""]]
@@ -52,12 +53,12 @@ class MPC(eqx.Module):
     """A policy that plans `horizon` steps ahead with a model of the environment, plays the first action, and plans anew.
 
     A plan minimises the sum of -reward (or `loss`) and of `terminal` at its end, with the actions inside `env.action_space`, by
-    damped Newton steps (iterative LQR, then with the motion's own second derivatives) from several first plans; the best is
-    taken. It looks `horizon` steps ahead as if no rule ended the episode.
+    damped Newton steps (iterative LQR, then with the motion's own second derivatives) from several first plans; the best
+    is taken. It looks `horizon` steps ahead as if no rule ended the episode.
 
-    The derivative of a plan is that of the minimum, by the implicit function theorem, and not of the search: by the fields of `env`
-    that are arrays, those of `loss` and `terminal` (Equinox modules, or functions that close over them), and by the state; in
-    forward and reverse mode, to any order. Where two minima are equally good the best jumps from one to the other, and the
+    The derivative of a plan is that of the minimum, by the implicit function theorem, and not of the search: by the fields of
+    `env` that are arrays, those of `loss` and `terminal` (Equinox modules, or functions that close over them), and by the state;
+    in forward and reverse mode, to any order. Where two minima are equally good the best jumps from one to the other, and the
     derivative is that of the one taken. Where the search has not converged, the derivative is NaN under jit, and raises outside.
 
     **Arguments:**
@@ -70,23 +71,24 @@ class MPC(eqx.Module):
     - `loss`: `loss(state, action, next_state) -> scalar`, in the place of -reward; it needs second derivatives;
     - `terminal`: `terminal(state) -> scalar`, what the state after the last step still costs; None: nothing. A short horizon
       needs one wherever the reward comes later;
-    - `tries`: how many first plans, random ones, are played; `starts`: how many of them, the best, the search starts from. A
-      plan that is far from the best has other local minima than one that is near it, so playing many is worth more than
-      improving many.
+    - `tries`: how many first plans, the middle of the box and random ones (always the same), are played; `starts`: from how
+      many of them, the cheapest, the search starts. Which swing to take is a choice: many plans to choose from are worth
+      more than many to improve.
 
     **Raises:**
 
     - `SpanaxError` for environments and numbers that do not fit, and, where a derivative is asked for outside jit, if the
       search has not converged.
 
-    Tassa, Mansard and Todorov 2014, "Control-limited differential dynamic programming" (ICRA, 1168); Amos, Rodriguez, Sacks, Boots
-    and Kolter 2018, "Differentiable MPC" (arXiv:1810.13400).
+    Tassa, Mansard and Todorov 2014, "Control-limited differential dynamic programming" (ICRA, 1168); Amos, Rodriguez, Sacks,
+    Boots and Kolter 2018, "Differentiable MPC" (arXiv:1810.13400).
 
     >>> import jax, jax.numpy as jnp
     >>> from spanax import control
     >>> mpc = control.MPC(control.Pendulum(), horizon=10, starts=1)
-    >>> state = jnp.array([0.1, 0.0])
-    >>> print(mpc.act(state).round(3), jax.jacobian(mpc.act)(state).round(2))
+    >>> plan = mpc.plan(jnp.array([0.1, 0.0]))
+    >>> plan.actions.shape, plan.states.shape, bool(plan.converged)
+    ((10, 1), (11, 2), True)
     """
 
     env: Env
@@ -135,7 +137,8 @@ class MPC(eqx.Module):
         **Arguments:**
 
         - `state`: one state; `jax.vmap` for several;
-        - `plan`: the plan of the step before, which is then tried as well, moved on by one step.
+        - `plan`: the plan of the step before, which is then improved as well, moved on by one step. Recommended in closed loop: a
+          controller that makes up its mind anew at every step may put off what it planned, for ever.
         """
         refuse_foreign(state, plan)
         state = jax.tree.map(jnp.asarray, state)
@@ -147,6 +150,20 @@ class MPC(eqx.Module):
     def with_env(self, env: Env) -> MPC:
         """The same controller with another model."""
         return self._with(env=env)
+
+    def refined(
+        self,
+        data: Trajectory | Sequence[Trajectory],
+        *,
+        parameters: Sequence[str],
+        residual: Any = None,
+        key: Key[Array, ""],
+    ) -> MPC:
+        """The same controller, whose model is fitted to what was observed, between two steps or two episodes.
+
+        The arguments are those of `control.identify`, which also tells how sure it is of what it found.
+        """
+        return self.with_env(identify(self.env, data, parameters=parameters, residual=residual, key=key).env)
 
     def with_terminal(self, terminal: Cost | None) -> MPC:
         """The same controller with another terminal cost."""
@@ -162,9 +179,9 @@ class MPC(eqx.Module):
     ) -> MPC:
         """The same controller with a terminal cost that is learnt from its own plans: what a state still costs.
 
-        In each sweep, plans start from random states, with the terminal cost so far, and a small network (the least of four, so that
-        it may have ridges) is fitted to what is still to come at each of their states. After k sweeps it is the cost of about k
-        horizons more, without a discount: the cost has to vanish where the motion can stay. Lowrey and others 2019, "Plan
+        In each sweep, plans start from random states, with the terminal cost so far, and a small network (the least of four, so
+        that it may have ridges) is fitted to what is still to come at each of their states. After k sweeps it is the cost of about
+        k horizons more, without a discount: the cost has to vanish where the motion can stay. Lowrey and others 2019, "Plan
         online, learn offline" (arXiv:1811.01848).
 
         **Arguments:**
@@ -236,7 +253,7 @@ def _plan(mpc: MPC, state: State, before: Array | None) -> Plan:
     # What a step of Newton can still be told from rounding by, and what is close enough for derivatives.
     half = middle_and_half(box.low.ravel(), box.high.ravel())[1].max()
     finest = jnp.finfo(problem.dtype).eps
-    polished = polish(problem, given, chosen.rolled, 8 * finest * half)
+    polished = polish(problem, given, chosen.rolled, finest**0.75 * half)
     converged = polished.distance <= half * finest**0.5
     actions = solution(problem, inputs, lax.stop_gradient(polished.rolled.actions), converged)
     return _as_plan(problem, inputs, actions, box, converged, chosen.iterations + polished.iterations)

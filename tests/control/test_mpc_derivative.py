@@ -49,7 +49,7 @@ def test_the_gradient_equals_differences_to_six_digits_in_forward_and_reverse_mo
     found = plan(theta)
     held = np.abs(np.asarray(found.actions)) > 2 - 1e-12
     assert bool(found.converged) and held.any() and not held.all()  # some actions are at a bound
-    outputs = lambda theta: (lambda p: (p.actions, p.states, p.cost))(plan_of(theta))  # noqa: E731
+    outputs = lambda theta: (lambda p: (p.actions, p.states, p.cost))(plan_of(theta))
     forward, reverse = jax.jit(jax.jacfwd(outputs))(theta), jax.jit(jax.jacrev(outputs))(theta)
     for number, step in enumerate(np.eye(len(THETA)) * h):
         after, before = plan(theta + step), plan(theta - step)
@@ -62,7 +62,7 @@ def test_the_gradient_equals_differences_to_six_digits_in_forward_and_reverse_mo
 
 def test_there_are_second_derivatives(x64):
     direction, h = jnp.asarray(np.random.default_rng(0).normal(size=len(THETA))), 1e-5
-    along = lambda t: jnp.sum(jnp.cos(plan_of(jnp.asarray(THETA) + t * direction).actions))  # noqa: E731
+    along = lambda t: jnp.sum(jnp.cos(plan_of(jnp.asarray(THETA) + t * direction).actions))
     slope = jax.jit(jax.grad(along))
     second = (slope(h) - slope(-h)) / (2 * h)
     np.testing.assert_allclose(jax.jit(jax.grad(jax.grad(along)))(0.0), second, rtol=1e-5)
@@ -108,7 +108,7 @@ def test_a_search_that_has_not_converged_has_no_derivative(x64):
     state = jnp.array([1.0, 0.0])  # its plan would come to the greatest speed, where the motion has a kink
     plan = mpc.plan(state)
     assert not plan.converged and np.all(np.isfinite(plan.actions))  # a plan it is, if not the best
-    total = lambda state: mpc.act(state)[0]  # noqa: E731
+    total = lambda state: mpc.act(state)[0]
     with pytest.raises(SpanaxError, match="has not converged in 1 iterations"):
         jax.grad(total)(state)
     assert np.all(np.isnan(jax.jit(jax.grad(total))(state)))
@@ -161,7 +161,7 @@ def test_it_is_trained_like_any_policy():
 
     env = control.TimeLimit(control.Pendulum(), 12)
     policy = control.MPC(control.Pendulum(), 6, loss=Tilted(jnp.array(3.0)), tries=4, starts=1)
-    near = lambda state, action, after: after.state[0] ** 2  # noqa: E731
+    near = lambda state, action, after: after.state[0] ** 2
     result = control.train(
         Near(env), policy, via=control.BPTT(horizon=8, truncate=False), key=jax.random.key(0), updates=5, batch=2,
         loss=near, progress=False,

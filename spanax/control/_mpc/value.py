@@ -7,7 +7,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key
 
@@ -18,7 +17,7 @@ from .starts import first_plans
 HEADS, WIDTH, DEPTH = 4, 64, 2
 # First plans among which states are spread.
 WAVES = 64
-UPDATES, BATCH, RATE = 3000, 256, 3e-3
+UPDATES, BATCH, RATE = 6000, 512, 3e-3
 # Errors beyond this share of the spread count linearly: close to a jump of the cost no smooth function is right.
 LINEAR = 0.1
 
@@ -61,9 +60,13 @@ def fit(value: Value, observations: Float[Array, "N size"], costs: Float[Array, 
     # An element that is always the same tells nothing.
     seen = jnp.mean(observations, 0), jnp.where(spread > 0, spread, 1)
     deviation = jnp.std(costs)
-    value = eqx.tree_at(lambda v: (v.seen, v.costs), value, (seen, (jnp.min(costs), jnp.where(deviation > 0, deviation, 1))))
+    value = eqx.tree_at(
+        lambda v: (v.seen, v.costs), value, (seen, (jnp.min(costs), jnp.where(deviation > 0, deviation, 1)))
+    )
     arrays, static = eqx.partition(value.network, eqx.is_inexact_array)
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(RATE, UPDATES, 0.02)))
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(RATE, UPDATES, 0.02))
+    )
 
     def loss(arrays, some):
         fitted = eqx.tree_at(lambda v: v.network, value, eqx.combine(arrays, static))
@@ -121,17 +124,19 @@ def learn_value(mpc: Any, key: Key[Array, ""], sample: Any, sweeps: int, plans: 
     first, key = jax.random.split(key)
     value, visited = first_value(mpc.env, first), None
     for sweep in range(sweeps):
-        spread, choose, fitting = jax.random.split(jax.random.fold_in(key, sweep), 3)
-        if sample is not None:
-            starts = jax.vmap(sample)(jax.random.split(spread, plans))
-        elif visited is None:
-            starts = wander(mpc, spread, plans)
-        else:
-            # Half of them where plans came through: there the terminal cost is asked.
-            chosen = jax.random.randint(choose, (plans - plans // 2,), 0, len(jax.tree.leaves(visited)[0]))
-            wandered = wander(mpc, spread, plans // 2)
-            starts = jax.tree.map(lambda new, old: jnp.concatenate([new, old[chosen]]), wandered, visited)
+        spread, fitting = jax.random.split(jax.random.fold_in(key, sweep))
+        starts = jax.vmap(sample)(jax.random.split(spread, plans)) if sample else _starts(mpc, spread, visited, plans)
         states, observations, costs = costs_along(mpc, value, starts)
         visited = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), states)
         value = fit(value, observations.reshape(-1, observations.shape[-1]), costs.ravel(), fitting)
     return value
+
+
+def _starts(mpc: Any, key: Key[Array, ""], visited: State | None, plans: int) -> State:
+    """States after random actions; half of them, once there are any, where plans came through."""
+    if visited is None:
+        return wander(mpc, key, plans)
+    # There the terminal cost is asked.
+    spread, choose = jax.random.split(key)
+    chosen = jax.random.randint(choose, (plans - plans // 2,), 0, len(jax.tree.leaves(visited)[0]))
+    return jax.tree.map(lambda new, old: jnp.concatenate([new, old[chosen]]), wander(mpc, spread, plans // 2), visited)
