@@ -103,7 +103,7 @@ class Trust:
     >>> def bounce(height, speed):
     ...     height = height + 0.1 * speed
     ...     return jnp.abs(height), jnp.where(height < 0, -0.8 * speed, speed)
-    >>> report = sx.trust(bounce, 0.1, -1.0, key=jax.random.key(0))
+    >>> report = sx.trust(bounce, 0.15, -1.0, key=jax.random.key(0))
     >>> report.flagged, [output.why for output in report.outputs]
     (('[1]',), ['right', 'jump'])
     """
@@ -209,7 +209,7 @@ def trust(
     ...     return jax.lax.fori_loop(0, 60, one, (height, speed))[0]
     >>> report = sx.trust(fall, 0.5, -1.0, argnums=0, key=jax.random.key(0))
     >>> report.outputs[0].verdict, round(float(report.derivative))
-    ('of the wrong sign (times -1)', -1)
+    ('of the wrong sign (times -0.98) where it jumps', -1)
     """
     where, keywords = here(), join_keywords(keywords, kwargs)
     check_key(key)
