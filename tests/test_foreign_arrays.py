@@ -58,6 +58,7 @@ if "torch" in sys.modules:
 KEY = jax.random.key(0)
 ENV, POLICY = control.Pendulum(), control.MLPPolicy(control.Pendulum(), key=KEY, width=2)
 STILL = lambda x: x
+TRAJECTORY = control.Trajectory(None, jnp.ones((3, 3)), jnp.ones((3, 1)), jnp.ones(3), jnp.ones(3, bool), None)
 
 
 def f(x, *others):
@@ -95,6 +96,8 @@ CALLS = {  # of functions that take a program: what the user writes
     "blackbox": lambda x: BOX(x),
     "rollout": lambda x: control.rollout(ENV, POLICY, x, 3),
     "evaluate": lambda x: control.evaluate(ENV, POLICY, x),
+    "MPC": lambda x: control.MPC(ENV, 2).act(x),
+    "event": lambda x: control.event(lambda s, t: s - t, lambda s: s, x, within=1.0),
     "descend": lambda x: sx.descend(f, x, optimizer=optax.sgd(0.1), steps=1, key=KEY),
     "least_squares": lambda x: sx.least_squares(lambda a: a, x),
     "fit_surrogate": lambda x: sx.fit_surrogate(f, (x, 1.0), key=KEY, evaluations=99),
@@ -104,7 +107,10 @@ CALLS = {  # of functions that take a program: what the user writes
     "reach": lambda x: control.reach(x),
     "shoot": lambda x: control.shoot(0.0, x, 200.0),
     "throw": lambda x: control.throw(x, 45.0, 200.0),
-    "animate": lambda x: control.animate(ENV, control.rollout(ENV, POLICY, jnp.zeros(2), 2)._replace(rewards=x), "a.gif"),
+    "animate": lambda x: control.animate(
+        ENV, control.rollout(ENV, POLICY, jnp.zeros(2), 2)._replace(rewards=x), "a.gif"
+    ),
+    "identify": lambda x: control.identify(ENV, [TRAJECTORY._replace(actions=x)], parameters=["m"], key=KEY),
     "train": lambda x: control.train(ENV, (POLICY, x), via=control.BPTT(), key=KEY),
 }
 MORE = {

@@ -9,7 +9,7 @@ from ._tables import console, show_files, show_pairs, show_rows, show_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..gallery import aim, cartpole, pendulum, trebuchet
+    from ..gallery import aim, cartpole, mpc, pendulum, refine, trebuchet
     from ..gallery.trained import Training
 
 CHECK = "Gradient check: cosine of the first gradient with finite differences."
@@ -28,6 +28,24 @@ def print_pendulum(result: pendulum.Result) -> None:
         }
         show_pairs(where, f"Pendulum by {training.name}, seed {result.settings.seed}", rows)
         _explain_check(where, training)
+    show_files(where, result.files)
+
+
+def print_mpc(result: mpc.Result) -> None:
+    where = console()
+    if result.judged:
+        heads = "controller", "mean\nreturn", "regret", "worst\nreturn"
+        rows = [
+            (one.name, f"{one.mean:.1f}", "" if one.regret is None else f"{one.regret:.1f}", f"{one.worst:.1f}")
+            for one in result.judged
+        ]
+        show_rows(
+            where, f"Pendulum, from {result.settings.starts} fixed starts, seed {result.settings.seed}", heads, rows
+        )
+    if result.masses:
+        show_text(
+            where, f"The model's mass, learnt from actions: {', '.join(f'{mass:.3f}' for mass in result.masses)} kg."
+        )
     show_files(where, result.files)
 
 
@@ -81,6 +99,34 @@ def print_aim(result: aim.Result) -> None:
     title = f"Aiming at {settings.target:g} m in a wind of {settings.wind:g} m/s"
     show_rows(where, title, ("throw", "angle (°)", "weight (lb)", "distance (m)", "miss (m)"), rows, right=0)
     show_text(where, f"Aiming took {1000 * result.run_s:,.0f} ms, after {result.compile_s:.1f} s of compiling.")
+    show_files(where, result.files)
+
+
+def print_refine(result: refine.Result) -> None:
+    where = console()
+    if result.stages:
+        rows = [(stage.simulator, f"{stage.episodes or '-'}", f"{stage.mean_return:,.1f}") for stage in result.stages]
+        heads = "policy trained in", "real\nepisodes", "mean return on the\nreal pendulum"
+        show_rows(where, f"A wrong simulator, refined with data, seed {result.settings.seed}", heads, rows)
+    if result.found:
+        rows = [
+            (
+                one.name,
+                "-" if one.real is None else f"{one.real:g}",
+                f"{one.coarse:g}",
+                f"{one.found:.4g}",
+                f"{one.standard_error:.2g}",
+            )
+            for one in result.found
+        ]
+        show_rows(where, "Parameters", ("", "real", "coarse", "found", "standard error"), rows)
+    if result.aiming is not None:
+        aiming = result.aiming
+        show_text(
+            where,
+            f"Aimed throws miss by {aiming.before:.2f} m with the coarse model of the wind, and by {aiming.after:.2f} m with "
+            f"the one learned from {aiming.throws} observed throws (root mean squares).",
+        )
     show_files(where, result.files)
 
 

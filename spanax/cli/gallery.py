@@ -10,7 +10,7 @@ import typer
 from .._interrupts import keep
 from ..gallery.names import VaeBridge
 from ._calibrate_tables import print_calibrate
-from ._control_tables import print_aim, print_cartpole, print_pendulum, print_trebuchet
+from ._control_tables import print_aim, print_cartpole, print_mpc, print_pendulum, print_refine, print_trebuchet
 from ._messages import end_interrupted, report_errors, show_help
 from ._options import FOLDER, MOST, SEEDS, Traceback, between, even, writable_folder
 from ._progress import show_progress
@@ -141,6 +141,21 @@ def pendulum(
 
 
 @gallery.command()
+def mpc(
+    out: Out = Path("gallery-out/mpc"),
+    quick: Quick = False,
+    horizon: Annotated[int, typer.Option(min=2, max=200, help="Steps that each plan looks ahead.")] = 30,
+    seed: Seed = 0,
+    show_traceback: Traceback = False,
+) -> None:
+    """Swing a pendulum up by planning ahead, and learn the planner's model through its plans.
+
+    Ctrl-C ends the work early and reports what is known until then.
+    """
+    _run("mpc", print_mpc, "judged", show_traceback, out, quick=quick, horizon=horizon, seed=seed)
+
+
+@gallery.command()
 def cartpole(
     out: Out = Path("gallery-out/cartpole"),
     quick: Quick = False,
@@ -190,6 +205,34 @@ def trebuchet(
     """
     options = {"quick": quick, "updates": updates, "seed": seed}
     _run("trebuchet", print_trebuchet, "training", show_traceback, out, **options)
+
+
+@gallery.command()
+def refine(
+    out: Out = Path("gallery-out/refine"),
+    quick: Quick = False,
+    updates: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST, help="Updates of each policy.", show_default="300"),
+    ] = None,
+    episodes: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=1000,
+            help="Real episodes that a residual network is learned from; 0: none is.",
+            show_default="10, or 0 with --quick",
+        ),
+    ] = None,
+    seed: Seed = 0,
+    show_traceback: Traceback = False,
+) -> None:
+    """Refine two simulators that are wrong, a pendulum's and a trebuchet's, with data of the real systems.
+
+    Ctrl-C ends the work early and reports what was found until then.
+    """
+    options = {"quick": quick, "updates": updates, "episodes": episodes, "seed": seed}
+    _run("refine", print_refine, "stages", show_traceback, out, **options)
 
 
 @gallery.command()

@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float
 
 from ..._errors import SpanaxError
 from .shooting import Problem
-from .solve import Bounds, Equations, Point, cost_at, equations, minimise
+from .solve import Bounds, Equations, Point, equations, minimise
 
 # Rounds of fitting with the noise as it was found, and the change of it that is too small for another.
-_ROUNDS, _SETTLED = 8, 0.01
+_ROUNDS, _SETTLED = 20, 1e-4
 # A direction in which the errors change by less than this part of what they would if the parameters were independent.
 _FLAT = {"float32": 1e-3, "float64": 1e-7}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
@@ -42,6 +43,8 @@ def _state_from(env: Env, shape: tuple[int, ...], dtype: Any) -> Any:
     return tell
 
 
+# Compiled once for a simulator: data, key and spread are arguments.
+@eqx.filter_jit
 def _search(simulator: Simulator, first: Array, spread: Array, key: Key[Array, ""]) -> Any:
     """Least squares of one measurement, by Gauss-Newton from the most similar of many resets.
 
@@ -52,9 +55,11 @@ def _search(simulator: Simulator, first: Array, spread: Array, key: Key[Array, "
     seen = jax.vmap(simulator.measure)(vectors, others)
 
     def one(measured):
-        best = jnp.argmin(jnp.sum(((seen - measured) / spread) ** 2, -1))
+        best = jnp.argmin(jax.vmap(lambda candidate: jnp.sum(((candidate - measured) / spread) ** 2))(seen))
         other = jax.tree.map(lambda x: x[best], others)
-        error = lambda vector: (simulator.measure(vector, other) - measured) / spread
+
+        def error(vector):
+            return (simulator.measure(vector, other) - measured) / spread
 
         def step(vector, _):
             slope, miss = jax.jacfwd(error)(vector), error(vector)
@@ -65,4 +70,4 @@ def _search(simulator: Simulator, first: Array, spread: Array, key: Key[Array, "
 
         return simulator.join(jax.lax.scan(step, vectors[best], None, _STEPS)[0], other)
 
-    return jax.jit(jax.vmap(one))(first)
+    return jax.vmap(one)(first)

@@ -1,0 +1,1 @@
+"""The real systems of `spanax gallery refine`, and its pictures."""
