@@ -17,7 +17,8 @@ class WallBall(control.Env):
     """A ball in the plane is thrown at a wall at x = 1.8, bounces, and is to arrive at a given point in front of it after 2 s.
 
     The state is x, y, their velocities, the share of time that has passed, and the point. The ball is held for the first 10 of
-    40 steps, by a force of up to 0.8 along x and 2 along y. The velocity is reversed at the first step that ends behind the wall, so
+    40 steps, by a force of up to 0.8 along x and 2 along y. The velocity is reversed at the first step that ends behind the
+    wall, so
     that the time of impact is one of the grid: the derivative through the bounce has the wrong sign along x, and is right along y
     (Hu et al. 2020, arXiv:1910.00935).
     """

@@ -1,7 +1,7 @@
 """Contacts: what `trust`, `find_gaps` and `find_jumps` say of steps beforehand, and `Mixed` beside its two parts.
 
-Two problems: a ball against a wall, and a block that is pushed. Errors are of one gradient at the first policy, against the mean of
-many of the score function's; the policy search is measured by the return of the policy's mean action.
+Two problems: a ball against a wall, and a block that is pushed. Errors are of one gradient at the first policy, against the
+mean of many of the score function's; the policy search is measured by the return of the policy's mean action.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def gradients(method, env, count, batch, carry=None, seed=0):
 
     @jax.jit
     def one(carry, key):
-        objective = lambda arrays: method.objective(task, eqx.combine(arrays, static), carry, key)
+        def objective(arrays):
+            return method.objective(task, eqx.combine(arrays, static), carry, key)
+
         gradient, (carry, _) = jax.grad(objective, has_aux=True)(arrays)
         return carry, ravel_pytree(gradient)[0]
 
@@ -65,7 +67,9 @@ def analytic(env, count, batch):
 
         return jnp.mean(jax.lax.scan(one, env.reset(reset), jnp.stack(keys))[1])
 
-    batched = lambda arrays, key: jnp.mean(jax.vmap(lambda k: objective(arrays, k))(jax.random.split(key, batch)))
+    def batched(arrays, key):
+        return jnp.mean(jax.vmap(lambda k: objective(arrays, k))(jax.random.split(key, batch)))
+
     one = jax.jit(lambda key: ravel_pytree(jax.grad(batched)(arrays, key))[0])
     return np.array([np.asarray(one(key), float) for key in jax.random.split(jax.random.key(5), count)])
 
@@ -80,8 +84,13 @@ def errors(env, batch=32):
         "Mixed": gradients(control.Mixed(), env, GRADIENTS, batch, warm, seed=5)[0],
     }
     size = np.linalg.norm(truth)
-    cosine = lambda mean: float(mean @ truth / np.linalg.norm(mean) / size)
-    root = lambda r: float(np.sqrt(np.mean(np.sum((r - truth) ** 2, axis=1))) / size)
+
+    def cosine(mean):
+        return float(mean @ truth / np.linalg.norm(mean) / size)
+
+    def root(found):
+        return float(np.sqrt(np.mean(np.sum((found - truth) ** 2, axis=1))) / size)
+
     return [[type(env).__name__, name, f"{root(r):.2f}", f"{cosine(r.mean(0)):.2f}"] for name, r in rows.items()]
 
 

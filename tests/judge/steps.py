@@ -1,4 +1,6 @@
-"""Steps of simulators, as people write them: twelve with a derivative that is wrong near the given arguments, twelve with a right one."""
+"""Steps of simulators, as people write them: twelve with a derivative that is wrong near the given arguments, twelve with a
+right one.
+"""
 
 from typing import NamedTuple
 

@@ -8,7 +8,7 @@ import pytest
 
 import spanax as sx
 from spanax import control
-from spanax.judge._trust.chords import draw_chords, rounding_of, bias_test
+from spanax.judge._trust.chords import bias_test, draw_chords, rounding_of
 from spanax.judge._trust.step import Step
 
 from .steps import BIASED, RIGHT, WRONG

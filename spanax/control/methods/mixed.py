@@ -8,9 +8,11 @@ Of an action that is drawn from a distribution with the parameters phi, the expe
 
 Both are taken of every step of the same episodes, and each number of phi at each step gets its own mix of the two (per-step
 inverse variances: Onoda et al. 2026, arXiv:2604.18161), unless their means, over many updates, are known to differ: then it gets
-the score function alone (the bias of an analytic gradient at contacts, and the mix of two orders: Suh et al. 2022, arXiv:2202.00817).
+the score function alone (the bias of an analytic gradient at contacts, and the mix of two orders: Suh et al. 2022,
+arXiv:2202.00817).
 
-The score function is of the costs less a baseline, and less what the analytic gradient predicts of the draws' effect, whose mean is
+The score function is of the costs less a baseline, and less what the analytic gradient predicts of the draws' effect, whose
+mean is
 added back in closed form: a control variate that leaves it unbiased whatever the simulator's derivative is (Gu et al. 2017,
 arXiv:1611.02247).
 """
@@ -52,7 +54,8 @@ class _Carry(NamedTuple):
 
 
 class Mixed(Method):
-    """The analytic gradient and the score function, mixed by their variances at every step; by the latter alone where they disagree.
+    """The analytic gradient and the score function, mixed by their variances at every step; by the latter alone where they
+    disagree.
 
     An update plays `batch` episodes from fresh resets, of at most `horizon` steps, with actions drawn from the policy's
     `distribution(observation)`. The objective is the expected mean cost of a step (-reward, or `loss`). For every step, and every

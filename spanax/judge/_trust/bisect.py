@@ -1,8 +1,8 @@
 """Following what the derivative misses into ever smaller intervals: a jump, a wrong rule, or only a steep slope.
 
 On an interval of length h, the change of f beyond what slopes between those at the two ends can make is what is missing there.
-Halved again and again, it vanishes faster than h where f is smooth, and altogether once both ends lie on one steep slope; it stays
-in proportion to h where the derivative is wrong, and as large as it is where f jumps.
+Halved again and again, it vanishes faster than h where f is smooth, and altogether once both ends lie on one steep slope;
+it stays in proportion to h where the derivative is wrong, and as large as it is where f jumps.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ class Line(NamedTuple):
 class Chords(NamedTuple):
     """n chords x + t w: their ends, and the points inside.
 
-    - `ways`: w of each, in units of sigma `units`; `paired`: chords 0 and 1, 2 and 3, ... have the same way, and other keys; `keys`: that the step got on each;
+    - `ways`: w of each, in units of sigma `units`; `paired`: chords 0 and 1, 2 and 3, ... have the same way, and other
+      keys; `keys`: that the step got on each;
     - `before`, `after`: at t = -1 and t = 1; `inside`: at `t`, the inner points of all chords along the leading axis.
     """
 
@@ -138,7 +139,9 @@ class Tested(NamedTuple):
 
 
 def bias_test(chords: Chords, rounding: Float[np.ndarray, " m"]) -> Tested:
-    """Student's t, one-sided, of the products of the two D of each chord, or pair of chords, in units of its own change or length."""
+    """Student's t, one-sided, of the products of the two D of each chord, or pair of chords, in units of its own change or
+    length.
+    """
     from scipy.special import stdtr
 
     D = (chords.change - chords.trapezium)[:, None] - chords.beside

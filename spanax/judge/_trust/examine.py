@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Key
@@ -14,7 +13,7 @@ from ...gaps.find import Analysis, analyse
 from ...gaps.flips import Flips
 from ...gaps.report import Gap
 from .bisect import HALVINGS, LEAST, Followed, follow, intervals_of
-from .chords import Chords, Tested, draw_chords, rounding_of, bias_test
+from .chords import Chords, Tested, bias_test, draw_chords, rounding_of
 from .step import Step
 
 LEVEL = 0.01  # of false alarms, in all outputs of a step together
@@ -123,19 +122,21 @@ def _places(
     step: Step, chords: Chords, flagged: np.ndarray, followed: dict[int, Followed], key: Key
 ) -> tuple[dict[int, tuple[Gap, ...]], dict[int, np.ndarray]]:
     """The lines behind the flags: those that flip where an output jumps, else those that cut the gradient."""
-    places: dict[int, tuple[Gap, ...]] = {}
-    points: dict[int, np.ndarray] = {}
-    analysis = _analysis(step, key) if np.any(flagged) else None
-    flips = None if analysis is None else Flips(analysis)
-    for o in np.flatnonzero(flagged):
-        at = followed.get(int(o))
-        if at is not None and at.last.length < 1e-3:
-            points[int(o)] = step.x + at.last.t[0] * chords.ways[at.chord]
-        if analysis is None or flips is None:
-            continue
-        gaps = _flipping(step, chords, at, flips) if at is not None and bool(at.jumps[o]) else ()
-        places[int(o)] = gaps or tuple(g for g in analysis.report.gaps if g.kind not in ("unused", "bridged"))
-    return places, points
+    flags = [int(o) for o in np.flatnonzero(flagged)]
+    points = {o: _point(step, chords, followed[o]) for o in flags if o in followed and followed[o].last.length < 1e-3}
+    analysis = _analysis(step, key) if flags else None
+    if analysis is None:
+        return {}, points
+    flips = Flips(analysis)
+    cuts = tuple(gap for gap in analysis.report.gaps if gap.kind not in ("unused", "bridged"))
+    jumping = [o for o in flags if o in followed and bool(followed[o].jumps[o])]
+    # Where nothing flips, whatever cuts the gradient may be behind it.
+    flipping = {o: _flipping(step, chords, followed[o], flips) for o in jumping}
+    return {o: flipping.get(o) or cuts for o in flags}, points
+
+
+def _point(step: Step, chords: Chords, at: Followed) -> Float[np.ndarray, " d"]:
+    return step.x + at.last.t[0] * chords.ways[at.chord]
 
 
 def _analysis(step: Step, key: Key) -> Analysis | None:

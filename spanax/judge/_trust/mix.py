@@ -4,9 +4,9 @@
 - from values (zeroth order): the least-squares fit of g to (f(x + w) - f(x - w)) / 2 = g w over the chords, which is the
   smoothed derivative for normal u; of less chords than inputs, the shortest such g, which is 0 across them.
 
-The mix is the analytic one; where that is clearly noisier than the other, it weights them by their inverse variances, and where it
-is flagged it takes the values alone (Suh et al. 2022, arXiv:2202.00817, section 4, with the test of `trust` for its bound on the
-bias).
+The mix is the analytic one; where that is clearly noisier than the other, it weights them by their inverse variances, and
+where it is flagged it takes the values alone (Suh et al. 2022, arXiv:2202.00817, section 4, with the test of `trust` for its
+bound on the bias).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 from jaxtyping import Float
 
 from .chords import Chords
-
 
 _APART = 3.0  # standard errors between the two: then the analytic one is not used
 _CLEARLY = 4.0  # times the other variance
@@ -76,8 +75,8 @@ def mix(chords: Chords, untrusted: np.ndarray, sigma: Float[np.ndarray, " d"], r
 
 
 def _zeroth_order(chords: Chords) -> tuple[Float[np.ndarray, "m d"], Float[np.ndarray, "n m d"]]:
-    """The fit, and how far each chord may have moved it: by its residual as if it had not been fitted (HC3, MacKinnon and White)."""
-    # In units of sigma, so that inputs of different scales weigh alike in a fit that is not unique.
+    """The fit, and how far each chord may have moved it: by its residual as if it had not been fitted (HC3, MacKinnon and
+    White)."""  # In units of sigma, so that inputs of different scales weigh alike in a fit that is not unique.
     scale = np.sqrt(np.mean(chords.ways**2, axis=0))
     W, y = chords.ways / scale, np.nan_to_num(chords.change / 2)
     inverse = np.linalg.pinv(W)
