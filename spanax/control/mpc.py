@@ -53,8 +53,8 @@ class MPC(eqx.Module):
     """A policy that plans `horizon` steps ahead with a model of the environment, plays the first action, and plans anew.
 
     A plan minimises the sum of -reward (or `loss`) and of `terminal` at its end, with the actions inside `env.action_space`, by
-    damped Newton steps (iterative LQR, then with the motion's own second derivatives) from several first plans; the best is taken.
-    It looks `horizon` steps ahead as if no rule ended the episode.
+    damped Newton steps (iterative LQR, then with the motion's own second derivatives) from several first plans; the best
+    is taken. It looks `horizon` steps ahead as if no rule ended the episode.
 
     The derivative of a plan is that of the minimum, by the implicit function theorem, and not of the search: by the fields of
     `env` that are arrays, those of `loss` and `terminal` (Equinox modules, or functions that close over them), and by the state;
@@ -180,8 +180,8 @@ class MPC(eqx.Module):
         """The same controller with a terminal cost that is learnt from its own plans: what a state still costs.
 
         In each sweep, plans start from random states, with the terminal cost so far, and a small network (the least of four, so
-        that it may have ridges) is fitted to what is still to come at each of their states. After k sweeps it is the cost of about k
-        horizons more, without a discount: the cost has to vanish where the motion can stay. Lowrey and others 2019, "Plan
+        that it may have ridges) is fitted to what is still to come at each of their states. After k sweeps it is the cost of about
+        k horizons more, without a discount: the cost has to vanish where the motion can stay. Lowrey and others 2019, "Plan
         online, learn offline" (arXiv:1811.01848).
 
         **Arguments:**
@@ -253,7 +253,7 @@ def _plan(mpc: MPC, state: State, before: Array | None) -> Plan:
     # What a step of Newton can still be told from rounding by, and what is close enough for derivatives.
     half = middle_and_half(box.low.ravel(), box.high.ravel())[1].max()
     finest = jnp.finfo(problem.dtype).eps
-    polished = polish(problem, given, chosen.rolled, 8 * finest * half)
+    polished = polish(problem, given, chosen.rolled, finest**0.75 * half)
     converged = polished.distance <= half * finest**0.5
     actions = solution(problem, inputs, lax.stop_gradient(polished.rolled.actions), converged)
     return _as_plan(problem, inputs, actions, box, converged, chosen.iterations + polished.iterations)

@@ -19,7 +19,7 @@ LEAST_DAMPING, FIRST_DAMPING, MOST_DAMPING = 1e-6, 1e-3, 1e4
 # A relative gain below which the motion's own second derivatives are used: before, they mislead more often than they help.
 NEAR = 1e-2
 # A relative gain below which Newton's own steps are left to finish, and at most how many they are.
-SETTLED, POLISHING = 1e-5, 20
+SETTLED, POLISHING = 1e-4, 20
 
 
 class Searched(NamedTuple):

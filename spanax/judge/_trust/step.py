@@ -132,9 +132,12 @@ class Step:
         values = np.concatenate([np.asarray(y, float).reshape(n, -1) for y in outputs], 1)
         if slopes is None:
             return Values(values, None)
-        # By its own shape: of an output or input without elements -1 would not be known.
-        flat = lambda s: np.asarray(s, float).reshape(n, s.shape[1], math.prod(s.shape[2:]))  # noqa: E731
-        rows = [np.concatenate([flat(s) for s in row], 2) for row in slopes]
+
+        def flat(slope):
+            # By its own shape: of an output or input without elements -1 would not be known.
+            return np.asarray(slope, float).reshape(n, slope.shape[1], math.prod(slope.shape[2:]))
+
+        rows = [np.concatenate([flat(slope) for slope in row], 2) for row in slopes]
         return Values(values, np.concatenate(rows, 1))
 
     def _on_host(self, x: Float[np.ndarray, " d"], key: Any) -> Float[np.ndarray, " m"]:
