@@ -187,7 +187,7 @@ def test_a_start_at_the_event_does_not_count(x64):
 
     for direction, want in (("both", np.pi), ("falling", np.pi), ("rising", 2 * np.pi)):
         for noise in (0.0, 1e-12, -1e-12):
-            there = control.event(turning, lambda s: s[1], (1.0, noise), within=10.0, direction=direction)
+            there = control.event(turning, lambda s: s[1], (1.0, noise), within=10.0, direction=direction)  # pyright: ignore[reportArgumentType]
             np.testing.assert_allclose(there.time, want, atol=1e-11)
 
 
@@ -205,7 +205,7 @@ def test_a_short_flight_within_the_first_step(x64):
 
 def test_directions(x64):
     for direction, want in (("both", np.pi / 2), ("falling", np.pi / 2), ("rising", 3 * np.pi / 2)):
-        there = control.event(lambda x, t: x + t, jnp.cos, 0.0, within=10.0, direction=direction)
+        there = control.event(lambda x, t: x + t, jnp.cos, 0.0, within=10.0, direction=direction)  # pyright: ignore[reportArgumentType]
         np.testing.assert_allclose(there.time, want, rtol=1e-12)
 
 

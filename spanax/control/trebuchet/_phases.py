@@ -35,7 +35,7 @@ class Integrator(NamedTuple):
 # 0.08 mm from that with steps 20 times as short, by 0.4 mm at most; without `pace` that takes steps of 1/400 s.
 INTEGRATORS = {"rk4": Integrator(rk4, 1 / 60, 1 / 10, 5.0), "euler": Integrator(euler, 1 / 60, 1 / 60, None)}
 
-_AND_SLOPE = {rk4: rk4_and_slope, euler: euler_and_slope}
+_AND_SLOPE: dict[Step, Callable] = {rk4: rk4_and_slope, euler: euler_and_slope}
 
 # Seconds: sliding and hanging each, as published, and in the air.
 LONGEST_SWING, LONGEST_FLIGHT = 1.0, 10.0
