@@ -75,7 +75,7 @@ def trained(recipe: Recipe | None, seed: int) -> Trained:
         policy = control.MLPPolicy(env, key=first, width=32, depth=1, scale=1 / UNITS)
         policy = control.mirrored(policy, env) if recipe.mirrored else policy
         optimizer = optax.adam(optax.cosine_decay_schedule(RATE, recipe.updates), eps=EPS)
-        via, updates, loss = control.BPTT(horizon=HORIZON), recipe.updates, recipe.loss
+        via, updates, loss = control.BPTT(horizon=HORIZON, truncate=True), recipe.updates, recipe.loss
         result = control.train(
             env, policy, via=via, key=rest, updates=updates, batch=1, optimizer=optimizer, loss=loss, progress=False
         )

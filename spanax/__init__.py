@@ -49,6 +49,7 @@ from .bridges import (
     StraightThrough as StraightThrough,
     Surrogate as Surrogate,
 )
+from .control import event as event
 from .gaps import (
     assert_alive as assert_alive,
     find_gaps as find_gaps,
@@ -62,7 +63,6 @@ from .judge import (
     recommend as recommend,
     trust as trust,
 )
-from .control import event as event
 from .program import gradient as gradient, lift as lift, value_and_gradient as value_and_gradient
 from .smoothing import Guide as Guide, smooth as smooth, soften as soften
 from .stochastic import cost as cost, expect as expect, expectation as expectation, sample as sample

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.custom_derivatives import SymbolicZero, zero_from_primal
 
 from ._primitives import new_primitive, set_batching
@@ -24,8 +23,8 @@ Axes = tuple[int | None, ...]
 def by_forward_mode(f: Function, count: int, check: Callable[[Any], None]) -> Function:
     """`f`, compiled, and differentiable in forward and reverse mode, to any order, at the cost of forward mode.
 
-    `f(*numbers) -> (y, aux)` takes `count` floating-point scalars of one dtype; y is a pytree of floating-point arrays, aux one of
-    anything else, without a derivative. Its Jacobian is computed forwards together with its value, for those numbers only
+    `f(*numbers) -> (y, aux)` takes `count` floating-point scalars of one dtype; y is a pytree of floating-point arrays, aux one
+    of anything else, without a derivative. Its Jacobian is computed forwards together with its value, for those numbers only
     that are differentiated, so that reverse mode needs no state of any loop, may cross a `while_loop`, and compiles fast.
     `check(aux)` sees the aux of every evaluation, traced or not, and may raise.
     """
@@ -38,8 +37,8 @@ def by_forward_mode(f: Function, count: int, check: Callable[[Any], None]) -> Fu
 
 
 class _Program(NamedTuple):
-    """`one(*numbers) -> (y, aux)`; `many(axes)`, the same for numbers of which some have a leading axis (0, else None), as have the
-    results; `outline(dtype)`, the results' shapes and dtypes.
+    """`one(*numbers) -> (y, aux)`; `many(axes)`, the same for numbers of which some have a leading axis (0, else None), as have
+    all results; `outline(dtype)`, the results' shapes and dtypes.
     """
 
     one: Function
@@ -61,13 +60,14 @@ def _shapes(*numbers, program: _Program, axes: Axes | None):
     return [jax.core.ShapedArray((*front, *x.shape), x.dtype) for x in leaves]
 
 
-# A primitive, because `jax.custom_batching.custom_vmap` would trace the whole program once more without the axis, to learn shapes.
+# A primitive, because `custom_vmap` would trace the whole program once more without the axis, only to learn shapes.
 _run_p = new_primitive("spanax_by_forward_mode", _run, _shapes)
 
 
 def _batch(numbers, dims, *, program, axes):
     """The axis of a vmap, which lies inside that of the columns (see `_with_columns`); those of several become one."""
-    inner = next((np.delete(x.shape, d)[:1] if d is not None else x.shape for x, d, axis in zip(numbers, dims, axes or (), strict=False) if axis == 0), ())
+    shapes = [x.shape if d is None else (*x.shape[:d], *x.shape[d + 1 :]) for x, d in zip(numbers, dims, strict=True)]
+    inner = max(shapes, key=len)  # the axis that there is already, if there is one
     axes = axes or (None,) * len(numbers)
     size = next(x.shape[d] for x, d in zip(numbers, dims, strict=True) if d is not None)
 

@@ -9,7 +9,7 @@ from ._tables import console, show_files, show_pairs, show_rows, show_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..gallery import aim, cartpole, pendulum, refine, trebuchet
+    from ..gallery import aim, cartpole, mpc, pendulum, refine, trebuchet
     from ..gallery.trained import Training
 
 CHECK = "Gradient check: cosine of the first gradient with finite differences."
@@ -28,6 +28,24 @@ def print_pendulum(result: pendulum.Result) -> None:
         }
         show_pairs(where, f"Pendulum by {training.name}, seed {result.settings.seed}", rows)
         _explain_check(where, training)
+    show_files(where, result.files)
+
+
+def print_mpc(result: mpc.Result) -> None:
+    where = console()
+    if result.judged:
+        heads = "controller", "mean\nreturn", "regret", "worst\nreturn"
+        rows = [
+            (one.name, f"{one.mean:.1f}", "" if one.regret is None else f"{one.regret:.1f}", f"{one.worst:.1f}")
+            for one in result.judged
+        ]
+        show_rows(
+            where, f"Pendulum, from {result.settings.starts} fixed starts, seed {result.settings.seed}", heads, rows
+        )
+    if result.masses:
+        show_text(
+            where, f"The model's mass, learnt from actions: {', '.join(f'{mass:.3f}' for mass in result.masses)} kg."
+        )
     show_files(where, result.files)
 
 

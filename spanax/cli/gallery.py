@@ -10,7 +10,7 @@ import typer
 from .._interrupts import keep
 from ..gallery.names import VaeBridge
 from ._calibrate_tables import print_calibrate
-from ._control_tables import print_aim, print_cartpole, print_pendulum, print_refine, print_trebuchet
+from ._control_tables import print_aim, print_cartpole, print_mpc, print_pendulum, print_refine, print_trebuchet
 from ._messages import end_interrupted, report_errors, show_help
 from ._options import FOLDER, MOST, SEEDS, Traceback, between, even, writable_folder
 from ._progress import show_progress
@@ -138,6 +138,21 @@ def pendulum(
     """
     options = {"quick": quick, "updates": updates, "batch": batch, "horizon": horizon, "seed": seed}
     _run("pendulum", print_pendulum, "training", show_traceback, out, **options)
+
+
+@gallery.command()
+def mpc(
+    out: Out = Path("gallery-out/mpc"),
+    quick: Quick = False,
+    horizon: Annotated[int, typer.Option(min=2, max=200, help="Steps that each plan looks ahead.")] = 30,
+    seed: Seed = 0,
+    show_traceback: Traceback = False,
+) -> None:
+    """Swing a pendulum up by planning ahead, and learn the planner's model through its plans.
+
+    Ctrl-C ends the work early and reports what is known until then.
+    """
+    _run("mpc", print_mpc, "judged", show_traceback, out, quick=quick, horizon=horizon, seed=seed)
 
 
 @gallery.command()

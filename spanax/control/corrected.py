@@ -44,6 +44,9 @@ class Corrected(_Wrapper):
     def observe(self, state):
         return self.env.observe(state)
 
+    def state_from(self, observation):
+        return self.env.state_from(observation)
+
     def reward(self, state, action, next_state):
         return self.env.reward(state, action, next_state)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
@@ -17,11 +17,13 @@ from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._jaxprs import is_traced
 from ._mpc.implicit import solution
-from ._mpc.problem import Inputs, Objective, Problem
+from ._mpc.problem import Inputs, Objective, Problem, Rolled
 from ._mpc.search import polish, search
 from ._mpc.starts import first_plans, middle_and_half
 from ._mpc.value import learn_value
 from .env import Box, Discrete, Env, State
+from .identify import identify
+from .rollout import Trajectory
 
 Cost = Callable[[State], Float[Array, ""]]
 Loss = Callable[[State, Array, State], Float[Array, ""]]
@@ -51,12 +53,12 @@ class MPC(eqx.Module):
     """A policy that plans `horizon` steps ahead with a model of the environment, plays the first action, and plans anew.
 
     A plan minimises the sum of -reward (or `loss`) and of `terminal` at its end, with the actions inside `env.action_space`, by
-    damped Newton steps (iterative LQR, then with the motion's own second derivatives) from several first plans; the best is
-    taken. It looks `horizon` steps ahead as if no rule ended the episode.
+    damped Newton steps (iterative LQR, then with the motion's own second derivatives) from several first plans; the best
+    is taken. It looks `horizon` steps ahead as if no rule ended the episode.
 
-    The derivative of a plan is that of the minimum, by the implicit function theorem, and not of the search: by the fields of `env`
-    that are arrays, those of `loss` and `terminal` (Equinox modules, or functions that close over them), and by the state; in
-    forward and reverse mode, to any order. Where two minima are equally good the best jumps from one to the other, and the
+    The derivative of a plan is that of the minimum, by the implicit function theorem, and not of the search: by the fields of
+    `env` that are arrays, those of `loss` and `terminal` (Equinox modules, or functions that close over them), and by the state;
+    in forward and reverse mode, to any order. Where two minima are equally good the best jumps from one to the other, and the
     derivative is that of the one taken. Where the search has not converged, the derivative is NaN under jit, and raises outside.
 
     **Arguments:**
@@ -69,21 +71,24 @@ class MPC(eqx.Module):
     - `loss`: `loss(state, action, next_state) -> scalar`, in the place of -reward; it needs second derivatives;
     - `terminal`: `terminal(state) -> scalar`, what the state after the last step still costs; None: nothing. A short horizon
       needs one wherever the reward comes later;
-    - `starts`: how many first plans.
+    - `tries`: how many first plans, the middle of the box and random ones (always the same), are played; `starts`: from how
+      many of them, the cheapest, the search starts. Which swing to take is a choice: many plans to choose from are worth
+      more than many to improve.
 
     **Raises:**
 
     - `SpanaxError` for environments and numbers that do not fit, and, where a derivative is asked for outside jit, if the
       search has not converged.
 
-    Tassa, Mansard and Todorov 2014, "Control-limited differential dynamic programming" (ICRA, 1168); Amos, Rodriguez, Sacks, Boots
-    and Kolter 2018, "Differentiable MPC" (arXiv:1810.13400).
+    Tassa, Mansard and Todorov 2014, "Control-limited differential dynamic programming" (ICRA, 1168); Amos, Rodriguez, Sacks,
+    Boots and Kolter 2018, "Differentiable MPC" (arXiv:1810.13400).
 
     >>> import jax, jax.numpy as jnp
     >>> from spanax import control
     >>> mpc = control.MPC(control.Pendulum(), horizon=10, starts=1)
-    >>> state = jnp.array([0.1, 0.0])
-    >>> print(mpc.act(state).round(3), jax.jacobian(mpc.act)(state).round(2))
+    >>> plan = mpc.plan(jnp.array([0.1, 0.0]))
+    >>> plan.actions.shape, plan.states.shape, bool(plan.converged)
+    ((10, 1), (11, 2), True)
     """
 
     env: Env
@@ -91,6 +96,7 @@ class MPC(eqx.Module):
     terminal: Cost | None
     horizon: int = eqx.field(static=True)
     iterations: int = eqx.field(static=True)
+    tries: int = eqx.field(static=True)
     starts: int = eqx.field(static=True)
     relax: bool = eqx.field(static=True)
 
@@ -102,17 +108,20 @@ class MPC(eqx.Module):
         *,
         loss: Loss | None = None,
         terminal: Cost | None = None,
-        starts: int = 9,
+        tries: int = 512,
+        starts: int = 4,
         relax: bool = False,
     ):
         refuse_foreign(env, loss, terminal)
         check_whole("MPC(horizon", horizon)
         check_whole("MPC(iterations", iterations)
+        check_whole("MPC(tries", tries)
         check_whole("MPC(starts", starts)
         _check_functions(loss, terminal)
         _check_env(env, relax)
         self.env, self.loss, self.terminal = env, loss, terminal
-        self.horizon, self.iterations, self.starts, self.relax = horizon, iterations, starts, relax
+        self.horizon, self.iterations, self.relax = horizon, iterations, relax
+        self.tries, self.starts = tries, min(starts, tries)
 
     def __call__(self, observation: Float[Array, "*shape"]) -> Float[Array, "*action"]:
         """The action at an observation of which `env.state_from` tells the state."""
@@ -128,7 +137,8 @@ class MPC(eqx.Module):
         **Arguments:**
 
         - `state`: one state; `jax.vmap` for several;
-        - `plan`: the plan of the step before, which is then tried as well, moved on by one step.
+        - `plan`: the plan of the step before, which is then improved as well, moved on by one step. Recommended in closed loop: a
+          controller that makes up its mind anew at every step may put off what it planned, for ever.
         """
         refuse_foreign(state, plan)
         state = jax.tree.map(jnp.asarray, state)
@@ -141,21 +151,44 @@ class MPC(eqx.Module):
         """The same controller with another model."""
         return self._with(env=env)
 
+    def refined(
+        self,
+        data: Trajectory | Sequence[Trajectory],
+        *,
+        parameters: Sequence[str],
+        residual: Any = None,
+        key: Key[Array, ""],
+    ) -> MPC:
+        """The same controller, whose model is fitted to what was observed, between two steps or two episodes.
+
+        The arguments are those of `control.identify`, which also tells how sure it is of what it found.
+        """
+        return self.with_env(identify(self.env, data, parameters=parameters, residual=residual, key=key).env)
+
     def with_terminal(self, terminal: Cost | None) -> MPC:
         """The same controller with another terminal cost."""
         return self._with(terminal=terminal)
 
-    def with_learnt_terminal(self, *, key: Key[Array, ""], sweeps: int = 8, plans: int = 512) -> MPC:
+    def with_learnt_terminal(
+        self,
+        *,
+        key: Key[Array, ""],
+        sample: Callable[[Key[Array, ""]], State] | None = None,
+        sweeps: int = 6,
+        plans: int = 1024,
+    ) -> MPC:
         """The same controller with a terminal cost that is learnt from its own plans: what a state still costs.
 
-        In each sweep, plans start from `env.reset` and from states that earlier plans came through, with the terminal cost so far,
-        and a small network (the least of four, so that it may have ridges) is fitted to what is still to come at each of their
-        states. After k sweeps it is the cost of about k horizons more, without a discount: the cost has to vanish where the
-        motion can stay. Lowrey and others 2019, "Plan online, learn offline" (arXiv:1811.01848).
+        In each sweep, plans start from random states, with the terminal cost so far, and a small network (the least of four, so
+        that it may have ridges) is fitted to what is still to come at each of their states. After k sweeps it is the cost of about
+        k horizons more, without a discount: the cost has to vanish where the motion can stay. Lowrey and others 2019, "Plan
+        online, learn offline" (arXiv:1811.01848).
 
         **Arguments:**
 
         - `key`: for resets, the network's first weights and its training;
+        - `sample`: `sample(key) -> state`, from where plans start. Recommended: spread over all states that a plan may come
+          to. None: from resets, after random actions for a random time, and half of them where earlier plans came through;
         - `sweeps`, `plans`: how many sweeps, of so many plans.
 
         **Raises:** `SpanaxError` for numbers that are not positive whole numbers.
@@ -163,7 +196,7 @@ class MPC(eqx.Module):
         check_key(key)
         check_whole("with_learnt_terminal(sweeps", sweeps)
         check_whole("with_learnt_terminal(plans", plans, 2)
-        return self.with_terminal(learn_value(self, key, sweeps, plans))
+        return self.with_terminal(learn_value(self, key, sample, sweeps, plans))
 
     def cost(self, state: State, action: Array, next_state: State) -> Float[Array, ""]:
         """What a plan sums up: `loss`, or -reward."""
@@ -172,9 +205,7 @@ class MPC(eqx.Module):
         return self.loss(state, action, next_state)
 
     def _with(self, **changed: Any) -> MPC:
-        kept = {"loss": self.loss, "terminal": self.terminal, "starts": self.starts, "relax": self.relax}
-        options = {"env": self.env, "horizon": self.horizon, "iterations": self.iterations, **kept, **changed}
-        return MPC(**options)
+        return MPC(**{field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | changed)
 
     @property
     def box(self) -> Box:
@@ -211,20 +242,26 @@ def _plan(mpc: MPC, state: State, before: Array | None) -> Plan:
     inputs = problem.inputs
     # The search is not differentiated: the derivative is that of what it finds.
     given = jax.tree.map(lax.stop_gradient, inputs)
-    first = jnp.asarray(first_plans(box, mpc.horizon, mpc.starts), problem.dtype)
+    first = jnp.asarray(first_plans(box, mpc.horizon, mpc.tries), problem.dtype)
+    first = first[jnp.argsort(_costs(jax.vmap(lambda actions: problem.play(given, actions))(first)))[: mpc.starts]]
     if before is not None:
         before = lax.stop_gradient(before).reshape(mpc.horizon, -1).astype(problem.dtype)
         first = jnp.concatenate([first, jnp.concatenate([before[1:], before[-1:]])[None]])
     searched = jax.vmap(lambda actions: search(problem, given, actions, mpc.iterations))(first)
-    best = jnp.argmin(jnp.where(jnp.isnan(searched.rolled.cost), jnp.inf, searched.rolled.cost))
+    best = jnp.argmin(_costs(searched.rolled))
     chosen = jax.tree.map(lambda x: x[best], searched)
     # What a step of Newton can still be told from rounding by, and what is close enough for derivatives.
     half = middle_and_half(box.low.ravel(), box.high.ravel())[1].max()
     finest = jnp.finfo(problem.dtype).eps
-    polished = polish(problem, given, chosen.rolled, 8 * finest * half)
+    polished = polish(problem, given, chosen.rolled, finest**0.75 * half)
     converged = polished.distance <= half * finest**0.5
     actions = solution(problem, inputs, lax.stop_gradient(polished.rolled.actions), converged)
     return _as_plan(problem, inputs, actions, box, converged, chosen.iterations + polished.iterations)
+
+
+def _costs(rolled: Rolled) -> Array:
+    # A motion that leaves the numbers is never the best.
+    return jnp.where(jnp.isnan(rolled.cost), jnp.inf, rolled.cost)
 
 
 def _as_plan(problem: Problem, inputs: Inputs, actions: Array, box: Box, converged: Array, iterations: Array) -> Plan:

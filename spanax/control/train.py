@@ -8,6 +8,7 @@ the update.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 import time
@@ -66,11 +67,12 @@ def train(
 
     - `env`: a `control.Env`.
     - `policy`: any callable Equinox module, `policy(observation) -> action`; its floating-point arrays are trained.
-    - `via`: the method, which says how the gradient is estimated: `BPTT`, `PolicyGradient`.
+    - `via`: the method, which says how the gradient is estimated: `BPTT`, `SHAC`, `Choice`, `Mixed`, `PolicyGradient`; or
+      `LearnedModel`, which trains by one of these in a model of the environment.
     - `key`: for resets and draws.
-    - `updates`: how many, by default 300.
-    - `batch`: each update is from so many episodes, or windows of them, at once: by default 32 with `BPTT`, 16 with
-      `PolicyGradient` (no more than a Gymnasium environment has).
+    - `updates`: how many; None: the method's own number.
+    - `batch`: each update is from so many episodes, or windows of them, at once; None: the method's own number (no more than a
+      Gymnasium environment has).
     - `optimizer`: one of optax, which minimises; None: the method's own, by default Adam at 3e-3 after clipping to a norm of 1.
     - `loss`: `loss(state, action, next_state) -> scalar`, if given, is minimised in the place of `env.loss`, which is -reward
       where an environment does not state another (methods that need values alone, such as `PolicyGradient`: of -reward).
@@ -78,8 +80,9 @@ def train(
     - `checkpoint`: a path, where the training is written every few seconds and at the end, however it ends; where the file
       exists, training continues from it, to `updates` in all, as if it had never stopped. It has to be a file of the same
       training: environment, policy with its first values, method, optimizer, loss, batch, key and precision are compared, code
-      and constants of the user's among them; only `updates` may differ. A file that is damaged, foreign or of another training
-      is refused and kept.
+      and constants of the user's among them; only `updates` may differ (a default optimizer whose rate falls with them, as
+      that of `SHAC` and `Choice` does, goes on at the rate of the longer training). A file that is damaged, foreign or of
+      another training is refused and kept.
     - `callback`: `callback(step, metrics, policy)`, or a list of such, is called for each update in order: `step` counts from 1;
       `metrics` has the floats "return" (the mean of the episodes that ended, NaN where none did), "objective" and
       "gradient_norm" of the update, and "env_steps", "episodes" and "seconds" until then. Updates run in pieces of about half a
@@ -116,9 +119,11 @@ def train(
     batch = min(via.batch, most) if batch is None else batch
     check_whole("train(updates", updates, 1, "an integer, 1 or more", "None: the method's own")
     check_whole("train(batch", batch, 1, "an integer, 1 or more", "None: the method's own")
-    training, first = _start(env, policy, via, key, batch, optimizer or via.optimizer(updates, policy), loss)
+    training, first = _start(env, policy, via, key, batch, optimizer, loss, updates)
     path = None if checkpoint is None else Path(checkpoint)
-    return _Run(training, first, updates, path, progress, callbacks).result()
+    # A default may fall with the number of updates, which alone may differ where a training is continued.
+    named = optimizer or via.optimizer(via.updates, policy)
+    return _Run(training, first, updates, path, progress, callbacks, named).result()
 
 
 def _check(env: Any, via: Any, loss: Any, progress: Any) -> None:
@@ -140,8 +145,9 @@ def _start(
     via: Method,
     key: Key[Array, ""],
     batch: int,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformation | None,
     loss: Any,
+    updates: int = 1,
 ) -> tuple[Training, Progress]:
     # NumPy arrays, such as the scale of an `MLPPolicy`, are constants.
     arrays, static = eqx.partition(policy, lambda x: eqx.is_inexact_array(x) and isinstance(x, jax.Array))
@@ -150,6 +156,8 @@ def _start(
     # Two streams: where episodes start must not depend on the updates' draws.
     task, (begin, go) = Task(env, batch, loss, via.by_derivative), jax.random.split(key)
     via.check(task, policy)
+    # A method's own is made for policies that it has checked.
+    optimizer = via.optimizer(updates, policy) if optimizer is None else optimizer
     carry = via.start(task, policy, begin)
     training = Training(task, via, optimizer, static, go, jnp.asarray(LARGEST, float))
     return training, Progress(arrays, optimizer.init(arrays), carry, jnp.zeros((), jnp.int32))
@@ -183,6 +191,7 @@ class _Run:
         path: Path | None,
         shows: bool,
         callbacks: Callbacks,
+        named: Any,
     ):
         self.training, self.first, self.updates, self.path, self.shows = training, first, updates, path, shows
         self.callbacks, self.stopped = callbacks, False
@@ -190,8 +199,9 @@ class _Run:
         log = jax.eval_shape(training.updates, first, jnp.zeros((), jnp.int32))[1]
         empty = jax.tree.map(lambda x: np.zeros((0, *x.shape[1:]), x.dtype), log)
         self.standing = Standing(first, empty, 0.0)
-        self.fingerprint, self.last = {} if path is None else _fingerprint(training, first), None
+        self.fingerprint, self.last = {}, None
         if path is not None:
+            self.fingerprint = _fingerprint(dataclasses.replace(training, optimizer=named), first)
             make_folder(path)
             # Before anything is compiled: a file that does not fit is refused at once.
             if path.exists():

@@ -112,7 +112,8 @@ def _through_the_simulator(settings: Settings) -> tuple[Any, int, control.Result
     import optax
 
     first, rest = jax.random.split(jax.random.key(settings.seed))
-    via = control.BPTT(horizon=HORIZON)
+    # Window after window of whole episodes: what comes later than a window is learned from the states it leads to.
+    via = control.BPTT(horizon=HORIZON, truncate=True)
     # Its rate falls to 0, so that the last updates settle rather than wander.
     optimizer = optax.adam(optax.cosine_decay_schedule(RATE, settings.updates), eps=EPS)
     env = control.CartPole()

@@ -81,7 +81,8 @@ def _wrong_by(ratio: float) -> str:
     if ratio < 0:
         return f"of the wrong sign (times {ratio:.2g})"
     by = max(ratio, 1 / max(ratio, 1e-6))
-    if by >= 1000:
+    # Beyond that a factor is mostly noise.
+    if by >= 20:
         return "almost 0" if ratio < 1 else "far too large"
     return f"wrong by {by:.2g}x" if by >= 1.05 else "wrong in direction"
 
@@ -166,7 +167,7 @@ def trust(
     Not seen is what no chord meets: a contact farther away than about 2 `sigma`, or one that few chords reach and that changes
     less than 2% of what they do. The verdict is about this neighbourhood, and not about a whole trajectory.
 
-    A step that takes a `key` is tested in the mean over keys, one for each chord, without the search: the derivative may be
+    A step that takes a `key` is tested in the mean over keys, two for each way of a chord, without the search: the derivative may be
     pathwise, or an unbiased estimate such as that of `sx.expectation`. With few chords it finds large errors; `check_gradient`
     finds small ones.
 
@@ -212,16 +213,7 @@ def trust(
     check_whole("trust(probes", probes, _LEAST, where=where)
     program = Step(step, args, keywords, argnums, where)
     scales = _scales(program, sigma, where)
-    found = examine(program, scales, probes, key)
-    values = np.concatenate([found.chords.before.outputs, found.chords.after.outputs])
-    if not np.all(np.isfinite(values)):
-        bad = [n for n, ok in zip(program.output_names, np.all(np.isfinite(values), axis=0), strict=True) if not ok]
-        raise SpanaxError(
-            f"trust: {program.function} is not finite within sigma of the arguments: {', '.join(bad[:5])}",
-            "a smaller sigma",
-            "sx.find_gaps(step, ..., nan=True), which names the operation",
-            where=where,
-        )
+    found = examine(program, scales, probes, key, where)
     both = mix(found.chords, found.flagged | found.steep, scales, found.rounding)
     outputs = tuple(_output(program, found, both, o) for o in range(len(program.output_names)))
     flagged = tuple(output.name for output in outputs if output.flagged)

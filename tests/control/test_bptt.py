@@ -44,7 +44,7 @@ def by_hand(x, steps, w=-0.3):
 
 def test_windows_go_on_and_derivatives_do_not(x64, key):
     """Three windows of 2 steps in an episode of 6; then it begins anew."""
-    first, found = windows(control.BPTT(horizon=2), Line(), 1, 4, key)
+    first, found = windows(control.BPTT(horizon=2, truncate=True), Line(), 1, 4, key)
     x = np.asarray(first.state)
     for value, gradient, seen, _ in found[:3]:
         values, slopes, x = zip(*(by_hand(one, 2) for one in x), strict=True)
@@ -60,7 +60,7 @@ def test_windows_go_on_and_derivatives_do_not(x64, key):
 
 def test_a_window_ends_with_its_episode(x64, key):
     """Windows of 4 in an episode of 6: the second one has 2 steps."""
-    _, found = windows(control.BPTT(horizon=4), Line(), 1, 3, key)
+    _, found = windows(control.BPTT(horizon=4, truncate=True), Line(), 1, 3, key)
     assert [int(seen.steps) for _, _, seen, _ in found] == [4, 2, 4]
     assert [int(seen.ended) for _, _, seen, _ in found] == [0, 1, 0]
 
@@ -70,7 +70,7 @@ def test_a_batch_is_in_all_parts_of_its_episodes(x64, key):
 
     Only whole episodes count among the returns.
     """
-    _, found = windows(control.BPTT(horizon=2), Line(), 3, 6, key)
+    _, found = windows(control.BPTT(horizon=2, truncate=True), Line(), 3, 6, key)
     assert [int(seen.episodes) for _, _, seen, _ in found] == [3, 1, 1, 1, 1, 1]
     assert [int(seen.ended) for _, _, seen, _ in found] == [0, 0, 1, 1, 1, 1]
 
@@ -89,7 +89,7 @@ def test_without_truncation_the_whole_is_differentiated(x64, key):
 def test_nothing_is_learnt_from_what_comes_after_the_end(x64, key):
     """The edge is crossed in the first step: one step counts, and its derivative alone."""
     env = Line(edge=1.2)
-    first, [(value, gradient, seen, _)] = windows(control.BPTT(horizon=3), env, 1, 1, key, w=2.0)
+    first, [(value, gradient, seen, _)] = windows(control.BPTT(horizon=3, truncate=True), env, 1, 1, key, w=2.0)
     x = float(first.state[0])
     np.testing.assert_allclose(value, (2.9 * x) ** 2 / 3, rtol=1e-12)
     np.testing.assert_allclose(gradient, 2 * 2.9 * x**2 / 3, rtol=1e-12)
@@ -100,7 +100,7 @@ def test_a_loss_of_ones_own(x64, key):
     def loss(state, action, next_state):
         return 2 * state + action[0] + 0 * next_state
 
-    first, [(value, gradient, seen, _)] = windows(control.BPTT(horizon=1), Line(), 1, 1, key, loss)
+    first, [(value, gradient, seen, _)] = windows(control.BPTT(horizon=1, truncate=True), Line(), 1, 1, key, loss)
     x = float(first.state[0])
     np.testing.assert_allclose([value, gradient], [1.7 * x, x], rtol=1e-12)
     assert int(seen.steps) == 1
@@ -120,7 +120,7 @@ class Drawn(eqx.Module):
 
 def test_a_policy_that_draws_is_unbiased_by_the_score_function(key):
     """d/dw of the mean of (-rewards)/2 over four courses, by hand; 6,000 gradients within 4.5 standard errors (7e-6)."""
-    task, method = Task(Coins(), 1, None), control.BPTT(horizon=2)
+    task, method = Task(Coins(), 1, None), control.BPTT(horizon=2, truncate=True)
 
     def gradient(w, via, key):
         carry = method.start(task, None, key)
@@ -146,8 +146,8 @@ def test_the_bridge_of_a_named_draw_is_replaced(key):
         policy = Drawn(jnp.array(0.4), sx.ScoreFunction())
         return jax.grad(lambda p: method.objective(task, p, carry, key)[0], allow_int=True)(policy).w
 
-    own = gradient(control.BPTT(horizon=2))
-    other = gradient(control.BPTT(horizon=2, via={"coin": sx.StraightThrough()}))
+    own = gradient(control.BPTT(horizon=2, truncate=True))
+    other = gradient(control.BPTT(horizon=2, via={"coin": sx.StraightThrough()}, truncate=True))
     assert own != other
 
 
@@ -159,7 +159,7 @@ def test_a_discrete_action_crosses_by_the_bridge_of_a_hard_operation(key):
         return next_state[2] ** 2 + next_state[3] ** 2
 
     found = control.train(
-        env, policy, via=control.BPTT(horizon=8), key=key, updates=3, batch=4, loss=loss, progress=False
+        env, policy, via=control.BPTT(horizon=8, truncate=True), key=key, updates=3, batch=4, loss=loss, progress=False
     )
     assert np.all(found.gradient_norms > 0)
 
@@ -167,7 +167,7 @@ def test_a_discrete_action_crosses_by_the_bridge_of_a_hard_operation(key):
 @pytest.mark.parametrize("horizon", [0, -3, 2.5, True, None])
 def test_horizons_that_cannot_be(horizon):
     with pytest.raises(SpanaxError, match="horizon"):
-        control.BPTT(horizon=horizon)
+        control.BPTT(horizon=horizon, truncate=True)
 
 
 def test_an_episode_without_an_end_needs_a_limit(key):
@@ -177,7 +177,7 @@ def test_an_episode_without_an_end_needs_a_limit(key):
             return None
 
     with pytest.raises(SpanaxError, match="TimeLimit"):
-        control.train(Endless(), Gain(jnp.array(0.1)), via=control.BPTT(), key=key, updates=1, batch=1)
+        control.train(Endless(), Gain(jnp.array(0.1)), via=control.BPTT(truncate=True), key=key, updates=1, batch=1)
     found = control.train(
         Endless(),
         Gain(jnp.array(0.1)),

@@ -286,7 +286,7 @@ def test_motion_first_and_then_the_gate(key):
 
 def test_at_a_fork_the_better_way_is_chosen(key):
     env = Fork()
-    way = control.Choice(motion=40, choice=160, horizon=2, window=2, longest=2, holds=2, rows=40)
+    way = control.Choice(motion=40, choice=200, horizon=2, window=2, longest=2, holds=2, rows=50)
     policy = control.ChoicePolicy(env, key=key, width=16)
     result = control.train(env, policy, via=way, key=key, progress=False)
     starts = jnp.linspace(-0.49, 0.49, 50)
@@ -296,7 +296,7 @@ def test_at_a_fork_the_better_way_is_chosen(key):
     cost = lambda x: np.minimum((x - 2.0) ** 2, (x + 2.1) ** 2)
     best = [max(-cost(x + way[0]) - cost(x + way[1]) for way in ways) for x in np.asarray(starts)]
     assert np.mean(np.asarray(best) - returns) < 0.05
-    assert result.env_steps == 40 * 32 * 2 + 40 * 32 * (3 * 2 * 2 + 16)
+    assert result.env_steps == 40 * 32 * 2 + 50 * 32 * (3 * 2 * 2 + 16)
 
 
 def test_discrete_actions_in_a_wind_are_chosen(key):

@@ -14,7 +14,8 @@ from spanax.control._training.method import Method
 from .envs import Line
 
 _train = sys.modules[control.train.__module__]
-WAYS = {control.BPTT: control.BPTT(horizon=3), control.PolicyGradient: control.PolicyGradient()}
+WAYS = {control.BPTT: control.BPTT(horizon=3, truncate=True), control.PolicyGradient: control.PolicyGradient()}
+WAYS |= {control.SHAC: control.SHAC(horizon=3), control.LearnedModel: control.LearnedModel(episodes=2)}
 
 
 def test_every_way_of_training_is_here():
@@ -127,7 +128,10 @@ def test_a_reward_without_a_derivative_is_none_to_simulate_by(monkeypatch):
             return (next_state > 0).astype(jnp.int32)
 
     refused(
-        r"Counting.reward returns int32\[\](.|\n)*a derivative", control.BPTT(horizon=3), monkeypatch, env=Counting()
+        r"Counting.reward returns int32\[\](.|\n)*a derivative",
+        control.BPTT(horizon=3, truncate=True),
+        monkeypatch,
+        env=Counting(),
     )
     found = control.train(
         Counting(),
@@ -171,7 +175,7 @@ def test_updates_and_batch_by_default(way, monkeypatch):
 
     monkeypatch.setattr(_train, "_Run", Run)
     control.train(Line(), Gain(jnp.array(0.5)), via=way, key=jax.random.key(0))
-    assert seen == {"updates": 300, "batch": 32 if isinstance(way, control.BPTT) else 16}
+    assert seen == {"updates": way.updates, "batch": way.batch}
 
 
 # -- a policy that was made for another environment

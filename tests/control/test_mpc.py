@@ -37,7 +37,11 @@ class Linear(control.Env):
         return observation
 
     def reward(self, state, action, next_state):
-        return -jnp.sum(jnp.asarray(WEIGHTS, state.dtype) * next_state**2) - 0.3 * jnp.sum(action**2) - 0.1 * jnp.prod(action)
+        return (
+            -jnp.sum(jnp.asarray(WEIGHTS, state.dtype) * next_state**2)
+            - 0.3 * jnp.sum(action**2)
+            - 0.1 * jnp.prod(action)
+        )
 
     @property
     def action_space(self):
@@ -63,7 +67,10 @@ def minimum(state, horizon, bound):
         return total
 
     found = scipy.optimize.minimize(
-        cost, np.zeros(2 * horizon), bounds=[(-bound, bound)] * (2 * horizon), options={"ftol": 1e-15, "gtol": 1e-9, "maxfun": 10**6}
+        cost,
+        np.zeros(2 * horizon),
+        bounds=[(-bound, bound)] * (2 * horizon),
+        options={"ftol": 1e-15, "gtol": 1e-9, "maxfun": 10**6},
     )
     return found.fun, found.x.reshape(horizon, 2)
 
@@ -91,7 +98,9 @@ def test_the_small_problem_of_each_step_meets_its_conditions_of_optimality(m, x6
         gradient = slope + hess @ solved.change
         free = np.asarray(solved.free)
         np.testing.assert_allclose(gradient[free], 0, atol=1e-10)
-        assert np.all((gradient >= 0)[np.asarray(solved.change) <= low]) and np.all((gradient <= 0)[np.asarray(solved.change) >= high])
+        assert np.all((gradient >= 0)[np.asarray(solved.change) <= low]) and np.all(
+            (gradient <= 0)[np.asarray(solved.change) >= high]
+        )
         assert bool(solved.convex) and np.all((low <= solved.change) & (solved.change <= high))
 
 
@@ -122,7 +131,10 @@ def test_no_other_start_finds_a_better_plan(x64):
     plan, rng = control.MPC(env, horizon=horizon).plan(state), np.random.default_rng(0)
     for _ in range(10):
         found = scipy.optimize.minimize(
-            lambda u: tuple(map(np.asarray, value(u))), rng.uniform(-2, 2, horizon), jac=True, bounds=[(-2, 2)] * horizon
+            lambda u: tuple(map(np.asarray, value(u))),
+            rng.uniform(-2, 2, horizon),
+            jac=True,
+            bounds=[(-2, 2)] * horizon,
         )
         assert plan.cost <= found.fun + 1e-6
 
@@ -158,7 +170,9 @@ def test_an_observation_tells_the_state(env, key):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), told, state)
     many = control.Batched(env, 3)
     states = many.reset(key)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), many.state_from(many.observe(states)), states)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), many.state_from(many.observe(states)), states
+    )
 
 
 def test_a_choice_of_two_is_refused_or_planned_as_a_number_in_between(key):
@@ -166,7 +180,11 @@ def test_a_choice_of_two_is_refused_or_planned_as_a_number_in_between(key):
     with pytest.raises(SpanaxError, match=r"MPC plans continuous actions[\s\S]*relax=True"):
         control.MPC(env)
     mpc = control.MPC(
-        env, horizon=20, relax=True, starts=1, loss=lambda state, action, after: after[2] ** 2 + 0.1 * after[0] ** 2 + 0.01 * after[1] ** 2
+        env,
+        horizon=20,
+        relax=True,
+        starts=1,
+        loss=lambda state, action, after: after[2] ** 2 + 0.1 * after[0] ** 2 + 0.01 * after[1] ** 2,
     )
     action = mpc.act(env.reset(key))
     assert action.shape == () and 0 <= action <= 1
@@ -201,7 +219,10 @@ class Vector(Linear):
         (lambda: control.MPC(control.Pendulum(), terminal=3.0), r"MPC\(terminal=3.0\)"),
         (lambda: control.MPC(Drawing(1.0)), "a step of Drawing draws"),
         (lambda: control.MPC(Vector(1.0)).act(jnp.ones(3)), r"the reward has shape \[3\]"),
-        (lambda: control.MPC(Linear(1.0), terminal=lambda state: state).act(jnp.ones(3)), "the terminal cost has shape"),
+        (
+            lambda: control.MPC(Linear(1.0), terminal=lambda state: state).act(jnp.ones(3)),
+            "the terminal cost has shape",
+        ),
         (lambda: control.MPC(Blind(1.0))(jnp.ones(3)), "Blind has no state_from"),
         (lambda: control.MPC(control.Pendulum()).act(jnp.array([1, 0])), "no floating-point array"),
         (lambda: control.MPC(control.Pendulum()).act(jnp.ones((3, 2))), "jax.vmap for several"),
@@ -211,3 +232,12 @@ class Vector(Linear):
 def test_what_does_not_fit_is_refused(make, match):
     with pytest.raises(SpanaxError, match=match):
         make()
+
+
+def test_the_model_is_refined_with_what_was_observed():
+    true = control.Pendulum(l=0.9)
+    mpc = control.MPC(control.Pendulum(), horizon=10, tries=8, starts=1)
+    played = control.rollout(true, lambda observation: 2 * jnp.sin(observation[2:]), jnp.array([3.0, 0.0]), 60)
+    refined = mpc.refined(played, parameters=["l"], key=jax.random.key(0))
+    np.testing.assert_allclose(refined.env.l, 0.9, rtol=1e-3)
+    assert (refined.horizon, refined.tries) == (10, 8) and mpc.env.l == 1.0

@@ -69,8 +69,9 @@ def test_a_step_is_mujocos_own(mujoco, cartpole, key):
     assert np.all(np.abs(state.qpos) <= 0.05) and np.std(state.qvel) > 0
 
 
+@pytest.mark.slow
 def test_its_derivative_is_that_of_differences_and_trusted(cartpole, key):
-    """By reverse mode; both with the limit of the rail far away and pressed against it, where the solver has an answer to find."""
+    """By reverse mode; both with the limit of the rail far away and pressed against it, where the solver works."""
     for at in (0.2, 1.81):
         state = cartpole.reset(key)._replace(qpos=jnp.array([at, 0.1]))
         f = jax.jit(lambda q, v, u, s=state: jnp.concatenate(cartpole.step(s._replace(qpos=q, qvel=v), u)[:2]))

@@ -56,7 +56,14 @@ def test_bptt_is_the_gradient_of_the_enumerated_chain(x64, ends):
 def test_a_bridge_that_runs_the_rest_again_is_refused(via, key):
     """The rest of an episode is in the middle of a loop."""
     with pytest.raises(SpanaxError, match=rf"{type(via).__name__}(.|\n)*'slip'(.|\n)*ScoreFunction"):
-        control.train(Slip(via), Table(jnp.zeros(4)), via=control.BPTT(horizon=4), key=key, updates=1, progress=False)
+        control.train(
+            Slip(via),
+            Table(jnp.zeros(4)),
+            via=control.BPTT(horizon=4, truncate=True),
+            key=key,
+            updates=1,
+            progress=False,
+        )
 
 
 def test_its_bridge_can_be_named_in_the_method(x64):
@@ -175,7 +182,7 @@ def test_a_step_that_is_wrong_is_named(key):
         def step(self, state, action, *, key):
             return super().step(state, action, key=key)[None]
 
-    for via in (control.BPTT(horizon=2), control.PolicyGradient()):
+    for via in (control.BPTT(horizon=2, truncate=True), control.PolicyGradient()):
         with pytest.raises(SpanaxError, match=r"Wrong.step returns float32\[1\]"):
             policy = control.MLPPolicy(Wrong(), key=key, width=4)
             control.train(Wrong(), policy, via=via, key=key, updates=1)

@@ -41,7 +41,7 @@ class Gain(eqx.Module):
 
 
 def train(key, env=None, w=0.5, **settings):
-    given = {"via": control.BPTT(horizon=3), "updates": 20, "batch": 4, "progress": False, **settings}
+    given = {"via": control.BPTT(horizon=3, truncate=True), "updates": 20, "batch": 4, "progress": False, **settings}
     return control.train(env or Line(), Gain(jnp.array(w)), key=key, **given)
 
 
@@ -69,7 +69,7 @@ def test_the_same_key_gives_the_same_policy(key):
 
 def test_the_gradient_cosine_sees_a_right_gradient_and_a_wrong_one(key, x64):
     network = eqx.nn.MLP(1, 1, 4, 1, jnp.tanh, key=key)
-    settings = {"via": control.BPTT(horizon=3), "key": key, "updates": 1, "batch": 4, "progress": False}
+    settings = {"via": control.BPTT(horizon=3, truncate=True), "key": key, "updates": 1, "batch": 4, "progress": False}
     assert control.train(Line(), network, **settings).gradient_cosine > 0.9999
 
     class Wrong(Line):
@@ -144,7 +144,7 @@ def written(tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "run"
     key = jax.random.key(0)
     train(key, updates=5, checkpoint=path)
-    via = control.BPTT(horizon=3)
+    via = control.BPTT(horizon=3, truncate=True)
     training, first = _start(Line(), Gain(jnp.array(0.5)), via, key, 4, via.optimizer(5, None), None)
     log = jax.eval_shape(training.updates, first, jnp.zeros((), jnp.int32))[1]
     of = _fingerprint(training, first)
@@ -243,7 +243,7 @@ def fingerprint(**settings):
     given = {
         "env": Line(),
         "policy": Gain(jnp.array(0.5)),
-        "via": control.BPTT(horizon=3),
+        "via": control.BPTT(horizon=3, truncate=True),
         "key": jax.random.key(0),
         "batch": 4,
         "optimizer": optax.adam(1e-2),
@@ -274,9 +274,9 @@ OTHERS = {
         {"policy": eqx.nn.MLP(1, 1, 2, 1, jnp.tanh, key=KEY)},
         {"policy": eqx.nn.MLP(1, 1, 2, 1, jnp.sin, key=KEY)},
     ),
-    "method.horizon": ({}, {"via": control.BPTT(horizon=4)}),
+    "method.horizon": ({}, {"via": control.BPTT(horizon=4, truncate=True)}),
     "method.truncate": ({}, {"via": control.BPTT(horizon=3, truncate=False)}),
-    "method.via": ({}, {"via": control.BPTT(horizon=3, via={"action": sx.GumbelSoftmax(0.5)})}),
+    "method.via": ({}, {"via": control.BPTT(horizon=3, via={"action": sx.GumbelSoftmax(0.5)}, truncate=True)}),
     "step_size was -0.01 and is -0.02": ({}, {"optimizer": optax.adam(2e-2)}),
     "b1 was 0.9 and is 0.8": ({}, {"optimizer": optax.adam(1e-2, b1=0.8)}),
     "optimizer": ({}, {"optimizer": optax.sgd(1e-2)}),
@@ -348,7 +348,7 @@ def test_a_checkpoint_of_another_training_is_refused_and_kept(key, tmp_path):
     train(key, updates=3, checkpoint=path)
     content = path.read_bytes()
     with pytest.raises(SpanaxError, match=r"another training: method.horizon was 3 and is 4\n  at .*test_train"):
-        train(key, updates=6, checkpoint=path, via=control.BPTT(horizon=4))
+        train(key, updates=6, checkpoint=path, via=control.BPTT(horizon=4, truncate=True))
     assert path.read_bytes() == content
     assert len(train(key, updates=2, checkpoint=path).returns) == 3
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from ..._errors import SpanaxError
 from ..._functions import parameters
 from ..._jaxprs import P, below
-from .integrators import Scalar, State
+from .integrators import State
 
 
 def floating_state(state: Any) -> tuple[State, Any]:
@@ -84,6 +84,4 @@ def check_condition(condition: Callable, state: State) -> None:
 def is_reverse_only(f: Callable, *args: Any) -> bool:
     """Does it call what has a derivative in reverse mode only, such as a solution of diffrax?"""
     program = jax.make_jaxpr(f)(*args)
-    return any(
-        below(eqn, lambda eqn: eqn.primitive is P.custom_vjp_call_p) is not None for eqn in program.eqns
-    )
+    return any(below(eqn, lambda eqn: eqn.primitive is P.custom_vjp_call_p) is not None for eqn in program.eqns)

@@ -27,12 +27,14 @@ def refuse(flags: Flags, within: float, direction: str, required: bool) -> None:
             "the condition grazes zero: its derivative by time vanishes where it crosses, and with it the derivative of the time",
             "parameters at which it crosses with a slope",
             "a condition that has one, such as x instead of x**3",
+            "more checks=, or a smaller step=, where it is larger by orders of magnitude at an end of the step than around zero",
             _INSIDE,
         )
     if required:
         crosses = {"both": "does not cross", "falling": "does not fall through", "rising": "does not rise through"}
         raise SpanaxError(
-            f"the condition {crosses[direction]} zero within {within:g}: it is {at_start:.6g} at the start, {at_end:.6g} at the end",
+            f"the condition {crosses[direction]} zero within {within:g}: it is {at_start:.6g} at the start and {at_end:.6g} at"
+            " the end",
             "a larger within=",
             "more checks=, or a smaller step=, where it crosses twice between two of them",
             "required=False: then the state at the end, where it does not cross",

@@ -52,8 +52,8 @@ def landing(
     """A function `(parameters, state, length, ahead) -> ahead`, where `ahead` is the event's state, and is what
     step(parameters, state, length) returns: by the length at which value(parameters, ahead) stays 0.
 
-    The same rule as `moment`'s, in forward mode only, and cheaper to compile: the tangent of `ahead` at a fixed length is taken as
-    it comes, so that the first derivative has only one by the length to compute.
+    The same rule as `moment`'s, in forward mode only, and cheaper to compile: the tangent of `ahead` at a fixed length is taken
+    as it comes, so that the first derivative has only one by the length to compute.
     """
 
     @jax.custom_jvp
@@ -66,12 +66,9 @@ def landing(
         dp, dstate, _, dahead = tangents
         there, at = land(p, state, length, ahead)
         dahead = carried(p, state, at, dp, dstate, dahead)
-
-        def by_length(length):
-            ahead = step(p, state, length)
-            return ahead, value(p, ahead)
-
-        rate, steepness = jax.jvp(by_length, (at,), (jnp.ones_like(at),))[1]
+        _, rate = jax.jvp(lambda length: step(p, state, length), (at,), (jnp.ones_like(at),))
+        # Both at the same place, of which XLA sees that it is the same.
+        _, steepness = jax.jvp(lambda ahead: value(p, ahead), (there,), (rate,))
         _, moved = jax.jvp(value, (p, there), (dp, dahead))
         longer = once(-moved / _steep(steepness))
         return (there, at), (jax.tree.map(lambda dy, y: dy + longer * y, dahead, rate), longer)

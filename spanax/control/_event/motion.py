@@ -62,7 +62,9 @@ class Integrated(Motion):
             t, moving = there
             rates = self.slope(t, eqx.combine(moving, fixed))
             # Of what stays as it is, any slope will do.
-            return jnp.ones_like(t), jax.tree.map(lambda y, dy: None if y is None else dy, moving, rates, is_leaf=_is_none)
+            return jnp.ones_like(t), jax.tree.map(
+                lambda y, dy: None if y is None else dy, moving, rates, is_leaf=_is_none
+            )
 
         # Time is integrated with the state, so that each stage has its own.
         start = self.time(before, jnp.zeros_like(length))

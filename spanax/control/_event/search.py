@@ -98,7 +98,9 @@ def search(
         if is_late is not None:
             given_up |= ~fired & is_late(lax.stop_gradient(ahead))
         located = fired & ((jnp.abs(following - b) <= close) | (carry.trials >= _MOST_TRIALS))
-        return _Carry(found, (a, at_a, b, at_x), following, carry.trials + jnp.where(fired, 1, 0), given_up | located | ~sound)
+        return _Carry(
+            found, (a, at_a, b, at_x), following, carry.trials + jnp.where(fired, 1, 0), given_up | located | ~sound
+        )
 
     # Batched where the state is: JAX would find out by tracing the loop again, and the loops inside it again each time.
     some = lax.stop_gradient(jax.tree.leaves(start)[0].reshape(-1)[:1].reshape(()))
@@ -112,7 +114,9 @@ def search(
 
 class _Carry(NamedTuple):
     found: Found
-    bracket: tuple[Scalar, Scalar, Scalar, Scalar]  # two lengths, b the newer, and the condition there: a, at_a, b, at_b
+    bracket: tuple[
+        Scalar, Scalar, Scalar, Scalar
+    ]  # two lengths, b the newer, and the condition there: a, at_a, b, at_b
     following: Scalar  # the length to try next
     trials: Array
     ended: Array

@@ -47,7 +47,7 @@ def box_qp(
 
 def _positive(hess: Array, damping: Array) -> tuple[Array, Array]:
     """The Hessian with its eigenvalues made positive, and damped; and whether they were."""
-    # Their absolute values: where the cost bends down, a step of Newton would go uphill (Dauphin and others 2014, arXiv:1406.2572).
+    # Absolute values: where the cost bends down, a step of Newton would go uphill (Dauphin and others 2014, arXiv:1406.2572).
     if hess.shape == (1, 1):
         size = jnp.abs(hess)
         return size + damping * (1 + size) + jnp.finfo(hess.dtype).tiny, hess[0, 0] > 0

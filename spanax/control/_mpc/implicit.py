@@ -25,7 +25,7 @@ from .riccati import solve_free
 def solution(
     problem: Problem, inputs: Inputs, actions: Float[Array, "T m"], converged: Bool[Array, ""]
 ) -> Float[Array, "T m"]:
-    """`actions`, which minimise the problem for these inputs, as a function of the inputs; its derivative is NaN unless `converged`."""
+    """`actions`, which minimise the problem, as a function of its inputs; the derivative is NaN unless `converged`."""
     return actions
 
 

@@ -69,7 +69,10 @@ class Problem:
         self.horizon, self.dtype = horizon, first.dtype
         # (T, m), and NumPy: rules of differentiation use them when the trace in which they are made is over.
         size = horizon, box.low.size
-        self.low, self.high = (np.broadcast_to(x.ravel(), size).astype(first.dtype) for x in (box.low, box.high))
+        # A hair inside the box: an environment that clamps its actions has half a derivative at the bound itself.
+        edges = np.stack([box.low.ravel(), box.high.ravel()])
+        hair = 8 * float(jnp.finfo(first.dtype).eps) * np.max(np.where(np.isinf(edges), 0, np.abs(edges)), 0)
+        self.low, self.high = (np.broadcast_to(x, size).astype(first.dtype) for x in (edges[0] + hair, edges[1] - hair))
         # Arguments, and not constants that functions close over: a rule of differentiation may run when their trace is over.
         arrays, static = eqx.partition(objective, eqx.is_array)
 

@@ -19,7 +19,7 @@ LEAST_DAMPING, FIRST_DAMPING, MOST_DAMPING = 1e-6, 1e-3, 1e4
 # A relative gain below which the motion's own second derivatives are used: before, they mislead more often than they help.
 NEAR = 1e-2
 # A relative gain below which Newton's own steps are left to finish, and at most how many they are.
-SETTLED, POLISHING = 1e-5, 20
+SETTLED, POLISHING = 1e-4, 20
 
 
 class Searched(NamedTuple):
@@ -32,25 +32,33 @@ class Searched(NamedTuple):
     iterations: Int[Array, ""]
 
 
+def begin(problem: Problem, inputs: Inputs, actions: Float[Array, "T m"]) -> Searched:
+    """A first plan."""
+    no, damping = jnp.zeros((), bool), jnp.asarray(FIRST_DAMPING, actions.dtype)
+    return Searched(problem.play(inputs, actions), damping, no, no, jnp.zeros((), jnp.int32))
+
+
+def improve(problem: Problem, inputs: Inputs, at: Searched) -> Searched:
+    """One damped step."""
+    law = _law(problem, inputs, at.rolled, at.exact.astype(at.damping.dtype), at.damping)
+    rolled = _line_search(problem, inputs, at.rolled, law)
+    gain = at.rolled.cost - rolled.cost
+    better = gain > 0
+    size = jnp.abs(at.rolled.cost)
+    damping = jnp.where(better, at.damping / 5, jnp.maximum(at.damping, FIRST_DAMPING) * 5)
+    damping = jnp.where(damping < LEAST_DAMPING, 0, damping)
+    settled = at.exact & jnp.where(better, gain < SETTLED * size, damping > MOST_DAMPING)
+    exact = at.exact | ~better | (gain < NEAR * size)
+    return Searched(where(better, rolled, at.rolled), damping, exact, settled, at.iterations + 1)
+
+
 def search(problem: Problem, inputs: Inputs, actions: Float[Array, "T m"], iterations: int) -> Searched:
     """Near a local minimum, from a first plan: at most `iterations` damped steps, until they gain next to nothing."""
 
-    def one(at: Searched):
-        law = _law(problem, inputs, at.rolled, at.exact.astype(actions.dtype), at.damping)
-        rolled = _line_search(problem, inputs, at.rolled, law)
-        gain = at.rolled.cost - rolled.cost
-        better = gain > 0
-        size = jnp.abs(at.rolled.cost)
-        damping = jnp.where(better, at.damping / 5, jnp.maximum(at.damping, FIRST_DAMPING) * 5)
-        damping = jnp.where(damping < LEAST_DAMPING, 0, damping)
-        settled = at.exact & jnp.where(better, gain < SETTLED * size, damping > MOST_DAMPING)
-        exact = at.exact | ~better | (gain < NEAR * size)
-        return Searched(where(better, rolled, at.rolled), damping, exact, settled, at.iterations + 1)
+    def more(at: Searched):
+        return (at.iterations < iterations) & ~at.settled
 
-    no = jnp.zeros((), bool)
-    damping = jnp.asarray(FIRST_DAMPING, actions.dtype)
-    first = Searched(problem.play(inputs, actions), damping, no, no, jnp.zeros((), jnp.int32))
-    return lax.while_loop(lambda at: (at.iterations < iterations) & ~at.settled, one, first)
+    return lax.while_loop(more, lambda at: improve(problem, inputs, at), begin(problem, inputs, actions))
 
 
 class Polished(NamedTuple):

@@ -19,26 +19,23 @@ def middle_and_half(low: Float[np.ndarray, " m"], high: Float[np.ndarray, " m"])
     return (low + high) / 2, (high - low) / 2
 
 
-def first_plans(box: Box, horizon: int, starts: int) -> Float[np.ndarray, "starts T m"]:
-    """The middle of the box; then pairs of one plan and its opposite: held, or with one change of sign, or as square waves.
+def first_plans(box: Box, horizon: int, count: int) -> Float[np.ndarray, "count T m"]:
+    """The middle of the box, and random plans, always the same: held for a random time, then changed.
 
-    Of several actions each changes sign by itself, at random (always the same).
+    What is held is one bound, the other, or something in between, with equal chances, for each action by itself. The times are
+    geometric, a quarter of the horizon on average: a motion that is put off, or takes several swings, is among them.
     """
     middle, half = middle_and_half(box.low.ravel(), box.high.ravel())
-    rng, pairs = np.random.default_rng(0), -(-(starts - 1) // 2)
-    waves = [np.zeros((horizon, middle.size))]
-    for pair in range(pairs):
-        wave = np.stack([_wave(pair, horizon)] * middle.size, axis=1)
-        # The first of them is never turned: for one action there is nothing random.
-        wave = wave * np.append(1.0, rng.choice([-1.0, 1.0], middle.size - 1))
-        waves += [wave, -wave]
-    return middle + SHARE * half * np.stack(waves[:starts])
+    rng = np.random.default_rng(0)
+    waves = [_wave(rng, horizon) for _ in range((count - 1) * middle.size)]
+    waves = np.array([np.zeros(horizon)] * middle.size + waves).reshape(count, middle.size, horizon)
+    return middle + SHARE * half * waves.swapaxes(1, 2)
 
 
-def _wave(number: int, horizon: int) -> Float[np.ndarray, " T"]:
-    t = (np.arange(horizon) + 0.5) / horizon
-    changes = (None, 1 / 2, 1 / 3, 2 / 3)
-    if number < len(changes):
-        change = changes[number]
-        return np.where(t < (2.0 if change is None else change), 1.0, -1.0)
-    return np.sign(np.sin(np.pi * (number - 1) * t) + 1e-9)
+def _wave(rng: np.random.Generator, horizon: int) -> Float[np.ndarray, " T"]:
+    wave, t = np.zeros(horizon), 0
+    while t < horizon:
+        length = rng.geometric(min(1.0, 4 / horizon))
+        wave[t : t + length] = rng.choice([-1.0, 1.0, rng.uniform(-1, 1)])
+        t += length
+    return wave

@@ -7,7 +7,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key
 
@@ -17,8 +16,8 @@ from .starts import first_plans
 
 HEADS, WIDTH, DEPTH = 4, 64, 2
 # First plans among which states are spread.
-WAVES = 17
-UPDATES, BATCH, RATE = 3000, 256, 3e-3
+WAVES = 64
+UPDATES, BATCH, RATE = 6000, 512, 3e-3
 # Errors beyond this share of the spread count linearly: close to a jump of the cost no smooth function is right.
 LINEAR = 0.1
 
@@ -61,9 +60,13 @@ def fit(value: Value, observations: Float[Array, "N size"], costs: Float[Array, 
     # An element that is always the same tells nothing.
     seen = jnp.mean(observations, 0), jnp.where(spread > 0, spread, 1)
     deviation = jnp.std(costs)
-    value = eqx.tree_at(lambda v: (v.seen, v.costs), value, (seen, (jnp.min(costs), jnp.where(deviation > 0, deviation, 1))))
+    value = eqx.tree_at(
+        lambda v: (v.seen, v.costs), value, (seen, (jnp.min(costs), jnp.where(deviation > 0, deviation, 1)))
+    )
     arrays, static = eqx.partition(value.network, eqx.is_inexact_array)
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(RATE, UPDATES, 0.02)))
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(RATE, UPDATES, 0.02))
+    )
 
     def loss(arrays, some):
         fitted = eqx.tree_at(lambda v: v.network, value, eqx.combine(arrays, static))
@@ -80,6 +83,7 @@ def fit(value: Value, observations: Float[Array, "N size"], costs: Float[Array, 
     return eqx.tree_at(lambda v: v.network, value, eqx.combine(arrays, static))
 
 
+@eqx.filter_jit
 def costs_along(mpc: Any, value: Value, states: State) -> tuple[State, Array, Array]:
     """Of the best plan from each state: its states, their observations, and what each of them still costs."""
 
@@ -115,21 +119,24 @@ def wander(mpc: Any, key: Key[Array, ""], count: int) -> State:
     return jax.vmap(one)(jax.random.split(key, count))
 
 
-def learn_value(mpc: Any, key: Key[Array, ""], sweeps: int, plans: int) -> Value:
-    """Sweeps: plans from resets and from states that plans came through, and a fit to what their states still cost."""
+def learn_value(mpc: Any, key: Key[Array, ""], sample: Any, sweeps: int, plans: int) -> Value:
+    """Sweeps: plans from random states, and a fit to what their states still cost."""
     first, key = jax.random.split(key)
-    env = mpc.env
-    value = first_value(env, first)
-    look = eqx.filter_jit(costs_along)
-    visited = None
+    value, visited = first_value(mpc.env, first), None
     for sweep in range(sweeps):
-        reset, choose, fitting = jax.random.split(jax.random.fold_in(key, sweep), 3)
-        # Resets alone are not where plans end, and there the terminal cost is asked.
-        starts = wander(mpc, reset, plans if visited is None else plans // 2)
-        if visited is not None:
-            chosen = jax.random.randint(choose, (plans - plans // 2,), 0, len(jax.tree.leaves(visited)[0]))
-            starts = jax.tree.map(lambda new, old: jnp.concatenate([new, old[chosen]]), starts, visited)
-        states, observations, costs = look(mpc, value, starts)
+        spread, fitting = jax.random.split(jax.random.fold_in(key, sweep))
+        starts = jax.vmap(sample)(jax.random.split(spread, plans)) if sample else _starts(mpc, spread, visited, plans)
+        states, observations, costs = costs_along(mpc, value, starts)
         visited = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), states)
         value = fit(value, observations.reshape(-1, observations.shape[-1]), costs.ravel(), fitting)
     return value
+
+
+def _starts(mpc: Any, key: Key[Array, ""], visited: State | None, plans: int) -> State:
+    """States after random actions; half of them, once there are any, where plans came through."""
+    if visited is None:
+        return wander(mpc, key, plans)
+    # There the terminal cost is asked.
+    spread, choose = jax.random.split(key)
+    chosen = jax.random.randint(choose, (plans - plans // 2,), 0, len(jax.tree.leaves(visited)[0]))
+    return jax.tree.map(lambda new, old: jnp.concatenate([new, old[chosen]]), wander(mpc, spread, plans // 2), visited)

@@ -1,7 +1,7 @@
 """The mean of gradients of which a few are far longer than the others: those are shortened.
 
-The derivative of a chaotic window grows exponentially with its length, so one window of a batch can be a million times as long as the
-rest, and then it alone would be the mean.
+The derivative of a chaotic window grows exponentially with its length, so one window of a batch can have a million times the
+gradient of the rest, and then it alone would be the mean.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A learned value of a state, as it is observed: the discounted cost that is still to come under the policy.
 
 A network is fitted to TD(lambda) targets, which bootstrap from a slowly moving copy of it, the target network (Mnih et al. 2015;
-TD(lambda): Sutton 1988). It predicts in units of the costs' own size. When these units move, the last layers are rescaled so that no
-prediction changes (van Hasselt et al. 2016, arXiv:1602.07714).
+TD(lambda): Sutton 1988). It predicts in units of the costs' own size. When these units move, the last layers are rescaled so
+that no prediction changes (van Hasselt et al. 2016, arXiv:1602.07714).
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ class StateValue(eqx.Module):
         def rescaled(weights):
             last = weights.layers[-1]
             bias = (self.spread * last.bias + self.middle - middle) / spread
-            moved = eqx.tree_at(lambda layer: (layer.weight, layer.bias), last, (self.spread / spread * last.weight, bias))
+            moved = eqx.tree_at(
+                lambda layer: (layer.weight, layer.bias), last, (self.spread / spread * last.weight, bias)
+            )
             # The first units are those of nothing.
             moved = jax.tree.map(lambda new, old: jnp.where(self.seen > 0, new, old), moved, last)
             return eqx.tree_at(lambda w: w.layers[-1], weights, moved)
@@ -110,9 +112,7 @@ class StateValue(eqx.Module):
         )
 
 
-def targets(
-    steps: Steps, arrived: Float[Array, "batch steps"], how: Fitting
-) -> Float[Array, "batch steps"]:
+def targets(steps: Steps, arrived: Float[Array, "batch steps"], how: Fitting) -> Float[Array, "batch steps"]:
     """TD(lambda): G_t = c_t + discount ((1 - lambda) V(s_t+1) + lambda G_t+1).
 
     It is V(s_t+1) alone behind the last step of a window or an episode, and nothing where a rule ended it. `arrived`: V of the

@@ -101,7 +101,7 @@ class Windows(eqx.Module):
         return episodes._replace(limit=episodes.limit - self.horizon * spread)
 
     def play(self, policy: Any, episodes: Episode, key: Key[Array, ""]) -> tuple[Float[Array, ""], Played]:
-        """The mean over the batch of a window's cost, by its number of steps, which can be differentiated; and what was played."""
+        """The mean cost of a step over windows and batch, which can be differentiated; and what was played."""
         # Episodes are independent, so each has draws of its own.
         keys = jax.random.split(key, self.task.batch)
         if self.outliers is None:
@@ -170,9 +170,7 @@ class Windows(eqx.Module):
             if records_costs:
                 cost(weighed / self.horizon)
             alive, last = ~episode.over, moved.over & ~episode.over
-            steps = Steps(
-                seen, env.observe(moved.state), spent, alive, last, last & env.terminated(moved.state)
-            )
+            steps = Steps(seen, env.observe(moved.state), spent, alive, last, last & env.terminated(moved.state))
             return (moved, total + weighed, jnp.where(alive, self.discount * weight, weight)), steps
 
         keys = None if key is None else jax.random.split(key, self.horizon)

@@ -46,13 +46,14 @@ class _Memory(NamedTuple):
     """Where the chains of looks are, and what the last looks found out.
 
     - `update`: the number of the next one;
-    - `states`: one for each chain; `over`: those that an episode's end has reached;
+    - `states`: one for each chain; `ages`: its steps so far; `over`: whether its episode has ended;
     - `observations`, `costs`: for each look of the last `rows` and each chain, what was seen and what each head costs there, less
       the least of them.
     """
 
     update: Int[Array, ""]
     states: State
+    ages: Int[Array, " batch"]
     over: Bool[Array, " batch"]
     observations: Float[Array, "rows batch ..."]
     costs: Float[Array, "rows batch heads"]
@@ -144,8 +145,11 @@ class Choice(Method):
         def adam(rate):
             return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
 
-        gate = _after(motion, adam(falling(updates - motion)))
-        return optax.multi_transform({"networks": adam(falling(motion)), "gate": gate}, _part_of)
+        each: dict[Any, Any] = {
+            "networks": _between(0, motion, adam(falling(motion))),
+            "gate": _between(motion, updates, adam(falling(updates - motion))),
+        }
+        return optax.multi_transform(each, _part_of)
 
     def _motion(self, policy: Any) -> int:
         """The updates of the networks, if there are any; a policy of another class is refused later, in words."""
@@ -171,12 +175,13 @@ class Choice(Method):
         return _Memory(
             jnp.zeros((), jnp.int32),
             states,
+            jnp.zeros((task.batch,), int),
             jax.vmap(task.env.done)(states),
             jnp.zeros((self.rows, *observations.shape), observations.dtype),
             jnp.zeros((*shape, policy.heads), float),
         )
 
-    def objective(self, task, policy, carry, key):
+    def objective(self, task, policy: Any, carry, key):
         motion = self._motion(policy)
         looks = (carry.update >= motion) & ((carry.update - motion) % self.fits == 0)
         looking, fitting = jax.random.split(key)
@@ -193,9 +198,9 @@ class Choice(Method):
         # Without networks there is no motion to train, and none to compile.
         value = lax.cond(carry.update < motion, moving, gate) if motion else gate()
         plans = task.batch * (self._holds(task) * policy.heads * self._horizon(task) + _STRIDE)
-        moved = jnp.where(
-            carry.update < motion, len(policy.networks) * task.batch * self.window, looks * jnp.int32(plans)
-        )
+        tried = jnp.where(looks, plans, 0)
+        moved = jnp.where(carry.update < motion, len(policy.networks) * task.batch * self.window, tried)
+        moved = moved.astype(jnp.int32)
         zero = jnp.zeros((), jnp.int32)
         return value, (found._replace(update=carry.update + 1), Seen(moved, zero, zero, jnp.zeros((), float)))
 
@@ -246,7 +251,7 @@ class Choice(Method):
         """What each head costs at the states where the chains are; and the chains moved on."""
         env, n = task.env, task.batch
         fresh, lengths, noise, drawing, exploring, random, stride = jax.random.split(key, 7)
-        look = (memory.update - motion) // self.fits
+        look, limit = (memory.update - motion) // self.fits, env.max_steps or math.inf
         # A few chains begin at each look, so that a batch has states of all ages.
         begins = memory.over | ((look + jnp.arange(n, dtype=jnp.int32)) % self.chain == 0)
 
@@ -262,7 +267,7 @@ class Choice(Method):
         drawn = jax.random.categorical(drawing, jax.vmap(policy.logits)(observations))
         other = jax.random.randint(random, (n,), 0, policy.heads)
         heads = jnp.where(jax.random.uniform(exploring, (n,)) < self.explore, other, drawn)
-        strides = jax.random.randint(stride, (n,), 1, _STRIDE)
+        strides = jax.random.randint(stride, (n,), 1, int(max(2, min(_STRIDE, limit))))
         # The noise of the motion is not that of the plans, of which the best was chosen.
         keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
 
@@ -270,10 +275,12 @@ class Choice(Method):
             return self._moved(task, policy, *moved)
 
         states = jax.vmap(move)(states, heads, holds[:, 0], strides, keys)
+        ages = jnp.where(begins, 0, memory.ages) + strides
         return _Memory(
             memory.update,
             states,
-            jax.vmap(env.done)(states),
+            ages,
+            jax.vmap(env.done)(states) | (ages >= limit),
             memory.observations.at[row].set(observations),
             memory.costs.at[row].set(costs),
         )
@@ -345,16 +352,16 @@ def _keys(task: Task, key: Key[Array, ""], steps: int) -> Any:
     return jax.random.split(key, steps) if task.env.stochastic else None
 
 
-def _after(wait: int, optimizer: Any) -> Any:
-    """An optimizer that begins after some updates."""
+def _between(begin: int, end: int, optimizer: Any) -> Any:
+    """An optimizer that begins after some updates, and stops after some: with a gradient of 0, Adam would still move."""
     import optax
 
     def update(updates, state, params=None):
         count, inner = state
         change, moved = optimizer.update(updates, inner, params)
-        begun = count >= wait
-        change = jax.tree.map(lambda x: jnp.where(begun, x, jnp.zeros_like(x)), change)
-        return change, (count + 1, jax.tree.map(lambda new, old: jnp.where(begun, new, old), moved, inner))
+        acts = (count >= begin) & (count < end)
+        change = jax.tree.map(lambda x: jnp.where(acts, x, jnp.zeros_like(x)), change)
+        return change, (count + 1, jax.tree.map(lambda new, old: jnp.where(acts, new, old), moved, inner))
 
     return optax.GradientTransformation(lambda params: (jnp.zeros((), jnp.int32), optimizer.init(params)), update)
 

@@ -45,19 +45,21 @@ class _Carry(NamedTuple):
 class LearnedModel(Method):
     """A model of the environment is learned from a few episodes, and the policy trained through it: for black boxes.
 
-    Before the first update `initial` episodes are played by random actions, later one by the policy every `every` updates, until
-    `episodes` were played. After each, an ensemble of networks is fitted to all steps so far: it predicts the change of the observation,
-    the reward, and whether a rule ends the episode. The updates are those of `via` in the model, as in any environment in JAX:
-    imagined episodes start at observations that were seen, and each follows one member of the ensemble, drawn at random.
+    Before the first update `initial` episodes are played by random actions, later one by the policy every `every` updates,
+    until `episodes` were played. After each, an ensemble of networks is fitted to all steps so far: it predicts the change of
+    the observation, the reward, and whether a rule ends the episode. The updates are those of `via` in the model, as in any
+    environment in JAX: imagined episodes start at observations that were seen, and each follows one member of the ensemble,
+    drawn at random.
 
-    The policy's gradient is that of the model, and biased as the model is wrong; a policy that exploits an error is corrected by the
-    next real episode. `result.returns`, `env_steps` and `episodes` are real. `result.metrics` says how well the model predicts:
-    R^2 of the change of the observation (`model_r2`: the mean of its parts; `model_r2_worst`), of the reward (`model_r2_reward`) and
-    of the end (`model_r2_end`), at every fifth step, which is not fitted to; `model_r2_new`: at the last episode, before it was fitted to.
-    A training whose model predicts nothing (R^2 below 0.1) raises at its end, one below 0.9 warns.
+    The policy's gradient is that of the model, and biased as the model is wrong; a policy that exploits an error is corrected
+    by the next real episode. `result.returns`, `env_steps` and `episodes` are real. `result.metrics` says how well the model
+    predicts: R^2 of the change of the observation (`model_r2`: the mean of its parts; `model_r2_worst`), of the reward
+    (`model_r2_reward`) and of the end (`model_r2_end`), at every fifth step, which is not fitted to; `model_r2_new`: at the
+    last episode, before it was fitted to. A training whose model predicts nothing (R^2 below 0.1) raises at its end, one below
+    0.9 warns.
 
-    It learns from what is observed, so an observation must tell the state; of a noisy environment it learns the mean. A policy that draws
-    its actions draws them in real episodes too.
+    It learns from what is observed, so an observation must tell the state; of a noisy environment it learns the mean. A policy
+    that draws its actions draws them in real episodes too.
 
     **Arguments:**
 

@@ -33,17 +33,20 @@ class SHAC(Method):
     """Short-horizon actor-critic: backpropagation through windows of `horizon` steps, each ended by a learned value.
 
     Episodes are cut into windows, one update each, as by `BPTT`. Unlike there an update sees beyond its window: a network (the
-    critic) has learned what is still to come from the state where the window stops, and the derivative of its value by that state
-    goes back into the window. So long episodes need no long derivative. For a task whose rewards come late, or that goes on and on.
+    critic) has learned what is still to come from the state where the window stops, and the derivative of its value by that
+    state goes back into the window. So long episodes need no long derivative.
 
-    The objective is the mean over `batch` windows of (sum_t discount^t c_t + discount^h V) / h, with c_t a step's cost (-reward, or
-    `loss`) and V the value of the state after the window's h steps. Where a rule of the environment ends the episode (`done`), nothing
-    comes after; where only the time is over (`env.max_steps`, a `TimeLimit`), V counts as anywhere else: the time limit is not part of the
-    problem that is solved. After each update the critic takes `iterations` steps on its squared error to TD(lambda) targets.
+    The objective is the mean over `batch` windows of (sum_t discount^t c_t + discount^h V) / h, with c_t a step's cost (-reward,
+    or `loss`) and V the value of the state after the window's h steps. Where a rule of the environment ends the episode,
+    nothing comes after; where only the time is over (`env.max_steps`, a `TimeLimit`), V counts as anywhere else: the time limit
+    is not part of the problem that is solved. So episodes may be given up early: each has a random number of windows, log-uniform
+    from 1 to all of them, so that starts are met often; those that are cut short are not among the returns. After each update
+    the critic takes `iterations` steps on its squared error to TD(lambda) targets.
 
-    Biased: V is learned, so its derivative is that of an approximation, which lags behind the policy; and the discount makes the
-    objective another one than the return. The derivative of the window itself is that of `BPTT`: a policy or environment that draws goes
-    through `expectation`, and no jump is seen.
+    Biased: V is learned, so its derivative is that of an approximation, which lags behind the policy; the discount makes the
+    objective another one than the return; and a window whose gradient is longer than 10 times the median of the batch's (the
+    motion is chaotic) is shortened to that. Otherwise the derivative of a window is that of `BPTT`: a policy or environment that
+    draws goes through `expectation`, and no jump is seen.
 
     **Arguments:**
 
@@ -59,7 +62,7 @@ class SHAC(Method):
 
     - `SpanaxError` for numbers out of range. `train` raises it for an environment that is a black box or has no number of steps.
 
-    By default `train` makes 500 updates with 32 windows at once, with Adam at a rate that falls from 1e-2 to 5e-4, after clipping.
+    By default `train` makes 500 updates with 32 windows at once, by Adam with a rate that falls from 1e-2 to 5e-4.
 
     >>> import jax
     >>> from spanax import control
@@ -87,14 +90,15 @@ class SHAC(Method):
         # A discount of 1 would have the critic add up costs without an end.
         for name, upper in (("discount", "below 1"), ("trace", "1 or less"), ("kept", "below 1")):
             x = getattr(self, name)
-            if not (is_number(x) and 0 <= x and (x < 1 or (x == 1 and name == "trace"))):
+            if not (is_number(x) and x >= 0 and (x < 1 or (x == 1 and name == "trace"))):
                 raise SpanaxError(f"SHAC({name}={x!r})", f"a number from 0 on, {upper}")
 
     def optimizer(self, updates, policy):
         import optax
 
         return optax.chain(
-            optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(1e-2, updates, alpha=0.05), 0.7, 0.95)
+            optax.clip_by_global_norm(1.0),
+            optax.adam(optax.cosine_decay_schedule(1e-2, updates, alpha=0.05), 0.7, 0.95),
         )
 
     def check(self, task, policy):

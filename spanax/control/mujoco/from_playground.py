@@ -91,8 +91,8 @@ def from_playground(
       iteration (google-deepmind/mujoco, issue 2259): 1 is less exact where bodies touch. None: as the environment has it.
       (`from_mujoco` has the derivative with any number.)
 
-    A copy of an environment with an MJX model is used, whose solver starts anew in each step: started from the last step's answer,
-    as MuJoCo does by default, its derivative is wrong where bodies touch.
+    A copy of an environment with an MJX model is used, whose solver starts anew in each step: started from the last step's
+    answer, as MuJoCo does by default, its derivative is wrong where bodies touch.
 
     Actions are between -1 and 1, as theirs are. Load Playground's environments with `config_overrides={"impl": "jax"}`: others
     have no derivative.

@@ -27,6 +27,7 @@ from ..env import Box, Discrete, Env
 from ._file import Given, describe_mirror, describe_space, describe_via, mirror_like, space_of, write
 from ._mirror import Mirror, mirror_of
 from ._portable import MLP, name_of, pickled, unpickled
+from ._scale import scale_of
 
 
 class ChoicePolicy(eqx.Module):
@@ -98,9 +99,7 @@ class ChoicePolicy(eqx.Module):
         _check(self.space, via)
         self.constants = _constants(self.space, heads, constants)
         size = int(np.prod(env.observation_space.shape))
-        self.scale = np.broadcast_to(
-            _scale(env.observation_space) if scale is None else np.asarray(scale, float), (size,)
-        )
+        self.scale = scale_of(env.observation_space, scale)
         outputs, keys = int(np.prod(self.space.shape)), jax.random.split(key, heads)
         networks = range(heads - len(self.constants))
         known = symmetric and env.mirror is not None
@@ -204,8 +203,8 @@ def skeleton(head: dict[str, Any], given: Given) -> ChoicePolicy:
         {
             "networks": tuple(networks),
             "gate": gate,
-            "constants": np.zeros((head["constants"], *space.shape)),
-            "scale": np.zeros(gate.in_size),
+            "constants": np.zeros((int(head["constants"]), *space.shape)),
+            "scale": np.zeros(int(gate.in_size)),
             "space": space,
             "via": given.via(head["via"]),
             "mirror": mirror_like(head["mirror"]),
@@ -254,12 +253,6 @@ def _corners(box: Box, heads: int) -> np.ndarray:
     signs = itertools.islice(itertools.product((1.0,), *((1.0, -1.0),) * (size - 1)), (heads - 1) // 2)
     rows = [row for sign in signs for row in (np.reshape(sign, box.shape), -np.reshape(sign, box.shape))]
     return (box.high + box.low) / 2 + (box.high - box.low) / 2 * np.reshape(rows, (-1, *box.shape))
-
-
-def _scale(space: Box) -> np.ndarray:
-    """By bounds, so that a network sees numbers of about 1: a motion seldom comes near its bound, hence the 2."""
-    largest = np.maximum(np.abs(space.low), np.abs(space.high)).reshape(-1)
-    return np.minimum(1.0, 2.0 / np.where(np.isfinite(largest), largest, 2.0))
 
 
 def _network(size: int, outputs: int, width: int, depth: int, activation: Any, key: Any) -> eqx.nn.MLP:

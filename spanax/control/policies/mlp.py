@@ -32,6 +32,7 @@ from ._file import (
 )
 from ._mirror import Mirror
 from ._portable import MLP, name_of, pickled, unpickled
+from ._scale import scale_of
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution
@@ -59,7 +60,8 @@ class MLPPolicy(eqx.Module):
     - `key`: for the first weights. The last layer starts at a tenth of the usual size, so that all actions are near the middle;
     - `width`, `depth`: of the hidden layers, and how many there are; `activation`: between them;
     - `via`: the bridge of discrete actions, see above;
-    - `scale`: a number, or one for each element of an observation, by which observations are multiplied first.
+    - `scale`: a number, or one for each element of an observation, by which observations are multiplied first. None: 2 over the
+      largest bound of the `observation_space`, at most 1, and 1 where it has none.
 
     **Raises:**
 
@@ -90,17 +92,16 @@ class MLPPolicy(eqx.Module):
         depth: int = 2,
         activation: Callable[[Array], Array] = jax.nn.tanh,
         via: Any = None,
-        scale: Any = 1.0,
+        scale: Any = None,
     ):
         self.space, self.via, self.mirror = env.action_space, via, None
-        (size,) = env.observation_space.shape or (1,)
         # NumPy, so that it is a constant and no parameter: `train` changes arrays of JAX.
-        self.scale = np.broadcast_to(np.asarray(scale, float), (size,))
+        self.scale = scale_of(env.observation_space, scale)
         # exp(-0.5), 0.6 of the half-width: wide enough to explore, with most draws inside the box.
         self.log_std = jnp.full(self.space.shape, -0.5) if isinstance(self.space, Box) else jnp.zeros(())
         _check(self.space, via)
         # An action at the edge of the box has no derivative by tanh, so the first policy stays away from there.
-        network = eqx.nn.MLP(size, self._outputs, width, depth, activation, key=key)
+        network = eqx.nn.MLP(self.scale.size, self._outputs, width, depth, activation, key=key)
         self.network = eqx.tree_at(lambda n: n.layers[-1].weight, network, 0.1 * network.layers[-1].weight)
 
     def __reduce__(self):

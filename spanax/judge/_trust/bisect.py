@@ -104,7 +104,10 @@ def _verdict(seen: list[Interval], output: int, chord: int, rounding: np.ndarray
         growth = np.nan_to_num(rates[last, every] / rates[0])
     jumps &= growth >= 0.5
     certified = jumps | ((last >= LEAST) & (growth >= 0.5) & (growth <= 4))
+    # From the highest rate that was seen on, a wrong rule would still miss so much in the end, and a jump more.
+    expected = rates.max(0) * lengths[-1]
+    vanished = (expected > 4 * rounding) & (missing[-1] < expected / 4)
     released = np.zeros(len(last), bool)
     # The halves were chosen for one output: of the others nothing may be missing here, and much elsewhere.
-    released[output] = not certified[output] and last[output] >= 1 and (growth[output] < 0.5 or last[output] >= LEAST)
+    released[output] = not certified[output] and (vanished[output] or last[output] >= LEAST)
     return Followed(certified, jumps, released, seen[-1], chord, missing[-1])

@@ -24,7 +24,6 @@ from .._measure.skewed import standard_errors
 from .step import Step, Values
 
 INNER = 2  # points inside a chord at which the slope is looked at, at random
-EVALUATIONS = 2 + INNER  # a chord
 ROUNDING = 128.0  # units in the last place of a value
 
 
@@ -39,11 +38,13 @@ class Line(NamedTuple):
 class Chords(NamedTuple):
     """n chords x + t w: their ends, and the points inside.
 
-    - `ways`: w of each; `keys`: that the step got on each;
+    - `ways`: w of each, in units of sigma `units`; `paired`: chords 0 and 1, 2 and 3, ... have the same way, and other keys; `keys`: that the step got on each;
     - `before`, `after`: at t = -1 and t = 1; `inside`: at `t`, the inner points of all chords along the leading axis.
     """
 
     ways: Float[np.ndarray, "n d"]
+    units: Float[np.ndarray, "n d"]
+    paired: bool
     keys: Key[np.ndarray, " n"]
     t: Float[np.ndarray, "n inner"]
     before: Values
@@ -86,33 +87,39 @@ class Chords(NamedTuple):
 
     def line(self, which: int) -> Line:
         """All points of one chord."""
-        rows = slice(which * INNER, (which + 1) * INNER)
-        inner = self.inside.outputs[rows]
-        values = np.concatenate([self.before.outputs[which, None], inner, self.after.outputs[which, None]])
+        inner = self.t.shape[1]
+        rows = slice(which * inner, (which + 1) * inner)
+        values = np.concatenate(
+            [self.before.outputs[which, None], self.inside.outputs[rows], self.after.outputs[which, None]]
+        )
         slopes = np.concatenate([self.along(v)[which] for v in (self.before, self.inside, self.after)])
         t = np.concatenate([[-1.0], self.t[which], [1.0]])
         order = np.argsort(t)
         return Line(t[order], values[order], slopes[order])
 
 
-def draw_chords(step: Step, sigma: Float[np.ndarray, " d"], count: int, key: Key) -> Chords:
-    """`count` chords with w = sigma u, u standard normal: orthogonal to each other in blocks of d."""
+def draw_chords(step: Step, sigma: Float[np.ndarray, " d"], evaluations: int, key: Key) -> Chords:
+    """As many chords as `evaluations` allow, with w = sigma u, u standard normal: orthogonal to each other in blocks of d."""
     for_ways, for_points, for_keys = jax.random.split(key, 3)
-    d = len(sigma)
-    ways = np.asarray(orthogonal(for_ways, count, d, d, jax.numpy.zeros(0, float).dtype), float) * sigma
-    t = np.asarray(jax.random.uniform(for_points, (count, INNER), minval=-1.0, maxval=1.0), float)
+    d, inner, paired = len(sigma), INNER if step.jacobian is not None else 0, step.is_random
+    pairs = max(evaluations // ((2 + inner) * (2 if paired else 1)), 2)
+    u = np.asarray(orthogonal(for_ways, pairs, d, d, jax.dtypes.canonicalize_dtype(float)), float)
+    # What a step owes to one key says nothing of the mean over keys: the other of a pair has a key of its own.
+    u = np.repeat(u, 2, axis=0) if paired else u
+    count = len(u)
+    t = np.asarray(jax.random.uniform(for_points, (count, inner), minval=-1.0, maxval=1.0), float)
     # One key for a chord: what the step owes to its noise is the same at all of its points.
     keys = jax.random.split(for_keys, count)
     at = np.concatenate([np.full((count, 1), -1.0), t, np.full((count, 1), 1.0)], 1)
-    X = step.x + at[:, :, None] * ways[:, None, :]
-    rows = np.repeat(np.arange(count), EVALUATIONS)
-    found = step(X.reshape(-1, d), keys[rows])
+    X = step.x + at[:, :, None] * (u * sigma)[:, None, :]
+    found = step(X.reshape(-1, d), keys[np.repeat(np.arange(count), 2 + inner)])
 
     def at_columns(columns: slice) -> Values:
-        pick = np.arange(len(X) * EVALUATIONS).reshape(count, EVALUATIONS)[:, columns].ravel()
+        pick = np.arange(at.size).reshape(at.shape)[:, columns].ravel()
         return Values(found.outputs[pick], None if found.slopes is None else found.slopes[pick])
 
-    return Chords(ways, keys, t, at_columns(slice(0, 1)), at_columns(slice(-1, None)), at_columns(slice(1, -1)))
+    parts = at_columns(slice(0, 1)), at_columns(slice(-1, None)), at_columns(slice(1, -1))
+    return Chords(u * sigma, u, paired, keys, t, *parts)
 
 
 def rounding_of(step: Step, chords: Chords) -> Float[np.ndarray, " m"]:
@@ -130,20 +137,24 @@ class Tested(NamedTuple):
     sizes: Float[np.ndarray, " m"]
 
 
-def test_chords(chords: Chords, rounding: Float[np.ndarray, " m"]) -> Tested:
-    """Student's t, one-sided, of the products of the two D of each chord, each in units of the chord's own change."""
+def bias_test(chords: Chords, rounding: Float[np.ndarray, " m"]) -> Tested:
+    """Student's t, one-sided, of the products of the two D of each chord, or pair of chords, in units of its own change or length."""
     from scipy.special import stdtr
 
-    change, trapezium = chords.change, chords.trapezium
-    D = (change - trapezium)[:, None] - chords.beside
+    D = (chords.change - chords.trapezium)[:, None] - chords.beside
     D = np.sign(D) * np.maximum(np.abs(D) - rounding, 0)
     # The units depend on the ends alone, and not on T: divided by them, the mean of a product stays 0.
     ends = (chords.along(chords.before)[:, 0], chords.along(chords.after)[:, 0])
-    units = change**2 + sum(s**2 for s in ends) + rounding**2
+    units = chords.change**2 + sum(s**2 for s in ends) + rounding**2
+    sizes = np.sqrt(np.mean(units, axis=0))
+    if chords.paired:
+        # The ends have the key's noise, as D has: only the length of the way is known beforehand.
+        D = D.mean(1).reshape(-1, 2, D.shape[2])
+        units = np.sum(chords.units[::2] ** 2, axis=1)[:, None]
     with np.errstate(all="ignore"):
         products = np.nan_to_num(np.prod(D, axis=1) / units)
         n, errors = len(products), standard_errors(products)
         mean = products.mean(0)
         t = np.where(mean > 0, mean / errors, 0.0)
         p_values = np.where(mean > 0, stdtr(n - 1, -t), 1.0)
-    return Tested(p_values, np.sqrt(np.mean(units, axis=0)))
+    return Tested(p_values, sizes)

@@ -14,7 +14,7 @@ from ...gaps.find import Analysis, analyse
 from ...gaps.flips import Flips
 from ...gaps.report import Gap
 from .bisect import HALVINGS, LEAST, Followed, follow, intervals_of
-from .chords import EVALUATIONS, Chords, Tested, draw_chords, rounding_of, test_chords
+from .chords import Chords, Tested, draw_chords, rounding_of, bias_test
 from .step import Step
 
 LEVEL = 0.01  # of false alarms, in all outputs of a step together
@@ -42,18 +42,18 @@ class Found(NamedTuple):
     points: dict[int, Float[np.ndarray, " d"]]
 
 
-def examine(step: Step, sigma: Float[np.ndarray, " d"], probes: int, key: Key) -> Found:
+def examine(step: Step, sigma: Float[np.ndarray, " d"], probes: int, key: Key, where: str) -> Found:
     # With a key a value jumps whenever a draw does, and a right estimate may: only means over keys can be tested then.
     follows = not step.is_random and step.jacobian is not None
-    count = max((probes - (RESERVE if follows else 0)) // EVALUATIONS, 2)
-    chords = draw_chords(step, sigma, count, key)
+    chords = draw_chords(step, sigma, probes - step.evaluations - (RESERVE if follows else 0), key)
+    _check_finite(step, chords, where)
     rounding, m = rounding_of(step, chords), len(step.output_names)
     still = chords.range <= rounding
     nothing = np.zeros(m, bool)
     if step.jacobian is None:
         return Found(chords, rounding, np.full(m, np.nan), ~nothing, nothing, nothing, nothing, nothing, still, {}, {})
     not_finite = _has_not_finite(chords)
-    tested = test_chords(chords, rounding)
+    tested = bias_test(chords, rounding)
     significant = tested.p_values * m < LEVEL
     dead = ~still & (_largest_slope(chords) <= rounding)
     flagged, jumps, followed = significant, nothing, {}
@@ -62,6 +62,17 @@ def examine(step: Step, sigma: Float[np.ndarray, " d"], probes: int, key: Key) -
     flagged, steep = flagged | not_finite, significant & ~flagged
     places, points = _places(step, chords, flagged & ~not_finite, followed, key)
     return Found(chords, rounding, tested.p_values, flagged, steep, not_finite, jumps, dead, still, places, points)
+
+
+def _check_finite(step: Step, chords: Chords, where: str) -> None:
+    values = np.concatenate([v.outputs for v in (chords.before, chords.inside, chords.after)])
+    if bad := [n for n, ok in zip(step.output_names, np.all(np.isfinite(values), axis=0), strict=True) if not ok]:
+        raise SpanaxError(
+            f"trust: {step.function} is not finite within sigma of the arguments: {', '.join(bad[:5])}",
+            "a smaller sigma",
+            "sx.find_gaps(step, ..., nan=True), which names the operation",
+            where=where,
+        )
 
 
 def _has_not_finite(chords: Chords) -> np.ndarray:
@@ -140,4 +151,3 @@ def _flipping(step: Step, chords: Chords, at: Followed, flips: Flips) -> tuple[G
     ends = step.x + np.array(at.last.t)[:, None] * chords.ways[at.chord]
     before, after = (flips.records(*(jnp.asarray(x[0]) for x in step.split(end[None]))) for end in ends)
     return flips.between(before, after)
-

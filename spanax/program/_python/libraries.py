@@ -106,15 +106,21 @@ def is_standard(function: types.FunctionType) -> bool:
 
 
 def call_jax(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """A function that takes JAX's arrays."""
-    return rewrap(function(*_for_jax(args), **_for_jax(kwargs)))
+    """A function that takes JAX's arrays. One with the attribute `calls_the_program` takes the program's functions, too."""
+    takes_functions = getattr(function, "calls_the_program", False)
+    return rewrap(function(*_for_jax(args, takes_functions), **_for_jax(kwargs, takes_functions)))
 
 
-def _for_jax(x: Any) -> Any:
+def _for_jax(x: Any, takes_functions: bool = False) -> Any:
     def one(part: Any) -> Any:
         if isinstance(part, Value):
             return as_jax(part)
-        return _ProgramFunction(part) if isinstance(part, types.FunctionType) and is_lifted(part) else part
+        if not isinstance(part, types.FunctionType):
+            return part
+        # Those that are defined inside the program are lifted already, with all of it.
+        if takes_functions and not (is_lifted(part) or is_of_jax(part) or is_of_library(part) or is_standard(part)):
+            part = lift_function(part)
+        return _ProgramFunction(part) if is_lifted(part) else part
 
     return jax.tree.map(one, x, is_leaf=lambda p: isinstance(p, Value))
 

@@ -32,9 +32,7 @@ def collect(env: Env, policy: Any, random: Bool[Array, ""], key: Key[Array, ""])
         action = policy_at(observation, own)
         return jnp.where(random, _uniform(env.action_space, other, action), action)
 
-    course = play(
-        env, act, env.reset(begin), steps, lambda key: split_key(env, key), jax.random.split(going, steps)
-    )
+    course = play(env, act, env.reset(begin), steps, lambda key: split_key(env, key), jax.random.split(going, steps))
     # A state that is over stays, so each step's observation afterwards is that before the next one.
     seen = course.observations.reshape(steps, -1)
     arrived = jnp.concatenate([seen[1:], env.observe(course.final).reshape(1, -1)])

@@ -1,7 +1,7 @@
 """An ensemble of networks that predict one step: the change of the observation, the reward, and whether a rule ends the episode.
 
-Chua et al. 2018 (PETS, arXiv:1805.12114), without the variances: each member predicts means. Inputs and outputs are standardised by
-what has been seen. Members differ by their first weights and by the batches that they draw.
+Chua et al. 2018 (PETS, arXiv:1805.12114), without the variances: each member predicts means. Inputs and outputs are
+standardised by what has been seen. Members differ by their first weights and by the batches that they draw.
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ class Ensemble(eqx.Module):
         units = Units(*(jnp.full((n,), x, float) for n in (inputs, outputs) for x in (0.0, 1.0)))
         return Ensemble(weights, units, static, members)
 
-    def predict(
-        self, member: Int[Array, ""], observation: Float[Array, " d"], action: Float[Array, " a"]
-    ) -> Predicted:
+    def predict(self, member: Int[Array, ""], observation: Float[Array, " d"], action: Float[Array, " a"]) -> Predicted:
         weights = jax.tree.map(lambda x: x[member], self.weights)
         change, log_odds = self._outputs(weights, self.units, jnp.concatenate([observation, action]))
         change = self.units.output_mean + self.units.output_std * change
@@ -78,7 +76,7 @@ class Ensemble(eqx.Module):
 
         units = _units(data)
         inputs, ended = data.rows.inputs, data.rows.ended.astype(float)
-        goals = (data.rows.outputs - units.output_mean) / units.output_std
+        goals = (data.rows.outputs - units.output_mean[None]) / units.output_std[None]
         optimizer = optax.adam(optax.cosine_decay_schedule(FIRST_RATE, steps, LAST_RATE / FIRST_RATE))
 
         def error(weights, places):
@@ -101,12 +99,12 @@ class Ensemble(eqx.Module):
 
         def predicted(weights):
             out, log_odds = jax.vmap(lambda x: self._outputs(weights, self.units, x))(rows.inputs)
-            out = self.units.output_mean + self.units.output_std * out
+            out = self.units.output_mean[None] + self.units.output_std[None] * out
             return jnp.concatenate([out, jax.nn.sigmoid(log_odds)[:, None]], axis=1)
 
         truth = jnp.concatenate([rows.outputs, rows.ended.astype(float)[:, None]], axis=1)
         # One member makes an imagined episode, so its error counts, and not the smaller one of their mean.
-        errors = jnp.mean((jax.vmap(predicted)(self.weights) - truth) ** 2, axis=0)
+        errors = jnp.mean((jax.vmap(predicted)(self.weights) - truth[None]) ** 2, axis=0)
         mean, variance = _moments(truth, chosen)
         error, _ = _moments(errors, chosen)
         varies = variance > 1e-10 * (mean**2 + 1e-10)
@@ -125,4 +123,4 @@ def _moments(x: Float[Array, "rows k"], chosen: Bool[Array, " rows"]) -> tuple[F
     """Mean and variance of the chosen rows."""
     n = jnp.maximum(jnp.sum(chosen, dtype=x.dtype), 1)
     mean = jnp.sum(jnp.where(chosen[:, None], x, 0), axis=0) / n
-    return mean, jnp.sum(jnp.where(chosen[:, None], (x - mean) ** 2, 0), axis=0) / n
+    return mean, jnp.sum(jnp.where(chosen[:, None], (x - mean[None]) ** 2, 0), axis=0) / n
