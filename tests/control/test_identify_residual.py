@@ -52,10 +52,10 @@ def test_a_module_of_the_users_and_no_parameters():
         coefficient: jax.Array
 
         def __call__(self, inputs):
-            return jnp.stack([jnp.zeros((), inputs.dtype), self.coefficient * inputs[0] ** 3])
+            # The new velocity moves the position, for 0.1 s.
+            return self.coefficient * inputs[0] ** 3 * jnp.array([0.1, 1.0])
 
     model = Seen(Spring(4.0, 0.5))
     found = control.identify(model, episodes(TRUTH, 4), parameters=[], residual=Cubic(jnp.array(0.0)), key=KEY)
     assert found.parameters == {} and found.residual is not None
-    # A step is 0.1 s long.
     np.testing.assert_allclose(found.residual.coefficient, -0.3, rtol=0.1)
