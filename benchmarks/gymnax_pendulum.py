@@ -9,6 +9,8 @@ is used without its automatic reset, and with `with_transition_gradients()`, whi
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +37,9 @@ def ours(steps):
     env = control.Pendulum()
 
     def mean_return(weights, states):
-        play = lambda state: control.rollout(env, lambda seen: torque(weights, seen)[None], state, steps).rewards.sum()
+        def play(state):
+            return control.rollout(env, lambda seen: torque(weights, seen)[None], state, steps).rewards.sum()
+
         return jnp.mean(jax.vmap(play)(states))
 
     return mean_return
@@ -50,7 +54,8 @@ def theirs(steps):
 
     def play(weights, start):
         zero = jnp.zeros((), jnp.float32)
-        state = EnvState(time=jnp.zeros((), jnp.int32), theta=start[0], theta_dot=start[1], last_u=zero)
+        clock: Any = jnp.zeros((), jnp.int32)
+        state = EnvState(time=clock, theta=start[0], theta_dot=start[1], last_u=zero)
 
         def one(state, _):
             action = torque(weights, env.get_obs(state))
@@ -91,7 +96,9 @@ def main():
         rows.append([name, f"{rate:.2f}", *_timing.times(seconds, name, peer, 1e-3)])
     _timing.table(["program", "10^6 steps/s", *_timing.times_head("ms")], rows)
     for what in (f"{STEPS} steps", f"gradient of {HORIZON} steps"):
-        _timing.verdict(f"{what}, time by gymnax's", _timing.ratio(seconds, f"{what}, Spanax", f"{what}, gymnax"), TARGET)
+        _timing.verdict(
+            f"{what}, time by gymnax's", _timing.ratio(seconds, f"{what}, Spanax", f"{what}, gymnax"), TARGET
+        )
 
 
 if __name__ == "__main__":

@@ -80,6 +80,7 @@ CALLS = {  # of functions that take a program: what the user writes
     "find_jumps": lambda x: sx.find_jumps(f, x, key=KEY, radius=1.0),
     "hidden_gradient": lambda x: sx.hidden_gradient(f, x, key=KEY, sigma=1.0),
     "check_gradient": lambda x: sx.check_gradient(g, x, key=KEY),
+    "trust": lambda x: sx.trust(f, x, key=KEY),
     "compare": lambda x: sx.compare(g, x, key=KEY, vias={"a": [sx.Pathwise()]}),
     "recommend": lambda x: sx.recommend(g, x, key=KEY),
     "gradient": lambda x: sx.gradient(f, x),

@@ -12,6 +12,9 @@ FUNCTIONS = """
     assert_alive blackbox check_gradient command compare cost custom descend event expect expectation find_gaps find_jumps
     fit_surrogate gradient hidden_gradient least_squares lift load_surrogate processes quasi_newton ray_executor recommend sample
     scipy_objective smooth soften value_and_gradient
+    assert_alive blackbox check_gradient command compare cost custom descend event expect expectation find_gaps find_jumps fit_surrogate
+    gradient hidden_gradient least_squares lift load_surrogate processes quasi_newton ray_executor recommend sample
+    scipy_objective smooth soften trust value_and_gradient
 """.split()
 BRIDGES = """
     Componentwise DisARM Enumerate FiniteDifference GumbelSoftmax LeaveOneOut Manual Pathwise Perturbed ReinMax SPSA
@@ -24,7 +27,7 @@ OBJECTS = """
 IN_PARTS = {
     "bridges": "Bounded Box Branching Bridge Drawing Facts Learning Local Operation Probing Score Scored Step Tuned".split(),
     "gaps": "Gap GapReport HiddenGradient Jump JumpReport".split(),
-    "judge": "Comparison CustomGradient GradientCheck Group Interval Row Truth".split(),
+    "judge": "Comparison CustomGradient GradientCheck Group Interval OutputTrust Row Trust Truth".split(),
     "surrogate": "DescentError Iterate SmoothedJump SurrogateReport".split(),
     "testing": "ContractError Outcome Report check_bridge".split(),
 }

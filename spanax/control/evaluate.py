@@ -105,6 +105,7 @@ def _play(env: Env, policy: Any, states: State, moving: Key[Array, " n"] | None)
         if not env.resets_itself:
             return played.rewards.sum()
         # The first episode only: an end before this step is the end of another one.
+        assert played.terminated is not None and played.truncated is not None
         ends = (played.terminated | played.truncated).astype(jnp.int32)
         return jnp.where(jnp.cumsum(ends) - ends == 0, played.rewards, 0).sum()
 

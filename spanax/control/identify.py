@@ -50,11 +50,11 @@ def identify(
     **Arguments:**
 
     - `env`: the simulator, which is deterministic, at the values to start from.
-    - `data`: a `Trajectory`, or a list of them, each of one episode or with one more leading axis, of episodes. What is fitted are its
-      `observations`, noisy or not, of this environment or of a black box that observes the same; where they are None, its
-      `states` (numbers that are not wrapped). First states are guessed from its `states` where they are states of `env`, else by
-      `env.state_from`, else by a search among resets. Steps after an episode's end (`alive`) are left out. `rewards`, and other fields
-      that are None, are not needed.
+    - `data`: a `Trajectory`, or a list of them, each of one episode or with one more leading axis, of episodes. What is fitted
+      are its `observations`, noisy or not, of this environment or of a black box that observes the same; where they are None,
+      its `states` (angles not wrapped). First states are guessed from its `states` where they are states of `env`, else by
+      `env.state_from`, else by a search among resets. Steps after an episode's end (`alive`) are left out. Only `actions`,
+      and `observations` or `states`, are needed: all else may be None.
     - `parameters`: names of fields of `env`, floats or arrays: `["m", "l"]`; of a field inside another, `"machine.sling"`.
       They may be none, `[]`, where a residual is learned.
     - `residual`: None; or the width of a network of two hidden layers; or an Equinox module, which is called with a vector, the
@@ -108,7 +108,7 @@ def identify(
     learned = Learned(None, after) if residual is None else learn(residual, fit, found, after, train)
     if residual is not None and learned.residual is None:
         warn(
-            f"the residual is left out: with it the held-out error is not lower than the {after.error:.3g} of the parameters alone",
+            f"the residual is left out: the held-out error is not lower with it than the parameters' {after.error:.3g}",
             "more data, if the model leaves something out",
             "residual=None",
         )
@@ -131,8 +131,8 @@ def identify(
 
 def _warn_of_correlation(correlation: float) -> None:
     warn(
-        f"successive errors of the fit are correlated, {correlation:.0f} standard errors beyond chance: the model leaves something out, "
-        "and the standard errors are too small",
+        f"successive errors of the fit are correlated, {correlation:.0f} standard errors beyond chance: the model leaves "
+        "something out, and the standard errors are too small",
         "another field among `parameters`, if one is wrong",
         "residual=16: a network for what is left out",
         "a shorter `window`, in which it matters less",
@@ -140,29 +140,29 @@ def _warn_of_correlation(correlation: float) -> None:
 
 
 def _check(env: Any, parameters: Any, residual: Any, window: Any) -> None:
+    _check_env(env)
+    if window is not None:
+        check_whole("identify(window", window, 1, "steps, 1 or more", "None: chosen")
+    if not (residual is None or is_whole(residual, 1) or (isinstance(residual, eqx.Module) and callable(residual))):
+        raise SpanaxError(
+            f"identify(residual={residual!r})", "None", "residual=16: a width", "an Equinox module, of a vector"
+        )
+    if residual is None and isinstance(parameters, Sequence) and not len(parameters):
+        raise SpanaxError("identify without parameters and without a residual", 'parameters=["m"]', "residual=16")
+
+
+def _check_env(env: Any) -> None:
+    """A fit needs the derivative of a simulator that does the same each time."""
     if not isinstance(env, Env):
         raise SpanaxError(f"{env!r} is not a control.Env", "a simulator: a subclass of control.Env")
     name = type(env).__name__
     if env.black_box:
         raise SpanaxError(
-            f"{name} is a black box, without a derivative to fit it by",
-            "a simulator of it, and its trajectories as the data",
+            f"{name} is a black box, without a derivative", "a simulator of it, and its trajectories as the data"
         )
     if env.stochastic:
         raise SpanaxError(
-            f"{name} draws in its steps, and a fit runs it without",
-            "a deterministic environment, whose noise is in the data",
+            f"{name} draws in its steps, and a fit does not", "a deterministic one: the noise is in the data"
         )
     if env.resets_itself:
         raise SpanaxError(f"{name} begins new episodes in its steps", "the environment inside it, `env.env`")
-    if window is not None:
-        check_whole("identify(window", window, 1, "steps, 1 or more", "None: chosen")
-    if not (residual is None or is_whole(residual, 1) or (isinstance(residual, eqx.Module) and callable(residual))):
-        raise SpanaxError(
-            f"identify(residual={residual!r})",
-            "None",
-            "residual=16: a width",
-            "an Equinox module: a function of a vector",
-        )
-    if residual is None and isinstance(parameters, Sequence) and not len(parameters):
-        raise SpanaxError("identify without parameters and without a residual", 'parameters=["m"]', "residual=16")

@@ -67,7 +67,8 @@ def train(
 
     - `env`: a `control.Env`.
     - `policy`: any callable Equinox module, `policy(observation) -> action`; its floating-point arrays are trained.
-    - `via`: the method, which says how the gradient is estimated: `BPTT`, `PolicyGradient`.
+    - `via`: the method, which says how the gradient is estimated: `BPTT`, `SHAC`, `Choice`, `Mixed`, `PolicyGradient`; or
+      `LearnedModel`, which trains by one of these in a model of the environment.
     - `key`: for resets and draws.
     - `updates`: how many; None: the method's own number.
     - `batch`: each update is from so many episodes, or windows of them, at once; None: the method's own number (no more than a

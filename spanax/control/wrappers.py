@@ -209,7 +209,10 @@ class AutoReset(_Wrapper):
     """
 
     env: Env
-    resets_itself = True
+
+    @property
+    def resets_itself(self):
+        return True
 
     def reset(self, key):
         first, others = jax.random.split(key)

@@ -81,7 +81,8 @@ def _wrong_by(ratio: float) -> str:
     if ratio < 0:
         return f"of the wrong sign (times {ratio:.2g})"
     by = max(ratio, 1 / max(ratio, 1e-6))
-    if by >= 1000:
+    # Beyond that a factor is mostly noise.
+    if by >= 20:
         return "almost 0" if ratio < 1 else "far too large"
     return f"wrong by {by:.2g}x" if by >= 1.05 else "wrong in direction"
 

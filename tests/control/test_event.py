@@ -150,6 +150,29 @@ def test_the_period_of_a_thermostat(x64):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-14), got, want)
 
 
+def test_a_thermostat_with_its_switch_in_the_state(x64):
+    """Integrated, in a scan; the switch is an integer, which does not move between events."""
+
+    def period(outside, heater, low, high):
+        def slope(state):
+            temperature, is_on = state
+            return outside + heater * is_on - temperature, is_on
+
+        def distance(state):
+            return jnp.where(state[1] == 1, state[0] - high, state[0] - low)
+
+        def one(state, _):
+            there = control.event(slope, distance, state, within=0.5, step=0.02, reset=lambda s: (s[0], 1 - s[1]))
+            return there.state, there.time
+
+        _, times = jax.lax.scan(one, (jnp.asarray(low), jnp.asarray(1)), length=4)
+        return times[2] + times[3]
+
+    at = 10.0, 20.0, 19.0, 21.0
+    got, want = (jax.jit(jax.value_and_grad(f, (0, 1, 2, 3)))(*at) for f in (period, _exact_period))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9), got, want)
+
+
 # -- where the motion starts
 
 

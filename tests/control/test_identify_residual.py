@@ -20,7 +20,7 @@ def episodes(truth, count, size=0.01):
 
 
 def test_a_residual_is_refused_on_little_data():
-    with pytest.raises(sx.SpanaxError, match="too little data for a residual of 386 weights") as error:
+    with pytest.raises(sx.SpanaxError, match="too little data for a residual of 370 weights") as error:
         control.identify(Seen(), episodes(TRUTH, 2), parameters=["spring.stiffness"], residual=16, key=KEY)
     assert "times the data" in str(error.value)
 

@@ -130,7 +130,9 @@ WRONG = {
     "wall bounce": Case(wall_bounce, (0.98, 0.5), frozenset({SECOND})),
     "ball in fixed steps": Case(falling_ball, (1.0,), frozenset({"the result"})),
     "spring that tears": Case(clipped_spring, (0.12,), frozenset({"['force']"})),
-    "friction by sign": Case(coulomb_friction, (jnp.array([0.0, 0.05]),), frozenset({"the result[0]", "the result[1]"})),
+    "friction by sign": Case(
+        coulomb_friction, (jnp.array([0.0, 0.05]),), frozenset({"the result[0]", "the result[1]"})
+    ),
     "block push": Case(block_push, (0.4, 1.0, 0.1), frozenset({"['block']"})),
     "cells of a table": Case(terrain, (0.8,), frozenset({"the result"})),
     "collision by floor": Case(broad_phase, (0.9, 0.95), frozenset({FIRST, SECOND})),

@@ -129,7 +129,9 @@ def _smoothed(case):
     flat = lambda x: jax.flatten_util.ravel_pytree(case.step(*back(x)))[0]
     noise = jax.random.normal(jax.random.key(99), (20_000, at.size))
     both = jnp.concatenate([noise, -noise])
-    return np.asarray(jax.jit(lambda u: jnp.mean(jax.vmap(lambda v: jax.jacfwd(flat)(at + case.sigma * v))(u), axis=0))(both))
+    return np.asarray(
+        jax.jit(lambda u: jnp.mean(jax.vmap(lambda v: jax.jacfwd(flat)(at + case.sigma * v))(u), axis=0))(both)
+    )
 
 
 def test_a_wrong_derivative_does_not_enter_the_mix():

@@ -27,6 +27,7 @@ def refuse(flags: Flags, within: float, direction: str, required: bool) -> None:
             "the condition grazes zero: its derivative by time vanishes where it crosses, and with it the derivative of the time",
             "parameters at which it crosses with a slope",
             "a condition that has one, such as x instead of x**3",
+            "more checks=, or a smaller step=, where it is larger by orders of magnitude at an end of the step than around zero",
             _INSIDE,
         )
     if required:

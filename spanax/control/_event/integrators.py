@@ -43,5 +43,29 @@ def rk4(slope: Slope, state: State, length: Scalar) -> State:
     return end
 
 
+def euler_and_slope(slope: Slope, state: State, length: Scalar) -> tuple[State, State]:
+    """The same step, and the slope at its end."""
+    end = euler(slope, state, length)
+    return end, slope(end)
+
+
+def rk4_and_slope(slope: Slope, state: State, length: Scalar) -> tuple[State, State]:
+    """The same step, and the slope at its end, by one stage more: the slope's equations are in the program once."""
+
+    def stage(carry, coefficients):
+        there, total, _ = carry
+        reach, weight, is_last = coefficients
+        rate = slope(there)
+        total = _along(total, rate, weight * length)
+        ahead = _along(state, rate, reach * length)
+        return (jax.tree.map(lambda end, y: jnp.where(is_last > 0, end, y), total, ahead), total, rate), None
+
+    stages = [(*stage, i == 3) for i, stage in enumerate((*_STAGES, (0.0, 0.0)))]
+    # Zeros of the state's kind: with a tangent, where it has one, which JAX would otherwise find by tracing the loop again.
+    rate = jax.tree.map(lambda y: 0 * y, state)
+    (_, end, rate), _ = lax.scan(stage, (state, state, rate), jnp.asarray(stages, length.dtype))
+    return end, rate
+
+
 def _along(state: State, slope: State, length: Scalar) -> State:
     return jax.tree.map(lambda y, dy: y + length.astype(y.dtype) * dy, state, slope)

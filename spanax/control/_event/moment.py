@@ -66,12 +66,9 @@ def landing(
         dp, dstate, _, dahead = tangents
         there, at = land(p, state, length, ahead)
         dahead = carried(p, state, at, dp, dstate, dahead)
-
-        def by_length(length):
-            ahead = step(p, state, length)
-            return ahead, value(p, ahead)
-
-        rate, steepness = jax.jvp(by_length, (at,), (jnp.ones_like(at),))[1]
+        _, rate = jax.jvp(lambda length: step(p, state, length), (at,), (jnp.ones_like(at),))
+        # Both at the same place, of which XLA sees that it is the same.
+        _, steepness = jax.jvp(lambda ahead: value(p, ahead), (there,), (rate,))
         _, moved = jax.jvp(value, (p, there), (dp, dahead))
         longer = once(-moved / _steep(steepness))
         return (there, at), (jax.tree.map(lambda dy, y: dy + longer * y, dahead, rate), longer)

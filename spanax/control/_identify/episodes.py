@@ -70,7 +70,7 @@ def _unstack(env: Env, trajectory: Trajectory) -> list[Trajectory]:
         )
     if lead == 1:
         return [trajectory]
-    return [jax.tree.map(lambda x: x[i], trajectory) for i in range(len(trajectory.actions))]
+    return [jax.tree.map(lambda x, at=i: x[at], trajectory) for i in range(len(trajectory.actions))]
 
 
 def _episode(env: Env, trajectory: Trajectory, example: Any) -> Episode:

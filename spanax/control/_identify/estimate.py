@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from ..._errors import SpanaxError
 from .shooting import Problem
-from .solve import Bounds, Equations, Point, cost_at, equations, minimise
+from .solve import Bounds, Equations, Point, equations, minimise
 
 # Rounds of fitting with the noise as it was found, and the change of it that is too small for another.
 _ROUNDS, _SETTLED = 20, 1e-4

@@ -22,14 +22,12 @@ class Parameters:
     """Named fields of an environment. `vector`: their values, one after the other; `labels`: a name for each number of it."""
 
     def __init__(self, env: Env, names: Any):
-        if isinstance(names, str) or not isinstance(names, Sequence) or not names:
-            _refuse(env, f"identify(parameters={names!r})", 'a list of names of fields: parameters=["m", "l"]')
-        if len(set(names)) != len(names):
-            raise SpanaxError(f"identify(parameters={names!r}) names a field twice", "each name once")
+        _check_names(env, names)
         self.env, self.names = env, tuple(names)
         self.values = [_value(env, name) for name in names]
         self.shapes = tuple(np.shape(value) for value in self.values)
-        self.vector = np.concatenate([np.ravel(np.asarray(value, np.float64)) for value in self.values])
+        # Empty if there are no names: then only a residual is learned.
+        self.vector = np.concatenate([np.zeros(0)] + [np.ravel(np.asarray(value, np.float64)) for value in self.values])
         if not np.all(np.isfinite(self.vector)):
             raise SpanaxError(
                 f"the environment starts from {self.by_name(self.vector)}", "finite numbers to start from"
@@ -59,8 +57,15 @@ class Parameters:
             _bounds_of(name, given.get(name, (-np.inf, np.inf)), value)
             for name, value in zip(self.names, self.values, strict=True)
         ]
-        low, high = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
+        low, high = (np.concatenate([np.zeros(0)] + [pair[side] for pair in pairs]) for side in (0, 1))
         return low, high
+
+
+def _check_names(env: Env, names: Any) -> None:
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        _refuse(env, f"identify(parameters={names!r})", 'a list of names of fields: parameters=["m", "l"]')
+    if len(set(names)) != len(names):
+        raise SpanaxError(f"identify(parameters={names!r}) names a field twice", "each name once")
 
 
 def put(env: Env, names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], vector: Float[Array, " p"]) -> Env:

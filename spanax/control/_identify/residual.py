@@ -26,7 +26,7 @@ from .solve import equations
 
 # Measured numbers for each weight of the network, and windows, that are enough.
 PER_WEIGHT, WINDOWS = 5, 10
-_UPDATES, _RATE, _DECAY = 1000, 3e-3, 1e-3
+_UPDATES, _RATE, _DECAY = 1000, 1e-3, 1e-4
 # Of the windows that are fitted, every fourth is for stopping early.
 _STOPPING = 4
 # By so many standard errors a residual has to lower the held-out error.
@@ -42,8 +42,9 @@ class ResidualNetwork(eqx.Module):
     size: np.ndarray
 
     def __call__(self, inputs: Float[Array, " inputs"]) -> Float[Array, " state"]:
-        cast = lambda x: jnp.asarray(x, inputs.dtype)
-        return cast(self.size) * self.network((inputs - cast(self.centre)) / cast(self.spread))
+        # In the inputs' dtype: float64 constants would promote a float32 simulation.
+        size, centre, spread = (jnp.asarray(x, inputs.dtype) for x in (self.size, self.centre, self.spread))
+        return size * self.network((inputs - centre) / spread)
 
 
 def check_enough(residual: Any, fit: Fit) -> None:
@@ -52,8 +53,8 @@ def check_enough(residual: Any, fit: Fit) -> None:
     windows, numbers = len(fit.pieces), int(problem.counted.sum()) * problem.windows.measured.shape[-1]
     if numbers < PER_WEIGHT * weights or windows < WINDOWS:
         raise SpanaxError(
-            f"too little data for a residual of {weights:,} weights: {numbers:,} measured numbers are fitted, of {windows} windows, "
-            f"and it takes {PER_WEIGHT * weights:,} ({PER_WEIGHT} for each weight) and {WINDOWS} windows",
+            f"too little data for a residual of {weights:,} weights: {numbers:,} measured numbers are fitted, of {windows} "
+            f"windows, and it takes {PER_WEIGHT * weights:,} ({PER_WEIGHT} for each weight) and {WINDOWS} windows",
             f"{math.ceil(max(PER_WEIGHT * weights / numbers, WINDOWS / windows))} times the data",
             "a smaller network: residual=4, its width",
             "residual=None: parameters alone need far less",
@@ -73,7 +74,7 @@ def _network(width: int, inputs: int, outputs: int, key: Key[Array, ""]) -> eqx.
     network = eqx.nn.MLP(inputs, outputs, width, 2, jax.nn.tanh, key=key)
     last = network.layers[-1]
     # Its first correction is none: what the parameters explain is not to be learned again.
-    zero = [jnp.zeros_like(last.weight), jnp.zeros_like(last.bias)]
+    zero = jax.tree.map(jnp.zeros_like, [last.weight, last.bias])
     return eqx.tree_at(lambda n: [n.layers[-1].weight, n.layers[-1].bias], network, zero)
 
 
@@ -93,9 +94,12 @@ def make(
     )
     valid = problem.windows.valid[:, 1:]
     seen, moves = (np.asarray(x, np.float64)[valid] for x in (seen, moves))
-    spread = lambda x: np.where(x.std(0) > 0, x.std(0), 1.0)
     network = _network(width, seen.shape[1], moves.shape[1], key)
-    return ResidualNetwork(network, seen.mean(0), spread(seen), 0.1 * spread(moves))
+    return ResidualNetwork(network, seen.mean(0), _spread(seen), _spread(moves))
+
+
+def _spread(x: Float[np.ndarray, "rows n"]) -> Float[np.ndarray, " n"]:
+    return np.where(x.std(0) > 0, x.std(0), 1.0)
 
 
 @eqx.filter_jit
@@ -120,7 +124,7 @@ class Learned(NamedTuple):
 
 
 def learn(residual: Any, fit: Fit, found: Estimate, without: Prediction, key: Key[Array, ""]) -> Learned:
-    """The residual on top of the parameters that were found, or none, where the windows held out are not better predicted by it."""
+    """The residual on top of the parameters, or none, where it does not predict the held-out windows better."""
     simulator = fit.model.at(jnp.asarray(found.point.theta, fit.problem.dtype))
     if isinstance(residual, int):
         residual = make(residual, simulator, fit.problem, found.point.states, key)
@@ -148,11 +152,9 @@ def train(residual: Any, simulator: Simulator, problem: Problem, found: Estimate
     # Along a direction that grows, a state is known far better than across it: units by the whole covariance.
     sizes, directions = np.linalg.eigh(equations(problem, found.point, 1 / found.noise).inverse)
     unit = directions * np.sqrt(np.maximum(sizes, 0))[:, None, :]
-    numbers = (jnp.asarray(x, problem.dtype) for x in (found.point.states, unit, 1 / found.noise))
-    rows = problem.rows(problem.counted)
-    return eqx.combine(
-        _train(weights, static, simulator, *numbers, jnp.asarray(used & ~stops), jnp.asarray(stops), rows), static
-    )
+    states, unit, weight = (jnp.asarray(x, problem.dtype) for x in (found.point.states, unit, 1 / found.noise))
+    rows, fits, stops = problem.rows(problem.counted), jnp.asarray(used & ~stops), jnp.asarray(stops)
+    return eqx.combine(_train(weights, static, simulator, states, unit, weight, fits, stops, rows), static)
 
 
 @eqx.filter_jit
@@ -162,7 +164,10 @@ def _train(
     import optax
 
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(_RATE, _UPDATES)))
-    numbers = lambda which: jnp.maximum(jnp.sum(rows[0] * which[:, None]) * weight.size, 1).astype(states.dtype)
+    counts = jnp.sum(rows[0], 1) * weight.size
+    fitted, still = (
+        jnp.maximum(jnp.sum(jnp.where(which, counts, 0)), 1).astype(states.dtype) for which in (fits, stops)
+    )
 
     def losses(weights, shift):
         env = Corrected(simulator.env, eqx.combine(weights, static))
@@ -175,16 +180,16 @@ def _train(
     def objective(trained):
         weights, shift = trained
         decay = _DECAY * sum(jnp.sum(x**2) for x in jax.tree.leaves(weights))
-        fitted = jnp.sum(jnp.where(fits, losses(weights, shift), 0)) / numbers(fits)
+        fit = jnp.sum(jnp.where(fits, losses(weights, shift), 0)) / fitted
         # The windows for stopping fit their own states, and teach the network nothing.
-        still = jnp.sum(jnp.where(stops, losses(lax.stop_gradient(weights), shift), 0)) / numbers(stops)
-        return fitted + still + decay, still
+        stop = jnp.sum(jnp.where(stops, losses(lax.stop_gradient(weights), shift), 0)) / still
+        return fit + stop + decay, stop
 
     def update(carry, _):
         trained, memory, best = carry
-        (_, still), gradient = jax.value_and_grad(objective, has_aux=True)(trained)
-        better = still < best[0]
-        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), (still, *trained), best)
+        (_, stop), gradient = jax.value_and_grad(objective, has_aux=True)(trained)
+        better = stop < best[0]
+        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), (stop, *trained), best)
         trained, memory = apply_update(optimizer, gradient, memory, trained)
         return (trained, memory, best), None
 

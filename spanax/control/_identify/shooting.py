@@ -88,9 +88,9 @@ class Problem:
 
     def __init__(self, model: Model, windows: Windows, others: Any, counted: np.ndarray):
         dtype = model.simulator.dtype
-        floats = lambda x: jnp.asarray(x, dtype) if np.issubdtype(x.dtype, np.floating) else jnp.asarray(x)
         self.model, self.windows, self.others, self.counted, self.dtype = model, windows, others, counted, dtype
-        self._rows = (others, floats(windows.actions), floats(windows.measured), jnp.asarray(windows.valid))
+        numbers = as_floats((windows.actions, windows.measured), dtype)
+        self._rows = (others, *numbers, jnp.asarray(windows.valid))
 
     def counting(self, counted: np.ndarray) -> Problem:
         """The same windows, of which other measurements count: no program is compiled anew for them."""
@@ -130,7 +130,11 @@ def _errors(model: Model, theta, vectors, *rows):
 @eqx.filter_jit
 def _slopes(model: Model, theta, vectors, *rows):
     def one(vector, *row):
-        of = lambda theta, vector: (error(model.at(theta), vector, *row),) * 2
+        def of(theta, vector):
+            found = error(model.at(theta), vector, *row)
+            # Once more beside it, so that the value comes with its derivative.
+            return found, found
+
         (by_theta, by_state), value = jax.jacfwd(of, (0, 1), has_aux=True)(theta, vector)
         return value, by_theta, by_state
 

@@ -1,7 +1,8 @@
 """The method of Levenberg and Marquardt for parameters that all windows share and a state that each has for itself.
 
 The normal equations have a block for each window's state, which is eliminated (a Schur complement), so that the cost grows
-with the number of windows and not with its cube. Marquardt 1963 (SIAM J. Appl. Math. 11, 431); the elimination: Golub and Pereyra 1973.
+with the number of windows and not with its cube. Marquardt 1963 (SIAM J. Appl. Math. 11, 431); Golub and Pereyra 1973 (SIAM J.
+Numer. Anal. 10, 413).
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def equations(
 ) -> Equations:
     """`weights`: of the errors' channels. `damping`: relative to each unknown's own curvature, as Marquardt has it."""
     value, by_theta, by_state = problem.linear(point.theta, point.states)
-    return reduce(*(flatten(x, weights) for x in (value[..., None], by_theta, by_state)), damping)
+    rows = (flatten(x, weights) for x in (value[..., None], by_theta, by_state))
+    return reduce(*rows, damping=damping)
 
 
 def flatten(x: np.ndarray, weights: np.ndarray) -> Float[np.ndarray, "W rows unknowns"]:
@@ -93,7 +95,7 @@ def minimise(problem: Problem, theta: np.ndarray, states: np.ndarray, weights: n
 def _better(problem, point, rows, weights, bounds: Bounds, damping: float) -> tuple[Point, float]:
     """The first shorter and shorter step that lowers the cost, and the damping to go on with; the same point if none does."""
     while damping < _MOST_DAMPING:
-        system = reduce(*rows, damping)
+        system = reduce(*rows, damping=damping)
         step = _step(system, point.theta, bounds)
         theta = np.clip(point.theta + step, bounds.low, bounds.high)
         states = point.states + system.states(theta - point.theta)

@@ -57,7 +57,9 @@ def _search(simulator: Simulator, first: Array, spread: Array, key: Key[Array, "
     def one(measured):
         best = jnp.argmin(jax.vmap(lambda candidate: jnp.sum(((candidate - measured) / spread) ** 2))(seen))
         other = jax.tree.map(lambda x: x[best], others)
-        error = lambda vector: (simulator.measure(vector, other) - measured) / spread
+
+        def error(vector):
+            return (simulator.measure(vector, other) - measured) / spread
 
         def step(vector, _):
             slope, miss = jax.jacfwd(error)(vector), error(vector)

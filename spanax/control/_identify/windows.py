@@ -6,10 +6,12 @@ the two observations is larger than what the parameter does between them.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -59,7 +61,7 @@ def _pieces(episode: Episode, most: int) -> Iterator[Episode]:
     rows = len(episode.measured)
     # As even as possible: a rest of two or three rows would say nothing.
     edges = np.linspace(0, rows, -(-rows // most) + 1).round().astype(int)
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in itertools.pairwise(edges):
         if end - start > 1:
             states = jax.tree.map(lambda x, which=slice(start, end): x[which], episode.states)
             yield Episode(episode.measured[start:end], episode.actions[start : end - 1], states)
@@ -68,7 +70,7 @@ def _pieces(episode: Episode, most: int) -> Iterator[Episode]:
 def _row(x: Any, at: int) -> Any:
     row = x[at]
     # Keys of JAX are no arrays of NumPy.
-    return row if jax.dtypes.issubdtype(row.dtype, jax.dtypes.extended) else np.asarray(row)
+    return row if jnp.issubdtype(row.dtype, jax.dtypes.extended) else np.asarray(row)
 
 
 def _padded(parts: tuple[np.ndarray, ...], most: int) -> np.ndarray:

@@ -78,11 +78,11 @@ class Memory(NamedTuple):
         mean of its own is to be added back.
         """
         share = _share(self.later)
-        left = rest - jnp.sum(share * later, axis=2) - jnp.sum(_share(self.earlier) * earlier, axis=2)
+        left = rest - jnp.sum(share[None] * later, axis=2) - jnp.sum(_share(self.earlier)[None] * earlier, axis=2)
         # The mean of the other episodes at the same step: it does not depend on this one's draws (Kool et al. 2019).
         counted = jnp.where(alive, left, 0)
-        others = jnp.sum(counted, axis=0) - counted
-        count = jnp.sum(alive, axis=0).astype(rest.dtype) - alive.astype(rest.dtype)
+        others = jnp.sum(counted, axis=0, keepdims=True) - counted
+        count = jnp.sum(alive, axis=0, keepdims=True).astype(rest.dtype) - alive.astype(rest.dtype)
         return jnp.where(alive, left - others / jnp.maximum(count, 1), 0), share
 
     def weights(self) -> list[Array]:
@@ -92,7 +92,7 @@ class Memory(NamedTuple):
     def mixed(self, parts: Parts) -> list[Array]:
         return [
             # A weight of 0 times a derivative that is not finite would not be 0.
-            jnp.where(w > 0, w * a, 0) + (1 - w) * s
+            jnp.where(w[None] > 0, w[None] * a, 0) + (1 - w[None]) * s
             for w, a, s in zip(self.weights(), parts.analytic, parts.score, strict=True)
         ]
 
@@ -101,8 +101,10 @@ class Memory(NamedTuple):
         # From a plain mean over the first updates to a moving one.
         seen = self.seen + 1
         recent, keep = 1 / jnp.minimum(seen, _RECENT), jnp.asarray(1 - 1 / memory, float)
-        moments = [_after(m, a, s, recent, keep) for m, a, s in zip(self.moments, parts.analytic, parts.score, strict=True)]
-        rest = parts.rest[..., None] - jnp.sum(_share(self.later) * parts.later, axis=2, keepdims=True)
+        moments = [
+            _after(m, a, s, recent, keep) for m, a, s in zip(self.moments, parts.analytic, parts.score, strict=True)
+        ]
+        rest = parts.rest[..., None] - jnp.sum(_share(self.later)[None] * parts.later, axis=2, keepdims=True)
         return Memory(
             moments,
             self.later + recent * (_fit(parts.later, parts.rest[..., None]) - self.later),
@@ -126,8 +128,8 @@ def swapped(x: Array) -> Array:
 
 
 def _fit(predicted: Float[Array, "batch steps k"], costs: Float[Array, "batch steps 1"]) -> Float[Array, "2 steps k"]:
-    predicted = predicted - jnp.mean(predicted, axis=0)
-    return jnp.stack([jnp.mean(predicted * (costs - jnp.mean(costs, axis=0)), axis=0), jnp.mean(predicted**2, axis=0)])
+    predicted, costs = (x - jnp.mean(x, axis=0, keepdims=True) for x in (predicted, costs))
+    return jnp.stack([jnp.mean(predicted * costs, axis=0), jnp.mean(predicted**2, axis=0)])
 
 
 def _share(fit: Float[Array, "2 steps k"]) -> Float[Array, "steps k"]:

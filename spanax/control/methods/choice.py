@@ -145,7 +145,7 @@ class Choice(Method):
         def adam(rate):
             return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
 
-        each = {
+        each: dict[Any, Any] = {
             "networks": _between(0, motion, adam(falling(motion))),
             "gate": _between(motion, updates, adam(falling(updates - motion))),
         }
@@ -181,7 +181,7 @@ class Choice(Method):
             jnp.zeros((*shape, policy.heads), float),
         )
 
-    def objective(self, task, policy, carry, key):
+    def objective(self, task, policy: Any, carry, key):
         motion = self._motion(policy)
         looks = (carry.update >= motion) & ((carry.update - motion) % self.fits == 0)
         looking, fitting = jax.random.split(key)

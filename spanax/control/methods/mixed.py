@@ -111,7 +111,9 @@ class Mixed(Method):
                 "Mixed(horizon=40)",
             )
         if task.batch % 2 or task.batch < 4:
-            raise SpanaxError(f"Mixed plays pairs of episodes, two of them at least, and batch={task.batch}", "batch=16")
+            raise SpanaxError(
+                f"Mixed plays pairs of episodes, two of them at least, and batch={task.batch}", "batch=16"
+            )
         Contract(task, "Mixed").check_distribution(policy, reparametrised=True)
 
     def start(self, task, policy, key):
@@ -192,7 +194,7 @@ class Mixed(Method):
         expected = jax.vmap(jax.vmap(carry.critic), (0, None))(episodes.observations, passed)
         rest = jnp.where(episodes.alive, togo - expected, 0) / steps
         residual, share = carry.memory.residuals(rest, later, earlier, episodes.alive)
-        own = (share * guide).reshape(slopes.shape)
+        own = (share[None] * guide).reshape(slopes.shape)
 
         def at(observation, action, draw, slope, residual, own, alive):
             leaves, build = _leaves(policy.distribution(observation))

@@ -62,8 +62,7 @@ class SHAC(Method):
 
     - `SpanaxError` for numbers out of range. `train` raises it for an environment that is a black box or has no number of steps.
 
-    By default `train` makes 500 updates with 32 windows at once, by Adam with a rate that falls from 1e-2 to 5e-4. A checkpoint
-    goes on to more updates only with an optimizer of your own: how fast the rate falls depends on their number.
+    By default `train` makes 500 updates with 32 windows at once, by Adam with a rate that falls from 1e-2 to 5e-4.
 
     >>> import jax
     >>> from spanax import control

@@ -11,12 +11,14 @@ body rests at a limit). Started from the accelerations without constraints, Newt
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import hashlib
+import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,9 +28,6 @@ from jaxtyping import Array, Float
 
 from ..._errors import SpanaxError, installing
 from ..._forward_mode import by_forward_mode
-
-if TYPE_CHECKING:
-    import mujoco
 
 
 class MujocoState(NamedTuple):
@@ -121,13 +120,16 @@ class Simulator:
 def _packages() -> tuple[Any, Any]:
     try:
         import mujoco
-        from mujoco import mjx
+
+        # On import it prints that its GPU version is not there, into what a program may write its results to.
+        with contextlib.redirect_stdout(io.StringIO()):
+            from mujoco import mjx
     except ImportError as error:
         raise SpanaxError("MuJoCo in JAX (mujoco, mujoco-mjx) is not installed", *installing("mujoco")) from error
     return mujoco, mjx
 
 
-def _load(mujoco: Any, model: Any) -> mujoco.MjModel:
+def _load(mujoco: Any, model: Any) -> Any:
     if isinstance(model, mujoco.MjModel):
         return model
     try:

@@ -32,9 +32,10 @@ class Mirror(eqx.Module):
 
     def average(self, function: Callable[[Array], Array], x: Float[Array, " size"], of: np.ndarray) -> Array:
         """(f(x) + A f(M x)) / 2, with A the matrix `of` the output."""
-        image = self.observation.astype(x.dtype) @ x
+        # In full precision: an accelerator would round signs times numbers, and the image would not be exact.
+        image = jnp.matmul(jnp.asarray(self.observation, x.dtype), x, precision="highest")
         out, other = function(x), function(image)
-        return (out + of.astype(out.dtype) @ other) / 2
+        return (out + jnp.matmul(jnp.asarray(of, out.dtype), other, precision="highest")) / 2
 
     def with_heads(self, constants: np.ndarray, networks: int, space: Box | Discrete) -> Mirror:
         """And which head is the mirror image of which: a network its own, a constant another constant, or itself."""

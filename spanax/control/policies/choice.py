@@ -203,8 +203,8 @@ def skeleton(head: dict[str, Any], given: Given) -> ChoicePolicy:
         {
             "networks": tuple(networks),
             "gate": gate,
-            "constants": np.zeros((head["constants"], *space.shape)),
-            "scale": np.zeros(gate.in_size),
+            "constants": np.zeros((int(head["constants"]), *space.shape)),
+            "scale": np.zeros(int(gate.in_size)),
             "space": space,
             "via": given.via(head["via"]),
             "mirror": mirror_like(head["mirror"]),

@@ -24,7 +24,7 @@ def why_no_window() -> str:
     if importlib.util.find_spec("matplotlib") is None:
         return "a window needs matplotlib: pip install 'spanax[plots]'"
     import matplotlib
-    from matplotlib.backends import BackendFilter, backend_registry
+    from matplotlib.backends.registry import BackendFilter, backend_registry
 
     # Asked for, or found by matplotlib itself: without a display it falls back to one that only writes files.
     backend = matplotlib.get_backend().lower()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -24,13 +25,15 @@ class Path(NamedTuple):
 
 
 class Phase(NamedTuple):
-    """`slope(numbers, state)` is the derivative by time; `event(numbers, state)` what falls through 0, and whether the state is
-    sound. `length`: of a step; `longest`: how long it may last, in seconds; `most`: steps.
+    """`slope(numbers, state)` is the derivative by time; `event(numbers, state, slope there)` what falls through 0, and whether
+    the state is sound. `step` gives the state after a step; where the event `looks_at_slope`, that and the slope there.
+    `length`: of a step; `longest`: how long it may last, in seconds; `most`: steps.
     """
 
     step: Step
     slope: Callable[[Any, Any], Any]
-    event: Callable[[Any, Any], tuple[Scalar, Array]]
+    event: Callable[[Any, Any, Any], tuple[Scalar, Array]]
+    looks_at_slope: bool
     length: float
     longest: float
     most: int
@@ -42,17 +45,19 @@ class Phase(NamedTuple):
         end = lax.stop_gradient(state.time) + self.longest
         found = search(
             lambda state, _, length: self._ahead(numbers, state, length),
-            lambda state, *_: self.event(numbers, state),
-            *(state, whole, self.most),
-            is_late=lambda state: state.time >= end,
+            lambda there, *_: self.event(numbers, *there),
+            # The slope at the start is not known yet: the first step, whose length is 0, finds it.
+            *((state, jax.tree.map(lambda y: 0 * y, state) if self.looks_at_slope else None), whole, self.most),
+            is_late=lambda there: there[0].time >= end,
             record=record,
         )
+        at_event, _ = landing(self._ahead, self._value)(numbers, found.state, found.length, found.ahead)
+        return Path(at_event, found.fired, found.before + 1, found.passed[0] if record else None)
 
-        at_event = landing(self._ahead, self._value)(numbers, found.state, found.length, found.ahead)
-        return Path(at_event, found.fired, found.before + 1, found.passed)
+    def _value(self, numbers: Any, there: Any) -> Scalar:
+        return self.event(numbers, *there)[0]
 
-    def _value(self, numbers: Any, state: Any) -> Scalar:
-        return self.event(numbers, state)[0]
-
-    def _ahead(self, numbers: Any, state: Any, length: Scalar) -> Any:
-        return self.step(lambda state: self.slope(numbers, state), state, length)
+    def _ahead(self, numbers: Any, there: Any, length: Scalar) -> Any:
+        state, _ = there
+        after = self.step(lambda state: self.slope(numbers, state), state, length)
+        return after if self.looks_at_slope else (after, None)

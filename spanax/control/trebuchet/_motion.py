@@ -54,10 +54,7 @@ def start(body: Body) -> Swing:
 @jax.jit
 def sliding_rates(body: Body, s: Swing) -> Swing:
     """The derivative by time while the projectile slides along the ground."""
-    return _sliding_rates(body, s, _angles(s))
-
-
-def _sliding_rates(body: Body, s: Swing, at: _Angles) -> Swing:
+    at = _angles(s)
     # The projectile stays on the ground: the sling's angle is a function of the arm's, and its acceleration is eliminated first.
     b, e, m = body.b, body.e, body.projectile
     bend = at.cos_sling_up * s.sling_rate * (s.sling_rate + 2 * s.arm_rate)
@@ -167,16 +164,17 @@ def weight_position(body: Body, s: Swing) -> Vector:
 
 
 @jax.jit
-def lift_event(body: Body, s: Swing) -> tuple[Scalar, Array]:
+def lift_event(body: Body, s: Swing, slope: Swing) -> tuple[Scalar, Array]:
     """Falls through 0 when the sling lifts the projectile: m g - T cos(phi), T the tension, phi the angle to the vertical.
 
-    Also whether the sling is taut, T >= 0. T balances the projectile's horizontal acceleration on the ground.
+    Also whether the sling is taut, T >= 0. T balances the projectile's horizontal acceleration on the ground. `slope`: that of
+    the state by any clock, whose rate is the slope of the time.
     """
     at = _angles(s)
-    slope = _sliding_rates(body, s, at)
     rate = s.arm_rate + s.sling_rate
-    acceleration = body.e * (rate**2 * at.sin_sling_up - (slope.arm_rate + slope.sling_rate) * at.cos_sling_up)
-    acceleration += body.b * (s.arm_rate**2 * at.sin_arm - slope.arm_rate * at.cos_arm)
+    arm, sling = slope.arm_rate / slope.time, slope.sling_rate / slope.time
+    acceleration = body.e * (rate**2 * at.sin_sling_up - (arm + sling) * at.cos_sling_up)
+    acceleration += body.b * (s.arm_rate**2 * at.sin_arm - arm * at.cos_arm)
     # The only horizontal force on the projectile is the sling's.
     # phi is the sling's angle to the vertical: sin(phi) = -sin(arm + sling), and cos likewise.
     tension = acceleration * body.projectile / at.sin_sling_up

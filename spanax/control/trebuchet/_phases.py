@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .._event.integrators import Step, euler, rk4
+from .._event.integrators import Step, euler, euler_and_slope, rk4, rk4_and_slope
 from . import _motion as motion
 from ._event import Path, Phase
 from ._sincos import sincos
@@ -35,6 +35,8 @@ class Integrator(NamedTuple):
 # 0.08 mm from that with steps 20 times as short, by 0.4 mm at most; without `pace` that takes steps of 1/400 s.
 INTEGRATORS = {"rk4": Integrator(rk4, 1 / 60, 1 / 10, 5.0), "euler": Integrator(euler, 1 / 60, 1 / 60, None)}
 
+_AND_SLOPE = {rk4: rk4_and_slope, euler: euler_and_slope}
+
 # Seconds: sliding and hanging each, as published, and in the air.
 LONGEST_SWING, LONGEST_FLIGHT = 1.0, 10.0
 # Radians of the hanger in one phase: about two turns, for `pace`.
@@ -57,18 +59,23 @@ def simulate(
     # Rows for the record: the seconds of a phase, and what the hanger's turns cost in shorter steps.
     most = 1 + round((LONGEST_SWING + (MOST_TURNS / pace if pace else 0)) / swing)
 
-    def swung(slope: Callable, event: Callable) -> Phase:
+    def swung(step: Callable, slope: Callable, event: Callable, looks_at_slope: bool) -> Phase:
         slowed = _slow_down(lambda numbers, state: slope(numbers[0], state), pace)
-        return Phase(step, slowed, lambda numbers, state: event(*numbers, state), swing, LONGEST_SWING, most)
+        return Phase(step, slowed, event, looks_at_slope, swing, LONGEST_SWING, most)
 
-    slide = swung(motion.sliding_rates, motion.lift_event).until((it,), motion.start(it), record)
+    # The tension of the sling depends on accelerations.
+    slides = swung(
+        _AND_SLOPE[step], motion.sliding_rates, lambda numbers, *there: motion.lift_event(*numbers, *there), True
+    )
+    slide = slides.until((it,), motion.start(it), record)
     sin, cos = sincos(jnp.deg2rad(fold_angle(angle)))
-    hang = swung(motion.hanging_rates, motion.release_event).until((it, (cos, sin)), slide.state, record)
+    hangs = swung(step, motion.hanging_rates, lambda numbers, s, _: motion.release_event(*numbers, s), False)
+    hang = hangs.until((it, (cos, sin)), slide.state, record)
     # The projectile leaves the sling where it is, with the velocity that it has.
     off = motion.Flight(hang.state.time, *motion.position(it, hang.state), *motion.velocity(it, hang.state))
     air = Phase(
         *(step, lambda numbers, state: motion.flight_rates(*numbers, state)),
-        lambda numbers, state: motion.landing_event(numbers[0], state),
+        *(lambda numbers, state, _: motion.landing_event(numbers[0], state), False),
         *(flight, LONGEST_FLIGHT, 1 + round(LONGEST_FLIGHT / flight)),
     )
     return Phases(it, slide, hang, air.until((it, wind), off, record))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -67,14 +67,15 @@ def observe(throws: Throws, rng: np.random.Generator) -> control.Trajectory:
     """Each throw as an episode of one step: measured are the wind before it, and the distance after it."""
     far = np.array([real_distance(wind, *setting) for wind, setting in zip(throws.winds, throws.settings, strict=True)])
     measured = far + NOISE * rng.normal(size=len(far))
-    column = lambda x: jnp.asarray(x, float)
-    before = Shot(column(throws.winds)[:, None], jnp.zeros((len(far), 1)), jnp.zeros((len(far), 1)))
-    after = Shot(column(throws.winds), jnp.zeros(len(far)), column(measured))
-    flags = jnp.ones((len(far), 1), bool)
-    return control.Trajectory(before, None, column(throws.settings)[:, None], jnp.zeros((len(far), 1)), flags, after)
+    winds, distances, settings = (jnp.asarray(x, float) for x in (throws.winds, measured, throws.settings))
+    # One step an episode; the target of a throw is of no matter here.
+    zero, flags = jnp.zeros((len(far), 1)), jnp.ones((len(far), 1), bool)
+    before, after = Shot(winds[:, None], zero, zero), Shot(winds, zero[:, 0], distances)
+    seen: Any = None
+    return control.Trajectory(before, seen, settings[:, None], zero, flags, after)
 
 
-def misses(env: Thrower, winds: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def misses(env: Any, winds: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """By how many metres real throws miss that were aimed by this model."""
     # A field that was fitted is a float, as `aim` needs it.
     aims = [

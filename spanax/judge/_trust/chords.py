@@ -89,7 +89,9 @@ class Chords(NamedTuple):
         """All points of one chord."""
         inner = self.t.shape[1]
         rows = slice(which * inner, (which + 1) * inner)
-        values = np.concatenate([self.before.outputs[which, None], self.inside.outputs[rows], self.after.outputs[which, None]])
+        values = np.concatenate(
+            [self.before.outputs[which, None], self.inside.outputs[rows], self.after.outputs[which, None]]
+        )
         slopes = np.concatenate([self.along(v)[which] for v in (self.before, self.inside, self.after)])
         t = np.concatenate([[-1.0], self.t[which], [1.0]])
         order = np.argsort(t)

@@ -151,4 +151,3 @@ def _flipping(step: Step, chords: Chords, at: Followed, flips: Flips) -> tuple[G
     ends = step.x + np.array(at.last.t)[:, None] * chords.ways[at.chord]
     before, after = (flips.records(*(jnp.asarray(x[0]) for x in step.split(end[None]))) for end in ends)
     return flips.between(before, after)
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -72,7 +73,9 @@ class Step:
             raise SpanaxError(
                 f"trust: {self.function} returns no floating-point number", "a step that returns its state", where=where
             )
-        dtypes = [np.dtype(paths[k][1].dtype) if hasattr(paths[k][1], "dtype") else np.dtype(float) for k in self.floats]
+        dtypes = [
+            np.dtype(paths[k][1].dtype) if hasattr(paths[k][1], "dtype") else np.dtype(float) for k in self.floats
+        ]
         widths = [int(np.prod(shape)) for shape in self.shapes]
         self.dtype = jax.dtypes.canonicalize_dtype(np.result_type(*dtypes))
         # A result is no better than what it was made of.
@@ -129,8 +132,12 @@ class Step:
         values = np.concatenate([np.asarray(y, float).reshape(n, -1) for y in outputs], 1)
         if slopes is None:
             return Values(values, None)
-        rows = [np.concatenate([np.asarray(s, float).reshape(n, m, -1) for s in row], 2)
-                for row, m in ((row, y.shape[1]) for row, y in zip(slopes, outputs, strict=True))]
+
+        def flat(slope):
+            # By its own shape: of an output or input without elements -1 would not be known.
+            return np.asarray(slope, float).reshape(n, slope.shape[1], math.prod(slope.shape[2:]))
+
+        rows = [np.concatenate([flat(slope) for slope in row], 2) for row in slopes]
         return Values(values, np.concatenate(rows, 1))
 
     def _on_host(self, x: Float[np.ndarray, " d"], key: Any) -> Float[np.ndarray, " m"]:

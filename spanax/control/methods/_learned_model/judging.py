@@ -13,6 +13,7 @@ from ..._training.method import Verdict
 # Below the first a policy was trained in a fantasy; below the second it is doubtful.
 NOTHING, DOUBTFUL = 0.1, 0.9
 _MORE = "more episodes: control.LearnedModel(episodes=...)"
+_NOISE = "a noisy environment is predicted no better: compare result.returns"
 _SCORE = "via=control.PolicyGradient(), which needs no model"
 
 
@@ -31,16 +32,20 @@ def metrics_of(held_out: Float[Array, " o+1"], new: Float[Array, " o+1"], given:
 def verdict_on(metrics: Mapping[str, Float[np.ndarray, " updates"]], needs_reward: bool) -> Verdict | None:
     """By the last model. `needs_reward`: the policy was trained by the reward, and not by a loss."""
     last = {name: float(rows[-1]) for name, rows in metrics.items()}
-    values = ", ".join(f"{name} {x:.3f}" for name, x in last.items() if np.isfinite(x))
-    said = f"R^2 at steps that were held out: {values or 'none'}"
-    named = {"the observation": last["model_r2"]} | ({"the reward": last["model_r2_reward"]} if needs_reward else {})
-    for name, r2 in named.items():
-        if r2 < NOTHING:
-            return Verdict(True, f"the learned model predicts nothing of {name} ({said})", (_MORE, _SCORE))
-    doubtful = [name for name, r2 in named.items() if r2 < DOUBTFUL]
+    # What never changes has no R^2, and compares false. One part that is noise may be of no use to anybody: it is no failure.
+    known = {"the observation": last["model_r2"]} | ({"the reward": last["model_r2_reward"]} if needs_reward else {})
+    nothing = [name for name, r2 in known.items() if r2 < NOTHING]
+    if nothing:
+        return Verdict(True, f"the learned model predicts nothing of {nothing[0]} ({_listed(last)})", (_MORE, _SCORE))
+    doubtful = [name for name, r2 in known.items() if r2 < DOUBTFUL]
     if last["model_r2_worst"] < DOUBTFUL and "the observation" not in doubtful:
-        doubtful.insert(0, "a part of the observation")
-    if doubtful:
-        what = f"the learned model predicts {' and '.join(doubtful)} poorly ({said})"
-        return Verdict(False, what, (_MORE, "a noisy environment predicts no better: compare result.returns", _SCORE))
-    return None
+        doubtful = ["a part of the observation", *doubtful]
+    if not doubtful:
+        return None
+    problem = f"the learned model predicts {' and '.join(doubtful)} poorly ({_listed(last)})"
+    return Verdict(False, problem, (_MORE, _NOISE, _SCORE))
+
+
+def _listed(last: Mapping[str, float]) -> str:
+    values = ", ".join(f"{name} {x:.3f}" for name, x in last.items() if np.isfinite(x))
+    return f"R^2 at steps that were held out: {values or 'none'}"
