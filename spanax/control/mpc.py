@@ -180,8 +180,8 @@ class MPC(eqx.Module):
         """The same controller with a terminal cost that is learnt from its own plans: what a state still costs.
 
         In each sweep, plans start from random states, with the terminal cost so far, and a small network (the least of four, so
-        that it may have ridges) is fitted to what is still to come at each of their states. After k sweeps it is the cost of about
-        k horizons more, without a discount: the cost has to vanish where the motion can stay. Lowrey and others 2019, "Plan
+        that it may have ridges) is fitted to what is still to come at each of their states. After k sweeps it is the cost of
+        about k horizons more, without a discount: the cost has to vanish where the motion can stay. Lowrey and others 2019, "Plan
         online, learn offline" (arXiv:1811.01848).
 
         **Arguments:**
