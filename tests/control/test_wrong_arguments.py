@@ -70,11 +70,15 @@ def test_gymnasium_s_environments_are_single_wherever_the_wrapper_is():
             control.to_gymnasium(env)
 
 
-@pytest.mark.parametrize("via", [control.SHAC(horizon=2), control.LearnedModel(episodes=1)], ids=["SHAC", "LearnedModel"])
+@pytest.mark.parametrize(
+    "via", [control.SHAC(horizon=2), control.LearnedModel(episodes=1)], ids=["SHAC", "LearnedModel"]
+)
 @pytest.mark.parametrize("outside", [lambda env: env, lambda env: control.TimeLimit(env, 4)])
 def test_a_method_that_looks_at_the_end_of_an_episode_needs_to_see_it(via, outside, key):
     """An `AutoReset` observes the next episode's first state there: the critic, or the model, would learn a jump."""
     env = outside(control.AutoReset(control.TimeLimit(ENV, 3)))
     policy = control.MLPPolicy(env, key=key, width=2, depth=1)
-    with pytest.raises(SpanaxError, match=rf"{type(via).__name__} looks at the state where an episode ends(.|\n)*env\.env"):
+    with pytest.raises(
+        SpanaxError, match=rf"{type(via).__name__} looks at the state where an episode ends(.|\n)*env\.env"
+    ):
         control.train(env, policy, via=via, key=key, updates=1, batch=2)
