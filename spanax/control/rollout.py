@@ -132,8 +132,21 @@ def advance(env: Env, state: State, action: Array, key: Key[Array, ""] | None = 
     # Where an environment resets itself, the next step is the first one of a new episode.
     alive = ~env.done(state) | env.resets_itself
     arrived = step_env(env, state, action, key)
+    _check_kept(env, state, arrived)
     reward = env.reward(state, action, arrived)
     return Moved(where(alive, arrived, state), jnp.where(alive, reward, 0), alive)
+
+
+def _check_kept(env: Env, state: State, arrived: State) -> None:
+    """A loop needs states of one type; JAX would say so of its own loop, and of no step."""
+    before, after = (jax.tree.map(jnp.shape, x) for x in (state, arrived))
+    kinds = (jax.tree.map(jnp.result_type, x) for x in (state, arrived))
+    if jax.tree.structure(state) != jax.tree.structure(arrived) or before != after or len(set(map(str, kinds))) > 1:
+        told = [jax.tree.map(lambda x: f"{jnp.result_type(x)}{list(jnp.shape(x))}", x) for x in (state, arrived)]
+        raise SpanaxError(
+            f"a step of {type(innermost(env)).__name__} leads from a state {told[0]} to {told[1]}",
+            "a state of the same structure, shapes and dtypes, from reset to step",
+        )
 
 
 def is_drawn(policy: Policy, env: Env) -> bool:

@@ -1,4 +1,4 @@
-"""What cannot be meant is refused in words, before it is traced: by `rollout`, `evaluate`, `to_gymnasium` and methods of training."""
+"""What cannot be meant is refused in words: by `rollout`, `evaluate`, `to_gymnasium` and methods of training."""
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,7 @@ import pytest
 
 from spanax import SpanaxError, control
 
+from .chance import Slip
 from .envs import Line
 
 ENV = Line()
@@ -82,3 +83,25 @@ def test_a_method_that_looks_at_the_end_of_an_episode_needs_to_see_it(via, outsi
         SpanaxError, match=rf"{type(via).__name__} looks at the state where an episode ends(.|\n)*env\.env"
     ):
         control.train(env, policy, via=via, key=key, updates=1, batch=2)
+
+
+@pytest.mark.parametrize("via", [control.Mixed(horizon=2), control.Choice(motion=1, choice=1)], ids=["Mixed", "Choice"])
+def test_a_step_that_is_differentiated_by_itself_has_no_draws_that_need_an_expectation(via, key):
+    env, kind = Slip(), control.ChoicePolicy if isinstance(via, control.Choice) else control.MLPPolicy
+    with pytest.raises(
+        SpanaxError, match=rf"{type(via).__name__}(.|\n)*of Slip by itself(.|\n)*'slip'(.|\n)*control.BPTT\(\)"
+    ):
+        control.train(env, kind(env, key=key, width=2, depth=1), via=via, key=key, updates=2, batch=4)
+
+
+def test_a_state_that_changes_its_type(key):
+    class Growing(Line):
+        def step(self, state, action):
+            return state + action
+
+    for call in (
+        lambda: control.rollout(Growing(), zero, jnp.ones(()), 2),
+        lambda: control.evaluate(Growing(), zero, 2, key=key),
+    ):
+        with pytest.raises(SpanaxError, match=r"a step of Growing leads from a state float32\[\] to float32\[1\]"):
+            call()

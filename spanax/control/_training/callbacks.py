@@ -81,7 +81,7 @@ class Callbacks:
 def _is_false(answer: Any) -> bool:
     """False itself, or that of NumPy or JAX, as a comparison of arrays gives it; None and 0 are no answer."""
     # A Python 0 or an array of numbers is what a callback happens to return.
-    return getattr(answer, "dtype", type(answer)) == bool and not np.all(answer)
+    return getattr(answer, "dtype", type(answer)) in (bool, np.dtype(bool)) and not np.all(answer)
 
 
 def _checked(given: Any) -> list[Callable[..., Any]]:

@@ -85,6 +85,24 @@ class Contract:
             )
         self._check_step(action, jnp.floating)
 
+    def check_derivative(self, *remedies: str) -> None:
+        """A step's own derivative, where a method takes it without an expectation around it: no draw may need one."""
+        space = self.env.action_space
+        action = jax.ShapeDtypeStruct(space.shape, jnp.zeros((), float).dtype)
+
+        def summed(action, state, key):
+            leaves = jax.tree.leaves(step_env(self.env, state, action, key))
+            return sum((jnp.sum(x) for x in leaves if _is_float(x)), jnp.zeros((), float))
+
+        try:
+            # In reverse, as training does: a derivative of the user's own may have no other way.
+            jax.eval_shape(jax.grad(summed), action, self.state, self.key)
+        except SpanaxError as error:
+            raise SpanaxError(
+                f"train(via={self.method}) differentiates a step of {self.name} by itself, and there {error.problem}",
+                *remedies,
+            ) from error
+
     def check_distribution(self, policy: Any, *, reparametrised: bool = False) -> None:
         """What the policy draws from, where its derivative is that of the probabilities, or that of the draws as well."""
         refuse_misfit(self.env, policy, f"train(via={self.method}): ")

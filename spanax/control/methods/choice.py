@@ -166,7 +166,13 @@ class Choice(Method):
                 "Choice tries every head from one and the same state, and this environment is a black box",
                 "via=control.PolicyGradient()",
             )
-        Contract(task, "Choice").check_action(policy)
+        contract = Contract(task, "Choice")
+        contract.check_action(policy)
+        # The gate is trained by numbers alone.
+        if self._motion(policy):
+            contract.check_derivative(
+                "pathwise noise: jax.random.normal", "Choice(motion=0)", "control.BPTT(), which crosses the draw"
+            )
 
     def start(self, task, policy, key):
         states = self._resets(task, key)
