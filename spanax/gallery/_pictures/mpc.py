@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .._shared.motion import write_gif
+from ...control.showing.canvas import drawn
+from ...control.showing.film import write_gif
 
 
 def picture(path: Path, played: Any, other: np.ndarray, masses: tuple[float, ...], true_mass: float, dt: float) -> None:
@@ -81,4 +82,4 @@ def motion(path: Path, played: Any, env: Any) -> None:
         ahead.set_color([(0.84, 0.15, 0.16, a) for a in np.linspace(1, 0.15, len(ends) - 1)])
         clock.set_text(f"{number * env.dt:.1f} s")
 
-    write_gif(path, figure, change, len(played.states), env.dt)
+    write_gif(path, drawn(figure, change, len(played.states)), env.dt)
