@@ -40,7 +40,7 @@ def picture(path: Path, played: Any, other: np.ndarray, masses: tuple[float, ...
     left.set(xlabel="time (s)", ylabel="torque (N m)", title="Torque")
     right.axhline(true_mass, color="0.6", linestyle="--", label="of the controller that is watched")
     right.plot(range(len(masses)), masses, "o-", color="tab:red", label="of the model, through the plans' derivative")
-    right.set(xlabel="round", ylabel="mass (kg)", title="A mass learnt from actions")
+    right.set(xlabel="round", ylabel="mass (kg)", title="A mass learnt from actions", xticks=range(len(masses)))
     right.legend(loc="lower right", frameon=False, fontsize=9)
     for ax in (top, left, right):
         ax.grid(alpha=0.3)
