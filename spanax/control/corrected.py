@@ -53,6 +53,18 @@ class Corrected(_Wrapper):
     def done(self, state):
         return self.env.done(state)
 
+    def truncated(self, state):
+        return self.env.truncated(state)
+
+    def state_from(self, observation):
+        return self.env.state_from(observation)
+
+    def render(self, state, action=None):
+        return self.env.render(state, action)
+
+    def frames(self, trajectory, every=1):
+        return self.env.frames(trajectory, every)
+
 
 def inputs(env: Env, state: State, action: Array) -> Float[Array, " inputs"]:
     """What a residual sees: an angle, say, as its sine and cosine, where the environment shows it so."""
