@@ -8,7 +8,8 @@ import numpy as np
 
 from ..._errors import SpanaxError
 from ..showing.canvas import Picture
-from ._simulator import MujocoState, Simulator
+from ._simulator import Simulator
+from .state import MujocoState
 
 
 def render(simulator: Simulator, state: MujocoState, height: int = 240, width: int = 320) -> Picture:

@@ -18,7 +18,7 @@ import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,21 +28,7 @@ from jaxtyping import Array, Float
 
 from ..._errors import SpanaxError, installing
 from ..._forward_mode import by_forward_mode
-
-
-class MujocoState(NamedTuple):
-    """The state of a `MujocoEnv`: what MuJoCo integrates, and no more.
-
-    - `qpos`, `qvel`: generalised positions and velocities; `act`: activations of actuators that have some.
-
-    >>> from spanax import control
-    >>> control.MujocoState._fields
-    ('qpos', 'qvel', 'act')
-    """
-
-    qpos: Float[Array, " nq"]
-    qvel: Float[Array, " nv"]
-    act: Float[Array, " na"]
+from .state import MujocoState
 
 
 class Simulator:

@@ -15,7 +15,8 @@ from ..._checks import check_whole, is_number
 from ..._errors import SpanaxError
 from ..env import Box, Env
 from ..showing.canvas import Picture, refuse_traced
-from ._simulator import MujocoState as MujocoState, Simulator
+from ._simulator import Simulator
+from .state import MujocoState
 
 
 class MujocoEnv(Env):
@@ -135,8 +136,10 @@ def from_mujoco(
     - `reward`: `reward(state, action, next_state)`, of two `MujocoState`s; `env.data(state)` has the positions of bodies.
     - `observe`: of a state; None: positions, velocities and activations.
     - `reset`: of a key, `qpos` or `(qpos, qvel)`; None: the model's own pose with `noise` on hinges, slides and velocities.
+    - `noise`: the standard deviation of that, in their units.
     - `done`: of a state; None: no rule ends an episode.
-    - `frame_skip`: time steps of the model for each step. `max_steps`: of an episode.
+    - `frame_skip`: time steps of the model for each step.
+    - `max_steps`: of an episode.
 
     Actions are the controls; those of an actuator without limits have none (`MLPPolicy` needs them).
 

@@ -20,7 +20,8 @@ def load_policy(
     **Arguments:**
 
     - `path`: of the file;
-    - `activation`, `via`: those that the file does not have, since they are your own code; else those in the place of its own.
+    - `activation`: the one that the file does not have, since it is your own code; else one in the place of its own;
+    - `via`: likewise the bridge.
 
     **Returns:**
 
