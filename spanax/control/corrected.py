@@ -50,14 +50,14 @@ class Corrected(_Wrapper):
     def reward(self, state, action, next_state):
         return self.env.reward(state, action, next_state)
 
+    def loss(self, state, action, next_state):
+        return self.env.loss(state, action, next_state)
+
     def done(self, state):
         return self.env.done(state)
 
     def truncated(self, state):
         return self.env.truncated(state)
-
-    def state_from(self, observation):
-        return self.env.state_from(observation)
 
     def render(self, state, action=None):
         return self.env.render(state, action)
