@@ -123,16 +123,19 @@ def _places(
 ) -> tuple[dict[int, tuple[Gap, ...]], dict[int, np.ndarray]]:
     """The lines behind the flags: those that flip where an output jumps, else those that cut the gradient."""
     flags = [int(o) for o in np.flatnonzero(flagged)]
-    points = {o: _point(step, chords, followed[o]) for o in flags if o in followed and followed[o].last.length < 1e-3}
+    placed = {o: followed[o] for o in flags if o in followed}
+    points = {o: _point(step, chords, at) for o, at in placed.items() if at.last.length < 1e-3}
     analysis = _analysis(step, key) if flags else None
     if analysis is None:
         return {}, points
-    flips = Flips(analysis)
-    cuts = tuple(gap for gap in analysis.report.gaps if gap.kind not in ("unused", "bridged"))
-    jumping = [o for o in flags if o in followed and bool(followed[o].jumps[o])]
+    flips, cuts = Flips(analysis), _cuts(analysis)
     # Where nothing flips, whatever cuts the gradient may be behind it.
-    flipping = {o: _flipping(step, chords, followed[o], flips) for o in jumping}
+    flipping = {o: _flipping(step, chords, at, flips) for o, at in placed.items() if at.jumps[o]}
     return {o: flipping.get(o) or cuts for o in flags}, points
+
+
+def _cuts(analysis: Analysis) -> tuple[Gap, ...]:
+    return tuple(gap for gap in analysis.report.gaps if gap.kind not in ("unused", "bridged"))
 
 
 def _point(step: Step, chords: Chords, at: Followed) -> Float[np.ndarray, " d"]:
