@@ -176,6 +176,7 @@ def from_mujoco(
     simulator = Simulator(model, frame_skip)
     if simulator.model.nu == 0:
         raise SpanaxError("the model has no actuator: there is nothing to control", "<actuator> in the XML")
+    # Told here, where the model is given, and not in the first step.
     simulator.check()
     return MujocoEnv(simulator, reward, observe, reset, done, float(noise), max_steps)
 
