@@ -181,8 +181,9 @@ class LearnedModel(Method):
     def metrics(self, carry):
         return metrics_of(carry.held_out, carry.new, self.reward is not None)
 
-    def verdict(self, metrics):
-        return verdict_on(metrics, self.reward is None)
+    def verdict(self, task, metrics):
+        # A loss of the user's takes the place of the reward, which may then be anything.
+        return verdict_on(metrics, self.reward is None and task.loss is None)
 
     def _collect(self, task: Task, policy: Any, carry: _Carry, key: Key[Array, ""]) -> tuple[_Carry, Seen]:
         """One episode, at first the initial ones, and a fit to all."""
