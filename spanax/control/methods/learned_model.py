@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from ..._checks import check_whole
 from ..._errors import SpanaxError
-from .._training.contract import Contract
+from .._training.contract import Contract, refuse_resetting
 from .._training.method import Carry, Method, Seen, Task
 from ..env import Env
 from ._learned_model.collecting import collect
@@ -154,6 +154,7 @@ class LearnedModel(Method):
                 f"max_transitions={env.max_steps}, or more",
                 "None: all are kept",
             )
+        refuse_resetting(env, "LearnedModel")
         Contract(task, "LearnedModel").check_action(policy)
         # Of the same shapes as any later one.
         self.via.check(self._task(task, Transitions.empty(env, 1), self._new(env, jax.random.key(0))), policy)
