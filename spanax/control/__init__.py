@@ -1,8 +1,8 @@
 """Environments, differentiable or not, and training in them."""
 
 from . import trebuchet as trebuchet
-from .corrected import Corrected as Corrected
 from .callbacks import CSVLog as CSVLog, TensorBoard as TensorBoard
+from .corrected import Corrected as Corrected
 from .env import Box as Box, Discrete as Discrete, Env as Env
 from .evaluate import evaluate as evaluate
 from .event import Event as Event, event as event

@@ -245,7 +245,7 @@ class _Run:
 
     def _judge(self, result: Result) -> None:
         """Raises, or warns, where the method finds that what it has learned from is not what it took it for."""
-        verdict = self.training.method.verdict(result.metrics)
+        verdict = self.training.method.verdict(self.training.task, result.metrics)
         if verdict is not None and verdict.fatal:
             raise TrainingError(result, verdict.problem, *verdict.remedies, "error.result: what was learned")
         if verdict is not None:

@@ -21,6 +21,7 @@ from .. import control
 from .._errors import SpanaxWarning
 from ..control.rollout import Policy
 from ._refine import pendulum, throws
+from ._refine.stage import Stage
 from ._shared.run import Run
 from .pendulum import STARTS
 
@@ -34,15 +35,6 @@ class Settings:
     updates: int
     episodes: int
     seed: int
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A policy, by the simulator that it was trained in, and its mean return from 100 starts on the real pendulum."""
-
-    simulator: str
-    episodes: int  # of the real system, that the simulator was refined with
-    mean_return: float
 
 
 @dataclass(frozen=True)

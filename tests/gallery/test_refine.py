@@ -15,7 +15,7 @@ from .pictures import check_picture
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     out, stages = tmp_path_factory.mktemp("refine") / "new", []
-    return refine.run(out, quick=True, updates=5, on_stage=stages.append), out, stages
+    return refine.run(out, quick=True, updates=60, on_stage=stages.append), out, stages
 
 
 def test_stages_parameters_and_throws(tiny):
@@ -35,7 +35,7 @@ def test_stages_parameters_and_throws(tiny):
     ]
     found = {one.name: one for one in result.found}
     assert list(found) == ["m", "l", "friction", "gain", "machine.drag_coefficient"]
-    # Within four standard errors, and a thirtieth for what the model leaves out. Ten updates hardly swing it.
+    # Within four standard errors, and a thirtieth for what the model leaves out.
     for name in ("l", "machine.drag_coefficient"):
         one = found[name]
         assert abs(one.found - one.real) < 4 * one.standard_error + one.real / 30, one
@@ -45,7 +45,7 @@ def test_stages_parameters_and_throws(tiny):
 def test_result_json_and_the_picture(tiny):
     result, out, _ = tiny
     content = json.loads((out / "result.json").read_text())
-    assert content["settings"] == {"updates": 5, "episodes": 0, "seed": 0} and content["interrupted"] is False
+    assert content["settings"] == {"updates": 60, "episodes": 0, "seed": 0} and content["interrupted"] is False
     assert content["aiming"]["after"] == result.aiming.after and len(content["found"]) == 5
     assert result.files == (out / "refine.png", out / "result.json")
     check_picture(out / "refine.png")

@@ -62,8 +62,8 @@ class SHAC(Method):
 
     - `SpanaxError` for numbers out of range. `train` raises it for an environment that is a black box or has no number of steps.
 
-    An early critic has learned the value of an early policy, which may keep the policy where it is: on the pendulum networks of
-    tanh end up spinning, those of `jax.nn.swish` do not.
+    An early critic has learned the value of an early policy, which may keep the policy where it is: on the pendulum most networks
+    of tanh end up spinning, those of `jax.nn.swish` do not.
 
     By default `train` makes 500 updates with 32 windows at once, by Adam with a rate that falls from 1e-2 to 5e-4.
 

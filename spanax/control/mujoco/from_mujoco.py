@@ -15,7 +15,8 @@ from ..._checks import check_whole, is_number
 from ..._errors import SpanaxError
 from ..env import Box, Env
 from ..showing.canvas import Picture, refuse_traced
-from ._simulator import MujocoState as MujocoState, Simulator
+from ._simulator import Simulator
+from .state import MujocoState
 
 
 class MujocoEnv(Env):
@@ -134,9 +135,12 @@ def from_mujoco(
     - `model`: an XML text, the path of an XML file, or a `mujoco.MjModel`, whose options MJX supports. Its fields are constants.
     - `reward`: `reward(state, action, next_state)`, of two `MujocoState`s; `env.data(state)` has the positions of bodies.
     - `observe`: of a state; None: positions, velocities and activations.
-    - `reset`: of a key, `qpos` or `(qpos, qvel)`; None: the model's own pose with `noise` on hinges, slides and velocities.
+    - `reset`: of a key, `qpos` or `(qpos, qvel)`; None: the model's own pose with noise on hinges and slides (uniform within +-`noise`) and on velocities
+      (normal).
+    - `noise`: its half-width and standard deviation, in their units.
     - `done`: of a state; None: no rule ends an episode.
-    - `frame_skip`: time steps of the model for each step. `max_steps`: of an episode.
+    - `frame_skip`: time steps of the model for each step.
+    - `max_steps`: of an episode.
 
     Actions are the controls; those of an actuator without limits have none (`MLPPolicy` needs them).
 
@@ -173,6 +177,7 @@ def from_mujoco(
     simulator = Simulator(model, frame_skip)
     if simulator.model.nu == 0:
         raise SpanaxError("the model has no actuator: there is nothing to control", "<actuator> in the XML")
+    # Told here, where the model is given, and not in the first step.
     simulator.check()
     return MujocoEnv(simulator, reward, observe, reset, done, float(noise), max_steps)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .._shared.motion import write_gif
+from ...control.showing.canvas import drawn
+from ...control.showing.film import write_gif
 
 
 def picture(path: Path, played: Any, other: np.ndarray, masses: tuple[float, ...], true_mass: float, dt: float) -> None:
@@ -39,7 +40,7 @@ def picture(path: Path, played: Any, other: np.ndarray, masses: tuple[float, ...
     left.set(xlabel="time (s)", ylabel="torque (N m)", title="Torque")
     right.axhline(true_mass, color="0.6", linestyle="--", label="of the controller that is watched")
     right.plot(range(len(masses)), masses, "o-", color="tab:red", label="of the model, through the plans' derivative")
-    right.set(xlabel="round", ylabel="mass (kg)", title="A mass learnt from actions")
+    right.set(xlabel="round", ylabel="mass (kg)", title="A mass learnt from actions", xticks=range(len(masses)))
     right.legend(loc="lower right", frameon=False, fontsize=9)
     for ax in (top, left, right):
         ax.grid(alpha=0.3)
@@ -81,4 +82,4 @@ def motion(path: Path, played: Any, env: Any) -> None:
         ahead.set_color([(0.84, 0.15, 0.16, a) for a in np.linspace(1, 0.15, len(ends) - 1)])
         clock.set_text(f"{number * env.dt:.1f} s")
 
-    write_gif(path, figure, change, len(played.states), env.dt)
+    write_gif(path, drawn(figure, change, len(played.states)), env.dt)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from ..refine import Stage
+from .stage import Stage
 
 
 def picture(path: Path, stages: Sequence[Stage], misses: tuple[np.ndarray, np.ndarray] | None) -> None:

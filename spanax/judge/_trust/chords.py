@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Key
+from jaxtyping import Array, Float, Key
 
 from ..._math.directions import orthogonal
 from .._measure.skewed import standard_errors
@@ -46,7 +46,7 @@ class Chords(NamedTuple):
     ways: Float[np.ndarray, "n d"]
     units: Float[np.ndarray, "n d"]
     paired: bool
-    keys: Key[np.ndarray, " n"]
+    keys: Key[Array, " n"]
     t: Float[np.ndarray, "n inner"]
     before: Values
     after: Values

@@ -39,7 +39,8 @@ def collect(env: Env, policy: Any, random: Bool[Array, ""], key: Key[Array, ""])
     actions = jax.vmap(lambda action: encode(env.action_space, action))(course.actions)
     ended = course.terminated
     assert ended is not None
-    rows = Rows(*(jnp.asarray(x, float) for x in (seen, actions, arrived, course.rewards)), ended)
+    seen, actions, arrived, rewards = (jnp.asarray(x, float) for x in (seen, actions, arrived, course.rewards))
+    rows = Rows(seen, actions, arrived, rewards, ended)
     one, count = jnp.ones((), jnp.int32), jnp.sum(course.alive, dtype=jnp.int32)
     return Collected(rows, course.alive, Seen(count, one, one, jnp.sum(rows.rewards)))
 
