@@ -158,7 +158,8 @@ class Env(eqx.Module):
 
     def terminated(self, state: State) -> Bool[Array, ""]:
         """Whether a rule ended the episode in this state: `done`, and not `truncated`."""
-        return self.done(state) & ~self.truncated(state)
+        # Not `~`: of a Python False, which a user's `done` may return, it is -1.
+        return jnp.logical_and(self.done(state), jnp.logical_not(self.truncated(state)))
 
     @property
     @abc.abstractmethod

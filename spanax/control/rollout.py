@@ -130,7 +130,7 @@ class Moved(NamedTuple):
 def advance(env: Env, state: State, action: Array, key: Key[Array, ""] | None = None) -> Moved:
     """One step of an episode that may be over: then the state stays the same, and the reward is 0."""
     # Where an environment resets itself, the next step is the first one of a new episode.
-    alive = ~env.done(state) | env.resets_itself
+    alive = jnp.logical_not(env.done(state)) | env.resets_itself
     arrived = step_env(env, state, action, key)
     _check_kept(env, state, arrived)
     reward = env.reward(state, action, arrived)

@@ -1,5 +1,6 @@
 """What cannot be meant is refused in words: by `rollout`, `evaluate`, `to_gymnasium` and methods of training."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -105,3 +106,36 @@ def test_a_state_that_changes_its_type(key):
     ):
         with pytest.raises(SpanaxError, match=r"a step of Growing leads from a state float32\[\] to float32\[1\]"):
             call()
+
+
+class Ends(Line):
+    """Its answers are as a user may write them."""
+
+    answer: object = eqx.field(default=False, static=True)
+    which: str = eqx.field(default="done", static=True)
+
+    def done(self, state):
+        return self.answer if self.which == "done" else super().done(state)
+
+    def truncated(self, state):
+        return self.answer if self.which == "truncated" else super().truncated(state)
+
+
+@pytest.mark.parametrize("answer", [False, True])
+def test_a_truth_value_of_python(answer, key):
+    """Of which `~` is -1 or -2, both of them true."""
+    for env in (Ends(answer=answer), control.TimeLimit(Ends(answer=answer), 3)):
+        course = control.rollout(env, zero, env.reset(key), 3)
+        assert course.alive.dtype == course.terminated.dtype == course.truncated.dtype == bool
+        assert course.alive.tolist() == [not answer] * 3
+
+
+@pytest.mark.parametrize("via", [control.BPTT(horizon=2), control.PolicyGradient(), control.SHAC(horizon=2)])
+@pytest.mark.parametrize("answer", [1.0, np.zeros(1, bool)], ids=["float", "vector"])
+def test_an_end_that_is_no_truth_value(via, answer, key):
+    env = Ends(answer=answer if isinstance(answer, float) else False, which="truncated")
+    if not isinstance(answer, float):
+        env = type("Vector", (Line,), {"truncated": lambda self, state: answer, "__module__": __name__})()
+    policy = control.MLPPolicy(env, key=key, width=2, depth=1)
+    with pytest.raises(SpanaxError, match=r"truncated returns (.|\n)*one truth value, of shape \[\]"):
+        control.train(env, policy, via=via, key=key, updates=1, batch=2)

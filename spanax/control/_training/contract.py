@@ -170,7 +170,8 @@ class Contract:
         # A reward needs a derivative where it is what the environment minimises.
         own = type(env).loss is not Env.loss
         self._scalar(f"{name}.reward", kind if self.loss is None and not own else None, env.reward, *moved)
-        self._scalar(f"{name}.done", jnp.bool_, env.done, arrived)
+        for end in ("done", "truncated", "terminated"):
+            self._scalar(f"{name}.{end}", jnp.bool_, getattr(env, end), arrived)
         if self.loss is not None:
             self._scalar("the loss", kind, self.loss, *moved)
         elif own and kind is not None:

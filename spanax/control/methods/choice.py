@@ -315,7 +315,7 @@ class Choice(Method):
 
         def step(state, now):
             t, key = now
-            alive = (t < stride) & ~task.env.done(state)
+            alive = (t < stride) & jnp.logical_not(task.env.done(state))
             after = step_env(task.env, state, act(task.env.observe(state), t), key)
             return where(alive, after, state), None
 
@@ -347,7 +347,7 @@ def _cost(task: Task, act: Any, state: State, steps: int, key: Key[Array, ""]) -
 
     def step(state, now):
         t, key = now
-        alive, action = ~env.done(state), act(env.observe(state), t)
+        alive, action = jnp.logical_not(env.done(state)), act(env.observe(state), t)
         arrived = step_env(env, state, action, key)
         spent = task.cost(state, action, arrived, env.reward(state, action, arrived))
         return where(alive, arrived, state), jnp.where(alive, jnp.asarray(spent, float), 0)

@@ -171,7 +171,7 @@ class Mixed(Method):
 
         def one(state, now):
             move, draw, other = now
-            observation, alive = env.observe(state), ~env.done(state)
+            observation, alive = env.observe(state), jnp.logical_not(env.done(state))
             action = policy.distribution(observation).rsample(draw)
             action = action + move.astype(action.dtype)
             arrived = step_env(env, state, action, other)
