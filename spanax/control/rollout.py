@@ -139,14 +139,16 @@ def advance(env: Env, state: State, action: Array, key: Key[Array, ""] | None = 
 
 def _check_kept(env: Env, state: State, arrived: State) -> None:
     """A loop needs states of one type; JAX would say so of its own loop, and of no step."""
-    before, after = (jax.tree.map(jnp.shape, x) for x in (state, arrived))
-    kinds = (jax.tree.map(jnp.result_type, x) for x in (state, arrived))
-    if jax.tree.structure(state) != jax.tree.structure(arrived) or before != after or len(set(map(str, kinds))) > 1:
-        told = [jax.tree.map(lambda x: f"{jnp.result_type(x)}{list(jnp.shape(x))}", x) for x in (state, arrived)]
+    before, after = _types(state), _types(arrived)
+    if before != after:
         raise SpanaxError(
-            f"a step of {type(innermost(env)).__name__} leads from a state {told[0]} to {told[1]}",
+            f"a step of {type(innermost(env)).__name__} leads from a state {before} to {after}",
             "a state of the same structure, shapes and dtypes, from reset to step",
         )
+
+
+def _types(state: State) -> str:
+    return str(jax.tree.map(lambda x: f"{jnp.result_type(x)}{list(jnp.shape(x))}", state)).replace("'", "")
 
 
 def is_drawn(policy: Policy, env: Env) -> bool:

@@ -170,12 +170,15 @@ class Contract:
         # A reward needs a derivative where it is what the environment minimises.
         own = type(env).loss is not Env.loss
         self._scalar(f"{name}.reward", kind if self.loss is None and not own else None, env.reward, *moved)
-        for end in ("done", "truncated", "terminated"):
-            self._scalar(f"{name}.{end}", jnp.bool_, getattr(env, end), arrived)
+        self._check_ends(arrived)
         if self.loss is not None:
             self._scalar("the loss", kind, self.loss, *moved)
         elif own and kind is not None:
             self._scalar(f"{name}.loss", kind, env.loss, *moved)
+
+    def _check_ends(self, arrived: Any) -> None:
+        for end in ("done", "truncated", "terminated"):
+            self._scalar(f"{self.name}.{end}", jnp.bool_, getattr(self.env, end), arrived)
 
     def _scalar(self, name: str, kind: Any, method: Callable[..., Any], *args: Any) -> None:
         out = self._ask(name, method, *args)
