@@ -23,8 +23,13 @@ class WallBall(control.Env):
     (Hu et al. 2020, arXiv:1910.00935).
     """
 
-    action_space = control.Box([-0.8, -2.0], [0.8, 2.0])
-    observation_space = control.Box([-np.inf] * 7, [np.inf] * 7)
+    @property
+    def action_space(self):
+        return control.Box([-0.8, -2.0], [0.8, 2.0])
+
+    @property
+    def observation_space(self):
+        return control.Box([-np.inf] * 7, [np.inf] * 7)
 
     @property
     def max_steps(self):
@@ -59,10 +64,16 @@ class BlockPush(control.Env):
     sign of the velocity, and stops the block.
     """
 
-    action_space = control.Box([-3.0], [3.0])
-    observation_space = control.Box([-np.inf] * 5, [np.inf] * 5)
     target: float = 1.0
     friction: float = 0.5
+
+    @property
+    def action_space(self):
+        return control.Box([-3.0], [3.0])
+
+    @property
+    def observation_space(self):
+        return control.Box([-np.inf] * 5, [np.inf] * 5)
 
     @property
     def max_steps(self):

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import gymnasium
 import jax
@@ -114,7 +115,8 @@ def ppo(seed: int, rollout: int = 2048, most: int = 40) -> Trained | None:
         judging += time.perf_counter()
         if score >= SOLVED:
             break
-    begun = 1 + len(agent.get_env().envs[0].get_episode_lengths())
+    vector: Any = agent.get_env()
+    begun = 1 + len(vector.envs[0].get_episode_lengths())
     return Trained(score, begun, agent.num_timesteps, 0.0, time.perf_counter() - start - judging)
 
 

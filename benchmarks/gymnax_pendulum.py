@@ -46,8 +46,8 @@ def ours(steps):
 
 
 def theirs(steps):
-    import gymnax
-    from gymnax.environments.classic_control.pendulum import EnvState
+    import gymnax  # pyright: ignore[reportMissingImports]
+    from gymnax.environments.classic_control.pendulum import EnvState  # pyright: ignore[reportMissingImports]
 
     env, params = gymnax.make("Pendulum-v1")
     env, key = env.with_transition_gradients(), jax.random.key(0)

@@ -69,7 +69,7 @@ def differences(h: float = 1e-5) -> float:
 def torch_action() -> Any:
     """mpc.pytorch's gradient of the same number, as a call without arguments."""
     import torch
-    from mpc import mpc as peer
+    from mpc import mpc as peer  # pyright: ignore[reportAttributeAccessIssue]
 
     class Motion(torch.nn.Module):
         def __init__(self, mass):

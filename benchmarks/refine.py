@@ -49,8 +49,9 @@ def run(seed: int) -> Run:
         pendulum.train(found.env, seed, UPDATES).policy,
         pendulum.train(pendulum.REAL, seed, UPDATES).policy,
     )
-    off = (100 * abs(found.parameters[name] / getattr(pendulum.REAL, name) - 1) for name in ("m", "l"))
-    return Run(*map(_mean_return, policies), *off, seconds)
+    m, l = (100 * abs(found.parameters[name] / getattr(pendulum.REAL, name) - 1) for name in ("m", "l"))  # noqa: E741
+    before, after, truth = map(_mean_return, policies)
+    return Run(before, after, truth, m, l, seconds)
 
 
 def _mean_return(policy) -> float:

@@ -157,10 +157,10 @@ def _start(
     task, (begin, go) = Task(env, batch, loss, via.by_derivative), jax.random.split(key)
     via.check(task, policy)
     # A method's own is made for policies that it has checked.
-    optimizer = via.optimizer(updates, policy) if optimizer is None else optimizer
+    chosen: Any = via.optimizer(updates, policy) if optimizer is None else optimizer
     carry = via.start(task, policy, begin)
-    training = Training(task, via, optimizer, static, go, jnp.asarray(LARGEST, float))
-    return training, Progress(arrays, optimizer.init(arrays), carry, jnp.zeros((), jnp.int32))
+    training = Training(task, via, chosen, static, go, jnp.asarray(LARGEST, float))
+    return training, Progress(arrays, chosen.init(arrays), carry, jnp.zeros((), jnp.int32))
 
 
 def _fingerprint(training: Training, first: Progress) -> Entries:

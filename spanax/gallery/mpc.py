@@ -181,11 +181,12 @@ def _loss(state: Any, action: Any, after: Any) -> Any:
 def _draw(out: Path, controller: control.MPC, policy: Any, masses: tuple[float, ...]) -> tuple[Path, Path]:
     from ._pictures.mpc import motion, picture
 
+    model: Any = controller.env
     start = jnp.array([jnp.pi - 0.02, 0.0])
     played = jax.tree.map(np.asarray, play(controller, start, 100))
     other = jax.jit(lambda state: control.rollout(controller.env, policy, state, 100))(start)
     still, moving = out / "mpc.png", out / "mpc.gif"
-    picture(still, played, np.asarray(other.states[:, 0]), masses, TRUE_MASS, controller.env.dt)
+    picture(still, played, np.asarray(other.states[:, 0]), masses, TRUE_MASS, model.dt)
     motion(moving, played, controller.env)
     return still, moving
 

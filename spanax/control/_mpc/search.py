@@ -100,7 +100,8 @@ def polish(problem: Problem, inputs: Inputs, rolled: Rolled, tolerance: Float[Ar
 
 def _law(problem: Problem, inputs: Inputs, rolled: Rolled, curvature: Array | float, damping: Array) -> Law:
     expansion = problem.expand(inputs, rolled, curvature)
-    return newton_law(expansion, problem.low - rolled.actions, problem.high - rolled.actions, damping)
+    low, high = jnp.asarray(problem.low), jnp.asarray(problem.high)
+    return newton_law(expansion, low - rolled.actions, high - rolled.actions, damping)
 
 
 def _line_search(problem: Problem, inputs: Inputs, rolled: Rolled, law: Law) -> Rolled:

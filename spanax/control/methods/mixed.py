@@ -42,7 +42,7 @@ class _Episode(NamedTuple):
     """One episode, from fresh reset; after its end costs and rewards are 0."""
 
     observations: Float[Array, "steps ..."]
-    actions: Float[Array, steps * shape]
+    actions: Float[Array, "steps ..."]
     costs: Float[Array, " steps"]
     rewards: Float[Array, " steps"]
     alive: Bool[Array, " steps"]

@@ -78,7 +78,7 @@ def motion(path: Path, played: Any, env: Any) -> None:
         plan = played.plans[number]
         radius = np.linspace(1.06, 1.25, len(plan))
         ends = np.stack([-radius * np.sin(plan), radius * np.cos(plan)], axis=1)
-        ahead.set_segments(np.stack([ends[:-1], ends[1:]], axis=1))
+        ahead.set_segments(list(np.stack([ends[:-1], ends[1:]], axis=1)))
         ahead.set_color([(0.84, 0.15, 0.16, a) for a in np.linspace(1, 0.15, len(ends) - 1)])
         clock.set_text(f"{number * env.dt:.1f} s")
 
