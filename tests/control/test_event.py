@@ -284,7 +284,7 @@ def _angle(rate, **options):
         # The derivative of the height by the rate would be missing.
         lambda rate: control.event(
             lambda s, t: (s[0] - rate * t, s[1] + t),
-            lambda s: jnp.sign(s[0]) * (1 + s[1]),
+            lambda s: jnp.where(s[0] > 0, 1 + s[1], -1 - s[1]),
             (rate, 0 * rate),
             within=5.0,
         ),
@@ -350,3 +350,20 @@ def test_second_derivatives_from_outside_of_what_was_traced(inside, options, x64
     want = jax.grad(jax.grad(_exact_time))(10.0, G)
     for second in (jax.grad(jax.grad(f)), jax.jacfwd(jax.jacrev(f)), jax.jacfwd(jax.jacfwd(f))):
         np.testing.assert_allclose(second(10.0), want, rtol=1e-10)
+
+
+def test_second_and_third_derivatives_of_bounces_in_a_scan(x64):
+    def total(height):
+        def bounce(state, _):
+            found = control.event(
+                _falling(), _height, state, within=3.0, checks=4, reset=lambda s: (jnp.zeros_like(s[0]), -0.8 * s[1])
+            )
+            return found.state, found.time
+
+        return jax.lax.scan(bounce, (height, 0.0), None, length=3)[1].sum()
+
+    # Each flight after the first takes 2 * 0.8 of the one before.
+    want = jax.grad(jax.grad(lambda height: (1 + 1.6 + 1.28) * _exact_time(height, G)))
+    second = jax.grad(jax.grad(total))
+    np.testing.assert_allclose(second(10.0), want(10.0), rtol=1e-9)
+    np.testing.assert_allclose(jax.grad(second)(10.0), jax.grad(want)(10.0), rtol=1e-9)
