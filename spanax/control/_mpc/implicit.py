@@ -20,7 +20,6 @@ from jaxtyping import Array, Bool, Float
 from .problem import Inputs, Problem
 from .riccati import solve_free
 
-
 # Steps of Newton, each of which doubles the orders that are right.
 _STEPS = 2
 
