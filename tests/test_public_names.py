@@ -10,11 +10,8 @@ import spanax as sx
 
 FUNCTIONS = """
     assert_alive blackbox check_gradient command compare cost custom descend event expect expectation find_gaps find_jumps
-    fit_surrogate gradient hidden_gradient least_squares lift load_surrogate processes quasi_newton ray_executor recommend sample
-    scipy_objective smooth soften value_and_gradient
-    assert_alive blackbox check_gradient command compare cost custom descend event expect expectation find_gaps find_jumps fit_surrogate
-    gradient hidden_gradient least_squares lift load_surrogate processes quasi_newton ray_executor recommend sample
-    scipy_objective smooth soften trust value_and_gradient
+    fit_surrogate gradient hidden_gradient least_squares lift load_surrogate processes quasi_newton ray_executor recommend
+    sample scipy_objective smooth soften trust value_and_gradient
 """.split()
 BRIDGES = """
     Componentwise DisARM Enumerate FiniteDifference GumbelSoftmax LeaveOneOut Manual Pathwise Perturbed ReinMax SPSA

@@ -37,6 +37,7 @@ class Corrected(_Wrapper):
 
     def step(self, state, action, *, key=None):
         arrived = step_env(self.env, state, action, key)
+        # Counters, keys and the like are carried on as they are: a vector is added to numbers.
         floats, others = eqx.partition(arrived, eqx.is_inexact_array)
         vector, join = ravel_pytree(floats)
         return eqx.combine(join(vector + self.residual(inputs(self.env, state, action))), others)
@@ -50,14 +51,14 @@ class Corrected(_Wrapper):
     def reward(self, state, action, next_state):
         return self.env.reward(state, action, next_state)
 
+    def loss(self, state, action, next_state):
+        return self.env.loss(state, action, next_state)
+
     def done(self, state):
         return self.env.done(state)
 
     def truncated(self, state):
         return self.env.truncated(state)
-
-    def state_from(self, observation):
-        return self.env.state_from(observation)
 
     def render(self, state, action=None):
         return self.env.render(state, action)
@@ -69,4 +70,5 @@ class Corrected(_Wrapper):
 def inputs(env: Env, state: State, action: Array) -> Float[Array, " inputs"]:
     """What a residual sees: an angle, say, as its sine and cosine, where the environment shows it so."""
     seen = jnp.ravel(env.observe(state))
+    # Discrete actions are integers, and a network takes one array of floats.
     return jnp.concatenate([seen, jnp.ravel(jnp.asarray(action)).astype(seen.dtype)])

@@ -205,6 +205,7 @@ class MPC(eqx.Module):
         return self.loss(state, action, next_state)
 
     def _with(self, **changed: Any) -> MPC:
+        # By the constructor, which checks what is new as it did the first.
         return MPC(**{field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | changed)
 
     @property
@@ -227,6 +228,7 @@ class MPC(eqx.Module):
             )
         if not any(jnp.issubdtype(x.dtype, jnp.floating) for x in jax.tree.leaves(state)):
             raise SpanaxError("MPC: the state has no floating-point array", "jnp.array([3.14, 0.0]), a state of floats")
+        # By shapes alone: this runs at every action, and must not cost a step.
         action, objective = jnp.zeros(self.box.shape), self._objective()
         cost = jax.eval_shape(objective.step, state, action)[1]
         end = jax.eval_shape(lambda state: jnp.asarray(objective.end(state)), state)
@@ -243,9 +245,11 @@ def _plan(mpc: MPC, state: State, before: Array | None) -> Plan:
     # The search is not differentiated: the derivative is that of what it finds.
     given = jax.tree.map(lax.stop_gradient, inputs)
     first = jnp.asarray(first_plans(box, mpc.horizon, mpc.tries), problem.dtype)
+    # To play a plan costs one motion, to improve it many: only the cheapest are searched from.
     first = first[jnp.argsort(_costs(jax.vmap(lambda actions: problem.play(given, actions))(first)))[: mpc.starts]]
     if before is not None:
         before = lax.stop_gradient(before).reshape(mpc.horizon, -1).astype(problem.dtype)
+        # A step later that plan lacks an action at its end: the last one is held.
         first = jnp.concatenate([first, jnp.concatenate([before[1:], before[-1:]])[None]])
     searched = jax.vmap(lambda actions: search(problem, given, actions, mpc.iterations))(first)
     best = jnp.argmin(_costs(searched.rolled))
@@ -267,6 +271,7 @@ def _costs(rolled: Rolled) -> Array:
 
 
 def _as_plan(problem: Problem, inputs: Inputs, actions: Array, box: Box, converged: Array, iterations: Array) -> Plan:
+    # Played anew, from inputs that are differentiated: the states and the cost have a derivative as well.
     rolled = problem.play(inputs, actions)
     before = jax.vmap(problem.state)(rolled.vectors, rolled.rests)
     after = problem.state(rolled.vector, rolled.rest)

@@ -115,3 +115,17 @@ def test_the_return_is_that_of_the_first_episode(key):
     np.testing.assert_allclose(
         control.evaluate(again, policy, starts), control.evaluate(once, policy, starts.state), rtol=1e-6
     )
+
+
+# What follows from other methods that are passed on, and what a wrapper cannot say.
+FOLLOWS = {"terminated", "frames"}
+CANNOT = {control.AutoReset: {"state_from"}}  # which episode's key comes next is not observed
+
+
+@pytest.mark.parametrize("wrapper", [control.TimeLimit, control.Batched, control.AutoReset, control.Corrected])
+def test_all_that_an_environment_has_is_passed_on(wrapper):
+    """From the list of `Env` itself: what is added there and forgotten in a wrapper would be the default, without a word."""
+    below = wrapper.__mro__[: wrapper.__mro__.index(control.Env)]
+    public = {name for name in vars(control.Env) if not name.startswith("_")}
+    missing = {name for name in public if not any(name in vars(c) for c in below)}
+    assert missing <= FOLLOWS | CANNOT.get(wrapper, set())

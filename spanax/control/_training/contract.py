@@ -25,6 +25,15 @@ from .method import Task
 _LOSS = "loss(state, action, next_state) -> scalar"
 
 
+def refuse_resetting(env: Env, who: str) -> None:
+    """For methods that look at the state where an episode ended, which is a new one's there."""
+    if env.resets_itself:
+        raise SpanaxError(
+            f"{who} looks at the state where an episode ends, and {type(env).__name__} shows the next one's first",
+            "train(env.env, ...): the environment inside; train begins new episodes by itself",
+        )
+
+
 class Contract:
     """The shapes of one step of an environment, by a policy.
 

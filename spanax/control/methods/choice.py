@@ -316,6 +316,7 @@ class Choice(Method):
         return lax.scan(step, state, (jnp.arange(_STRIDE), _keys(task, key, _STRIDE)))[0]
 
     def _holds(self, task: Task) -> int:
+        # Where noise is drawn, the best of several plans is chosen with knowledge of it, and too good.
         return 1 if task.env.stochastic else self.holds
 
     def _horizon(self, task: Task) -> int:

@@ -67,22 +67,25 @@ class Step:
             self.evaluations += 1
         paths, self.tree = jax.tree_util.tree_flatten_with_path(out)
         self.floats = [k for k, (_, leaf) in enumerate(paths) if _is_float(leaf)]
-        self.shapes = [np.shape(paths[k][1]) for k in self.floats]
-        self.output_names = _names([_name(paths[k][0]) for k in self.floats], self.shapes)
+        self._describe([paths[k] for k in self.floats], where)
+        self.jacobian = None if self.on_host else self._jacobian(at_x, key)
+        self.compiled = eqx.filter_jit(self._at)
+
+    def _describe(self, floats: Sequence[tuple[Any, Any]], where: str) -> None:
+        """Names, shapes and precision of the outputs."""
+        self.shapes = [np.shape(leaf) for _, leaf in floats]
+        self.output_names = _names([_name(path) for path, _ in floats], self.shapes)
         if not self.output_names:
             raise SpanaxError(
                 f"trust: {self.function} returns no floating-point number", "a step that returns its state", where=where
             )
-        dtypes = [
-            np.dtype(paths[k][1].dtype) if hasattr(paths[k][1], "dtype") else np.dtype(float) for k in self.floats
-        ]
+        # Numbers of Python have no dtype.
+        dtypes = [np.dtype(getattr(leaf, "dtype", float)) for _, leaf in floats]
         widths = [int(np.prod(shape)) for shape in self.shapes]
         self.dtype = jax.dtypes.canonicalize_dtype(np.result_type(*dtypes))
         # A result is no better than what it was made of.
         eps_of_inputs = max(self._eps(x.dtype) for x in self.leaves)
         self.eps = np.maximum(np.repeat([self._eps(d) for d in dtypes], widths), eps_of_inputs)
-        self.jacobian = None if self.on_host else self._jacobian(at_x, key)
-        self.compiled = eqx.filter_jit(self._at)
 
     def _eps(self, dtype: Any) -> float:
         # JAX computes in the precision that it is set to; NumPy in that of the arguments.

@@ -34,16 +34,19 @@ def verdict_on(metrics: Mapping[str, Float[np.ndarray, " updates"]], needs_rewar
     last = {name: float(rows[-1]) for name, rows in metrics.items()}
     # What never changes has no R^2, and compares false. One part that is noise may be of no use to anybody: it is no failure.
     known = {"the observation": last["model_r2"]} | ({"the reward": last["model_r2_reward"]} if needs_reward else {})
-    nothing = [name for name, r2 in known.items() if r2 < NOTHING]
-    if nothing:
+    if nothing := _below(known, NOTHING):
         return Verdict(True, f"the learned model predicts nothing of {nothing[0]} ({_listed(last)})", (_MORE, _SCORE))
-    doubtful = [name for name, r2 in known.items() if r2 < DOUBTFUL]
+    doubtful = _below(known, DOUBTFUL)
     if last["model_r2_worst"] < DOUBTFUL and "the observation" not in doubtful:
         doubtful = ["a part of the observation", *doubtful]
     if not doubtful:
         return None
     problem = f"the learned model predicts {' and '.join(doubtful)} poorly ({_listed(last)})"
     return Verdict(False, problem, (_MORE, _NOISE, _SCORE))
+
+
+def _below(known: Mapping[str, float], least: float) -> list[str]:
+    return [name for name, r2 in known.items() if r2 < least]
 
 
 def _listed(last: Mapping[str, float]) -> str:
