@@ -96,8 +96,9 @@ def event(
     **Raises:**
 
     - `SpanaxError` where the condition is not met (unless `required=False`); where it only grazes zero, so that dg/dt is lost in
-      rounding and the time has no derivative; where state or condition become NaN or infinite. Under `jit`, `vmap` and `scan`
-      nothing can be raised: floats and their derivatives are NaN, and `event_fired` is False.
+      rounding and the time has no derivative; where it jumps over zero, as an angle that is wrapped does; where state or
+      condition become NaN or infinite. Under `jit`, `vmap` and `scan` nothing can be raised: floats and their derivatives are
+      NaN, and `event_fired` is False.
     - `SpanaxError` for wrong arguments: a condition that is not one number, a flow whose result does not look like the state.
 
     >>> import jax, spanax as sx
@@ -123,7 +124,7 @@ def event(
     forward = not is_reverse_only(lambda: (motion.advance(start, jnp.zeros((), int), motion.length), converted(start)))
     problem = Problem(motion, converted, _SIGNS[direction], most, forward)
     time, before, flags = solve(problem, lambda flags: refuse(flags, within, direction, required))
-    there = flags.fired if required else ~flags.grazing & ~flags.unsound
+    there = flags.fired if required else ~flags.lost
     time, before = _or_nan(time, there), _or_nan(before, there)
     return Event(time, _after(reset, before, flags.fired, required), before, flags.fired, flags.grazing)
 

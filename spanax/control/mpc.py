@@ -259,7 +259,9 @@ def _plan(mpc: MPC, state: State, before: Array | None) -> Plan:
     finest = jnp.finfo(problem.dtype).eps
     polished = polish(problem, given, chosen.rolled, finest**0.75 * half)
     converged = polished.distance <= half * finest**0.5
-    actions = solution(problem, inputs, lax.stop_gradient(polished.rolled.actions), converged)
+    # From a state that is NaN, or under a model that leaves the numbers whatever is done, no action is better than another.
+    found = jnp.where(jnp.isnan(polished.rolled.cost), jnp.nan, polished.rolled.actions)
+    actions = solution(problem, inputs, lax.stop_gradient(found), converged)
     return _as_plan(problem, inputs, actions, box, converged, chosen.iterations + polished.iterations)
 
 

@@ -267,3 +267,103 @@ def test_without_an_event_the_end_may_be_asked_for(x64):
         np.testing.assert_allclose([height, speed], [10 - G / 2, -G])
     np.testing.assert_allclose(jax.jacrev(lambda h: end(h)[1])(10.0), [1.0, 0.0])
     np.testing.assert_allclose(jax.grad(lambda h: end(h)[0])(10.0), 0.0)
+
+
+def _angle(rate, **options):
+    def wrapped(angle):
+        return (angle - 0.5 + jnp.pi) % (2 * jnp.pi) - jnp.pi
+
+    start = jnp.full_like(rate, 2.0)
+    return control.event(lambda angle, t: angle + rate * t, wrapped, start, within=10.0, **options)
+
+
+@pytest.mark.parametrize(
+    "jumping",
+    [
+        _angle,
+        # The derivative of the height by the rate would be missing.
+        lambda rate: control.event(
+            lambda s, t: (s[0] - rate * t, s[1] + t),
+            lambda s: jnp.where(s[0] > 0, 1 + s[1], -1 - s[1]),
+            (rate, 0 * rate),
+            within=5.0,
+        ),
+        lambda rate: control.event(
+            lambda s: -rate, lambda s: jnp.where(s > 0, 1.0, -1.0) + s, rate, within=5.0, step=0.3
+        ),
+    ],
+    ids=["wrapped", "sign", "step"],
+)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_a_jump_over_zero_is_not_an_event(jumping, dtype, x64):
+    rate = jnp.ones((), dtype)
+    with pytest.raises(SpanaxError, match="jumps over zero"):
+        jumping(rate)
+    event, slope = jax.jit(lambda rate: (jumping(rate), jax.grad(lambda rate: jumping(rate).time)(rate)))(rate)
+    assert not event.event_fired
+    assert not event.grazing
+    assert jnp.isnan(event.time)
+    assert jnp.isnan(slope)
+
+
+def test_a_jump_over_zero_is_no_end_either():
+    found, slope = jax.jit(jax.value_and_grad(lambda rate: _angle(rate, required=False).time))(1.0)
+    assert jnp.isnan(found)
+    assert jnp.isnan(slope)
+
+
+def test_a_wrapped_angle_in_the_direction_in_which_it_does_not_jump(x64):
+    np.testing.assert_allclose(_angle(1.0, direction="rising").time, 2 * np.pi - 1.5, rtol=1e-12)
+    slope = jax.grad(lambda rate: _angle(rate, direction="rising").time)(1.0)
+    np.testing.assert_allclose(slope, 1.5 - 2 * np.pi, rtol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{}, {"step": 0.3}], ids=["flow", "slope"])
+def test_leaves_without_elements(options):
+    flow = _slope() if options else _falling()
+
+    def landing(height):
+        state = {"a": jnp.zeros((0, 2)), "b": (height, 0.0)}
+        return control.event(
+            lambda state, *t: state | {"b": flow(state["b"], *t)}, lambda s: s["b"][0], state, within=3.0, **options
+        ).time
+
+    np.testing.assert_allclose(jax.grad(landing)(10.0), jax.grad(_exact_time)(10.0, G), rtol=1e-5)
+    with pytest.raises(SpanaxError, match="no floating-point leaf"):
+        control.event(lambda s, t: s, lambda s: jnp.sum(s), jnp.zeros(0), within=1.0)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        jax.jit,
+        jax.checkpoint,
+        lambda f: lambda height: jax.lax.cond(height > 0, f, lambda height: height, height),
+        lambda f: lambda height: jax.lax.scan(lambda x, _: (x, f(x)), height, None, length=2)[1].mean(),
+        lambda f: lambda height: jax.lax.fori_loop(0, 1, lambda _, x: f(x), height),
+    ],
+    ids=["jit", "checkpoint", "cond", "scan", "fori_loop"],
+)
+@pytest.mark.parametrize("options", [{}, {"step": 0.5}], ids=["flow", "slope"])
+def test_second_derivatives_from_outside_of_what_was_traced(inside, options, x64):
+    f = inside(lambda height: _landing_time(height, G, **options))
+    want = jax.grad(jax.grad(_exact_time))(10.0, G)
+    for second in (jax.grad(jax.grad(f)), jax.jacfwd(jax.jacrev(f)), jax.jacfwd(jax.jacfwd(f))):
+        np.testing.assert_allclose(second(10.0), want, rtol=1e-10)
+
+
+def test_second_and_third_derivatives_of_bounces_in_a_scan(x64):
+    def total(height):
+        def bounce(state, _):
+            found = control.event(
+                _falling(), _height, state, within=3.0, checks=4, reset=lambda s: (jnp.zeros_like(s[0]), -0.8 * s[1])
+            )
+            return found.state, found.time
+
+        return jax.lax.scan(bounce, (height, 0.0), None, length=3)[1].sum()
+
+    # Each flight after the first takes 2 * 0.8 of the one before.
+    want = jax.grad(jax.grad(lambda height: (1 + 1.6 + 1.28) * _exact_time(height, G)))
+    second = jax.grad(jax.grad(total))
+    np.testing.assert_allclose(second(10.0), want(10.0), rtol=1e-9)
+    np.testing.assert_allclose(jax.grad(second)(10.0), jax.grad(want)(10.0), rtol=1e-9)

@@ -179,3 +179,29 @@ class Near(control.TimeLimit):
     def reset(self, key):
         state = super().reset(key)
         return state._replace(state=0.2 * state.state)
+
+
+def _closed_loop(length):
+    mpc = control.MPC(pendulum(1.0, length), 3, tries=2, starts=1)
+
+    def step(state, _):
+        state = mpc.env.step(state, mpc.act(state))
+        return state, jnp.sum(state**2)
+
+    return jax.lax.scan(step, jnp.asarray(STATE), None, length=3)[1].sum()
+
+
+@pytest.mark.slow
+def test_there_are_second_derivatives_of_a_closed_loop(x64):
+    h = 1e-4
+    slope = jax.jit(jax.grad(_closed_loop))
+    want = (slope(0.9 + h) - slope(0.9 - h)) / (2 * h)
+    np.testing.assert_allclose(jax.grad(jax.grad(_closed_loop))(0.9), want, rtol=1e-6)
+
+
+def test_from_a_state_that_is_not_a_number_there_is_no_action():
+    mpc = control.MPC(control.Pendulum(), 3, tries=2, starts=1)
+    action, slope = jax.jit(jax.value_and_grad(lambda angle: mpc.act(jnp.array([0.1, angle]))[0]))(jnp.nan)
+    assert jnp.isnan(action)
+    assert jnp.isnan(slope)
+    assert not mpc.plan(jnp.array([jnp.nan, 0.0])).converged

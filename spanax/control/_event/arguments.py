@@ -24,7 +24,7 @@ def floating_state(state: Any) -> tuple[State, Any]:
         raise SpanaxError(
             f"the state has a leaf that is not an array or a number: {error}", "a pytree of arrays"
         ) from error
-    floats = [x.dtype for x in jax.tree.leaves(arrays) if jnp.issubdtype(x.dtype, jnp.floating)]
+    floats = [x.dtype for x in jax.tree.leaves(arrays) if x.size and jnp.issubdtype(x.dtype, jnp.floating)]
     if not floats:
         raise SpanaxError(f"the state {state!r} has no floating-point leaf", "floats or arrays of floats that move")
     return arrays, jnp.result_type(*floats)

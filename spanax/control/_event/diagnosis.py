@@ -23,6 +23,13 @@ def refuse(flags: Flags, within: float, direction: str, required: bool) -> None:
             "a smaller step",
             _INSIDE,
         )
+    if flags.jumps:
+        raise SpanaxError(
+            f"the condition jumps over zero, and is {at_end:.6g} there: an angle that is wrapped, a case, or a state that jumps",
+            "a condition without jumps, such as jnp.sin(angle) instead of an angle that is wrapped",
+            'direction="rising" or "falling", where it jumps the other way',
+            _INSIDE,
+        )
     if flags.grazing:
         raise SpanaxError(
             "the condition grazes zero: its derivative by time vanishes where it crosses, and with it the derivative of the time",

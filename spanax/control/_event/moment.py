@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from .integrators import Scalar, State
 from .once import once
@@ -31,9 +32,16 @@ def moment(value: Callable[[Any, Scalar], Scalar], rate: Callable[[Any, Scalar],
     - `rate`: its derivative by t.
     """
 
+    def newton(parameters: Any, t: Scalar) -> Scalar:
+        """The same t, with the derivative of a step of Newton from it."""
+        short = value(parameters, t) / _steep(rate(parameters, t))
+        return t - (short - lax.stop_gradient(short))
+
     @jax.custom_jvp
-    def root(_: Any, t: Scalar) -> Scalar:
-        return t
+    def root(parameters: Any, t: Scalar) -> Scalar:
+        # Not merely t: where a scan is differentiated twice JAX drops the rule below and differentiates what stands here. Two
+        # steps of Newton are right to the third order.
+        return newton(parameters, newton(parameters, t))
 
     @root.defjvp
     def _(primals, tangents):

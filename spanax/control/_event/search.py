@@ -103,7 +103,8 @@ def search(
         )
 
     # Batched where the state is: JAX would find out by tracing the loop again, and the loops inside it again each time.
-    some = lax.stop_gradient(jax.tree.leaves(start)[0].reshape(-1)[:1].reshape(()))
+    filled = next(x for x in jax.tree.leaves(start) if x.size)
+    some = lax.stop_gradient(filled.reshape(-1)[:1].reshape(()))
     length, zero = (jnp.where(some == some, x, x) for x in (length, jnp.zeros_like(length)))
     none = jnp.where(some == some, 0, 0)
     first, value = (zero, zero) if at_start is None else (length, at_start)

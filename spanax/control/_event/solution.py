@@ -19,6 +19,8 @@ from .search import Found, search
 # Flatter than this at the event, by the change of the condition over the step, is grazing: a few roots of the precision, because
 # a root that rounding moves by its square moves the derivative by itself.
 _FLAT = 8.0
+# Farther from zero than this power of the precision, by its size at the ends of the step, it is no root: a jump over zero.
+_JUMP = 0.25
 
 
 class Problem(eqx.Module):
@@ -50,16 +52,22 @@ class Problem(eqx.Module):
 
 
 class Flags(NamedTuple):
-    """What was found: whether the event fired, whether it only grazes, and whether a NaN ended the search. Also for messages:
-    the time at which the search ended, the condition there and at the start.
+    """What was found: whether the event fired, whether it only grazes, whether it jumps over zero, and whether a NaN ended the
+    search. Also for messages: the time at which the search ended, the condition there and at the start.
     """
 
     fired: Array
     grazing: Array
+    jumps: Array
     unsound: Array
     time: Scalar
     at_start: Scalar
     at_end: Scalar
+
+    @property
+    def lost(self) -> Array:
+        """Is there neither an event nor a state at the end that could be differentiated?"""
+        return self.grazing | self.jumps | self.unsound
 
 
 def solve(problem: Problem, check: Callable[[Flags], None]) -> tuple[Scalar, State, Flags]:
@@ -87,11 +95,12 @@ def solve(problem: Problem, check: Callable[[Flags], None]) -> tuple[Scalar, Sta
             problem = eqx.combine(arrays, static)
             before = found.before
             state = problem.motion.replay(before)
+            # All of it an argument: the rule of the root may run when the trace in which it is made is over.
             root = moment(
-                lambda p, length: eqx.combine(p[0], static).value(p[1], before, length),
-                lambda p, length: eqx.combine(p[0], static).rate(p[1], before, length),
+                lambda p, length: eqx.combine(p[0], static).value(p[1], p[2], length),
+                lambda p, length: eqx.combine(p[0], static).rate(p[1], p[2], length),
             )
-            length = root((arrays, state), found.length) * _part(flags)
+            length = root((arrays, state, before), found.length) * _part(flags)
             return problem.motion.time(before, length), problem.motion.advance(state, before, length), flags
 
         return jax.jvp(differentiable, primals, tangents)
@@ -102,7 +111,7 @@ def solve(problem: Problem, check: Callable[[Flags], None]) -> tuple[Scalar, Sta
 def _part(flags: Flags) -> Array:
     """Of the last step: all of it up to an event, none where all steps are done, NaN otherwise."""
     # A factor, because `where` would stop a NaN on its way back to the parameters, and leave a derivative of 0.
-    other = jnp.where(flags.grazing | flags.unsound, jnp.nan, 0.0)
+    other = jnp.where(flags.lost, jnp.nan, 0.0)
     return jnp.where(flags.fired, 1.0, other).astype(flags.time.dtype)
 
 
@@ -132,13 +141,17 @@ def _locate(problem: Problem) -> tuple[Found, Flags]:
     )
     slope = problem.rate(found.state, found.before, found.length) * length
     flat = _FLAT * np.sqrt(jnp.finfo(length.dtype).eps)
-    steep = jnp.abs(slope) > flat * jnp.maximum(*map(jnp.abs, found.values))
+    largest = jnp.maximum(*map(jnp.abs, found.values))
+    steep = jnp.abs(slope) > flat * largest
     # A state that is not finite ends the search.
     at_end = problem.condition(found.ahead)
     unsound = ~_is_finite(found.ahead) | jnp.isnan(at_end) | jnp.isnan(at_start)
     time = jnp.where(unsound, motion.time(found.before, found.length), problem.most * length)
     fired = found.fired & ~unsound
-    flags = Flags(fired & steep, fired & ~steep, unsound, time, at_start, at_end)
+    # An angle that is wrapped changes its sign there as well, and the derivative of where it is wrapped is another one.
+    jumps = fired & (jnp.abs(at_end) > jnp.finfo(length.dtype).eps ** _JUMP * largest)
+    fired &= ~jumps
+    flags = Flags(fired & steep, fired & ~steep, jumps, unsound, time, at_start, at_end)
     return found, flags
 
 

@@ -20,6 +20,9 @@ from jaxtyping import Array, Bool, Float
 from .problem import Inputs, Problem
 from .riccati import solve_free
 
+# Steps of Newton, each of which doubles the orders that are right.
+_STEPS = 2
+
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def solution(
@@ -29,13 +32,38 @@ def solution(
     return actions
 
 
-@solution.defjvp
-def _solution_jvp(problem, primals, tangents):
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _again(problem: Problem, inputs: Inputs, actions: Array, converged: Array) -> Array:
+    """The same for the orders after the first."""
+
+    # Not merely the actions: where a scan is differentiated twice JAX drops the rule below and differentiates what stands here.
+    def newton(actions, _):
+        slope = problem.gradient(actions, inputs)
+        change = _solved(problem, inputs, actions, _held(problem, actions, slope), converged, -slope)
+        return actions + (change - lax.stop_gradient(change)), None
+
+    return lax.scan(newton, actions, length=_STEPS)[0]
+
+
+def _rule(problem, primals, tangents):
     inputs, actions, converged = primals
     # Again by this rule, so that there are derivatives of every order.
-    actions = solution(problem, inputs, actions, converged)
+    actions = _again(problem, inputs, actions, converged)
     slope, turned = jax.jvp(lambda inputs: problem.gradient(actions, inputs), (inputs,), (tangents[0],))
-    held = ((actions <= problem.low) & (slope > 0)) | ((actions >= problem.high) & (slope < 0))
+    return actions, _solved(problem, inputs, actions, _held(problem, actions, slope), converged, -turned)
+
+
+solution.defjvp(_rule)
+_again.defjvp(_rule)
+
+
+def _held(problem: Problem, actions: Array, slope: Array) -> Bool[Array, "T m"]:
+    """Which actions a bound holds."""
+    return ((actions <= problem.low) & (slope > 0)) | ((actions >= problem.high) & (slope < 0))
+
+
+def _solved(problem: Problem, inputs: Inputs, actions: Array, held: Array, converged: Array, b: Array) -> Array:
+    """v with H v = b over the actions that are not held, 0 for those that are; NaN unless converged."""
 
     def hessian(v):
         along = jnp.where(held, 0, v)
@@ -49,6 +77,6 @@ def _solution_jvp(problem, primals, tangents):
         return jnp.where(held, b, solve_free(expansion, ~held, b))
 
     # A Hessian is its own transpose: reverse mode solves by the same two passes.
-    moved = lax.custom_linear_solve(hessian, jnp.where(held, 0, -turned), solve, symmetric=True)
+    moved = lax.custom_linear_solve(hessian, jnp.where(held, 0, b), solve, symmetric=True)
     # By multiplication, which is linear: reverse mode passes on the NaN as well.
-    return actions, moved * jnp.where(converged, 1, jnp.nan).astype(moved.dtype)
+    return moved * jnp.where(converged, 1, jnp.nan).astype(moved.dtype)
