@@ -182,7 +182,7 @@ class MPC(eqx.Module):
         In each sweep, plans start from random states, with the terminal cost so far, and a small network (the least of four, so
         that it may have ridges) is fitted to what is still to come at each of their states. After k sweeps it is the cost of
         about k horizons more, without a discount: the cost has to vanish where the motion can stay. Lowrey and others 2019, "Plan
-        online, learn offline" (arXiv:1811.01848).
+        online, learn offline" (arXiv:1811.01848). What plans miss counts as impossible: `starts=64` is well spent.
 
         **Arguments:**
 

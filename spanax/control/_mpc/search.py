@@ -69,8 +69,11 @@ def search(problem: Problem, inputs: Inputs, plans: Float[Array, "K T m"], itera
 
     at = jax.vmap(lambda actions: begin(problem, inputs, actions))(plans)
     # All at once, so a fixed number of steps: none waits for the slowest.
+    done = 0
     while len(at.iterations) > LEFT:
-        at = best(lax.fori_loop(0, min(LAP, iterations), lambda _, at: jax.vmap(step)(at), at), len(at.iterations) // 4)
+        lap = min(LAP, iterations - done)
+        at = best(lax.fori_loop(0, lap, lambda _, at: jax.vmap(step)(at), at), len(at.iterations) // 4)
+        done += lap
     at = jax.vmap(lambda at: lax.while_loop(more, step, at))(at)
     return jax.tree.map(lambda x: x[0], best(at, 1))
 
