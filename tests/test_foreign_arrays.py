@@ -96,7 +96,6 @@ CALLS = {  # of functions that take a program: what the user writes
     "blackbox": lambda x: BOX(x),
     "rollout": lambda x: control.rollout(ENV, POLICY, x, 3),
     "evaluate": lambda x: control.evaluate(ENV, POLICY, x),
-    "MPC": lambda x: control.MPC(ENV, 2).act(x),
     "event": lambda x: control.event(lambda s, t: s - t, lambda s: s, x, within=1.0),
     "descend": lambda x: sx.descend(f, x, optimizer=optax.sgd(0.1), steps=1, key=KEY),
     "least_squares": lambda x: sx.least_squares(lambda a: a, x),
@@ -114,6 +113,7 @@ CALLS = {  # of functions that take a program: what the user writes
     "train": lambda x: control.train(ENV, (POLICY, x), via=control.BPTT(), key=KEY),
 }
 MORE = {
+    "MPC": lambda x: control.MPC(ENV, 2).act(x),
     "keyword": lambda x: sx.find_gaps(lambda a, b: a * b, 1.0, b=x),
     "sigma": lambda x: sx.gradient(f, x, sigma=0.1, key=KEY),
     "black box, derivative": lambda x: jax.grad(lambda a: BOX({"a": a, "b": x}))(1.0),

@@ -18,6 +18,7 @@ CHECK = "Gradient check: cosine of the first gradient with finite differences."
 def print_pendulum(result: pendulum.Result) -> None:
     where = console()
     training, judgement = result.training, result.judgement
+    # A run that is interrupted before its first update has only a file to show.
     if training is not None and judgement is not None:
         rows = {
             "judged by": f"{judgement.judge}, {judgement.starts:,} fixed starts",

@@ -8,6 +8,18 @@ from .._errors import SpanaxError
 from .env import Box, Discrete, Env, innermost
 
 
+def check_env(env: Any) -> None:
+    """Raises `SpanaxError` for what is not an environment, and for spaces that are not ours."""
+    if not isinstance(env, Env):
+        raise SpanaxError(f"{env!r} is not a control.Env", "control.from_gymnasium(env)", "a subclass of control.Env")
+    for name, kinds in (("action_space", Box | Discrete), ("observation_space", Box)):
+        space = getattr(env, name)
+        # Gymnasium's have the same names, and other methods.
+        if not isinstance(space, kinds):
+            words = ["control.Box(low, high)", *(["control.Discrete(n)"] if name == "action_space" else [])]
+            raise SpanaxError(f"{type(env).__name__}.{name} is {space!r}", *words)
+
+
 def refuse_misfit(env: Env, policy: Any, who: str = "") -> None:
     """Raises `SpanaxError` for a policy whose `space` is of another kind, number or shape than the environment's actions.
 

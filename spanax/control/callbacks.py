@@ -93,8 +93,9 @@ class CSVLog:
                     "another path for CSVLog",
                 )
             file.seek(0)
-            # The last line may have been cut off by a crash: it lacks its last columns.
-            return {row[FIRST]: row for row in csv.DictReader(file) if all(row.values())}
+            # The last line may have been cut off by a crash: it does not end.
+            lines = [line for line in file if line.endswith("\n")]
+            return {row[FIRST]: row for row in csv.DictReader(lines) if all(row.values())}
 
     def __repr__(self):
         return f"CSVLog({str(self.path)!r})"

@@ -37,6 +37,7 @@ class Corrected(_Wrapper):
 
     def step(self, state, action, *, key=None):
         arrived = step_env(self.env, state, action, key)
+        # Counters, keys and the like are carried on as they are: a vector is added to numbers.
         floats, others = eqx.partition(arrived, eqx.is_inexact_array)
         vector, join = ravel_pytree(floats)
         return eqx.combine(join(vector + self.residual(inputs(self.env, state, action))), others)
@@ -69,4 +70,5 @@ class Corrected(_Wrapper):
 def inputs(env: Env, state: State, action: Array) -> Float[Array, " inputs"]:
     """What a residual sees: an angle, say, as its sine and cosine, where the environment shows it so."""
     seen = jnp.ravel(env.observe(state))
+    # Discrete actions are integers, and a network takes one array of floats.
     return jnp.concatenate([seen, jnp.ravel(jnp.asarray(action)).astype(seen.dtype)])

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Key, UInt8
 
 from .._checks import check_whole
 from .._errors import SpanaxError
+from ._clashes import refuse_clashes
 from .showing.steps import frames_of, refuse_undrawn
 
 State = Any  # a pytree of arrays
@@ -90,7 +91,7 @@ class Env(eqx.Module):
     `sx.sample` crosses by its bridge; a draw of `jax.random.normal` or `uniform` is pathwise noise.
 
     Numbers that describe the simulated object (a mass, a length) are fields, so that they can be differentiated, replaced
-    (`eqx.tree_at`) and identified.
+    (`eqx.tree_at`) and identified. A field that takes the name of a method raises `SpanaxError` when the class is made.
 
     >>> import jax, jax.numpy as jnp
     >>> from spanax import control
@@ -111,6 +112,10 @@ class Env(eqx.Module):
 
     black_box: ClassVar[bool] = False  # True where a step has no derivative at all
     resets_itself: ClassVar[bool] = False  # True where a step from the end of an episode begins the next one
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        refuse_clashes(cls, Env)
 
     @abc.abstractmethod
     def reset(self, key: Key[Array, ""]) -> State:
@@ -153,7 +158,8 @@ class Env(eqx.Module):
 
     def terminated(self, state: State) -> Bool[Array, ""]:
         """Whether a rule ended the episode in this state: `done`, and not `truncated`."""
-        return self.done(state) & ~self.truncated(state)
+        # Not `~`: of a Python False, which a user's `done` may return, it is -1.
+        return jnp.logical_and(self.done(state), jnp.logical_not(self.truncated(state)))
 
     @property
     @abc.abstractmethod
@@ -228,6 +234,13 @@ def innermost(env: Any) -> Any:
     while isinstance(getattr(env, "env", None), Env):
         env = env.env
     return env
+
+
+def most_at_once(env: Env, otherwise: int) -> int:
+    """How many episodes can run at the same time: a Gymnasium environment has so many copies, whatever is around it."""
+    inner = innermost(env)
+    # Of another environment a field `n` may be anything: a number of links, say.
+    return getattr(inner, "n", otherwise) if inner.black_box else otherwise
 
 
 def split_key(env: Env, key: Any) -> tuple[Any, Any]:

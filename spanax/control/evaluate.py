@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from .._checks import check_key
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
-from ._fit import refuse_misfit
-from .env import Env, State
+from ._fit import check_env, refuse_misfit
+from .env import Env, State, most_at_once
 from .rollout import Policy, play
 
 
@@ -47,24 +48,47 @@ def evaluate(
     (3,)
     """
     refuse_foreign(env, policy, starts)
+    check_env(env)
     refuse_misfit(env, policy, "evaluate: ")
     if env.max_steps is None:
         raise SpanaxError(
             "the environment has no number of steps (max_steps) of an episode",
             "control.TimeLimit(env, 200)",
         )
-    if not isinstance(starts, int):
-        return _returns_from(env, policy, starts, _moving_keys(env, key, len(jax.tree.leaves(starts)[0])))
-    if starts < 1 or key is None:
+    key = _typed(key)
+    if not isinstance(starts, int | np.integer):
+        return _returns_from(env, policy, starts, _moving_keys(env, key, _count(starts)))
+    if isinstance(starts, bool) or starts < 1 or key is None:
         raise SpanaxError(f"evaluate(starts={starts!r}, key={key!r})", "100 starts, with a key", "start states")
+    starts = int(starts)
     # A Gymnasium environment has so many copies; others run all episodes at once.
-    together = min(starts, getattr(env, "n", starts))
+    together = min(starts, most_at_once(env, starts))
     # Rounded up to whole groups of one compiled shape; what is too many is cut off.
     total = -(-starts // together) * together
     resets, moving = jax.random.split(key, total).reshape(-1, together), _moving_keys(env, key, total)
     # None for each group, where no step draws.
     groups = [None] * len(resets) if moving is None else moving.reshape(-1, together)
     return np.concatenate([_returns(env, policy, *keys) for keys in zip(resets, groups, strict=True)])[:starts]
+
+
+def _typed(key: Any) -> Any:
+    """A key of the new kind: an array of raw ones has an axis more."""
+    if key is None:
+        return None
+    check_key(key)
+    return jax.random.wrap_key_data(key) if key.dtype == jnp.uint32 else key
+
+
+def _count(starts: State) -> int:
+    """How many states these are."""
+    sizes = {np.shape(x)[:1] for x in jax.tree.leaves(starts)}
+    if len(sizes) != 1 or sizes == {()}:
+        raise SpanaxError(
+            f"evaluate(starts={starts!r})",
+            "how many, 100, with a key",
+            "states with one leading axis: jax.vmap(env.reset)(jax.random.split(key, 100))",
+        )
+    return sizes.pop()[0]
 
 
 def _moving_keys(env: Env, key: Key[Array, ""] | None, n: int) -> Key[Array, " n"] | None:

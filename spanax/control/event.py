@@ -138,6 +138,7 @@ def _steps(within: float, step: float | None, checks: int) -> int:
         return checks
     check_positive("event(step", step)
     # All of one length, no longer than asked for.
+    # Less a little, so that rounding does not add a step where `step` divides `within`.
     return max(math.ceil(within / step * (1 - 1e-9)), 1)
 
 

@@ -60,6 +60,7 @@ class Identified(eqx.Module):
             )
             for row in rows
         ]
+        # Without parameters, where only a residual was learned, the table would be a head without rows.
         return "\n".join(
             [self._title, *(f"  {line}".rstrip() for line in (lines if self.parameters else [])), f"  {self._errors}"]
         )
@@ -83,6 +84,7 @@ class Identified(eqx.Module):
         residual = (
             "" if self.error_without_residual is None else f" ({self.error_without_residual:.3g} without the residual)"
         )
+        # Both errors are the same then, and two equal numbers would not say why.
         if self.error_without_residual is not None and self.residual is None:
             residual = " (the residual did not lower it, and is left out)"
         return f"held-out error: {self.error_before:.3g} before, {self.error_after:.3g} after{residual}"
@@ -97,6 +99,7 @@ class Identified(eqx.Module):
 
 def _numbers(found: float, error: float, given: float) -> tuple[str, str, str]:
     """The standard error to two digits, and what was found to as many places."""
+    # Such an error does not say how many places are known.
     if not (np.isfinite(error) and error > 0):
         return f"{found:.6g}", "at its bound" if np.isnan(error) else f"{error:.2g}", f"{given:.6g}"
     places = max(0, min(12, 1 - int(np.floor(np.log10(error)))))

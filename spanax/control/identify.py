@@ -101,6 +101,7 @@ def identify(
         check_enough(residual, fit)
     found = fit.estimate(limits)
     theta = found.point.theta
+    # Both by the noise that was found, so that only the parameters differ.
     before, after = (fit.predict(fit.model, vector, found.noise) for vector in (fields.vector, theta))
     # Correlated errors are what a residual is asked for.
     if residual is None and found.correlation > _CORRELATED:
@@ -147,6 +148,7 @@ def _check(env: Any, parameters: Any, residual: Any, window: Any) -> None:
         raise SpanaxError(
             f"identify(residual={residual!r})", "None", "residual=16: a width", "an Equinox module, of a vector"
         )
+    # What is no sequence of names is refused later, with the names that there are.
     if residual is None and isinstance(parameters, Sequence) and not len(parameters):
         raise SpanaxError("identify without parameters and without a residual", 'parameters=["m"]', "residual=16")
 

@@ -205,6 +205,7 @@ class MPC(eqx.Module):
         return self.loss(state, action, next_state)
 
     def _with(self, **changed: Any) -> MPC:
+        # By the constructor, which checks what is new as it did the first.
         return MPC(**{field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | changed)
 
     @property
@@ -227,6 +228,7 @@ class MPC(eqx.Module):
             )
         if not any(jnp.issubdtype(x.dtype, jnp.floating) for x in jax.tree.leaves(state)):
             raise SpanaxError("MPC: the state has no floating-point array", "jnp.array([3.14, 0.0]), a state of floats")
+        # By shapes alone: this runs at every action, and must not cost a step.
         action, objective = jnp.zeros(self.box.shape), self._objective()
         cost = jax.eval_shape(objective.step, state, action)[1]
         end = jax.eval_shape(lambda state: jnp.asarray(objective.end(state)), state)
@@ -243,11 +245,12 @@ def _plan(mpc: MPC, state: State, before: Array | None) -> Plan:
     # The search is not differentiated: the derivative is that of what it finds.
     given = jax.tree.map(lax.stop_gradient, inputs)
     first = jnp.asarray(first_plans(box, mpc.horizon, mpc.tries), problem.dtype)
-    # NaN comes last: a motion that leaves the numbers is never among the cheapest.
+    # To play a plan costs one motion, to improve it many: only the cheapest are searched from. NaN comes last.
     order = jnp.argsort(jax.vmap(lambda actions: problem.total(actions, given))(first))
     first = first[order[: mpc.starts]]
     if before is not None:
         before = lax.stop_gradient(before).reshape(mpc.horizon, -1).astype(problem.dtype)
+        # A step later that plan lacks an action at its end: the last one is held.
         first = jnp.concatenate([first, jnp.concatenate([before[1:], before[-1:]])[None]])
     chosen = search(problem, given, first, mpc.iterations)
     # What a step of Newton can still be told from rounding by, and what is close enough for derivatives.
@@ -260,6 +263,7 @@ def _plan(mpc: MPC, state: State, before: Array | None) -> Plan:
 
 
 def _as_plan(problem: Problem, inputs: Inputs, actions: Array, box: Box, converged: Array, iterations: Array) -> Plan:
+    # Played anew, from inputs that are differentiated: the states and the cost have a derivative as well.
     rolled = problem.play(inputs, actions)
     before = jax.vmap(problem.state)(rolled.vectors, rolled.rests)
     after = problem.state(rolled.vector, rolled.rest)

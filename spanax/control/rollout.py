@@ -9,14 +9,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Key
 
+from .._checks import check_key
 from .._errors import SpanaxError
 from .._foreign_arrays import refuse_foreign
 from .._functions import takes_key, with_key
 from .._jaxprs import here
-from ._fit import refuse_misfit
+from ._fit import check_env, refuse_misfit
 from .env import Discrete, Env, State, innermost, split_key, step_env
 from .wrappers import where
 
@@ -78,8 +80,8 @@ def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Arra
 
     **Raises:**
 
-    - `SpanaxError` for a policy that was made for other actions or observations (by their shapes), and for a stochastic
-      environment without a key.
+    - `SpanaxError` for steps that are not a whole number, for a policy that was made for other actions or observations (by their
+      shapes), and for a stochastic environment without a key.
 
     >>> import jax, jax.numpy as jnp
     >>> from spanax import control
@@ -89,6 +91,11 @@ def rollout(env: Env, policy: Policy, state: State, steps: int, *, key: Key[Arra
     2.437
     """
     refuse_foreign(env, policy, state)
+    check_env(env)
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 0:
+        raise SpanaxError(f"rollout(steps={steps!r})", "an integer, 0 or more, which is known when it is compiled")
+    if key is not None:
+        check_key(key)
     # `scan` takes None for nothing to iterate over.
     keys = None if key is None else jax.random.split(key, steps)
     return play(env, policy, state, steps, lambda key: split_key(env, key), keys)
@@ -123,10 +130,25 @@ class Moved(NamedTuple):
 def advance(env: Env, state: State, action: Array, key: Key[Array, ""] | None = None) -> Moved:
     """One step of an episode that may be over: then the state stays the same, and the reward is 0."""
     # Where an environment resets itself, the next step is the first one of a new episode.
-    alive = ~env.done(state) | env.resets_itself
+    alive = jnp.logical_not(env.done(state)) | env.resets_itself
     arrived = step_env(env, state, action, key)
+    _check_kept(env, state, arrived)
     reward = env.reward(state, action, arrived)
     return Moved(where(alive, arrived, state), jnp.where(alive, reward, 0), alive)
+
+
+def _check_kept(env: Env, state: State, arrived: State) -> None:
+    """A loop needs states of one type; JAX would say so of its own loop, and of no step."""
+    before, after = _types(state), _types(arrived)
+    if before != after:
+        raise SpanaxError(
+            f"a step of {type(innermost(env)).__name__} leads from a state {before} to {after}",
+            "a state of the same structure, shapes and dtypes, from reset to step",
+        )
+
+
+def _types(state: State) -> str:
+    return str(jax.tree.map(lambda x: f"{jnp.result_type(x)}{list(jnp.shape(x))}", state)).replace("'", "")
 
 
 def is_drawn(policy: Policy, env: Env) -> bool:

@@ -27,11 +27,12 @@ from .._errors import SpanaxError, warn
 from .._fingerprint import Entries, entries
 from .._foreign_arrays import refuse_foreign
 from .._progress import progress as progress_line
+from ._fit import check_env
 from ._training.callbacks import Callbacks
 from ._training.checkpoint import Standing, checksum, load, make_folder, save, updates_of
 from ._training.method import Method, Task
 from ._training.updates import ROWS, Progress, Training
-from .env import Env
+from .env import Env, most_at_once
 from .result import Result, TrainingError
 from .rollout import Policy
 
@@ -115,7 +116,7 @@ def train(
     _check(env, via, loss, progress)
     callbacks = Callbacks(callback)
     updates = via.updates if updates is None else updates
-    most = getattr(env, "n", via.batch) if via.plays else via.batch
+    most = most_at_once(env, via.batch) if via.plays else via.batch
     batch = min(via.batch, most) if batch is None else batch
     check_whole("train(updates", updates, 1, "an integer, 1 or more", "None: the method's own")
     check_whole("train(batch", batch, 1, "an integer, 1 or more", "None: the method's own")
@@ -127,8 +128,7 @@ def train(
 
 
 def _check(env: Any, via: Any, loss: Any, progress: Any) -> None:
-    if not isinstance(env, Env):
-        raise SpanaxError(f"{env!r} is not a control.Env", "control.from_gymnasium(env)", "a subclass of control.Env")
+    check_env(env)
     if not isinstance(via, Method):
         raise SpanaxError(f"train(via={via!r})", "control.BPTT(horizon=40)", "control.PolicyGradient()")
     if not isinstance(progress, bool):
@@ -245,7 +245,7 @@ class _Run:
 
     def _judge(self, result: Result) -> None:
         """Raises, or warns, where the method finds that what it has learned from is not what it took it for."""
-        verdict = self.training.method.verdict(result.metrics)
+        verdict = self.training.method.verdict(self.training.task, result.metrics)
         if verdict is not None and verdict.fatal:
             raise TrainingError(result, verdict.problem, *verdict.remedies, "error.result: what was learned")
         if verdict is not None:

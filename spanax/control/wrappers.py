@@ -115,7 +115,9 @@ class TimeLimit(_Wrapper):
     def truncated(self, state: Timed) -> Bool[Array, ""]:
         """Is the time over, and no rule ended the episode?"""
         # Inside there may be another limit, which is `done` there.
-        return self.env.truncated(state.state) | ((state.steps >= self.steps) & ~self.env.done(state.state))
+        return self.env.truncated(state.state) | (
+            (state.steps >= self.steps) & jnp.logical_not(self.env.done(state.state))
+        )
 
     def render(self, state: Timed, action: Any = None) -> Picture:
         return picture_of(self.env, state.state, action)

@@ -83,6 +83,7 @@ def _wrong_by(ratio: float) -> str:
     # Beyond that a factor is mostly noise.
     if by >= 20:
         return "almost 0" if ratio < 1 else "far too large"
+    # A factor of about 1 is no error of size, and the output is flagged all the same.
     return f"wrong by {by:.2g}x" if by >= 1.05 else "wrong in direction"
 
 
@@ -127,6 +128,7 @@ class Trust:
         else:
             what = f"no difference found between the derivative and the values, of {count} outputs"
         lines = filled(f"{self.function}: {what} (sigma {self.sigma}, {self.evaluations} evaluations)", width, "  ")
+        # Without a derivative each output would have a row, and all would say the same.
         shown = [] if self.without else [o for o in self.outputs if o.why not in ("right", "still")]
         if shown:
             lines += ["", *table(("output", "derivative", "where", "source"), [_row(o) for o in shown], width)]
@@ -217,6 +219,7 @@ def trust(
     program = Step(step, args, keywords, argnums, where)
     scales = _scales(program, sigma, where)
     found = examine(program, scales, probes, key, where)
+    # A derivative that is right, but steep in places that few points meet, is measured from values as well.
     both = mix(found.chords, found.flagged | found.steep, scales, found.rounding)
     outputs = tuple(_output(program, found, both, o) for o in range(len(program.output_names)))
     flagged = tuple(output.name for output in outputs if output.flagged)
@@ -273,4 +276,5 @@ def _why(step: Step, found: Found, both: Mix, o: int) -> str:
     if not found.flagged[o]:
         noisy = found.steep[o] or (not found.still[o] and both.spread[o] > _NOISY)
         return "noisy" if noisy else "still" if found.still[o] else "right"
+    # A step function jumps as well; that its derivative is 0 says more.
     return "dead" if found.dead[o] else "jump" if found.jumps[o] else "wrong"

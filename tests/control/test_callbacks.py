@@ -67,17 +67,19 @@ def test_the_policy_is_that_of_the_pieces_end(one_by_one):
     assert len(set(told)) == 5 and told[-1] == result.policy.w
 
 
-@pytest.mark.parametrize("answer", [None, True, 0, "stop"])
+@pytest.mark.parametrize("answer", [None, True, 0, 0.0, "stop", np.True_, np.zeros(2)], ids=repr)
 def test_only_false_ends_it(answer):
     assert len(train(lambda *_: answer).returns) == 5
 
 
-def test_false_ends_it(one_by_one, tmp_path):
+@pytest.mark.parametrize("kind", [bool, np.bool_, jnp.bool_])
+def test_false_ends_it(one_by_one, tmp_path, kind):
+    """A comparison of NumPy's or JAX's numbers as well."""
     told, others = [], []
 
     def stopping(step, metrics, policy):
         told.append(step)
-        return step < 3
+        return kind(step < 3)
 
     result = train([stopping, lambda step, *_: others.append(step)], checkpoint=tmp_path / "run")
     assert told == others == [1, 2, 3]
@@ -175,6 +177,15 @@ def test_a_resumed_training_continues_it(tmp_path, one_by_one, tail):
     assert [row["update"] for row in found] == list("12345")
     np.testing.assert_array_equal([np.float32(row["objective"]) for row in found], whole.objectives)
     assert path.read_text().splitlines(keepends=True)[:3] == before[:3]  # with their seconds
+
+
+def test_a_line_cut_off_in_its_last_number(tmp_path, one_by_one):
+    path = tmp_path / "log.csv"
+    train(control.CSVLog(path), updates=3, checkpoint=tmp_path / "run")
+    whole, _, _ = path.read_text().rpartition(",")
+    path.write_text(f"{whole},1e-")
+    train(control.CSVLog(path), checkpoint=tmp_path / "run")
+    assert [float(row["seconds"]) > 0 for row in rows(path)] == [True] * 5
 
 
 def test_a_file_that_is_no_log_is_kept(tmp_path):

@@ -74,6 +74,11 @@ def test_constants_are_opposite_corners_and_one_head_at_least_is_a_network(env, 
         assert policy.heads == (heads or 3) and len(policy.networks) == policy.heads - len(constants) >= 1
 
 
+def test_networks_beside_each_other_have_weights_of_their_own(key):
+    first, second = control.ChoicePolicy(control.Pendulum(), heads=2, key=key, constants=[], width=4).networks
+    assert not np.array_equal(first.layers[0].weight, second.layers[0].weight)
+
+
 def test_the_action_is_that_of_the_best_head(key):
     policy = control.ChoicePolicy(Plane(), heads=4, key=key, width=8)
     assert len(policy.networks) == 2

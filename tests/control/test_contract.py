@@ -16,6 +16,7 @@ from .envs import Line
 _train = sys.modules[control.train.__module__]
 WAYS = {control.BPTT: control.BPTT(horizon=3, truncate=True), control.PolicyGradient: control.PolicyGradient()}
 WAYS |= {control.SHAC: control.SHAC(horizon=3), control.LearnedModel: control.LearnedModel(episodes=2)}
+WAYS[control.Mixed] = control.Mixed(horizon=3)
 
 
 def test_every_way_of_training_is_here():
@@ -99,7 +100,7 @@ def refused(message, way, monkeypatch, env=None, policy=None, **settings):
     def compiled(*_):
         raise AssertionError("it was compiled")
 
-    given = {"updates": 2, "batch": 2, **settings}
+    given = {"updates": 2, "batch": 4, **settings}
     with monkeypatch.context() as patch, pytest.raises(SpanaxError, match=message) as error:
         patch.setattr(_train, "_Run", compiled)
         control.train(env or Line(), policy or Gain(jnp.array(0.5)), via=way, key=jax.random.key(0), **given)
@@ -112,7 +113,12 @@ def test_what_does_not_fit_is_named(way, monkeypatch):
     for part, message in ENVIRONMENTS.items():
         refused(f"via={name}.*{message}", way, monkeypatch, env=Wrong(part=part))
     for out, messages in POLICIES.items():
-        refused(messages[isinstance(way, control.PolicyGradient)], way, monkeypatch, policy=Gain(jnp.array(0.5), out))
+        refused(
+            messages[isinstance(way, control.PolicyGradient | control.Mixed)],
+            way,
+            monkeypatch,
+            policy=Gain(jnp.array(0.5), out),
+        )
     for loss, message in LOSSES.values():
         refused(message, way, monkeypatch, loss=loss)
     for progress in (1, None, "yes"):

@@ -151,6 +151,7 @@ def test_in_float64_it_is_exact_too(key, x64):
         ({"observation": [2, 1, 1]}, "applied twice"),
         ({"observation": lambda x: x**2}, "not linear"),
         ({"observation": lambda x: x + 1}, "not linear|applied twice"),
+        ({"observation": jnp.abs}, "not linear"),
         ({"observation": np.eye(2)}, "of 3 numbers"),
         ({"observation": "left"}, "observation='left'"),
         ({"action": [0, 1]}, "action"),

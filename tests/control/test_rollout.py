@@ -90,7 +90,7 @@ def test_continuous_actions_stay_in_their_box(key, dtype):
 
 
 def test_a_coin_is_drawn_with_a_key_and_decided_without(key):
-    policy = control.MLPPolicy(control.CartPole(), key=key, width=8)
+    policy = control.MLPPolicy(control.CartPole(), key=key, width=8, via=sx.ScoreFunction())
     policy = eqx.tree_at(lambda p: p.network.layers[-1].bias, policy, jnp.array([1.0]))
     at = jnp.zeros(4)
     assert isinstance(policy.distribution(at), dist.BernoulliLogits)
@@ -142,6 +142,6 @@ def test_a_box_without_bounds(key):
 
 
 def test_the_decision_without_a_bridge_is_no_silent_zero(key):
-    policy = control.MLPPolicy(control.CartPole(), key=key, width=8)
+    policy = control.MLPPolicy(control.CartPole(), key=key, width=8, via=sx.ScoreFunction())
     with pytest.raises(SpanaxError, match="greater"):
         jax.grad(lambda o: policy(o))(jnp.ones(4))

@@ -176,8 +176,8 @@ def test_an_mp4_without_ffmpeg(tmp_path, monkeypatch):
         (lambda at: Line().render(jnp.zeros(())), r"Line has no drawing(.|\n)*render\(self, state"),
         (lambda at: control.animate(Line(), swing(), at / "a.gif"), "Line has no drawing"),
         (lambda at: control.Pendulum().render(jnp.zeros((3, 2))), r"one state of shape \[2\](.|\n)*Batched"),
-        (lambda at: jax.jit(control.Pendulum().render)(jnp.zeros(2)), "under jit"),
-        (lambda at: jax.jit(control.Trebuchet().render)(STATES["trebuchet"]), "under jit"),
+        (lambda at: jax.jit(control.Pendulum().render)(jnp.zeros(2)), "by jit"),
+        (lambda at: jax.jit(control.Trebuchet().render)(STATES["trebuchet"]), "by jit"),
         (lambda at: control.animate(control.Pendulum(), swing(), at / "a.png"), r"ends in \"\.gif\""),
         (lambda at: control.animate(control.Pendulum(), swing(), at / "none" / "a.gif"), "cannot be written"),
         (lambda at: control.animate(control.Pendulum(), swing(), at / "a.gif", fps=0), "fps=0"),
@@ -187,11 +187,41 @@ def test_an_mp4_without_ffmpeg(tmp_path, monkeypatch):
         (lambda at: jax.tree.map(lambda x: x[None], swing()).plot(at / "a.png"), "one of a batch"),
         (lambda at: control.animate(Dots(), jax.tree.map(lambda x: x[None], swing()), at / "a.gif"), "one of a batch"),
         (lambda at: swing().plot(at / "none" / "a.png"), "cannot be written"),
+        (lambda at: swing().plot(at / "a.xyz"), r"a\.xyz(.|\n)*\.png"),
+        (lambda at: jax.jit(lambda t: t.plot(at / "a.png"))(swing()), "Trajectory is traced"),
+        (lambda at: jax.jit(lambda t: control.animate(control.Pendulum(), t, at / "a.gif"))(swing()), "is traced"),
+        (lambda at: control.animate(control.Pendulum(), swing(), at / "a.gif", fps=1e-3), "0.01 or more"),
     ],
 )
 def test_what_cannot_be_shown(tmp_path, make, said):
     with pytest.raises(SpanaxError, match=said):
         make(tmp_path)
+
+
+def test_no_steps(tmp_path):
+    nothing = control.rollout(control.Pendulum(), lambda x: x[:1], jnp.array([2.0, 0.0]), 0)
+    nothing.plot(tmp_path / "a.png")
+    control.animate(control.Pendulum(), nothing, tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as film:
+        assert film.n_frames == 1
+
+
+@pytest.mark.parametrize("title", ["$\\frac{$", "from $3 to $5", "\N{SNOWMAN}"])
+def test_a_title_is_no_formula(tmp_path, title):
+    control.animate(control.Pendulum(), swing(), tmp_path / "a.gif", title=title)
+
+
+@pytest.mark.parametrize("name", ["-x.mp4", "run:1.mp4"])
+def test_ffmpeg_takes_a_name_for_a_file(tmp_path, monkeypatch, name):
+    """And not for an option, or a protocol."""
+    called = []
+    monkeypatch.setattr("shutil.which", lambda _: "ffmpeg")
+    monkeypatch.setattr(
+        subprocess, "run", lambda command, **_: called.append(command) or types.SimpleNamespace(returncode=0)
+    )
+    monkeypatch.chdir(tmp_path)
+    control.animate(control.Pendulum(), swing(), name)
+    assert called[0][-1] == str(tmp_path / name)
 
 
 def test_what_is_no_picture(tmp_path):

@@ -45,6 +45,7 @@ def takes_time(slope: Callable) -> bool:
     """Is it slope(t, state) rather than slope(state)?"""
     named = parameters(slope).values()
     kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    # A parameter with a default is not given: slope(state, gravity=9.81) takes no time.
     return sum(p.kind in kinds and p.default is p.empty for p in named) >= 2
 
 

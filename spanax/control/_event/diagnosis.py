@@ -11,6 +11,7 @@ _INSIDE = "under jax.jit, jax.vmap and lax.scan it is NaN, and event_fired is Fa
 
 def refuse(flags: Flags, within: float, direction: str, required: bool) -> None:
     """Raises `SpanaxError` where the flags are known, and say that there is no event, or none with a derivative."""
+    # A traced flag has no value yet: there a NaN in the event says it instead.
     if is_traced(flags.fired) or flags.fired:
         return
     time, at_start, at_end = float(flags.time), float(flags.at_start), float(flags.at_end)

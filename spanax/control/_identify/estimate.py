@@ -39,6 +39,7 @@ def estimate(
     point = Point(theta, states, np.inf)
     for _ in range(_ROUNDS):
         point = minimise(problem, point.theta, point.states, 1 / noise, bounds)
+        # A model that fits to the last digit would find a noise of 0, and weights without a bound.
         before, noise = noise, np.maximum(_noise(problem, point, 1 / noise), smallest)
         if np.all(np.abs(noise / before - 1) < _SETTLED):
             break
@@ -51,6 +52,7 @@ def estimate(
         noise,
         _covariance(system, at_bound),
         at_bound,
+        # What is only the simulation's rounding has correlations that mean nothing.
         _correlation(errors, problem.counted, noise > 10 * smallest),
     )
 
@@ -97,6 +99,7 @@ def _covariance(system: Equations, at_bound: np.ndarray) -> np.ndarray:
     covariance = np.full(system.info.shape, np.nan)
     if len(free):
         info = system.info[np.ix_(free, free)]
+        # In units that make the diagonal 1: else those of the fields would decide what the pseudo-inverse drops.
         scale = np.sqrt(np.diag(info))
         covariance[np.ix_(free, free)] = np.linalg.pinv(info / np.outer(scale, scale), hermitian=True) / np.outer(
             scale, scale

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 def is_float(x: Any) -> bool:
     """Is it a floating-point array or a float?"""
     dtype = getattr(x, "dtype", None)
+    # By JAX: NumPy does not count bfloat16 among the floats.
     return isinstance(x, float) if dtype is None else jnp.issubdtype(dtype, jnp.floating)
 
 

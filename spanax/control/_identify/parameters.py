@@ -74,6 +74,7 @@ def put(env: Env, names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], v
 
 
 def _split(vector: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
+    # As integers: the product of no sizes at all, of a single number, is a float in NumPy.
     ends = [int(end) for end in np.cumsum([int(np.prod(shape)) for shape in shapes])]
     return [vector[end - int(np.prod(shape)) : end].reshape(shape) for end, shape in zip(ends, shapes, strict=True)]
 
@@ -111,6 +112,7 @@ def _names_of(owner: Any, prefix: str = "") -> list[str]:
     names = []
     for field in dataclasses.fields(owner):
         value = getattr(owner, field.name, None)
+        # A static field is compiled into the program: there is no derivative by it.
         if field.metadata.get("static", False):
             continue
         if isinstance(value, eqx.Module):

@@ -38,6 +38,7 @@ def predict(
     first = np.minimum(np.maximum((rows + 1) // 2, needed), rows - 1)
     place = np.arange(valid.shape[1])
     seen = valid & held[:, None] & (place < first[:, None])
+    # Bounds that are equal hold the parameters: only states are fitted.
     still = Bounds(theta, theta)
     start = minimise(problem.counting(seen), theta, states, 1 / noise, still).states
     ahead = valid & held[:, None] & ~seen

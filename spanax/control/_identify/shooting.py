@@ -135,6 +135,7 @@ def _slopes(model: Model, theta, vectors, *rows):
             # Once more beside it, so that the value comes with its derivative.
             return found, found
 
+        # Forward mode: the unknowns of a window are few, and its measurements many.
         (by_theta, by_state), value = jax.jacfwd(of, (0, 1), has_aux=True)(theta, vector)
         return value, by_theta, by_state
 

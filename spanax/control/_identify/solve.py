@@ -70,6 +70,7 @@ def reduce(value: np.ndarray, by_theta: np.ndarray, by_state: np.ndarray, dampin
     inverse = np.linalg.pinv(scaled, rcond=1e-10, hermitian=True) / (scale[:, :, None] * scale[:, None, :])
     cross, rest = by_state.transpose(0, 2, 1) @ by_theta, (by_state.transpose(0, 2, 1) @ value)[..., 0]
     full = np.einsum("wri,wrj->ij", by_theta, by_theta)
+    # Damped by the full curvature: what the elimination leaves of it may be next to nothing.
     info = full - np.einsum("wip,wij,wjq->pq", cross, inverse, cross) + damping * np.diag(np.diag(full))
     slope = np.einsum("wri,wr->i", by_theta, value[..., 0]) - np.einsum("wip,wij,wj->p", cross, inverse, rest)
     return Equations(info, slope, inverse, cross, rest, np.diag(full).copy())
@@ -98,6 +99,7 @@ def _better(problem, point, rows, weights, bounds: Bounds, damping: float) -> tu
         system = reduce(*rows, damping=damping)
         step = _step(system, point.theta, bounds)
         theta = np.clip(point.theta + step, bounds.low, bounds.high)
+        # With the step that is taken, which a bound may have shortened.
         states = point.states + system.states(theta - point.theta)
         cost = cost_at(problem, theta, states, weights)
         # NaN and infinity are not lower: a step to where the simulation fails is not taken.

@@ -13,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 ITERATIONS = 20
+# Shares of a step that are tried: clipped at a bound, the whole of it may lead uphill.
 STEPS = tuple(0.4**k for k in range(12))
 
 
@@ -38,6 +39,7 @@ def box_qp(
 ) -> Solved:
     """min over low <= v <= high of slope . v + v . H v / 2, where H is the Hessian, made positive definite and damped."""
     hess, convex = _positive(hess, damping)
+    # Of one element the minimum is known without a loop.
     if slope.shape == (1,):
         change = jnp.clip(-slope / hess[0], low, high)
         return Solved(change, (low < change) & (change < high), hess, convex)
@@ -50,6 +52,7 @@ def _positive(hess: Array, damping: Array) -> tuple[Array, Array]:
     # Absolute values: where the cost bends down, a step of Newton would go uphill (Dauphin and others 2014, arXiv:1406.2572).
     if hess.shape == (1, 1):
         size = jnp.abs(hess)
+        # Never 0: where the cost is flat and there is no damping, 0 / 0 would be NaN.
         return size + damping * (1 + size) + jnp.finfo(hess.dtype).tiny, hess[0, 0] > 0
     values, vectors = jnp.linalg.eigh(hess)
     size = jnp.abs(values)
@@ -80,6 +83,7 @@ def _minimise(hess: Array, slope: Array, low: Array, high: Array) -> Array:
 
 
 def _is_free(v: Array, slope: Array, low: Array, high: Array) -> Array:
+    # At a bound an element is held only while the slope pushes it out: inwards it may leave.
     return ~(((v <= low) & (slope > 0)) | ((v >= high) & (slope < 0)))
 
 

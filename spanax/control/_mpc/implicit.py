@@ -43,10 +43,12 @@ def _solution_jvp(problem, primals, tangents):
         return jnp.where(held, v, bent)
 
     def solve(_, b):
+        # How it is solved needs no derivative: JAX differentiates the equation, which is `hessian`.
         given = lax.stop_gradient(inputs)
         expansion = problem.expand(given, problem.play(given, lax.stop_gradient(actions)), 1.0)
         return jnp.where(held, b, solve_free(expansion, ~held, b))
 
+    # A Hessian is its own transpose: reverse mode solves by the same two passes.
     moved = lax.custom_linear_solve(hessian, jnp.where(held, 0, -turned), solve, symmetric=True)
     # By multiplication, which is linear: reverse mode passes on the NaN as well.
     return actions, moved * jnp.where(converged, 1, jnp.nan).astype(moved.dtype)

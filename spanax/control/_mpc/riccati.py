@@ -42,6 +42,7 @@ def newton_law(
         solved = box_qp(hess, q[n:], low, high, damping)
         change = solved.change
         gain = solved.feedback(qq[n:, :n])
+        # With the Hessian as it is: the usual shorter form would need the change to be its minimum, without damping.
         slope = q[:n] + gain.T @ (hess @ change + q[n:]) + qq[:n, n:] @ change
         bend = qq[:n, :n] + gain.T @ hess @ gain + gain.T @ qq[n:, :n] + qq[:n, n:] @ gain
         # Rounding makes it lopsided, and the next steps would amplify that.

@@ -50,7 +50,9 @@ def improve(problem: Problem, inputs: Inputs, at: Searched) -> Searched:
     size = jnp.abs(at.rolled.cost)
     damping = jnp.where(better, at.damping / 5, jnp.maximum(at.damping, FIRST_DAMPING) * 5)
     damping = jnp.where(damping < LEAST_DAMPING, 0, damping)
+    # Steps by an approximate curvature may stop gaining far from a minimum.
     settled = at.exact & jnp.where(better, gain < SETTLED * size, damping > MOST_DAMPING)
+    # A step that does not help may be the fault of the approximate curvature.
     exact = at.exact | ~better | (gain < NEAR * size)
     return Searched(where(better, rolled, at.rolled), damping, exact, settled, at.iterations + 1)
 

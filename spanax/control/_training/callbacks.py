@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..._errors import SpanaxError
 from .updates import Log
 
@@ -46,7 +48,7 @@ class Callbacks:
         for step, metrics in self._rows(log, seconds):
             # All are told of the same updates, though one has ended it. A copy: each may do with it what it likes.
             answers = [call(step, dict(metrics), policy) for call in self.calls]
-            if any(answer is False for answer in answers):
+            if any(map(_is_false, answers)):
                 goes_on = False
         return goes_on
 
@@ -74,6 +76,12 @@ class Callbacks:
                     **{name: float(rows[i]) for name, rows in log.metrics.items()},
                 },
             )
+
+
+def _is_false(answer: Any) -> bool:
+    """False itself, or that of NumPy or JAX, as a comparison of arrays gives it; None and 0 are no answer."""
+    # A Python 0 or an array of numbers is what a callback happens to return.
+    return getattr(answer, "dtype", type(answer)) in (bool, np.dtype(bool)) and not np.all(answer)
 
 
 def _checked(given: Any) -> list[Callable[..., Any]]:

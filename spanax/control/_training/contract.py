@@ -25,6 +25,15 @@ from .method import Task
 _LOSS = "loss(state, action, next_state) -> scalar"
 
 
+def refuse_resetting(env: Env, who: str) -> None:
+    """For methods that look at the state where an episode ended, which is a new one's there."""
+    if env.resets_itself:
+        raise SpanaxError(
+            f"{who} looks at the state where an episode ends, and {type(env).__name__} shows the next one's first",
+            "train(env.env, ...): the environment inside; train begins new episodes by itself",
+        )
+
+
 class Contract:
     """The shapes of one step of an environment, by a policy.
 
@@ -75,6 +84,24 @@ class Contract:
                 ),
             )
         self._check_step(action, jnp.floating)
+
+    def check_derivative(self, *remedies: str) -> None:
+        """A step's own derivative, where a method takes it without an expectation around it: no draw may need one."""
+        space = self.env.action_space
+        action = jax.ShapeDtypeStruct(space.shape, jnp.zeros((), float).dtype)
+
+        def summed(action, state, key):
+            leaves = jax.tree.leaves(step_env(self.env, state, action, key))
+            return sum((jnp.sum(x) for x in leaves if _is_float(x)), jnp.zeros((), float))
+
+        try:
+            # In reverse, as training does: a derivative of the user's own may have no other way.
+            jax.eval_shape(jax.grad(summed), action, self.state, self.key)
+        except SpanaxError as error:
+            raise SpanaxError(
+                f"train(via={self.method}) differentiates a step of {self.name} by itself, and there {error.problem}",
+                *remedies,
+            ) from error
 
     def check_distribution(self, policy: Any, *, reparametrised: bool = False) -> None:
         """What the policy draws from, where its derivative is that of the probabilities, or that of the draws as well."""
@@ -143,11 +170,15 @@ class Contract:
         # A reward needs a derivative where it is what the environment minimises.
         own = type(env).loss is not Env.loss
         self._scalar(f"{name}.reward", kind if self.loss is None and not own else None, env.reward, *moved)
-        self._scalar(f"{name}.done", jnp.bool_, env.done, arrived)
+        self._check_ends(arrived)
         if self.loss is not None:
             self._scalar("the loss", kind, self.loss, *moved)
         elif own and kind is not None:
             self._scalar(f"{name}.loss", kind, env.loss, *moved)
+
+    def _check_ends(self, arrived: Any) -> None:
+        for end in ("done", "truncated", "terminated"):
+            self._scalar(f"{self.name}.{end}", jnp.bool_, getattr(self.env, end), arrived)
 
     def _scalar(self, name: str, kind: Any, method: Callable[..., Any], *args: Any) -> None:
         out = self._ask(name, method, *args)

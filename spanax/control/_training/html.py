@@ -34,6 +34,7 @@ def _curve(x: np.ndarray, y: np.ndarray) -> str:
     up = 10 + (_HEIGHT - _BOTTOM - 10) * (1 - _share(y, low, high))
     line = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across[every], up[every], strict=True))
     floor, middle = _HEIGHT - _BOTTOM, (_LEFT + _WIDTH - 10) // 2
+    # In the text's own colour, so that it can be read on light and on dark.
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" role="img" '
         f'font-family="sans-serif" font-size="11" fill="currentColor">'

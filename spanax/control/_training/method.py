@@ -92,7 +92,7 @@ class Method(eqx.Module):
         """Numbers of the method's own after each update, by name: for callbacks and `Result.metrics`."""
         return {}
 
-    def verdict(self, metrics: Mapping[str, Float[np.ndarray, " updates"]]) -> Verdict | None:
+    def verdict(self, task: Task, metrics: Mapping[str, Float[np.ndarray, " updates"]]) -> Verdict | None:
         """What is wrong with a training that is over, by its metrics; None: nothing."""
         return None
 

@@ -49,12 +49,7 @@ def to_gymnasium(env: Env, *, seed: int | None = None, render_mode: str | None =
     # It would be Gymnasium's environment, through JAX and back.
     if env.black_box:
         raise SpanaxError(f"{env!r} is a Gymnasium environment already", "that one itself")
-    if isinstance(env, Batched | AutoReset):
-        raise SpanaxError(
-            f"{type(env).__name__}: Gymnasium's environments are single, and reset by who uses them",
-            "to_gymnasium(env.env)",
-            "gymnasium.vector.SyncVectorEnv, for several",
-        )
+    _check_wrappers(env)
     # The limit is counted outside: Gymnasium tells an end by time from an end by rule.
     rules, limit = (env.env, env.steps) if isinstance(env, TimeLimit) else (env, env.max_steps)
     try:
@@ -63,3 +58,16 @@ def to_gymnasium(env: Env, *, seed: int | None = None, render_mode: str | None =
     except ImportError as error:
         raise SpanaxError("gymnasium is not installed", *installing("gym")) from error
     return Exported(rules, limit, seed, render_mode)
+
+
+def _check_wrappers(env: Any) -> None:
+    """None of them, inside or outside of a time limit, may be of many environments, or one that begins episodes by itself."""
+    where = "env"
+    while isinstance(env, Env):
+        if isinstance(env, Batched | AutoReset):
+            raise SpanaxError(
+                f"{type(env).__name__}: Gymnasium's environments are single, and reset by who uses them",
+                f"to_gymnasium({where}.env)",
+                "gymnasium.vector.SyncVectorEnv, for several",
+            )
+        env, where = getattr(env, "env", None), f"{where}.env"

@@ -136,6 +136,7 @@ def _share(fit: Float[Array, "2 steps k"]) -> Float[Array, "steps k"]:
     """Of a prediction, what takes off most variance; 0 for one that predicts nothing. Negative where it points the other way."""
     covariance, variance = fit
     share = jnp.where(variance > 0, covariance / jnp.where(variance > 0, variance, 1), 0)
+    # A variance next to 0 would make a share of any size.
     return jnp.clip(share, -_LARGEST, _LARGEST)
 
 
@@ -164,8 +165,10 @@ def _shared(x: Array) -> Array:
 def _after(m: Moments, analytic: Array, score: Array, recent: Array, keep: Array) -> Moments:
     recent, keep = recent.astype(analytic.dtype), keep.astype(analytic.dtype)
     a0, a1, s0, s1 = analytic[::2], analytic[1::2], score[::2], score[1::2]
+    # Both of a pair have one reset: half a squared difference is the variance there, without that of resets.
     score_variance = m.score_variance + recent * (jnp.mean((s0 - s1) ** 2, axis=0) / 2 - m.score_variance)
     analytic_variance = m.analytic_variance + recent * (jnp.mean((a0 - a1) ** 2, axis=0) / 2 - m.analytic_variance)
+    # In units of the variance, so that updates with large gradients do not outweigh the others.
     unit = jnp.where(score_variance > 0, 1 / jnp.where(score_variance > 0, score_variance, 1), 0)
     return Moments(
         keep * m.cross + unit * jnp.sum(a0 * s1 + a1 * s0, axis=0) / 2,

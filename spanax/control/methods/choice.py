@@ -166,7 +166,13 @@ class Choice(Method):
                 "Choice tries every head from one and the same state, and this environment is a black box",
                 "via=control.PolicyGradient()",
             )
-        Contract(task, "Choice").check_action(policy)
+        contract = Contract(task, "Choice")
+        contract.check_action(policy)
+        # The gate is trained by numbers alone.
+        if self._motion(policy):
+            contract.check_derivative(
+                "pathwise noise: jax.random.normal", "Choice(motion=0)", "control.BPTT(), which crosses the draw"
+            )
 
     def start(self, task, policy, key):
         states = self._resets(task, key)
@@ -309,13 +315,14 @@ class Choice(Method):
 
         def step(state, now):
             t, key = now
-            alive = (t < stride) & ~task.env.done(state)
+            alive = (t < stride) & jnp.logical_not(task.env.done(state))
             after = step_env(task.env, state, act(task.env.observe(state), t), key)
             return where(alive, after, state), None
 
         return lax.scan(step, state, (jnp.arange(_STRIDE), _keys(task, key, _STRIDE)))[0]
 
     def _holds(self, task: Task) -> int:
+        # Where noise is drawn, the best of several plans is chosen with knowledge of it, and too good.
         return 1 if task.env.stochastic else self.holds
 
     def _horizon(self, task: Task) -> int:
@@ -340,7 +347,7 @@ def _cost(task: Task, act: Any, state: State, steps: int, key: Key[Array, ""]) -
 
     def step(state, now):
         t, key = now
-        alive, action = ~env.done(state), act(env.observe(state), t)
+        alive, action = jnp.logical_not(env.done(state)), act(env.observe(state), t)
         arrived = step_env(env, state, action, key)
         spent = task.cost(state, action, arrived, env.reward(state, action, arrived))
         return where(alive, arrived, state), jnp.where(alive, jnp.asarray(spent, float), 0)

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from ..._checks import check_whole
 from ..._errors import SpanaxError
-from .._training.contract import Contract
+from .._training.contract import Contract, refuse_resetting
 from .._training.method import Carry, Method, Seen, Task
 from ..env import Env
 from ._learned_model.collecting import collect
@@ -97,6 +97,7 @@ class LearnedModel(Method):
     depth: int = eqx.field(default=2, static=True)
     max_transitions: int | None = eqx.field(default=None, static=True)
 
+    # Real episodes come one by one: the batch is imagined.
     plays = False
 
     def __check_init__(self):
@@ -146,12 +147,14 @@ class LearnedModel(Method):
             raise SpanaxError(
                 "the environment has no number of steps (max_steps) of an episode", "control.TimeLimit(env, 200)"
             )
+        # A longer episode would write some rows twice in one scatter, whose order nothing determines.
         if self._room(env) < env.max_steps:
             raise SpanaxError(
                 f"LearnedModel(max_transitions={self.max_transitions}), and an episode has {env.max_steps} steps",
                 f"max_transitions={env.max_steps}, or more",
                 "None: all are kept",
             )
+        refuse_resetting(env, "LearnedModel")
         Contract(task, "LearnedModel").check_action(policy)
         # Of the same shapes as any later one.
         self.via.check(self._task(task, Transitions.empty(env, 1), self._new(env, jax.random.key(0))), policy)
@@ -179,8 +182,9 @@ class LearnedModel(Method):
     def metrics(self, carry):
         return metrics_of(carry.held_out, carry.new, self.reward is not None)
 
-    def verdict(self, metrics):
-        return verdict_on(metrics, self.reward is None)
+    def verdict(self, task, metrics):
+        # A loss of the user's takes the place of the reward, which may then be anything.
+        return verdict_on(metrics, self.reward is None and task.loss is None)
 
     def _collect(self, task: Task, policy: Any, carry: _Carry, key: Key[Array, ""]) -> tuple[_Carry, Seen]:
         """One episode, at first the initial ones, and a fit to all."""
@@ -198,6 +202,7 @@ class LearnedModel(Method):
         data, seen, new = lax.fori_loop(0, count, one, (carry.data, Seen.nothing(), carry.new))
         model = carry.model.fit(data, self.fits, fitting)
         held_out = model.r2(data.rows, data.is_held_out())
+        # Before the first fit there is no model that could have predicted anything.
         new = jnp.where(first, jnp.nan, new)
         return carry._replace(data=data, model=model, held_out=held_out, new=new), seen
 

@@ -117,7 +117,9 @@ class Mixed(Method):
             raise SpanaxError(
                 f"Mixed plays pairs of episodes, two of them at least, and batch={task.batch}", "batch=16"
             )
-        Contract(task, "Mixed").check_distribution(policy, reparametrised=True)
+        contract = Contract(task, "Mixed")
+        contract.check_distribution(policy, reparametrised=True)
+        contract.check_derivative("control.PolicyGradient()", "control.BPTT(), which such a draw crosses by its bridge")
 
     def start(self, task, policy, key):
         # Shapes only: how many parameters a distribution has is the policy's matter.
@@ -169,7 +171,7 @@ class Mixed(Method):
 
         def one(state, now):
             move, draw, other = now
-            observation, alive = env.observe(state), ~env.done(state)
+            observation, alive = env.observe(state), jnp.logical_not(env.done(state))
             action = policy.distribution(observation).rsample(draw)
             action = action + move.astype(action.dtype)
             arrived = step_env(env, state, action, other)

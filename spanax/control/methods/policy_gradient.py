@@ -132,7 +132,7 @@ class PolicyGradient(Method):
             t, key = now
             acting, moving = split_key(env, key)
             observation = env.observe(state)
-            alive = ~env.done(state)
+            alive = jnp.logical_not(env.done(state))
             distribution = _where_alive(alive, policy.distribution(observation))
             # Part of the objective, and so of the gradient: see the class.
             weight = jnp.asarray(self.discount, float) ** t

@@ -18,7 +18,7 @@ from jax import lax
 
 from ..._checks import check_positive, check_whole, is_number
 from ..._errors import SpanaxError
-from .._training.contract import Contract
+from .._training.contract import Contract, refuse_resetting
 from .._training.method import Method, Task
 from .._training.state_value import Fitting, StateValue
 from .._training.windows import Episode, Windows
@@ -116,6 +116,7 @@ class SHAC(Method):
                 "the environment has no number of steps (max_steps) of an episode",
                 "control.TimeLimit(env, 200)",
             )
+        refuse_resetting(task.env, "SHAC")
         Contract(task, "SHAC").check_action(policy)
 
     def start(self, task, policy, key):

@@ -16,6 +16,7 @@ def render(simulator: Simulator, state: MujocoState, height: int = 240, width: i
     mujoco, model = simulator.mujoco, simulator.model
     data: Any = mujoco.MjData(model)
     data.qpos, data.qvel, data.act = (np.asarray(x, float) for x in (state.qpos, state.qvel, state.act))
+    # Where bodies are follows from the positions, and a scene needs it.
     mujoco.mj_forward(model, data)
     try:
         # Opened and closed each time: a context of OpenGL belongs to the thread that made it.

@@ -63,6 +63,7 @@ class Simulator:
         return MujocoState(jnp.asarray(m.qpos0, float), zeros(m.nv), zeros(m.na))
 
     def step(self, state: MujocoState, control: Float[Array, " nu"]) -> MujocoState:
+        # One argument for each number: there are columns only for those that are differentiated.
         numbers = [x for part in (*state, control) for x in part]
         (after, _) = self._program(_dtype())(*numbers)
         return after
@@ -90,12 +91,14 @@ class Simulator:
         return by_forward_mode(run, m.nq + m.nv + m.na + m.nu, lambda aux: None)
 
     def _make_model(self, dtype: np.dtype) -> Any:
+        # A copy: the model that was given may be used elsewhere, with other options.
         model = copy.copy(self.model)
         model.opt.disableflags |= self.mujoco.mjtDisableBit.mjDSBL_WARMSTART
         # Conjugate gradients find the same forces, but their derivatives lag behind.
         model.opt.solver = self.mujoco.mjtSolver.mjSOL_NEWTON
         # Outside of a trace that may be going on: what is kept must not be one of its values.
         with jax.ensure_compile_time_eval():
+            # Other implementations of MJX have no derivative.
             return self.mjx.put_model(model, impl="jax")
 
     def _make_data(self, dtype: np.dtype) -> Any:

@@ -135,8 +135,9 @@ def from_mujoco(
     - `model`: an XML text, the path of an XML file, or a `mujoco.MjModel`, whose options MJX supports. Its fields are constants.
     - `reward`: `reward(state, action, next_state)`, of two `MujocoState`s; `env.data(state)` has the positions of bodies.
     - `observe`: of a state; None: positions, velocities and activations.
-    - `reset`: of a key, `qpos` or `(qpos, qvel)`; None: the model's own pose with `noise` on hinges, slides and velocities.
-    - `noise`: the standard deviation of that, in their units.
+    - `reset`: of a key, `qpos` or `(qpos, qvel)`; None: the model's own pose with noise on hinges and slides (uniform within +-`noise`) and on velocities
+      (normal).
+    - `noise`: its half-width and standard deviation, in their units.
     - `done`: of a state; None: no rule ends an episode.
     - `frame_skip`: time steps of the model for each step.
     - `max_steps`: of an episode.
@@ -176,6 +177,7 @@ def from_mujoco(
     simulator = Simulator(model, frame_skip)
     if simulator.model.nu == 0:
         raise SpanaxError("the model has no actuator: there is nothing to control", "<actuator> in the XML")
+    # Told here, where the model is given, and not in the first step.
     simulator.check()
     return MujocoEnv(simulator, reward, observe, reset, done, float(noise), max_steps)
 

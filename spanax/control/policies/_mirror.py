@@ -90,8 +90,12 @@ def _involution(name: str, what: Any, size: int) -> np.ndarray:
 def _matrix(what: Any, size: int) -> np.ndarray:
     if callable(what):
         columns = np.stack([np.asarray(what(jnp.asarray(row, float)), float).reshape(-1) for row in np.eye(size)], 1)
-        probe = np.linspace(0.3, 1.7, size)
-        if not np.allclose(np.asarray(what(jnp.asarray(probe, float))).reshape(-1), columns @ probe, atol=1e-4):
+        # Any function has columns; those of a linear one tell its value everywhere else.
+        probe = np.linspace(0.3, 1.7, size) * (-1.0) ** np.arange(size)
+        # Of both signs: an absolute value is linear on positive numbers.
+        for x in (probe, -probe):
+            if np.allclose(np.asarray(what(jnp.asarray(x, float))).reshape(-1), columns @ x, atol=1e-4):
+                continue
             raise ValueError("the function is not linear")
         return columns
     array = np.asarray(what, float)

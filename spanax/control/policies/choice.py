@@ -100,7 +100,7 @@ class ChoicePolicy(eqx.Module):
         self.constants = _constants(self.space, heads, constants)
         size = int(np.prod(env.observation_space.shape))
         self.scale = scale_of(env.observation_space, scale)
-        outputs, keys = int(np.prod(self.space.shape)), jax.random.split(key, heads)
+        outputs, keys = int(np.prod(self.space.shape)), jax.random.split(key, heads + 1)
         networks = range(heads - len(self.constants))
         known = symmetric and env.mirror is not None
         there = mirror_of(env.mirror, None, size, self.space) if known else None

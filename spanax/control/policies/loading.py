@@ -41,5 +41,6 @@ def load_policy(
     >>> type(again).__name__, bool((again(jax.numpy.ones(3)) == policy(jax.numpy.ones(3))).all())
     ('ChoicePolicy', True)
     """
+    # A table, so that a name in a file from somebody else can do no more than choose one of these.
     skeletons: dict[str, Any] = {"MLPPolicy": mlp.skeleton, "ChoicePolicy": choice.skeleton}
     return read(path, "a file that a policy's save wrote", skeletons, Given("load_policy", activation, via))

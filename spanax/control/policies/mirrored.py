@@ -56,6 +56,8 @@ def mirrored(policy: Any, env: Env | None = None, *, observation: Any = None, ac
     if observation is None and env is not None:
         observation = env.mirror
     mirror = mirror_of(observation, action, policy.scale.size, policy.space)
+    # A constant head has no output to average: its mirror image is another head.
     if isinstance(policy, ChoicePolicy):
         mirror = mirror.with_heads(policy.constants, len(policy.networks), policy.space)
+    # A policy without a mirror has None there, which is no leaf unless it is called one.
     return eqx.tree_at(lambda p: p.mirror, policy, mirror, is_leaf=lambda x: x is None)

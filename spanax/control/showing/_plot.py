@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..._errors import SpanaxError
-from .canvas import new_figure
+from .canvas import new_figure, refuse_traced
 
 NAMED = 8  # components that are told apart by a legend
 LINES = 24  # and those that are drawn as lines: more are an image
@@ -16,6 +17,7 @@ DASHES = ("-", "--", "-.", ":")
 
 
 def plot_trajectory(trajectory: Any, path: Path) -> None:
+    refuse_traced(trajectory, trajectory)
     rewards = np.asarray(trajectory.rewards, float)
     if rewards.ndim != 1:
         raise SpanaxError(
@@ -23,6 +25,7 @@ def plot_trajectory(trajectory: Any, path: Path) -> None:
             "one of a batch: jax.tree.map(lambda x: x[0], trajectory).plot(path)",
         )
     figure = new_figure(8, 7)
+    _check_kind(figure, path)
     figure.set_layout_engine("constrained")
     above, middle, below = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
     steps = int(np.sum(trajectory.alive))
@@ -47,10 +50,18 @@ def plot_trajectory(trajectory: Any, path: Path) -> None:
         raise SpanaxError(problem, "a folder that exists, is writable, and has room") from error
 
 
+def _check_kind(figure: Any, path: Path) -> None:
+    kinds = figure.canvas.get_supported_filetypes()
+    # Without an ending it is a PNG.
+    if path.suffix and path.suffix[1:].lower() not in kinds:
+        raise SpanaxError(f"plot(path={str(path)!r})", "a path that ends in .png, .pdf or .svg", "or without an ending")
+
+
 def _columns(x: Any) -> np.ndarray:
     """One column for each component."""
     x = np.asarray(x, float)
-    return x.reshape(len(x), -1)
+    # Not -1: of no steps it is any number.
+    return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
 def _draw(ax: Any, columns: np.ndarray, name: str, **look: Any) -> None:

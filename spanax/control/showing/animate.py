@@ -14,10 +14,11 @@ from ..._errors import SpanaxError
 from ..._foreign_arrays import refuse_foreign
 from ..env import Env
 from ..rollout import Trajectory
-from .canvas import Picture, new_figure, pixels
+from .canvas import Picture, new_figure, pixels, refuse_traced
 from .film import ffmpeg, write_gif, write_mp4
 from .steps import FPS
 
+SLOWEST = 0.01  # pictures a second: a GIF counts time in 16 bits, to 655 s
 SMALLEST = 240  # pixels of width, below which a picture is enlarged
 
 
@@ -63,6 +64,8 @@ def animate(
     place = _check(env, trajectory, path, every)
     rate = fps if fps is not None else (env.render_fps or FPS) / every
     check_positive("animate(fps", rate, "a positive number of pictures a second", "None: as fast as it happens")
+    if rate < SLOWEST:
+        raise SpanaxError(f"animate(fps={rate!r}): no player waits so long", f"a rate of {SLOWEST} or more")
     pictures = _headed(env.frames(trajectory, every), title)
     try:
         (write_gif if place.suffix.lower() == ".gif" else write_mp4)(place, pictures, 1 / rate)
@@ -77,6 +80,7 @@ def _check(env: Any, trajectory: Any, path: Any, every: Any) -> Path:
         raise SpanaxError(f"{env!r} is not a control.Env", "a subclass of control.Env")
     if not isinstance(trajectory, Trajectory):
         raise SpanaxError(f"animate(trajectory={type(trajectory).__name__})", "what control.rollout(...) returns")
+    refuse_traced(env, trajectory)
     if np.ndim(trajectory.rewards) != 1:
         raise SpanaxError(
             f"animate shows one episode, and these rewards have shape {list(np.shape(trajectory.rewards))}",
@@ -112,7 +116,8 @@ class _Head:
 
     def __init__(self, width: int, title: str):
         self.figure, self.width = new_figure(width / 100, 0.34), width
-        self.figure.text(0.03, 0.45, title, fontsize=12, va="center")
+        # As it stands: a "$" begins no formula.
+        self.figure.text(0.03, 0.45, title, fontsize=12, va="center", parse_math=False)
         self.caption = self.figure.text(0.97, 0.45, "", fontsize=12, ha="right", va="center", family="monospace")
 
     def reading(self, caption: str) -> Picture:

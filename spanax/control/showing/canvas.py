@@ -71,6 +71,6 @@ def numbers(env: Any, state: Any, size: int) -> Float[np.ndarray, " size"]:
 def refuse_traced(env: Any, state: Any) -> None:
     if any(is_traced(leaf) for leaf in jax.tree.leaves(state)):
         raise SpanaxError(
-            f"{type(env).__name__}.render is called under jit, vmap or grad, where a state has no numbers yet",
-            "render outside, with the states of control.rollout(...)",
+            f"what is drawn of {type(env).__name__} is traced by jit, vmap or grad, and has no numbers yet",
+            "render, animate and plot outside, with what control.rollout(...) returns",
         )

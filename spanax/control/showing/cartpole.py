@@ -24,6 +24,7 @@ def draw(x: float, angle: float, push: float, long: float, side: float) -> Pictu
     tip = x + long * math.sin(angle), 0.08 + long * math.cos(angle)
     ax.plot([x, tip[0]], [0.08, tip[1]], "-", color="0.55", linewidth=8, solid_capstyle="round", zorder=3)
     ax.plot([x], [0.08], "o", color="white", markersize=4, zorder=4)
+    # A shorter arrow would be all head.
     if abs(push) > 0.1:
         ends = (x, -0.35), (x + 0.9 * push, -0.35)
         look = {"mutation_scale": 14, "color": "tab:red", "linewidth": 2, "arrowstyle": "-|>"}

@@ -42,7 +42,9 @@ def write_mp4(path: Path, pictures: Iterable[Picture], seconds: float) -> None:
     # Its colours are stored for squares of four pixels: width and height must be even.
     height, width = (2 * (size // 2) for size in first.shape[:2])
     command = [program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
-    command += ["-r", f"{1 / seconds:g}", "-i", "-", "-c:v", "libx264", "-pix_fmt", "yuv420p", str(path)]
+    command += ["-r", f"{1 / seconds:g}", "-i", "-", "-c:v", "libx264", "-pix_fmt", "yuv420p"]
+    # From the root: "-x.mp4" by itself would be an option, and "run:1.mp4" a protocol.
+    command += [str(path.absolute())]
     film = b"".join(np.ascontiguousarray(picture[:height, :width]).tobytes() for picture in (first, *rest))
     done = subprocess.run(command, input=film, capture_output=True)
     if done.returncode:

@@ -20,6 +20,7 @@ def frames_of(env: Any, trajectory: Any, every: int) -> Iterator[tuple[Picture, 
     """A picture of each step of the episode and of where it ended, with its time, or its number."""
     alive = np.asarray(trajectory.alive)
     steps = int(alive.sum())
+    # All at once: copies from a device are slow one by one.
     states, actions = jax.device_get((trajectory.states, trajectory.actions))
     for number in range(0, steps, every):
         state = jax.tree.map(lambda x: x[number], states)  # noqa: B023  it is called at once

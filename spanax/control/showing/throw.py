@@ -137,6 +137,7 @@ class _Flight:
         ax.annotate("target", (target, 0.18 * highest), (9, 0), textcoords="offset points", va="center", fontsize=9)
         ax.plot(scene.pivot[0], 0.03 * highest, "^", color="0.45", markersize=9)
         (self.path,) = ax.plot([], [], "--", color="0.55", linewidth=1.2)
+        # Not clipped: where it lands, half of it is below the axis.
         (self.ball,) = ax.plot([], [], "o", color="tab:red", markersize=6, clip_on=False)
 
     def show(self, number: int) -> None:

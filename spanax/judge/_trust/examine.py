@@ -124,7 +124,8 @@ def _places(
     """The lines behind the flags: those that flip where an output jumps, else those that cut the gradient."""
     flags = [int(o) for o in np.flatnonzero(flagged)]
     placed = {o: followed[o] for o in flags if o in followed}
-    points = {o: _point(step, chords, at) for o, at in placed.items() if at.last.length < 1e-3}
+    points = _points(step, chords, placed)
+    # The finder of gaps traces the whole step: only where there is something to explain.
     analysis = _analysis(step, key) if flags else None
     if analysis is None:
         return {}, points
@@ -138,8 +139,10 @@ def _cuts(analysis: Analysis) -> tuple[Gap, ...]:
     return tuple(gap for gap in analysis.report.gaps if gap.kind not in ("unused", "bridged"))
 
 
-def _point(step: Step, chords: Chords, at: Followed) -> Float[np.ndarray, " d"]:
-    return step.x + at.last.t[0] * chords.ways[at.chord]
+def _points(step: Step, chords: Chords, placed: dict[int, Followed]) -> dict[int, Float[np.ndarray, " d"]]:
+    """Where on its chord each of these is wrong, if halving has left next to nothing of the chord."""
+    narrow = {o: at for o, at in placed.items() if at.last.length < 1e-3}
+    return {o: step.x + at.last.t[0] * chords.ways[at.chord] for o, at in narrow.items()}
 
 
 def _analysis(step: Step, key: Key) -> Analysis | None:

@@ -76,7 +76,8 @@ def mix(chords: Chords, untrusted: np.ndarray, sigma: Float[np.ndarray, " d"], r
 
 def _zeroth_order(chords: Chords) -> tuple[Float[np.ndarray, "m d"], Float[np.ndarray, "n m d"]]:
     """The fit, and how far each chord may have moved it: by its residual as if it had not been fitted (HC3, MacKinnon and
-    White)."""  # In units of sigma, so that inputs of different scales weigh alike in a fit that is not unique.
+    White)."""
+    # In units of sigma, so that inputs of different scales weigh alike in a fit that is not unique.
     scale = np.sqrt(np.mean(chords.ways**2, axis=0))
     W, y = chords.ways / scale, np.nan_to_num(chords.change / 2)
     inverse = np.linalg.pinv(W)

@@ -62,6 +62,7 @@ class Ensemble(eqx.Module):
         weights = jax.tree.map(lambda x: x[member], self.weights)
         change, log_odds = self._outputs(weights, self.units, jnp.concatenate([observation, action]))
         change = self.units.output_mean + self.units.output_std * change
+        # A step changes little: a network that predicts the change need not learn to copy.
         return Predicted(observation + change[:-1], change[-1], log_odds)
 
     def _outputs(

@@ -46,6 +46,7 @@ class Imagined(Env):
 
     def reset(self, key):
         place, member = jax.random.split(key)
+        # A method may reset at its start, before the first episode, when nothing is kept.
         row = jax.random.randint(place, (), 0, jnp.maximum(self.data.kept, 1))
         seen = self.data.rows.observations[row].reshape(self.observation_space.shape)
         who = jax.random.randint(member, (), 0, self.model.members)
@@ -57,12 +58,14 @@ class Imagined(Env):
         arrived, reward = predicted.observation.reshape(state.observation.shape), predicted.reward
         if self.rewards is not None:
             reward = jnp.asarray(self.rewards(state.observation, action, arrived), arrived.dtype)
+        # What is likelier happens: a draw would make the model a stochastic environment.
         return ImaginedState(arrived, reward, predicted.log_odds > 0, state.member)
 
     def observe(self, state):
         return state.observation
 
     def reward(self, state, action, next_state):
+        # Predicted with the step, by one call of the network, and kept in the state that it led to.
         return next_state.reward
 
     def done(self, state):
