@@ -22,7 +22,7 @@ from benchmarks._pendulum_optimum import OPTIMUM, STARTS
 from spanax import control
 from spanax.control._mpc.problem import Problem
 from spanax.control._mpc.search import begin, improve
-from spanax.gallery.mpc import Settings, learn, play
+from spanax.gallery.mpc import Settings, learn, returns
 
 HORIZON, STATE, MASS = 30, (0.3, -0.2), 1.0
 TARGET_REGRET, TARGET_ERROR, TARGET_RATIO = 3.0, 1e-4, 3.0
@@ -33,9 +33,8 @@ def regret(seed: int, sweeps: int, plans: int, starts: int) -> float:
     controller = learn(Settings(sweeps, plans, len(STARTS), 0, HORIZON, seed))
     with jax.enable_x64(True):
         exact = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64) if eqx.is_inexact_array(x) else x, controller)
-        starts_ = jnp.asarray(STARTS[:starts])
-        returns = np.asarray(jax.vmap(lambda start: play(exact, start).rewards.sum())(starts_))
-    return OPTIMUM - float(returns.mean())
+        found = np.asarray(returns(exact, jnp.asarray(STARTS[:starts])))
+    return OPTIMUM - float(found.mean())
 
 
 def model(mass: Any) -> control.Pendulum:

@@ -26,6 +26,8 @@ from .pendulum import OPTIMUM, STARTS
 HORIZON, STEPS = 30, 200
 # (sweeps of the terminal cost, plans of each, starts that are judged, updates of the other policy)
 FULL, QUICK = (6, 768, 100, 500), (2, 128, 8, 100)
+# First plans of an episode, and starts that are played at once.
+FIRST, BATCH = 256, 20
 TRUE_MASS, FIRST_MASS, ROUNDS, DEMONSTRATIONS = 1.4, 0.8, 6, 16
 
 
@@ -104,15 +106,15 @@ def learn(settings: Settings) -> control.MPC:
     """The controller, with a terminal cost from its own plans."""
     # All states that a swing may come to, and not only those of resets.
     edge = jnp.array([jnp.pi, 8.0])
-    planner = control.MPC(control.Pendulum(), settings.horizon, 30, tries=128, starts=3)
+    planner = control.MPC(control.Pendulum(), settings.horizon, 12, tries=256, starts=64)
     planner = planner.with_learnt_terminal(
         key=jax.random.key(settings.seed),
         sample=lambda key: jax.random.uniform(key, (2,), minval=-edge, maxval=edge),
         sweeps=settings.sweeps,
         plans=settings.plans,
     )
-    # In closed loop the last plan is a good first one, so that few iterations are enough.
-    return control.MPC(planner.env, settings.horizon, 15, terminal=planner.terminal)
+    # In closed loop the last plan is a good first one, so that few others and few iterations are enough.
+    return control.MPC(planner.env, settings.horizon, 15, terminal=planner.terminal, tries=64, starts=2)
 
 
 def train(settings: Settings) -> control.MLPPolicy:
@@ -125,28 +127,35 @@ def train(settings: Settings) -> control.MLPPolicy:
 
 @eqx.filter_jit
 def play(controller: control.MPC, state: Any, steps: int = STEPS) -> Played:
-    """The closed loop, each plan from the one before."""
+    """The closed loop, each plan from the one before, and the first from many: the best swing may be easy to miss."""
     env = controller.env
+    wide = control.MPC(
+        env, controller.horizon, controller.iterations, terminal=controller.terminal, tries=FIRST, starts=FIRST
+    )
 
     def one(carry, _):
         state, plan = carry
-        plan = controller.plan(state, plan=plan)
         torque = plan.actions[0]
         after = env.step(state, torque)
-        return (after, plan), Played(state, torque, plan.states[:, 0], env.reward(state, torque, after))
+        played = Played(state, torque, plan.states[:, 0], env.reward(state, torque, after))
+        return (after, controller.plan(after, plan=plan)), played
 
-    return lax.scan(one, (state, controller.plan(state)), None, steps)[1]
+    return lax.scan(one, (state, wide.plan(state)), None, steps)[1]
+
+
+@eqx.filter_jit
+def returns(controller: control.MPC, starts: Any) -> Any:
+    """Of the closed loop from each start; some at a time, for many first plans take memory."""
+    return lax.map(lambda start: play(controller, start).rewards.sum(), starts, batch_size=BATCH)
 
 
 def _judge(settings: Settings, name: str, policy: Any) -> Judged:
     starts, env = jnp.asarray(STARTS[: settings.starts], jnp.float32), control.Pendulum()
-    if isinstance(policy, control.MPC):
-        returns = np.asarray(jax.vmap(lambda start: play(policy, start).rewards.sum())(starts))
-    else:
-        returns = control.evaluate(env, policy, starts)
+    mpc = isinstance(policy, control.MPC)
+    found = np.asarray(returns(policy, starts)) if mpc else control.evaluate(env, policy, starts)
     # The optimum is that of all starts.
-    regret = OPTIMUM - float(returns.mean()) if settings.starts == len(STARTS) else None
-    return Judged(name, float(returns.mean()), regret, float(returns.min()))
+    regret = OPTIMUM - float(found.mean()) if settings.starts == len(STARTS) else None
+    return Judged(name, float(found.mean()), regret, float(found.min()))
 
 
 def learn_mass(seed: int) -> tuple[float, ...]:

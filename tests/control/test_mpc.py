@@ -139,6 +139,15 @@ def test_no_other_start_finds_a_better_plan(x64):
         assert plan.cost <= found.fun + 1e-6
 
 
+def test_of_many_starts_the_worse_are_dropped_within_the_iterations():
+    state, env = jnp.array([2.1, -0.9]), control.Pendulum()
+    few, many = (control.MPC(env, 15, 15, tries=64, starts=starts).plan(state) for starts in (4, 64))
+    assert many.cost <= few.cost + 1e-3 and bool(many.converged)
+    # Where laps are all that there is, Newton's own 20 steps follow.
+    brief = control.MPC(env, 15, 2, tries=64, starts=64).plan(state)
+    assert jnp.isfinite(brief.cost) and brief.iterations <= 2 + 20
+
+
 def test_in_closed_loop_it_is_a_policy_and_a_last_plan_helps(x64):
     env, state = control.Pendulum(), jnp.array([0.4, 0.0])
     mpc = control.MPC(env, horizon=20, starts=3)

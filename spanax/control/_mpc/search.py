@@ -18,6 +18,9 @@ SHARES = (1.0, 0.6, 0.3, 0.1, 0.03, 0.005)
 LEAST_DAMPING, FIRST_DAMPING, MOST_DAMPING = 1e-6, 1e-3, 1e4
 # A relative gain below which the motion's own second derivatives are used: before, they mislead more often than they help.
 NEAR = 1e-2
+# A cheap first plan may lead to a dear one, and a dear one to the cheapest: after so many steps costs tell which. The best
+# quarter goes on, until no more than a few are left.
+LAP, LEFT = 3, 8
 # A relative gain below which Newton's own steps are left to finish, and at most how many they are.
 SETTLED, POLISHING = 1e-4, 20
 
@@ -54,13 +57,33 @@ def improve(problem: Problem, inputs: Inputs, at: Searched) -> Searched:
     return Searched(where(better, rolled, at.rolled), damping, exact, settled, at.iterations + 1)
 
 
-def search(problem: Problem, inputs: Inputs, actions: Float[Array, "T m"], iterations: int) -> Searched:
-    """Near a local minimum, from a first plan: at most `iterations` damped steps, until they gain next to nothing."""
+def search(problem: Problem, inputs: Inputs, plans: Float[Array, "K T m"], iterations: int) -> Searched:
+    """The best of the local minima that first plans lead to, by at most `iterations` damped steps each.
+
+    They end when they gain next to nothing.
+    """
 
     def more(at: Searched):
         return (at.iterations < iterations) & ~at.settled
 
-    return lax.while_loop(more, lambda at: improve(problem, inputs, at), begin(problem, inputs, actions))
+    def step(at: Searched) -> Searched:
+        return improve(problem, inputs, at)
+
+    at = jax.vmap(lambda actions: begin(problem, inputs, actions))(plans)
+    # All at once, so a fixed number of steps: none waits for the slowest.
+    done = 0
+    while len(at.iterations) > LEFT:
+        lap = min(LAP, iterations - done)
+        at = best(lax.fori_loop(0, lap, lambda _, at: jax.vmap(step)(at), at), len(at.iterations) // 4)
+        done += lap
+    at = jax.vmap(lambda at: lax.while_loop(more, step, at))(at)
+    return jax.tree.map(lambda x: x[0], best(at, 1))
+
+
+def best(at: Searched, count: int) -> Searched:
+    """Of several searches the cheapest ones; NaN comes last."""
+    order = jnp.argsort(at.rolled.cost)
+    return jax.tree.map(lambda x: x[order[:count]], at)
 
 
 class Polished(NamedTuple):

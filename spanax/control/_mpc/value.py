@@ -17,7 +17,7 @@ from .starts import first_plans
 HEADS, WIDTH, DEPTH = 4, 64, 2
 # First plans among which states are spread.
 WAVES = 64
-UPDATES, BATCH, RATE = 3000, 256, 3e-3
+UPDATES, BATCH, RATE = 6000, 256, 3e-3
 # Errors beyond this share of the spread count linearly: close to a jump of the cost no smooth function is right.
 LINEAR = 0.1
 

@@ -69,7 +69,7 @@ def motion(path: Path, played: Any, env: Any) -> None:
     ax.plot(0, 0, "o", color="white", markersize=5, zorder=3)
     ahead = LineCollection([], linewidths=3, zorder=2)
     ax.add_collection(ahead)
-    ax.text(0, -1.25, "the plan", color="tab:red", fontsize=10, ha="center")
+    ax.text(-1.3, -1.28, "the plan", color="tab:red", fontsize=10)
 
     def change(number):
         angle = played.states[number, 0]
