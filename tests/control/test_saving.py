@@ -367,6 +367,8 @@ def test_html_shows_the_counts_and_the_curve(result):
 
 def test_html_of_a_training_without_ended_episodes_has_no_curve(key):
     policy = eqx.nn.Linear(1, 1, key=key)
-    result = control.train(Line(), policy, via=control.BPTT(horizon=2, truncate=True), key=key, updates=1, batch=1, progress=False)
+    result = control.train(
+        Line(), policy, via=control.BPTT(horizon=2, truncate=True), key=key, updates=1, batch=1, progress=False
+    )
     assert "<svg" not in result._repr_html_()
     assert "none yet" in result._repr_html_()
