@@ -37,9 +37,7 @@ HOPPER = """<mujoco><option timestep="0.005"/>
 def mujoco():
     module = pytest.importorskip("mujoco")
     pytest.importorskip("mujoco.mjx")
-    # MJX computes with Python's integers and NumPy's float64.
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield module
+    return module
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import copy
 import functools
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,8 @@ class Simulator:
         mjx, model = self.mjx, self._device_model(_dtype())
         data = self._data(state)
         # Not `mjx.forward`: it would solve for contact forces, whose loop has no reverse mode.
-        return mjx.com_vel(model, mjx.com_pos(model, mjx.kinematics(model, data)))
+        with promotion():
+            return mjx.com_vel(model, mjx.com_pos(model, mjx.kinematics(model, data)))
 
     def _data(self, state: MujocoState) -> Any:
         return self._empty(_dtype()).replace(**state._asdict())
@@ -85,7 +86,8 @@ class Simulator:
         def run(*numbers):
             *parts, control = jnp.split(jnp.stack(numbers), sizes)
             data = self._data(MujocoState(*parts)).replace(ctrl=control)
-            data = lax.fori_loop(0, self.frame_skip, lambda _, d: self.mjx.step(model, d), data)
+            with promotion():
+                data = lax.fori_loop(0, self.frame_skip, lambda _, d: self.mjx.step(model, d), data)
             return MujocoState(data.qpos, data.qvel, data.act), None
 
         return by_forward_mode(run, m.nq + m.nv + m.na + m.nu, lambda aux: None)
@@ -97,13 +99,20 @@ class Simulator:
         # Conjugate gradients find the same forces, but their derivatives lag behind.
         model.opt.solver = self.mujoco.mjtSolver.mjSOL_NEWTON
         # Outside of a trace that may be going on: what is kept must not be one of its values.
-        with jax.ensure_compile_time_eval():
+        with jax.ensure_compile_time_eval(), promotion():
             # Other implementations of MJX have no derivative.
             return self.mjx.put_model(model, impl="jax")
 
     def _make_data(self, dtype: np.dtype) -> Any:
-        with jax.ensure_compile_time_eval():
+        with jax.ensure_compile_time_eval(), promotion():
             return self.mjx.make_data(self.model, impl="jax")
+
+
+@contextlib.contextmanager
+def promotion() -> Iterator[None]:
+    """Around code of MJX, which needs promotions of shapes and dtypes that a user may have turned off."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
 
 
 def _packages() -> tuple[Any, Any]:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from ..._checks import check_whole
 from ..._errors import SpanaxError
 from ..env import Box, Env
+from ._simulator import promotion
 
 _FACE = ("reset", "step", "action_size")
 _STATE = ("obs", "reward", "done")
@@ -33,10 +34,12 @@ class PlaygroundEnv(Env):
     steps: int = eqx.field(static=True)
 
     def reset(self, key):
-        return self.inner.reset(key)
+        with promotion():
+            return self.inner.reset(key)
 
     def step(self, state, action):
-        return self.inner.step(state, action)
+        with promotion():
+            return self.inner.step(state, action)
 
     def observe(self, state: Any) -> Float[Array, " size"]:
         return _chosen(state.obs, self.part)
