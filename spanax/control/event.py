@@ -66,8 +66,8 @@ def event(
     Aizerman and Gantmakher (Q. J. Mech. Appl. Math. 11, 1958); Corner, Sandu and Sandu (Multibody System Dynamics 47, 2019);
     Kong, Payne, Zhu and Johnson, "Saltation matrices" (Proc. IEEE, 2024).
 
-    Derivatives of time and state are exact, of every order (inside a scan in reverse mode to the third: JAX drops the rule there),
-    in forward and reverse mode, by the state and by whatever the three
+    Derivatives of time and state are exact, of every order, in forward and reverse mode (in a scan, in reverse mode, to the
+    third: JAX drops the rule there), by the state and by whatever the three
     functions close over. It works under `jit`, `vmap`, inside `lax.scan` and in lifted programs. With `step=` they are those
     of the integration, including its error. Outside of `jax.jit` each call is compiled anew.
 

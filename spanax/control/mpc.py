@@ -58,8 +58,9 @@ class MPC(eqx.Module):
 
     The derivative of a plan is that of the minimum, by the implicit function theorem, and not of the search: by the fields of
     `env` that are arrays, those of `loss` and `terminal` (Equinox modules, or functions that close over them), and by the state;
-    in forward and reverse mode, to any order (in a scan in reverse mode to the third, as JAX drops the rule there). Where two minima are equally good the best jumps from one to the other, and the
-    derivative is that of the one taken. Where the search has not converged, the derivative is NaN under jit, and raises outside.
+    in forward and reverse mode, to any order (in a scan, in reverse mode, to the third, since JAX drops the rule there). Where
+    two minima are equally good the best jumps from one to the other, and the derivative is that of the one taken. Where the
+    search has not converged, the derivative is NaN under jit, and raises outside.
 
     **Arguments:**
 
