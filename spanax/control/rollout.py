@@ -169,6 +169,9 @@ def as_action_function(policy: Policy, env: Env) -> Callable[[Array, Any], Array
             action = jnp.asarray(policy(observation, **with_key(policy, key, (observation,), {})))
         # Shapes that do not fit: JAX names neither the policy nor the environment.
         except (TypeError, ValueError) as error:
+            # JAX raises these two themselves; a kind of its own is the policy's, and whoever calls may wait for it.
+            if type(error) not in (TypeError, ValueError):
+                raise
             first = next(iter(str(error).splitlines()), "")
             raise SpanaxError(
                 f"the policy, with one observation {observation.dtype}{list(observation.shape)} of "

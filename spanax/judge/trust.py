@@ -11,6 +11,7 @@ from jaxtyping import Float, Key
 
 from .._checks import check_key, check_whole, is_number
 from .._errors import SpanaxError
+from .._foreign_arrays import refuse_foreign
 from .._functions import join_keywords
 from .._jaxprs import here
 from .._layout import WIDTH, filled, table
@@ -214,6 +215,7 @@ def trust(
     ('of the wrong sign (times -0.98) where it jumps', -1)
     """
     where, keywords = here(), join_keywords(keywords, kwargs)
+    refuse_foreign(args, keywords, sigma)
     check_key(key)
     check_whole("trust(probes", probes, _LEAST, where=where)
     program = Step(step, args, keywords, argnums, where)
