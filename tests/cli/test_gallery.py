@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spanax.cli._app import app
-from spanax.cli._renderer_table import print_renderer
+from spanax.cli._gallery.renderer_table import print_renderer
 from spanax.control import shoot
 from spanax.gallery._renderer.fits import Fit
 from spanax.gallery.renderer import Result, Settings

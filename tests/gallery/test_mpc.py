@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from spanax.cli._control_tables import print_mpc
+from spanax.cli._gallery.control_tables import print_mpc
 from spanax.gallery import mpc
 
 from .pictures import check_motion, check_picture

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from ..._errors import SpanaxError, installing
 
-PACKAGES = {"matplotlib": "matplotlib", "sklearn": "scikit-learn"}
+PACKAGES = {"matplotlib": "matplotlib", "sklearn": "scikit-learn", "sacrebleu": "sacrebleu"}
 
 
 def check_requirements(*modules: str) -> None:

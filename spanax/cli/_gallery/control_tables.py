@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._tables import console, show_files, show_pairs, show_rows, show_text
+from .._tables import console, show_files, show_pairs, show_rows, show_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..gallery import aim, cartpole, mpc, pendulum, refine, trebuchet
-    from ..gallery.trained import Training
+    from ...gallery import aim, cartpole, mpc, pendulum, refine, trebuchet
+    from ...gallery.trained import Training
 
 CHECK = "Gradient check: cosine of the first gradient with finite differences."
 

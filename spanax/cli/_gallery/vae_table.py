@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..gallery.names import VaeBridge
-from ._tables import console, show_files, show_rows, show_text
+from ...gallery.names import VaeBridge
+from .._tables import console, show_files, show_rows, show_text
 
 if TYPE_CHECKING:
-    from ..gallery.vae import BridgeFigures, Result
+    from ...gallery.vae import BridgeFigures, Result
 
 HEADS = "bridge", "training\nsteps", "held-out ELBO\n(nats)", "gradient\nvariance", "milliseconds\na step"
 LEGEND = (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._tables import console, show_files, show_rows, show_text
+from .._tables import console, show_files, show_rows, show_text
 
 if TYPE_CHECKING:
-    from ..gallery.renderer import Fit, Result
+    from ...gallery.renderer import Fit, Result
 
 LEGEND = (
     "Error: mean absolute difference from the target, in levels of 255, of what the hard renderer shows.",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._tables import console, show_files, show_rows, show_text
+from .._tables import console, show_files, show_rows, show_text
 
 if TYPE_CHECKING:
-    from ..gallery import torch_attention, torch_router
-    from ..gallery.torch_attention import Learner
-    from ..gallery.torch_router import Way
+    from ...gallery import torch_attention, torch_router
+    from ...gallery.torch_attention import Learner
+    from ...gallery.torch_router import Way
 
 ROUTER_LEGEND = (
     "Cosine: of the router's gradient with the exact one, for one gradient and for the mean of 100, where only its bias is left; "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._tables import console, show_files, show_rows, show_text
+from .._tables import console, show_files, show_rows, show_text
 
 if TYPE_CHECKING:
-    from ..gallery.calibrate import Method, Result
+    from ...gallery.calibrate import Method, Result
 
 HEADS = "parameter", "truth", "estimate", "95% interval", "holds it"
 
@@ -19,7 +19,7 @@ def print_calibrate(result: Result) -> None:
         show_rows(where, _title(one), HEADS, _rows(one))
         show_text(where, f"Interval: by {one.errors}.")
     if not result.interrupted:
-        from ..gallery.calibrate import LEARNT
+        from ...gallery.calibrate import LEARNT
 
         for line in LEARNT:
             show_text(where, line)
