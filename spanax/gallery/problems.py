@@ -1,7 +1,7 @@
 """The gallery's problems, in the order in which the command line and the docs show them. Imports no jax.
 
-A new problem is one more line here, beside its module, its command and its section in docs/gallery.md; tests/gallery/test_problems.py
-says which of these is missing.
+A new problem is one more line here, beside its module, its command and its section in docs/gallery.md;
+tests/gallery/test_problems.py says which of these is missing.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ _EVERY = (
     Problem("aim", "Aim one throw of a trebuchet by the gradient of the throw", WORLDS),
     Problem("refine", "Refine two wrong simulators with data of the real systems", WORLDS),
     Problem("mpc", "Swing a pendulum up by planning ahead, and learn the planner's model", WORLDS),
-    Problem("torch-attention", "Hard attention in PyTorch: the dead line, and five ways across", TORCH, ("torch",), "torch"),
+    Problem(
+        "torch-attention", "Hard attention in PyTorch: the dead line, and five ways across", TORCH, ("torch",), "torch"
+    ),
     Problem("torch-router", "A mixture of 8 experts in PyTorch: the router's gradient", TORCH, ("torch",), "torch"),
 )
 
