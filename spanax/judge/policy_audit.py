@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from .._checks import as_called, check_whole, is_whole
 from .._errors import SpanaxError
@@ -17,8 +18,9 @@ from .._foreign_arrays import refuse_foreign
 from .._functions import check_scalar
 from .._jaxprs import defined
 from .._pytree import PyTree
-from ._policy.sequences import LIMIT, count_sequences, every_sequence, mask_of
+from ._policy.sequences import LIMIT, chunks, count_sequences, mask_of
 from ._policy.world import World, fixed
+from ._truth.reference import EXACT
 
 Loss = Callable[..., Float[Array, ""]]
 
@@ -113,16 +115,28 @@ class PolicyAudit:
                 "an unbiased loss for the truth: sx.compare(audit.candidate(rloo), params, key=key, vias=...)",
             )
         self._world.check(params)
-        tokens = jnp.asarray(every_sequence(self.vocabulary, self.length, self.end))
-        return jnp.mean(self._world.by_prompt(lambda *prompt: self._expected(params, tokens, prompt)))
+        return jnp.mean(self._world.by_prompt(functools.partial(self._expected, params)))
 
-    def _expected(self, params: PyTree, tokens: Int[Array, "n length"], prompt: tuple) -> Float[Array, ""]:
-        logp = self._world.log_probs(params, tokens, prompt)
-        mask, rewards = mask_of(tokens, self.end, logp.dtype), self._world.rewards(tokens, prompt, logp.dtype)
-        chance = jnp.exp(jnp.sum(logp * mask, axis=1))
+    # Read by `compare`, which would otherwise look for gaps in a sum over thousands of sequences, and that takes gigabytes.
+    setattr(expected_loss, EXACT, "every sequence of the policy enumerated")
+
+    def _expected(self, params: PyTree, *prompt: Any) -> Float[Array, ""]:
+        world = self._world
+
+        def add(sums, chunk):
+            tokens, counts = chunk
+            logp = world.log_probs(params, tokens, prompt)
+            mask = mask_of(tokens, self.end, logp.dtype)
+            chance = jnp.exp(jnp.sum(logp * mask, axis=1)) * counts.astype(logp.dtype)
+            earned = chance * world.rewards(tokens, prompt, logp.dtype)
+            return (sums[0] + jnp.sum(chance), sums[1] + jnp.sum(earned)), None
+
+        zero = jnp.zeros((), world.dtype(params))
+        # Chunk by chunk: all at once, the compiler would fold a table of constants for minutes.
+        (whole, earned), _ = lax.scan(add, (zero, zero), chunks(self.vocabulary, self.length, self.end))
         # A factor, not a `where`: that one's derivative would be a silent 0.
-        whole = jnp.abs(jnp.sum(chance) - 1) < 10 * jnp.sqrt(jnp.finfo(logp.dtype).eps)
-        return -jnp.sum(chance * rewards) * jnp.where(whole, 1.0, jnp.nan).astype(logp.dtype)
+        sums_to_one = jnp.abs(whole - 1) < 10 * jnp.sqrt(jnp.finfo(whole.dtype).eps)
+        return -earned * jnp.where(sums_to_one, 1.0, jnp.nan).astype(whole.dtype)
 
     def candidate(
         self, loss: Loss, *, group: int = 8, sampled_by: PyTree | None = None, pooled: bool = False

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 LIMIT = 100_000  # sequences that are summed over
+_CHUNK = 512  # at once
 
 
 def count_sequences(vocabulary: int, length: int, end: int | None) -> int:
@@ -31,6 +32,17 @@ def every_sequence(vocabulary: int, length: int, end: int | None) -> Int[np.ndar
             ended.append(np.pad(going[ends], ((0, 0), (0, length - t - 1)), constant_values=end))
             going = going[~ends]
     return np.concatenate([*ended, going])
+
+
+def chunks(
+    vocabulary: int, length: int, end: int | None
+) -> tuple[Int[np.ndarray, "chunks n length"], Float[np.ndarray, "chunks n"]]:
+    """All sequences in equal parts, and 1.0 for each of them: 0.0 for those that only fill up the last part."""
+    tokens = every_sequence(vocabulary, length, end)
+    size = min(_CHUNK, len(tokens))
+    missing = -len(tokens) % size
+    counts = np.pad(np.ones(len(tokens), np.float32), (0, missing))
+    return np.pad(tokens, ((0, missing), (0, 0))).reshape(-1, size, length), counts.reshape(-1, size)
 
 
 def mask_of(tokens: Int[Array, "n length"], end: int | None, dtype: Any) -> Float[Array, "n length"]:

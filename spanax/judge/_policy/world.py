@@ -36,7 +36,7 @@ class World:
     def noise(self, params: PyTree, key: Key[Array, ""], group: int) -> Float[Array, "prompts group length vocabulary"]:
         """What the draws of all sequences are made of (the Gumbel-max trick)."""
         # All at once: a call for each token costs more than the tokens do.
-        return jax.random.gumbel(key, (self.count, group, self.length, self.vocabulary), self._dtype(params))
+        return jax.random.gumbel(key, (self.count, group, self.length, self.vocabulary), self.dtype(params))
 
     def draw(
         self, params: PyTree, noise: Float[Array, "group length vocabulary"], prompt: tuple
@@ -76,7 +76,7 @@ class World:
             self._check_order(params)
             self._checked.add(kind)
 
-    def _dtype(self, params: PyTree) -> Any:
+    def dtype(self, params: PyTree) -> Any:
         return self._shape_of_logits(params).dtype
 
     def _shape_of_logits(self, params: PyTree) -> Any:
