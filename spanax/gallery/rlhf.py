@@ -1,9 +1,9 @@
 """The losses that language models are trained with: is their gradient that of the expected reward?
 
 Nobody can tell on a language model: there is no exact gradient to compare with. Here there is one. A language of 8 tokens and at
-most 5 positions has 19,608 sequences, so that the expected reward is a sum, and its gradient is exact. The prompt is a number, the
-answer are digits that add up to it, and the reward is 1 or 0. Some prompts are easier than others, and answers have different
-lengths: what the losses divide by differs from draw to draw.
+most 5 positions has 19,608 sequences, so that the expected reward is a sum, and its gradient is exact. The prompt is a number, and
+the answer digits that add up to it: right, 1, or wrong, 0. One prompt is easy, one is hard, and answers have different lengths, so
+that what the losses divide by differs from draw to draw.
 
 Each loss is a plain function `loss(logp, old_logp, rewards, mask)` (`policy_losses.py`). `sx.judge.PolicyAudit` draws groups of
 sequences for it, and `sx.compare` holds the mean of thousands of its gradients against the exact one.
@@ -32,9 +32,9 @@ GROUP = 8
 DRAWS, QUICK_DRAWS = 8000, 1000
 
 
-# 1. The losses, in a world where a whole answer is right or wrong. A group of 8 answers is drawn for each of the three prompts, and
-# the loss is the mean over the prompts. `policies`: the newest first. Those before it draw for PPO, as they do where one batch is
-# used for several steps.
+# 1. The losses, in a world where a whole answer is right or wrong. A group of 8 answers is drawn for each of the three prompts,
+# and the loss is the mean over the prompts. `policies`: the newest first. Those before it draw for PPO, as they do where one batch
+# is used for several steps.
 def of_language(policies: list[world.Params]) -> dict[str, Callable]:
     candidate = partial(world.AUDIT.candidate, group=GROUP)
     return {
@@ -54,8 +54,8 @@ def of_language(policies: list[world.Params]) -> dict[str, Callable]:
     }
 
 
-# 2. Tools. Each call of a tool earns something at once, but a loss of that signature sees one number for a whole conversation: every
-# call pays for what was earned before it, and for the other request.
+# 2. Tools. Each call of a tool earns something at once, but a loss of that signature sees one number for a whole conversation:
+# every call is paid for what was earned before it, and for the other request.
 def of_tools() -> dict[str, Callable]:
     candidate = partial(tools.AUDIT.candidate, group=GROUP)
     return {
@@ -67,7 +67,7 @@ def of_tools() -> dict[str, Callable]:
 
 
 # 3. The same conversation, written as it happens. `sample` marks a call, `cost` what it earns, and the dataflow says which calls
-# come before what was earned: only those pay for it. The baseline is the mean of the other samples.
+# come before what was earned: only those are paid for it. The baseline is the mean of the other samples.
 def conversation(params: Any, *, key: Any) -> Any:
     keys = iter(jax.random.split(key, tools.REQUESTS * tools.TURNS))
     for _ in range(tools.REQUESTS):
@@ -88,7 +88,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Result:
-    """`rows`: of each loss that was judged; `known`: the biases that are known; `solved`: how often each prompt is answered rightly."""
+    """`rows`: of each loss judged; `known`: the biases that are known; `solved`: how often each prompt is answered rightly."""
 
     settings: Settings
     rows: tuple[LossRow, ...]
@@ -109,7 +109,7 @@ def run(
     """Judges each loss, and writes rlhf.png and result.json into `out`.
 
     - `quick`: 1,000 gradients of each loss instead of 8,000; `draws` overrides both;
-    - `seed`: of the policies' first parameters and of all draws;
+    - `seed`: of all draws; the policies are always the same;
     - `on_stage`: called with "learning", "language: RLOO", ..., "tools: RLOO", ..., "drawing".
 
     Ctrl-C (`KeyboardInterrupt`) ends the work early: the losses that were judged are reported and drawn, and the result says
@@ -121,10 +121,10 @@ def run(
     solved: list[float] = []
     with this.until_interrupted():
         this.stage("learning")
-        policies, exact = world.learn(seed)
+        policies, exact = world.learn()
         solved += world.solved(policies[0])
         _judge(this, "language", world.AUDIT, policies[0], exact, of_language(policies), rows)
-        calls = tools.initial(seed)
+        calls = tools.initial()
         exact = jax.grad(tools.AUDIT.expected_loss)(calls)
         _judge(this, "tools", tools.AUDIT, calls, exact, of_tools(), rows)
     known, files = known_biases(rows), ()
