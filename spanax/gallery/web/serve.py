@@ -111,7 +111,11 @@ def _listen(host: str, port: int) -> socket.socket:
 def _why(host: str, port: int, error: OSError) -> tuple[str, ...]:
     match error.errno:
         case errno.EADDRINUSE:
-            remedies = (f"--port {port + 1 if port < 65535 else port - 1}", "--port 0, for a free one", "end what runs there")
+            remedies = (
+                f"--port {port + 1 if port < 65535 else port - 1}",
+                "--port 0, for a free one",
+                "end what runs there",
+            )
             return f"port {port} is taken: another program listens there", *remedies
         case errno.EACCES:
             return f"port {port} is not allowed to this user", "--port 8000, or any other from 1024 on", "--port 0"

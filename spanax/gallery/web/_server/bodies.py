@@ -13,7 +13,7 @@ MOST = 1_000_000  # bytes
 
 async def read_object(request: Request) -> dict[str, Any]:
     """The JSON object that a request carries. Raises `HTTPException`: 413, 415, or 400 for anything else that is wrong."""
-    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    kind = request.headers.get("content-type", "").partition(";")[0]
     if kind.strip().lower() != "application/json":
         raise HTTPException(415, "send application/json")
     content = _parse(await _read(request))

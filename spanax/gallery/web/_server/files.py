@@ -35,15 +35,16 @@ class Folder:
     def respond(self, request: Request, path: str) -> Response:
         """The file `path`, decoded, relative to the folder. Raises 404 where there is none that may be read."""
         file, found = self.find(path)
-        response = FileResponse(file, headers=self.headers, stat_result=found, media_type=self.kinds[file.suffix.lower()])
+        response = FileResponse(
+            file, headers=self.headers, stat_result=found, media_type=self.kinds[file.suffix.lower()]
+        )
         if request.headers.get("if-none-match") == response.headers["etag"]:
             return NotModifiedResponse(response.headers)
         return response
 
     def find(self, path: str) -> tuple[Path, os.stat_result]:
         pieces = path.split("/")
-        # Refused by their form, before the file system is asked: hidden files, "..", "" and Windows' separators.
-        if any(piece.startswith(".") or not piece or "\\" in piece or "\0" in piece for piece in pieces):
+        if not all(map(_is_plain, pieces)):
             raise HTTPException(404)
         try:
             root, file = self.root.resolve(), self.root.joinpath(*pieces).resolve(strict=True)
@@ -55,3 +56,8 @@ class Folder:
         if not inside or not stat.S_ISREG(found.st_mode) or not os.access(file, os.R_OK):
             raise HTTPException(404)
         return file, found
+
+
+def _is_plain(piece: str) -> bool:
+    """Refused by their form, before the file system is asked: "", hidden files, "..", Windows' separators, a zero byte."""
+    return bool(piece) and not piece.startswith(".") and "\\" not in piece and "\0" not in piece
