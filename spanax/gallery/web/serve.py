@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from starlette.applications import Starlette
 
 from ..._errors import SpanaxError
 from ._server.hosts import Hosts, is_loopback
@@ -45,8 +46,15 @@ def serve(
     if allow_code and not is_loopback(host):
         problem = f"--allow-code runs the code that the page is sent, and --host {host} lets other machines send it"
         raise SpanaxError(problem, "leave out --host", "leave out --allow-code", where="")
-    listener = _listen(host, port)
+    listener = listen(host, port)
     app = make_app(folder, allow_code=allow_code, hosts=Hosts.of(host))
+    with contextlib.closing(listener):
+        url = _url(host, listener.getsockname()[1])
+        make_server(app, lambda: on_start(url)).run(sockets=[listener])
+
+
+def make_server(app: Starlette, on_start: Callable[[], None] = lambda: None) -> uvicorn.Server:
+    """uvicorn as the page needs it: with limits of time, and quiet. Run it by `run(sockets=[listen(host, port)])`."""
     config = uvicorn.Config(
         app,
         http=PatientProtocol,
@@ -57,9 +65,7 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    with contextlib.closing(listener):
-        url = _url(host, listener.getsockname()[1])
-        _Server(config, app.state.work.stop, lambda: on_start(url)).run(sockets=[listener])
+    return _Server(config, app.state.work.stop, on_start)
 
 
 class _Server(uvicorn.Server):
@@ -91,7 +97,7 @@ class _Server(uvicorn.Server):
         self._on_stop()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A socket that listens there already, so that a port that is taken is known before anything else."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
