@@ -56,6 +56,8 @@ def examples():
     def count(body, cancelled):
         to, pause = whole(body, "to", 1, 100_000), number(body, "pause", 0, 10, 0.01)
         try:
+            while body.get("wait") and not cancelled():  # as a compilation that takes long
+                time.sleep(0.01)
             for i in range(to):
                 if cancelled():
                     return

@@ -14,6 +14,7 @@ def running(folder, *, allow_code=False, patience=None):
     app, answers = make_app(folder, allow_code=allow_code), threading.Event()
     server, listener = make_server(app, answers.set), listen("127.0.0.1", 0)
     if patience is not None:
+        server.config.timeout_keep_alive = patience
         server.config.http = type("Hasty", (server.config.http,), {"patience": patience})
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="test-server")
     thread.start()

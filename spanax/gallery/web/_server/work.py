@@ -17,7 +17,7 @@ from ...._errors import SpanaxError
 from ..requests import BadRequest
 from .bodies import read_object
 from .replies import reply
-from .streams import Lines, Training
+from .streams import Gone, Lines, Training, unless_gone
 from .toys import toys
 
 ACTIONS_AT_ONCE = 4
@@ -42,10 +42,13 @@ class Work:
         name = "{toy}/{action}".format(**request.path_params)
         body = await read_object(request)
         known = await anyio.to_thread.run_sync(toys)
-        if action := known.ACTIONS.get(name):
-            return reply(await self.run(lambda: action(body)))
-        if stream := known.STREAMS.get(name):
-            return await self._train(lambda cancelled: stream(body, cancelled))
+        try:
+            if action := known.ACTIONS.get(name):
+                return reply(await unless_gone(request.receive, self.run(lambda: action(body))))
+            if stream := known.STREAMS.get(name):
+                return await unless_gone(request.receive, self._train(lambda cancelled: stream(body, cancelled)))
+        except Gone:
+            return Response(status_code=499)  # nobody reads it
         raise HTTPException(404, f"there is no {name}")
 
     async def run(self, action: Callable[[], Any]) -> Any:
@@ -62,7 +65,9 @@ class Work:
 
     async def _train(self, make: Callable[[Callable[[], bool]], Any]) -> Response:
         try:
-            await asyncio.wait_for(self._slots.acquire(), PATIENCE)
+            # Not wait_for, which up to Python 3.11 loses a cancellation that comes together with the result.
+            async with asyncio.timeout(PATIENCE):
+                await self._slots.acquire()
         except TimeoutError:
             busy = f"{self.trainings} trainings are running, which is the most: stop one, or wait"
             raise HTTPException(503, busy, {"retry-after": "5"}) from None
@@ -73,7 +78,7 @@ class Work:
             first = await training.item()
         except Exception as error:
             raise as_answer(error) from error
-        except BaseException:  # the server is ending
+        except BaseException:  # the client has gone, or the server ends
             training.cancel()
             raise
         return Lines(training, first)
