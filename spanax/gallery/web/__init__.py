@@ -1,1 +1,1 @@
-"""The page: the gallery and live toys in a browser, served by `spanax serve` or exported as files."""
+"""The page of `spanax serve`: the gallery's results, toys that the library computes, and `find`."""
