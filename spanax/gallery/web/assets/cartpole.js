@@ -84,6 +84,7 @@
   function again() {
     stood = now();
     knock = null;
+    toys.say("It stands. Push it.");
     ask(question([0, 0, 0, 0], 0));
   }
 
@@ -120,7 +121,7 @@
     toys.fill({
       "stands-shown": Spanax.shown((now() - stood) / 1000, 0) + " s",
       "lean-shown": degrees,
-      "pushes-shown": right + " right, " + (recent.length - right) + " left, of the last " + recent.length,
+      "pushes-shown": right + " of the last " + recent.length + " times",
     });
     if (ended) {
       const how = path.ended === "rail" ? "The cart ran off its rail." : "The pole fell.";

@@ -59,7 +59,11 @@
     return mixed;
   }
 
-  const small = (value) => (Math.abs(value) < 1e-7 ? "0" : Math.abs(value) < 1e-3 ? value.toExponential(1) : value.toPrecision(3));
+  function small(value) {
+    const size = Math.abs(value);
+    const text = size < 1e-7 ? "0" : size < 1e-5 ? size.toExponential(1) : size.toPrecision(size < 1e-3 ? 2 : 3);
+    return (value < 0 && text !== "0" ? "−" : "") + text;
+  }
 
   function fillTable(truth) {
     const body = byId("rows");
@@ -98,10 +102,10 @@
     const names = stacked ? 0 : 118;
     const half = (width - names) / 2;
     const tall = stacked ? height / 2 : height;
-    const bias = { left: names + 14, right: stacked ? width - 14 : names + half - 14, top: 34, bottom: tall - 30 };
+    const bias = { left: names + 14, right: stacked ? width - 14 : names + half - 26, top: 34, bottom: tall - 30 };
     const scatter = stacked
       ? { left: 14, right: width - 14, top: tall + 34, bottom: height - 30 }
-      : { left: names + half + 14, right: width - 18, top: 34, bottom: tall - 30 };
+      : { left: names + half + 26, right: width - 18, top: 34, bottom: tall - 30 };
     const line = (box, i) => box.top + ((i + 0.7) / rows.length) * (box.bottom - box.top);
     drawAxis(context, bias, "bias", biasTicks(bias), look);
     drawAxis(context, scatter, "variance, logarithmic", varianceTicks(scatter), look);

@@ -8,7 +8,7 @@
   const SLOW = 0.4;
   const FAST = 2.2;
   const LEFT = -9;
-  const RIGHT = 124;
+  const RIGHT = 128;
 
   let shot = null;
   let clock = null; // seconds of the throw that are shown; null: its landing
@@ -212,6 +212,11 @@
       context.stroke();
     }
     context.fillStyle = look.quiet;
+    if (shot && Math.abs(shot.reach[1] - target.value) > 14) {
+      context.textAlign = "right";
+      context.textBaseline = "bottom";
+      context.fillText("reach", at.x(Math.min(RIGHT, shot.reach[1])), at.ground - 3);
+    }
     context.textAlign = "center";
     context.textBaseline = "top";
     for (let metres = 0; metres <= 120; metres += width < 500 ? 40 : 20) context.fillText(metres + " m", at.x(metres), at.ground + 9);
