@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from ._server.files import ASSETS, INERT, RESULTS, Folder
+from ._server.gallery import render
 from ._server.guard import Guard
 from ._server.hosts import Hosts
 from ._server.replies import on_http_error, refusal
@@ -49,7 +50,7 @@ def make_app(folder: str | Path, *, allow_code: bool = False, hosts: Hosts | Non
         return assets.respond(request, request.path_params["path"])
 
     def gallery(request: Request) -> Response:
-        return HTMLResponse((ASSETS_FOLDER / "index.html").read_text(encoding="utf-8"))
+        return HTMLResponse(render((ASSETS_FOLDER / "index.html").read_text(encoding="utf-8"), folder))
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
