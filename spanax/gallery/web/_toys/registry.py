@@ -30,5 +30,5 @@ FIRST: dict[str, dict[str, Any]] = {
 
 def warm_up() -> None:
     """Compiles what answers requests, so that the first visitor does not wait; some seconds."""
-    for name, action in ACTIONS.items():
-        action(FIRST[name])
+    for name, body in FIRST.items():
+        ACTIONS[name](body)
