@@ -147,6 +147,12 @@ class TestTrebuchet:
         page.click("#train")
         expect(page.locator("#training")).to_have_text(re.compile("update 300 of 300"), timeout=120_000)
         expect(page.locator("#train")).to_have_text("Train a network from scratch")
+        # From now on the visitor's own network aims; the page's is a choice away.
+        assert page.locator("#aimed-by").input_value() == "own"
+        set_range(page, "target", 50)
+        own = says(page, "^Lands at")
+        page.select_option("#aimed-by", "page")
+        assert says(page, lands(ACTIONS["trebuchet/shoot"]({"wind": -2.0, "target": 50.0}))) != own
         assert inked(page, "curve")[0] > 500
 
 
@@ -237,7 +243,7 @@ class TestEstimators:
         for shown, row in zip(rows, truth["rows"], strict=True):
             name, bias, *_, verdict = shown.split("\t")
             assert name == row["name"]
-            assert float(bias.replace("−", "-")) == pytest.approx(row["bias"], rel=0.06, abs=1e-7)
+            assert float(bias.replace("\u2212", "-")) == pytest.approx(row["bias"], rel=0.06, abs=1e-7)
             assert (verdict == "biased") == (abs(row["bias"]) > max(1e-6, 4 * row["bias_error"]))
 
     def test_the_constant_is_there_when_it_is_asked_for(self, page):
