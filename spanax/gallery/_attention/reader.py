@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Key, Num
 
 from .._shared.digits import DIGIT
@@ -36,16 +37,16 @@ class Reader(eqx.Module):
     pixels: Float[Array, "places 9 width"]
     place: Float[Array, "places width"]
     think: eqx.nn.Linear
-    where: list[eqx.nn.Linear]
+    where: eqx.nn.Linear  # one for each glimpse, stacked
     answer: eqx.nn.Linear
     blind: bool = eqx.field(static=True)
 
     def __init__(self, *, blind: bool = False, key: Key[Array, ""]):
-        first, second, third, *rest = jax.random.split(key, 3 + GLIMPSES)
+        first, second, third, fourth = jax.random.split(key, 4)
         self.pixels = jax.random.normal(first, (PLACES, WINDOW**2, WIDTH)) * (2 / WINDOW**2) ** 0.5
         self.place = jnp.zeros((PLACES, WIDTH))
         self.think = eqx.nn.Linear(WIDTH, WIDTH, key=second)
-        self.where = [eqx.nn.Linear(WIDTH, PLACES, key=key) for key in rest]
+        self.where = jax.vmap(lambda key: eqx.nn.Linear(WIDTH, PLACES, key=key))(jax.random.split(fourth, GLIMPSES))
         self.answer = eqx.nn.Linear(WIDTH, 10, key=third)
         self.blind = blind
 
@@ -56,13 +57,16 @@ class Reader(eqx.Module):
         # What each place would show: a hard choice takes that of one, and zero times the others.
         windows = image.reshape(-1)[PIXELS]
         shown = jax.nn.relu(jnp.einsum("pi,piw->pw", windows, self.pixels) + self.place)
-        state, looks = jnp.zeros(WIDTH), []
-        for where, one in zip(self.where, jax.random.split(key, GLIMPSES), strict=True):
+
+        def glimpse(state, now):
+            where, key = now
             scores = where(self._thought(0 * state if self.blind else state))
-            weights = as_weights(choose(one, scores))
-            state = state + weights @ shown
-            looks.append(weights)
-        return self.answer(self._thought(state)), jnp.stack(looks)
+            weights = as_weights(choose(key, scores))
+            return state + weights @ shown, weights
+
+        # A loop of the program, not of Python: a third of it is to be compiled.
+        state, looks = lax.scan(glimpse, jnp.zeros(WIDTH), (self.where, jax.random.split(key, GLIMPSES)))
+        return self.answer(self._thought(state)), looks
 
     def _thought(self, state: Float[Array, " width"]) -> Float[Array, " width"]:
         return jax.nn.relu(self.think(state))

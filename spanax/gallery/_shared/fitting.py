@@ -13,8 +13,6 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
-POINTS = 20  # of a curve
-
 
 class Fitted(NamedTuple):
     """A trained network.
@@ -37,13 +35,15 @@ def fit(
     steps: int,
     rate: float,
     key: Key[Array, ""],
+    points: int = 20,
 ) -> Fitted:
-    """Minimises `loss(network, data, key)`, which draws its own batch, by `steps` steps of AdamW; `judge(network)` is the figure.
+    """Minimises `loss(network, data, key)`, which draws its own batch, by AdamW; `judge(network)` is the figure of
+    the `points` of its curve.
 
     The rate falls to 0 along a cosine. What is compiled is kept for the next call with the same loss, shapes and steps.
     """
     state = (network, _optimizer(rate, steps).init(eqx.filter(network, eqx.is_inexact_array)), key)
-    count, done, seconds, curve = max(1, steps // POINTS), 0, 0.0, []
+    count, done, seconds, curve = max(1, steps // points), 0, 0.0, []
     # No step is taken, and everything compiled.
     compile_seconds, state = _advance(loss, state, data, 0, rate, steps)
     while done < steps:
