@@ -5,11 +5,11 @@ import typer
 from ..gallery.problems import BY_NAME, PROBLEMS
 
 # Each of these adds its commands.
-from ._gallery import attention, calibrate, control, renderer, torch, vae
+from ._gallery import attention, calibrate, control, renderer, sorting, torch, vae
 from ._gallery.running import gallery
 from ._messages import show_help
 
-__all__ = ["attention", "calibrate", "control", "gallery", "renderer", "torch", "vae"]
+__all__ = ["attention", "calibrate", "control", "gallery", "renderer", "sorting", "torch", "vae"]
 
 
 def _name(command: typer.models.CommandInfo) -> str:

@@ -1,8 +1,8 @@
 """Rank supervision: a network that is only told the order of some pictures has to learn what they show.
 
 A group of n pictures shows n different digits. The network gives each picture a score, and the pictures are sorted by it. Nobody
-says which digit is which: only the ranks, from 1 (the smallest digit) to n. What counts is the rank, and its mean squared error is
-the loss (1 minus Spearman's correlation, but for a factor).
+says which digit is which: only the ranks, from 1 (the smallest digit) to n. What counts is the rank, and the loss is its mean
+squared error (but for a factor 1 minus Spearman's correlation).
 
 The rank of a score is a staircase: flat, and where it is not flat it jumps. `sx.hard.rank` says so (without a bridge its
 derivative raises), and takes a bridge. Beside the bridges stand the losses that people have written by hand because there was no
@@ -29,7 +29,7 @@ SEEDS, QUICK_SEEDS = 3, 1
 SIZES, QUICK_SIZES = (3, 5, 9), (3, 5)
 
 
-# Each loss is that of some groups, from scores and digits of shape (groups, n). All but the last ask the digits for their order only.
+# Each loss is that of some groups, from scores and digits of shape (groups, n). Only the last asks for more than their order.
 #
 # The loss that is meant, with any bridge. Over the variance of the ranks, so that it is 1 for a network that knows nothing.
 def ranks_by(via: sx.bridges.Step) -> Loss:
@@ -110,8 +110,8 @@ def run(
 ) -> Result:
     """Learns the order of digits in eight ways, and writes sorting.png and result.json into `out`.
 
-    - `quick`: groups of 3 and 5 pictures, 400 steps and 1 seed instead of 3, 5 and 9 pictures, 1,000 steps and 3 seeds; `steps` and
-      `seeds` override both;
+    - `quick`: 400 steps, 1 seed, and groups of 3 and 5 pictures, instead of 1,000, 3, and groups of 3, 5 and 9; `steps` and `seeds`
+      override both;
     - `seed`: the first of them: of the split, the initial weights and the groups;
     - `on_stage`: called with "seed 0, 3 pictures: Soft", ..., "drawing".
 

@@ -26,7 +26,9 @@ class Judged(NamedTuple):
         return Judged(float(right.all(-1).mean()), float(right.mean()))
 
 
-def placed_right(scores: Float[np.ndarray, "groups n"], digits: Int[np.ndarray, "groups n"]) -> Bool[np.ndarray, "groups n"]:
+def placed_right(
+    scores: Float[np.ndarray, "groups n"], digits: Int[np.ndarray, "groups n"]
+) -> Bool[np.ndarray, "groups n"]:
     """For each place from the smallest score on: does the picture there show the digit that belongs there?"""
     placed = np.take_along_axis(digits, np.argsort(scores, axis=-1), -1)
     return placed == np.sort(digits, axis=-1)
