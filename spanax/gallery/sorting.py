@@ -2,7 +2,7 @@
 
 A group of n pictures shows n different digits. The network gives each picture a score, and the pictures are sorted by it. Nobody
 says which digit is which: only the ranks, from 1 (the smallest digit) to n. What counts is the rank, and the loss is its mean
-squared error (but for a factor 1 minus Spearman's correlation).
+squared error over the variance of the ranks: 2 (1 - Spearman's correlation).
 
 The rank of a score is a staircase: flat, and where it is not flat it jumps. `sx.hard.rank` says so (without a bridge its
 derivative raises), and takes a bridge. Beside the bridges stand the losses that people have written by hand because there was no
@@ -31,7 +31,7 @@ SIZES, QUICK_SIZES = (3, 5, 9), (3, 5)
 
 # Each loss is that of some groups, from scores and digits of shape (groups, n). Only the last asks for more than their order.
 #
-# The loss that is meant, with any bridge. Over the variance of the ranks, so that it is 1 for a network that knows nothing.
+# The loss that is meant, with any bridge. It is 1 where all scores are equal.
 def ranks_by(via: sx.bridges.Step) -> Loss:
     def loss(scores, digits, key):
         n = scores.shape[-1]
@@ -66,7 +66,7 @@ def told_the_digits(scores, digits, key):
 
 def ways() -> dict[str, Loss]:
     return {
-        # The rank of the score under noise on all scores. 1 is as good as 0.1: the scores find their own scale.
+        # The rank of the score under noise on all scores. 0.3 or 3 do as well: the scores find their own scale.
         "Soft": ranks_by(sx.Soft(1.0)),
         # The exact rank, with the derivative of the soft one.
         "StraightThrough(Soft)": ranks_by(sx.StraightThrough(sx.Soft(1.0))),
@@ -110,8 +110,8 @@ def run(
 ) -> Result:
     """Learns the order of digits in eight ways, and writes sorting.png and result.json into `out`.
 
-    - `quick`: 400 steps, 1 seed, and groups of 3 and 5 pictures, instead of 1,000, 3, and groups of 3, 5 and 9; `steps` and `seeds`
-      override both;
+    - `quick`: 400 steps, 1 seed, groups of 3 and 5 pictures, instead of 1,000, 3, and groups of 3, 5 and 9; `steps` and
+      `seeds` override both;
     - `seed`: the first of them: of the split, the initial weights and the groups;
     - `on_stage`: called with "seed 0, 3 pictures: Soft", ..., "drawing".
 
