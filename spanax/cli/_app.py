@@ -10,12 +10,14 @@ from .bridges import bridges
 from .compare import compare
 from .find import find
 from .gallery import gallery
+from .serve import serve
 
 # No completion: it would edit the user's shell files. No pretty exceptions: ours have their own form.
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 app.command()(find)
 app.command()(bridges)
 app.command()(compare)
+app.command()(serve)
 app.add_typer(gallery, name="gallery")
 
 

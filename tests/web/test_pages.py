@@ -1,0 +1,40 @@
+"""The pages in a browser: no error, nothing asked of other machines, and readable by all."""
+
+import pytest
+
+from .browser import check_accessible
+
+PAGES = ["", "toys/find.html"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_is_accessible_on_a_desk_and_on_a_phone(page, phone, path, scheme):
+    for one in (page, phone):
+        one.emulate_media(color_scheme=scheme)
+        one.goto(path)
+        assert one.locator("h1").count() == 1 and one.locator("nav a[aria-current=page]").count() == 1
+        check_accessible(one)
+
+
+def test_the_first_tab_leads_past_the_navigation(page):
+    page.goto("toys/find.html")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#main")
+
+
+def test_an_error_of_a_page_is_noticed(browser, server):
+    """The watch itself: a script that fails, a style that the policy forbids, a request to another machine."""
+    from .browser import watch
+
+    with watch(browser, base_url=server.url) as page:
+        page.goto("")
+        page.evaluate("setTimeout(() => { throw new Error('planted') })")
+        page.evaluate("document.body.setAttribute('style', 'color: red')")
+        page.evaluate("fetch('http://192.0.2.1/').catch(() => 0)")
+        page.wait_for_timeout(300)
+        text = " | ".join(page.errors)
+        page.errors.clear()
+    assert "planted" in text and "style" in text and "192.0.2.1" in text
