@@ -11,8 +11,8 @@ from ... import judge
 SEARCH, OPEN, COMPUTE, ANSWER = range(4)
 TOOLS, START = 4, 4  # before the first call of a request
 REQUESTS, TURNS = 2, 3
-# What a call earns, by the call before it (the rows) and the call (the columns): a computation pays where a page was opened, and an
-# answer is worth most after one.
+# What a call earns, by the call before it (the rows) and the call (the columns): a computation pays where a page was opened, and
+# an answer is worth most after one.
 PAYS = np.array(
     [[-0.2, 0.3, -0.5, 0.2], [-0.2, -0.2, 1.0, 0.5], [-0.2, -0.2, -0.5, 2.0], [0.0, 0.0, 0.0, 0.0], [0.1, -0.2, -0.5, -0.3]],
     np.float32,

@@ -14,7 +14,7 @@ SUMS = 5, 11, 20  # the prompts: what the digits are to add up to
 WIDTH = 12
 START = 1  # seed of the first parameters, from which one prompt becomes easy, one middling, and one stays hard
 EARLY, EARLY_RATE = 28, 1.0  # steps until they are
-LATE, LATE_RATE = 4, 0.4  # the last steps: policies that many steps behind draw for PPO
+LATE, LATE_RATE = 4, 0.5  # the last steps: policies that many steps behind draw for PPO
 
 Params = dict[str, Float[Array, "..."]]
 
