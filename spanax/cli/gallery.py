@@ -8,12 +8,12 @@ import typer
 from ..gallery.problems import BY_NAME, PROBLEMS
 
 # Each of these adds its commands.
-from ._gallery import calibrate, control, renderer, torch, tour, vae
+from ._gallery import calibrate, control, gap, renderer, torch, tour, vae
 from ._gallery.running import gallery
 from ._messages import show_help
 from ._options import Traceback, writable_folder
 
-__all__ = ["calibrate", "control", "gallery", "renderer", "torch", "tour", "vae"]
+__all__ = ["calibrate", "control", "gallery", "gap", "renderer", "torch", "tour", "vae"]
 
 
 def _name(command: typer.models.CommandInfo) -> str:
