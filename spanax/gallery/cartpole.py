@@ -159,7 +159,7 @@ def _draw(out: Path, learners: tuple[Learner, ...]) -> tuple[Path, Path]:
 
 
 # What was learnt (figures in docs/gallery.md and docs/control.md):
-# - Through the simulator two episodes are enough, where the policy gradient takes hundreds: a mirror image and a loss that says how
-#   a pole is caught are what a black box cannot be told.
-# - The straight-through gradient of a push is far from the real one, and it learns all the same: in short windows it need only say
-#   which way. As a black box the same game is solved without any of that, and takes more steps.
+# - Through the simulator two episodes are enough, where the policy gradient takes hundreds: a mirror image and a loss that says
+#   how a pole is caught are what a black box cannot be told.
+# - The straight-through gradient of a push is far from the real one, and it learns all the same: in short windows it need only
+#   say which way. As a black box the same game is solved without any of that, and takes more steps.

@@ -191,5 +191,6 @@ def _row(one: Network) -> dict[str, Any]:
 # - A gradient that is not zero may still be wrong. With a way around the draw, autodiff returns that way's part, here one that
 #   points uphill. `find_gaps` says "partial" of it, and "dead" of the true gap.
 # - Of a true gap nothing comes back: that, at least, is noticed. The dangerous one is the network with two paths.
-# - Each unbiased bridge brings the red part back, at the price of noise: least where all draws are tried, most with one draw and
-#   no baseline. Of the biased ones, ReinMax comes close here, and Gumbel-softmax answers for another network, with soft bits.
+# - Each unbiased bridge brings the red part back, at the price of noise: least where all draws are tried, most with one draw
+#   and no baseline. Of the biased ones, ReinMax comes close here, and Gumbel-softmax answers for another network, with soft
+#   bits.

@@ -195,5 +195,5 @@ def _table(identified: control.Identified, real: pendulum.Damped, coarse: dict[s
     return [Found(name, truths[name], coarse[name], parameters[name], errors[name]) for name in parameters]
 
 
-# What was learnt: one noisy episode that identifies three numbers is worth as much as the true simulator; what is left out altogether
-# takes many more, and shows as a warning first. Wrong inputs (the wind) are found in the same way, from throws that were observed.
+# What was learnt: one noisy episode that identifies three numbers is worth as much as the true simulator. What is left out shows
+# first as a warning, and takes many more. A wrong input (the wind) is found in the same way, from observed throws.
