@@ -127,6 +127,22 @@ def test_ipv6_is_served_too(tmp_path):
         assert listener.getsockname()[0] == "::1"
 
 
+def test_a_copy_is_written_instead_of_served(folder, tmp_path, monkeypatch):
+    # What is recorded has tests of its own, and no server is needed.
+    monkeypatch.setattr("spanax.gallery.web._toys.recordings.GRIDS", {})
+    monkeypatch.setattr("spanax.cli.serve.find_spec", lambda name: None)
+    result = spanax("--out", folder, "--export", tmp_path / "copy")
+    assert result.exit_code == 0 and result.stderr == "spanax: copying\n"
+    assert result.stdout.endswith(f"MB: open {tmp_path / 'copy' / 'index.html'}\n")
+    assert (tmp_path / "copy" / "results" / "sample" / "sample.png").is_file()
+
+
+def test_a_copy_over_something_else_is_one_message(folder):
+    result = spanax("--out", folder, "--export", folder)
+    assert result.exit_code == 2 and result.stdout == "" and "Traceback" not in result.stderr
+    assert result.stderr.startswith("spanax: the copy would be written into the gallery's own folder")
+
+
 def test_the_command_is_in_the_help():
     result = CliRunner().invoke(app, ["--help"])
     assert "serve" in result.stdout and JSON
