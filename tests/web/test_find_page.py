@@ -69,7 +69,7 @@ def test_stopping_and_closing_end_the_process(find):
 
 @pytest.mark.slow
 def test_every_example_can_be_looked_at(find):
-    expected = ["partial", "w: dead", "partial", "partial", "alive", "NaN", "alive"]
+    expected = ["partial", "w: dead", "piecewise", "partial", "alive", "NaN", "alive"]
     assert find.locator("#example option").count() == len(expected)
     for i, verdict in enumerate(expected):
         find.select_option("#example", index=i)

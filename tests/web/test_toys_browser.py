@@ -179,6 +179,27 @@ class TestCartPole:
         says(page, "It stands")
         assert abs(page.evaluate("SpanaxToy.state()[2]")) < 0.1
 
+    def test_it_can_be_paused(self, page):
+        open_toy(page, "cartpole")
+        page.click("#pause")
+        page.wait_for_timeout(100)
+        frames, state = page.evaluate("[SpanaxToy.view.frames, SpanaxToy.state()]")
+        page.wait_for_timeout(300)
+        assert page.evaluate("[SpanaxToy.view.frames, SpanaxToy.state()]") == [frames, state]
+        # A push ends the pause.
+        page.click("#right")
+        says(page, "Pushed right|Caught")
+        assert page.locator("#pause").inner_text() == "Pause"
+        page.wait_for_timeout(100)
+        assert page.evaluate("SpanaxToy.view.frames") > frames
+
+    def test_without_motion_it_shows_what_a_push_comes_to(self, page):
+        page.emulate_media(reduced_motion="reduce")
+        open_toy(page, "cartpole")
+        page.click("#right")
+        says(page, "Caught: it leaned by")
+        assert page.evaluate("SpanaxToy.view.frames") < 30
+
     def test_a_finger_drags_the_pole(self, phone):
         open_toy(phone, "cartpole")
         phone.locator("#stage").scroll_into_view_if_needed()
