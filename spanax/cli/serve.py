@@ -20,16 +20,39 @@ def serve(
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Let the page `find` run code, with limits. On loopback only.")
     ] = False,
+    export: Annotated[
+        Path | None, typer.Option(help="Write a copy into this folder that opens from a file, and serve nothing.")
+    ] = None,
     show_traceback: Traceback = False,
 ) -> None:
     """Show the gallery's results in the browser, and toys to play with. Ctrl-C ends it."""
     with report_errors(show_traceback):
-        missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
-        if missing:
-            raise SpanaxError(f"the page needs {' and '.join(missing)}", *installing("web"), where="")
-        from ..gallery.web.serve import serve as serve_page
+        if export is None:
+            _serve(out, port, host, allow_code)
+            return
+        copied = _export(out, export)
+    typer.echo(copied)
 
-        serve_page(out, host=host, port=port, allow_code=allow_code, on_start=_show)
+
+def _serve(out: Path, port: int, host: str, allow_code: bool) -> None:
+    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise SpanaxError(f"the page needs {' and '.join(missing)}", *installing("web"), where="")
+    from ..gallery.web.serve import serve as serve_page
+
+    serve_page(out, host=host, port=port, allow_code=allow_code, on_start=_show)
+
+
+def _export(out: Path, folder: Path) -> str:
+    # Files need no server, and no extra for one.
+    from ..gallery.web.export import export
+
+    def show(stage: str) -> None:
+        typer.echo(f"spanax: {stage}", err=True)
+
+    files = export(out, folder, on_stage=show)
+    size = sum(path.stat().st_size for path in files) / 1e6
+    return f"{len(files)} files, {size:.1f} MB: open {files[0]}"
 
 
 def _show(url: str) -> None:

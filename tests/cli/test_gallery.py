@@ -44,7 +44,19 @@ def test_the_pendulum_prints_a_table_of_80_columns_and_writes_its_files(tmp_path
 
 
 @pytest.mark.parametrize(
-    "problem", ["pendulum", "mpc", "cartpole", "trebuchet", "refine", "renderer", "torch-attention", "torch-router"]
+    "problem",
+    [
+        "pendulum",
+        "mpc",
+        "cartpole",
+        "trebuchet",
+        "refine",
+        "renderer",
+        "torch-attention",
+        "torch-router",
+        "attention",
+        "sorting",
+    ],
 )
 def test_mistakes_are_one_message(problem):
     result = spanax("gallery", problem, "--out", "/dev/null/out")

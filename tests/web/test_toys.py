@@ -35,8 +35,8 @@ def test_a_policy_that_is_saved_is_the_aimer_that_was_trained(key):
 
 def test_every_page_has_its_first_answer_as_plain_json():
     warm_up()
-    for name, action in ACTIONS.items():
-        answer = json.loads(json.dumps(action(FIRST[name]), allow_nan=False))
+    for name in FIRST:
+        answer = json.loads(json.dumps(ACTIONS[name](FIRST[name]), allow_nan=False))
         assert answer and len(json.dumps(answer)) < 20_000, name
 
 
@@ -183,6 +183,11 @@ class TestTraining:
         assert records[-1]["done"] and records[-1]["update"] == records[-1]["of"]
         assert records[-1]["miss_m"] < records[0]["miss_m"] / 4
         assert abs(records[-1]["shot"]["error_cm"]) < 200 < abs(records[0]["shot"]["error_cm"])
+        # The page has the network, and aims with it.
+        own = {"wind": -3.0, "target": 60.0, "network": records[-1]["network"]}
+        shot = ACTIONS["trebuchet/own"](json.loads(json.dumps(own)))
+        assert shot["distance"] == pytest.approx(records[-1]["shot"]["distance"], abs=2e-3)
+        assert len(json.dumps(own)) < 20_000
 
     def test_wrong_values_are_refused_before_anything_is_compiled(self):
         with pytest.raises(BadRequest, match="seed"):
@@ -192,7 +197,28 @@ class TestTraining:
 WRONG = [None, "3", True, [], {}, math.nan, math.inf, -math.inf, 1e9, -1e9, 10**400]
 
 
-@pytest.mark.parametrize("name", ACTIONS)
+class TestOwnNetwork:
+    SIZE = 2 * 32 + 32 + 32 * 32 + 32 + 32 * 2 + 2
+
+    def test_it_aims_with_the_weights_that_it_is_sent(self):
+        # Weights of zero: the middle of what the machine can be set to.
+        shot = ACTIONS["trebuchet/own"]({"wind": 1.0, "target": 50.0, "network": [0] * self.SIZE})
+        assert (shot["angle"], shot["weight"]) == (47.5, 280.0)
+        assert shot["distance"] == pytest.approx(float(control.shoot(1.0, 47.5, 280.0)), abs=0.01)
+
+    @pytest.mark.parametrize(
+        "network", [None, [], "weights", [0.0] * (SIZE - 1), [0.0] * (SIZE - 1) + [1e5], [None] * SIZE, [[0.0]] * SIZE]
+    )
+    def test_others_are_refused(self, network):
+        with pytest.raises(BadRequest, match="network"):
+            ACTIONS["trebuchet/own"]({"wind": 1.0, "target": 50.0, "network": network})
+
+    def test_the_largest_weights_are_answered(self):
+        shot = ACTIONS["trebuchet/own"]({"wind": 1.0, "target": 50.0, "network": [1e4] * self.SIZE})
+        assert math.isfinite(shot["distance"])
+
+
+@pytest.mark.parametrize("name", FIRST)
 def test_every_field_is_checked(name):
     for field, first in FIRST[name].items():
         for wrong in WRONG:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-TRAIN = 1500
-SIDE, DIGIT, PIECE = 24, 8, 3  # pixels: of a scene, of a digit in it, and of a piece of another digit
+from .._shared.digits import DIGIT as DIGIT, load as load_arrays
+
+SIDE, PIECE = 24, 3  # pixels: of a scene, and of a piece of another digit in it
 PIECES = 2
 
 
@@ -26,18 +26,11 @@ class Labelled(NamedTuple):
 
 
 def load(seed: int) -> tuple[Labelled, Labelled]:
-    """1,500 digits of 8 by 8 pixels to train on and 297 held out, shuffled by `seed`.
-
-    Source: Alpaydin and Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository.
-    """
-    from sklearn.datasets import load_digits
-
-    pixels, labels = map(np.asarray, load_digits(return_X_y=True))
-    # The data set is ordered by its writers: unshuffled, some would be held out whole.
-    order = np.random.default_rng(seed).permutation(len(pixels))
-    images = torch.tensor(pixels[order] / 16, dtype=torch.float32).view(-1, DIGIT, DIGIT)
-    digits = torch.tensor(labels[order], dtype=torch.int64)
-    return Labelled(images[:TRAIN], digits[:TRAIN]), Labelled(images[TRAIN:], digits[TRAIN:])
+    """1,500 digits of 8 by 8 pixels to train on and 297 held out, shuffled by `seed`."""
+    train, held_out = (
+        Labelled(torch.from_numpy(images), torch.from_numpy(labels).long()) for images, labels in load_arrays(seed)
+    )
+    return train, held_out
 
 
 def turned(digits: Labelled) -> Labelled:

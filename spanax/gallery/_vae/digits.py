@@ -1,4 +1,4 @@
-"""Real handwritten digits that need no download: scikit-learn's copy of the UCI optical digits test set."""
+"""Handwritten digits in black and white."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-TRAIN = 1500
+from .._shared import digits
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,7 @@ class Digits:
 
 
 def load(seed: int) -> Digits:
-    """The 1,797 images, shuffled by `seed` and split. A pixel is 1 where its grey level is 8 or more of 16.
-
-    Source: Alpaydin and Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository.
-    """
-    from sklearn.datasets import load_digits
-
-    pixels, labels = map(np.asarray, load_digits(return_X_y=True))
-    # The data set is ordered by its writers: unshuffled, some would be held out whole.
-    order = np.random.default_rng(seed).permutation(len(pixels))
-    images = jnp.asarray(pixels[order] >= 8, jnp.float32)
-    return Digits(images[:TRAIN], images[TRAIN:], labels[order][TRAIN:])
+    """The 1,797 images, shuffled by `seed` and split. A pixel is 1 where its grey level is 8 or more of 16."""
+    train, held_out = digits.load(seed)
+    black = [jnp.asarray(part.images.reshape(-1, 64) >= 0.5, jnp.float32) for part in (train, held_out)]
+    return Digits(*black, held_out.labels)

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from ..._errors import SpanaxError
 from ._server.hosts import Hosts, is_loopback
 from ._server.protocol import PatientProtocol
+from ._server.toys import toys
 from .app import make_app
 
 HOST, PORT = "127.0.0.1", 8000
@@ -50,7 +51,16 @@ def serve(
     app = make_app(folder, allow_code=allow_code, hosts=Hosts.of(host))
     with contextlib.closing(listener):
         url = _url(host, listener.getsockname()[1])
-        make_server(app, lambda: on_start(url)).run(sockets=[listener])
+
+        def started() -> None:
+            on_start(url)
+            # Not before: the first page is not to wait for what it does not need.
+            compiling.start()
+
+        server = make_server(app, started)
+        # No daemon: a process that ends while JAX compiles may crash.
+        compiling = threading.Thread(target=lambda: toys().warm_up(lambda: server.should_exit), name="spanax-compile")
+        server.run(sockets=[listener])
 
 
 def make_server(app: Starlette, on_start: Callable[[], None] = lambda: None) -> uvicorn.Server:

@@ -36,7 +36,7 @@ def evaluate(given: dict[str, Any]) -> dict[str, Any]:
         function = getattr(module, name, None)
         if not callable(function):
             raise _Mistake(f"the program has no function {name}")
-        with _own_errors("the arguments"):
+        with _own_errors("the arguments", in_program=False):
             args, kwargs = _arguments(module, given["arguments"])
         with _own_errors(name):
             report, lifted = _look(function, args, kwargs)
@@ -117,8 +117,8 @@ def _is_python(error: Exception) -> bool:
 
 
 @contextlib.contextmanager
-def _own_errors(what: str) -> Iterator[None]:
-    """Any error inside as a mistake of the program's, with its line."""
+def _own_errors(what: str, *, in_program: bool = True) -> Iterator[None]:
+    """Any error inside as a mistake of the program's, with its line; that of a text beside the program has none."""
     try:
         yield
     except _Mistake:
@@ -132,7 +132,7 @@ def _own_errors(what: str) -> Iterator[None]:
         )
         raise _Mistake(text, _line_in(error) or _line_of(error.where)) from error
     except SyntaxError as error:
-        raise _Mistake(f"{what}: {error.msg}", error.lineno or 0) from error
+        raise _Mistake(f"{what}: {error.msg}", (error.lineno or 0) * in_program) from error
     except MemoryError as error:
         raise _Mistake(f"{what} takes more memory than it may have") from error
     except (Exception, SystemExit, KeyboardInterrupt) as error:

@@ -12,6 +12,7 @@ Stream = Callable[[dict[str, Any], Callable[[], bool]], Iterator[dict[str, Any]]
 
 ACTIONS: dict[str, Action] = {
     "trebuchet/shoot": trebuchet.shoot,
+    "trebuchet/own": training.shoot,
     "cartpole/balance": cartpole.balance,
     "pendulum/swing": pendulum.swing,
     "bench/measure": bench.measure,
@@ -28,7 +29,8 @@ FIRST: dict[str, dict[str, Any]] = {
 }
 
 
-def warm_up() -> None:
-    """Compiles what answers requests, so that the first visitor does not wait; some seconds."""
-    for name, action in ACTIONS.items():
-        action(FIRST[name])
+def warm_up(stop: Callable[[], bool] = lambda: False) -> None:
+    """Compiles what answers first requests, so that the first visitor does not wait; some seconds. `stop` ends it early."""
+    for name, body in FIRST.items():
+        if not stop():
+            ACTIONS[name](body)

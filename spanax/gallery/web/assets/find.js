@@ -13,10 +13,10 @@
       arguments: "jnp.array([0.5, -1.0]), jnp.array([[1.0, 2.0], [3.0, 0.5], [0.0, 1.0]])",
     },
     {
-      name: "NumPy: a ball that bounces",
+      name: "Plain Python: a ball that bounces",
       source:
-        "import numpy as np\n\ndef height(speed):\n    y, v = 1.0, speed\n    for _ in range(40):\n        y, v = y + 0.05 * v, v - 0.5\n" +
-        "        if y < 0:\n            y, v = -y, -0.8 * v\n    return np.floor(10 * y) / 10\n",
+        "def height(speed):\n    y, v = 1.0, speed\n    for _ in range(40):\n        y, v = y + 0.05 * v, v - 0.5\n" +
+        "        if y < 0:\n            y, v = -y, -0.8 * v\n    return y\n",
       arguments: "3.0",
     },
     {
@@ -110,6 +110,16 @@
     by("elsewhere").replaceChildren(...gaps.filter((gap) => !gap.line).map(said));
   }
 
+  function inWords(answer) {
+    const leaves = Object.entries(answer.per_leaf);
+    const sentences = [answer.function + ": " + answer.verdict + ": " + answer.meaning];
+    if (answer.lifted) sentences.push("It is plain Python, and was lifted to JAX");
+    if (leaves.length > 1) sentences.push(leaves.map(([leaf, verdict]) => leaf + ": " + verdict).join(", "));
+    if (answer.flat.length) sentences.push("It is 0 at and around these arguments, in " + answer.flat.join(", "));
+    if (answer.not_finite) sentences.push(answer.not_finite.problem);
+    return sentences.join(". ");
+  }
+
   function show(source, answer) {
     const verdict = by("verdict");
     by("answer").hidden = false;
@@ -118,10 +128,9 @@
       verdict.textContent = answer.problem;
       showLines(source, [], answer);
     } else {
-      const flat = answer.flat.length ? ", but 0 at and around these arguments (" + answer.flat.join(", ") + ")" : "";
-      verdict.className = answer.verdict === "alive" || answer.verdict === "piecewise" ? "good" : "bad";
-      verdict.textContent = answer.function + ": " + answer.verdict + ": " + answer.meaning + flat +
-        (answer.lifted ? ". Plain Python, lifted to JAX" : "");
+      const flows = answer.verdict === "alive" || answer.verdict === "piecewise";
+      verdict.className = flows && !answer.not_finite && !answer.flat.length ? "good" : "bad";
+      verdict.textContent = inWords(answer);
       showLines(source, answer.gaps, answer.not_finite);
     }
     by("printed").hidden = !answer.printed;

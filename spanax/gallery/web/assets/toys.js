@@ -124,6 +124,8 @@
         return;
       }
       busy = true;
+      // The first answer of its kind is compiled, which takes seconds.
+      const slow = setTimeout(() => say("Computing."), 500);
       try {
         const answer = await post(path, body);
         problem("");
@@ -131,6 +133,7 @@
       } catch (error) {
         problem(error.message);
       }
+      clearTimeout(slow);
       busy = false;
       if (next) {
         const body = next;

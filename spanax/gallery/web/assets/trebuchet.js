@@ -20,12 +20,16 @@
   const target = toys.slider("target", (value) => value.toFixed(1) + " m", aim, fire);
   const wind = toys.slider("wind", (value) => toys.signed(value, 1) + " m/s", aim, fire);
   const ask = toys.asker("trebuchet/shoot", (answer) => show(answer, wanted));
+  const askOwn = toys.asker("trebuchet/own", (answer) => show(answer, wanted));
   let wanted = true; // is the film to be played when the answer is there?
+  let network = null; // the weights of the visitor's own
 
   function aim() {
     wanted = false;
     earlier = [];
-    ask({ wind: wind.value, target: target.value });
+    const body = { wind: wind.value, target: target.value };
+    if (network && byId("aimed-by").value === "own") askOwn({ ...body, network: network });
+    else ask(body);
   }
 
   function fire() {
@@ -94,7 +98,7 @@
     const body = { wind: wind.value, target: target.value, seed: Math.floor(Math.random() * 1e9) };
     try {
       await Spanax.stream("trebuchet/train", body, learn, own.signal);
-      finish(byId("training").textContent + " The next throws are aimed by the network that comes with the page.");
+      finish(byId("training").textContent + " Your network aims now.");
     } catch (error) {
       finish(own.signal.aborted ? "Stopped." : error.message);
     }
@@ -107,10 +111,15 @@
     target.value = record.shot.target;
     wind.value = record.shot.wind;
     show(record.shot, record.done);
+    if (record.done) {
+      network = record.network;
+      byId("aimed-by").value = "own";
+      byId("choice").hidden = false;
+    }
     chart.draw();
     const miss = Spanax.shown(record.miss_m, 2);
     byId("training").textContent =
-      "After " + Spanax.shown(record.throws) + " throws (update " + record.update + " of " + record.of + ") the mean miss is " + miss + " m.";
+      "After " + Spanax.shown(record.throws) + " throws (update " + record.update + " of " + record.of + ") the median miss is " + miss + " m.";
   }
 
   const curve = [];
@@ -134,7 +143,7 @@
       context.stroke();
     }
     context.textBaseline = "bottom";
-    context.fillText("mean miss by throws, up to " + Spanax.shown(most), box.right, height - 6);
+    context.fillText("median miss by throws, up to " + Spanax.shown(most), box.right, height - 6);
     context.strokeStyle = look.accent;
     context.lineWidth = 2;
     context.beginPath();
@@ -359,6 +368,7 @@
   });
   byId("throw").addEventListener("click", fire);
   byId("train").addEventListener("click", train);
+  byId("aimed-by").addEventListener("change", fire);
   if (toys.isRecorded) byId("learning").hidden = true;
   window.SpanaxToy = { view: view, shot: () => shot };
   fire();

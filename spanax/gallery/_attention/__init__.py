@@ -1,0 +1,1 @@
+"""The parts of `attention` that its tutorial does not show."""

@@ -1,0 +1,1 @@
+"""The parts of `sorting` that its tutorial does not show."""
