@@ -147,7 +147,7 @@ def _train(this: Run, settings: Settings) -> tuple[Learner, ...]:
 
 
 # What was learnt (figures in docs/gallery.md):
-# - The loss that is meant, ranks through `Soft`, teaches as much as the losses that were made by hand for an order, and as much as
+# - The loss that is meant, ranks through `Soft`, teaches as much as the losses made by hand for an order, and as much as
 #   being told the digits. Its line is the definition of the goal; the others took papers.
 # - Exact ranks in the forward pass are the weaker teachers: the loss is 0 as soon as an order is right, however narrowly, so that
 #   nothing asks for a margin. `Soft` and `Perturbed` rank under noise, and push scores apart until the noise does not matter.
