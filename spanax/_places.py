@@ -27,6 +27,8 @@ _LIBRARIES = tuple(
         *(sysconfig.get_paths()[name] + os.sep for name in ("purelib", "platlib", "stdlib", "platstdlib")),
     }
 )
+# The worked problems are programs as users write them: their draws and lines are named as a user's are.
+_GALLERY = os.path.join(SPANAX, "gallery") + os.sep
 _TRACER = os.path.join(SPANAX, "gaps", "_analysis", "traced.py")  # what called it is not part of the program
 
 
@@ -83,7 +85,7 @@ def is_choice(place: Place) -> bool:
 
 
 def is_library_file(file: str) -> bool:
-    return file.startswith(_LIBRARIES)
+    return file.startswith(_LIBRARIES) and not file.startswith(_GALLERY)
 
 
 def is_library_program(file: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -21,6 +22,9 @@ class Interval(NamedTuple):
     estimate: float
     low: float
     high: float
+
+
+_UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,10 @@ class Row:
     - `verdict`: "biased" (at level 1%), "no bias found" (and one of half the truth excluded; what could be there is below
       `bias.high`), or "undecided" (too few draws to tell);
     - `groups`: the same by group of leaves, ranked or not;
-    - `unbiased_by_facts`: do its bridges say so of themselves? None where it is not known.
+    - `unbiased_by_facts`: do its bridges say so of themselves? None where it is not known;
+    - `scale`: of the component of E[g] along the truth, in units of the truth: 1 without a bias. A gradient that is off in scale
+      only is right with another learning rate; NaN where the truth is 0;
+    - `across`: of |E[g] - scale truth|, the bias that no learning rate undoes; from 0 where none was found.
 
     >>> import jax, numpyro.distributions as dist, spanax as sx
     >>> def f(theta, *, key):
@@ -89,6 +96,8 @@ class Row:
     verdict: Verdict
     groups: dict[str, Group]
     unbiased_by_facts: bool | None
+    scale: Interval = _UNKNOWN
+    across: Interval = _UNKNOWN
 
 
 @dataclass(frozen=True)

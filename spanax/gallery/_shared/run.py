@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import control
+from ..index import update_index
 from .report import PACKAGES, write_report
 from .requirements import check_requirements
 
@@ -57,4 +58,7 @@ class Run:
     def report(self, **figures: Any) -> Path:
         """Writes result.json, with the settings and these figures."""
         settings = asdict(self.settings)
-        return write_report(self.out, self.name, settings, self.interrupted, packages=self.packages, **figures)
+        path = write_report(self.out, self.name, settings, self.interrupted, packages=self.packages, **figures)
+        # The page that --all has left beside it, if it has: nothing else outside of the folder is written.
+        update_index(self.out.parent)
+        return path

@@ -13,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from ..._errors import SpanaxError
+from ._find.handlers import Find
 from ._server.files import ASSETS, INERT, RESULTS, Folder
 from ._server.gallery import render
 from ._server.guard import Guard
@@ -36,12 +38,18 @@ def make_app(folder: str | Path, *, allow_code: bool = False, hosts: Hosts | Non
     - `allow_code`: does the page `find` evaluate the code that it is sent? Only for a server that nobody else can reach.
     - `hosts`: the names that it answers to; by default those of loopback.
 
+    **Raises:**
+
+    - `SpanaxError`: code is allowed, and so are other hosts.
+
     **Returns:**
 
     An ASGI application. Its `state.work` has `stop()`, which ends the trainings.
     """
     results, assets = Folder(folder, RESULTS, INERT), Folder(ASSETS_FOLDER, ASSETS)
-    work = Work()
+    hosts, work, find = hosts or Hosts(), Work(), Find(allow_code)
+    if allow_code and hosts.any_address:
+        raise SpanaxError("code is allowed only to this machine", "make_app(folder, allow_code=True)", where="")
 
     def result(request: Request) -> Response:
         return results.respond(request, request.path_params["path"])
@@ -64,13 +72,15 @@ def make_app(folder: str | Path, *, allow_code: bool = False, hosts: Hosts | Non
             Route("/index.html", gallery),
             Route("/toys/{path:path}", asset),
             Route("/results/{path:path}", result),
+            Route("/api/find/state", find.state, methods=["POST"]),
+            Route("/api/find/look", find.look, methods=["POST"]),
             Route("/api/{toy}/{action}", work.respond, methods=["POST"]),
         ],
-        middleware=[Middleware(Guard, hosts=hosts or Hosts())],
+        middleware=[Middleware(Guard, hosts=hosts)],
         exception_handlers={HTTPException: on_http_error, Exception: _on_error},
         lifespan=lifespan,
     )
-    app.state.work, app.state.allow_code = work, allow_code
+    app.state.work = work
     app.router.redirect_slashes = False
     return app
 

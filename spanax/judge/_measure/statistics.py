@@ -20,6 +20,9 @@ to these tests.
 
 tr S^2 is that of batch means (Bai and Saranadasa 1996, equation 3.2). |bias|^2 is estimated without bias from products of
 different batches; its standard error is that at either end of the interval.
+
+A bias has a part along the truth, which is a matter of scale and undone by another learning rate, and a part across it. The mean
+less its component along the truth is tested and estimated in the same two ways.
 """
 
 from __future__ import annotations
@@ -73,13 +76,18 @@ class OfGroup(NamedTuple):
 
 
 class Bias(NamedTuple):
-    """`p_value`: of "there is none in any leaf"; `overall`: the interval of the ranked leaves, and `in_ranked`: is one there?"""
+    """`p_value`: of "there is none in any leaf"; `overall`: the interval of the ranked leaves, and `in_ranked`: is one there?
+
+    `scale` and `across`, of the ranked leaves: the mean's component along the truth by the truth's norm, and what is left of it.
+    """
 
     p_value: float
     overall: Interval
     in_ranked: bool
     by_part: tuple[Interval, ...]
     by_group: tuple[OfGroup, ...]
+    scale: Interval
+    across: Interval
 
     @property
     def significant(self) -> bool:
@@ -117,6 +125,7 @@ def bias(
         in_ranked,
         tuple(tests.interval([i], True) for i in every),
         by_group,
+        *_along_and_across(found, truth, tests, ranked),
     )
 
 
@@ -158,6 +167,46 @@ class _Tests(NamedTuple):
         # What rounding may do is not a bias: the interval allows for it at both ends.
         off = math.sqrt(sum(self.rounding[i] for i in leaves))
         return _Products.of_all(self.products, leaves).interval(off, significant)
+
+
+def _along_and_across(
+    found: Moments, truth: Reference, tests: _Tests, leaves: Sequence[int]
+) -> tuple[Interval, Interval]:
+    """The mean's component along the truth, in units of the truth, and the norm of what is left of the mean without it."""
+    at = _elements(tests.parts, leaves)
+    true, square = truth.mean[at], truth.norm(at) ** 2
+    if not square or not np.all(np.isfinite(found.mean[at])):
+        return Interval(math.nan, math.nan, math.nan), Interval(math.nan, math.nan, math.nan)
+    mine, own = found.batches[:, at] - true, truth.moments
+    theirs = np.zeros((1, len(true))) if own is None else own.batches[:, at] - true
+    along, of_truth, whole = mine @ true, theirs @ true, float(true @ true)
+    scale = (float(np.mean(along)) + whole) / square
+    # To first order in the truth's own error, which moves both what is projected and what it is projected on.
+    moved = theirs @ np.mean(mine, axis=0) + (1 - 2 * scale) * of_truth
+    noise = _of_mean(along) + _of_mean(moved)
+    products = _Products(
+        mine @ mine.T - np.outer(along, along) / whole,
+        theirs @ theirs.T - np.outer(of_truth, of_truth) / whole,
+        mine @ theirs.T - np.outer(along, of_truth) / whole,
+    )
+    apart = tests.apart[at] - true * (float(true @ tests.apart[at]) / whole)
+    spread = max(float(np.sum(tests.squares[at])) - (_of_mean(along) + _of_mean(of_truth)) / whole, 0.0)
+    p_largest = _p_of_largest(apart, tests.squares[at], tests.freedom, tests.unseen[at])
+    p_value = 2 * min(p_largest, _p_of_norm(products, apart, spread, tests.freedom))
+    off = math.sqrt(sum(tests.rounding[i] for i in leaves))
+    return _around(scale, noise / square**2, len(mine)), products.interval(off, p_value < LEVEL)
+
+
+def _of_mean(batches: Float[np.ndarray, " k"]) -> float:
+    """The variance of their mean; 0 of a single one, which has no noise."""
+    return float(np.var(batches, ddof=1)) / len(batches) if len(batches) > 1 else 0.0
+
+
+def _around(estimate: float, square: float, count: int) -> Interval:
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(count - 1, (1 + _CONFIDENCE) / 2)) * math.sqrt(square)
+    return Interval(estimate, estimate - half, estimate + half)
 
 
 def _at_least(overall: Interval, within: Sequence[Interval]) -> Interval:

@@ -72,6 +72,8 @@ def row_of(candidate: Candidate, found: Moments, measured: Bias, standard: Stand
         verdict=_verdict(measured.significant, measured.overall, norm, variance, standard.noise(standard.ranked)),
         groups=groups,
         unbiased_by_facts=candidate.promises,
+        scale=measured.scale,
+        across=measured.across,
     )
 
 

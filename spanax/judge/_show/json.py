@@ -52,7 +52,7 @@ def to_json(
 
 def _row(row: Row) -> dict[str, Any]:
     out = dict(vars(row))
-    out["bias"] = _interval(row.bias)
+    out |= {"bias": _interval(row.bias), "scale": _interval(row.scale), "across": _interval(row.across)}
     out["bias_by_leaf"] = {leaf: _interval(bias) for leaf, bias in row.bias_by_leaf.items()}
     out["groups"] = {name: {**vars(group), "bias": _interval(group.bias)} for name, group in row.groups.items()}
     out["worst_leaf"] = {"leaf": row.worst_leaf[0], "share": row.worst_leaf[1]}

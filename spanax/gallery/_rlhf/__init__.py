@@ -1,0 +1,1 @@
+"""The worlds of `rlhf`, the results and their picture."""

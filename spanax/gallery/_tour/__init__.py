@@ -1,0 +1,1 @@
+"""The data, the training and the picture of `spanax.gallery.tour`."""

@@ -1,0 +1,1 @@
+"""The page `find`: a program that was pasted, looked at in a process of its own that may do next to nothing."""

@@ -1,0 +1,165 @@
+"""Starting the process that looks at a pasted program, and ending it, whatever it does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).parents[3]  # spanax/
+CONFINE = Path(__file__).with_name("confine.py")
+MOST_REPLY, MOST_PRINTED = 200_000, 20_000  # bytes
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a pasted program may take: seconds of computation and in all, bytes of address space and of a file, threads."""
+
+    cpu: int = 20
+    seconds: int = 40
+    memory: int = 4 * 2**30
+    file: int = 1_000_000
+    threads: int = 64
+    processors: int = 2
+
+
+def run(
+    source: str,
+    arguments: str,
+    function: str = "",
+    *,
+    limits: Limits | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """What `evaluate` found, `held` (what the process gave up), and `printed`; or `problem`, where it did not come to its end.
+
+    The process has a fresh empty folder, an environment of its own and no descriptor but the two that it answers by. It and
+    whatever it started are gone when this returns.
+    """
+    limits = limits or Limits()
+    with tempfile.TemporaryDirectory(prefix="spanax-find-") as folder:
+        reply, its_reply = os.pipe()
+        try:
+            process = _start(folder, its_reply)
+        finally:
+            os.close(its_reply)
+        with open(reply, "rb", buffering=0) as answers:
+            try:
+                given = {
+                    **asdict(limits),
+                    "source": source,
+                    "arguments": arguments,
+                    "function": function,
+                    "path": _path(),
+                    "reads": [*_path()[:-1], str(PACKAGE)],
+                }
+                return _talk(process, answers, given, limits, cancelled)
+            finally:
+                _end(process)
+
+
+def _start(folder: str, reply: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-B", "-X", "utf8", str(CONFINE), folder, str(reply)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=folder,
+        env=_environment(folder),
+        pass_fds=(reply,),
+        start_new_session=True,  # a group of its own, which is ended with all that is in it
+    )
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """Nothing of ours: no token, no path. Few threads, whose stacks count as memory."""
+    return {
+        "HOME": folder,
+        "TMPDIR": folder,
+        "LANG": "C.UTF-8",
+        "JAX_PLATFORMS": "cpu",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+def _path() -> list[str]:
+    """Where the libraries are: of this process's import path, Python's own places and that of Spanax.
+
+    The folder that the server was started in is on it, too, as in `python -m spanax`, and is none of the program's business.
+    """
+    homes = (sys.prefix, sys.base_prefix, sys.exec_prefix)
+    entries = [os.path.abspath(entry) for entry in sys.path if entry]
+    places = [e for e in entries if e.startswith(homes) or os.path.basename(e) in ("site-packages", "dist-packages")]
+    return [*dict.fromkeys((*places, str(PACKAGE.parent)))]
+
+
+def _talk(
+    process: subprocess.Popen[bytes], answers: Any, given: dict[str, Any], limits: Limits, cancelled: Callable[[], bool]
+) -> dict[str, Any]:
+    assert process.stdin is not None and process.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(given).encode())
+        process.stdin.close()
+    received = {answers: bytearray(), process.stdout: bytearray()}
+    problem = _listen(received, time.monotonic() + limits.seconds, cancelled)
+    printed = bytes(received[process.stdout][:MOST_PRINTED]).decode("utf-8", "replace")
+    try:
+        # Only a whole answer is one: the program may have been ended while it wrote.
+        content = json.loads(bytes(received[answers])) if not problem else {}
+    except ValueError:
+        content = {}
+    if not content:
+        content = {"problem": problem or _ended(process, limits), "line": 0}
+    return {**content, "printed": printed}
+
+
+def _listen(received: dict[Any, bytearray], last: float, cancelled: Callable[[], bool]) -> str:
+    """Reads until all have closed. What was wrong, or ""."""
+    with selectors.DefaultSelector() as selector:
+        for stream in received:
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map():
+            if cancelled():
+                return "nobody waits for it any longer"
+            if time.monotonic() > last:
+                return "it took too long"
+            for key, _ in selector.select(0.05):
+                part = os.read(key.fd, 65536)
+                received[key.fileobj] += part
+                if not part:
+                    selector.unregister(key.fileobj)
+                elif len(received[key.fileobj]) > MOST_REPLY:
+                    return "it wrote too much"
+    return ""
+
+
+def _ended(process: subprocess.Popen[bytes], limits: Limits) -> str:
+    """Why there is no answer, as far as the system says it."""
+    status = process.wait(5)
+    if status in (-signal.SIGXCPU, -signal.SIGKILL):
+        return f"it computed for longer than {limits.cpu} s"
+    if status in (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS):
+        return "it ended for want of memory, or by a fault of its own"
+    return f"it ended by itself, with status {status}"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
