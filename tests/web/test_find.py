@@ -233,6 +233,7 @@ def test_it_is_never_on_for_other_machines(tmp_path):
 @pytest.fixture(scope="module")
 def allowing(folder, examples):
     with running(folder, allow_code=True) as server:
+        server.app.state.find.spare.enabled = False  # so that what is left over can be counted
         yield server
 
 
@@ -289,3 +290,28 @@ def test_it_can_be_cancelled():
     gone = threading.Event()
     threading.Timer(1.0, gone.set).start()
     assert "nobody waits" in run("while True:\n    pass", "", cancelled=gone.is_set)["problem"]
+
+
+def test_a_process_is_ready_before_it_is_asked_for_and_ends_with_the_server(folder, examples):
+    with running(folder, allow_code=True) as server:
+        post(server, "find/state", {})
+        post(server, "find/state", {})
+        _until(confined)
+        (ready,) = confined()
+        answer = post(server, "find/look", {"source": "def f(x):\n    return jnp.floor(x)", "arguments": "1.5"})
+        assert answer.json["verdict"] == "dead" and ready not in confined()
+        _until(lambda: len(confined()) == 1)  # the next one
+    _until(lambda: not confined())
+
+
+def test_one_that_nobody_asks_for_ends(folder, examples, monkeypatch):
+    monkeypatch.setattr("spanax.gallery.web._find.spare.IDLE", 0.2)
+    with running(folder, allow_code=True) as server:
+        post(server, "find/state", {})
+        _until(lambda: not confined())
+        # A later program starts its own.
+        assert (
+            post(server, "find/look", {"source": "x = 1", "arguments": ""})
+            .json["problem"]
+            .startswith("the program defines")
+        )
