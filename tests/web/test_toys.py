@@ -94,7 +94,9 @@ class TestCartPole:
     def test_any_state_is_answered_in_numbers(self):
         rng = np.random.default_rng(0)
         for row in rng.choice([-1.0, -0.3, 0.0, 1.0], (20, 4)) * [2.4, 20.0, math.pi / 2, 20.0]:
-            played = ACTIONS["cartpole/balance"](dict(zip(("x", "velocity", "angle", "rate"), row.tolist(), strict=True)))
+            played = ACTIONS["cartpole/balance"](
+                dict(zip(("x", "velocity", "angle", "rate"), row.tolist(), strict=True))
+            )
             assert np.isfinite(played["states"]).all() and len(played["states"]) == len(played["pushes"]) + 1
 
     @pytest.mark.parametrize("rate", [-2.0, -1.0, 0.0, 1.0, 2.0])
