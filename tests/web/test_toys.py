@@ -94,7 +94,9 @@ class TestCartPole:
     def test_any_state_is_answered_in_numbers(self):
         rng = np.random.default_rng(0)
         for row in rng.choice([-1.0, -0.3, 0.0, 1.0], (20, 4)) * [2.4, 20.0, math.pi / 2, 20.0]:
-            played = ACTIONS["cartpole/balance"](dict(zip(("x", "velocity", "angle", "rate"), row.tolist(), strict=True)))
+            played = ACTIONS["cartpole/balance"](
+                dict(zip(("x", "velocity", "angle", "rate"), row.tolist(), strict=True))
+            )
             assert np.isfinite(played["states"]).all() and len(played["states"]) == len(played["pushes"]) + 1
 
     @pytest.mark.parametrize("rate", [-2.0, -1.0, 0.0, 1.0, 2.0])
@@ -185,7 +187,7 @@ class TestTraining:
 
     @pytest.mark.slow
     def test_it_reports_and_ends_when_it_is_cancelled(self):
-        asked, calls = {"wind": 1.0, "target": 70.0, "seed": 0}, iter([False, True])
+        asked, calls = {"wind": 1.0, "target": 70.0, "seed": 0}, iter([False, False, True])
         records = list(training.train(asked, lambda: next(calls), batch=2))
         assert [record.get("stage") for record in records] == ["compiling", None]
         assert records[1]["update"] == 1 and records[1]["throws"] == 2 and not records[1]["done"]
