@@ -41,12 +41,12 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 def main() -> None:
     folder, reply = sys.argv[1], int(sys.argv[2])
-    given = json.load(sys.stdin)
-    held = confine(folder, given)
-    sys.path[:] = given["path"]
+    limits = json.loads(sys.stdin.readline())
+    held = confine(folder, limits)
+    sys.path[:] = limits["path"]
     from spanax.gallery.web._find.evaluate import evaluate
 
-    answer = {**evaluate(given), "held": held}
+    answer = {**evaluate(json.loads(sys.stdin.readline())), "held": held}
     os.write(reply, json.dumps(answer).encode())
 
 
