@@ -187,7 +187,7 @@ class TestTraining:
 
     @pytest.mark.slow
     def test_it_reports_and_ends_when_it_is_cancelled(self):
-        asked, calls = {"wind": 1.0, "target": 70.0, "seed": 0}, iter([False, True])
+        asked, calls = {"wind": 1.0, "target": 70.0, "seed": 0}, iter([False, False, True])
         records = list(training.train(asked, lambda: next(calls), batch=2))
         assert [record.get("stage") for record in records] == ["compiling", None]
         assert records[1]["update"] == 1 and records[1]["throws"] == 2 and not records[1]["done"]
