@@ -56,6 +56,8 @@ def test_the_pendulum_prints_a_table_of_80_columns_and_writes_its_files(tmp_path
         "torch-router",
         "attention",
         "sorting",
+        "retrieval",
+        "words",
     ],
 )
 def test_mistakes_are_one_message(problem):
