@@ -14,7 +14,7 @@ from spanax.gallery._retrieval import library, training
 from spanax.gallery._retrieval.library import DOCUMENTS, LEAST_NAMED, LEAST_WRITTEN, load
 from spanax.gallery._retrieval.model import Desk, Networks, Shelf
 from spanax.gallery._retrieval.tasks import NAMED, OPTIONS, QUESTIONS, WRITTEN, Tasks
-from spanax.gallery._retrieval.training import judge, train
+from spanax.gallery._retrieval.training import judge, marginal_accuracy, train
 
 from .pictures import check_picture
 
@@ -56,8 +56,7 @@ def test_the_library_has_500_functions_and_is_the_same_each_time():
     assert all(len(one.written) >= LEAST_WRITTEN and len(one.named) >= LEAST_NAMED for one in every)
     assert not any(one.name.startswith("_") for one in every)
     assert len({one.module.split(".")[0] for one in every}) > 50  # a mixture of all modules
-    load.cache_clear()
-    assert load() == every
+    assert [one.name for one in load(20)] == [one.name for one in every[:20]]
 
 
 def test_functions_are_read_from_source_and_not_run(tmp_path, monkeypatch):
@@ -71,12 +70,14 @@ def test_functions_are_read_from_source_and_not_run(tmp_path, monkeypatch):
     assert list(found) == ["get_close_matches", "compare", "loads"] and found["loads"].module == "json"
     one = found["get_close_matches"]
     assert one.module == "difflib" and one.docstring.startswith("Use SequenceMatcher")
-    assert one.written == tuple(sorted("use sequence matcher to return a list of the best good enough matches word".split()))
+    assert one.written == tuple(
+        sorted("use sequence matcher to return a list of the best good enough matches word".split())
+    )
     assert one.named == tuple(
         sorted("get close matches word possibilities n cutoff candidate matcher set seq junk is".split())
     )
-    load.cache_clear()
-    with pytest.raises(SpanaxError, match="500 documented functions are needed, .* have 0"):
+    monkeypatch.setattr(library, "read", library.read.__wrapped__)
+    with pytest.raises(SpanaxError, match="500 documented functions are needed, .* have 1\n"):
         load()
 
 
@@ -105,7 +106,7 @@ def test_scores_at_the_start_are_those_of_tfidf():
     scores = np.asarray(jax.vmap(Desk.of(networks, Shelf.of(tasks)).scores)(query))
     for words, found in zip(query.words, scores, strict=True):
         wanted = np.zeros(len(tasks.known))
-        wanted[words[words < len(tasks.known)]] = 1
+        np.add.at(wanted, words[words < len(tasks.known)], 1)  # a word may be in the code and in the docstring
         weighted = tasks.has * tasks.rarity
         cosine = weighted @ (wanted * tasks.rarity) / np.linalg.norm(weighted, axis=1)
         ratio = found @ cosine / (cosine @ cosine)
@@ -181,6 +182,17 @@ def test_the_line_of_the_argmax_is_named(small):
     assert gap.source == "document = jnp.argmax(desk.scores(query))"
 
 
+def test_all_documents_together_answer_by_their_probability(small):
+    networks, queries = Networks(training.shelf(), jax.random.key(0)), training.test_queries()
+    right = []
+    for row in range(30):
+        query, desk = jax.tree.map(lambda some: jnp.asarray(some[row]), queries), desk_of(networks)  # noqa: B023
+        probabilities = np.asarray(jax.nn.softmax(desk.scores(query)))
+        answers = np.exp([np.asarray(desk.read(jnp.int32(document), query)) for document in range(30)])
+        right += (np.einsum("d,dqo->qo", probabilities, answers).argmax(-1) == 0).tolist()
+    assert marginal_accuracy(networks) == pytest.approx(np.mean(right), abs=0.02)  # ties may fall otherwise
+
+
 def test_judged_is_what_the_best_document_answers(small):
     networks, queries = Networks(training.shelf(), jax.random.key(0)), training.test_queries()
     judged = judge(networks, 7)
@@ -192,7 +204,7 @@ def test_judged_is_what_the_best_document_answers(small):
         right += (jnp.argmax(desk.read(best, query), -1) == 0).tolist()
         found.append(int(best) == row)
     assert judged.accuracy == pytest.approx(np.mean(right)) and judged.right_document == pytest.approx(np.mean(found))
-    assert judged.steps == 7 and 0 <= judged.marginal <= 1
+    assert judged.steps == 7
 
 
 def test_a_training_is_that_of_its_seed(small):
@@ -234,6 +246,11 @@ def test_ctrl_c_while_the_gap_is_sought_writes_only_the_report(tmp_path, small):
     result = retrieval.run(tmp_path, on_stage=press)
     assert result.interrupted and result.ways == () and result.example is None
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.slow
+def test_the_library_is_read_alike_each_time():
+    assert library.read.__wrapped__() == library.read()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import itertools
 import json
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 import sacrebleu
 from jax.flatten_util import ravel_pytree
 
-import equinox as eqx
 from spanax import SpanaxError
 from spanax.gallery import words
 from spanax.gallery._words import writer as writing

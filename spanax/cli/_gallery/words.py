@@ -15,7 +15,14 @@ from .running import gallery, run_problem
 if TYPE_CHECKING:
     from ...gallery.words import Result, Way
 
-HEADS = "trained by", "BLEU\nbefore", "BLEU\nafter", "gain over\nthe seeds", "no mistake (%)\nbefore, after", "seconds\na seed"
+HEADS = (
+    "trained by",
+    "BLEU\nbefore",
+    "BLEU\nafter",
+    "gain over\nthe seeds",
+    "no mistake (%)\nbefore, after",
+    "seconds\na seed",
+)
 LEGEND = (
     "BLEU: the mean of sacrebleu's sentence BLEU over held-out numbers, of the most probable words. No mistake: the share of "
     "these numbers whose words are all right. Likelihood goes on with the pairs that the start was trained on."
