@@ -10,6 +10,7 @@ from .test_find import _until, confined
 @pytest.fixture(scope="module")
 def allowing(folder, examples):
     with running(folder, allow_code=True) as server:
+        server.app.state.find.spare.enabled = False  # so that what is left over can be counted
         yield server
 
 

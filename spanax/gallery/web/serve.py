@@ -55,12 +55,20 @@ def serve(
         def started() -> None:
             on_start(url)
             # Not before: the first page is not to wait for what it does not need.
-            compiling.start()
+            _compile_toys(server)
 
         server = make_server(app, started)
-        # No daemon: a process that ends while JAX compiles may crash.
-        compiling = threading.Thread(target=lambda: toys().warm_up(lambda: server.should_exit), name="spanax-compile")
         server.run(sockets=[listener])
+
+
+def _compile_toys(server: uvicorn.Server) -> None:
+    """In the background, what visitors will ask."""
+
+    def compile_them() -> None:
+        toys().warm_up(lambda: server.should_exit, trainings=True)
+
+    # No daemon: a process that ends while JAX compiles may crash.
+    threading.Thread(target=compile_them, name="spanax-compile").start()
 
 
 def make_server(app: Starlette, on_start: Callable[[], None] = lambda: None) -> uvicorn.Server:
