@@ -1,4 +1,4 @@
-"""The registry, the modules, the commands and docs/gallery.md name the same problems; each reads as one file, and says what was learnt."""
+"""The registry, the modules, the commands and docs/gallery.md name the same problems; each file says what was learnt."""
 
 import importlib
 import inspect
@@ -32,7 +32,7 @@ def test_every_problem_has_a_command_and_the_help_has_their_order_and_groups():
     assert NAMES[0] == "tour"
     groups = [problem.group for problem in PROBLEMS]
     # A group is one heading: its problems stand together.
-    assert sum(one != other for one, other in zip(groups, groups[1:], strict=False)) == len(set(groups)) - 1
+    assert sum(one != other for one, other in itertools.pairwise(groups)) == len(set(groups)) - 1
 
 
 def test_the_docs_have_a_section_for_each_in_the_same_order():
