@@ -30,7 +30,7 @@ from ._rlhf.result import KnownBias, LossRow, judged, known_biases, report_known
 from ._shared.run import Run
 
 GROUP = 8
-DRAWS, QUICK_DRAWS = 8000, 1500
+DRAWS, QUICK_DRAWS = 16_000, 1500
 
 
 # 1. The losses, in a world where a whole answer is right or wrong. A group of 8 answers is drawn for each of the three prompts,
@@ -109,7 +109,7 @@ def run(
 ) -> Result:
     """Judges each loss, and writes rlhf.png and result.json into `out`.
 
-    - `quick`: 1,500 gradients of each loss instead of 8,000; `draws` overrides both;
+    - `quick`: 1,500 gradients of each loss instead of 16,000; `draws` overrides both;
     - `seed`: of all draws; the policies are always the same;
     - `on_stage`: called with "learning", "language: RLOO", ..., "tools: RLOO", ..., "drawing".
 

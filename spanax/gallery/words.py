@@ -1,6 +1,6 @@
 """Number words: a network trained on BLEU, which is no function of its parameters.
 
-4207 is "four thousand two hundred and seven". A small recurrent network is shown 60 such pairs, and is weak. Of 4,000 further
+4207 is "four thousand two hundred and seven". A small recurrent network is shown 150 such pairs, and is weak. Of 4,000 further
 numbers it is never shown the words: it writes some, and is told a single number, sacrebleu's sentence BLEU. Two things cut the
 gradient on that way. A word is drawn, and the next one depends on it; and the score is made by somebody else's program, out of text.
 
@@ -27,7 +27,7 @@ from ._words.result import Sample, Way, collect, report_rows, samples
 from ._words.training import Loss, Numbers, Outcome, train, weak_start
 from ._words.writer import Writer, greedy, write
 
-UPDATES, QUICK_UPDATES = 400, 150
+UPDATES, QUICK_UPDATES = 500, 200
 SEEDS, QUICK_SEEDS = 3, 1
 SENTENCES = 5  # scored for each number and update, whatever the way
 
@@ -79,7 +79,7 @@ def _mean(cost: Callable[..., Float[Array, ""]], digits, numbers, key) -> Float[
     return jnp.mean(jax.vmap(cost)(digits, numbers, jax.random.split(key, len(numbers))))
 
 
-# And none of this: as many updates more on the likelihood of the 60 numbers.
+# And none of this: as many updates more on the likelihood of the 150 numbers.
 WAYS: dict[str, Loss | None] = {
     "self-critical": self_critical,
     "leave-one-out": leave_one_out,
@@ -117,7 +117,7 @@ def run(
 ) -> Result:
     """Trains from a weak start in each way, and writes words.png and result.json into `out`.
 
-    - `quick`: 150 updates and 1 seed instead of 400 and 3; `updates` and `seeds` override both;
+    - `quick`: 200 updates and 1 seed instead of 500 and 3; `updates` and `seeds` override both;
     - `seed`: the first of them: of the numbers, the initial weights and the draws;
     - `on_stage`: called with "seed 0: weak start", "seed 0: self-critical", ..., "drawing".
 

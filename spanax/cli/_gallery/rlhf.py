@@ -22,7 +22,7 @@ TITLES = {
     "tools": "Tools, a reward after every turn: groups of {group}, {draws:,} gradients of each loss",
 }
 LEGEND = (
-    "± 1 standard error. Scale: of the mean gradient along the exact one; if it is not 1, another learning rate. Bias: of |exact|. "
+    "± 1 standard error. Scale: of the mean gradient along the exact one; not 1: another learning rate. Bias: of |exact|. "
     "Across: the bias without its part along the exact gradient, which no learning rate undoes. Noise: variance of one gradient "
     "brought to scale 1, by |exact|². Cos: the cosine of one gradient with the exact one."
 )
@@ -34,7 +34,7 @@ def rlhf(
     quick: Quick = False,
     draws: Annotated[
         int | None,
-        typer.Option(min=100, max=MOST, help="Gradients of each loss.", show_default="8,000, or 1,500 with --quick"),
+        typer.Option(min=100, max=MOST, help="Gradients of each loss.", show_default="16,000, or 1,500 with --quick"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=SEEDS, help="Fixes the draws.")] = 0,
     show_traceback: Traceback = False,

@@ -47,20 +47,25 @@ def words(text: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", text)]
 
 
-@cache
 def load(documents: int = DOCUMENTS) -> tuple[Function, ...]:
     """So many functions with enough words, no two of the same name or docstring. The same Python gives the same ones."""
-    every = [function for path in _sources() for function in _functions(path)]
-    names, texts = Counter(one.name for one in every), Counter(one.docstring for one in every)
-    fit = [one for one in every if names[one.name] == texts[one.docstring] == 1 and _enough(one)]
+    fit = read()
     if len(fit) < documents:
         raise SpanaxError(
             f"{documents} documented functions are needed, and the sources of this Python's standard library have {len(fit)}",
             "a Python that comes with the sources of its library: some small distributions leave them out",
             where="",
         )
-    # In the order of a checksum: a mixture of all modules, of which a later Python keeps most.
-    return tuple(sorted(fit, key=lambda one: (zlib.crc32(f"{one.module}.{one.name}".encode()), one.module))[:documents])
+    return fit[:documents]
+
+
+@cache
+def read() -> tuple[Function, ...]:
+    """All that fit, in the order of a checksum: a mixture of all modules, of which a later Python keeps most."""
+    every = [function for path in _sources() for function in _functions(path)]
+    names, texts = Counter(one.name for one in every), Counter(one.docstring for one in every)
+    fit = [one for one in every if names[one.name] == texts[one.docstring] == 1 and _enough(one)]
+    return tuple(sorted(fit, key=lambda one: (zlib.crc32(f"{one.module}.{one.name}".encode()), one.module)))
 
 
 def _enough(one: Function) -> bool:

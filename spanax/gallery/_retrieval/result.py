@@ -75,7 +75,7 @@ def report_rows(ways: Sequence[Way]) -> list[dict[str, Any]]:
             "accuracy_before": way.mean("accuracy", 0),
             "right_document_before": way.mean("right_document", 0),
             # Not from one document, but from all of them together.
-            "marginal_accuracy": way.mean("marginal"),
+            "marginal_accuracy": statistics.fmean(one.marginal for one in way.outcomes),
             "curves": [[(point.steps, point.accuracy) for point in one.curve] for one in way.outcomes],
             "seconds": way.seconds,
         }

@@ -27,7 +27,7 @@ class Query(NamedTuple):
 
     words: Int[Array, "... words"]
     options: Int[Array, "... questions options"]
-    document: Int[Array, "..."]
+    document: Int[Array, ...]
 
 
 class Tasks:

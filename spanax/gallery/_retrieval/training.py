@@ -8,18 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from .library import load
 from .model import Desk, Networks, Shelf
 from .tasks import Query, Tasks
 
-BATCH, RATE = 64, 3e-3
+BATCH, RATE = 64, 3e-3  # queries of a step, and Adam's rate at the start
 POINTS = 10  # of a curve
 ASKED = 4  # test queries about each document
 
@@ -45,39 +44,49 @@ def test_queries() -> Query:
 
 @dataclass(frozen=True)
 class Judged:
-    """On the test queries, reading the best document alone.
-
-    `accuracy`: the share of questions answered right; `right_document`: of queries whose document was found;
-    `marginal`: the share of questions answered right by all documents together, each weighted by its probability.
-    """
+    """On the test queries, reading the best document alone: the shares of questions answered right, and of documents found."""
 
     steps: int
     accuracy: float
     right_document: float
-    marginal: float
     picked: tuple[int, ...]
 
 
-@eqx.filter_jit
-def _answer(networks: Networks, shelf: Shelf, queries: Query) -> tuple[Int[Array, " n"], Any, Any]:
+@jax.jit
+def _answers(networks: Networks, shelf: Shelf, queries: Query) -> tuple[Int[Array, " n"], Bool[Array, "n questions"]]:
+    desk = Desk.of(networks, shelf)
+
+    def one(query: Query):
+        best = jnp.argmax(desk.scores(query))
+        return best, jnp.argmax(desk.read(best, query), -1) == 0
+
+    return jax.vmap(one)(queries)
+
+
+def judge(networks: Networks, steps: int = 0) -> Judged:
+    queries = test_queries()
+    picked, right = (np.asarray(one) for one in _answers(networks, shelf(), queries))
+    found = picked == queries.document
+    return Judged(steps, float(right.mean()), float(found.mean()), tuple(picked.tolist()))
+
+
+@jax.jit
+def _answers_of_all(networks: Networks, shelf: Shelf, queries: Query) -> Bool[Array, "n questions"]:
     desk = Desk.of(networks, shelf)
 
     def one(query: Query):
         scores = desk.scores(query)
         every = jax.vmap(desk.read, in_axes=(0, None))(jnp.arange(len(scores)), query)
         together = jax.nn.logsumexp(jax.nn.log_softmax(scores)[:, None, None] + every, axis=0)
-        best = jnp.argmax(scores)
-        return best, jnp.argmax(every[best], -1) == 0, jnp.argmax(together, -1) == 0
+        return jnp.argmax(together, -1) == 0
 
     # A few at a time: all documents are read for each.
     return jax.lax.map(one, queries, batch_size=50)
 
 
-def judge(networks: Networks, steps: int = 0) -> Judged:
-    queries = test_queries()
-    picked, right, together = (np.asarray(one) for one in _answer(networks, shelf(), queries))
-    found = picked == queries.document
-    return Judged(steps, float(right.mean()), float(found.mean()), float(together.mean()), tuple(picked.tolist()))
+def marginal_accuracy(networks: Networks) -> float:
+    """The share of questions answered right by all documents together, each weighted by its probability."""
+    return float(np.mean(_answers_of_all(networks, shelf(), test_queries())))
 
 
 @functools.cache
@@ -90,7 +99,7 @@ def _trainer(loss: Loss, steps: int) -> Any:
         # Each query is an expectation of its own, and pays for no other.
         return jnp.mean(jax.vmap(loss, in_axes=(None, 0, 0))(desk, queries, jax.random.split(key, BATCH)))
 
-    @eqx.filter_jit
+    @jax.jit
     def piece(networks, state, shelf, queries, keys):
         def step(carry, given):
             networks, state = carry
@@ -105,11 +114,15 @@ def _trainer(loss: Loss, steps: int) -> Any:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One training: how it was judged from its start on, and its seconds without those of judging and of the first piece."""
+    """One training: how it was judged from its start on, and its seconds without those of judging and of compiling.
+
+    `marginal`: what `marginal_accuracy` is at its end.
+    """
 
     name: str
     seed: int
     curve: tuple[Judged, ...]
+    marginal: float
     seconds: float
 
 
@@ -129,5 +142,6 @@ def train(name: str, loss: Loss, seed: int, steps: int) -> Outcome:
         networks, state = jax.block_until_ready(piece(networks, state, shelf(), queries, keys))
         seconds.append(time.perf_counter() - began)
         curve.append(judge(networks, (number + 1) * length))
-    # The first piece compiles: counted as the others are.
-    return Outcome(name, seed, tuple(curve), sum(seconds[1:]) * len(seconds) / max(1, len(seconds) - 1))
+    # The first piece compiles, and is counted as the others are.
+    trained = sum(seconds[1:]) * len(seconds) / max(1, len(seconds) - 1)
+    return Outcome(name, seed, tuple(curve), marginal_accuracy(networks), trained)

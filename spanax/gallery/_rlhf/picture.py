@@ -29,10 +29,9 @@ def picture(path: Path, rows: Sequence[LossRow], group: int) -> Path:
     _dots(
         axes[1], rows, places, lambda row: (100 * row.across / abs(row.scale), 100 * row.across_error / abs(row.scale))
     )
-    axes[1].set_xscale("symlog", linthresh=10)
     axes[1].set_xlim(left=-1)
     _dots(axes[2], rows, places, lambda row: (row.noise, 0.0))
-    axes[2].set_xscale("log")
+    axes[2].set_xlim(left=0)
     _dots(axes[3], rows, places, lambda row: (row.cosine, 0.0))
     axes[3].axvline(0, color="0.3", linewidth=0.8)
     _entitle(figure, axes, rows, places)

@@ -19,9 +19,9 @@ from .bleu import corpus_bleu, sentence_bleu
 from .numbers import in_words, one_hot_digits, split, text_of, tokens_of
 from .writer import Writer, greedy, negative_log_likelihood
 
-FEW, SCORED, HELD_OUT = 60, 4000, 500  # numbers: with their words, with scores only, and to judge by
-START_STEPS, START_BATCH, START_RATE = 100, 32, 3e-3
-BATCH, RATE = 64, 1e-3
+FEW, SCORED, HELD_OUT = 150, 4000, 500  # numbers: with their words, with scores only, and to judge by
+START_STEPS, START_BATCH, START_RATE = 200, 32, 3e-3
+BATCH, RATE = 64, 2e-3
 POINTS = 20  # of a curve
 
 # Of a batch: (writer, one-hot digits, numbers or right words, key).

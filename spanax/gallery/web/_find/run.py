@@ -27,7 +27,7 @@ class Limits:
 
     cpu: int = 20
     seconds: int = 40
-    memory: int = 4 * 2**30
+    memory: int = 2 * 2**30
     file: int = 1_000_000
     threads: int = 64
     processors: int = 2
