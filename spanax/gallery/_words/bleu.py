@@ -14,7 +14,7 @@ from .numbers import in_words, text_of
 
 @functools.cache
 def metric() -> Any:
-    """Sentences of one to three words have no 4-grams: `effective_order` leaves out the orders that a sentence is too short for."""
+    """Words like "six" have no 4-grams: `effective_order` leaves out the orders that a sentence is too short for."""
     from sacrebleu.metrics import BLEU
 
     # Words without punctuation need no tokeniser, and most of a call's time would be spent in it.
