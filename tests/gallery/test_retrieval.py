@@ -163,6 +163,7 @@ def test_the_exact_marginal_is_the_sum_over_all_documents(small):
     np.testing.assert_allclose(found, -np.log(probabilities @ np.array(right)), rtol=1e-5)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", retrieval.WAYS)
 def test_who_learns_in_which_way(name, small):
     networks = Networks(training.shelf(), jax.random.key(0))
