@@ -1,4 +1,5 @@
-# make run    train the discrete VAE on real digits, with every bridge
+# make run    the tour: a step that cuts a gradient is found, bridged and judged, and a network learns; a minute, real digits
+# make gallery   every worked problem, quickly, with a page that shows them all: gallery-out/index.html
 # make test   the tests, some of every kind for every part, in some 15 minutes    (PYTEST_ARGS="-x tests/gallery" narrows them)
 # make test-all   the tests that make test leaves out: more of the same kinds, in another 20
 # make mutants    plants faults in the package, and runs the tests of their parts: all have to be caught
@@ -16,6 +17,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST_ARGS ?= -n 2 --dist worksteal
 MUTANTS_ARGS ?=
 RUN_ARGS ?=
+GALLERY_ARGS ?=
 FUZZ_ARGS ?=
 BENCHMARKS ?= $(filter-out _%,$(patsubst benchmarks/%.py,%,$(sort $(wildcard benchmarks/*.py))))
 
@@ -23,10 +25,13 @@ BENCHMARKS ?= $(filter-out _%,$(patsubst benchmarks/%.py,%,$(sort $(wildcard ben
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: run test test-all test-newest mutants fuzz lint bench docs wheel clean
+.PHONY: run gallery test test-all test-newest mutants fuzz lint bench docs wheel clean
 
 run: $(VENV)/.gallery
-	$(BIN)/spanax gallery vae $(RUN_ARGS)
+	$(BIN)/spanax gallery tour $(RUN_ARGS)
+
+gallery: $(VENV)/.gallery
+	$(BIN)/spanax gallery --all --quick $(GALLERY_ARGS)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)

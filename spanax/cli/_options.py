@@ -18,17 +18,28 @@ FOLDER = "The folder for the pictures and result.json."
 
 def writable_folder(path: Path) -> Path:
     """Raises a usage error where the folder is not there and cannot be made, or nothing can be written into it."""
-    shown = f"{str(path)!r}"
+    there = _nearest_folder(path)
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise typer.BadParameter(f"{str(path)!r}: no permission to write into {there}")
+    return path
+
+
+def readable_folder(path: Path) -> Path:
+    """The same of a folder that is read, and that may come to be later."""
+    if not os.access(there := _nearest_folder(path), os.R_OK | os.X_OK):
+        raise typer.BadParameter(f"{str(path)!r}: no permission to read {there}")
+    return path
+
+
+def _nearest_folder(path: Path) -> Path:
+    """The nearest folder that exists, which decides whether the rest can be made."""
     try:
-        # The nearest folder that exists decides whether the rest can be made.
         there = next(folder for folder in (path, *path.absolute().parents) if _is_there(folder))
     except (OSError, ValueError) as error:  # too long a name; a zero byte
-        raise typer.BadParameter(f"{shown}: {getattr(error, 'strerror', error)}") from error
+        raise typer.BadParameter(f"{str(path)!r}: {getattr(error, 'strerror', error)}") from error
     if not there.is_dir():
-        raise typer.BadParameter(f"{shown}: {there} is not a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise typer.BadParameter(f"{shown}: no permission to write into {there}")
-    return path
+        raise typer.BadParameter(f"{str(path)!r}: {there} is not a folder")
+    return there
 
 
 def _is_there(path: Path) -> bool:

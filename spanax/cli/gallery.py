@@ -8,24 +8,12 @@ import typer
 from ..gallery.problems import BY_NAME, PROBLEMS
 
 # Each of these adds its commands.
-from ._gallery import attention, calibrate, control, renderer, retrieval, sorting, torch, tour, vae, words
+from ._gallery import attention, calibrate, control, gap, renderer, retrieval, rlhf, sorting, torch, tour, vae, words
 from ._gallery.running import gallery
 from ._messages import show_help
 from ._options import Traceback, writable_folder
 
-__all__ = [
-    "attention",
-    "calibrate",
-    "control",
-    "gallery",
-    "renderer",
-    "retrieval",
-    "sorting",
-    "torch",
-    "tour",
-    "vae",
-    "words",
-]
+__all__ = ["attention", "calibrate", "control", "gallery", "gap", "renderer", "retrieval", "rlhf", "sorting", "torch", "tour", "vae", "words"]
 
 
 def _name(command: typer.models.CommandInfo) -> str:

@@ -10,18 +10,22 @@ import typer
 
 from .._errors import SpanaxError, installing
 from ._messages import report_errors
-from ._options import Traceback
+from ._options import Traceback, readable_folder, writable_folder
 
 
 def serve(
-    out: Annotated[Path, typer.Option(help="The gallery's folder.")] = Path("gallery-out"),
+    out: Annotated[Path, typer.Option(callback=readable_folder, help="The gallery's folder.")] = Path("gallery-out"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 is a free one.")] = 8000,
     host: Annotated[str, typer.Option(help="Listen for other machines, too: an address of this one.")] = "127.0.0.1",
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Let the page `find` run code, with limits. On loopback only.")
     ] = False,
     export: Annotated[
-        Path | None, typer.Option(help="Write a copy into this folder that opens from a file, and serve nothing.")
+        Path | None,
+        typer.Option(
+            callback=lambda path: path and writable_folder(path),
+            help="Write a copy into this folder that opens from a file, and serve nothing.",
+        ),
     ] = None,
     show_traceback: Traceback = False,
 ) -> None:

@@ -156,3 +156,10 @@ def _draw(out: Path, learners: tuple[Learner, ...]) -> tuple[Path, Path]:
     picture(still, [(one.training, one.judgement) for one in learners])
     motion(moving, control.CartPole(), learners[0].policy)
     return still, moving
+
+
+# What was learnt (figures in docs/gallery.md and docs/control.md):
+# - Through the simulator two episodes are enough, where the policy gradient takes hundreds: a mirror image and a loss that says
+#   how a pole is caught are what a black box cannot be told.
+# - The straight-through gradient of a push is far from the real one, and it learns all the same: in short windows it need only
+#   say which way. As a black box the same game is solved without any of that, and takes more steps.

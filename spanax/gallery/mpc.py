@@ -11,23 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from .. import control
+from ._mpc.loop import play, returns
 from ._shared.run import Run
 from .pendulum import OPTIMUM, STARTS
 
-HORIZON, STEPS = 30, 200
+HORIZON = 30
 # (sweeps of the terminal cost, plans of each, starts that are judged, updates of the other policy)
 FULL, QUICK = (6, 768, 100, 500), (2, 128, 8, 100)
-# First plans of an episode, and starts that are played at once.
-FIRST, BATCH = 256, 20
 TRUE_MASS, FIRST_MASS, ROUNDS, DEMONSTRATIONS = 1.4, 0.8, 6, 16
 
 
@@ -60,15 +58,6 @@ class Result:
     masses: tuple[float, ...]
     interrupted: bool
     files: tuple[Path, ...]
-
-
-class Played(NamedTuple):
-    """A swing: states and torques, and the angles of the plan at each of its steps."""
-
-    states: Any
-    torques: Any
-    plans: Any
-    rewards: Any
 
 
 def run(
@@ -123,30 +112,6 @@ def train(settings: Settings) -> control.MLPPolicy:
     via = control.BPTT(horizon=40, truncate=False)
     key = jax.random.key(settings.seed + 1)
     return control.train(env, policy, via=via, key=key, updates=settings.updates, progress=False).policy
-
-
-@eqx.filter_jit
-def play(controller: control.MPC, state: Any, steps: int = STEPS) -> Played:
-    """The closed loop, each plan from the one before, and the first from many: the best swing may be easy to miss."""
-    env = controller.env
-    wide = control.MPC(
-        env, controller.horizon, controller.iterations, terminal=controller.terminal, tries=FIRST, starts=FIRST
-    )
-
-    def one(carry, _):
-        state, plan = carry
-        torque = plan.actions[0]
-        after = env.step(state, torque)
-        played = Played(state, torque, plan.states[:, 0], env.reward(state, torque, after))
-        return (after, controller.plan(after, plan=plan)), played
-
-    return lax.scan(one, (state, wide.plan(state)), None, steps)[1]
-
-
-@eqx.filter_jit
-def returns(controller: control.MPC, starts: Any) -> Any:
-    """Of the closed loop from each start; some at a time, for many first plans take memory."""
-    return lax.map(lambda start: play(controller, start).rewards.sum(), starts, batch_size=BATCH)
 
 
 def _judge(settings: Settings, name: str, policy: Any) -> Judged:

@@ -21,7 +21,7 @@ Tokens = Float[Array, "group tokens"]
 Rewards = Float[Array, " group"]
 Scalar = Float[Array, ""]
 
-EPS = 1e-6  # beside a standard deviation: a group of equal rewards has no gradient, and not NaN
+EPS = 1e-4  # beside a standard deviation: equal rewards have one of 0, or of the rounding of their mean
 
 
 def reinforce(logp: Tokens, old_logp: Tokens, rewards: Rewards, mask: Tokens) -> Scalar:
@@ -83,6 +83,7 @@ def reinforce_plus_plus(logp: Tokens, old_logp: Tokens, rewards: Rewards, mask: 
     Hu et al. (2025), REINFORCE++, arXiv:2501.03262, global advantage normalisation. The group is the whole batch, of all prompts.
     Their A_it also has the KL penalties of the tokens from t on, which are left out.
     """
+    _check_group(rewards)
     count = jnp.sum(mask)
     centred = rewards[:, None] - jnp.sum(rewards[:, None] * mask) / count
     std = jnp.sqrt(jnp.sum(centred**2 * mask) / count)
@@ -109,13 +110,14 @@ def optimal_token_baseline(
 
     `leave_one_out`: B of a sequence is that of the others. Then it is unbiased, whatever the weights are.
     """
+    _check_group(rewards)
     weights = jnp.cumsum((1 - jnp.exp(old_logp)) ** 2 * mask, axis=1) * mask
-    paid, total = jnp.sum(weights * rewards[:, None], axis=0), jnp.sum(weights, axis=0)
+    # Which sequences count for which. A difference of sums would leave rounding of its own rewards in a baseline.
+    who = jnp.ones_like(logp, shape=(len(rewards), len(rewards)))
     if leave_one_out:
-        paid, total = paid[None] - weights * rewards[:, None], total[None] - weights
-    else:
-        paid, total = paid[None], total[None]
-    return _policy_gradient(logp, rewards[:, None] - paid / (total + EPS), mask)
+        who = who - jnp.eye(len(rewards), dtype=logp.dtype)
+    baselines = who @ (weights * rewards[:, None]) / (who @ weights + jnp.finfo(logp.dtype).tiny)
+    return _policy_gradient(logp, rewards[:, None] - baselines, mask)
 
 
 def _policy_gradient(logp: Tokens, advantages: Float[Array, "group _"], mask: Tokens) -> Scalar:
@@ -138,7 +140,11 @@ def _standardised(rewards: Rewards) -> Rewards:
 
 
 def _centred(rewards: Rewards) -> Rewards:
+    _check_group(rewards)
+    return rewards - jnp.mean(rewards)
+
+
+def _check_group(rewards: Rewards) -> None:
     # One sequence has no others: 0/0 would be NaN in some of these losses, and a silent 0 in the others.
     if len(rewards) < 2:
         raise SpanaxError("a group of one sequence has nothing to be compared with", "a group of 2 or more")
-    return rewards - jnp.mean(rewards)

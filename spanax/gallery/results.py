@@ -148,11 +148,16 @@ def _flat(values: Any) -> dict[str, Scalar]:
     for name, value in values.items() if isinstance(values, dict) else ():
         if _is_scalar(value):
             flat[name] = value
-        elif isinstance(value, dict):
-            flat |= {f"{name}.{inner}": x for inner, x in value.items() if _is_scalar(x)}
         elif isinstance(value, list) and value and len(value) <= 12 and all(map(_is_scalar, value)):
             flat[name] = ", ".join(shown(x) for x in value)
-    return flat
+    return flat | _nested(values)
+
+
+def _nested(values: Any) -> dict[str, Scalar]:
+    groups = (
+        {name: value for name, value in values.items() if isinstance(value, dict)} if isinstance(values, dict) else {}
+    )
+    return {f"{name}.{inner}": x for name, group in groups.items() for inner, x in group.items() if _is_scalar(x)}
 
 
 def _tables(values: dict[str, Any]) -> Iterator[Table]:
@@ -160,7 +165,7 @@ def _tables(values: dict[str, Any]) -> Iterator[Table]:
         rows = [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
         if not rows:
             continue
-        rows = [_flat(row) for row in rows[:MOST_ROWS]]
+        rows = [{head: x for head, x in row.items() if _is_scalar(x)} | _nested(row) for row in rows[:MOST_ROWS]]
         heads = tuple(dict.fromkeys(head for row in rows for head in row))
         yield Table(name, heads, tuple(tuple(row.get(head) for head in heads) for row in rows))
 

@@ -1,9 +1,9 @@
 """The losses that language models are trained with: is their gradient that of the expected reward?
 
 Nobody can tell on a language model: there is no exact gradient to compare with. Here there is one. A language of 8 tokens and at
-most 5 positions has 19,608 sequences, so that the expected reward is a sum, and its gradient is exact. The prompt is a number, the
-answer are digits that add up to it, and the reward is 1 or 0. Some prompts are easier than others, and answers have different
-lengths: what the losses divide by differs from draw to draw.
+most 5 positions has 19,608 sequences, so that the expected reward is a sum, and its gradient is exact. The prompt is a number,
+and the answer digits that add up to it: right, 1, or wrong, 0. One prompt is easy, one is hard, and answers have different
+lengths, so that what the losses divide by differs from draw to draw.
 
 Each loss is a plain function `loss(logp, old_logp, rewards, mask)` (`policy_losses.py`). `sx.judge.PolicyAudit` draws groups of
 sequences for it, and `sx.compare` holds the mean of thousands of its gradients against the exact one.
@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
+from jaxtyping import Array, Key
 
 import spanax as sx
 
@@ -29,12 +30,12 @@ from ._rlhf.result import KnownBias, LossRow, judged, known_biases, report_known
 from ._shared.run import Run
 
 GROUP = 8
-DRAWS, QUICK_DRAWS = 8000, 1000
+DRAWS, QUICK_DRAWS = 16_000, 1500
 
 
-# 1. The losses, in a world where a whole answer is right or wrong. A group of 8 answers is drawn for each of the three prompts, and
-# the loss is the mean over the prompts. `policies`: the newest first. Those before it draw for PPO, as they do where one batch is
-# used for several steps.
+# 1. The losses, in a world where a whole answer is right or wrong. A group of 8 answers is drawn for each of the three prompts,
+# and the loss is the mean over the prompts. `policies`: the newest first. Those before it draw for PPO, as where a batch is used
+# for several steps.
 def of_language(policies: list[world.Params]) -> dict[str, Callable]:
     candidate = partial(world.AUDIT.candidate, group=GROUP)
     return {
@@ -43,31 +44,31 @@ def of_language(policies: list[world.Params]) -> dict[str, Callable]:
         "RLOO": candidate(losses.rloo),
         "GRPO": candidate(losses.grpo),
         "GRPO, no 1/std": candidate(partial(losses.grpo, std=False)),
-        "GRPO, no 1/length": candidate(partial(losses.grpo, length=False)),
+        "GRPO, no 1/len": candidate(partial(losses.grpo, length=False)),
         "Dr. GRPO": candidate(losses.dr_grpo),
         "DAPO": candidate(losses.dapo),
         # It normalises over the batch: it sees the groups of all prompts as one.
         "REINFORCE++": candidate(losses.reinforce_plus_plus, pooled=True),
         **{f"PPO, {k} behind": candidate(losses.ppo_clip, sampled_by=policies[k]) for k in range(len(policies))},
-        "token baseline": candidate(losses.optimal_token_baseline),
-        "token baseline, others": candidate(partial(losses.optimal_token_baseline, leave_one_out=True)),
+        "OTB": candidate(losses.optimal_token_baseline),
+        "OTB, others": candidate(partial(losses.optimal_token_baseline, leave_one_out=True)),
     }
 
 
-# 2. Tools. Each call of a tool earns something at once, but a loss of that signature sees one number for a whole conversation: every
-# call pays for what was earned before it, and for the other request.
+# 2. Tools. Each call of a tool earns something at once, but a loss of that signature sees one number for a whole conversation:
+# every call is paid for what was earned before it, and for the other request.
 def of_tools() -> dict[str, Callable]:
     candidate = partial(tools.AUDIT.candidate, group=GROUP)
     return {
         "RLOO": candidate(losses.rloo),
         "GRPO": candidate(losses.grpo),
-        "token baseline, others": candidate(partial(losses.optimal_token_baseline, leave_one_out=True)),
+        "OTB, others": candidate(partial(losses.optimal_token_baseline, leave_one_out=True)),
         "by dataflow": sx.expectation(conversation, samples=GROUP),
     }
 
 
 # 3. The same conversation, written as it happens. `sample` marks a call, `cost` what it earns, and the dataflow says which calls
-# come before what was earned: only those pay for it. The baseline is the mean of the other samples.
+# come before what was earned: only those are paid for it. The baseline is the mean of the other samples.
 def conversation(params: Any, *, key: Any) -> Any:
     keys = iter(jax.random.split(key, tools.REQUESTS * tools.TURNS))
     for _ in range(tools.REQUESTS):
@@ -88,7 +89,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Result:
-    """`rows`: of each loss that was judged; `known`: the biases that are known; `solved`: how often each prompt is answered rightly."""
+    """`rows`: of each loss judged; `known`: the biases that are known; `solved`: how often each prompt is answered rightly."""
 
     settings: Settings
     rows: tuple[LossRow, ...]
@@ -108,8 +109,8 @@ def run(
 ) -> Result:
     """Judges each loss, and writes rlhf.png and result.json into `out`.
 
-    - `quick`: 1,000 gradients of each loss instead of 8,000; `draws` overrides both;
-    - `seed`: of the policies' first parameters and of all draws;
+    - `quick`: 1,500 gradients of each loss instead of 16,000; `draws` overrides both;
+    - `seed`: of all draws; the policies are always the same;
     - `on_stage`: called with "learning", "language: RLOO", ..., "tools: RLOO", ..., "drawing".
 
     Ctrl-C (`KeyboardInterrupt`) ends the work early: the losses that were judged are reported and drawn, and the result says
@@ -121,12 +122,14 @@ def run(
     solved: list[float] = []
     with this.until_interrupted():
         this.stage("learning")
-        policies, exact = world.learn(seed)
+        policies, exact = world.learn()
         solved += world.solved(policies[0])
-        _judge(this, "language", world.AUDIT, policies[0], exact, of_language(policies), rows)
-        calls = tools.initial(seed)
+        # Keys of this kind take half the time to compile, which is most of the work here.
+        key = jax.random.key(seed, impl="rbg")
+        _judge(this, "language", key, world.AUDIT, policies[0], exact, of_language(policies), rows)
+        calls = tools.initial()
         exact = jax.grad(tools.AUDIT.expected_loss)(calls)
-        _judge(this, "tools", tools.AUDIT, calls, exact, of_tools(), rows)
+        _judge(this, "tools", jax.random.key(seed), tools.AUDIT, calls, exact, of_tools(), rows)
     known, files = known_biases(rows), ()
     if rows:
         from ._rlhf.picture import picture
@@ -140,13 +143,13 @@ def run(
 def _judge(
     this: Run,
     where: str,
+    key: Key[Array, ""],
     audit: sx.judge.PolicyAudit,
     params: Any,
     exact: Any,
     ways: Mapping[str, Callable],
-    rows: list,
+    rows: list[LossRow],
 ) -> None:
-    key = jax.random.key(this.settings.seed)
     for name, way in ways.items():
         this.stage(f"{where}: {name}")
         # One after the other, so that Ctrl-C keeps what was judged; all parameters are judged as one vector.

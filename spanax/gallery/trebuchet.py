@@ -122,3 +122,9 @@ def _draw(out: Path, policy: Policy, winds: np.ndarray, targets: np.ndarray, mis
     misses(still, winds, targets, missed)
     write_throw(moving, TARGET, WIND, policy(jnp.array([WIND, TARGET])), "A throw aimed by a network")
     return still, moving
+
+
+# What was learnt (figures in docs/gallery.md):
+# - The landing is an event, whose time depends on the throw; with its derivative, one throw says how to aim better. The network
+#   has seen no solved aim, only where its own shots landed.
+# - The largest misses are at the edge of the reach, where a little wind decides whether the target can be hit at all.

@@ -94,3 +94,11 @@ def _train_all(
     trainings = [training for training in trainings if training.steps]
     figures += [judge(training, settings.variance_repeats) for training in trainings[len(figures) :]]
     return trainings, tuple(figures)
+
+
+# What was learnt (figures in docs/gallery.md):
+# - A baseline is worth most: the same score function with a moving average has a tenth of the variance, with the other draws of
+#   the image for a baseline (leave-one-out, DisARM) a twentieth.
+# - The biased bridges have another twentieth of that, and are ahead after a short training. What they are biased for is known,
+#   and how much it matters is not: `compare` measures it at the weights that one has.
+# - Normal latents need no bridge, and are no better here. Binary ones are not the price that they are said to be.

@@ -16,6 +16,7 @@ from spanax.cli._app import app
 from spanax.cli._gallery.renderer_table import print_renderer
 from spanax.control import shoot
 from spanax.gallery._renderer.fits import Fit
+from spanax.gallery.problems import PROBLEMS
 from spanax.gallery.renderer import Result, Settings
 from tests.gallery.pictures import check_motion, check_picture
 
@@ -43,23 +44,7 @@ def test_the_pendulum_prints_a_table_of_80_columns_and_writes_its_files(tmp_path
     assert result.stderr.split() == ["training", "judging", "drawing"]
 
 
-@pytest.mark.parametrize(
-    "problem",
-    [
-        "pendulum",
-        "mpc",
-        "cartpole",
-        "trebuchet",
-        "refine",
-        "renderer",
-        "torch-attention",
-        "torch-router",
-        "attention",
-        "sorting",
-        "retrieval",
-        "words",
-    ],
-)
+@pytest.mark.parametrize("problem", [problem.name for problem in PROBLEMS])
 def test_mistakes_are_one_message(problem):
     result = spanax("gallery", problem, "--out", "/dev/null/out")
     assert result.exit_code == 2 and result.stdout == ""

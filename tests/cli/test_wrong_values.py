@@ -69,6 +69,7 @@ TEXTS = {
     "via": BRIDGES,
     "argnums": POSITIONS,
     "torch": NAMES + OF_FUNCTIONS,
+    "host": ["", " ", "192.0.2.1", "no such name", "a\0b", "x" * 300, "1.2.3", "0.0.0.0:80", "http://localhost"],
 }
 # What each command is given besides: right values, so that one is wrong only.
 BESIDES = {
@@ -114,7 +115,7 @@ def wrong(option):
     if option.name in TEXTS:
         return TEXTS[option.name]
     if kind is Path:
-        files = ["folder", ".", "no/folder/x.png"] if option.name != "out" else ["file", "file/x/y/z"]
+        files = ["folder", ".", "no/folder/x.png"] if option.name not in ("out", "export") else ["file", "file/x/y/z"]
         return ["file/x", "x" * 300, "a\0b", *files]
     if kind is int:
         return ["", "x", "nan", "1.5", "1e3", str(option.info.min - 1), str(option.info.max + 1), "9" * 30]

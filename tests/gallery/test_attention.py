@@ -12,9 +12,10 @@ import pytest
 import spanax as sx
 from spanax.gallery import attention
 from spanax.gallery._attention.reader import GLIMPSES, PIXELS, PLACES, ROW, WINDOW, Reader, as_weights
-from spanax.gallery._attention.result import Learner, Looks, Outcome, best_bridge, collect, figures
+from spanax.gallery._attention.result import Looks, Outcome, best_bridge, collect, figures
 from spanax.gallery._shared.digits import Labelled, load
-from spanax.gallery.attention import Way, best, drawn, read, ways
+from spanax.gallery._shared.fitting import Fitted
+from spanax.gallery.attention import best, drawn, read, ways
 
 from .pictures import check_picture
 
@@ -139,7 +140,7 @@ def test_where_to_look_has_a_gradient_but_for_random_places(name):
 
 def outcome(name, seed, accuracy, seconds=1.0):
     looks = Looks(np.zeros((10, 8, 8)), np.arange(10), np.zeros((10, GLIMPSES, PLACES)))
-    return Outcome(name, seed, ((1, seconds / 2, 0.1), (2, seconds, accuracy)), 0.5, looks)
+    return Outcome(name, seed, ((1, seconds / 2, 0.1), (2, seconds, accuracy)), 0.5, (1.0, 2.0, 4.0 - seed), looks)
 
 
 def test_the_figures_are_means_over_seeds_and_the_best_is_a_bridge():
@@ -157,7 +158,18 @@ def test_the_figures_are_means_over_seeds_and_the_best_is_a_bridge():
     found = figures(learners)
     assert found["test_accuracy"] == pytest.approx(0.85) and found["random_test_accuracy"] == pytest.approx(0.45)
     assert figures(()) == dict.fromkeys(("best_bridge", "test_accuracy", "random_test_accuracy"))
-    assert isinstance(learners[0], Learner) and learners[0].seconds == 1.0
+    assert learners[0].seconds == 1.0 and learners[0].places == [1, 2, 3.5]
+
+
+def test_places_used_are_counted_by_their_shares():
+    weights = np.zeros((8, 3, PLACES))
+    weights[:, 0, 7] = 1
+    weights[np.arange(8), 1, np.arange(8) % 2] = 1
+    weights[np.arange(8), 2, np.arange(8)] = 1
+    labels = np.arange(8) % 10
+    held_out = Labelled(np.zeros((8, 8, 8)), labels)
+    fitted = Fitted(None, ((1, 1.0, 0.5),), 0.0)
+    assert Outcome.of("x", 0, fitted, held_out, np.eye(10)[labels], weights).places == pytest.approx((1, 2, 8))
 
 
 @pytest.fixture
@@ -219,4 +231,3 @@ def test_the_best_bridge_reads_with_three_glimpses_what_random_ones_do_not(tmp_p
     # Each of them is worth more than luck, by much more than 297 digits can err: 2 standard errors are 5 percent.
     assert min(bridges) > right["random places"] + 0.08
     assert right["soft attention"] > max(bridges)
-    assert isinstance(ways()["ReinMax"], Way)

@@ -78,7 +78,7 @@ def test_the_losses_made_by_hand_are_their_formulas():
 
 
 @pytest.mark.parametrize("name", ways())
-def test_only_the_order_is_told_but_for_the_ceiling(name):
+def test_only_the_order_is_told_but_for_the_last_way(name):
     scores, digits = groups()
     loss = jax.value_and_grad(ways()[name])
     # Another set of digits in the same order.
@@ -113,7 +113,7 @@ def test_the_best_bridge_is_that_of_the_largest_groups():
     ]
     outcomes = [Outcome(name, size, 0, Judged(right, 0.5), 1.0, 1.0, shown) for name, size, right in parts]
     learners = collect(outcomes)
-    assert [(one.size, one.name) for one in learners][0] == (3, "Soft") and len(learners) == 5
+    assert (learners[0].size, learners[0].name) == (3, "Soft") and len(learners) == 5
     assert best_bridge(learners).name == "Perturbed" and best_bridge(()) is None
 
 

@@ -66,6 +66,14 @@ class TestTrebuchet:
         assert len(inside) > 60 and np.median(inside) < 5 and max(inside) < 150
         assert any(not s["in_reach"] and s["error_cm"] < -100 for s in shots)
 
+    @pytest.mark.parametrize("wind", [-8.0, 0.0, 8.0])
+    def test_whatever_the_machine_is_set_to_the_throw_lands(self, wind):
+        """So that no answer holds a NaN: a network that has learnt nothing may say any of these."""
+        space = control.Trebuchet().action_space
+        angles, weights = (np.linspace(low, high, 12) for low, high in zip(space.low, space.high, strict=True))
+        angle, weight = (jnp.asarray(x.ravel(), jnp.float32) for x in np.meshgrid(angles, weights))
+        assert np.isfinite(jax.vmap(control.shoot, (None, 0, 0))(jnp.float32(wind), angle, weight)).all()
+
     def test_the_reach_is_the_librarys(self):
         nearest, farthest = reach(2.0)
         assert nearest < 1 and farthest == pytest.approx(control.reach(2.0).distance, abs=0.5)
@@ -82,6 +90,14 @@ class TestCartPole:
         # Of rounded states a few may lie on the other side of the decision.
         decided = 2 * np.asarray(jax.vmap(policy("cartpole"))(states[:-1])) - 1
         assert np.mean(decided == pushes) > 0.95
+
+    def test_any_state_is_answered_in_numbers(self):
+        rng = np.random.default_rng(0)
+        for row in rng.choice([-1.0, -0.3, 0.0, 1.0], (20, 4)) * [2.4, 20.0, math.pi / 2, 20.0]:
+            played = ACTIONS["cartpole/balance"](
+                dict(zip(("x", "velocity", "angle", "rate"), row.tolist(), strict=True))
+            )
+            assert np.isfinite(played["states"]).all() and len(played["states"]) == len(played["pushes"]) + 1
 
     @pytest.mark.parametrize("rate", [-2.0, -1.0, 0.0, 1.0, 2.0])
     def test_it_catches_what_is_pushed(self, rate):
@@ -171,7 +187,7 @@ class TestTraining:
 
     @pytest.mark.slow
     def test_it_reports_and_ends_when_it_is_cancelled(self):
-        asked, calls = {"wind": 1.0, "target": 70.0, "seed": 0}, iter([False, True])
+        asked, calls = {"wind": 1.0, "target": 70.0, "seed": 0}, iter([False, False, True])
         records = list(training.train(asked, lambda: next(calls), batch=2))
         assert [record.get("stage") for record in records] == ["compiling", None]
         assert records[1]["update"] == 1 and records[1]["throws"] == 2 and not records[1]["done"]

@@ -15,10 +15,11 @@ from .running import gallery, run_problem
 if TYPE_CHECKING:
     from ...gallery.attention import Learner, Result
 
-HEADS = "places by", "right\n(%)", "over the\nseeds", "seconds\na seed", "to\ncompile"
+HEADS = "places by", "right\n(%)", "over the\nseeds", "places\nused", "seconds\na seed", "to\ncompile"
 LEGEND = (
     "Right: of 297 held-out digits, each glimpse where its score is highest; random places are drawn in use as well. "
-    "Fixed places: learnt, but the same for every picture. Soft attention sees all 64 pixels, the others at most 27."
+    "Fixed places: learnt, but the same for every picture. Soft attention sees all 64 pixels, the others at most 27. "
+    "Places used: at the third glimpse, of 36 (exp of the entropy of their shares); 1: it does not depend on what was seen."
 )
 
 
@@ -61,4 +62,6 @@ def _row(learner: Learner) -> tuple[str, ...]:
     right = [100 * one for one in learner.accuracies]
     spread = f"{min(right):.1f} to {max(right):.1f}" if len(right) > 1 else ""
     seconds = f"{learner.seconds:.1f}", f"{learner.compile_seconds:.1f}"
-    return learner.name, f"{100 * learner.accuracy:.1f}", spread, *seconds
+    # Soft attention looks at all of them, always.
+    used = f"{learner.places[-1]:.1f}" if learner.name != "soft attention" else "all"
+    return learner.name, f"{100 * learner.accuracy:.1f}", spread, used, *seconds

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HEADS = "learns by", "whole order\nright (%)", "over the\nseeds", "pictures\nright (%)", "seconds\na seed"
 LEGEND = (
     "Whole order right: of 2,000 groups of held-out pictures; pictures right: the share at the right place. All are told the "
-    "order only, but for the last way, which is told the digits: a ceiling for the others."
+    "order only, but for the last way, which is told the digits."
 )
 
 

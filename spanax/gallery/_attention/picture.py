@@ -65,13 +65,15 @@ def _figures(figure, learners: Sequence[Learner]) -> None:
         values = 100 * np.array(learner.accuracies)
         right.plot(values, [place] * len(values), "o", color=colour, markersize=4, alpha=0.5)
         right.plot([values.mean()], [place], "|", color=colour, markersize=16, markeredgewidth=2.5)
-        right.annotate(f"{values.mean():.1f}", (values.mean(), place), (0, 11), textcoords="offset points", ha="center",
+        # Right of the last dot, where the next row cannot hide it.
+        right.annotate(f"{values.mean():.1f}", (values.max(), place), (10, 0), textcoords="offset points", va="center",
                        fontsize=9)  # fmt: skip
         time.barh(place, learner.seconds, height=0.5, color=colour)
         time.annotate(f" {learner.seconds:.1f}", (learner.seconds, place), va="center", fontsize=9)
     right.set_yticks(range(len(learners)), [learner.name for learner in learners])
     right.set(xlabel="right on held-out digits (%); a dot for each seed", ylim=(len(learners) - 0.4, -0.8))
     right.grid(axis="x", alpha=0.3)
+    right.margins(x=0.1)
     time.set(xlabel="seconds of training, of one seed")
     time.margins(x=0.18)
     for ax in (right, time):

@@ -33,12 +33,17 @@ class Looks(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """One training: (steps, seconds, accuracy on held-out digits) at some points of it, and where the network looks."""
+    """One training.
+
+    - `curve`: (steps, seconds, accuracy on held-out digits) at some points of it;
+    - `places`: how many places are used at each glimpse, over all held-out digits: exp of the entropy of their shares.
+    """
 
     name: str
     seed: int
     curve: tuple[tuple[int, float, float], ...]
     compile_seconds: float
+    places: tuple[float, ...]
     looks: Looks
 
     @staticmethod
@@ -54,7 +59,13 @@ class Outcome:
         one_of_each = np.array([np.argmax(labels == digit) for digit in range(10)])
         said = np.asarray(answers).argmax(-1)
         looks = Looks(*(np.asarray(part)[one_of_each] for part in (held_out.images, said, weights)))
-        return Outcome(name, seed, fitted.curve, fitted.compile_seconds, looks)
+        used = tuple(_how_many(places) for places in np.asarray(weights).argmax(-1).T)
+        return Outcome(name, seed, fitted.curve, fitted.compile_seconds, used, looks)
+
+
+def _how_many(places: Int[np.ndarray, " n"]) -> float:
+    shares = np.unique(places, return_counts=True)[1] / len(places)
+    return float(np.exp(-np.sum(shares * np.log(shares))))
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,11 @@ class Learner:
     def compile_seconds(self) -> float:
         """Of the first seed: the others find it done."""
         return self.outcomes[0].compile_seconds
+
+    @property
+    def places(self) -> list[float]:
+        """The mean over the seeds of how many places are used at each glimpse: 1 if all pictures are looked at alike."""
+        return [statistics.fmean(used) for used in zip(*(one.places for one in self.outcomes), strict=True)]
 
     @property
     def is_bridge(self) -> bool:
@@ -118,6 +134,7 @@ def report_rows(learners: Sequence[Learner]) -> list[dict[str, Any]]:
             "seeds": [one.seed for one in learner.outcomes],
             "test_accuracies": learner.accuracies,
             "test_accuracy": learner.accuracy,
+            "places": learner.places,
             "seconds": learner.seconds,
             "compile_seconds": learner.compile_seconds,
             "curves": [one.curve for one in learner.outcomes],

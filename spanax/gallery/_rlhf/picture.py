@@ -7,15 +7,14 @@ from pathlib import Path
 
 from .result import LossRow
 
-NONE, SCALE, TURNED = "#0072B2", "#E69F00", "#D55E00"  # Okabe and Ito's, told apart by the colour-blind
-KINDS = {NONE: ("o", "no bias found"), SCALE: ("s", "off in scale only"), TURNED: ("D", "off in direction")}
-_WIDE = 1.959964
-
-
-def colour(row: LossRow) -> str:
-    if row.verdict != "biased":
-        return NONE
-    return TURNED if row.across_found else SCALE
+# Okabe and Ito's colours, which the colour-blind tell apart; the marks say the same.
+KINDS = {"": ("#0072B2", "o"), "scale": ("#E69F00", "s"), "across": ("#D55E00", "D"), "undecided": ("0.5", "x")}
+LABELS = {
+    "": "no bias found",
+    "scale": "biased in scale only",
+    "across": "biased across as well",
+    "undecided": "undecided",
+}
 
 
 def picture(path: Path, rows: Sequence[LossRow], group: int) -> Path:
@@ -30,10 +29,9 @@ def picture(path: Path, rows: Sequence[LossRow], group: int) -> Path:
     _dots(
         axes[1], rows, places, lambda row: (100 * row.across / abs(row.scale), 100 * row.across_error / abs(row.scale))
     )
-    axes[1].set_xscale("symlog", linthresh=10)
     axes[1].set_xlim(left=-1)
     _dots(axes[2], rows, places, lambda row: (row.noise, 0.0))
-    axes[2].set_xscale("log")
+    axes[2].set_xlim(left=0)
     _dots(axes[3], rows, places, lambda row: (row.cosine, 0.0))
     axes[3].axvline(0, color="0.3", linewidth=0.8)
     _entitle(figure, axes, rows, places)
@@ -52,9 +50,9 @@ def _dots(
 ) -> None:
     for row, place in zip(rows, places, strict=True):
         x, error = value(row)
-        mark, _ = KINDS[colour(row)]
+        shade, mark = KINDS[row.biased_in]
         # Three standard errors: what does not reach the line is significant.
-        ax.errorbar(x, place, xerr=3 * error or None, fmt=mark, color=colour(row), markersize=5.5, elinewidth=1.5)
+        ax.errorbar(x, place, xerr=3 * error or None, fmt=mark, color=shade, markersize=5.5, elinewidth=1.5)
     ax.grid(alpha=0.3)
 
 
@@ -73,5 +71,10 @@ def _entitle(figure, axes, rows: Sequence[LossRow], places: Sequence[float]) -> 
     names = [row.loss if row.world == rows[0].world else f"{row.world}: {row.loss}" for row in rows]
     axes[0].set_yticks(places, names)
     axes[0].set_ylim(places[-1] + 0.7, -0.7)
-    handles = [axes[0].plot([], [], mark, color=shade, label=label)[0] for shade, (mark, label) in KINDS.items()]
+    shown = [kind for kind in KINDS if any(row.biased_in == kind for row in rows)]
+    handles = [
+        axes[0].plot([], [], mark, color=shade, label=LABELS[kind])[0]
+        for kind, (shade, mark) in KINDS.items()
+        if kind in shown
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)

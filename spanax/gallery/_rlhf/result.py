@@ -38,6 +38,13 @@ class LossRow:
     verdict: str
     microseconds: float
 
+    @property
+    def biased_in(self) -> str:
+        """ "scale" only, or "across" as well; "" where no bias was found."""
+        if self.verdict != "biased":
+            return "" if self.verdict == "no bias found" else self.verdict
+        return "across" if self.across_found else "scale"
+
 
 def judged(world: str, found: Comparison) -> LossRow:
     """The only row of a comparison."""
@@ -91,14 +98,14 @@ def known_biases(rows: Sequence[LossRow]) -> tuple[KnownBias, ...]:
     if row := by_name.get("Dr. GRPO"):
         found.append(KnownBias("(G-1)/G", row.loss, "scale", row.scale, row.scale_error, 1.0))
     # These two turn the gradient: their scale alone would be another learning rate.
-    for name, loss in (("1/length", "GRPO, no 1/std"), ("1/std", "GRPO, no 1/length")):
+    for name, loss in (("1/length", "GRPO, no 1/std"), ("1/std", "GRPO, no 1/len")):
         if row := by_name.get(loss):
             found.append(KnownBias(name, loss, "across", row.across, row.across_error, 0.0))
     return tuple(found)
 
 
 def report_rows(rows: Sequence[LossRow]) -> list[dict[str, Any]]:
-    return [asdict(row) for row in rows]
+    return [{**asdict(row), "biased_in": row.biased_in} for row in rows]
 
 
 def report_known(known: Sequence[KnownBias]) -> list[dict[str, Any]]:

@@ -11,17 +11,17 @@ from ... import judge
 SEARCH, OPEN, COMPUTE, ANSWER = range(4)
 TOOLS, START = 4, 4  # before the first call of a request
 REQUESTS, TURNS = 2, 3
-# What a call earns, by the call before it (the rows) and the call (the columns): computing costs, and pays where a page was opened;
-# an answer is worth most after a computation.
+# What a call earns, by the call before it (the rows) and the call (the columns): a computation pays where a page was opened, and
+# an answer is worth most after one.
 PAYS = np.array(
     [[-0.2, 0.3, -0.5, 0.2], [-0.2, -0.2, 1.0, 0.5], [-0.2, -0.2, -0.5, 2.0], [0.0, 0.0, 0.0, 0.0], [0.1, -0.2, -0.5, -0.3]],
     np.float32,
 )  # fmt: skip
 
 
-def initial(seed: int) -> Float[Array, "turns before tools"]:
+def initial() -> Float[Array, "turns before tools"]:
     """Logits of a call, by the turn of its request and the call before."""
-    return jnp.asarray(0.5 * np.random.default_rng(seed).normal(size=(TURNS, TOOLS + 1, TOOLS)), jnp.float32)
+    return jnp.asarray(0.5 * np.random.default_rng(0).normal(size=(TURNS, TOOLS + 1, TOOLS)), jnp.float32)
 
 
 def logits(params: Float[Array, "turns before tools"], calls: Int[Array, " all"]) -> Float[Array, "all tools"]:

@@ -9,11 +9,10 @@ import numpy as np
 
 from .result import Learner, Shown, best_bridge
 
-BRIDGE, OTHER = "#0072b2", "0.45"
 # Of the bridges, told apart by everybody (Okabe and Ito), and beside that by their markers.
 COLOURS = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 MARKERS = "os^D"
-GREYS, GREY_MARKERS = ("0.25", "0.4", "0.55", "0.7"), "vXP*"
+GREYS, GREY_MARKERS = ("0.2", "0.35", "0.5", "0.65"), "vXP*"
 
 
 def picture(path: Path, learners: Sequence[Learner]) -> Path:
@@ -50,7 +49,7 @@ def _groups(figure, best: Learner, shown: Shown) -> None:
 def _scores(ax, best: Learner, shown: Shown) -> None:
     # Dots beside each other would hide how many there are.
     scatter = np.random.default_rng(0).uniform(-0.28, 0.28, len(shown.labels))
-    ax.plot(shown.labels + scatter, shown.scores, ".", color=BRIDGE, alpha=0.45, markersize=4)
+    ax.plot(shown.labels + scatter, shown.scores, ".", color=COLOURS[0], alpha=0.45, markersize=4)
     for digit in range(10):
         ax.plot([digit - 0.35, digit + 0.35], [np.median(shown.scores[shown.labels == digit])] * 2, color="k", lw=1.2)
     ax.set(xlabel="digit, which it was never told", ylabel="its score", xticks=range(10))
@@ -59,21 +58,28 @@ def _scores(ax, best: Learner, shown: Shown) -> None:
 
 
 def _matches(ax, learners: Sequence[Learner]) -> None:
-    names = list(dict.fromkeys(one.name for one in learners))
-    bridges = [one.name for one in learners if one.is_bridge]
-    looks = dict(zip(dict.fromkeys(bridges), zip(COLOURS, MARKERS, strict=True), strict=False))
-    others = [name for name in names if name not in looks]
-    looks |= dict(zip(others, zip(GREYS, GREY_MARKERS, strict=True), strict=False))
     sizes = sorted({one.size for one in learners})
-    for name in names:
-        colour, marker = looks[name]
+    looks = _looks(learners)
+    for number, (name, look) in enumerate(looks.items()):
         some = [one for one in learners if one.name == name]
-        x, y = [sizes.index(one.size) for one in some], [100 * one.exact_match for one in some]
-        ax.plot(x, y, color=colour, marker=marker, markersize=5.5, linewidth=1.4, label=name,
-                linestyle="-" if name in bridges else "--")  # fmt: skip
+        # Beside each other: half of them differ by less than a marker.
+        aside = 0.09 * (number - (len(looks) - 1) / 2)
+        x, y = [sizes.index(one.size) + aside for one in some], [100 * one.exact_match for one in some]
+        spans = [(100 * min(one.exact_matches), 100 * max(one.exact_matches)) for one in some]
+        ax.vlines(x, *zip(*spans, strict=True), color=look["color"], linewidth=1.2)
+        ax.plot(x, y, linestyle="", markersize=6, label=name, **look)
     ax.set_xticks(range(len(sizes)), [f"n = {size}" for size in sizes])
-    ax.set(ylabel="whole order right (%)", xlim=(-0.2, len(sizes) - 0.8))
-    ax.set_title("groups of n held-out pictures", fontsize=10)
+    ax.set(ylabel="whole order right (%)", ylim=(0, 100), xlim=(-0.5, len(sizes) - 0.5))
+    ax.set_title("groups of n held-out pictures (line: over seeds)", fontsize=10)
     ax.grid(axis="y", alpha=0.3)
     ax.legend(frameon=False, fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def _looks(learners: Sequence[Learner]) -> dict[str, dict[str, str]]:
+    """Colours for the bridges and greys for the others, with markers of their own, by name."""
+    names = dict.fromkeys(one.name for one in learners)
+    bridges = dict.fromkeys(one.name for one in learners if one.is_bridge)
+    pairs = [(bridges, COLOURS, MARKERS), ([name for name in names if name not in bridges], GREYS, GREY_MARKERS)]
+    looks = {name: look for some, *looks in pairs for name, *look in zip(some, *looks, strict=False)}
+    return {name: {"color": looks[name][0], "marker": looks[name][1]} for name in names}

@@ -64,6 +64,7 @@ def make_app(folder: str | Path, *, allow_code: bool = False, hosts: Hosts | Non
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         warm()
         yield
+        find.stop()
         await work.finish()
 
     app = Starlette(
@@ -80,7 +81,7 @@ def make_app(folder: str | Path, *, allow_code: bool = False, hosts: Hosts | Non
         exception_handlers={HTTPException: on_http_error, Exception: _on_error},
         lifespan=lifespan,
     )
-    app.state.work = work
+    app.state.work, app.state.find = work, find
     app.router.redirect_slashes = False
     return app
 

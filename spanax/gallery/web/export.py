@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from pathlib import Path
 
 from ..._errors import SpanaxError, warn
@@ -82,7 +83,7 @@ def _write(gallery_folder: Path, out: Path, grids: Mapping | None, on_stage: Cal
         page.write_text(page.read_text(encoding="utf-8").replace(PLACE, tag), encoding="utf-8")
         written.append(script)
     on_stage("copying")
-    results = _copy_results(gallery_folder, out / "results", MOST_BYTES - sum(path.stat().st_size for path in written))
+    results = _copy_results(gallery_folder, out / "results", MOST_BYTES - sum(map(_size, written)))
     index = out / "index.html"
     # Of the copied results: what was left out has no link.
     index.write_text(render((ASSETS / "index.html").read_text(encoding="utf-8"), out / "results"), encoding="utf-8")
@@ -99,20 +100,24 @@ def _copy_results(folder: Path, to: Path, room: int) -> list[Path]:
     """Pictures and reports of all runs, except the largest pictures, where they have no room."""
     # An earlier copy may hold runs that are no longer there.
     shutil.rmtree(to, ignore_errors=True)
-    names = [f"{record.name}/result.json" for record in collect(folder)]
-    found = [path for name in names if (path := folder / name).is_file()]
-    room -= sum(path.stat().st_size for path in found)
-    pictures = [folder / picture for record in collect(folder) for picture in record.pictures]
-    left_out = []
-    for picture in sorted(pictures, key=lambda path: path.stat().st_size):
-        room -= picture.stat().st_size
-        (found if room >= 0 else left_out).append(picture)
-    if left_out:
+    records = collect(folder)
+    reports = [path for record in records if (path := folder / record.name / "result.json").is_file()]
+    pictures = [folder / picture for record in records for picture in record.pictures]
+    found = reports + _fitting(pictures, folder, room - sum(map(_size, reports)))
+    for path in found:
+        (to / path.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
+    return [_copy(path, to / path.relative_to(folder)) for path in found]
+
+
+def _fitting(pictures: list[Path], folder: Path, room: int) -> list[Path]:
+    # Small ones first: of a result something is seen, if not its film.
+    ordered = sorted(pictures, key=_size)
+    fitting = [path for path, total in zip(ordered, accumulate(map(_size, ordered)), strict=True) if total <= room]
+    if left_out := ordered[len(fitting) :]:
         shown = ", ".join(str(path.relative_to(folder)) for path in left_out[:5])
         warn(f"{len(left_out)} pictures are not in the copy, which would be over {MOST_BYTES // 10**6} MB: {shown}")
-    written = []
-    for path in found:
-        target = to / path.relative_to(folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        written.append(_copy(path, target))
-    return written
+    return fitting
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size

@@ -55,12 +55,20 @@ def serve(
         def started() -> None:
             on_start(url)
             # Not before: the first page is not to wait for what it does not need.
-            compiling.start()
+            _compile_toys(server)
 
         server = make_server(app, started)
-        # No daemon: a process that ends while JAX compiles may crash.
-        compiling = threading.Thread(target=lambda: toys().warm_up(lambda: server.should_exit), name="spanax-compile")
         server.run(sockets=[listener])
+
+
+def _compile_toys(server: uvicorn.Server) -> None:
+    """In the background, what visitors will ask."""
+
+    def compile_them() -> None:
+        toys().warm_up(lambda: server.should_exit, trainings=True)
+
+    # No daemon: a process that ends while JAX compiles may crash.
+    threading.Thread(target=compile_them, name="spanax-compile").start()
 
 
 def make_server(app: Starlette, on_start: Callable[[], None] = lambda: None) -> uvicorn.Server:
@@ -110,7 +118,8 @@ class _Server(uvicorn.Server):
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens there already, so that a port that is taken is known before anything else."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # To the system, no name at all means all of the machine's addresses.
+        family, kind, protocol, _, address = socket.getaddrinfo(host or " ", port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -120,12 +129,12 @@ def listen(host: str, port: int) -> socket.socket:
             listener.close()
             raise
         return listener
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name with a zero byte, or with a part that is too long
         raise SpanaxError(*_why(host, port, error), where="") from error
 
 
-def _why(host: str, port: int, error: OSError) -> tuple[str, ...]:
-    match error.errno:
+def _why(host: str, port: int, error: OSError | ValueError) -> tuple[str, ...]:
+    match getattr(error, "errno", None):
         case errno.EADDRINUSE:
             remedies = (
                 f"--port {port + 1 if port < 65535 else port - 1}",
@@ -137,7 +146,8 @@ def _why(host: str, port: int, error: OSError) -> tuple[str, ...]:
             return f"port {port} is not allowed to this user", "--port 8000, or any other from 1024 on", "--port 0"
         case errno.EADDRNOTAVAIL:
             return f"{host} is not an address of this machine", "leave out --host: only this machine then sees the page"
-    return f"cannot listen on {host}:{port}: {error.strerror or error}", "leave out --host", "--port 0, for a free one"
+    problem = f"cannot listen on {host!r}, port {port}: {getattr(error, 'strerror', None) or error}"
+    return problem, "leave out --host", "--port 0, for a free one"
 
 
 def _url(host: str, port: int) -> str:

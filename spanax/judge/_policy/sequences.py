@@ -49,5 +49,6 @@ def mask_of(tokens: Int[Array, "n length"], end: int | None, dtype: Any) -> Floa
     """1 for each token up to the first end, and for that one."""
     if end is None:
         return jnp.ones(tokens.shape, dtype)
-    before = jnp.cumsum(tokens == end, axis=1) - (tokens == end).astype(jnp.int32)
+    ends = (tokens == end).astype(jnp.int32)
+    before = jnp.cumsum(ends, axis=1, dtype=jnp.int32) - ends
     return (before == 0).astype(dtype)

@@ -130,7 +130,7 @@ class World:
 
     def _prompt(self) -> tuple:
         """The first one."""
-        return () if self.prompts is None else (jax.tree.map(lambda x: np.asarray(x)[0], self.prompts),)
+        return () if self.prompts is None else (jax.tree.map(lambda x: x[0], self.prompts),)
 
 
 def fixed(params: PyTree) -> PyTree:

@@ -36,30 +36,33 @@ ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 CLONE, TGKILL, CLONE3 = {"x86_64": 56, "aarch64": 220}, {"x86_64": 234, "aarch64": 131}, 435
 CLONE_THREAD = 0x10000
 
+LINUX = sys.platform.startswith("linux")  # elsewhere only the limits of POSIX hold, and the answer says so
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
     folder, reply = sys.argv[1], int(sys.argv[2])
-    given = json.load(sys.stdin)
-    held = confine(folder, given)
-    sys.path[:] = given["path"]
+    limits = json.loads(sys.stdin.readline())
+    held = confine(folder, limits)
+    sys.path[:] = limits["path"]
     from spanax.gallery.web._find.evaluate import evaluate
 
-    answer = {**evaluate(given), "held": held}
+    answer = {**evaluate(json.loads(sys.stdin.readline())), "held": held}
     os.write(reply, json.dumps(answer).encode())
 
 
 def confine(folder: str, limits: dict) -> dict[str, str]:
     """Gives up what the system lets a process give up. In words, by subject, with "no: " where it did not."""
     os.chdir(folder)
-    libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)  # it does not outlive the server
-    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    own_network = _leave_network()
-    files = _confine_files(folder, [*limits["reads"], sys.prefix, sys.base_prefix], lists=limits["path"])
+    own_network, files, filtered = False, "", False
+    if LINUX:
+        libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)  # it does not outlive the server
+        libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        own_network = _leave_network()
+        files = _confine_files(folder, [*limits["reads"], sys.prefix, sys.base_prefix], lists=limits["path"])
     held = _limit(limits)
-    # Last, because it forbids what the others are done with.
-    filtered = _filter_calls()
+    if LINUX:
+        filtered = _filter_calls()  # last, because it forbids what the others are done with
     networks = [
         "a network namespace of its own" if own_network else "",
         "system calls for sockets are refused" if filtered else "",
@@ -72,27 +75,40 @@ def confine(folder: str, limits: dict) -> dict[str, str]:
 
 
 def _limit(limits: dict) -> dict[str, str]:
-    def limit(kind: int, value: int) -> None:
-        # A limit that is lower already stays.
-        hard = resource.getrlimit(kind)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
-
-    limit(resource.RLIMIT_CPU, limits["cpu"])
-    limit(resource.RLIMIT_AS, limits["memory"])
-    limit(resource.RLIMIT_FSIZE, limits["file"])
-    limit(resource.RLIMIT_CORE, 0)
-    limit(resource.RLIMIT_NOFILE, 256)
-    # The system counts all threads of the user: this many more than there are.
-    limit(resource.RLIMIT_NPROC, _threads() + limits["threads"])
+    """Sets the limits that each system has, and says which."""
     with contextlib.suppress(OSError, AttributeError):
         # Libraries start a thread for each processor that they may use.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: limits["processors"]])
+    for kind, value in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, limits["file"]),
+        (resource.RLIMIT_NOFILE, 256),
+    ):
+        _lower(kind, value)
+    computes = _lower(resource.RLIMIT_CPU, limits["cpu"])
+    memory = _lower(resource.RLIMIT_AS, limits["memory"])
+    # The system counts all threads of the user: this many more than there are.
+    threads = _lower(resource.RLIMIT_NPROC, _threads() + limits["threads"])
     return {
-        "time": f"{limits['cpu']} s of computation, {limits['seconds']} s in all",
-        "memory": f"{limits['memory'] / 2**30:.0f} GiB of address space",
-        "processes": f"{limits['threads']} threads and processes",
+        "time": f"{limits['cpu']} s of computation, {limits['seconds']} s in all"
+        if computes
+        else f"{limits['seconds']} s in all",
+        "memory": f"{limits['memory'] / 2**30:.0f} GiB of address space"
+        if memory
+        else "no: this system has no such limit",
+        "processes": f"{limits['threads']} threads and processes" if threads else "no: this system has no such limit",
     }
+
+
+def _lower(kind: int, value: int) -> bool:
+    """Sets a limit; one that is lower already stays."""
+    hard = resource.getrlimit(kind)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    try:
+        resource.setrlimit(kind, (value, value))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _threads() -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from dataclasses import asdict
 
-import anyio
-import anyio.to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +16,8 @@ from .._server.replies import reply
 from .._server.streams import Gone, unless_gone
 from .._server.work import as_answer
 from ..requests import text
-from .run import Limits, run
+from .run import Limits
+from .spare import Spare
 
 AT_ONCE = 2
 LONGEST = 20_000  # characters of a program
@@ -29,11 +29,14 @@ class Find:
 
     def __init__(self, allowed: bool, limits: Limits | None = None):
         self.allowed, self.limits = allowed, limits or Limits()
-        self._limiter = anyio.CapacityLimiter(AT_ONCE)
+        self.spare = Spare(self.limits)
+        self._places = asyncio.Semaphore(AT_ONCE)
 
     async def state(self, request: Request) -> Response:
         """Is code allowed, and within which limits?"""
         await read_object(request)
+        if self.allowed:
+            self.spare.prepare()  # who reads the page will soon want one
         return reply({"allowed": self.allowed, "off": "" if self.allowed else OFF, "limits": asdict(self.limits)})
 
     async def look(self, request: Request) -> Response:
@@ -54,11 +57,13 @@ class Find:
 
     async def _run(self, source: str, arguments: str, function: str) -> dict:
         gone = threading.Event()
-        try:
-            return await anyio.to_thread.run_sync(
-                lambda: run(source, arguments, function, limits=self.limits, cancelled=gone.is_set),
-                limiter=self._limiter,
-                abandon_on_cancel=True,  # it ends by itself, as soon as it has ended the process
-            )
-        finally:
-            gone.set()
+        async with self._places:
+            try:
+                return await asyncio.wrap_future(self.spare.take().look((source, arguments, function), gone.is_set))
+            finally:
+                gone.set()
+                self.spare.prepare()
+
+    def stop(self) -> None:
+        self.spare.enabled = False
+        self.spare.end()

@@ -27,7 +27,7 @@ class Limits:
 
     cpu: int = 20
     seconds: int = 40
-    memory: int = 4 * 2**30
+    memory: int = 2 * 2**30
     file: int = 1_000_000
     threads: int = 64
     processors: int = 2
@@ -43,29 +43,59 @@ def run(
 ) -> dict[str, Any]:
     """What `evaluate` found, `held` (what the process gave up), and `printed`; or `problem`, where it did not come to its end.
 
-    The process has a fresh empty folder, an environment of its own and no descriptor but the two that it answers by. It and
-    whatever it started are gone when this returns.
+    The process and whatever it started are gone when this returns.
     """
-    limits = limits or Limits()
-    with tempfile.TemporaryDirectory(prefix="spanax-find-") as folder:
+    with contextlib.closing(Confined(limits or Limits())) as process:
+        return process.look(source, arguments, function, cancelled)
+
+
+class Confined:
+    """A process that waits, confined, for one program to look at.
+
+    It has a fresh empty folder, an environment of its own and no descriptor but those that it answers by. It ends with the thread
+    that makes this (the system calls it the parent), or by `close`.
+    """
+
+    def __init__(self, limits: Limits):
+        self.limits, self._folder = limits, tempfile.TemporaryDirectory(prefix="spanax-find-")
         reply, its_reply = os.pipe()
         try:
-            process = _start(folder, its_reply)
+            self._process = _start(self._folder.name, its_reply)
         finally:
             os.close(its_reply)
-        with open(reply, "rb", buffering=0) as answers:
-            try:
-                given = {
-                    **asdict(limits),
-                    "source": source,
-                    "arguments": arguments,
-                    "function": function,
-                    "path": _path(),
-                    "reads": [*_path()[:-1], str(PACKAGE)],
-                }
-                return _talk(process, answers, given, limits, cancelled)
-            finally:
-                _end(process)
+        self._answers = open(reply, "rb", buffering=0)  # noqa: SIM115  # until close
+        self._send({**asdict(limits), "path": _path(), "reads": [*_path()[:-1], str(PACKAGE)]})
+
+    def look(self, source: str, arguments: str, function: str, cancelled: Callable[[], bool]) -> dict[str, Any]:
+        """Sends the program, and waits for what comes of it."""
+        self._send({"source": source, "arguments": arguments, "function": function})
+        received = {self._answers: bytearray(), self._process.stdout: bytearray()}
+        problem = _listen(received, time.monotonic() + self.limits.seconds, cancelled)
+        printed = bytes(received[self._process.stdout][:MOST_PRINTED]).decode("utf-8", "replace")
+        try:
+            # Only a whole answer is one: the program may have been ended while it wrote.
+            content = json.loads(bytes(received[self._answers])) if not problem else {}
+        except ValueError:
+            content = {}
+        if not content:
+            content = {"problem": problem or _ended(self._process, self.limits), "line": 0}
+        return {**content, "printed": printed}
+
+    def _send(self, content: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended: what it has printed says why
+            self._process.stdin.write(json.dumps(content).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._answers):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+        self._folder.cleanup()
 
 
 def _start(folder: str, reply: int) -> subprocess.Popen[bytes]:
@@ -105,26 +135,6 @@ def _path() -> list[str]:
     return [*dict.fromkeys((*places, str(PACKAGE.parent)))]
 
 
-def _talk(
-    process: subprocess.Popen[bytes], answers: Any, given: dict[str, Any], limits: Limits, cancelled: Callable[[], bool]
-) -> dict[str, Any]:
-    assert process.stdin is not None and process.stdout is not None
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(json.dumps(given).encode())
-        process.stdin.close()
-    received = {answers: bytearray(), process.stdout: bytearray()}
-    problem = _listen(received, time.monotonic() + limits.seconds, cancelled)
-    printed = bytes(received[process.stdout][:MOST_PRINTED]).decode("utf-8", "replace")
-    try:
-        # Only a whole answer is one: the program may have been ended while it wrote.
-        content = json.loads(bytes(received[answers])) if not problem else {}
-    except ValueError:
-        content = {}
-    if not content:
-        content = {"problem": problem or _ended(process, limits), "line": 0}
-    return {**content, "printed": printed}
-
-
 def _listen(received: dict[Any, bytearray], last: float, cancelled: Callable[[], bool]) -> str:
     """Reads until all have closed. What was wrong, or ""."""
     with selectors.DefaultSelector() as selector:
@@ -153,13 +163,3 @@ def _ended(process: subprocess.Popen[bytes], limits: Limits) -> str:
     if status in (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS):
         return "it ended for want of memory, or by a fault of its own"
     return f"it ended by itself, with status {status}"
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()

@@ -48,4 +48,4 @@ def _env() -> control.CartPole:
 @functools.cache
 def _play() -> Callable[..., control.Trajectory]:
     env, balances = _env(), policy("cartpole")
-    return jax.jit(lambda state: control.rollout(env, balances, jnp.asarray(state), round(SECONDS / env.tau)))
+    return jax.jit(lambda state: control.rollout(env, balances, jnp.asarray(state), round(SECONDS / float(env.tau))))

@@ -31,6 +31,7 @@ def portable(made: aimer.Aimer, env: control.Trebuchet) -> control.MLPPolicy:
     scale = np.array([1 / 5, 1 / 25])
     first = made.network.layers[0]
     # W ((x - shift) scale) + b = W (x scale) + (b - W (shift scale)); the aimer's own numbers are 0 and 60.
+    assert first.bias is not None
     bias = first.bias - first.weight @ jnp.asarray(np.array([0.0, 60.0]) * scale, first.weight.dtype)
     policy = control.MLPPolicy(env, key=jax.random.key(0), width=aimer.WIDTH, depth=2, activation=jnp.tanh, scale=scale)
     return eqx.tree_at(lambda p: p.network, policy, eqx.tree_at(lambda n: n.layers[0].bias, made.network, bias))

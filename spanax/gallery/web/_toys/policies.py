@@ -28,4 +28,5 @@ def _reach() -> dict[str, np.ndarray]:
 def reach(wind: float) -> tuple[float, float]:
     """The nearest and the farthest landing in this wind, in metres, of any angle and weight that the machine can be set to."""
     table = _reach()
-    return tuple(float(np.interp(wind, table["winds"], table[end])) for end in ("nearest", "farthest"))
+    nearest, farthest = (float(np.interp(wind, table["winds"], table[end])) for end in ("nearest", "farthest"))
+    return nearest, farthest

@@ -29,8 +29,13 @@ FIRST: dict[str, dict[str, Any]] = {
 }
 
 
-def warm_up(stop: Callable[[], bool] = lambda: False) -> None:
-    """Compiles what answers first requests, so that the first visitor does not wait; some seconds. `stop` ends it early."""
+def warm_up(stop: Callable[[], bool] = lambda: False, *, trainings: bool = False) -> None:
+    """Compiles what answers first requests, so that the first visitor does not wait; some seconds. `stop` ends it early.
+
+    With `trainings`, then what they run, which takes as long again.
+    """
     for name, body in FIRST.items():
         if not stop():
             ACTIONS[name](body)
+    if trainings and not stop():
+        training.compile_update()

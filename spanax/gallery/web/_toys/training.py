@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -33,9 +34,11 @@ def train(body: dict[str, Any], cancelled: Callable[[], bool], batch: int = aime
     (wind, target), seed = asked(body), whole(body, "seed", 0, 2**31 - 1)
     # The first training of a server has to differentiate the simulator and compile that.
     yield {"stage": "compiling"}
+    if cancelled():
+        return
     first, rest = jax.random.split(jax.random.key(seed))
     arrays, _ = _parts(first)
-    update, throw = _update(batch), _throw()
+    update, throw = compile_update(batch), _throw()
     memory, shown = _optimizer().init(arrays), 0.0
     for number, key in enumerate(jax.random.split(rest, UPDATES), 1):
         if cancelled():
@@ -90,8 +93,18 @@ def _optimizer() -> Any:
     return optax.adam(optax.cosine_decay_schedule(aimer.RATE, UPDATES), b2=0.99)
 
 
+def compile_update(batch: int = aimer.BATCH) -> Callable[..., tuple[Any, Any, Any]]:
+    """What makes of weights, the optimizer's memory and a key the next of both, and the median miss."""
+    # Who asks while it is compiled waits for that, and compiles no second one.
+    with _COMPILING:
+        return _compiled(batch)
+
+
+_COMPILING = threading.Lock()
+
+
 @functools.cache
-def _update(batch: int) -> Callable[..., tuple[Any, Any, Any]]:
+def _compiled(batch: int) -> Callable[..., tuple[Any, Any, Any]]:
     env, static = control.Trebuchet(wind_std=aimer.WINDS), _structure().static
 
     def loss(arrays, cases):
@@ -112,7 +125,8 @@ def _update(batch: int) -> Callable[..., tuple[Any, Any, Any]]:
         gradient, miss = jax.grad(loss, has_aux=True)(arrays, cases)
         return *apply_update(_optimizer(), gradient, memory, arrays), miss
 
-    return update
+    arrays, _ = _parts(jax.random.key(0))
+    return update.lower(arrays, _optimizer().init(arrays), jax.random.key(0)).compile()
 
 
 @functools.cache

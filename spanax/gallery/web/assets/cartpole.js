@@ -14,6 +14,8 @@
   let lean = 0;
   let drag = null;
   let knock = null; // the push that is shown for a moment
+  let paused = null; // when, in milliseconds
+  let late = 0; // how long it was paused, all together
   let version = 0; // of the path: answers to questions about an older one are of no use
 
   const view = toys.stage(canvas, (width) => Math.max(220, width * 0.42), draw);
@@ -22,8 +24,18 @@
   const ask = toys.asker("cartpole/balance", (answer, body) => start(answer, body));
   const further = toys.asker("cartpole/balance", append);
 
+  // A clock that a pause stops.
   function now() {
-    return performance.now();
+    return (paused === null ? performance.now() : paused) - late;
+  }
+
+  function pause(stops) {
+    if (stops === (paused !== null)) return;
+    if (!stops) late += performance.now() - paused;
+    paused = stops ? performance.now() : null;
+    byId("pause").textContent = stops ? "Go on" : "Pause";
+    if (stops) view.play(() => false);
+    else if (path) run();
   }
 
   function index() {
@@ -57,7 +69,17 @@
       byId("recorded").textContent =
         "A recording: the nearest recorded push, " + toys.signed(answer.asked.rate, 2) + " rad/s, of a pole at rest.";
     }
-    run();
+    if (toys.isStill()) skip();
+    else if (paused === null) run();
+    else view.play(() => false);
+  }
+
+  // Without motion: what it comes to.
+  function skip() {
+    lean = Math.max(...path.states.map((state) => Math.abs(state[2])));
+    began -= 1000 * path.dt * path.states.length;
+    report(state());
+    view.play(() => false);
   }
 
   function append(answer, body) {
@@ -76,12 +98,14 @@
   function push(rate) {
     const there = state();
     if (over()) return;
+    pause(false);
     knock = { rate: rate, until: now() + 400 };
     ask(question([inside(there[0], 2.4), there[1], there[2], inside(there[3] + rate, 20)], 0));
     toys.say("Pushed " + (rate < 0 ? "left" : "right") + " by " + Math.abs(rate).toFixed(2) + " rad/s.");
   }
 
   function again() {
+    pause(false);
     stood = now();
     knock = null;
     toys.say("It stands. Push it.");
@@ -113,7 +137,7 @@
   let reported = 0;
   function report(there) {
     const ended = over();
-    if (!ended && now() < reported + 200) return;
+    if (!ended && !toys.isStill() && now() < reported + 200) return;
     reported = now();
     const degrees = Spanax.shown((lean * 180) / Math.PI, 1) + "°";
     const recent = path.pushes.slice(Math.max(0, index() - 24), index() + 1);
@@ -121,7 +145,7 @@
     toys.fill({
       "stands-shown": Spanax.shown((now() - stood) / 1000, 0) + " s",
       "lean-shown": degrees,
-      "pushes-shown": right + " of the last " + recent.length + " times",
+      "pushes-shown": right + " of the last " + recent.length,
     });
     if (ended) {
       const how = path.ended === "rail" ? "The cart ran off its rail." : "The pole fell.";
@@ -225,6 +249,7 @@
   byId("left").addEventListener("click", () => push(-strength.value));
   byId("right").addEventListener("click", () => push(strength.value));
   byId("again").addEventListener("click", again);
+  byId("pause").addEventListener("click", () => pause(paused === null));
   document.addEventListener("keydown", (event) => {
     // A range and a list have their own use for the arrows.
     if (event.target.matches("input, select, textarea") || event.altKey || event.ctrlKey || event.metaKey) return;

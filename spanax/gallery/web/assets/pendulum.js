@@ -13,12 +13,16 @@
   let trail = []; // where the hand was: {angle, time}
 
   const view = toys.stage(canvas, (width) => Math.min(width, 460), draw);
-  const angle = toys.slider("angle", (value) => value + "°", preview);
+  const angle = toys.slider("angle", (value) => degrees(value), preview);
   const velocity = toys.slider("velocity", (value) => toys.signed(value, 1) + " rad/s", preview);
   const ask = toys.asker("pendulum/swing", start);
   const further = toys.asker("pendulum/swing", append);
 
   const now = () => performance.now();
+  function degrees(value) {
+    return (value < 0 ? "−" : "") + Math.abs(value) + "°";
+  }
+
   const wrap = (a) => a - 2 * Math.PI * Math.round(a / (2 * Math.PI));
 
   function index() {
@@ -87,8 +91,7 @@
     const upright = path.upright_s === null ? "not yet" : Spanax.shown(path.upright_s, 2) + " s";
     toys.fill({ "upright-shown": upright, "torque-shown": Spanax.shown(strongest, 2) + " N m" });
     const [a, v] = path.states[0];
-    const degrees = Math.round((wrap(a) * 180) / Math.PI);
-    const from = "From " + degrees + "° at " + toys.signed(v, 1) + " rad/s: ";
+    const from = "From " + degrees(Math.round((wrap(a) * 180) / Math.PI)) + " at " + toys.signed(v, 1) + " rad/s: ";
     toys.say(from + (path.upright_s === null ? "not upright within 8 s." : "upright after " + upright + "."));
     if (toys.isRecorded) byId("recorded").textContent = "A recording: the nearest recorded throw, " + from.slice(5, -2) + ".";
   }
@@ -145,7 +148,8 @@
     context.fillStyle = look.quiet;
     context.textAlign = "center";
     context.textBaseline = "middle";
-    context.fillText("torque", middle.x, middle.y + 24);
+    // On the side of the pivot where the rod is not.
+    context.fillText("torque", middle.x, Math.cos(present()) < 0 ? middle.y - radius - 16 : middle.y + 24);
   }
 
   // --- what the hand does

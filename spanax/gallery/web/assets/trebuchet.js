@@ -79,8 +79,14 @@
 
   // --- the training
 
+  // What is trained is shown at one wind and target: they stay as they are meanwhile.
+  function hold(held) {
+    for (const id of ["target", "wind", "throw", "aimed-by"]) byId(id).disabled = held;
+  }
+
   function finish(text) {
     training = null;
+    hold(false);
     byId("train").textContent = "Train a network from scratch";
     byId("training").textContent = text;
   }
@@ -92,6 +98,7 @@
     }
     const own = (training = new AbortController());
     byId("train").textContent = "Stop";
+    hold(true);
     byId("training").textContent = "Compiling the derivative of the throw: some seconds, the first time.";
     earlier = [];
     curve.length = 0;
@@ -228,7 +235,7 @@
     }
     context.textAlign = "center";
     context.textBaseline = "top";
-    for (let metres = 0; metres <= 120; metres += width < 500 ? 40 : 20) context.fillText(metres + " m", at.x(metres), at.ground + 9);
+    for (let metres = 0; metres <= 120; metres += width < 500 ? 50 : 20) context.fillText(metres + " m", at.x(metres), at.ground + 9);
   }
 
   function drawTarget(context, at, look) {

@@ -1,0 +1,1 @@
+"""The closed loop of `spanax.gallery.mpc`."""
