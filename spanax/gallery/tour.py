@@ -180,6 +180,6 @@ def _row(row: sx.judge.Row, norm: float) -> dict[str, Any]:
 
 # What was learnt (figures in docs/gallery.md):
 # - A cut gradient is no error: training runs, and nothing moves. `find_gaps` names the line before the first step.
-# - A slope is not enough. That of |a - b| pulls together two bits that differ, and cannot say of two equal ones which should change:
-#   with straight-through the network stays where it was. `compare` saw that before the training did, in seconds.
+# - A slope is not enough. That of |a - b| pulls together two bits that differ, and cannot say of two equal ones which should
+#   change: with straight-through the network stays where it was. `compare` saw that before the training did, in seconds.
 # - The score function needs no slope at all, only what each draw has cost. It is noisier, and right.
