@@ -2,7 +2,7 @@
 
 import pytest
 
-from .browser import check_accessible
+from .browser import check_accessible, chromium, watch
 
 PAGES = ["", "toys/find.html"]
 
@@ -27,8 +27,6 @@ def test_the_first_tab_leads_past_the_navigation(page):
 
 def test_an_error_of_a_page_is_noticed(browser, server):
     """The watch itself: a script that fails, a style that the policy forbids, a request to another machine."""
-    from .browser import watch
-
     with watch(browser, base_url=server.url) as page:
         page.goto("")
         page.evaluate("setTimeout(() => { throw new Error('planted') })")
@@ -38,3 +36,13 @@ def test_an_error_of_a_page_is_noticed(browser, server):
         text = " | ".join(page.errors)
         page.errors.clear()
     assert "planted" in text and "style" in text and "192.0.2.1" in text
+
+
+def test_a_missing_browser_skips_except_where_it_is_required(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.delenv("SPANAX_BROWSER", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="apt-get install chromium"):
+        chromium()
+    monkeypatch.setenv("SPANAX_BROWSER", "required")
+    with pytest.raises(pytest.fail.Exception, match="SPANAX_BROWSER=required"):
+        chromium()
