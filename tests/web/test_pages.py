@@ -3,8 +3,15 @@
 import pytest
 
 from .browser import check_accessible, chromium, watch
+from .test_streams import running_trainings, until_none_runs
 
 PAGES = ["", "toys/find.html"]
+READ = """() => {
+    window.seen = 0;
+    window.ending = new AbortController();
+    const endless = {to: 100000, pause: 0.005};
+    Spanax.stream("test/count", endless, () => { window.seen += 1; }, window.ending.signal).catch(() => 0);
+}"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -23,6 +30,31 @@ def test_the_first_tab_leads_past_the_navigation(page):
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
     assert page.url.endswith("#main")
+
+
+@pytest.mark.parametrize("end", ["closed", "left", "aborted"])
+def test_a_training_ends_with_its_page(browser, server, end):
+    with watch(browser, base_url=server.url) as page:
+        page.goto("toys/find.html")
+        page.evaluate(READ)
+        while page.evaluate("window.seen") < 3:  # not wait_for_function, which evaluates a text in the page
+            page.wait_for_timeout(20)
+        assert len(running_trainings()) == 1
+        {
+            "closed": page.close,
+            "left": lambda: page.goto("about:blank"),
+            "aborted": lambda: page.evaluate("window.ending.abort()"),
+        }[end]()
+        until_none_runs()
+
+
+def test_a_training_is_read_to_its_end(page):
+    page.goto("toys/find.html")
+    read = "Spanax.stream('test/count', {to: 500, pause: 0}, i => all.push(i.i)).then(() => all)"
+    assert page.evaluate(f"(all => {read})([])") == list(range(500))
+    refused = "Spanax.stream('test/count', {to: 0}, () => 0).catch(error => error.message)"
+    assert "to is a whole number between 1 and" in page.evaluate(refused)
+    page.errors.clear()  # the browser's own line on a status of 422
 
 
 def test_an_error_of_a_page_is_noticed(browser, server):
