@@ -1,8 +1,8 @@
 """Retrieval: an argmax between two networks, and what lets both of them learn toward one goal.
 
-Somebody remembers ten names from the code of a function and two words of its documentation. A retriever picks one of 500 docstrings
-of Python's standard library by them. A reader gets that docstring, and nothing of the query, and is asked which of four words stands
-in the right one, four times. If the docstring is another, it can only guess.
+Somebody remembers ten words from the code of a function and two of its documentation. By these a retriever picks one of 500
+docstrings of Python's standard library. A reader gets that docstring, and nothing of the query, and is asked four times which of
+four words stands in the right one. If it got another, it can only guess.
 
 The document is an integer: there is no other way round it for a gradient, and nothing complains. The reader learns to read, and
 the retriever stays as it was: TF-IDF, with a learned part that is 0. So a bridge has to say which documents made good answers.
@@ -54,8 +54,8 @@ def leave_one_out(desk: Desk, query: Query, key: Key[Array, ""]) -> Float[Array,
     return sx.expectation(draw_and_read)(desk.scores(query), key=key)
 
 
-# The ceiling: -log of the sum over all documents of P(document) P(right answers | document). All 500 are read for each query, which
-# is possible here because reading is cheap.
+# The ceiling: -log of the sum over all documents of P(document) P(right answers | document). All 500 are read for each query, as
+# can be done here, where reading is cheap.
 def exact_marginal(desk: Desk, query: Query, key: Key[Array, ""]) -> Float[Array, ""]:
     scores = desk.scores(query)
     goals = jax.vmap(lambda document: log_goal(desk, document, query))(jnp.arange(len(scores)))
@@ -71,8 +71,8 @@ def straight_through(desk: Desk, query: Query, key: Key[Array, ""]) -> Float[Arr
     return sx.expectation(draw_and_read, samples=DRAWS)(desk.scores(query), key=key)
 
 
-# Out of sync: the retriever has a reward of its own, how many words of the query stand in the document. It learns well, what nobody
-# needs: long documents. The reader learns from what it is given.
+# Out of sync: the retriever has a reward of its own, how many words of the query stand in the document. It does learn, but what
+# nobody asked for: long documents. The reader learns from what it is given.
 def own_reward(desk: Desk, query: Query, key: Key[Array, ""]) -> Float[Array, ""]:
     has = jnp.pad(desk.shelf.has, ((0, 0), (0, 1)))
 

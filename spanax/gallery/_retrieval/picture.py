@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ def picture(path: Path, ways: Sequence[Way], example: Example | None) -> Path:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.6, 6.2), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(2.6, 1.5))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(2.6, 1.5))
+    upper, lower = parts
     curves, bars = upper.subplots(1, 2, width_ratios=(3, 2))
     _curves(curves, ways)
     _found(bars, ways)

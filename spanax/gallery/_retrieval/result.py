@@ -15,7 +15,7 @@ from .training import Outcome, tasks, test_queries
 
 @dataclass(frozen=True)
 class Way:
-    """One way, over its seeds. `test_accuracy`: the share of the test's questions answered right, from the best document alone."""
+    """One way, over its seeds. `test_accuracy`: the share of held-out questions answered right, from the best document alone."""
 
     name: str
     outcomes: tuple[Outcome, ...]
