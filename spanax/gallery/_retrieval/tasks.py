@@ -25,8 +25,8 @@ class Query(NamedTuple):
     - `document`: the right one, which no network sees.
     """
 
-    words: Int[Array, "... words"]
-    options: Int[Array, "... questions options"]
+    words: Int[Any, "... words"]
+    options: Int[Any, "... questions options"]
     document: Int[Array, ...]
 
 
