@@ -51,6 +51,7 @@ def test_what_was_not_looked_at_changes_nothing():
     for row, places in zip(seen, np.asarray(looks).argmax(-1), strict=True):
         row[PIXELS[places]] = True
     assert seen.sum(-1).max() <= GLIMPSES * WINDOW**2
+    # Every pixel that no glimpse covers is inverted.
     others = jnp.where(seen.reshape(8, 8, 8), images, 1 - images)
     again, same = read(reader, best, others, KEY)
     np.testing.assert_array_equal(looks, same)
@@ -110,6 +111,7 @@ def test_the_score_functions_have_the_gradient_of_the_enumerated_loss():
 
     False alarms: 2 times 108 times 5e-6 (Student's t with 63 degrees of freedom), 1e-3.
     """
+    # The reference above knows neither `sample` nor the loop of the network.
     reader, (images, labels) = Reader(key=KEY), some(1)
 
     def with_biases(biases):

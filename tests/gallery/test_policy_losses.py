@@ -1,7 +1,7 @@
 """Policy losses beside their papers' formulas, written a second time in NumPy, in the mean over ALL groups of a tiny world.
 
-Two tokens, two positions, 0 ends: the sequences are (0), (1, 0) and (1, 1), and a group of two is one of nine. Every expectation is
-a sum over these, so that nothing here is random.
+Two tokens, two positions, 0 ends: the sequences are (0), (1, 0) and (1, 1), and a group of two is one of nine. Every expectation
+is a sum over these, so that nothing here is random.
 """
 
 import itertools

@@ -13,8 +13,7 @@ from .options import Out, Quick
 from .running import gallery, run_problem
 
 if TYPE_CHECKING:
-    from ...gallery._rlhf.result import KnownBias, LossRow
-    from ...gallery.rlhf import Result
+    from ...gallery.rlhf import KnownBias, LossRow, Result
 
 HEADS = "loss", "scale", "bias\n(%)", "across\n(%)", "noise", "cos", "biased\nin"
 TITLES = {

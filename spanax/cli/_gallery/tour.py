@@ -20,7 +20,7 @@ def tour(
     quick: Quick = False,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST, help="Steps of each training.", show_default="1,500, or 600 with --quick"),
+        typer.Option(min=1, max=MOST, help="Steps of each training.", show_default="2,000, or 800 with --quick"),
     ] = None,
     seed: Seed = 0,
     show_traceback: Traceback = False,

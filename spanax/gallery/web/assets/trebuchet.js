@@ -228,7 +228,9 @@
       context.stroke();
     }
     context.fillStyle = look.quiet;
-    if (shot && Math.abs(shot.reach[1] - target.value) > 14) {
+    // Not where the flag is.
+    const after = shot ? at.x(shot.reach[1]) - at.x(target.value) : 0;
+    if (after > 66 || after < -8) {
       context.textAlign = "right";
       context.textBaseline = "bottom";
       context.fillText("reach", at.x(Math.min(RIGHT, shot.reach[1])), at.ground - 3);
