@@ -27,7 +27,7 @@ class Query(NamedTuple):
 
     words: Int[Any, "... words"]
     options: Int[Any, "... questions options"]
-    document: Int[Any, "..."]
+    document: Int[Any, ...]
 
 
 class Tasks:
