@@ -21,7 +21,7 @@ from ._shared.run import Run
 from ._tour.digits import load
 from ._tour.training import Learnt, learn, network
 
-STEPS, QUICK_STEPS = 1500, 600
+STEPS, QUICK_STEPS = 2000, 800
 DRAWS, QUICK_DRAWS = 2000, 1000  # gradients of each bridge that `compare` takes
 PAIRS = 32  # that these are of
 
@@ -42,7 +42,7 @@ def bridged(network, images, differ, *, key):
 
 # Two ways across, and how many draws each takes of a pair. Straight-through is what most people write: it takes the slope of what
 # follows, as if a bit could be moved a little. The score function asks what each drawn pair of bits has cost, beside the others.
-BRIDGES = {"straight-through": (sx.StraightThrough(), 1), "score function": (sx.ScoreFunction(), 4)}
+BRIDGES = {"straight-through": (sx.StraightThrough(), 1), "score function": (sx.ScoreFunction(), 8)}
 UNBRIDGED = "no bridge"
 
 
@@ -89,7 +89,7 @@ def run(
 ) -> Result:
     """Tells the story, and writes tour.png and result.json into `out`.
 
-    - `quick`: 600 steps of each training instead of 1,500 (`steps` overrides both), and 1,000 gradients of each bridge instead
+    - `quick`: 800 steps of each training instead of 2,000 (`steps` overrides both), and 1,000 gradients of each bridge instead
       of 2,000;
     - `seed`: of the pairs, the initial weights and the draws;
     - `on_stage`: called with what begins: "no bridge", "find_gaps", "compare", "straight-through", "score function", "drawing";
@@ -180,6 +180,6 @@ def _row(row: sx.judge.Row, norm: float) -> dict[str, Any]:
 
 # What was learnt (figures in docs/gallery.md):
 # - A cut gradient is no error: training runs, and nothing moves. `find_gaps` names the line before the first step.
-# - A slope is not enough. That of |a - b| tells two bits that they should be equal, and never that they should differ: with
-#   straight-through the network stays where it was. `compare` saw that before the training did, in seconds.
+# - A slope is not enough. That of |a - b| pulls together two bits that differ, and cannot say of two equal ones which should
+#   change: with straight-through the network stays where it was. `compare` saw that before the training did, in seconds.
 # - The score function needs no slope at all, only what each draw has cost. It is noisier, and right.

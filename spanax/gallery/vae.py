@@ -99,6 +99,6 @@ def _train_all(
 # What was learnt (figures in docs/gallery.md):
 # - A baseline is worth most: the same score function with a moving average has a tenth of the variance, with the other draws of
 #   the image for a baseline (leave-one-out, DisARM) a twentieth.
-# - The biased bridges have another twentieth of that, and are ahead after a short training. What they are biased for is known,
-#   and how much it matters is not: `compare` measures it at the weights that one has.
-# - Normal latents need no bridge, and are no better here. Binary ones are not the price that they are said to be.
+# - The biased bridges have another twentieth of that, and are ahead after a short training. How much their bias is at the weights
+#   that one has, `compare` measures.
+# - Normal latents need no bridge. After a short training they are no better than binary ones with a good bridge.

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,18 @@ def _call(arguments: list[str], on_line: Callable[[str], None]) -> tuple[int, li
         interrupted = True
         child.send_signal(signal.SIGINT)
         child.wait()
-    # Not for ever: a process that the problem left behind may hold the other end.
-    reader.join(timeout=2)
+    finally:
+        # Not for ever: a process that the problem left behind may hold the other end.
+        reader.join(timeout=2)
+        _close(child.stdin, *([] if reader.is_alive() else [child.stderr]))
     return child.returncode, [*lines], interrupted
+
+
+def _close(*streams: Any) -> None:
+    for stream in streams:
+        # Closed already, where the process has ended before it was written to.
+        with suppress(OSError):
+            stream.close()
 
 
 def _read(stream: Any, lines: deque[str], on_line: Callable[[str], None]) -> None:

@@ -34,26 +34,30 @@ def picture(
     """Writes the PNG and returns its path."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 8), layout="constrained")
-    grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.1))
+    figure = Figure(figsize=(12, 8.4), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.22), wspace=0.03)
+    first, third = left.subfigures(2, 1, height_ratios=(0.62, 1))
+    second, fourth, fifth = right.subfigures(3, 1, height_ratios=(1, 0.75, 0.95))
     by_name = {one.name: one.test_accuracy for one in learnt}
     best = max(by_name, key=by_name.__getitem__)
-    _answers(figure, grid[0, 0], f"1. Before: {by_name['no bridge']:.0%} right, which is chance", pairs, before)
-    _report(figure.add_subplot(grid[0, 1]), report)
-    _plane(figure.add_subplot(grid[1, 0]), comparison)
-    below = grid[1, 1].subgridspec(2, 1, height_ratios=(1, 1.1))
-    _answers(figure, below[0], f"4. After, by the {best}: {by_name[best]:.0%} right", pairs, after)
-    _curves(figure.add_subplot(below[1]), learnt)
+    _answers(first, f"1. Before: {by_name['no bridge']:.0%} right, which is chance", pairs, before)
+    _report(second, "2. find_gaps says which line", report)
+    _plane(third, "3. compare says which bridge is right", comparison)
+    _answers(fourth, f"4. After, with the {best}: {by_name[best]:.0%} right", pairs, after)
+    _curves(fifth.subplots(), learnt)
     figure.savefig(path, dpi=100)
     return path
 
 
-def _answers(figure: Any, place: Any, title: str, pairs: Pairs, network: Any) -> None:
+def _title(panel: Any, text: str) -> None:
+    panel.suptitle(text, fontsize=12, x=0.02, ha="left", weight="bold")
+
+
+def _answers(panel: Any, title: str, pairs: Pairs, network: Any) -> None:
     """Pairs with the bits that are the likelier ones, and whether the answer is right."""
     images = pairs.images[:SHOWN]
     bits = np.asarray(chances(network, images)) > 0.5
-    panel = figure.add_subfigure(place)
-    panel.suptitle(title, fontsize=12, x=0.02, ha="left", weight="bold")
+    _title(panel, title)
     axes = panel.subplots(SHOWN // 4, 4)
     for axis, pair, bit, differ in zip(axes.ravel(), images, bits, pairs.differ, strict=False):
         axis.imshow(np.hstack(np.asarray(pair).reshape(2, 8, 8)), cmap="gray_r", interpolation="nearest")
@@ -65,34 +69,33 @@ def _answers(figure: Any, place: Any, title: str, pairs: Pairs, network: Any) ->
         axis.set_xlabel(text, fontsize=10, color=RIGHT if right else WRONG)
 
 
-def _report(axis: Axes, report: gaps.GapReport) -> None:
+def _report(panel: Any, title: str, report: gaps.GapReport) -> None:
+    _title(panel, title)
+    axis = panel.subplots()
     axis.set_axis_off()
-    axis.set_title("2. find_gaps says the line", loc="left", fontsize=12, weight="bold")
-    text = report.to_text(66)
-    axis.text(0.0, 0.97, text, family="monospace", fontsize=8, va="top", transform=axis.transAxes, parse_math=False)
+    text = report.to_text(80)
+    axis.text(0.0, 1.0, text, family="monospace", fontsize=8, va="top", transform=axis.transAxes, parse_math=False)
 
 
-def _plane(axis: Axes, comparison: judge.Comparison) -> None:
+def _plane(panel: Any, title: str, comparison: judge.Comparison) -> None:
     """Bias, with its 95% interval, against the noise of one gradient, both as shares of the true one."""
-    axis.set_title("3. compare says which is right", loc="left", fontsize=12, weight="bold")
-    norm = comparison.truth.norm
-    for row in comparison.rows:
+    _title(panel, title)
+    axis, norm = panel.subplots(), comparison.truth.norm
+    heights = [math.sqrt(row.variance) / norm for row in comparison.rows]
+    for row, noise in zip(comparison.rows, heights, strict=True):
         low, middle, high = (max(x, 0.0) / norm for x in (row.bias.low, row.bias.estimate, row.bias.high))
-        noise = math.sqrt(row.variance) / norm
-        colour = WRONG if row.verdict == "biased" else RIGHT
-        axis.errorbar(
-            [middle], [noise], xerr=[[middle - low], [high - middle]], fmt="s" if row.verdict == "biased" else "o",
-            color=colour, markersize=8, capsize=4,
-        )  # fmt: skip
-        axis.annotate(
-            f"{row.label}\n{row.verdict}", (middle, noise), xytext=(0, 12), textcoords="offset points", color=colour,
-            ha="left" if middle < 1 else "center",
-        )  # fmt: skip
+        biased = row.verdict == "biased"
+        colour, marker = (WRONG, "s") if biased else (RIGHT, "o")
+        whiskers = [[middle - low], [high - middle]]
+        axis.errorbar([middle], [noise], xerr=whiskers, fmt=marker, color=colour, markersize=8, capsize=4)
+        # Beside the marker, on the side where there is room: the biased one stands on the right.
+        text = f"{row.label}\n{row.verdict}" + (f": {middle:.0%}" if biased else f" (< {high:.0%})")
+        place = {"xytext": (-10 if biased else 10, -14), "ha": "right" if biased else "left"}
+        axis.annotate(text, (middle, noise), textcoords="offset points", va="top", color=colour, **place)
     axis.axvline(0, color="0.3", linewidth=0.8)
-    axis.set(xlabel="bias: share of the true gradient", ylabel="noise of one gradient, same unit", ylim=(0, None))
-    axis.margins(x=0.25, y=0.35)
-    axis.autoscale(axis="y")
-    axis.set_ylim(bottom=0)
+    axis.set(xlabel="bias, as a share of the true gradient", ylabel="noise of one gradient, in the same unit")
+    axis.margins(x=0.08)
+    axis.set_ylim(0, 1.25 * max(heights))
 
 
 def _curves(axis: Axes, learnt: Sequence[Learnt]) -> None:
@@ -102,4 +105,4 @@ def _curves(axis: Axes, learnt: Sequence[Learnt]) -> None:
         axis.plot(steps, 100 * np.asarray(right), color=colour, linestyle=style, linewidth=2, label=one.name)
     axis.axhline(50, color="0.8", linewidth=0.8, zorder=0)
     axis.set(xlabel="training steps", ylabel="right, in %", ylim=(40, 100))
-    axis.legend(fontsize=9, frameon=False)
+    axis.legend(fontsize=9, frameon=False, loc="center right")
