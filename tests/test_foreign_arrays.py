@@ -73,6 +73,11 @@ def hole(x):
     return jax.ShapeDtypeStruct((), float)
 
 
+def policy_loss(logp, old_logp, rewards, mask):
+    return jnp.sum(logp)
+
+
+AUDIT = sx.judge.PolicyAudit(lambda table, tokens: table, lambda tokens: 1.0, vocabulary=2, length=1)
 BOX = sx.blackbox(lambda x: 1.0, hole, via=sx.FiniteDifference(0.1))
 CALLS = {  # of functions that take a program: what the user writes
     "find_gaps": lambda x: sx.find_gaps(f, x),
@@ -122,6 +127,10 @@ MORE = {
     "bounds": lambda x: sx.blackbox(f, hole, via=sx.SPSA(0.1), bounds=(x, 1.0)),
     "step": lambda x: sx.FiniteDifference(x),
     "sigma of a bridge": lambda x: sx.Smoothing(x),
+    "expected_loss": lambda x: AUDIT.expected_loss(x),
+    "candidate": lambda x: AUDIT.candidate(policy_loss)(x, key=KEY),
+    "sampled_by": lambda x: AUDIT.candidate(policy_loss, sampled_by=x),
+    "prompts": lambda x: sx.judge.PolicyAudit(STILL, STILL, vocabulary=2, length=1, prompts=x),
     "kept_hard": lambda x: sx.soften(f, 0.1).kept_hard(x),
 }
 NOT_OF_NUMBERS = {

@@ -24,7 +24,7 @@ OBJECTS = """
 IN_PARTS = {
     "bridges": "Bounded Box Branching Bridge Drawing Facts Learning Local Operation Probing Score Scored Step Tuned".split(),
     "gaps": "Gap GapReport HiddenGradient Jump JumpReport".split(),
-    "judge": "Comparison CustomGradient GradientCheck Group Interval OutputTrust Row Trust Truth".split(),
+    "judge": "Comparison CustomGradient GradientCheck Group Interval OutputTrust PolicyAudit Row Trust Truth".split(),
     "surrogate": "DescentError Iterate SmoothedJump SurrogateReport".split(),
     "testing": "ContractError Outcome Report check_bridge".split(),
 }

@@ -13,7 +13,21 @@ from ._gallery.running import gallery
 from ._messages import show_help
 from ._options import Traceback, writable_folder
 
-__all__ = ["attention", "calibrate", "control", "gallery", "gap", "renderer", "retrieval", "rlhf", "sorting", "torch", "tour", "vae", "words"]
+__all__ = [
+    "attention",
+    "calibrate",
+    "control",
+    "gallery",
+    "gap",
+    "renderer",
+    "retrieval",
+    "rlhf",
+    "sorting",
+    "torch",
+    "tour",
+    "vae",
+    "words",
+]
 
 
 def _name(command: typer.models.CommandInfo) -> str:

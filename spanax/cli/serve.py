@@ -31,20 +31,19 @@ def serve(
 ) -> None:
     """Show the gallery's results in the browser, and toys to play with. Ctrl-C ends it."""
     with report_errors(show_traceback):
-        if export is None:
-            _serve(out, port, host, allow_code)
-            return
-        copied = _export(out, export)
+        copied, ended_by = ("", _serve(out, port, host, allow_code)) if export is None else (_export(out, export), None)
+    if ended_by:
+        raise typer.Exit(128 + ended_by)  # as shells report a signal
     typer.echo(copied)
 
 
-def _serve(out: Path, port: int, host: str, allow_code: bool) -> None:
+def _serve(out: Path, port: int, host: str, allow_code: bool) -> int | None:
     missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
     if missing:
         raise SpanaxError(f"the page needs {' and '.join(missing)}", *installing("web"), where="")
     from ..gallery.web.serve import serve as serve_page
 
-    serve_page(out, host=host, port=port, allow_code=allow_code, on_start=_show)
+    return serve_page(out, host=host, port=port, allow_code=allow_code, on_start=_show)
 
 
 def _export(out: Path, folder: Path) -> str:

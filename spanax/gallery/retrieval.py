@@ -1,8 +1,8 @@
 """Retrieval: an argmax between two networks, and what lets both of them learn toward one goal.
 
-Somebody remembers ten names from the code of a function and two words of its documentation. A retriever picks one of 500 docstrings
-of Python's standard library by them. A reader gets that docstring, and nothing of the query, and is asked which of four words stands
-in the right one, four times. If the docstring is another, it can only guess.
+Somebody remembers ten words from the code of a function and two of its documentation. By these a retriever picks one of 500
+docstrings of Python's standard library. A reader gets that docstring, and nothing of the query, and is asked four times which of
+four words stands in the right one. If it got another, it can only guess.
 
 The document is an integer: there is no other way round it for a gradient, and nothing complains. The reader learns to read, and
 the retriever stays as it was: TF-IDF, with a learned part that is 0. So a bridge has to say which documents made good answers.
@@ -28,7 +28,7 @@ from ._retrieval.tasks import Query
 from ._retrieval.training import Loss, Outcome, shelf, test_queries, train
 from ._shared.run import Run
 
-STEPS, QUICK_STEPS = 800, 250
+STEPS, QUICK_STEPS = 1000, 250
 SEEDS, QUICK_SEEDS = 2, 1
 DRAWS = 16
 
@@ -54,15 +54,15 @@ def leave_one_out(desk: Desk, query: Query, key: Key[Array, ""]) -> Float[Array,
     return sx.expectation(draw_and_read)(desk.scores(query), key=key)
 
 
-# The ceiling: -log of the sum over all documents of P(document) P(right answers | document). All 500 are read for each query, which
-# is possible here because reading is cheap.
+# The ceiling: -log of the sum over all documents of P(document) P(right answers | document). All 500 are read for each query, as
+# can be done here, where reading is cheap.
 def exact_marginal(desk: Desk, query: Query, key: Key[Array, ""]) -> Float[Array, ""]:
     scores = desk.scores(query)
     goals = jax.vmap(lambda document: log_goal(desk, document, query))(jnp.arange(len(scores)))
     return -jax.nn.logsumexp(jax.nn.log_softmax(scores) + goals)
 
 
-# One hard document forward. Backward the slope of reading a mixture of documents, which nobody ever reads.
+# One hard document forward; backward the slope of reading a mixture of documents, for which all 500 are read as well.
 def straight_through(desk: Desk, query: Query, key: Key[Array, ""]) -> Float[Array, ""]:
     def draw_and_read(scores, *, key):
         weights = sx.sample(key, dist.Categorical(logits=scores), via=sx.StraightThrough(), name="document")
@@ -71,8 +71,8 @@ def straight_through(desk: Desk, query: Query, key: Key[Array, ""]) -> Float[Arr
     return sx.expectation(draw_and_read, samples=DRAWS)(desk.scores(query), key=key)
 
 
-# Out of sync: the retriever has a reward of its own, how many words of the query stand in the document. It learns well, what nobody
-# needs: long documents. The reader learns from what it is given.
+# Out of sync: the retriever has a reward of its own, how many words of the query stand in the document. It does learn, but what
+# nobody asked for: long documents. The reader learns from what it is given.
 def own_reward(desk: Desk, query: Query, key: Key[Array, ""]) -> Float[Array, ""]:
     has = jnp.pad(desk.shelf.has, ((0, 0), (0, 1)))
 
@@ -133,7 +133,7 @@ def run(
 ) -> Result:
     """Finds the gap, trains in each way, and writes retrieval.png and result.json into `out`.
 
-    - `quick`: 250 steps and 1 seed instead of 800 and 2; `steps` and `seeds` override both;
+    - `quick`: 250 steps and 1 seed instead of 1,000 and 2; `steps` and `seeds` override both;
     - `seed`: the first of them: of the initial weights, the queries and the draws;
     - `on_stage`: called with "finding the gap", "seed 0: no bridge", ..., "drawing".
 
@@ -166,3 +166,15 @@ def _find_and_train(this: Run, settings: Settings) -> tuple[GapReport | None, tu
                 this.stage(f"seed {seed}: {name}")
                 outcomes.append(train(name, loss, seed, settings.steps))
     return found, collect(outcomes)
+
+
+# What was learnt (figures in docs/gallery.md):
+# - Nothing complains about an argmax between two networks: the reader trains, the loss falls a little, and the retriever stays what
+#   it was. `find_gaps` names the line.
+# - Leave-one-out comes within 3 points of the exact marginal and reads 16 documents instead of 500. What it lacks are queries
+#   whose document it never drew: the better the retriever is at the start, the less there is to lack.
+# - What the cost is matters as much as the bridge. The probability that all answers are right is 0 for nearly all wrong documents;
+#   with its logarithm, whose differences between wrong documents are large noise, leave-one-out loses several points.
+# - Straight-through does nearly as well as the marginal, since reading is nearly linear in the document, and it reads all 500 of
+#   them backward. Neither holds where the reader is a large network.
+# - A reward of the retriever's own is learnt as well, and does harm: it finds fewer documents than it did untrained.

@@ -172,6 +172,7 @@ class PolicyAudit:
             return value
 
         def program(params, *, key: Key[Array, ""]):
+            refuse_foreign(params)
             world.check(params)
             old = fixed(params if sampled_by is None else sampled_by)
             batch = world.by_prompt(lambda noise, *prompt: _drawn(world, params, old, noise, prompt),

@@ -13,7 +13,7 @@ import spanax as sx
 from spanax.gallery import attention
 from spanax.gallery._attention.reader import GLIMPSES, PIXELS, PLACES, ROW, WINDOW, Reader, as_weights
 from spanax.gallery._attention.result import Looks, Outcome, best_bridge, collect, figures
-from spanax.gallery._shared.digits import Labelled, load
+from spanax.gallery._shared.digits import Labelled, Pictures, load
 from spanax.gallery._shared.fitting import Fitted
 from spanax.gallery.attention import best, drawn, read, ways
 
@@ -23,7 +23,7 @@ KEY = jax.random.key(0)
 
 
 def some(count=8):
-    return Labelled(*(jnp.asarray(part[:count]) for part in load(0)[0]))
+    return Labelled(*(part[:count] for part in load(0)[0])).in_jax()
 
 
 def test_the_split_holds_every_digit_once():
@@ -51,6 +51,7 @@ def test_what_was_not_looked_at_changes_nothing():
     for row, places in zip(seen, np.asarray(looks).argmax(-1), strict=True):
         row[PIXELS[places]] = True
     assert seen.sum(-1).max() <= GLIMPSES * WINDOW**2
+    # Every pixel that no glimpse covers is inverted.
     others = jnp.where(seen.reshape(8, 8, 8), images, 1 - images)
     again, same = read(reader, best, others, KEY)
     np.testing.assert_array_equal(looks, same)
@@ -110,6 +111,7 @@ def test_the_score_functions_have_the_gradient_of_the_enumerated_loss():
 
     False alarms: 2 times 108 times 5e-6 (Student's t with 63 degrees of freedom), 1e-3.
     """
+    # The reference above knows neither `sample` nor the loop of the network.
     reader, (images, labels) = Reader(key=KEY), some(1)
 
     def with_biases(biases):
@@ -167,7 +169,7 @@ def test_places_used_are_counted_by_their_shares():
     weights[np.arange(8), 1, np.arange(8) % 2] = 1
     weights[np.arange(8), 2, np.arange(8)] = 1
     labels = np.arange(8) % 10
-    held_out = Labelled(np.zeros((8, 8, 8)), labels)
+    held_out = Pictures(np.zeros((8, 8, 8)), labels)
     fitted = Fitted(None, ((1, 1.0, 0.5),), 0.0)
     assert Outcome.of("x", 0, fitted, held_out, np.eye(10)[labels], weights).places == pytest.approx((1, 2, 8))
 

@@ -65,6 +65,7 @@ def test_the_losses_made_by_hand_are_their_formulas():
         ranks = scipy.stats.rankdata(d)
         regressions += list((s - (ranks - 3) / 5) ** 2)
         pairs += [np.log1p(np.exp(s[b] - s[a])) for a, b in itertools.permutations(range(5), 2) if d[a] > d[b]]
+        # The largest is drawn first, then the largest of those left.
         left = list(np.argsort(-d))
         log_p = 0.0
         while left:

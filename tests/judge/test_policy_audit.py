@@ -309,6 +309,8 @@ def test_arguments_that_do_not_fit_are_refused(arguments, message):
         ({"logits": lambda p, tokens: [p]}, r"floats of shape \[2, 2\], and it returned list"),
         ({"logits": lambda p, tokens: tokens[:, None] + tokens}, r"it returned int32\[2, 2\]"),
         ({"reward": lambda tokens: tokens}, r"reward must return one number, and it returned \[2\]"),
+        ({"reward": lambda tokens: float(np.sum(tokens))}, "it is traced: it must be a JAX function"),
+        ({"reward": lambda tokens: 1.0 if tokens[0] else 0.0}, "it is traced: it must be a JAX function"),
         ({"reward": lambda tokens: None}, "reward must return one number, and it returned NoneType"),
     ],
 )

@@ -218,3 +218,53 @@ def test_what_the_truth_may_be_off_by_is_no_bias():
     assert compare_candidates(rows, [1.001]).significant
     found = compare_candidates(rows, Reference(np.array([1.001]), None, 0.002))
     assert not found.significant and found.overall.high > 0.002
+
+
+# -- along the truth, and across it
+
+
+def scaled(rng, scale, across, size=40, draws=400):
+    """Gradients whose mean is `scale` times the truth and `across` beside it; the truth has norm 2."""
+    truth, beside = np.zeros((2, size))
+    truth[:4], beside[4:8] = 1.0, 0.5
+    noise = rng.normal(size=(draws, size)) * rng.uniform(0.5, 2.0, size)
+    return scale * truth + across * beside + noise, truth
+
+
+def test_the_interval_of_the_scale_holds_it_and_a_scale_is_not_taken_for_another_direction():
+    """95% intervals, 200 times: fewer than 177 hits, or more than 9 false alarms at 1%, once in 3,000."""
+    rng = np.random.default_rng(5)
+    held = turned = 0
+    for _ in range(200):
+        found = compare_candidates(*scaled(rng, 0.6, 0.0))
+        held += found.scale.low <= 0.6 <= found.scale.high
+        turned += found.across.low > 0
+        assert found.significant
+    assert 177 <= held <= 199 and turned <= 9
+
+
+def test_what_lies_across_the_truth_is_found_whatever_the_scale():
+    rng = np.random.default_rng(6)
+    for scale in (1.0, -0.5, 3.0):
+        found = [compare_candidates(*scaled(rng, scale, 1.0)).across for _ in range(20)]
+        # Of norm 1; 20 intervals at 95% hold it less than 15 times once in 3,000.
+        assert all(one.low > 0 for one in found) and sum(one.low <= 1 <= one.high for one in found) >= 15
+
+
+def test_a_truth_with_noise_of_its_own_widens_the_scale():
+    """As above; the truth is a mean of as many draws as the gradients are."""
+    rng = np.random.default_rng(7)
+    held = turned = 0
+    for _ in range(200):
+        known = of(scaled(rng, 1.0, 0.0)[0])
+        found = compare_candidates(scaled(rng, 1.5, 0.0)[0], Reference(known.mean, known))
+        held += found.scale.low <= 1.5 <= found.scale.high
+        turned += found.across.low > 0
+    assert 177 <= held <= 199 and turned <= 9
+
+
+def test_a_gradient_without_noise_has_a_scale_without_noise_and_a_truth_of_0_has_none():
+    found = compare_candidates(np.full((100, 2), 3.0), [1.0, 1.0])
+    assert found.scale == pytest.approx((3, 3, 3)) and found.across.high < 1e-4
+    assert compare_candidates(np.zeros((100, 2)), [1.0, 2.0]).scale == pytest.approx((0, 0, 0))
+    assert np.isnan(compare_candidates(np.ones((100, 2)), [0.0, 0.0]).scale).all()

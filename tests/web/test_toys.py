@@ -15,7 +15,7 @@ import spanax as sx
 from spanax import control
 from spanax.gallery._throws import aimer
 from spanax.gallery.web._toys import ACTIONS, FIRST, STREAMS, bench, make_weights, training, warm_up
-from spanax.gallery.web._toys.policies import WEIGHTS, policy, reach
+from spanax.gallery.web._toys.policies import REACH, WEIGHTS, policy, reach
 from spanax.gallery.web.requests import BadRequest
 
 
@@ -31,6 +31,19 @@ def test_a_policy_that_is_saved_is_the_aimer_that_was_trained(key):
     saved = make_weights.portable(made, env)
     for observation in jnp.array([[0.0, 60.0], [-7.0, 35.0], [4.0, 101.0]]):
         np.testing.assert_allclose(saved(observation), made(observation), rtol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cartpole", "pendulum"])
+def test_the_weights_can_be_made_again(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(make_weights, "UPDATES", {name: 2})
+    make_weights.main([name], tmp_path)
+    made, shipped = control.load_policy(tmp_path / f"{name}.policy"), policy(name)
+    assert jax.tree.structure(made) == jax.tree.structure(shipped)
+    # The reach is a table, and no training: it is the same again.
+    there = json.loads((WEIGHTS / REACH).read_text())
+    for field, values in json.loads((tmp_path / REACH).read_text()).items():
+        np.testing.assert_allclose(values, there[field], atol=0.02)
 
 
 def test_every_page_has_its_first_answer_as_plain_json():
@@ -74,6 +87,7 @@ class TestTrebuchet:
         angle, weight = (jnp.asarray(x.ravel(), jnp.float32) for x in np.meshgrid(angles, weights))
         assert np.isfinite(jax.vmap(control.shoot, (None, 0, 0))(jnp.float32(wind), angle, weight)).all()
 
+    @pytest.mark.slow
     def test_the_reach_is_the_librarys(self):
         nearest, farthest = reach(2.0)
         assert nearest < 1 and farthest == pytest.approx(control.reach(2.0).distance, abs=0.5)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .._shared.digits import Labelled
+from .._shared.digits import Pictures
 from .._shared.fitting import Fitted
 from .reader import ROW
 
@@ -51,10 +51,11 @@ class Outcome:
         name: str,
         seed: int,
         fitted: Fitted,
-        held_out: Labelled,
+        held_out: Pictures,
         answers: Float[Array, "n 10"],
         weights: Float[Array, "n glimpses places"],
     ) -> Outcome:
+        # The digits that are shown are the first of their kind, not those that came out well.
         labels = np.asarray(held_out.labels)
         one_of_each = np.array([np.argmax(labels == digit) for digit in range(10)])
         said = np.asarray(answers).argmax(-1)
@@ -117,6 +118,7 @@ def best_bridge(learners: Sequence[Learner]) -> Learner | None:
 
 def figures(learners: Sequence[Learner]) -> dict[str, Any]:
     """The figures of the whole run for result.json: None where a way did not come to its end."""
+    # The best by the same digits that it is judged by: with five bridges alike, half a point of it is luck.
     best, by_name = best_bridge(learners), {one.name: one for one in learners}
     random = by_name.get("random places")
     return {

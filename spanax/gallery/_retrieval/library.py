@@ -33,7 +33,7 @@ MODULES = """
 
 @dataclass(frozen=True)
 class Function:
-    """One function: `written`: the different words of its docstring; `named`: those of its own name and of the names in its code."""
+    """One function: `written`, the different words of its docstring; `named`, those of its name and of the names in its code."""
 
     module: str
     name: str

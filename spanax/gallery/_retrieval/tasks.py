@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from .library import Function
 
@@ -25,9 +25,9 @@ class Query(NamedTuple):
     - `document`: the right one, which no network sees.
     """
 
-    words: Int[Array, "... words"]
-    options: Int[Array, "... questions options"]
-    document: Int[Array, ...]
+    words: Int[Any, "... words"]
+    options: Int[Any, "... questions options"]
+    document: Int[Any, ...]
 
 
 class Tasks:
@@ -41,17 +41,17 @@ class Tasks:
         occurs = Counter(word for one in library for word in {*one.written, *one.named})
         self.known = sorted(word for word, count in occurs.items() if count >= LEAST)
         number = {word: place for place, word in enumerate(self.known)}
-        written, self._named = (
-            [np.array([number[word] for word in some if word in number], int) for some in columns]
-            for columns in ([one.written for one in library], [one.named for one in library])
-        )
+        written = [_numbers(one.written, number) for one in library]
+        self._named = [_numbers(one.named, number) for one in library]
         self.has = np.zeros((len(library), len(self.known)), np.float32)
         for row, some in zip(self.has, written, strict=True):
             row[some] = 1
         self.rarity = np.log(len(library) / np.maximum(self.has.sum(0), 1)).astype(np.float32)
         # Fixed, whatever the seed of a run: what is held out is held out from all of them.
         mixed = [np.random.default_rng([1, row]).permutation(some) for row, some in enumerate(written)]
-        self.test, self.train = ([some[at(len(some))] for some in mixed] for at in (_first, _rest))
+        kept = [max(1, len(some) // HELD_OUT) for some in mixed]
+        self.test = [some[:few] for some, few in zip(mixed, kept, strict=True)]
+        self.train = [some[few:] for some, few in zip(mixed, kept, strict=True)]
 
     def queries(self, seed: Sequence[int], documents: Int[np.ndarray, " n"], *, test: bool = False) -> Query:
         """One about each of these documents."""
@@ -61,10 +61,10 @@ class Tasks:
         words = np.full((len(documents), NAMED + WRITTEN), len(self.known), np.int32)
         options = np.empty((len(documents), QUESTIONS, OPTIONS), np.int32)
         for row, document in enumerate(documents):
-            # Never a word that the test asks for, not even in the query.
-            for start, end, some in ((0, NAMED, self._named), (NAMED, None, self.train)):
-                few = random.permutation(some[document])[: words[row, start:end].size]
-                words[row, start : start + len(few)] = few
+            # The docstring's words in a query are of those that training asks for: never one of the test's answers.
+            named, written = random.permutation(self._named[document]), random.permutation(self.train[document])
+            recalled = np.concatenate([named[:NAMED], written[:WRITTEN]])
+            words[row, : len(recalled)] = recalled
             options[row, :, 0] = random.choice(asked[document], QUESTIONS)
             some = others[random.integers(len(others), size=8 * QUESTIONS * OPTIONS)]
             wrong = some[self.has[document, some] == 0][: QUESTIONS * (OPTIONS - 1)]
@@ -78,9 +78,6 @@ class Tasks:
         return np.concatenate([(unit * self.rarity).T, np.zeros((1, len(unit)), np.float32)])
 
 
-def _first(words: int) -> slice:
-    return slice(max(1, words // HELD_OUT))
-
-
-def _rest(words: int) -> slice:
-    return slice(max(1, words // HELD_OUT), None)
+def _numbers(words: Sequence[str], number: dict[str, int]) -> Int[np.ndarray, " n"]:
+    """Of those words that are known."""
+    return np.array([number[word] for word in words if word in number], int)

@@ -31,6 +31,7 @@ class Pile(NamedTuple):
         """Of groups of `size` pictures, from 2 to 10."""
         each = [np.flatnonzero(digits.labels == digit) for digit in range(10)]
         counts = np.array([len(one) for one in each], np.int32)
+        # A table has rows of one length; what fills them up is never drawn, because `counts` ends before it.
         members = np.stack([np.concatenate([one, one[:1].repeat(counts.max() - len(one))]) for one in each])
         generator = np.random.default_rng(seed)
         orders = np.argsort(generator.random((ORDERS, 10)), axis=-1)[:, :size]

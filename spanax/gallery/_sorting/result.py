@@ -30,6 +30,7 @@ def placed_right(
     scores: Float[np.ndarray, "groups n"], digits: Int[np.ndarray, "groups n"]
 ) -> Bool[np.ndarray, "groups n"]:
     """For each place from the smallest score on: does the picture there show the digit that belongs there?"""
+    # By the digits, not the pictures: no two of a group show the same.
     placed = np.take_along_axis(digits, np.argsort(scores, axis=-1), -1)
     return placed == np.sort(digits, axis=-1)
 

@@ -14,8 +14,8 @@ from .numbers import in_words, text_of
 
 @functools.cache
 def metric() -> Any:
-    """Sentences of one to three words have no 4-grams: `effective_order` leaves out the orders that a sentence is too short for."""
-    from sacrebleu.metrics import BLEU
+    """Words like "six" have no 4-grams: `effective_order` leaves out the orders that a sentence is too short for."""
+    from sacrebleu.metrics.bleu import BLEU
 
     # Words without punctuation need no tokeniser, and most of a call's time would be spent in it.
     return BLEU(effective_order=True, tokenize="none")
@@ -36,6 +36,6 @@ def rewards(x: tuple[Int[np.ndarray, "n longest"], Int[np.ndarray, " n"]]) -> Fl
 
 def corpus_bleu(written: Sequence[str], right: Sequence[str]) -> float:
     """Of all sentences together, as results of translation are reported."""
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     return BLEU(tokenize="none").corpus_score(list(written), [list(right)]).score

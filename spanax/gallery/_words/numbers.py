@@ -17,7 +17,7 @@ TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 # Token 0 ends a sentence, and fills what is left of it.
 WORDS = ("", *SMALL, *TENS, "hundred", "thousand", "and")
 TOKENS = {word: token for token, word in enumerate(WORDS)}
-LONGEST = 9  # tokens: three thousand three hundred and thirty three, and the end
+LONGEST = 8  # tokens: three thousand three hundred and thirty three, and the end
 
 
 def in_words(number: int) -> str:

@@ -30,8 +30,8 @@ def serve(
     port: int = PORT,
     allow_code: bool = False,
     on_start: Callable[[str], None] = lambda url: None,
-) -> None:
-    """Serves the page until the process gets SIGINT or SIGTERM.
+) -> int | None:
+    """Serves the page until the process gets SIGINT or SIGTERM. Of the main thread; a signal that is ignored stays so.
 
     **Arguments:**
 
@@ -39,6 +39,8 @@ def serve(
     - `host`, `port`: where to listen. Port 0 is a free one.
     - `allow_code`: does the page `find` evaluate code? Only on loopback.
     - `on_start`: called with the address to open, as soon as it answers.
+
+    **Returns:** the signal's number.
 
     **Raises:**
 
@@ -59,6 +61,7 @@ def serve(
 
         server = make_server(app, started)
         server.run(sockets=[listener])
+        return server.ended_by
 
 
 def _compile_toys(server: uvicorn.Server) -> None:
@@ -71,14 +74,15 @@ def _compile_toys(server: uvicorn.Server) -> None:
     threading.Thread(target=compile_them, name="spanax-compile").start()
 
 
-def make_server(app: Starlette, on_start: Callable[[], None] = lambda: None) -> uvicorn.Server:
+def make_server(app: Starlette, on_start: Callable[[], None] = lambda: None) -> _Server:
     """uvicorn as the page needs it: with limits of time, and quiet. Run it by `run(sockets=[listen(host, port)])`."""
     config = uvicorn.Config(
         app,
         http=PatientProtocol,
         ws="none",
         loop="asyncio",
-        log_level="warning",
+        log_level="error",  # who sends nonsense fills no log
+        proxy_headers=False,  # who asks is not a matter of what the asker writes
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=2,
@@ -91,6 +95,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None], on_start: Callable[[], None]):
         super().__init__(config)
+        self.ended_by: int | None = None
         self._on_stop, self._on_start = on_stop, on_start
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -103,7 +108,9 @@ class _Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        # A shell's background jobs ignore Ctrl-C, which is meant for the one in front.
+        heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._stop) for number in heard}
         try:
             yield
         finally:
@@ -112,6 +119,7 @@ class _Server(uvicorn.Server):
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.force_exit, self.should_exit = self.should_exit, True
+        self.ended_by = self.ended_by or number
         self._on_stop()
 
 

@@ -184,14 +184,19 @@ def _along_and_across(
     # To first order in the truth's own error, which moves both what is projected and what it is projected on.
     moved = theirs @ np.mean(mine, axis=0) + (1 - 2 * scale) * of_truth
     noise = _of_mean(along) + _of_mean(moved)
+    # What is left of the mean is scale times as far off by the truth's error as the truth is.
+    theirs, of_truth = scale * theirs, scale * of_truth
     products = _Products(
         mine @ mine.T - np.outer(along, along) / whole,
         theirs @ theirs.T - np.outer(of_truth, of_truth) / whole,
         mine @ theirs.T - np.outer(along, of_truth) / whole,
     )
     apart = tests.apart[at] - true * (float(true @ tests.apart[at]) / whole)
-    spread = max(float(np.sum(tests.squares[at])) - (_of_mean(along) + _of_mean(of_truth)) / whole, 0.0)
-    p_largest = _p_of_largest(apart, tests.squares[at], tests.freedom, tests.unseen[at])
+    squares = tests.squares[at]
+    if own is not None:
+        squares = np.maximum(squares + (scale**2 - 1) * own.variance[at] / own.draws, 0.0)
+    spread = max(float(np.sum(squares)) - (_of_mean(along) + _of_mean(of_truth)) / whole, 0.0)
+    p_largest = _p_of_largest(apart, squares, tests.freedom, tests.unseen[at])
     p_value = 2 * min(p_largest, _p_of_norm(products, apart, spread, tests.freedom))
     off = math.sqrt(sum(tests.rounding[i] for i in leaves))
     return _around(scale, noise / square**2, len(mine)), products.interval(off, p_value < LEVEL)

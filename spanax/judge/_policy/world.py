@@ -85,7 +85,7 @@ class World:
 
     def _check_shapes(self, params: PyTree) -> None:
         out = self._shape_of_logits(params)
-        shape, dtype = getattr(out, "shape", None), getattr(out, "dtype", None)
+        shape, dtype = getattr(out, "shape", None), getattr(out, "dtype", object)
         if shape != (self.length, self.vocabulary) or not jnp.issubdtype(dtype, jnp.floating):
             raise SpanaxError(
                 f"logits must return floats of shape [{self.length}, {self.vocabulary}], and it returned "
@@ -93,7 +93,7 @@ class World:
                 "a row of logits for each position, with one number for each token",
                 where=defined(self.logits),
             )
-        earned = jax.eval_shape(lambda: self.reward(self._tokens(), *self._prompt()))
+        earned = self._shape_of_reward()
         got = getattr(earned, "shape", None)
         if got != ():
             raise SpanaxError(
@@ -101,6 +101,17 @@ class World:
                 "a number for a whole sequence",
                 where=defined(self.reward),
             )
+
+    def _shape_of_reward(self) -> Any:
+        try:
+            return jax.eval_shape(lambda: self.reward(self._tokens(), *self._prompt()))
+        except jax.errors.JAXTypeError as error:  # NumPy's functions, or an `if` on tokens
+            raise SpanaxError(
+                "reward needs the values of its tokens, and it is traced: it must be a JAX function",
+                "jax.numpy in the place of NumPy, and jnp.where in that of `if`",
+                "jax.pure_callback(reward, jax.ShapeDtypeStruct((), float), tokens, vmap_method='sequential')",
+                where=defined(self.reward),
+            ) from error
 
     def _check_order(self, params: PyTree) -> None:
         """By trying: parameters of the same shapes, and tokens that differ from some position on."""

@@ -31,9 +31,9 @@ def render(page: str, folder: str | Path) -> str:
 
 
 def _article(record: Record) -> str:
-    name = escape(record.name)
-    parts = [f'<article class="card result" id="result-{name}" aria-labelledby="title-{name}">']
-    parts.append(f'<h3 id="title-{name}">{escape(record.title)}</h3>')
+    name, ident = escape(record.name), escape(quote(record.name, safe=""))  # an identifier has no spaces
+    parts = [f'<article class="card result" id="result-{ident}" aria-labelledby="title-{ident}">']
+    parts.append(f'<h3 id="title-{ident}">{escape(record.title)}</h3>')
     parts.append(f'<p class="quiet"><code>spanax gallery {name}</code></p>' if record.name in BY_NAME else "")
     if record.problem:
         parts.append(f'<p class="note is-bad">{escape(record.problem)}</p>')

@@ -30,14 +30,10 @@ class Training:
         self._room = threading.Semaphore(AHEAD)
         self._cancelled = threading.Event()
         # A daemon: one that hangs in a library must not keep the server from ending.
-        self._thread = threading.Thread(target=self._run, name="spanax-training", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, name="spanax-training", daemon=True).start()
 
     def cancel(self) -> None:
         self._cancelled.set()
-
-    def join(self, timeout: float) -> None:
-        self._thread.join(timeout)
 
     async def item(self) -> Any:
         """The next item; None at the end. Raises what the training raised."""

@@ -15,7 +15,7 @@
   // `play(step)` draws frame by frame for as long as `step(seconds since it began)` says true.
   function stage(canvas, height, draw) {
     const context = canvas.getContext("2d");
-    let size = { width: 0, height: 0 };
+    const size = { width: 0, height: 0 };
     let look = colours();
     let waiting = 0;
     let step = null;
@@ -24,14 +24,23 @@
 
     function fit() {
       const width = Math.max(1, Math.round(canvas.clientWidth));
+      const ratio = window.devicePixelRatio || 1;
+      // Of its own height, which is set below, it is told as well.
+      if (width === size.width && canvas.width === Math.round(width * ratio)) return false;
       size.width = width;
       size.height = Math.round(height(width));
-      const ratio = window.devicePixelRatio || 1;
       canvas.width = Math.round(size.width * ratio);
       canvas.height = Math.round(size.height * ratio);
       canvas.style.height = size.height + "px";
       context.setTransform(ratio, 0, 0, ratio, 0, 0);
-      again();
+      return true;
+    }
+
+    function paint() {
+      context.clearRect(0, 0, size.width, size.height);
+      context.font = "14px system-ui, sans-serif";
+      draw(context, size.width, size.height, look);
+      self.frames += 1;
     }
 
     function frame(now) {
@@ -40,10 +49,7 @@
         if (began === null) began = now;
         if (!step((now - began) / 1000)) step = null;
       }
-      context.clearRect(0, 0, size.width, size.height);
-      context.font = "14px system-ui, sans-serif";
-      draw(context, size.width, size.height, look);
-      self.frames += 1;
+      paint();
       if (step) again();
     }
 
@@ -63,12 +69,14 @@
       return { x: event.clientX - box.left - canvas.clientLeft, y: event.clientY - box.top - canvas.clientTop };
     }
 
-    new ResizeObserver(fit).observe(canvas);
+    // A canvas that changes its size is empty: it is drawn before that is seen.
+    new ResizeObserver(() => fit() && paint()).observe(canvas);
     dark.addEventListener("change", () => {
       look = colours();
       again();
     });
     fit();
+    again();
     return self;
   }
 
@@ -114,20 +122,21 @@
     return recorded ? Promise.resolve(nearest(path, body)) : Spanax.post(path, body);
   }
 
-  // Questions that follow each other faster than answers: one is on its way, and of those that wait the last counts.
+  // Questions that follow each other faster than answers: one is on its way, and of those that wait the last counts. Each goes
+  // to `path`, or to another one by the same queue: an earlier question's answer never comes last.
   function asker(path, onAnswer) {
     let busy = false;
     let next = null;
-    async function ask(body) {
+    async function ask(body, other) {
       if (busy) {
-        next = body;
+        next = [body, other];
         return;
       }
       busy = true;
       // The first answer of its kind is compiled, which takes seconds.
       const slow = setTimeout(() => say("Computing."), 500);
       try {
-        const answer = await post(path, body);
+        const answer = await post(other || path, body);
         problem("");
         if (!next) onAnswer(answer, body);
       } catch (error) {
@@ -136,9 +145,9 @@
       clearTimeout(slow);
       busy = false;
       if (next) {
-        const body = next;
+        const question = next;
         next = null;
-        ask(body);
+        ask(...question);
       }
     }
     return ask;
