@@ -213,6 +213,8 @@ def test_judged_is_what_the_best_document_answers(small):
 def test_a_training_is_that_of_its_seed(small):
     one, other = (train("a", retrieval.leave_one_out, 3, 2) for _ in range(2))
     assert one.curve == other.curve and [point.steps for point in one.curve] == [0, 1, 2]
+    odd = train("a", retrieval.no_bridge, 3, 21)
+    assert [point.steps for point in odd.curve] == [*range(0, 21, 2), 21]
 
 
 def test_a_tiny_run_compares_all_ways_and_writes_its_files(tmp_path, small):

@@ -49,13 +49,14 @@ def collect(outcomes: Iterable[Outcome]) -> tuple[Way, ...]:
 
 
 def example(ways: Sequence[Way]) -> Example | None:
-    """The first query whose document was found by the most ways, but not at the start."""
+    """The first query that tells the ways apart: those that are better than at the start find its document, the others do not."""
     if not ways:
         return None
-    queries, last = test_queries(), [way.outcomes[0].curve[-1].picked for way in ways]
+    queries, start = test_queries(), ways[0].mean("right_document", 0)
+    last = [way.outcomes[0].curve[-1].picked for way in ways]
     right = np.array([np.equal(picked, queries.document) for picked in last])
-    first = np.equal(ways[0].outcomes[0].curve[0].picked, queries.document)
-    row = int(np.argmax(right.sum(0) - len(ways) * first))
+    learnt = np.array([way.mean("right_document") > start for way in ways])
+    row = int(np.argmax((right == learnt[:, None]).sum(0)))
     known = tasks().known
     words = tuple(known[word] for word in queries.words[row] if word < len(known))
     names = [f"{one.module}.{one.name}" for one in load()]

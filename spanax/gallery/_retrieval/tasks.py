@@ -25,9 +25,9 @@ class Query(NamedTuple):
     - `document`: the right one, which no network sees.
     """
 
-    words: Int[Array, "... words"]
-    options: Int[Array, "... questions options"]
-    document: Int[Array, ...]
+    words: Int[Any, "... words"]
+    options: Int[Any, "... questions options"]
+    document: Int[Any, ...]
 
 
 class Tasks:

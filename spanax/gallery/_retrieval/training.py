@@ -131,17 +131,18 @@ def train(name: str, loss: Loss, seed: int, steps: int) -> Outcome:
     initial, piece = _trainer(loss, steps)
     state, key, curve = initial(networks), jax.random.key(seed), [judge(networks)]
     random, seconds = np.random.default_rng([3, seed]), []
-    # Pieces of one length, so that one compilation does for all; what is left over is not trained.
+    # Pieces of one length, so that one compilation does for all; what is left over is a piece of its own.
     length = max(1, steps // POINTS)
-    for number in range(steps // length):
+    lengths = [length] * (steps // length) + [steps % length] * (steps % length > 0)
+    for number, length in enumerate(lengths):
         documents = random.integers(len(load()), size=length * BATCH)
         queries = tasks().queries([4, seed, number], documents)
-        queries = jax.tree.map(lambda some: some.reshape(length, BATCH, *some.shape[1:]), queries)
+        queries = jax.tree.map(lambda some: some.reshape(-1, BATCH, *some.shape[1:]), queries)
         keys = jax.random.split(jax.random.fold_in(key, number), length)
         began = time.perf_counter()
         networks, state = jax.block_until_ready(piece(networks, state, shelf(), queries, keys))
         seconds.append(time.perf_counter() - began)
-        curve.append(judge(networks, (number + 1) * length))
+        curve.append(judge(networks, sum(lengths[: number + 1])))
     # The first piece compiles, and is counted as the others are.
     trained = sum(seconds[1:]) * len(seconds) / max(1, len(seconds) - 1)
     return Outcome(name, seed, tuple(curve), marginal_accuracy(networks), trained)
