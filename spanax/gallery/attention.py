@@ -24,7 +24,7 @@ import spanax as sx
 
 from ._attention.reader import PLACES, Choose, Reader
 from ._attention.result import Learner, Outcome, collect, figures, report_rows
-from ._shared.digits import Labelled, load
+from ._shared.digits import Pictures, load
 from ._shared.fitting import fit
 from ._shared.run import Run
 
@@ -67,7 +67,7 @@ class Way:
     blind: bool = False
 
     # The loss of one picture, its expectation, and only then the mean over pictures: each draw answers to its own picture.
-    def loss(self, reader: Reader, digits: Labelled, key: Key[Array, ""]) -> Float[Array, ""]:
+    def loss(self, reader: Reader, digits: Pictures, key: Key[Array, ""]) -> Float[Array, ""]:
         def one(reader: Reader, image: Float[Array, "8 8"], label: Int[Array, ""], *, key: Key[Array, ""]):
             answer, _ = reader(image, self.choose, key)
             return -jax.nn.log_softmax(answer)[label]
@@ -168,7 +168,7 @@ def _train(this: Run, settings: Settings) -> tuple[Learner, ...]:
 
 
 def train(name: str, way: Way, seed: int, steps: int) -> Outcome:
-    digits, held_out = (Labelled(*map(jnp.asarray, part)) for part in load(seed))
+    digits, held_out = (part.in_jax() for part in load(seed))
     first, train_key, key = jax.random.split(jax.random.key(seed), 3)
 
     def accuracy(reader: Reader) -> float:

@@ -25,7 +25,7 @@ from .pendulum import OPTIMUM, STARTS
 
 HORIZON = 30
 # (sweeps of the terminal cost, plans of each, starts that are judged, updates of the other policy)
-FULL, QUICK = (6, 768, 100, 500), (2, 128, 8, 100)
+FULL, QUICK = (6, 768, 100, 500), (2, 128, 8, 300)
 TRUE_MASS, FIRST_MASS, ROUNDS, DEMONSTRATIONS = 1.4, 0.8, 6, 16
 
 

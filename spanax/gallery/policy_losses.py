@@ -90,13 +90,14 @@ def reinforce_plus_plus(logp: Tokens, old_logp: Tokens, rewards: Rewards, mask: 
     return -jnp.sum(_clipped(logp, old_logp, centred / (std + EPS), 0.2, 0.2) * mask) / count
 
 
-def ppo_clip(logp: Tokens, old_logp: Tokens, rewards: Rewards, mask: Tokens) -> Scalar:
-    """-1/G sum_i sum_t min(r A_i, clip(r, 0.8, 1.2) A_i), with RLOO's A_i = R_i - b_i in the place of a critic's.
+def ppo_clip(logp: Tokens, old_logp: Tokens, rewards: Rewards, mask: Tokens, *, clip: float = 0.2) -> Scalar:
+    """-1/G sum_i sum_t min(r A_i, clip(r, 1 - clip, 1 + clip) A_i), with RLOO's A_i = R_i - b_i in the place of a critic's.
 
     Schulman et al. (2017), Proximal Policy Optimization, arXiv:1707.06347, equation 7. A sum over tokens, not their mean: what is
-    off here is not the length's, but the clip's, and that r has the probability of one token, and not of those around it.
+    off here is not the length's, but the clip's (`jnp.inf`: none), and that r has the probability of one token, and not of those
+    around it.
     """
-    return -jnp.mean(jnp.sum(_clipped(logp, old_logp, _leave_one_out(rewards)[:, None], 0.2, 0.2) * mask, axis=1))
+    return -jnp.mean(jnp.sum(_clipped(logp, old_logp, _leave_one_out(rewards)[:, None], clip, clip) * mask, axis=1))
 
 
 def optimal_token_baseline(

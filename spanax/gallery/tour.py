@@ -22,7 +22,7 @@ from ._tour.digits import load
 from ._tour.training import Learnt, learn, network
 
 STEPS, QUICK_STEPS = 2000, 800
-DRAWS, QUICK_DRAWS = 4000, 2000  # gradients of each bridge that `compare` takes
+DRAWS, QUICK_DRAWS = 2000, 1000  # gradients of each bridge that `compare` takes
 PAIRS = 32  # that these are of
 
 
@@ -89,8 +89,8 @@ def run(
 ) -> Result:
     """Tells the story, and writes tour.png and result.json into `out`.
 
-    - `quick`: 800 steps of each training instead of 2,000 (`steps` overrides both), and 2,000 gradients of each bridge instead
-      of 4,000;
+    - `quick`: 800 steps of each training instead of 2,000 (`steps` overrides both), and 1,000 gradients of each bridge instead
+      of 2,000;
     - `seed`: of the pairs, the initial weights and the draws;
     - `on_stage`: called with what begins: "no bridge", "find_gaps", "compare", "straight-through", "score function", "drawing";
     - `on_found`: called with each finding as soon as it is there: a `Learnt`, a `GapReport`, a `Comparison`, two `Learnt`s.
@@ -180,6 +180,6 @@ def _row(row: sx.judge.Row, norm: float) -> dict[str, Any]:
 
 # What was learnt (figures in docs/gallery.md):
 # - A cut gradient is no error: training runs, and nothing moves. `find_gaps` names the line before the first step.
-# - A slope is not enough. That of |a - b| pulls together two bits that differ, and cannot say of two equal ones which should change:
-#   with straight-through the network stays where it was. `compare` saw that before the training did, in seconds.
+# - A slope is not enough. That of |a - b| pulls together two bits that differ, and cannot say of two equal ones which should
+#   change: with straight-through the network stays where it was. `compare` saw that before the training did, in seconds.
 # - The score function needs no slope at all, only what each draw has cost. It is noisier, and right.

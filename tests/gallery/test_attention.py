@@ -13,7 +13,7 @@ import spanax as sx
 from spanax.gallery import attention
 from spanax.gallery._attention.reader import GLIMPSES, PIXELS, PLACES, ROW, WINDOW, Reader, as_weights
 from spanax.gallery._attention.result import Looks, Outcome, best_bridge, collect, figures
-from spanax.gallery._shared.digits import Labelled, load
+from spanax.gallery._shared.digits import Labelled, Pictures, load
 from spanax.gallery._shared.fitting import Fitted
 from spanax.gallery.attention import best, drawn, read, ways
 
@@ -23,7 +23,7 @@ KEY = jax.random.key(0)
 
 
 def some(count=8):
-    return Labelled(*(jnp.asarray(part[:count]) for part in load(0)[0]))
+    return Labelled(*(part[:count] for part in load(0)[0])).in_jax()
 
 
 def test_the_split_holds_every_digit_once():
@@ -169,7 +169,7 @@ def test_places_used_are_counted_by_their_shares():
     weights[np.arange(8), 1, np.arange(8) % 2] = 1
     weights[np.arange(8), 2, np.arange(8)] = 1
     labels = np.arange(8) % 10
-    held_out = Labelled(np.zeros((8, 8, 8)), labels)
+    held_out = Pictures(np.zeros((8, 8, 8)), labels)
     fitted = Fitted(None, ((1, 1.0, 0.5),), 0.0)
     assert Outcome.of("x", 0, fitted, held_out, np.eye(10)[labels], weights).places == pytest.approx((1, 2, 8))
 

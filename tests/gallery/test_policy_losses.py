@@ -31,10 +31,20 @@ ALL = {
     "dapo": losses.dapo,
     "reinforce_plus_plus": losses.reinforce_plus_plus,
     "ppo_clip": losses.ppo_clip,
+    "ppo without clip": partial(losses.ppo_clip, clip=jnp.inf),
     "optimal_token_baseline": losses.optimal_token_baseline,
     "of others": partial(losses.optimal_token_baseline, leave_one_out=True),
 }
-CLIPPED = {"grpo", "grpo without std", "grpo without length", "dr_grpo", "dapo", "reinforce_plus_plus", "ppo_clip"}
+CLIPPED = {
+    "grpo",
+    "grpo without std",
+    "grpo without length",
+    "dr_grpo",
+    "dapo",
+    "reinforce_plus_plus",
+    "ppo_clip",
+    "ppo without clip",
+}
 
 
 def log_softmax(logits):
@@ -64,7 +74,7 @@ def weights_of_tokens(name, rewards, mask, old_logp):
             return rewards[:, None] * each, count
         case "reinforce_with_mean" | "dr_grpo":
             return centred[:, None] * each, count
-        case "rloo" | "ppo_clip":
+        case "rloo" | "ppo_clip" | "ppo without clip":
             return (rewards - others)[:, None] * each, count
         case "grpo":
             return (centred / std / length)[:, None] * each, count
@@ -102,7 +112,7 @@ def reference(name, logits, old):
             slope = advantages[i, t] * mask[i, t]
             if name in CLIPPED:
                 # The clip takes the gradient away where the ratio has already moved as the advantage asks.
-                gone = ratio[i, t] > above if slope > 0 else ratio[i, t] < 0.8
+                gone = name != "ppo without clip" and (ratio[i, t] > above if slope > 0 else ratio[i, t] < 0.8)
                 slope = 0.0 if gone else slope * ratio[i, t]
             token = SEQUENCES[group[i], t]
             found[t] -= chances(old)[group].prod() * slope / share * (np.eye(2)[token] - probability[t])

@@ -87,6 +87,7 @@ class TestTrebuchet:
         angle, weight = (jnp.asarray(x.ravel(), jnp.float32) for x in np.meshgrid(angles, weights))
         assert np.isfinite(jax.vmap(control.shoot, (None, 0, 0))(jnp.float32(wind), angle, weight)).all()
 
+    @pytest.mark.slow
     def test_the_reach_is_the_librarys(self):
         nearest, farthest = reach(2.0)
         assert nearest < 1 and farthest == pytest.approx(control.reach(2.0).distance, abs=0.5)

@@ -59,6 +59,7 @@ POSTS = [
     ({"Origin": "http://evil.example"}, 403),
     ({"Origin": "null"}, 403),  # a sandboxed frame; a file
     ({"Origin": "https://127.0.0.1:{port}"}, 403),
+    ({"Origin": "https://127.0.0.1:{port}", "X-Forwarded-Proto": "https"}, 403),  # anybody can write that
     ({"Origin": "http://127.0.0.1:1"}, 403),  # another program's page on this machine
     ({"Origin": "http://localhost:{port}"}, 403),  # not the name that was asked
     ({"Origin": ""}, 403),

@@ -44,7 +44,7 @@ def _print(where: Console, one: Network) -> None:
         ("jax.grad", *_sizes(one.autodiff), f"{one.missing:.0%}", "", ""),
     ]
     for bridge in one.crossings:
-        bias = f"{bridge.red_bias:.0%}" if bridge.red_bias else "-"
+        bias = f"{bridge.red_bias:.0%}" if bridge.verdict == "biased" else "-"
         rows.append((bridge.name.replace("temperature=", ""), "", "", bias, f"{bridge.noise:.2f}", bridge.verdict))
     show_rows(where, one.name, ("gradient", "blue", "red", "missing", "noise", "verdict"), rows)
     place = f"{gap.operation} at {Path(gap.file).name}:{gap.line}"

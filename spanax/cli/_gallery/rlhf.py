@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 HEADS = "loss", "scale", "bias\n(%)", "across\n(%)", "noise", "cos", "biased\nin"
 TITLES = {
     "language": "Right or wrong: 3 prompts, groups of {group}, {draws:,} gradients of each loss",
-    "tools": "Tools, a reward after every turn: groups of {group}, {draws:,} gradients of each loss",
+    "tools": "Tools, a reward a turn: groups of {group}, {draws:,} gradients of each loss",
 }
 LEGEND = (
     "± 1 standard error. Scale: of the mean gradient along the exact one; not 1: another learning rate. Bias: of |exact|. "
-    "Across: the bias without its part along the exact gradient, which no learning rate undoes. Noise: variance of one gradient "
-    "brought to scale 1, by |exact|². Cos: the cosine of one gradient with the exact one."
+    "Across: the bias of a gradient brought to scale 1, which no learning rate undoes. Noise: the variance of such a gradient, "
+    "of |exact|². Cos: the cosine of one gradient with the exact one."
 )
 
 

@@ -10,7 +10,7 @@ from ..._interrupts import keep
 from .._messages import report_errors
 from .._options import MOST, Traceback
 from .options import Out, Quick, Seed
-from .running import end, gallery, show
+from .running import end, gallery
 from .tour_story import Story
 
 
@@ -31,15 +31,16 @@ def tour(
     """
     # Before stdout is turned away for what libraries print.
     story = Story(sys.stdout)
+
+    def stage(text: str) -> None:
+        # From the first on there is something to report at Ctrl-C.
+        keep()
+        story.stage(text)
+
+    story.begin()
     with report_errors(show_traceback):
         from ...gallery.tour import run
 
-        story.begin()
-        result = run(out, quick=quick, steps=steps, seed=seed, on_stage=_show, on_found=story.tell)
+        result = run(out, quick=quick, steps=steps, seed=seed, on_stage=stage, on_found=story.tell)
     story.end(result)
     end(result.interrupted, result.learnt)
-
-
-def _show(stage: str) -> None:
-    keep()
-    show(stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.console import Console
 from ..._layout import filled
 from .._messages import columns
 from .._tables import WIDTH
+from .running import show
 
 if TYPE_CHECKING:
     from ...gallery.tour import Learnt, Result
@@ -24,20 +26,39 @@ NEXT = (
 )
 
 
+ERASE = "\r\x1b[2K"  # the line that the cursor is in
+
+
 class Story:
-    """Tells each finding when it comes. `stream`: stdout, as it was before the work began."""
+    """Tells each finding when it comes, on `stream`: stdout, as it was before the work began. What is going on goes to stderr."""
 
     def __init__(self, stream: TextIO):
         self.where = Console(file=stream, width=columns(most=WIDTH), highlight=False)
-        self.bridged = False
+        self.bridged = self.shown = False
 
     def begin(self) -> None:
         self._text(TASK)
+
+    def stage(self, text: str) -> None:
+        """On a terminal one line, which the next finding takes the place of; a log keeps each."""
+        if sys.stderr.isatty():
+            self.shown = True
+            sys.stderr.write(f"{ERASE}... {text}")
+            sys.stderr.flush()
+        else:
+            show(text)
+
+    def clear(self) -> None:
+        if self.shown:
+            self.shown = False
+            sys.stderr.write(ERASE)
+            sys.stderr.flush()
 
     def tell(self, found: Any) -> None:
         from ...gaps import GapReport
         from ...judge import Comparison
 
+        self.clear()
         match found:
             case GapReport():
                 self._head("2. find_gaps says which line")
@@ -49,6 +70,7 @@ class Story:
                 self._learnt(found)
 
     def end(self, result: Result) -> None:
+        self.clear()
         self._line()
         for path in result.files:
             self._line(f"Wrote {path}")

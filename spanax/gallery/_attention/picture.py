@@ -47,7 +47,7 @@ def _look(ax, image: np.ndarray, corners: np.ndarray) -> None:
     from matplotlib.patches import Rectangle
 
     seen = np.zeros(image.size, bool)
-    seen[PIXELS[corners @ (ROW, 1)]] = True
+    seen[PIXELS[ROW * corners[:, 0] + corners[:, 1]]] = True
     ax.imshow(np.where(seen.reshape(image.shape), image, PALE * image), cmap="gray_r", vmin=0, vmax=1)
     for number, (row, column) in enumerate(corners):
         # Pixels have their centres at whole numbers; windows at one place are to be seen beside each other.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .._shared.digits import Labelled
+from .._shared.digits import Pictures
 from .._shared.fitting import Fitted
 from .reader import ROW
 
@@ -51,7 +51,7 @@ class Outcome:
         name: str,
         seed: int,
         fitted: Fitted,
-        held_out: Labelled,
+        held_out: Pictures,
         answers: Float[Array, "n 10"],
         weights: Float[Array, "n glimpses places"],
     ) -> Outcome:

@@ -88,7 +88,8 @@ def _node(axis: Axes, text: str, place: tuple[float, float], colour: str) -> Non
 def _bridges(axis: Axes, one: Network) -> None:
     """The bias of each bridge and of none, and the noise of one gradient, all as shares of the exact gradient."""
     names = ["no bridge", *(crossing.name.replace("temperature=", "") for crossing in one.crossings)]
-    bias = [one.missing, *(crossing.red_bias for crossing in one.crossings)]
+    # What may be noise is not shown as a bias.
+    bias = [one.missing, *(crossing.red_bias * (crossing.verdict == "biased") for crossing in one.crossings)]
     noise = [0.0, *(crossing.noise for crossing in one.crossings)]
     y = np.arange(len(names))[::-1]
     colours = [COLOURS["red"], *(COLOURS["red" if c.verdict == "biased" else "blue"] for c in one.crossings)]

@@ -26,9 +26,7 @@ def picture(path: Path, rows: Sequence[LossRow], group: int) -> Path:
     _dots(axes[0], rows, places, lambda row: (row.scale, row.scale_error))
     axes[0].axvline(1, color="0.3", linewidth=0.8)
     axes[0].axvline(1 - 1 / group, color="0.3", linewidth=0.8, linestyle=":")
-    _dots(
-        axes[1], rows, places, lambda row: (100 * row.across / abs(row.scale), 100 * row.across_error / abs(row.scale))
-    )
+    _dots(axes[1], rows, places, lambda row: (100 * row.across, 100 * row.across_error))
     axes[1].set_xlim(left=-1)
     _dots(axes[2], rows, places, lambda row: (row.noise, 0.0))
     axes[2].set_xlim(left=0)
@@ -59,7 +57,7 @@ def _dots(
 def _entitle(figure, axes, rows: Sequence[LossRow], places: Sequence[float]) -> None:
     titles = (
         ("scale of the mean gradient", "1: that of the exact one; dotted: 7/8"),
-        ("off across, at the right scale", "% of the exact gradient"),
+        ("bias at the right scale", "% of the exact gradient"),
         ("noise at the right scale", "variance, of |exact|²"),
         ("cosine of one gradient", "with the exact one"),
     )

@@ -16,8 +16,8 @@ _NORMAL = 1.959964  # standard errors from a mean to the end of its 95% interval
 class LossRow:
     """One loss in one world. Sizes are in units of the exact gradient's norm, and errors are standard errors.
 
-    - `bias`: of |E[g] - exact|; `scale`: of E[g] along the exact gradient, 1 without bias; `across`: the bias that is left at the
-      right scale; `direction`: the cosine of E[g] with the exact gradient;
+    - `bias`: of |E[g] - exact|; `scale`: of E[g] along the exact gradient, 1 without bias; `across`: the bias of a gradient that
+      is brought to scale 1, which no learning rate undoes; `direction`: the cosine of E[g] with the exact gradient;
     - `variance`: of one gradient, the trace of its covariance; `noise`: that of a gradient brought to scale 1;
     - `cosine`: of one gradient with the exact one; `verdict`: of `sx.compare`.
     """
@@ -59,16 +59,21 @@ def judged(world: str, found: Comparison) -> LossRow:
         bias_error=_error(row.bias) / norm,
         scale=scale,
         scale_error=_error(row.scale),
-        across=row.across.estimate / norm,
-        across_error=_error(row.across) / norm,
+        across=_over(row.across.estimate, norm * scale),
+        across_error=_over(_error(row.across), norm * scale),
         across_found=row.across.low > 0,
         direction=max(-1.0, min(1.0, scale / math.sqrt(size))) if size > 0 else math.nan,
         variance=row.variance / norm**2,
-        noise=row.variance / (scale * norm) ** 2,
+        noise=_over(row.variance, (norm * scale) ** 2),
         cosine=row.cosine,
         verdict=row.verdict,
         microseconds=row.microseconds,
     )
+
+
+def _over(size: float, scale: float) -> float:
+    """NaN where a gradient has no part along the exact one: no scale is the right one then."""
+    return size / abs(scale) if scale else math.nan
 
 
 def _error(interval: Interval) -> float:

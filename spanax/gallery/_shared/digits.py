@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 TRAIN = 1500
 DIGIT = 8  # pixels a side
@@ -16,6 +17,16 @@ class Labelled(NamedTuple):
 
     images: Float[np.ndarray, "n 8 8"]
     labels: Int[np.ndarray, " n"]
+
+    def in_jax(self) -> Pictures:
+        return Pictures(jnp.asarray(self.images), jnp.asarray(self.labels))
+
+
+class Pictures(NamedTuple):
+    """The same as arrays of JAX."""
+
+    images: Float[Array, "n 8 8"]
+    labels: Int[Array, " n"]
 
 
 def load(seed: int) -> tuple[Labelled, Labelled]:

@@ -26,5 +26,5 @@ class Digits:
 def load(seed: int) -> Digits:
     """The 1,797 images, shuffled by `seed` and split. A pixel is 1 where its grey level is 8 or more of 16."""
     train, held_out = digits.load(seed)
-    black = [jnp.asarray(part.images.reshape(-1, 64) >= 0.5, jnp.float32) for part in (train, held_out)]
-    return Digits(*black, held_out.labels)
+    black, held_out_black = (jnp.asarray(part.images.reshape(-1, 64) >= 0.5, jnp.float32) for part in (train, held_out))
+    return Digits(black, held_out_black, held_out.labels)

@@ -39,6 +39,15 @@ class PatientProtocol(H11Protocol):
         if self.conn.their_state not in _COMING:
             self._arrival = _stop(self._arrival)
 
+    def send_400_response(self, msg: str) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            # Nonsense behind a request that is being answered: uvicorn would answer twice on one connection, and fail.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self.transport.abort()
+        else:
+            super().send_400_response(msg)
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._reading = self._reading or self._later()

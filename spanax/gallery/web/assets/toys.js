@@ -122,20 +122,21 @@
     return recorded ? Promise.resolve(nearest(path, body)) : Spanax.post(path, body);
   }
 
-  // Questions that follow each other faster than answers: one is on its way, and of those that wait the last counts.
+  // Questions that follow each other faster than answers: one is on its way, and of those that wait the last counts. Each goes
+  // to `path`, or to another one by the same queue: an earlier question's answer never comes last.
   function asker(path, onAnswer) {
     let busy = false;
     let next = null;
-    async function ask(body) {
+    async function ask(body, other) {
       if (busy) {
-        next = body;
+        next = [body, other];
         return;
       }
       busy = true;
       // The first answer of its kind is compiled, which takes seconds.
       const slow = setTimeout(() => say("Computing."), 500);
       try {
-        const answer = await post(path, body);
+        const answer = await post(other || path, body);
         problem("");
         if (!next) onAnswer(answer, body);
       } catch (error) {
@@ -144,9 +145,9 @@
       clearTimeout(slow);
       busy = false;
       if (next) {
-        const body = next;
+        const question = next;
         next = null;
-        ask(body);
+        ask(...question);
       }
     }
     return ask;

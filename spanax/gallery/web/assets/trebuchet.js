@@ -20,7 +20,6 @@
   const target = toys.slider("target", (value) => value.toFixed(1) + " m", aim, fire);
   const wind = toys.slider("wind", (value) => toys.signed(value, 1) + " m/s", aim, fire);
   const ask = toys.asker("trebuchet/shoot", (answer) => show(answer, wanted));
-  const askOwn = toys.asker("trebuchet/own", (answer) => show(answer, wanted));
   let wanted = true; // is the film to be played when the answer is there?
   let network = null; // the weights of the visitor's own
 
@@ -28,7 +27,7 @@
     wanted = false;
     earlier = [];
     const body = { wind: wind.value, target: target.value };
-    if (network && byId("aimed-by").value === "own") askOwn({ ...body, network: network });
+    if (network && byId("aimed-by").value === "own") ask({ ...body, network: network }, "trebuchet/own");
     else ask(body);
   }
 
