@@ -64,7 +64,7 @@ def compare(
     - `vias`: what is compared. `{site: [bridges]}` for a program with `sx.sample(..., name=site)`: each candidate is
       `sx.expectation(f, via={site: bridge})`, with one sample; of several sites all combinations, at most 64. Or
       `{label: function}`: each function takes the arguments of f, and a `key` if it is random, returns a scalar, and is
-      differentiated by `jax.grad`.
+      differentiated by `jax.grad`. Of losses of a language policy, `spanax.judge.PolicyAudit` makes such functions.
     - `draws`: gradients of each candidate, 100 or more.
     - `truth`: what the bias is measured against.
 

@@ -97,7 +97,8 @@ class PolicyAudit:
     def expected_loss(self, params: PyTree) -> Float[Array, ""]:
         """Minus the expected reward, the mean over prompts: a sum over all sequences, at most 100,000 of them.
 
-        The first argument of `spanax.compare`. Where the policy is too large for it, an unbiased candidate is the reference:
+        The first argument of `spanax.compare`, as it is: inside a function of yours it would be searched for gaps, and that takes
+        gigabytes for thousands of sequences. Where the policy is too large for it, an unbiased candidate is the reference:
         `sx.compare(audit.candidate(rloo), params, key=key, vias=...)`.
 
         **Arguments:** `params`: the policy's, a pytree.
