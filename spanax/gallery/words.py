@@ -155,8 +155,8 @@ def _train(this: Run, settings: Settings) -> list[Outcome]:
 
 # What was learnt (figures in docs/gallery.md):
 # - A score that is a black box is no gap: a score function never asks for its derivative. Only the draws need a bridge.
-# - The baseline decides how fast it learns, not whether. Leave-one-out is the best of the three, and needs no greedy sentence;
-#   without a baseline all sentences are made more probable, good and bad ones, and the noise of that is what is left.
-# - What is trained is the metric, not what was meant by it: BLEU rises by 15 points and more, while the share of numbers without
-#   a mistake hardly does at first. A short sentence of safe words is worth more BLEU than a risky right one.
-# - As many updates more on the likelihood of the same 150 numbers gain little: the scores of the others are information.
+# - All three are unbiased, and the baseline decides how far one comes: with leave-one-out BLEU rises twice as much as without a
+#   baseline. Self-critical training is close to it, with one draw less for each number.
+# - What is trained is the metric, and not what was meant by it. "four thousand two hundred and" has a better BLEU than a wrong last
+#   word, so that a writer who is not sure stops there. Without a baseline BLEU rises, and fewer numbers are right than before.
+# - As many updates more on the likelihood of the same 150 numbers gain a third of it: the scores of the others are information.

@@ -185,6 +185,7 @@ def test_the_line_of_the_argmax_is_named(small):
     assert gap.source == "document = jnp.argmax(desk.scores(query))"
 
 
+@pytest.mark.slow
 def test_all_documents_together_answer_by_their_probability(small):
     networks, queries = Networks(training.shelf(), jax.random.key(0)), training.test_queries()
     right = []
@@ -210,6 +211,7 @@ def test_judged_is_what_the_best_document_answers(small):
     assert judged.steps == 7
 
 
+@pytest.mark.slow
 def test_a_training_is_that_of_its_seed(small):
     one, other = (train("a", retrieval.leave_one_out, 3, 2) for _ in range(2))
     assert one.curve == other.curve and [point.steps for point in one.curve] == [0, 1, 2]

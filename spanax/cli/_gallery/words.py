@@ -58,8 +58,8 @@ def print_words(result: Result) -> None:
         show_text(where, LEGEND)
         show_text(where, "")
     for one in result.samples:
-        show_text(where, f"{one.number}: {one.before or '(nothing)'}")
-        show_text(where, f"{' ' * len(str(one.number))}  {one.after or '(nothing)'}")
+        show_text(where, f"{one.number} before: {one.before or '(nothing)'}")
+        show_text(where, f"{one.number} after: {one.after or '(nothing)'}")
     show_files(where, result.files)
 
 
