@@ -160,6 +160,7 @@ class Tour:
         from ._tour.picture import picture
 
         self.stage("drawing")
+        assert self.report is not None and self.comparison is not None
         best = max(self.learnt, key=lambda one: one.test_accuracy).name
         picture(
             path, self.test, self.networks[UNBRIDGED], self.networks[best], self.report, self.comparison, self.learnt

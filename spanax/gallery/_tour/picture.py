@@ -34,7 +34,7 @@ def picture(
     """Writes the PNG and returns its path."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 8.4), layout="constrained")
+    figure: Any = Figure(figsize=(12, 8.4), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.22), wspace=0.03)
     first, third = left.subfigures(2, 1, height_ratios=(0.62, 1))
     second, fourth, fifth = right.subfigures(3, 1, height_ratios=(1, 0.75, 0.95))
@@ -60,7 +60,9 @@ def _answers(panel: Any, title: str, pairs: Pairs, network: Any) -> None:
     _title(panel, title)
     axes = panel.subplots(SHOWN // 4, 4)
     for axis, pair, bit, differ in zip(axes.ravel(), images, bits, pairs.differ, strict=False):
-        axis.imshow(np.hstack(np.asarray(pair).reshape(2, 8, 8)), cmap="gray_r", interpolation="nearest")
+        axis.imshow(
+            np.asarray(pair).reshape(2, 8, 8).swapaxes(0, 1).reshape(8, 16), cmap="gray_r", interpolation="nearest"
+        )
         axis.axvline(7.5, color="0.6", linewidth=0.8)
         axis.set(xticks=[], yticks=[])
         answer = bit[0] != bit[1]

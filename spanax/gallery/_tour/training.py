@@ -75,7 +75,8 @@ def learn(
     @jax.jit
     def chunk(carry, keys):
         carry, _ = jax.lax.scan(step, carry, keys)
-        return carry, accuracy(eqx.combine(carry[0], rest), test)
+        network: Any = eqx.combine(carry[0], rest)
+        return carry, accuracy(network, test)
 
     carry, curve = (arrays, optimizer.init(arrays)), [(0, float(accuracy(first, test)))]
     # By chunks, and not in one call: Ctrl-C is heard between two.
