@@ -64,6 +64,7 @@ def _gallery(
 ) -> None:
     """Worked problems on real data, and in simulated worlds."""
     if every and context.invoked_subcommand is None:
+        # Imported here: the help, and every single problem, do without it.
         from ._gallery.all import run_all
 
         run_all(out or Path("gallery-out"), quick, show_traceback)

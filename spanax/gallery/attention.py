@@ -180,9 +180,9 @@ def train(name: str, way: Way, seed: int, steps: int) -> Outcome:
 
 
 # What was learnt (figures in docs/gallery.md):
-# - Where to look is worth 12 points over luck, and every bridge learns it; which one matters less than the seed. The biased ones,
-#   with one draw, are the faster; they ask what another place would have shown, so they need all 36. The score functions need no
-#   more than what they looked at: they are for looks that cost something.
+# - Where to look is worth 12 points over luck, and every bridge learns it; which one matters no more than the seed. The biased
+#   ones, with one draw, are the faster; they ask what another place would have shown, so they need all 36. The score functions
+#   need no more than what they looked at: they are for looks that cost something.
 # - Look at what was learnt, and not only at how well it does: a policy that could choose by what it has seen ends with three
 #   places that are the same for nearly every picture, and `fixed places`, which cannot, is as good. Digits of 8x8 pixels fill
-#   their frame. Where the digit may be anywhere, as in `torch-attention`, choosing by what is seen is nearly all there is.
+#   their frame. Where the digit may be anywhere, as in `torch-attention`, choosing by what is seen is what counts.

@@ -30,6 +30,7 @@ def write_index(folder: str | Path) -> Path:
 def update_index(folder: str | Path) -> Path | None:
     """The same where there is such a page already; another index.html is left alone."""
     path = Path(folder) / NAME
+    # A user may keep a page of their own there: ours is known by its first lines.
     try:
         with path.open(encoding="utf-8") as file:
             ours = GENERATOR in file.read(400)

@@ -42,7 +42,7 @@ class Problem:
         return tuple(name for name in self.needs if find_spec(name) is None)
 
 
-_EVERY = (
+PROBLEMS = (
     Problem("tour", "A step cuts a gradient: found, bridged, judged and learnt", START),
     Problem("gap", "A red and a blue path: what autodiff sees of a gradient, and what it misses", START),
     Problem("vae", "A VAE with 200 binary latents on real digits, by every bridge", CHOICES),
@@ -65,5 +65,4 @@ _EVERY = (
     Problem("torch-router", "A mixture of 8 experts in PyTorch: the router's gradient", TORCH, ("torch",), "torch"),
 )
 
-PROBLEMS = tuple(problem for problem in _EVERY if find_spec(problem.module) is not None)
 BY_NAME = {problem.name: problem for problem in PROBLEMS}

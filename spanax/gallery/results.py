@@ -92,21 +92,25 @@ def _is(path: Path, kind: Any) -> bool:
 def _record(folder: Path) -> Record | None:
     pictures = tuple(sorted(f"{folder.name}/{path.name}" for path in _files(folder) if path.suffix in PICTURES))
     path = folder / "result.json"
-    there = _is(path, stat.S_ISREG)
-    if not (there or (pictures and folder.name in BY_NAME)):
-        return None
-    content, problem = _read(path) if there else ({}, "result.json is missing")
-    known = BY_NAME.get(str(content.get("problem", folder.name)))
+    if _is(path, stat.S_ISREG):
+        return _reported(folder, pictures, *_read(path), _when(path))
+    # A folder of ours without a report is a run that was killed; any other one is none of our business.
+    known = pictures and folder.name in BY_NAME
+    return _reported(folder, pictures, {}, "result.json is missing", None) if known else None
+
+
+def _reported(folder: Path, pictures: tuple[str, ...], content: dict, problem: str, when: float | None) -> Record:
+    name = str(content.get("problem", folder.name))
     figures = {name: value for name, value in content.items() if name not in _CONTEXT}
     return Record(
         name=folder.name,
-        title=known.title if known else str(content.get("problem", folder.name)),
+        title=BY_NAME[name].title if name in BY_NAME else name,
         settings=_flat(content.get("settings")),
         figures=_flat(figures),
         tables=tuple(_tables(figures)),
         pictures=pictures,
         interrupted=content.get("interrupted") is True,
-        when=_when(path) if there else None,
+        when=when,
         problem=problem,
     )
 
@@ -154,20 +158,29 @@ def _flat(values: Any) -> dict[str, Scalar]:
 
 
 def _nested(values: Any) -> dict[str, Scalar]:
-    groups = (
-        {name: value for name, value in values.items() if isinstance(value, dict)} if isinstance(values, dict) else {}
-    )
-    return {f"{name}.{inner}": x for name, group in groups.items() for inner, x in group.items() if _is_scalar(x)}
+    """The numbers and words one level down, as `group.name`."""
+    flat: dict[str, Scalar] = {}
+    for name, group in values.items() if isinstance(values, dict) else ():
+        if isinstance(group, dict):
+            flat |= {f"{name}.{inner}": x for inner, x in group.items() if _is_scalar(x)}
+    return flat
 
 
 def _tables(values: dict[str, Any]) -> Iterator[Table]:
     for name, value in values.items():
         rows = [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
-        if not rows:
-            continue
-        rows = [{head: x for head, x in row.items() if _is_scalar(x)} | _nested(row) for row in rows[:MOST_ROWS]]
-        heads = tuple(dict.fromkeys(head for row in rows for head in row))
-        yield Table(name, heads, tuple(tuple(row.get(head) for head in heads) for row in rows))
+        if rows:
+            yield _table(name, [_row(row) for row in rows[:MOST_ROWS]])
+
+
+def _row(row: dict[str, Any]) -> dict[str, Scalar]:
+    return {head: x for head, x in row.items() if _is_scalar(x)} | _nested(row)
+
+
+def _table(name: str, rows: list[dict[str, Scalar]]) -> Table:
+    # Rows of one list need not have the same names: each name is a column.
+    heads = tuple(dict.fromkeys(head for row in rows for head in row))
+    return Table(name, heads, tuple(tuple(row.get(head) for head in heads) for row in rows))
 
 
 def shown(value: Scalar) -> str:

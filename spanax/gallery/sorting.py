@@ -147,9 +147,9 @@ def _train(this: Run, settings: Settings) -> tuple[Learner, ...]:
 
 
 # What was learnt (figures in docs/gallery.md):
-# - The loss that is meant, ranks through `Soft`, teaches as much as the losses made by hand for an order, and as much as
-#   being told the digits. Its line is the definition of the goal; the others took papers.
-# - Exact ranks in the forward pass are the weaker teachers: the loss is 0 as soon as an order is right, however narrowly, so that
-#   nothing asks for a margin. `Soft` and `Perturbed` rank under noise, and push scores apart until the noise does not matter.
-# - Plain regression on the rank is as good here, because every group is drawn alike: the rank expected of a digit grows with it.
-#   It would not be where the company that a picture comes in says something about it.
+# - The loss that is meant, ranks through `Soft` or `Perturbed`, teaches as much as the losses made by hand for an order. It
+#   is the definition of the goal, in one line; each of the others took a paper.
+# - Exact ranks in the forward pass are weak teachers: the loss is 0 as soon as an order is right, however narrowly, so that
+#   nothing asks for a margin. Ranks under noise push scores apart until the noise does not matter.
+# - Plain regression on the rank is as good here, because all groups are drawn alike: the rank to be expected grows with the
+#   digit. It would not be where the company that a picture comes in says something about it.

@@ -60,6 +60,7 @@ def test_json_holds_everything_and_no_infinity(found):
     first, second = content["rows"]
     assert first["bias"]["high"] == found.rows[0].bias.high and second["time_to_accuracy"] == "inf"
     assert first["bias_by_leaf"]["theta"]["low"] == 0
+    assert second["scale"] == found.rows[1].scale._asdict() and second["across"] == found.rows[1].across._asdict()
     assert first["worst_leaf"] == {"leaf": "theta", "share": 1.0}
     for histogram in content["histograms"]:
         assert len(histogram["edges"]) == 41 and all(sum(c) == 300 for c in histogram["counts"].values())

@@ -101,6 +101,7 @@ attempt("unix", lambda: connect(socket.AF_UNIX, "/run/x"))
 attempt("secret", lambda: open(SECRET).read())
 attempt("passwd", lambda: open("/etc/passwd").read())
 attempt("environ", lambda: open(f"/proc/{os.getppid()}/environ").read())
+attempt("cmdline", lambda: open(f"/proc/{os.getppid()}/cmdline").read())
 attempt("home", lambda: os.listdir(os.path.dirname(SECRET)))
 attempt("write", lambda: open(SECRET, "w"))
 attempt("create", lambda: open(SECRET + "2", "w"))
@@ -148,7 +149,7 @@ def test_a_program_reaches_nothing_outside(tmp_path, monkeypatch):
     refused = [line.split()[0] for line in printed.splitlines() if " refused " in line]
     assert "large" in refused and "a secret" not in printed and "SPANAX_TEST_TOKEN" not in printed
     names = {"network": {"connect"}, "processes": {"fork", "system", "exec", "kill", "killpg"}}
-    names["files"] = {"secret", "passwd", "environ", "home", "write", "create", "remove", "rename", "link"}
+    names["files"] = {"secret", "passwd", "environ", "cmdline", "home", "write", "create", "remove", "rename", "link"}
     for subject, which in names.items():
         if not held[subject].startswith("no: ") and "threads and processes" not in held[subject]:
             assert which <= set(refused), (subject, printed)
@@ -185,6 +186,7 @@ HUNGRY = {
     "sleeps": ("import time\ntime.sleep(600)\n", "took too long"),
     "memory": ("a = 'a' * (8 * 2**30)\n", "more memory"),
     "prints": ("while True:\n    print('a' * 10000)\n", "wrote too much"),
+    "files": ("n = 0\nwhile True:\n    open(str(n), 'w').write('a' * 900_000)\n    n += 1\n", "too many files"),
     "forks": ("import os\nwhile True:\n    os.fork()\n", "PermissionError"),
     "ignores": (
         "import signal\nfor n in {*range(1, 65)} - {9, 19, 32, 33}:\n    signal.signal(n, signal.SIG_IGN)\nwhile 1:\n    n = 1\n",
@@ -205,6 +207,30 @@ def test_what_takes_without_end_is_ended(name):
     answer = run(f"{source}def f(x):\n    return x\n", "1.0", limits=limits)
     assert words in answer["problem"], answer
     assert len(answer["printed"]) <= MOST_PRINTED
+
+
+DEEP = """
+import os
+for _ in range(5000):
+    os.mkdir("d")
+    os.chdir("d")
+os.chmod("..", 0)
+def f(x):
+    return x
+"""
+
+
+@pytest.mark.slow
+def test_whatever_it_leaves_in_its_folder_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    answer = run(DEEP, "1.0")
+    assert "verdict" in answer or "too many files" in answer["problem"], answer
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_texts_that_are_no_utf8_are_told():
+    assert "UnicodeEncodeError" in run("x = '\ud800'\ndef f(x):\n    return x", "1.0")["problem"]
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ def picture(path: Path, learners: Sequence[Learner]) -> Path:
     grid = figure.add_gridspec(2, 1, height_ratios=(0.95 * len(shown) + 0.6, 3.7))
     _looks(figure.add_subfigure(grid[0]), shown)
     _figures(figure.add_subfigure(grid[1]), learners)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=130)
     return path
 
 

@@ -53,7 +53,7 @@ def _scores(ax, best: Learner, shown: Shown) -> None:
     for digit in range(10):
         ax.plot([digit - 0.35, digit + 0.35], [np.median(shown.scores[shown.labels == digit])] * 2, color="k", lw=1.2)
     ax.set(xlabel="digit, which it was never told", ylabel="its score", xticks=range(10))
-    ax.set_title(f"scores of held-out pictures (median: line), n = {best.size}", fontsize=10)
+    ax.set_title(f"scores of held-out pictures, n = {best.size}", fontsize=10)
     ax.spines[["top", "right"]].set_visible(False)
 
 

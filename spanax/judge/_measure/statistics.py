@@ -177,29 +177,49 @@ def _along_and_across(
     true, square = truth.mean[at], truth.norm(at) ** 2
     if not square or not np.all(np.isfinite(found.mean[at])):
         return Interval(math.nan, math.nan, math.nan), Interval(math.nan, math.nan, math.nan)
-    mine, own = found.batches[:, at] - true, truth.moments
-    theirs = np.zeros((1, len(true))) if own is None else own.batches[:, at] - true
-    along, of_truth, whole = mine @ true, theirs @ true, float(true @ true)
+    parts, whole, products = (
+        [tests.parts[i] for i in leaves],
+        float(true @ true),
+        _Products.of_all(tests.products, leaves),
+    )
+    along, of_truth = _along(found, truth, parts), _along(truth.moments, truth, parts)
     scale = (float(np.mean(along)) + whole) / square
     # To first order in the truth's own error, which moves both what is projected and what it is projected on.
-    moved = theirs @ np.mean(mine, axis=0) + (1 - 2 * scale) * of_truth
-    noise = _of_mean(along) + _of_mean(moved)
+    noise = _of_mean(along) + _of_mean(np.mean(products.cross, axis=0) + (1 - 2 * scale) * of_truth)
     # What is left of the mean is scale times as far off by the truth's error as the truth is.
-    theirs, of_truth = scale * theirs, scale * of_truth
     products = _Products(
-        mine @ mine.T - np.outer(along, along) / whole,
-        theirs @ theirs.T - np.outer(of_truth, of_truth) / whole,
-        mine @ theirs.T - np.outer(along, of_truth) / whole,
+        products.gram - np.outer(along, along) / whole,
+        scale**2 * (products.of_truth - np.outer(of_truth, of_truth) / whole),
+        scale * (products.cross - np.outer(along, of_truth) / whole),
     )
     apart = tests.apart[at] - true * (float(true @ tests.apart[at]) / whole)
-    squares = tests.squares[at]
-    if own is not None:
-        squares = np.maximum(squares + (scale**2 - 1) * own.variance[at] / own.draws, 0.0)
-    spread = max(float(np.sum(squares)) - (_of_mean(along) + _of_mean(of_truth)) / whole, 0.0)
-    p_largest = _p_of_largest(apart, squares, tests.freedom, tests.unseen[at])
-    p_value = 2 * min(p_largest, _p_of_norm(products, apart, spread, tests.freedom))
+    # Of the batches, once they are projected: that mixes the noise of elements.
+    mine, theirs = (_across(of, truth, parts, x / whole) for of, x in ((found, along), (truth.moments, of_truth)))
+    rounding = [
+        np.full(p.stop - p.start, tests.rounding[i] / (p.stop - p.start)) for i, p in zip(leaves, parts, strict=True)
+    ]
+    squares, freedom = mine + scale**2 * theirs + np.concatenate(rounding), len(along) - 1
+    p_largest = _p_of_largest(apart, squares, freedom, tests.unseen[at])
+    p_value = 2 * min(p_largest, _p_of_norm(products, apart, float(np.sum(squares)), freedom))
     off = math.sqrt(sum(tests.rounding[i] for i in leaves))
-    return _around(scale, noise / square**2, len(mine)), products.interval(off, p_value < LEVEL)
+    return _around(scale, noise / square**2, len(along)), products.interval(off, p_value < LEVEL)
+
+
+def _along(of: Moments | None, truth: Reference, parts: Sequence[slice]) -> Float[np.ndarray, " k"]:
+    """Of the means of batches less the truth, the inner products with it."""
+    if of is None:
+        return np.zeros(1)
+    return np.sum([(of.batches[:, part] - truth.mean[part]) @ truth.mean[part] for part in parts], axis=0)
+
+
+def _across(
+    of: Moments | None, truth: Reference, parts: Sequence[slice], along: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, " size"]:
+    """The variance of the mean of batches in each element, without their components along the truth."""
+    if of is None:
+        return np.zeros(sum(part.stop - part.start for part in parts))
+    left = (of.batches[:, part] - np.outer(along, truth.mean[part]) for part in parts)
+    return np.concatenate([np.var(x, axis=0, ddof=1) for x in left]) / len(along)
 
 
 def _of_mean(batches: Float[np.ndarray, " k"]) -> float:

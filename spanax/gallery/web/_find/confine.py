@@ -54,14 +54,16 @@ def main() -> None:
 def confine(folder: str, limits: dict) -> dict[str, str]:
     """Gives up what the system lets a process give up. In words, by subject, with "no: " where it did not."""
     os.chdir(folder)
-    own_network, files, filtered = False, "", False
     if LINUX:
         libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)  # it does not outlive the server
-        libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        own_network = _leave_network()
-        files = _confine_files(folder, [*limits["reads"], sys.prefix, sys.base_prefix], lists=limits["path"])
-    held = _limit(limits)
+    if os.getppid() != limits["parent"]:
+        sys.exit("the server has ended")  # before the signal was asked for
+    own_network = LINUX and _leave_network()
+    held = _limit(limits)  # counts the user's threads, whose list the next step closes
+    files, filtered = "", False
     if LINUX:
+        libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        files = _confine_files(folder, [*limits["reads"], sys.prefix, sys.base_prefix], lists=limits["path"])
         filtered = _filter_calls()  # last, because it forbids what the others are done with
     networks = [
         "a network namespace of its own" if own_network else "",
@@ -131,9 +133,9 @@ def _leave_network() -> bool:
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
-SYSTEM = (
-    "/usr /lib /lib64 /nix /proc /sys/devices/system /etc/ld.so.cache /etc/localtime /dev/urandom /dev/zero".split()
-)
+# Of /proc what is its own, and what describes the machine: other processes are none of its business.
+SYSTEM = "/usr /lib /lib64 /nix /sys/devices/system /etc/ld.so.cache /etc/localtime /dev/urandom /dev/zero".split()
+SYSTEM += "/proc/self /proc/cpuinfo /proc/meminfo /proc/stat /proc/sys /proc/filesystems".split()
 
 
 def _confine_files(folder: str, reads: Iterable[str], lists: Iterable[str]) -> str:

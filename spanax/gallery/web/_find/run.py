@@ -23,12 +23,13 @@ MOST_REPLY, MOST_PRINTED = 200_000, 20_000  # bytes
 
 @dataclass(frozen=True)
 class Limits:
-    """What a pasted program may take: seconds of computation and in all, bytes of address space and of a file, threads."""
+    """What a pasted program may take: seconds of computation and in all; bytes of memory, of a file and of all; threads."""
 
     cpu: int = 20
     seconds: int = 40
     memory: int = 2 * 2**30
     file: int = 1_000_000
+    disk: int = 50_000_000
     threads: int = 64
     processors: int = 2
 
@@ -64,13 +65,14 @@ class Confined:
         finally:
             os.close(its_reply)
         self._answers = open(reply, "rb", buffering=0)  # noqa: SIM115  # until close
-        self._send({**asdict(limits), "path": _path(), "reads": [*_path()[:-1], str(PACKAGE)]})
+        self._send({**asdict(limits), "parent": os.getpid(), "path": _path(), "reads": [*_path()[:-1], str(PACKAGE)]})
 
     def look(self, source: str, arguments: str, function: str, cancelled: Callable[[], bool]) -> dict[str, Any]:
         """Sends the program, and waits for what comes of it."""
         self._send({"source": source, "arguments": arguments, "function": function})
         received = {self._answers: bytearray(), self._process.stdout: bytearray()}
-        problem = _listen(received, time.monotonic() + self.limits.seconds, cancelled)
+        stops = Stops(time.monotonic() + self.limits.seconds, self._folder.name, self.limits.disk, cancelled)
+        problem = _listen(received, stops)
         printed = bytes(received[self._process.stdout][:MOST_PRINTED]).decode("utf-8", "replace")
         try:
             # Only a whole answer is one: the program may have been ended while it wrote.
@@ -95,7 +97,7 @@ class Confined:
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
-        self._folder.cleanup()
+        _remove(self._folder)
 
 
 def _start(folder: str, reply: int) -> subprocess.Popen[bytes]:
@@ -135,16 +137,51 @@ def _path() -> list[str]:
     return [*dict.fromkeys((*places, str(PACKAGE.parent)))]
 
 
-def _listen(received: dict[Any, bytearray], last: float, cancelled: Callable[[], bool]) -> str:
+@dataclass(frozen=True)
+class Stops:
+    """What ends a program that does not end by itself: the clock, what it has written, and nobody who waits."""
+
+    last: float
+    folder: str
+    disk: int
+    cancelled: Callable[[], bool]
+
+    def reason(self) -> str:
+        if self.cancelled():
+            return "nobody waits for it any longer"
+        if time.monotonic() > self.last:
+            return "it took too long"
+        return "it wrote too many files" if _bytes_in(self.folder, self.disk) > self.disk else ""
+
+
+def _bytes_in(folder: str, enough: int) -> int:
+    """What the files in a folder take, each at least a block; counted until it is more than `enough`."""
+    total, open_folders = 0, [folder]
+    while open_folders and total <= enough:
+        with contextlib.suppress(OSError), os.scandir(open_folders.pop()) as entries:  # gone since; too long a path
+            for entry in entries:
+                total += max(entry.stat(follow_symlinks=False).st_size, 4096)
+                if entry.is_dir(follow_symlinks=False):
+                    open_folders.append(entry.path)
+    return total
+
+
+def _remove(folder: tempfile.TemporaryDirectory[str]) -> None:
+    try:
+        folder.cleanup()
+    except (OSError, RecursionError):
+        # Folders in folders, thousands deep: Python removes them by recursion, `rm` does not.
+        subprocess.run(["rm", "-rf", "--", folder.name], check=False, stderr=subprocess.DEVNULL)
+
+
+def _listen(received: dict[Any, bytearray], stops: Stops) -> str:
     """Reads until all have closed. What was wrong, or ""."""
     with selectors.DefaultSelector() as selector:
         for stream in received:
             selector.register(stream, selectors.EVENT_READ)
         while selector.get_map():
-            if cancelled():
-                return "nobody waits for it any longer"
-            if time.monotonic() > last:
-                return "it took too long"
+            if reason := stops.reason():
+                return reason
             for key, _ in selector.select(0.05):
                 part = os.read(key.fd, 65536)
                 received[key.fileobj] += part
