@@ -157,6 +157,7 @@ def _train(this: Run, settings: Settings) -> list[Outcome]:
 # - A score that is a black box is no gap: a score function never asks for its derivative. Only the draws need a bridge.
 # - All three are unbiased, and the baseline decides how far one comes: with leave-one-out BLEU rises twice as much as without a
 #   baseline. Self-critical training is close to it, with one draw less for each number.
-# - What is trained is the metric, and not what was meant by it. "four thousand two hundred and" has a better BLEU than a wrong last
-#   word, so that a writer who is not sure stops there. Without a baseline BLEU rises, and fewer numbers are right than before.
+# - What is trained is the metric, and not what was meant by it. A sentence that stops before a doubtful last word has a better
+#   BLEU than one with a wrong last word, so that a writer who is not sure stops: "four thousand two hundred and". Without a
+#   baseline BLEU rises, and fewer numbers are right than before.
 # - As many updates more on the likelihood of the same 150 numbers gain a third of it: the scores of the others are information.
