@@ -38,8 +38,7 @@ class Tasks:
     """
 
     def __init__(self, library: Sequence[Function]):
-        occurs = Counter(word for one in library for word in {*one.written, *one.named})
-        self.known = sorted(word for word, count in occurs.items() if count >= LEAST)
+        self.known = _known(library)
         number = {word: place for place, word in enumerate(self.known)}
         written = [_numbers(one.written, number) for one in library]
         self._named = [_numbers(one.named, number) for one in library]
@@ -47,11 +46,8 @@ class Tasks:
         for row, some in zip(self.has, written, strict=True):
             row[some] = 1
         self.rarity = np.log(len(library) / np.maximum(self.has.sum(0), 1)).astype(np.float32)
-        # Fixed, whatever the seed of a run: what is held out is held out from all of them.
-        mixed = [np.random.default_rng([1, row]).permutation(some) for row, some in enumerate(written)]
-        kept = [max(1, len(some) // HELD_OUT) for some in mixed]
-        self.test = [some[:few] for some, few in zip(mixed, kept, strict=True)]
-        self.train = [some[few:] for some, few in zip(mixed, kept, strict=True)]
+        halves = [_split(row, some) for row, some in enumerate(written)]
+        self.test, self.train = [test for test, _ in halves], [train for _, train in halves]
 
     def queries(self, seed: Sequence[int], documents: Int[np.ndarray, " n"], *, test: bool = False) -> Query:
         """One about each of these documents."""
@@ -81,3 +77,17 @@ class Tasks:
 def _numbers(words: Sequence[str], number: dict[str, int]) -> Int[np.ndarray, " n"]:
     """Of those words that are known."""
     return np.array([number[word] for word in words if word in number], int)
+
+
+def _known(library: Sequence[Function]) -> list[str]:
+    """The words that several docstrings or names have."""
+    occurs = Counter(word for one in library for word in {*one.written, *one.named})
+    return sorted(word for word, count in occurs.items() if count >= LEAST)
+
+
+def _split(row: int, words: Int[np.ndarray, " n"]) -> tuple[Int[np.ndarray, " few"], Int[np.ndarray, " others"]]:
+    """The words of a docstring that are asked for in the test, and those in training."""
+    # Fixed, whatever the seed of a run: what is held out is held out from all of them.
+    mixed = np.random.default_rng([1, row]).permutation(words)
+    few = max(1, len(mixed) // HELD_OUT)
+    return mixed[:few], mixed[few:]
