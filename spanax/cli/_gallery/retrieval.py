@@ -28,7 +28,7 @@ def retrieval(
     quick: Quick = False,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST, help="Training steps of each way.", show_default="1,000, or 250 with --quick"),
+        typer.Option(min=1, max=MOST, help="Training steps of each way.", show_default="1,000, or 350 with --quick"),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, max=1000, help="How many seeds.", show_default="2, or 1 with --quick")
