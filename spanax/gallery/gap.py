@@ -20,6 +20,7 @@ import numpyro.distributions as dist
 
 import spanax as sx
 
+from ._gap.network import Crossing, Network
 from ._shared.run import Run
 
 DRAWS, QUICK_DRAWS = 4000, 1000
@@ -59,38 +60,6 @@ def true_gap_bridged(weights, x, *, key):
 class Settings:
     draws: int
     seed: int
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """One bridge: its bias along each path and the noise of one gradient, as shares of the whole gradient's norm."""
-
-    name: str
-    blue_bias: float
-    red_bias: float
-    noise: float
-    verdict: str
-
-
-@dataclass(frozen=True)
-class Network:
-    """One of the two networks.
-
-    - `before`, `after`: what `find_gaps` says of it without and with a bridge;
-    - `exact`, `autodiff`: the norm of each path's gradient, "blue" and "red"; of `jax.grad` the mean over the draws;
-    - `cosine`: of what autodiff returns with the whole gradient; NaN where that is zero;
-    - `missing`: what it lacks, as a share of the whole gradient's norm;
-    - `crossings`: what each bridge returns.
-    """
-
-    name: str
-    before: sx.gaps.GapReport
-    after: sx.gaps.GapReport
-    exact: dict[str, float]
-    autodiff: dict[str, float]
-    cosine: float
-    missing: float
-    crossings: tuple[Crossing, ...]
 
 
 @dataclass(frozen=True)
