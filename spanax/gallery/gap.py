@@ -20,7 +20,7 @@ import numpyro.distributions as dist
 
 import spanax as sx
 
-from ._gap.result import Crossing, Network
+from ._gap.network import Crossing, Network
 from ._shared.run import Run
 
 DRAWS, QUICK_DRAWS = 4000, 1000

@@ -1,1 +1,1 @@
-"""The picture of `spanax.gallery.gap`."""
+"""The records and the picture of `spanax.gallery.gap`."""

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .result import Network
+    from .network import Network
 
 COLOURS = {"blue": "#0072b2", "red": "#d55e00"}  # told apart by those who do not see red or green
 # Where the parts of the network stand.

@@ -1,8 +1,10 @@
-"""What is known of each network's gradient, by path."""
+"""What was found of one network: the gradient of each path, exactly, without a bridge, and with each of them."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...gaps import GapReport
+from ... import gaps
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Network:
     """
 
     name: str
-    before: GapReport
-    after: GapReport
+    before: gaps.GapReport
+    after: gaps.GapReport
     exact: dict[str, float]
     autodiff: dict[str, float]
     cosine: float
