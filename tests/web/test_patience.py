@@ -43,9 +43,10 @@ def test_a_byte_now_and_then_buys_no_time(hasty, sent):
                 time.sleep(PATIENT / 5)
 
 
-def test_half_a_second_request_on_a_connection_is_closed_too(hasty):
+@pytest.mark.parametrize("half", [b"GET / HTT", HEAD, HEAD + b'{"x":'])
+def test_half_a_second_request_on_a_connection_is_closed_too(hasty, half):
     with socket.create_connection(("127.0.0.1", hasty.port), timeout=30) as connection:
-        connection.sendall(b"GET /toys/icon.svg HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTT")
+        connection.sendall(b"GET /toys/icon.svg HTTP/1.1\r\nHost: localhost\r\n\r\n" + half)
         received = read_all(connection)
     assert received.startswith(b"HTTP/1.1 200") and received.count(b"HTTP/1.1") == 1
 

@@ -39,6 +39,12 @@ class PatientProtocol(H11Protocol):
         if self.conn.their_state not in _COMING:
             self._arrival = _stop(self._arrival)
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # Half a request may have come together with the one that was answered: no byte of it will start the clock.
+        if self._arrival is None and self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+            self._arrival = self._later()
+
     def send_400_response(self, msg: str) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
             # Nonsense behind a request that is being answered: uvicorn would answer twice on one connection, and fail.
